@@ -1,0 +1,48 @@
+# Everything below needs Python 3.11 or newer, make and git; the rest is installed into .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run sandbox test lint openapi lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/run ## see one real split, through a local Suno: its JSON, its audio in demo/
+	@$(BIN)/python -m sandbox.demo
+
+run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
+	@$(BIN)/gunicorn
+
+sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
+	@$(BIN)/python -m sandbox.serve
+
+test: lint ## run all checks and tests
+	$(BIN)/python -m pytest
+
+lint: .venv/dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+openapi: .venv/run ## write openapi.yaml anew from the code
+	$(BIN)/flask --app wsgi spec > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+lock: .venv/dev ## pin the newest versions of all dependencies
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove what these commands have made
+	rm -rf .venv demo instance .mypy_cache .ruff_cache
+
+.venv/run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version}: try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,81 @@
+"""flask-smorest with our reading of bodies, and our errors in the spec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any, TypeVar
+
+import flask_smorest
+from flask import Request
+from marshmallow import EXCLUDE, Schema
+from webargs.flaskparser import FlaskParser, abort
+
+from app.errors import ErrorCode
+from app.schemas import Error
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """A flask-smorest Api whose every operation may also fail as Error says."""
+
+    ERROR_SCHEMA = Error
+
+
+class Parser(FlaskParser):
+    """Reads arguments: 400 for what is malformed, 415 for a body that is not declared as JSON.
+
+    That 415 also keeps foreign web pages out: without CORS, a browser lets them post any type but JSON.
+    """
+
+    DEFAULT_VALIDATION_STATUS = 400
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "json": EXCLUDE}  # noqa: RUF012 (webargs declares it so)
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """Read the body; none is an empty object, so that the schema names what is missing."""
+        if req.mimetype and req.mimetype != "application/json":
+            abort(415)
+        content = req.get_data()
+        if req.content_length is None:
+            # A chunked body was cut at the limit without a word: only reading on tells.
+            req.stream.read(1)
+        if content and not req.mimetype:
+            abort(415)
+        try:
+            body = json.loads(content) if content else {}
+        except (ValueError, RecursionError):
+            abort(400, messages={"json": {"body": ["The body is not valid JSON."]}})
+        if not isinstance(body, dict):
+            abort(400, messages={"json": {"body": ["The body must be a JSON object."]}})
+        return body
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A flask-smorest Blueprint."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def fails_with(self, *codes: ErrorCode) -> Callable[[View], View]:
+        """Document which errors an operation has besides those that every operation may have."""
+        by_status = groupby(sorted(codes, key=lambda code: code.status), key=lambda code: code.status)
+        responses = {str(status): _response(list(same_status)) for status, same_status in by_status}
+        return self.doc(responses=responses)  # type: ignore[no-any-return]
+
+
+def _response(codes: list[ErrorCode]) -> dict[str, Any]:
+    examples = {
+        code.slug: {
+            "value": {
+                "error": code.meaning.replace("`", ""),
+                "code": code.slug,
+                "request_id": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
+            }
+        }
+        for code in codes
+    }
+    return {
+        "description": "\n".join(f"- `{code.slug}`: {code.meaning}" for code in codes),
+        "content": {"application/json": {"schema": Error, "examples": examples}},
+    }

@@ -1,0 +1,146 @@
+"""The spec and Swagger UI, served by this process from local files: no other host is asked for anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import flask_swagger_ui
+import yaml
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    jsonify,
+    redirect,
+    render_template,
+    send_from_directory,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+
+from app.api import Api
+
+VERSION = "0.1.0"
+
+DESCRIPTION = """\
+Takes songs of a Suno account apart into stems: the voice, the music, or every instrument.
+
+**Whose account.** The cookie `__client` names a Suno account and signs in as its owner. A request may bring one, in
+the header `X-Suno-Cookie` (*Authorize*, above) or in `Cookie`; else the operator's account is used and charged.
+
+**Failures** all have one shape: `error`, a sentence that says what to do; `code`, stable, for programs; `request_id`.
+"""
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
+
+CONFIG = {
+    "API_TITLE": "Suno Stems",
+    "API_VERSION": VERSION,
+    "OPENAPI_VERSION": "3.1.0",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        "servers": [{"url": "/", "description": "this server"}],
+        "security": [{}, {"sunoCookie": []}, {"clientCookie": []}],
+    },
+}
+
+SECURITY_SCHEMES = {
+    "sunoCookie": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Suno-Cookie",
+        "description": "Another Suno account for this request: the value of the cookie `__client` of a browser "
+        "signed in to suno.com, or its whole Cookie header. For web pages and Swagger UI, which cannot set `Cookie`.",
+    },
+    "clientCookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__client",
+        "description": "The same in the request's own `Cookie` header, for programs. It goes before `X-Suno-Cookie`.",
+    },
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such, and nothing as a reference to what was written before."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
+)
+
+blueprint = Blueprint("docs", __name__, cli_group=None)
+
+
+def register(app: Flask, api: Api) -> None:
+    """Serve the finished spec of `api`; call this after the last blueprint."""
+    for name, scheme in SECURITY_SCHEMES.items():
+        api.spec.components.security_scheme(name, scheme)
+    # flask-smorest defines it whether or not anything is paginated.
+    del api.spec.components.schemas["PaginationMetadata"]
+    app.extensions["spec"] = api.spec.to_dict()
+    app.register_blueprint(blueprint)
+
+
+def spec_as_yaml(spec: dict[str, Any]) -> str:
+    """The spec as the file openapi.yaml has it."""
+    text: str = yaml.dump(spec, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+@blueprint.get("/")
+def root() -> ResponseReturnValue:
+    """Lead a browser to Swagger UI."""
+    return redirect(url_for("docs.page"))
+
+
+@blueprint.get("/docs")
+def page() -> ResponseReturnValue:
+    """Show Swagger UI."""
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return render_template("docs.html"), headers
+
+
+@blueprint.get("/docs/<path:file>")
+def asset(file: str) -> Response:
+    """Serve a file of Swagger UI."""
+    return send_from_directory(SWAGGER_UI, file, max_age=3600)
+
+
+@blueprint.get("/openapi.json")
+def openapi_json() -> Response:
+    """Tell the spec as JSON."""
+    return jsonify(_spec())
+
+
+@blueprint.get("/openapi.yaml")
+def openapi_yaml() -> Response:
+    """Tell the spec as YAML."""
+    return Response(spec_as_yaml(_spec()), mimetype="application/yaml")
+
+
+@blueprint.cli.command("spec")
+def print_spec() -> None:
+    """Print the spec as openapi.yaml has it."""
+    click.echo(spec_as_yaml(_spec()), nl=False)
+
+
+def _spec() -> dict[str, Any]:
+    spec: dict[str, Any] = current_app.extensions["spec"]
+    return spec

@@ -1,0 +1,127 @@
+"""From failures to HTTP: the one table, the one handler, the one shape."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from enum import Enum
+from typing import Any
+
+from flask import Flask
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from app import telemetry
+from app.account import CookieMissing
+from app.suno import errors as suno
+
+log = logging.getLogger(__name__)
+
+
+class ErrorCode(Enum):
+    """What `code` can be in an error, its HTTP status, and what it means with what to do about it."""
+
+    def __init__(self, slug: str, status: int, meaning: str) -> None:
+        self.slug = slug
+        self.status = status
+        self.meaning = meaning
+
+    INVALID_REQUEST = "invalid_request", 400, "The request is malformed; `details` names each field that is wrong."
+    REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno itself finds the request wrong; its words are in `error`."
+    SUNO_COOKIE_MISSING = "suno_cookie_missing", 401, "No Suno account: send a cookie or set SUNO_COOKIE."
+    SUNO_SESSION_EXPIRED = (
+        "suno_session_expired",
+        401,
+        "Suno refuses the cookie that `error` names: sign in at suno.com and copy a new one.",
+    )
+    OUT_OF_CREDITS = "out_of_credits", 402, "The Suno account is out of credits."
+    CAPTCHA_REQUIRED = "captcha_required", 403, "Suno wants a captcha: go on in a browser first. Nothing was charged."
+    NOT_ALLOWED = "not_allowed", 403, "Not in the account's plan, or not its song."
+    SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
+    NOT_FOUND = "not_found", 404, "There is no such path here."
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
+    BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
+    NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
+    RATE_LIMITED = "rate_limited", 429, "Suno wants fewer requests: wait, for `Retry-After` seconds where it says so."
+    SUNO_FAILED = (
+        "suno_failed",
+        500,
+        "Suno answered with an error of its own or not with its JSON; `error` says whether it may have charged.",
+    )
+    INTERNAL_ERROR = "internal_error", 500, "A bug in this service: its log has the request id and the place."
+    SUNO_UNREACHABLE = "suno_unreachable", 503, "Suno could not be asked: nothing was charged, safe to try again."
+    OUTCOME_UNKNOWN = (
+        "outcome_unknown",
+        503,
+        "Suno was asked and no whole answer came: it may have charged. Look at the song's stems before asking again.",
+    )
+
+
+OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
+    CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
+    suno.SessionExpired: ErrorCode.SUNO_SESSION_EXPIRED,
+    suno.OutOfCredits: ErrorCode.OUT_OF_CREDITS,
+    suno.CaptchaRequired: ErrorCode.CAPTCHA_REQUIRED,
+    suno.NotAllowed: ErrorCode.NOT_ALLOWED,
+    suno.SongNotFound: ErrorCode.SONG_NOT_FOUND,
+    suno.RateLimited: ErrorCode.RATE_LIMITED,
+    suno.RefusedBySuno: ErrorCode.REFUSED_BY_SUNO,
+    suno.SunoFailed: ErrorCode.SUNO_FAILED,
+    suno.SunoUnreachable: ErrorCode.SUNO_UNREACHABLE,
+    suno.OutcomeUnknown: ErrorCode.OUTCOME_UNKNOWN,
+}
+
+OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
+    404: (ErrorCode.NOT_FOUND, "There is nothing at this path; /docs lists what there is."),
+    405: (
+        ErrorCode.METHOD_NOT_ALLOWED,
+        "This path does not take that method; the header Allow names those it takes.",
+    ),
+    413: (ErrorCode.BODY_TOO_LARGE, "The body is longer than 64 KiB."),
+    415: (ErrorCode.NOT_JSON, "Send the body as JSON, with Content-Type: application/json."),
+    500: (ErrorCode.INTERNAL_ERROR, "Something went wrong in this service; its log has more under this request id."),
+}
+
+
+def register(app: Flask) -> None:
+    """Answer every failure of the app, an unknown path and a crash included, in the one shape."""
+    app.register_error_handler(Exception, handle)
+    # flask-smorest has registered its own for these.
+    app.register_error_handler(HTTPException, handle)
+
+
+def handle(error: Exception) -> ResponseReturnValue:
+    """Make the response to a failure."""
+    if isinstance(error, HTTPException):
+        return _handle_http(error)
+    code = OF_EXCEPTION.get(type(error))
+    if code is None:
+        _log_crash(error)
+        return body(*OF_STATUS[500]), 500
+    retry_after = getattr(error, "retry_after", None)
+    return body(code, str(error)), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
+
+
+def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The one shape of an error."""
+    shape: dict[str, Any] = {"error": sentence, "code": code.slug, "request_id": telemetry.request_id()}
+    return shape | {"details": details} if details else shape
+
+
+def _handle_http(error: HTTPException) -> ResponseReturnValue:
+    status = error.code or 500
+    headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
+    # webargs leaves the messages of marshmallow here, under the place they are about: {"json": {field: [...]}}.
+    messages = getattr(error, "data", {}).get("messages", {})
+    details = {field: texts for place in messages.values() for field, texts in place.items()}
+    if details:
+        sentence = " ".join(str(text) for texts in details.values() for text in texts)
+        return body(ErrorCode.INVALID_REQUEST, sentence, details), status, headers
+    code, sentence = OF_STATUS.get(status, (ErrorCode.INVALID_REQUEST, error.description or error.name))
+    return body(code, sentence), status, headers
+
+
+def _log_crash(error: Exception) -> None:
+    # Without its message, which may quote the request: the type and the place are what leads to the bug.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s in request %s\n%s", type(error).__name__, telemetry.request_id(), frames.rstrip())

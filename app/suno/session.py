@@ -1,0 +1,287 @@
+"""From a browser cookie to a bearer token, cached and renewed.
+
+Clerk keeps Suno's sign-in: the long-lived cookie `__client` names a browser, `GET /v1/client` its session, and
+`POST /v1/client/sessions/{id}/tokens` gives the short-lived token that the studio API takes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from app.suno.errors import (
+    CaptchaRequired,
+    RateLimited,
+    SessionExpired,
+    SunoFailed,
+    SunoUnreachable,
+)
+from app.suno.wire import Answer, Deadline, Wire, WireError
+from app.suno.words import kind_of, retry_after
+
+ACCOUNTS = 1_000
+"""Accounts remembered by a process; the one unused for longest goes first."""
+
+DEAD_FOR = 15.0
+"""Seconds for which a refused cookie is refused here, without asking Clerk again."""
+
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
+"""What RFC 6265 allows in a cookie: nothing that could end the header it is sent in."""
+
+MARGIN = 1 / 6
+"""The part of a token's life that is left when it is renewed: 10 s of 60 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A Suno account, as a request or the operator names it."""
+
+    client: str = field(repr=False)
+    """The value of the cookie `__client`: a secret that signs in as the account's owner."""
+    named_by: str
+    """Where the cookie came from, in words for its owner: `SUNO_COOKIE`, `the header X-Suno-Cookie`."""
+
+    @property
+    def key(self) -> str:
+        """A name for the account that is no secret."""
+        return hashlib.sha256(self.client.encode()).hexdigest()
+
+
+def client_in(cookie_header: str) -> str | None:
+    """The value of the cookie `__client`. `__client_uat=1` is another cookie: it names no account."""
+    for pair in cookie_header.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == "__client" and _COOKIE_VALUE.fullmatch(value):
+            return value
+    return None
+
+
+def client_of(text: str) -> str | None:
+    """The `__client` value in a whole Cookie header, or `text` itself where it is the bare value."""
+    bare = "=" not in text and _COOKIE_VALUE.fullmatch(text)
+    return text if bare else client_in(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    renew_at: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.renew_at
+
+
+@dataclass(slots=True)
+class _Session:
+    """What this process knows of one account's sign-in."""
+
+    client: str = field(repr=False)
+    device_id: str
+    session_id: str | None = None
+    token: _Token | None = None
+    dead_until: float = 0.0
+    renewal: Future[str] | None = None
+
+
+class Sessions:
+    """The sign-ins of all accounts of this process. Accounts are told apart by a hash of their cookie."""
+
+    def __init__(
+        self, wire: Wire, *, user_agent: str, clerk_api_version: str, clerk_js_version: str, limit: int = ACCOUNTS
+    ) -> None:
+        self._wire = wire
+        self._user_agent = user_agent
+        self._query = urlencode({"__clerk_api_version": clerk_api_version, "_clerk_js_version": clerk_js_version})
+        self._limit = limit
+        self._lock = Lock()
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+
+    def headers(self, account: Account) -> dict[str, str]:
+        """What a browser sends with every call, with the account's own device id."""
+        return self._browser_headers(self._session(account))
+
+    def bearer(self, account: Account, deadline: Deadline, *, refused: str | None = None) -> str:
+        """A token that Suno should accept; `refused` is one that it did not and that is not given again.
+
+        However many requests wait for one, an account's token is renewed by one of them. Raises SessionExpired,
+        CaptchaRequired, RateLimited, SunoFailed or SunoUnreachable: in each case nothing was charged.
+        """
+        session = self._session(account)
+        with self._lock:
+            if session.token and session.token.is_fresh and session.token.value != refused:
+                return session.token.value
+            if time.monotonic() < session.dead_until:
+                raise _expired(account)
+            renewal, ours = session.renewal, session.renewal is None
+            if renewal is None:
+                renewal = session.renewal = Future()
+        if ours:
+            self._settle(renewal, account, session, deadline)
+        try:
+            return renewal.result(timeout=deadline.remaining)
+        except TimeoutError:
+            raise SunoUnreachable("Suno's sign-in did not answer in time; nothing was charged. Try again.") from None
+
+    def bury(self, account: Account) -> SessionExpired:
+        """Remember for some seconds that the account's cookie is of no use; returns what to raise."""
+        session = self._session(account)
+        session.token = session.session_id = None
+        session.dead_until = time.monotonic() + DEAD_FOR
+        return _expired(account)
+
+    def _session(self, account: Account) -> _Session:
+        key = account.key
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None:
+                device_id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
+                session = self._sessions[key] = _Session(account.client, device_id)
+                if len(self._sessions) > self._limit:
+                    self._sessions.popitem(last=False)
+            else:
+                self._sessions.move_to_end(key)
+            return session
+
+    def _settle(self, renewal: Future[str], account: Account, session: _Session, deadline: Deadline) -> None:
+        try:
+            session.token = self._renew(account, session, deadline)
+            outcome = session.token.value
+        except BaseException as error:
+            session.renewal = None
+            renewal.set_exception(error)
+        else:
+            session.renewal = None
+            renewal.set_result(outcome)
+
+    def _renew(self, account: Account, session: _Session, deadline: Deadline) -> _Token:
+        if session.session_id:
+            answer = self._clerk("POST", f"/sessions/{quote(session.session_id, safe='')}/tokens", session, deadline)
+            # Signed out elsewhere, or another session of the same browser is the current one.
+            if answer.status not in (401, 403, 404):
+                return _token(self._understood(answer, account))
+        session.session_id = self._sign_in(account, session, deadline)
+        answer = self._clerk("POST", f"/sessions/{quote(session.session_id, safe='')}/tokens", session, deadline)
+        return _token(self._understood(answer, account))
+
+    def _sign_in(self, account: Account, session: _Session, deadline: Deadline) -> str:
+        reply = self._understood(self._clerk("GET", "", session, deadline), account)
+        if "response" not in reply:
+            raise SunoFailed("Suno's sign-in answered without a session: its wire format may have changed.")
+        client = reply["response"]
+        session_id = _session_id(client) if isinstance(client, dict) else None
+        if session_id is None:
+            raise self.bury(account)
+        return session_id
+
+    def _clerk(self, method: str, path: str, session: _Session, deadline: Deadline) -> Answer:
+        headers = self._browser_headers(session)
+        headers["Cookie"] = f"__client={session.client}"
+        headers["Authorization"] = session.client
+        body = b"" if method == "POST" else None
+        try:
+            answer = self._wire.ask(
+                method, f"/v1/client{path}?{self._query}", headers=headers, body=body, deadline=deadline
+            )
+        except WireError as error:
+            raise SunoUnreachable(
+                f"Suno's sign-in could not be reached: {error}. Nothing was charged; try again."
+            ) from error
+        session.client = _newest_client(answer.headers.getlist("Set-Cookie")) or session.client
+        return answer
+
+    def _understood(self, answer: Answer, account: Account) -> Mapping[str, Any]:
+        if answer.status == 429:
+            raise RateLimited(
+                "Suno's sign-in wants fewer requests; nothing was charged. Wait and try again.",
+                retry_after=retry_after(answer),
+            )
+        try:
+            reply = None if answer.is_html else answer.json()
+        except ValueError:
+            reply = None
+        if answer.status in (401, 403) and not answer.is_html:
+            if "requires_captcha" in _clerk_codes(reply):
+                raise CaptchaRequired(
+                    "Suno's sign-in wants a captcha: open suno.com in the browser that the cookie is from, solve it, "
+                    "and copy the cookie again."
+                )
+            raise self.bury(account)
+        if not 200 <= answer.status < 300 or not isinstance(reply, dict):
+            raise SunoFailed(
+                f"Suno's sign-in answered {answer.status} with {kind_of(answer)}. "
+                "Nothing was charged; try again later."
+            )
+        return reply
+
+    def _browser_headers(self, session: _Session) -> dict[str, str]:
+        return {
+            "User-Agent": self._user_agent,
+            "Origin": "https://suno.com",
+            "Referer": "https://suno.com/",
+            "device-id": session.device_id,
+        }
+
+
+def _expired(account: Account) -> SessionExpired:
+    return SessionExpired(
+        f"Suno no longer accepts the cookie given by {account.named_by}: sign in at suno.com, copy the cookie "
+        "__client again and give the new one. Nothing was charged."
+    )
+
+
+def _session_id(client: Mapping[str, Any]) -> str | None:
+    if isinstance(last := client.get("last_active_session_id"), str) and last:
+        return last
+    sessions = client.get("sessions")
+    for session in sessions if isinstance(sessions, list) else []:
+        if isinstance(session, dict) and session.get("status") == "active" and isinstance(session.get("id"), str):
+            return str(session["id"])
+    return None
+
+
+def _clerk_codes(reply: Any) -> list[Any]:
+    errors = reply.get("errors") if isinstance(reply, dict) else None
+    return [error.get("code") for error in errors or [] if isinstance(error, dict)]
+
+
+def _token(reply: Mapping[str, Any]) -> _Token:
+    jwt = reply.get("jwt")
+    if not isinstance(jwt, str) or not jwt.isascii() or not jwt.isprintable() or not jwt:
+        raise SunoFailed("Suno's sign-in answered without a token: its wire format may have changed.")
+    return _Token(jwt, time.monotonic() + _lifetime(jwt) * (1 - MARGIN))
+
+
+def _lifetime(jwt: str) -> float:
+    """Seconds until the token's own `exp` (seen: 60 and 3600); a token that does not say lasts until a 401."""
+    try:
+        payload = jwt.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        lifetime = float(claims["exp"]) - time.time()
+        # Where this machine's clock is slow, the token's own clock still bounds its life.
+        return min(lifetime, float(claims["exp"]) - float(claims["iat"])) if "iat" in claims else lifetime
+    except (ValueError, LookupError, TypeError):
+        return float("inf")
+
+
+def _newest_client(set_cookies: list[str]) -> str | None:
+    for header in set_cookies:
+        try:
+            cookie = SimpleCookie(header).get("__client")
+        except CookieError:
+            continue
+        if cookie is not None and cookie.value:
+            return client_in(f"__client={cookie.value}")
+    return None

@@ -1,0 +1,223 @@
+"""The accounts, named by the value of their __client cookie, and what is peculiar about some of them."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sandbox.clips import Split, Stem
+from sandbox.message import Reply, html_reply, json_reply
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a subscription includes, per month."""
+
+    name: str
+    key: str
+    monthly_limit: int  # credits
+    downloads: int
+    downloads_used: int = 0
+    wav: bool = True
+    stems: bool = True
+
+
+FREE = Plan("Free Plan", "free", 50, downloads=7, downloads_used=5, wav=False)
+BASIC = Plan("Basic Plan", "basic", 50, downloads=7, wav=False, stems=False)
+PRO = Plan("Pro Plan", "pro", 2_500, downloads=20)
+PREMIER = Plan("Premier Plan", "premier", 10_000_000, downloads=60)
+
+
+def clerk_error(status: int, code: str, message: str) -> Reply:
+    """An error as Clerk words it."""
+    error = {"message": message, "long_message": f"{message}.", "code": code}
+    return json_reply(status, {"errors": [error], "clerk_trace_id": "5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c"})
+
+
+def _drip(reply: Reply) -> Reply:
+    reply.act = lambda connection: connection.drip(reply.encode())
+    return reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountKind:
+    """One row of the table of accounts."""
+
+    name: str
+    about: str
+    credits: int = 500
+    plan: Plan = PRO
+    clerk: Callable[[], Reply] | None = None  # answers every sign-in call
+    sessions: Literal["active", "none", "ended", "second"] = "active"
+    token_calls: Literal["ordinary", "without-jwt"] = "ordinary"
+    rotates: bool = False  # each token call replaces the cookie
+    loses_session: bool = False  # the first session ends after one token
+    first_token: Literal["accepted", "401", "403"] = "accepted"
+    refuses_tokens: bool = False
+    needs_captcha: bool = False
+    old_billing: bool = False
+    kept_splits: int | None = None  # None: all
+
+
+ACCOUNTS: dict[str, AccountKind] = {
+    kind.name: kind
+    for kind in (
+        AccountKind(name="sandbox-alice", about="500 credits, Pro plan"),
+        AccountKind(name="sandbox-bob", about="120 credits, Pro plan", credits=120),
+        AccountKind(name="sandbox-poor", about="no credits: every split is 402", credits=0),
+        AccountKind(
+            name="sandbox-free",
+            about="50 credits, Free plan: no WAV, 2 downloads left",
+            credits=50,
+            plan=FREE,
+        ),
+        AccountKind(
+            name="sandbox-no-stems",
+            about="50 credits, a plan without get_stems: every split is 403",
+            plan=BASIC,
+        ),
+        AccountKind(
+            name="sandbox-rich",
+            about="10,000,000 credits, for load tests; only its newest 5,000 splits are kept",
+            credits=10_000_000,
+            plan=PREMIER,
+            kept_splits=5_000,
+        ),
+        AccountKind(
+            name="sandbox-load-<n>", about="1,000 credits; any number n makes one more account", credits=1_000
+        ),
+        AccountKind(
+            name="sandbox-needs-captcha",
+            about="c/check says that a captcha is required, v2-web is 422",
+            needs_captcha=True,
+        ),
+        AccountKind(
+            name="sandbox-old-billing",
+            about="billing/info tells credits only, no plan, no downloads",
+            old_billing=True,
+        ),
+        AccountKind(
+            name="sandbox-dead",
+            about='sign-in answers {"response": null}, as for any unknown cookie',
+            clerk=lambda: json_reply(200, {"response": None}),
+        ),
+        AccountKind(
+            name="sandbox-dead-401",
+            about="sign-in answers 401",
+            clerk=lambda: clerk_error(401, "authentication_invalid", "Unable to authenticate"),
+        ),
+        AccountKind(
+            name="sandbox-dead-403",
+            about="sign-in answers 403",
+            clerk=lambda: clerk_error(403, "not_allowed_access", "Access not allowed"),
+        ),
+        AccountKind(name="sandbox-signed-out", about="signed in, but without any session", sessions="none"),
+        AccountKind(name="sandbox-session-ended", about="its only session has ended", sessions="ended"),
+        AccountKind(
+            name="sandbox-no-last-session",
+            about="last_active_session_id is null; of two sessions the second is active",
+            sessions="second",
+        ),
+        AccountKind(
+            name="sandbox-captcha",
+            about="sign-in answers 401 requires_captcha",
+            clerk=lambda: clerk_error(401, "requires_captcha", "Please complete a CAPTCHA"),
+        ),
+        AccountKind(
+            name="sandbox-clerk-429",
+            about="sign-in answers 429 in HTML, Retry-After 7",
+            clerk=lambda: html_reply(429, "Too Many Requests", {"Retry-After": "7"}),
+        ),
+        AccountKind(
+            name="sandbox-clerk-500",
+            about="sign-in answers 500",
+            clerk=lambda: clerk_error(500, "internal_clerk_error", "Oops, an unexpected error occurred"),
+        ),
+        AccountKind(
+            name="sandbox-clerk-html",
+            about="sign-in answers 200 in HTML",
+            clerk=lambda: html_reply(200, "Just a moment..."),
+        ),
+        AccountKind(
+            name="sandbox-clerk-wrong-shape",
+            about='sign-in answers {"ok": true}',
+            clerk=lambda: json_reply(200, {"ok": True}),
+        ),
+        AccountKind(
+            name="sandbox-clerk-drip",
+            about="sign-in sends its headers one byte a second",
+            clerk=lambda: _drip(json_reply(200, {"response": None})),
+        ),
+        AccountKind(
+            name="sandbox-clerk-reset",
+            about="sign-in breaks the connection",
+            clerk=lambda: Reply(0, act=lambda connection: connection.reset()),
+        ),
+        AccountKind(
+            name="sandbox-no-jwt", about="the token call answers 200 without a jwt", token_calls="without-jwt"
+        ),
+        AccountKind(
+            name="sandbox-rotating",
+            about="each token call sets a new __client (sandbox-rotating-2, …); older ones are then 401",
+            rotates=True,
+        ),
+        AccountKind(
+            name="sandbox-revoked",
+            about="its first token is refused with 401, later ones work",
+            first_token="401",
+        ),
+        AccountKind(
+            name="sandbox-jwt-expired",
+            about="its first token is refused with 403 JWT expired, later ones work",
+            first_token="403",
+        ),
+        AccountKind(name="sandbox-always-401", about="every token is refused with 401", refuses_tokens=True),
+        AccountKind(
+            name="sandbox-session-gone",
+            about="its first session gives one token, then 404; signing in again gives another session",
+            loses_session=True,
+        ),
+    )
+}
+
+LOAD_ACCOUNT = re.compile(r"sandbox-load-\d{1,9}")
+ROTATED = re.compile(r"sandbox-rotating(-\d{1,9})?")
+
+
+@dataclass(slots=True)
+class Account:
+    """What an account has and has done since the start."""
+
+    kind: AccountKind
+    name: str
+    credits: int
+    cookie: str
+    downloads: set[str] = field(default_factory=set)
+    stems: dict[str, Stem] = field(default_factory=dict)
+    splits: dict[str, deque[Split]] = field(default_factory=dict)  # by song, oldest first
+    paid: deque[Split] = field(default_factory=deque)  # oldest first
+    charges: int = 0  # ever, also those no longer kept
+    preparing: dict[tuple[str, str], float] = field(default_factory=dict)  # (clip, format): asked at
+    feed_failures: dict[str, int] = field(default_factory=dict)  # by song, still to come
+    session: int = 1
+    session_used: bool = False
+    first_token: int | None = None
+    revoked_up_to: int = 0  # tokens with this number or a lower one are refused
+    memory: dict[str, Any] = field(default_factory=dict)  # of faults that happen once
+
+    @property
+    def downloads_used(self) -> int:
+        """Downloads of the month so far, those before the start included."""
+        return self.kind.plan.downloads_used + len(self.downloads)
+
+
+def kind_of(cookie: str) -> tuple[str, AccountKind] | None:
+    """The account that a cookie names and its kind."""
+    if LOAD_ACCOUNT.fullmatch(cookie):
+        return cookie, ACCOUNTS["sandbox-load-<n>"]
+    name = "sandbox-rotating" if ROTATED.fullmatch(cookie) else cookie
+    kind = ACCOUNTS.get(name)
+    return (name, kind) if kind else None

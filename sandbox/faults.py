@@ -1,0 +1,273 @@
+"""Everything that can go wrong with the paid call, one row each.
+
+Asking for the stems of the song `fault-<name>` makes it happen, and so does a draw among the random faults.
+A fault that charges strikes after the split was made and paid: the stems exist and the free calls show them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+from sandbox.accounts import Account
+from sandbox.connection import Connection
+from sandbox.message import Reply, Request, detail, html_reply, json_reply
+from sandbox.songs import Song
+
+OVERSIZE = 6 * 1024 * 1024
+SERVER_ERROR = {
+    "status_code": 500,
+    "detail": "An unexpected error occurred.",
+    "error_type": "server_error",
+    "retryable": False,
+}
+LONG_DETAIL = ("Insufficient credits.\r\n\tBuy more \x1b[31mnow\x1b[0m.\x00 \u202e" * 250)[:10_000]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The paid call that a fault strikes; `paid` is the reply it would have had, if the fault charges."""
+
+    request: Request
+    account: Account
+    token: str
+    song: Song
+    paid: Reply | None
+
+    @property
+    def ordinary(self) -> Reply:
+        """What the client would have got."""
+        if self.paid is None:
+            raise LookupError("this fault does not charge: there is no paid reply")
+        return self.paid
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`play` gives what the client gets, or None where the call is to go on as if nothing was."""
+
+    name: str
+    about: str
+    play: Callable[[Call], Reply | None]
+    charges: bool = False
+    loses_reply: bool = True  # of a fault that charges: whether the client cannot know its stems
+
+
+def _always(make: Callable[[], Reply]) -> Callable[[Call], Reply]:
+    return lambda call: make()
+
+
+def _act(reply: Reply, act: Callable[[Connection], None]) -> Reply:
+    reply.act = act
+    return reply
+
+
+def _reset(call: Call) -> Reply:
+    return Reply(0, act=lambda connection: connection.reset())
+
+
+def _refuse_first_token(call: Call) -> Reply | None:
+    first = call.account.memory.setdefault("refused token", call.token)
+    return detail(401, "Unauthorized") if first == call.token else None
+
+
+def _redirect_slash(status: int) -> Callable[[Call], Reply | None]:
+    """Redirect to the other slash form once; the call that then comes there goes on."""
+
+    def play(call: Call) -> Reply | None:
+        path, mark, query = call.request.target.partition("?")
+        awaited: list[str] = call.account.memory.setdefault("redirected to", [])
+        if path in awaited:
+            awaited.remove(path)
+            return None
+        other = path[:-1] if path.endswith("/") else f"{path}/"
+        awaited.append(other)
+        return Reply(status, headers={"Location": other + mark + query})
+
+    return play
+
+
+def _redirect_to_clip(status: int) -> Callable[[Call], Reply]:
+    # The place exists: a client that follows gets a clip that is not a stem, and takes it for its answer.
+    return lambda call: Reply(status, headers={"Location": f"/api/clip/{call.song.id}"})
+
+
+def _redirect_to_other_host(call: Call) -> Reply:
+    host, _, port = call.request.headers.get("host", "").rpartition(":")
+    name = "127.0.0.1" if host == "localhost" else "localhost"
+    return Reply(307, headers={"Location": f"http://{name}:{port}/elsewhere{call.request.path}"})
+
+
+def _truncate(call: Call) -> Reply:
+    reply = call.ordinary
+    return _act(reply, lambda connection: connection.send(reply.head() + reply.body[: len(reply.body) // 2]))
+
+
+def _chunked_head(reply: Reply) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _truncate_chunked(call: Call) -> Reply:
+    reply = call.ordinary
+    half = reply.body[: len(reply.body) // 2]
+    return _act(reply, lambda connection: connection.send(_chunked_head(reply) + _chunk(half)))
+
+
+def _drip_body(call: Call) -> Reply:
+    reply = call.ordinary
+
+    def act(connection: Connection) -> None:
+        connection.send(reply.head())
+        connection.drip(reply.body)
+
+    return _act(reply, act)
+
+
+def _drip_headers(call: Call) -> Reply:
+    reply = call.ordinary
+    return _act(reply, lambda connection: connection.drip(reply.encode()))
+
+
+def _hang(call: Call) -> Reply:
+    return Reply(0, act=lambda connection: connection.hold())
+
+
+def _oversize(call: Call) -> Reply:
+    content: dict[str, Any] = json.loads(call.ordinary.body)
+    return json_reply(200, {**content, "padding": "x" * OVERSIZE})
+
+
+def _endless(call: Call) -> Reply:
+    reply = call.ordinary
+
+    def act(connection: Connection) -> None:
+        connection.send(_chunked_head(reply) + _chunk(b'{"padding": "'))
+        while True:
+            connection.pause(0.001)
+            connection.send(_chunk(b"x" * 65536))
+
+    return _act(reply, act)
+
+
+def _slow(call: Call) -> Reply:
+    reply = call.ordinary
+    reply.delay += 2.0
+    return reply
+
+
+FAULTS: dict[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("400", "400 with a detail", _always(lambda: detail(400, "This clip cannot be split."))),
+        Fault("401", "401, whatever the token", _always(lambda: detail(401, "Unauthorized"))),
+        Fault(
+            "401-once",
+            "401 to the first token that an account brings, an ordinary split with any other",
+            _refuse_first_token,
+        ),
+        Fault("402", "402 with a detail", _always(lambda: detail(402, "Insufficient credits."))),
+        Fault(
+            "long-detail",
+            "402 with 10,000 characters, control characters among them",
+            _always(lambda: detail(402, LONG_DETAIL)),
+        ),
+        Fault(
+            "403-plan",
+            "403: not in the plan",
+            _always(lambda: detail(403, "Your plan does not include stems.")),
+        ),
+        Fault(
+            "403-not-yours",
+            "403: someone else's clip",
+            _always(lambda: detail(403, "You do not own this clip.")),
+        ),
+        Fault("403-jwt", "403 JWT expired, whatever the token", _always(lambda: detail(403, "JWT expired"))),
+        Fault("403-html", "403 in HTML: a bot wall", _always(lambda: html_reply(403, "Attention Required!"))),
+        Fault("404", "404 with a detail", _always(lambda: detail(404, "Clip not found."))),
+        Fault(
+            "422-captcha",
+            "422 Token validation failed.",
+            _always(lambda: detail(422, "Token validation failed.")),
+        ),
+        Fault(
+            "422-schema",
+            "422 with a list of loc and msg",
+            _always(
+                lambda: detail(422, [{"type": "missing", "loc": ["body", "stem_task"], "msg": "Field required"}])
+            ),
+        ),
+        Fault(
+            "429",
+            "429, Retry-After 13",
+            _always(lambda: detail(429, "Too many running jobs.", {"Retry-After": "13"})),
+        ),
+        Fault("429-html", "429 in HTML, no Retry-After", _always(lambda: html_reply(429, "Too Many Requests"))),
+        Fault(
+            "bad-retry-after",
+            "429, Retry-After: soon",
+            _always(lambda: detail(429, "Slow down.", {"Retry-After": "soon"})),
+        ),
+        Fault(
+            "retry-after-date",
+            "429, Retry-After as an HTTP date 20 seconds from now",
+            _always(lambda: detail(429, "Slow down.", {"Retry-After": formatdate(time.time() + 20, usegmt=True)})),
+        ),
+        Fault("500", "500 as recorded", _always(lambda: json_reply(500, SERVER_ERROR))),
+        Fault("502-html", "502 in HTML, nothing done", _always(lambda: html_reply(502, "Bad Gateway"))),
+        Fault("200-html", "200 in HTML", _always(lambda: html_reply(200, "Just a moment..."))),
+        Fault("wrong-shape", '200 {"ok": true}', _always(lambda: json_reply(200, {"ok": True}))),
+        Fault("no-clips", '200 {"clips": []}', _always(lambda: json_reply(200, {"clips": []}))),
+        Fault("reset-before-reading", "the connection is reset, nothing done", _reset),
+        Fault("redirect-301", "301 to GET /api/clip/<song>", _redirect_to_clip(301)),
+        Fault("redirect-302", "302 to GET /api/clip/<song>", _redirect_to_clip(302)),
+        Fault("redirect-303", "303 to GET /api/clip/<song>", _redirect_to_clip(303)),
+        Fault("redirect-slash-307", "307 to the other slash form, where the split is made", _redirect_slash(307)),
+        Fault("redirect-slash-308", "308 to the other slash form, where the split is made", _redirect_slash(308)),
+        Fault(
+            "redirect-other-host-307",
+            "307 to /elsewhere/… under another host name; the log shows who followed",
+            _redirect_to_other_host,
+        ),
+        Fault(
+            "not-json",
+            "200 application/json, but broken",
+            _always(lambda: Reply(200, b'{"clips": [{"id": ', {"Content-Type": "application/json"})),
+            charges=True,
+        ),
+        Fault(
+            "clip-without-id",
+            "200, clips without id",
+            _always(lambda: json_reply(200, {"clips": [{"status": "submitted", "title": "Nameless"}]})),
+            charges=True,
+        ),
+        Fault("slow-2s", "the ordinary reply, 2 seconds late", _slow, charges=True, loses_reply=False),
+        Fault("reset-after-charge", "the connection is reset", _reset, charges=True),
+        Fault("502-after-charge", "502 in HTML", _always(lambda: html_reply(502, "Bad Gateway")), charges=True),
+        Fault(
+            "500-after-charge",
+            "500 as recorded",
+            _always(lambda: json_reply(500, SERVER_ERROR)),
+            charges=True,
+        ),
+        Fault("truncated", "closed after half of the announced Content-Length", _truncate, charges=True),
+        Fault("truncated-chunked", "a chunked reply closed before its end", _truncate_chunked, charges=True),
+        Fault("drip-body", "headers at once, then one byte a second", _drip_body, charges=True),
+        Fault("drip-headers", "one byte a second from the first on", _drip_headers, charges=True),
+        Fault("hang", "no answer until the client goes", _hang, charges=True),
+        Fault("oversize", "a 6 MB reply", _oversize, charges=True),
+        Fault("oversize-chunked-endless", "a chunked reply that never ends", _endless, charges=True),
+    )
+}
+
+FAULT_SONGS: dict[str, Song] = {
+    f"fault-{name}": Song(id=f"fault-{name}", title=f"Fault {name}", about=fault.about, listed=False)
+    for name, fault in FAULTS.items()
+}

@@ -1,0 +1,175 @@
+"""The songs that every account owns, and what is peculiar about some of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OCEAN_WANDERER = "c3d4e5f6-a7b8-9012-cdef-123456789012"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """One row of the catalogue; the defaults are an ordinary song."""
+
+    id: str
+    title: str
+    about: str
+    duration: float = 120.0  # seconds
+    tags: str = "dream pop, warm, female voice"
+    lyrics: str = "[Verse]\nA line for the sandbox to sing"
+    created_at: str = "2024-01-15T11:00:00.000Z"
+    existing: Literal["two", "twelve", "old"] | None = None  # stems that it has from the start
+    takes_of_two: int = 1
+    takes_of_twelve: int = 2
+    single_object: bool = False
+    shape: Literal["full", "bare", "roots", "no-roots"] = "full"  # how much its stem clips tell
+    last_stem_fails: bool = False
+    late: bool = False
+    feed_failures: int = 0  # feed calls that fail after each split
+    feed_failure: Literal[429, 500] = 500
+    without_stems: Literal[200, 400, 404] = 200  # the answer to stems/pages while it has none
+    stems_key: Literal["stems", "clips"] = "stems"
+    needs_captcha: bool = False
+    listed: bool = True
+
+
+SONGS: dict[str, Song] = {
+    song.id: song
+    for song in (
+        Song(
+            id=OCEAN_WANDERER,
+            title="Ocean Wanderer",
+            about="the song to begin with; no stems yet",
+            duration=183.4,
+            tags="ambient folk, wide, calm",
+            lyrics="[Verse]\nI follow the tide, the lanterns are low\n\n[Chorus]\nCarry me home",
+        ),
+        Song(
+            id="a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b",
+            title="Paper Lanterns",
+            about="an ordinary song; no stems yet",
+            duration=217.24,
+            tags="indie pop, bright",
+            created_at="2024-12-25T16:40:00.000Z",
+        ),
+        Song(
+            id="0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862",
+            title="Night Bus Home",
+            about="an ordinary song; no stems yet",
+            duration=149,
+            tags="synthwave, driving",
+            created_at="2026-03-02T21:14:08.250Z",
+        ),
+        Song(
+            id="song-with-two",
+            title="Copper Field",
+            about="already has a vocal and an instrumental",
+            duration=95.5,
+            existing="two",
+            created_at="2026-02-11T09:30:00.000Z",
+        ),
+        Song(
+            id="song-with-twelve",
+            title="Glass Orchard",
+            about="already has two takes of twelve stems (24 clips, 2 pages)",
+            duration=201.92,
+            existing="twelve",
+            created_at="2026-05-19T18:05:44.120Z",
+        ),
+        Song(
+            id="song-with-old-stems",
+            title="First Snow",
+            about="has two stems of 2024: titles with a dash, no metadata.stem_task",
+            duration=88.08,
+            existing="old",
+            created_at="2024-06-01T07:00:00.000Z",
+        ),
+        Song(
+            id="song-4-stems",
+            title="Four Rivers",
+            about="two gives 4 clips: two takes",
+            takes_of_two=2,
+        ),
+        Song(
+            id="song-one-take",
+            title="One Breath",
+            about="twelve gives 12 clips: one take",
+            takes_of_twelve=1,
+        ),
+        Song(
+            id="song-one-object",
+            title="Lone Swimmer",
+            about='the reply is one clip object, without {"clips": …}; one stem is made',
+            single_object=True,
+        ),
+        Song(
+            id="song-bare",
+            title="Bare Wire",
+            about="its stem clips have nothing but an id, in every call",
+            shape="bare",
+        ),
+        Song(
+            id="song-roots",
+            title="Deep Roots",
+            about="stem clips name the song in clip_roots.clips[].id, not in metadata.stem_from_id",
+            shape="roots",
+        ),
+        Song(
+            id="song-no-roots",
+            title="Driftwood",
+            about="stem clips name the song nowhere",
+            shape="no-roots",
+        ),
+        Song(
+            id="song-stem-fails",
+            title="Broken String",
+            about="its last stem ends in error, with an error_message",
+            last_stem_fails=True,
+        ),
+        Song(
+            id="song-late-ids",
+            title="Slow Echo",
+            about="no reading call knows new stems for twice --pace seconds",
+            late=True,
+        ),
+        Song(
+            id="song-feed-fails",
+            title="Static",
+            about="after each split the first 2 feed calls for its stems answer 500",
+            feed_failures=2,
+        ),
+        Song(
+            id="song-feed-429",
+            title="Crowded Room",
+            about="after each split the first feed call for its stems answers 429, Retry-After 1",
+            feed_failures=1,
+            feed_failure=429,
+        ),
+        Song(
+            id="song-captcha",
+            title="Are You Human",
+            about="v2-web refuses it with 422 Token validation failed, though c/check wants no captcha",
+            needs_captcha=True,
+        ),
+        Song(
+            id="song-pages-400",
+            title="Empty Shelf",
+            about="while it has no stems, stems/pages answers 400",
+            without_stems=400,
+        ),
+        Song(
+            id="song-pages-404",
+            title="Missing Page",
+            about="while it has no stems, stems/pages answers 404",
+            without_stems=404,
+        ),
+        Song(
+            id="song-stems-as-clips",
+            title="Other Words",
+            about='its stems are listed as {"clips": […]} instead of {"stems": […]}',
+            existing="two",
+            stems_key="clips",
+        ),
+    )
+}

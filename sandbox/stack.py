@@ -1,0 +1,116 @@
+"""The sandbox and the service in front of it, started side by side on free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ACCOUNT = "sandbox-alice"
+"""The cookie of the account that pays in the sandbox unless a request names another."""
+
+STARTS_WITHIN = 30.0
+"""Seconds."""
+
+
+class NotStartedError(Exception):
+    """A server did not come up; the text has the end of what it logged."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server process and where it listens."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def logged(self) -> str:
+        """All that the process has written so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+def free_port() -> int:
+    """Find a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def suno(*options: str, port: int = 0) -> Iterator[Server]:
+    """Run the sandbox with these options of its command line."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "sandbox", "--quiet", "--port", str(port), *options]
+    with _running(command, {}, f"http://127.0.0.1:{port}", "/sandbox/accounts") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Server]:
+    """Run the service under gunicorn with Suno at `suno_url`; `settings` are environment variables besides."""
+    port = port or free_port()
+    environment = {
+        "SUNO_API_URL": suno_url,
+        "SUNO_AUTH_URL": suno_url,
+        "SUNO_COOKIE": ACCOUNT,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "2",
+        "NO_PROXY": "127.0.0.1",
+        **(settings or {}),
+    }
+    command = [sys.executable, "-m", "gunicorn"]
+    with _running(command, environment, f"http://127.0.0.1:{port}", "/openapi.json") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(command: list[str], settings: Mapping[str, str], url: str, ready: str) -> Iterator[Server]:
+    # Not the caller's own settings: they may name a real account, which nothing here may spend.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SUNO_")}
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**inherited, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        server = Server(url, process, Path(log.name))
+        try:
+            _wait_for(server, ready)
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(server: Server, path: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    ends = time.monotonic() + STARTS_WITHIN
+    while server.process.poll() is None and time.monotonic() < ends:
+        try:
+            with opener.open(server.url + path, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-2000:]}")

@@ -1,0 +1,189 @@
+"""What this Suno knows and keeps: accounts, credits, stems, tokens, what was asked of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import random
+import secrets
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from sandbox.accounts import Account, kind_of
+from sandbox.clips import PRICES, Split, Stem, existing_stems, make_stems
+from sandbox.faults import FAULT_SONGS, Fault
+from sandbox.message import JsonObject
+from sandbox.songs import SONGS, Song
+
+FeedForms = Literal["v2+v3", "v3-only", "v3-only-405", "v2-only"]
+
+
+@dataclass(slots=True)
+class Options:
+    """What can be set at start and while running; all times in seconds."""
+
+    token_lifetime: float = 60.0
+    pace: float = 1.0  # how long a stem keeps each status
+    delay: float = 0.0  # before a split is answered
+    drip: float = 1.0  # between the bytes of a dripped reply
+    feed: FeedForms = "v2+v3"
+    log_size: int = 20_000
+    charge_log: bool = False
+
+
+@dataclass(slots=True)
+class RandomFaults:
+    """Faults that strike paid calls on ordinary songs, in an order that follows from the seed."""
+
+    random: random.Random
+    rate: float
+    kinds: list[Fault]
+    left: int | None = None  # None: no limit
+
+    def draw(self) -> Fault | None:
+        """Choose the fault for the next paid call, or none."""
+        if self.left == 0 or self.random.random() >= self.rate:
+            return None
+        if self.left is not None:
+            self.left -= 1
+        return self.random.choice(self.kinds)
+
+
+@dataclass(slots=True)
+class Token:
+    """What a bearer token says."""
+
+    account: Account
+    number: int
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Suno:
+    """The state behind every call. Hold `lock` while reading or changing it."""
+
+    initial: Options
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    tokens_issued: int = 0  # survives a reset, so that a number never comes twice
+    splits_made: int = 0
+    options: Options = field(init=False)
+    accounts: dict[str, Account] = field(init=False)  # those that were named so far
+    stems: dict[str, Stem] = field(init=False)  # of all accounts, for the audio files
+    log: deque[JsonObject] = field(init=False)
+    logged: int = field(init=False)
+    sockets: int = field(init=False)
+    faults: RandomFaults | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the tokens handed out, which stay valid until they expire."""
+        self.options = replace(self.initial)
+        self.accounts = {}
+        self.stems = {}
+        self.log = deque(maxlen=self.options.log_size)
+        self.logged = 0
+        self.sockets = 0
+        self.faults = None
+
+    def account(self, cookie: str) -> Account | None:
+        """The account that a cookie names, be the cookie its newest or not."""
+        known = kind_of(cookie)
+        if known is None:
+            return None
+        name, kind = known
+        account = self.accounts.get(name)
+        if account is None and name != "sandbox-load-<n>":
+            account = self.accounts[name] = Account(kind, name, kind.credits, cookie=name)
+            for song in SONGS.values():
+                if song.existing:
+                    self._keep(account, song, existing_stems(song, name))
+        return account
+
+    def _keep(self, account: Account, song: Song, stems: list[Stem]) -> Split:
+        """File stems under their account; `paid` and the price are up to the caller."""
+        task = stems[0].task
+        split = Split(self.splits_made, account.name, song, task, 0, stems[0].made_at, stems)
+        account.splits.setdefault(song.id, deque()).append(split)
+        for stem in stems:
+            account.stems[stem.id] = stem
+            self.stems[stem.id] = stem
+        return split
+
+    def split(self, account: Account, song: Song, task: str) -> Split | None:
+        """Take the price and make the stems; None, and nothing taken, when the credits do not suffice."""
+        price = PRICES[task]
+        if account.credits < price:
+            return None
+        account.credits -= price
+        account.charges += 1
+        self.splits_made += 1
+        split = self._keep(account, song, make_stems(song, task, time.time()))
+        split.credits = price
+        account.paid.append(split)
+        account.feed_failures[song.id] = song.feed_failures
+        if account.kind.kept_splits is not None and len(account.paid) > account.kind.kept_splits:
+            self._forget(account, account.paid.popleft())
+        if self.options.charge_log:
+            print(f"{price} credits: {account.name}, {task} of {song.title}; {account.credits} left", flush=True)
+        return split
+
+    def _forget(self, account: Account, split: Split) -> None:
+        of_song = account.splits[split.song.id]
+        of_song.remove(split)  # among the oldest: found at once
+        for stem in split.stems:
+            del account.stems[stem.id], self.stems[stem.id]
+
+    def song(self, song_id: str) -> Song | None:
+        """Find a song of the catalogue, or one that stands for a fault."""
+        return SONGS.get(song_id) or FAULT_SONGS.get(song_id)
+
+    def issue_token(self, account: Account, session_id: str) -> str:
+        """A new JWT; it means something to this process only."""
+        self.tokens_issued += 1
+        if account.first_token is None:
+            account.first_token = self.tokens_issued
+        now, lifetime = time.time(), self.options.token_lifetime
+        # Clerk counts in whole seconds; a life of a second or two needs finer ones to last as long as asked.
+        issued = math.floor(now) if lifetime >= 5 else now
+        claims = {
+            "iat": issued,
+            "exp": issued + (int(lifetime) if lifetime.is_integer() else lifetime),
+            "iss": "sandbox",
+            "sid": session_id,
+            "sub": account.name,
+            "jti": self.tokens_issued,
+        }
+        signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(claims)}"
+        return f"{signed}.{self._signature(signed)}"
+
+    def read_token(self, token: str) -> Token | None:
+        """What a token of ours says, expired or not; None for any other."""
+        signed, _, signature = token.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
+            return None
+        payload = signed.partition(".")[2]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        account = self.account(claims["sub"])
+        return Token(account, claims["jti"], claims["exp"]) if account else None
+
+    def _signature(self, signed: str) -> str:
+        digest = hmac.digest(self.secret, signed.encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _base64(claims: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+
+
+def fingerprint(secret: str) -> str:
+    """Enough to tell two secrets apart in the log, and nothing of them."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:12]

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import array
+import io
+import wave
+
+import pytest
+import requests
+
+from sandbox.audio import BEAT, LENGTH, Score, synthesise
+from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
+
+
+def samples(wav: bytes) -> list[int]:
+    with wave.open(io.BytesIO(wav)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (22_050, 1, 2)
+        return list(array.array("h", file.readframes(file.getnframes())))
+
+
+@pytest.fixture
+def complete(alice, eventually):
+    """Ids of clips, once they are complete."""
+
+    def wait(reply):
+        ids = ids_of(reply)
+        eventually(lambda: all(clip["status"] == "complete" for clip in alice.feed(ids)))
+        return ids
+
+    return wait
+
+
+def fetch(sandbox, clip_id):
+    return samples(requests.get(f"{sandbox.url}/audio/{clip_id}.wav", timeout=5).content)
+
+
+def test_the_stems_add_up_to_the_song_sample_by_sample(sandbox, alice):
+    twelve = alice.post("/api/generate/v2-web/", v2_web_body())
+    song = fetch(sandbox, OCEAN_WANDERER)
+    assert len(song) == LENGTH
+    for ids in (ids_of(alice.split()), ids_of(twelve)[:12], ids_of(twelve)[12:]):
+        assert list(map(sum, zip(*(fetch(sandbox, clip) for clip in ids), strict=True))) == song
+    assert max(map(abs, song)) > 15_000
+
+
+def test_audio_depends_on_the_song_alone():
+    assert synthesise(OCEAN_WANDERER) == synthesise.__wrapped__(OCEAN_WANDERER)
+    assert Score("one").melody != Score("another").melody
+
+
+def test_the_voice_rests_between_phrases_and_the_band_plays_on(sandbox, alice):
+    vocals, instrumental = (fetch(sandbox, clip) for clip in ids_of(alice.split()))
+    rest = slice(int(3.4 * BEAT), int(4.4 * BEAT))
+    assert not any(vocals[rest])
+    assert max(map(abs, vocals)) > 5_000
+    assert max(map(abs, instrumental[rest])) > 2_000
+
+
+@pytest.mark.parametrize("wanted", ["mp3", "m4a"])
+def test_a_download_is_asked_for_until_it_is_ready(alice, complete, eventually, wanted):
+    clip = complete(alice.split())[0]
+    path = f"/api/download/clip/{clip}"
+    assert alice.get(path, format=wanted).json() == {"status": "processing"}
+    url = eventually(lambda: alice.get(path, format=wanted).json().get("download_url"))
+    assert url == f"{alice.url}/audio/{clip}.wav"
+    assert len(samples(requests.get(url, timeout=5).content)) == LENGTH
+
+
+def test_a_wav_file_is_there_only_after_a_conversion(alice, complete, eventually):
+    clip = complete(alice.split())[0]
+    file = f"/api/gen/{clip}/wav_file/"
+    assert alice.get(file).status_code == 404
+    reply = alice.post(f"/api/gen/{clip}/convert_wav/")
+    assert (reply.status_code, reply.content) == (204, b"")
+    eventually(lambda: alice.get(file).status_code == 200)
+    assert alice.get(file).json() == {"wav_file_url": f"{alice.url}/audio/{clip}.wav"}
+
+
+def test_a_plan_without_wav_is_403(sign_in):
+    free = sign_in("sandbox-free")
+    assert free.get(f"/api/gen/{OCEAN_WANDERER}/wav_file/").status_code == 403
+    assert free.post(f"/api/gen/{OCEAN_WANDERER}/convert_wav/").status_code == 403
+
+
+def test_the_stems_of_a_song_share_one_download_and_the_plan_has_a_cap(sign_in):
+    free = sign_in("sandbox-free")
+
+    def download(song):
+        stems = free.get(f"/api/clip/{song}/stems").json()
+        clips = stems.get("stems") or stems["clips"]
+        return [free.get(f"/api/download/clip/{c['id']}", format="mp3").status_code for c in clips[:2]]
+
+    assert download("song-with-two") == [200, 200]
+    used = free.get("/api/billing/info/").json()["download_usage"]["current_period_downloads_used"]
+    assert used == 6
+    assert download("song-with-twelve") == [200, 200]
+    assert download("song-with-old-stems") == [403, 403]
+
+
+def test_a_download_needs_a_complete_clip_and_a_known_format(alice):
+    alice.post("/sandbox/settings", {"pace": 60})
+    clip = ids_of(alice.split())[0]
+    assert alice.get(f"/api/download/clip/{clip}", format="mp3").status_code == 400
+    assert alice.get(f"/api/download/clip/{OCEAN_WANDERER}", format="ogg").status_code == 422
+    assert alice.get("/api/download/clip/nothing", format="mp3").status_code == 404
+    assert alice.get("/audio/nothing.wav").status_code == 404

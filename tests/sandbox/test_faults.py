@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+
+import pytest
+import requests
+
+from sandbox.faults import FAULTS
+from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
+
+ENDLESS = {"drip-body", "hang", "oversize-chunked-endless"}
+ON_SECOND_CALL = {"401-once", "redirect-slash-307", "redirect-slash-308"}
+STATUSES = {
+    "400": 400,
+    "401": 401,
+    "402": 402,
+    "long-detail": 402,
+    "403-plan": 403,
+    "403-not-yours": 403,
+    "403-jwt": 403,
+    "404": 404,
+    "422-captcha": 422,
+    "422-schema": 422,
+    "429": 429,
+    "bad-retry-after": 429,
+    "retry-after-date": 429,
+    "500": 500,
+    "wrong-shape": 200,
+    "no-clips": 200,
+    "clip-without-id": 200,
+    "500-after-charge": 500,
+}
+
+
+def split(client, fault):
+    return client.split(f"fault-{fault}", timeout=(5, 0.3))
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in ON_SECOND_CALL and name != "slow-2s"])
+def test_a_fault_charges_exactly_if_the_table_says_so_and_its_stems_can_be_read(alice, name):
+    alice.post("/sandbox/settings", {"drip": 60})
+    with contextlib.suppress(requests.RequestException):
+        alice.split(f"fault-{name}", timeout=(5, 0.2), stream=name in ENDLESS)
+    stems = alice.get(f"/api/clip/fault-{name}/stems").json()["stems"]
+    charges = alice.charges()
+    assert [clip["id"] for clip in stems] == [clip for charge in charges for clip in charge["clips"]]
+    assert [charge["reply_lost"] for charge in charges] == [FAULTS[name].loses_reply] * FAULTS[name].charges
+    assert alice.credits() == 500 - 10 * len(charges)
+
+
+@pytest.mark.parametrize(("name", "status"), STATUSES.items())
+def test_a_refusal_is_json_with_its_status(alice, name, status):
+    reply = split(alice, name)
+    assert (reply.status_code, reply.headers["Content-Type"]) == (status, "application/json")
+    reply.json()
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("403-html", 403), ("429-html", 429), ("502-html", 502), ("200-html", 200), ("502-after-charge", 502)],
+)
+def test_a_wall_answers_in_html(alice, name, status):
+    reply = split(alice, name)
+    assert (reply.status_code, reply.headers["Content-Type"]) == (status, "text/html; charset=UTF-8")
+
+
+def test_what_the_refusals_say(alice):
+    assert split(alice, "403-jwt").json() == {"detail": "JWT expired"}
+    assert split(alice, "422-captcha").json() == {"detail": "Token validation failed."}
+    assert split(alice, "422-schema").json()["detail"][0]["loc"] == ["body", "stem_task"]
+    assert split(alice, "429").headers["Retry-After"] == "13"
+    assert split(alice, "bad-retry-after").headers["Retry-After"] == "soon"
+    assert split(alice, "retry-after-date").headers["Retry-After"].endswith("GMT")
+    assert split(alice, "500").json()["error_type"] == "server_error"
+    assert len(split(alice, "long-detail").json()["detail"]) == 10_000
+
+
+def test_401_once_refuses_the_first_token_and_accepts_the_next(alice):
+    assert [split(alice, "401-once").status_code for _ in range(2)] == [401, 401]
+    alice.sign_in()
+    assert [split(alice, "401-once").status_code for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("name", ["reset-before-reading", "reset-after-charge"])
+def test_a_reset_breaks_the_connection(alice, name):
+    with pytest.raises(requests.ConnectionError):
+        split(alice, name)
+
+
+@pytest.mark.parametrize("name", ["truncated", "truncated-chunked"])
+def test_a_truncated_reply_ends_too_early(alice, name):
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
+        split(alice, name)
+
+
+def test_not_json_is_declared_as_json_and_is_none(alice):
+    reply = split(alice, "not-json")
+    assert reply.headers["Content-Type"] == "application/json"
+    with pytest.raises(ValueError, match="Expecting"):
+        reply.json()
+
+
+def test_a_dripped_body_begins_at_once_and_a_dripped_head_does_not(alice):
+    with alice.split("fault-drip-body", stream=True) as reply:
+        assert reply.status_code == 200
+        assert reply.raw.read(5) == b'{"cli'
+    alice.post("/sandbox/settings", {"drip": 60})
+    with pytest.raises(requests.ReadTimeout):
+        split(alice, "drip-headers")
+
+
+def test_a_slow_reply_is_on_its_way_and_not_lost(alice):
+    with pytest.raises(requests.ReadTimeout):
+        split(alice, "slow-2s")
+    assert [charge["reply_lost"] for charge in alice.charges()] == [False]
+
+
+def test_an_oversize_reply_is_valid_json_of_6_megabytes(alice):
+    reply = alice.split("fault-oversize")
+    assert len(reply.content) > 6_000_000
+    assert len(reply.json()["clips"]) == 2
+
+
+def test_an_endless_reply_goes_on_and_on(alice):
+    with alice.split("fault-oversize-chunked-endless", stream=True) as reply:
+        assert len(reply.raw.read(6_000_000)) == 6_000_000
+
+
+@pytest.mark.parametrize("code", [301, 302, 303])
+def test_a_redirect_leads_to_a_clip_that_is_no_stem(alice, code):
+    reply = split(alice, f"redirect-{code}")
+    assert reply.status_code == code
+    assert alice.get(reply.headers["Location"]).json()["id"] == f"fault-redirect-{code}"
+
+
+@pytest.mark.parametrize("code", [307, 308])
+@pytest.mark.parametrize(("asked", "leads_to"), [("/", ""), ("", "/")])
+def test_a_slash_redirect_is_followed_once_to_a_split(alice, code, asked, leads_to):
+    path = f"/api/edit/stems/fault-redirect-slash-{code}"
+    for _ in range(2):
+        reply = alice.post(path + asked)
+        assert (reply.status_code, reply.headers["Location"]) == (code, path + leads_to)
+        assert len(ids_of(alice.post(path + leads_to))) == 2
+    assert len(alice.charges()) == 2
+
+
+def test_a_slash_redirect_works_on_v2_web_too(alice):
+    body = v2_web_body("two", "fault-redirect-slash-308")
+    reply = alice.post("/api/generate/v2-web/", body)
+    assert (reply.status_code, reply.headers["Location"]) == (308, "/api/generate/v2-web")
+    assert len(ids_of(alice.post("/api/generate/v2-web", body))) == 2
+
+
+def test_whoever_follows_to_another_host_is_in_the_log(alice):
+    location = split(alice, "redirect-other-host-307").headers["Location"]
+    assert location.startswith("http://localhost:")
+    assert not any(entry["path"].startswith("/elsewhere") for entry in alice.log())
+    requests.post(location, headers={"Authorization": f"Bearer {alice.token}"}, timeout=5)
+    strayed = alice.log()[-1]
+    assert strayed["path"].startswith("/elsewhere/api/edit/stems/")
+    assert strayed["host"].startswith("localhost")
+    assert strayed["token_sha256"] == alice.log()[-2]["token_sha256"]
+
+
+def test_random_faults_follow_from_the_seed_and_end_when_told(alice):
+    def outcomes():
+        alice.post("/sandbox/faults", {"seed": 7, "rate": 0.5, "kinds": ["500", "502-after-charge", "429"]})
+        return [alice.split().status_code for _ in range(12)]
+
+    first = outcomes()
+    assert first == outcomes()
+    assert {200, 429, 500, 502} >= set(first)
+    assert len(set(first)) > 2
+    alice.call("DELETE", "/sandbox/faults")
+    assert {alice.split().status_code for _ in range(8)} == {200}
+
+
+def test_random_faults_keep_to_their_limit(alice):
+    alice.post("/sandbox/faults", {"seed": 1, "rate": 1, "kinds": ["500"], "limit": 2})
+    assert [alice.split().status_code for _ in range(4)] == [500, 500, 200, 200]
+
+
+def test_a_reply_that_came_too_late_for_its_client_counts_as_lost(alice, eventually):
+    alice.post("/sandbox/settings", {"delay": 0.2})
+    with pytest.raises(requests.ReadTimeout):
+        alice.split(timeout=(5, 0.05))
+    assert alice.charges()[0]["reply_lost"] is False
+    eventually(lambda: alice.charges()[0]["reply_lost"])
+
+
+def test_a_hanging_client_does_not_hold_up_the_others(alice):
+    def hang():
+        with pytest.raises(requests.ReadTimeout):
+            alice.split("fault-hang", timeout=(5, 0.5))
+
+    hanging = [threading.Thread(target=hang) for _ in range(8)]
+    for thread in hanging:
+        thread.start()
+    assert alice.split().elapsed.total_seconds() < 0.4
+    for thread in hanging:
+        thread.join()
+
+
+def test_the_recorded_server_error_is_kept_letter_by_letter(alice):
+    assert json.loads(split(alice, "500").text) == {
+        "status_code": 500,
+        "detail": "An unexpected error occurred.",
+        "error_type": "server_error",
+        "retryable": False,
+    }
+    assert alice.split(OCEAN_WANDERER).status_code == 200

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+import requests
+from responses import RequestsMock
+
+from app.suno import errors
+from app.suno.gateway import SunoGateway
+from tests.suno.conftest import ALICE, API, BOB, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
+
+HTML = {"body": "<!doctype html><title>Just a moment...</title>", "content_type": "text/html; charset=UTF-8"}
+SERVER_ERROR = {
+    "status_code": 500,
+    "detail": "An unexpected error occurred.",
+    "error_type": "server_error",
+    "retryable": False,
+}
+
+
+def test_a_split_is_told_in_our_own_words(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, json={"clips": [CLIP]})
+
+    [stem] = gateway.generate_stems(ALICE, SONG)
+
+    assert (stem.id, stem.status, stem.title) == (CLIP["id"], "queued", "Song - Vocals")
+    assert (stem.created_at, stem.stem_from_id, stem.duration) == ("2024-12-25T16:51:36.619Z", SONG, 217.24)
+
+
+def test_a_split_is_asked_as_a_browser_asks(gateway: SunoGateway, wire: RequestsMock) -> None:
+    token = jwt()
+    signed_in(wire, token)
+    wire.post(SPLIT, json={"clips": [CLIP]})
+
+    gateway.generate_stems(ALICE, SONG)
+
+    sent = wire.calls[-1].request
+    assert sent.body == b"{}"
+    assert sent.headers["Authorization"] == f"Bearer {token}"
+    assert sent.headers["Content-Type"] == "application/json"
+    assert sent.headers["User-Agent"] == "Mozilla/5.0"
+    assert (sent.headers["Origin"], sent.headers["Referer"]) == ("https://suno.com", "https://suno.com/")
+    assert len(sent.headers["device-id"]) == 36
+    assert "Cookie" not in sent.headers
+
+
+def test_in_steady_state_a_split_is_one_call(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    gateway.generate_stems(ALICE, SONG)
+    before = len(wire.calls)
+
+    for _ in range(3):
+        gateway.generate_stems(ALICE, SONG)
+
+    assert len(wire.calls) - before == 3
+
+
+def test_accounts_have_their_own_tokens_and_devices(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire, jwt(sub="alice"), jwt(sub="bob"))
+    wire.post(SPLIT, json={"clips": [CLIP]})
+
+    gateway.generate_stems(ALICE, SONG)
+    gateway.generate_stems(BOB, SONG)
+    gateway.generate_stems(ALICE, SONG)
+
+    splits = [call.request.headers for call in wire.calls if call.request.url == SPLIT]
+    assert splits[0]["Authorization"] == splits[2]["Authorization"] != splits[1]["Authorization"]
+    assert splits[0]["device-id"] == splits[2]["device-id"] != splits[1]["device-id"]
+
+
+def test_a_lone_clip_object_is_a_split_too(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, json=CLIP)
+    assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == [CLIP["id"]]
+
+
+def test_24_clips_keep_sunos_order(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, json={"clips": [CLIP | {"id": f"stem-{n}"} for n in range(24)]})
+    assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == [f"stem-{n}" for n in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "body"),
+    [
+        (401, {"detail": "Unauthorized"}),
+        (403, {"detail": "JWT expired"}),
+        (403, {"detail": "invalid token"}),
+    ],
+)
+def test_a_refused_token_is_renewed_once_and_the_call_repeated(
+    gateway: SunoGateway, wire: RequestsMock, refusal: int, body: dict[str, str]
+) -> None:
+    first, second = jwt(n=1), jwt(n=2)
+    signed_in(wire, first, second)
+    wire.post(SPLIT, status=refusal, json=body)
+    wire.post(SPLIT, json={"clips": [CLIP]})
+
+    gateway.generate_stems(ALICE, SONG)
+
+    sent = [call.request.headers["Authorization"] for call in wire.calls if call.request.url == SPLIT]
+    assert sent == [f"Bearer {first}", f"Bearer {second}"]
+    assert (calls(wire, CLIENT), calls(wire, TOKENS)) == (1, 2)
+
+
+def test_a_token_refused_twice_is_an_expired_session_and_remembered(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire, jwt(n=1), jwt(n=2))
+    wire.post(SPLIT, status=401, json={"detail": "Unauthorized"})
+
+    with pytest.raises(errors.SessionExpired, match="SUNO_COOKIE"):
+        gateway.generate_stems(ALICE, SONG)
+    asked = len(wire.calls)
+    with pytest.raises(errors.SessionExpired):
+        gateway.generate_stems(ALICE, SONG)
+
+    assert (calls(wire, SPLIT), len(wire.calls)) == (2, asked)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected", "words"),
+    [
+        ({"status": 400, "json": {"detail": "Bad clip."}}, errors.RefusedBySuno, "Bad clip."),
+        ({"status": 402, "json": {"detail": "Insufficient credits."}}, errors.OutOfCredits, "Insufficient credits."),
+        ({"status": 402, "body": ""}, errors.OutOfCredits, "out of credits"),
+        ({"status": 403, "json": {"detail": "Upgrade to Pro."}}, errors.NotAllowed, "Upgrade to Pro."),
+        ({"status": 403} | HTML, errors.SunoFailed, "bot wall"),
+        ({"status": 401} | HTML, errors.SunoFailed, "bot wall"),
+        ({"status": 404, "json": {"detail": "Clip not found."}}, errors.SongNotFound, "Clip not found."),
+        ({"status": 422, "json": {"detail": "Token validation failed."}}, errors.CaptchaRequired, "captcha"),
+        (
+            {"status": 422, "json": {"detail": [{"loc": ["body", "task"], "msg": "field required"}]}},
+            errors.RefusedBySuno,
+            "body.task: field required",
+        ),
+        ({"status": 429, "json": {"detail": "Too many jobs."}}, errors.RateLimited, "Too many jobs."),
+        ({"status": 429} | HTML, errors.RateLimited, "fewer requests"),
+        ({"status": 500, "json": SERVER_ERROR}, errors.SunoFailed, "An unexpected error occurred."),
+        ({"status": 502} | HTML, errors.SunoFailed, "may have charged"),
+        ({"status": 200} | HTML, errors.SunoFailed, "bot wall"),
+        ({"status": 200, "body": "{oops"}, errors.SunoFailed, "not JSON"),
+        ({"status": 200, "body": "[" * 100_000}, errors.SunoFailed, "not JSON"),
+        ({"status": 200, "json": {"ok": True}}, errors.SunoFailed, "without clips"),
+        ({"status": 200, "json": {"clips": []}}, errors.SunoFailed, "no clip with an id"),
+        ({"status": 200, "json": {"clips": [{"title": "Song"}]}}, errors.SunoFailed, "no clip with an id"),
+        ({"status": 200, "json": {"clips": None}}, errors.SunoFailed, "without clips"),
+        ({"status": 200, "json": []}, errors.SunoFailed, "a list"),
+        ({"status": 418, "json": {"detail": "Teapot."}}, errors.SunoFailed, "418"),
+    ],
+)
+def test_every_refusal_of_sunos_is_named_and_asked_once(
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object], expected: type[Exception], words: str
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, **reply)
+
+    with pytest.raises(expected, match=words) as raised:
+        gateway.generate_stems(ALICE, SONG)
+
+    assert raised.type is expected
+    assert calls(wire, SPLIT) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "doubt"),
+    [
+        ({"status": 200, "json": {"ok": True}}, True),
+        ({"status": 500, "json": SERVER_ERROR}, True),
+        ({"status": 502} | HTML, True),
+        ({"status": 403} | HTML, False),
+        ({"status": 418, "body": ""}, False),
+    ],
+)
+def test_a_failure_says_whether_suno_may_have_charged(
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object], doubt: bool
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, **reply)
+    with pytest.raises(errors.SunoFailed) as raised:
+        gateway.generate_stems(ALICE, SONG)
+    assert raised.value.may_have_charged is doubt
+    assert ("may have charged" in str(raised.value)) is doubt
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (requests.ReadTimeout("read timed out"), errors.OutcomeUnknown),
+        (requests.ConnectionError("Connection aborted."), errors.OutcomeUnknown),
+        (requests.ConnectTimeout("connect timed out"), errors.SunoUnreachable),
+    ],
+)
+def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
+    gateway: SunoGateway, wire: RequestsMock, error: Exception, expected: type[Exception]
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, body=error)
+    with pytest.raises(expected):
+        gateway.generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("13", 13),
+        (" 13 ", 13),
+        ("999999999999", 86_400),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+        (format_datetime(datetime.now(UTC) - timedelta(minutes=1), usegmt=True), 0),
+        (format_datetime(datetime.now(UTC) + timedelta(days=3), usegmt=True), 86_400),
+    ],
+)
+def test_retry_after_is_read_in_both_its_forms(
+    gateway: SunoGateway, wire: RequestsMock, sent: str, expected: int | None
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=429, json={"detail": "Too many."}, headers={"Retry-After": sent})
+    with pytest.raises(errors.RateLimited) as raised:
+        gateway.generate_stems(ALICE, SONG)
+    assert raised.value.retry_after == expected
+
+
+def test_sunos_words_are_cut_to_one_line_without_tokens(gateway: SunoGateway, wire: RequestsMock) -> None:
+    token = jwt()
+    signed_in(wire, token)
+    wire.post(SPLIT, status=402, json={"detail": f"No\ncredits\x1b[31m for {token}, " + "x" * 10_000})
+
+    with pytest.raises(errors.OutOfCredits) as raised:
+        gateway.generate_stems(ALICE, SONG)
+
+    said = str(raised.value)
+    assert "No credits" in said
+    assert len(said) < 400
+    assert said.isprintable()
+    assert token not in said
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_to_the_slash_form_is_followed_with_its_method_and_body(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=status, headers={"Location": f"/api/edit/stems/{SONG}"})
+    wire.post(SPLIT.rstrip("/"), json={"clips": [CLIP]})
+
+    gateway.generate_stems(ALICE, SONG)
+
+    assert (wire.calls[-1].request.method, wire.calls[-1].request.body) == ("POST", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("status", "location"),
+    [
+        (301, "/api/edit/stems/other/"),
+        (302, "/api/edit/stems/other/"),
+        (303, "/api/edit/stems/other/"),
+        (307, "https://evil.example/api/edit/stems/other/"),
+        (307, "//evil.example/"),
+        (307, "http://studio-api.prod.suno.com/api/edit/stems/other/"),
+        (308, "https://studio-api.prod.suno.com:8443/api/edit/stems/other/"),
+        (308, "https://studio-api.prod.suno.com:nonsense/"),
+        (308, "https://studio-api.prod.suno.com@evil.example/"),
+        (308, ""),
+    ],
+)
+def test_no_other_redirect_is_followed(gateway: SunoGateway, wire: RequestsMock, status: int, location: str) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=status, headers={"Location": location})
+    with pytest.raises(errors.SunoFailed, match=str(status)):
+        gateway.generate_stems(ALICE, SONG)
+    assert wire.calls[-1].request.url == SPLIT
+
+
+def test_a_redirect_that_never_ends_is_given_up(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=307, headers={"Location": SPLIT.rstrip("/")})
+    wire.post(SPLIT.rstrip("/"), status=307, headers={"Location": SPLIT})
+    with pytest.raises(errors.SunoFailed, match="307"):
+        gateway.generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 1
+
+
+def test_a_reply_over_5_mb_is_refused(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, body=json.dumps({"clips": [CLIP | {"title": "x" * 6_000_000}]}))
+    with pytest.raises(errors.OutcomeUnknown, match="5 MB"):
+        gateway.generate_stems(ALICE, SONG)
+
+
+def test_a_host_with_a_path_or_a_slash_is_as_good(wire: RequestsMock, gateway: SunoGateway) -> None:
+    behind_proxy = SunoGateway(
+        api_url=f"{API}/suno/",
+        auth_url="https://auth.suno.com/",
+        connect_timeout=5,
+        read_timeout=30,
+        deadline=40,
+        user_agent="Mozilla/5.0",
+        clerk_api_version="2025-11-10",
+        clerk_js_version="5.117.0",
+    )
+    signed_in(wire)
+    wire.post(f"{API}/suno/api/edit/stems/{SONG}/", json={"clips": [CLIP]})
+    assert len(behind_proxy.generate_stems(ALICE, SONG)) == 1

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import pytest
+import requests
+from responses import RequestsMock
+
+from app.suno import errors
+from app.suno.gateway import SunoGateway
+from app.suno.session import Account, Sessions, client_in, client_of
+from app.suno.wire import Deadline, Wire
+from tests.suno.conftest import ALICE, AUTH, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
+
+CLERK_REFUSAL = {
+    "errors": [{"message": "Signed out", "long_message": "You are signed out", "code": "signed_out"}],
+    "clerk_trace_id": "t1",
+}
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    wire = Wire(base_url=AUTH, connect_timeout=5, read_timeout=30, resend=True)
+    return Sessions(
+        wire, user_agent="Mozilla/5.0", clerk_api_version="2025-11-10", clerk_js_version="5.117.0", limit=2
+    )
+
+
+def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
+    return sessions.bearer(account, Deadline(40), **options)
+
+
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        ("__client=eyJ.a-b_c", "eyJ.a-b_c"),
+        ("theme=dark; __client=abc; __client_uat=1", "abc"),
+        ("__client_uat=1;__client=abc", "abc"),
+        ("__client_uat=1", None),
+        ("theme=dark", None),
+        ("x__client=abc", None),
+        ("__client=", None),
+        ("__client", None),
+        ("__client=a b", None),
+        ("__client=a\r\nX-Evil: 1", None),
+        ("__client=ä", None),
+        ("__CLIENT=abc", None),
+        ("abc", None),
+        ("", None),
+    ],
+)
+def test_only_the_cookie_client_names_an_account(header: str, client: str | None) -> None:
+    assert client_in(header) == client
+
+
+@pytest.mark.parametrize(
+    ("text", "client"),
+    [("abc", "abc"), ("__client=abc", "abc"), ("a=1; __client=abc", "abc"), ("a=1", None), ("a b", None), ("", None)],
+)
+def test_an_account_may_be_named_by_the_bare_value(text: str, client: str | None) -> None:
+    assert client_of(text) == client
+
+
+def test_an_account_never_shows_its_cookie() -> None:
+    assert "alice-client" not in repr(ALICE) + ALICE.key
+
+
+def test_signing_in_sends_the_cookie_both_ways_with_clerks_versions(sessions: Sessions, wire: RequestsMock) -> None:
+    signed_in(wire)
+    bearer(sessions)
+    for call in wire.calls:
+        assert call.request.headers["Cookie"] == "__client=alice-client"
+        assert call.request.headers["Authorization"] == "alice-client"
+        assert call.request.url.endswith("?__clerk_api_version=2025-11-10&_clerk_js_version=5.117.0")
+        assert call.request.headers["Origin"] == "https://suno.com"
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        {"last_active_session_id": "sess_2Z1", "sessions": [{"id": "sess_other", "status": "active"}]},
+        {
+            "last_active_session_id": None,
+            "sessions": [{"id": "x", "status": "ended"}, {"id": "sess_2Z1", "status": "active"}],
+        },
+        {"sessions": [None, {"id": 5, "status": "active"}, {"id": "sess_2Z1", "status": "active"}]},
+    ],
+)
+def test_the_session_is_the_last_active_one_else_the_first_active(
+    sessions: Sessions, wire: RequestsMock, client: dict[str, object]
+) -> None:
+    token = jwt()
+    wire.get(CLIENT, json={"response": client})
+    wire.post(TOKENS, json={"jwt": token})
+    assert bearer(sessions) == token
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"json": {"response": None}},
+        {"json": {"response": {"last_active_session_id": None, "sessions": []}}},
+        {"json": {"response": {"sessions": [{"id": "sess_2Z1", "status": "ended"}]}}},
+        {"status": 401, "json": CLERK_REFUSAL},
+        {"status": 403, "json": CLERK_REFUSAL},
+    ],
+)
+def test_a_dead_cookie_is_named_and_clerk_is_not_asked_again(
+    sessions: Sessions, wire: RequestsMock, reply: dict[str, object]
+) -> None:
+    wire.get(CLIENT, **reply)
+    for _ in range(3):
+        with pytest.raises(errors.SessionExpired, match="given by SUNO_COOKIE"):
+            bearer(sessions)
+    assert len(wire.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected", "words"),
+    [
+        ({"status": 401, "json": {"errors": [{"code": "requires_captcha"}]}}, errors.CaptchaRequired, "captcha"),
+        ({"status": 429, "body": "<html>", "content_type": "text/html"}, errors.RateLimited, "sign-in"),
+        ({"status": 500, "json": {}}, errors.SunoFailed, "500"),
+        ({"status": 200, "body": "<html>", "content_type": "text/html"}, errors.SunoFailed, "HTML"),
+        ({"status": 403, "body": "<html>", "content_type": "text/html"}, errors.SunoFailed, "HTML"),
+        ({"status": 200, "body": "?"}, errors.SunoFailed, "not JSON"),
+        ({"status": 200, "json": ["?"]}, errors.SunoFailed, "JSON"),
+        ({"status": 200, "json": {"client": {}}}, errors.SunoFailed, "without a session"),
+        ({"status": 302, "headers": {"Location": "https://evil.example/"}}, errors.SunoFailed, "302"),
+        ({"body": requests.ConnectionError("refused")}, errors.SunoUnreachable, "sign-in"),
+        ({"body": requests.ReadTimeout("late")}, errors.SunoUnreachable, "did not answer in time"),
+    ],
+)
+def test_each_failure_of_signing_in_is_named(
+    sessions: Sessions, wire: RequestsMock, reply: dict[str, object], expected: type[Exception], words: str
+) -> None:
+    wire.get(CLIENT, **reply)
+    with pytest.raises(expected, match=words) as raised:
+        bearer(sessions)
+    assert raised.type is expected
+
+
+@pytest.mark.parametrize("reply", [{}, {"jwt": None}, {"jwt": ""}, {"jwt": "a\r\nb"}, {"jwt": "ä"}])
+def test_a_reply_without_a_token_is_a_clear_failure(
+    sessions: Sessions, wire: RequestsMock, reply: dict[str, object]
+) -> None:
+    wire.get(CLIENT, json={"response": {"last_active_session_id": "sess_2Z1"}})
+    wire.post(TOKENS, json=reply)
+    with pytest.raises(errors.SunoFailed, match="without a token"):
+        bearer(sessions)
+
+
+@pytest.mark.parametrize("kept", [jwt(60), jwt(3600), "opaque", "a.b.c", jwt(60, iat="?")])
+def test_a_token_is_kept_while_it_lives(sessions: Sessions, wire: RequestsMock, kept: str) -> None:
+    signed_in(wire, kept, "next")
+    assert [bearer(sessions) for _ in range(3)] == [kept] * 3
+    assert len(wire.calls) == 2
+
+
+@pytest.mark.parametrize("stale", [jwt(0), jwt(-5), jwt(3600, exp=0)])
+def test_a_token_that_is_over_is_renewed_by_one_call(sessions: Sessions, wire: RequestsMock, stale: str) -> None:
+    signed_in(wire, stale, "next")
+    assert [bearer(sessions) for _ in range(3)] == [stale, "next", "next"]
+    assert (calls(wire, CLIENT), calls(wire, TOKENS)) == (1, 2)
+
+
+def test_a_session_that_ended_is_signed_in_anew(sessions: Sessions, wire: RequestsMock) -> None:
+    signed_in(wire, jwt(0))
+    bearer(sessions)
+    wire.replace("POST", TOKENS, status=404, json=CLERK_REFUSAL)
+    wire.replace("GET", CLIENT, json={"response": {"last_active_session_id": "sess_new"}})
+    wire.post(f"{AUTH}/v1/client/sessions/sess_new/tokens", json={"jwt": "new"})
+    assert bearer(sessions) == "new"
+
+
+def test_the_newest_cookie_that_clerk_sets_is_the_one_used_next(sessions: Sessions, wire: RequestsMock) -> None:
+    wire.get(
+        CLIENT,
+        json={"response": {"last_active_session_id": "sess_2Z1"}},
+        headers={"Set-Cookie": "__client=second; Path=/; HttpOnly; Secure"},
+    )
+    wire.post(TOKENS, json={"jwt": jwt(0)}, headers={"Set-Cookie": "__client_uat=1; Path=/"})
+    bearer(sessions)
+    bearer(sessions)
+    assert [call.request.headers["Cookie"] for call in wire.calls] == ["__client=alice-client"] + [
+        "__client=second"
+    ] * 2
+
+
+def test_a_cookie_that_clerk_empties_is_not_taken_over(sessions: Sessions, wire: RequestsMock) -> None:
+    signed_in(wire, jwt(0))
+    wire.replace(
+        "GET",
+        CLIENT,
+        json={"response": {"last_active_session_id": "sess_2Z1"}},
+        headers={"Set-Cookie": "__client=; Path=/; Max-Age=0"},
+    )
+    bearer(sessions)
+    assert wire.calls[-1].request.headers["Cookie"] == "__client=alice-client"
+
+
+def test_the_account_unused_for_longest_is_forgotten_first(sessions: Sessions, wire: RequestsMock) -> None:
+    signed_in(wire)
+    one, two, three = (Account(f"client-{n}", "SUNO_COOKIE") for n in range(3))
+    for account in (one, two, one, three, one, two):
+        bearer(sessions, account)
+    signed_in_as = [call.request.headers["Cookie"][-1] for call in wire.calls if "sessions" not in call.request.url]
+    assert signed_in_as == ["0", "1", "2", "1"]
+
+
+def test_the_session_id_cannot_leave_its_place_in_the_path(sessions: Sessions, wire: RequestsMock) -> None:
+    wire.get(CLIENT, json={"response": {"last_active_session_id": "../../evil?x="}})
+    wire.post(f"{AUTH}/v1/client/sessions/..%2F..%2Fevil%3Fx%3D/tokens", json={"jwt": "token"})
+    assert bearer(sessions) == "token"
+
+
+def test_no_paid_call_is_sent_when_signing_in_fails(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(CLIENT, json={"response": None})
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    with pytest.raises(errors.SessionExpired):
+        gateway.generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 0

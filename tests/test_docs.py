@@ -1,0 +1,107 @@
+"""The spec, Swagger UI and the README keep what they promise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from openapi_spec_validator import validate
+
+from app.errors import ErrorCode
+from tests.conftest import Client
+
+README = Path("README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def spec(service: Client) -> dict[str, Any]:
+    return service.get("/openapi.json").json()
+
+
+def operations(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in spec["paths"].values() for operation in path.values()]
+
+
+def test_the_spec_is_valid_openapi_3_1(spec: dict[str, Any]) -> None:
+    assert spec["openapi"] == "3.1.0"
+    validate(spec)
+
+
+def test_the_committed_spec_is_the_served_one(service: Client, spec: dict[str, Any]) -> None:
+    assert yaml.safe_load(Path("openapi.yaml").read_text(encoding="utf-8")) == spec, "run `make openapi`"
+    assert yaml.safe_load(service.get("/openapi.yaml").text) == spec
+
+
+def test_every_operation_is_ready_for_a_client_generator(spec: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(spec)]
+    assert len(ids) == len(set(ids))
+    for operation in operations(spec):
+        assert operation["summary"]
+        assert operation["description"]
+        for status, response in operation["responses"].items():
+            if status != "default":
+                [media] = response["content"].values()
+                assert media.get("example") or media.get("examples"), (operation["operationId"], status)
+
+
+def test_every_field_is_described(spec: dict[str, Any]) -> None:
+    for name, schema in spec["components"]["schemas"].items():
+        for field, definition in schema["properties"].items():
+            assert definition.get("description"), (name, field)
+
+
+def test_every_error_code_is_in_the_spec_and_the_readme() -> None:
+    spec = Path("openapi.yaml").read_text(encoding="utf-8")
+    for code in ErrorCode:
+        assert f"`{code.slug}`" in spec or code in {ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
+        assert re.search(rf"^\| {code.status} \| `{code.slug}` \|", README, re.MULTILINE), code
+    told = set(re.findall(r"^\| \d{3} \| `([a-z_]+)` \|", README, re.MULTILINE))
+    assert told == {code.slug for code in ErrorCode}
+
+
+def test_both_ways_to_name_an_account_are_security_schemes(spec: dict[str, Any]) -> None:
+    schemes = spec["components"]["securitySchemes"]
+    assert {(scheme["in"], scheme["name"]) for scheme in schemes.values()} == {
+        ("header", "X-Suno-Cookie"),
+        ("cookie", "__client"),
+    }
+    assert {} in spec["security"]
+
+
+def test_the_root_leads_to_swagger_ui(service: Client) -> None:
+    response = service.get("/")
+    assert (response.status_code, response.headers["Location"]) == (302, "/docs")
+
+
+def test_swagger_ui_comes_from_this_process_alone(service: Client) -> None:
+    page = service.get("/docs")
+    assert page.status_code == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "http" not in policy
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(assets) == 4
+    for asset in assets:
+        assert asset.startswith("/")
+        assert service.get(asset).status_code == 200
+    assert "<script>" not in page.text
+
+
+def test_every_make_command_is_in_the_readme() -> None:
+    makefile = Path("Makefile").read_text(encoding="utf-8")
+    commands = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
+    assert len(commands) > 5
+    for command in commands:
+        assert f"make {command}" in README
+
+
+def test_the_readmes_layout_is_the_trees() -> None:
+    layout = README.partition("## Layout")[2].partition("```")[2].partition("```")[0]
+    for folder in ("app", "app/suno", "sandbox"):
+        for module in Path(folder).glob("*.py"):
+            if module.name != "__init__.py" or folder == "app":
+                assert f" {module.name} " in layout, module

@@ -1,0 +1,257 @@
+"""Every row of the table of errors, over real sockets; what costs money is asked once."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from sandbox import stack
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client, Suno
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "audio_id is missing"),
+        ({"json": {}}, "audio_id is missing"),
+        ({"json": {"audio_id": None}}, "audio_id is null"),
+        ({"json": {"audio_id": ""}}, "1 to 128"),
+        ({"json": {"audio_id": 5}}, "must be a string"),
+        ({"json": {"audio_id": [SONG]}}, "must be a string"),
+        ({"json": {"audio_id": "a" * 129}}, "1 to 128"),
+        ({"json": {"audio_id": "../../generate/v2-web"}}, "1 to 128"),
+        ({"json": {"audio_id": "a/b"}}, "1 to 128"),
+        ({"json": {"audio_id": "a%2Fb"}}, "1 to 128"),
+        ({"json": {"audio_id": "a?b"}}, "1 to 128"),
+        ({"json": {"audio_id": "a.b"}}, "1 to 128"),
+        ({"json": {"audio_id": " a"}}, "1 to 128"),
+        ({"json": {"audio_id": "a\n"}}, "1 to 128"),
+        ({"json": {"audio_id": "ä"}}, "1 to 128"),
+        ({"json": [SONG]}, "must be a JSON object"),
+        ({"data": "null", "headers": JSON}, "must be a JSON object"),
+        ({"data": '"text"', "headers": JSON}, "must be a JSON object"),
+        ({"data": "{", "headers": JSON}, "not valid JSON"),
+        ({"data": b"\xff\xfe\xff", "headers": JSON}, "not valid JSON"),
+        ({"data": "[" * 60_000, "headers": JSON}, "not valid JSON"),
+        ({"data": '{"audio_id": ' + "9" * 5_000 + "}", "headers": JSON}, "not valid JSON"),
+    ],
+)
+def test_bad_input_is_400_names_the_field_and_reaches_nobody(
+    service: Client, suno: Suno, options: dict[str, Any], words: str
+) -> None:
+    suno.forget()
+    body = assert_error(service.post("/api/generate_stems", **options), 400, "invalid_request")
+    assert words in body["error"]
+    assert list(body["details"]) in (["audio_id"], ["body"])
+    assert suno.log() == []
+
+
+def test_the_longest_and_the_shortest_id_are_taken_to_suno(service: Client, account: str) -> None:
+    for song in ("a" * 128, "-", "_"):
+        assert_error(service.split(song, account), 404, "song_not_found")
+
+
+@pytest.mark.parametrize("sent", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+def test_a_body_that_is_not_declared_as_json_is_415(service: Client, suno: Suno, sent: str | None) -> None:
+    suno.forget()
+    response = service.post(
+        "/api/generate_stems", data=f'{{"audio_id": "{SONG}"}}'.encode(), headers={"Content-Type": sent}
+    )
+    assert_error(response, 415, "not_json")
+    assert suno.log() == []
+
+
+def test_a_body_past_64_kib_is_413(service: Client) -> None:
+    fits = '{"audio_id": "-", "x": "' + "x" * 65_000 + '"}'
+    assert service.post("/api/generate_stems", data=fits, headers=JSON).status_code == 404
+    for body in (fits + " " * 1_000, fits * 100):
+        assert_error(service.post("/api/generate_stems", data=body, headers=JSON), 413, "body_too_large")
+
+
+def test_a_chunked_body_past_64_kib_is_413(service: Client) -> None:
+    chunks = (b"x" * 10_000 for _ in range(10))
+    assert_error(service.post("/api/generate_stems", data=chunks, headers=JSON), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_another_method_is_405_with_allow(service: Client, method: str) -> None:
+    response = service.request(method, "/api/generate_stems")
+    assert_error(response, 405, "method_not_allowed")
+    assert set(response.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/api/", "/api/generate_stems/", "/docs/../wsgi.py", "/docs/nothing"])
+def test_an_unknown_path_is_404(service: Client, path: str) -> None:
+    assert_error(service.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX-Suno-Cookie secret\r\n\r\n",
+        b"POST /api/generate_stems HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 5_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_told_in_the_same_shape(service: Client, request_text: bytes) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request_text)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split(b" ")[1] in (b"400", b"414", b"431")
+    assert b"application/json" in head
+    assert b'"code": "invalid_request"' in body
+    assert b"secret" not in body
+
+
+def test_without_any_account_it_is_401_and_says_what_to_set(start: Any) -> None:
+    service = start(SUNO_COOKIE="")
+    body = assert_error(service.split(), 401, "suno_cookie_missing")
+    assert "X-Suno-Cookie" in body["error"]
+    assert "SUNO_COOKIE" in body["error"]
+    assert "SUNO_COOKIE is not set" in service.server.logged()
+    assert service.split(cookie="sandbox-bob").status_code == 200
+
+
+@pytest.mark.parametrize("header", ["theme=dark", "__client_uat=1", "__client=", "a b"])
+def test_a_header_that_asks_for_another_account_never_falls_back_on_the_operators(
+    service: Client, suno: Suno, header: str
+) -> None:
+    before = len(suno.charges("sandbox-alice"))
+    assert_error(service.split(headers={"X-Suno-Cookie": header}), 401, "suno_cookie_missing")
+    assert len(suno.charges("sandbox-alice")) == before
+
+
+@pytest.mark.parametrize(
+    ("cookie", "status", "code", "words"),
+    [
+        ("sandbox-nobody", 401, "suno_session_expired", "the header X-Suno-Cookie"),
+        ("sandbox-dead", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-dead-401", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-dead-403", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-signed-out", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-session-ended", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-always-401", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-captcha", 403, "captcha_required", "open suno.com"),
+        ("sandbox-clerk-429", 429, "rate_limited", "sign-in"),
+        ("sandbox-clerk-500", 500, "suno_failed", "sign-in answered 500"),
+        ("sandbox-clerk-html", 500, "suno_failed", "HTML"),
+        ("sandbox-clerk-wrong-shape", 500, "suno_failed", "without a session"),
+        ("sandbox-no-jwt", 500, "suno_failed", "without a token"),
+        ("sandbox-clerk-drip", 503, "suno_unreachable", "Nothing was charged"),
+        ("sandbox-clerk-reset", 503, "suno_unreachable", "Nothing was charged"),
+        ("sandbox-poor", 402, "out_of_credits", "out of credits"),
+        ("sandbox-no-stems", 403, "not_allowed", "plan"),
+    ],
+)
+def test_an_accounts_failure_is_told_as_what_it_is(
+    service: Client, suno: Suno, cookie: str, status: int, code: str, words: str
+) -> None:
+    response = service.split(cookie=cookie)
+    assert words in assert_error(response, status, code)["error"]
+    assert suno.charges(cookie) == []
+    if code == "rate_limited":
+        assert response.headers["Retry-After"] == "7"
+
+
+def test_the_operators_own_dead_cookie_is_named(start: Any, suno: Suno) -> None:
+    service = start(SUNO_COOKIE="sandbox-dead-401", WEB_CONCURRENCY="1")
+    suno.forget()
+    for _ in range(5):
+        body = assert_error(service.split(), 401, "suno_session_expired")
+        assert "given by SUNO_COOKIE" in body["error"]
+    assert len(suno.log()) == 1
+
+
+FAULTS = [
+    ("400", 400, "refused_by_suno", "This clip cannot be split."),
+    ("401", 401, "suno_session_expired", "copy the cookie"),
+    ("402", 402, "out_of_credits", "Insufficient credits."),
+    ("long-detail", 402, "out_of_credits", "Insufficient credits."),
+    ("403-plan", 403, "not_allowed", "Your plan does not include stems."),
+    ("403-not-yours", 403, "not_allowed", "You do not own this clip."),
+    ("403-jwt", 401, "suno_session_expired", "copy the cookie"),
+    ("403-html", 500, "suno_failed", "HTML page"),
+    ("404", 404, "song_not_found", "Clip not found."),
+    ("422-captcha", 403, "captcha_required", "open suno.com"),
+    ("422-schema", 400, "refused_by_suno", "body.stem_task: Field required"),
+    ("429", 429, "rate_limited", "Too many running jobs."),
+    ("429-html", 429, "rate_limited", "fewer requests"),
+    ("bad-retry-after", 429, "rate_limited", "Slow down."),
+    ("retry-after-date", 429, "rate_limited", "Slow down."),
+    ("500", 500, "suno_failed", "An unexpected error occurred."),
+    ("502-html", 500, "suno_failed", "may have charged"),
+    ("200-html", 500, "suno_failed", "HTML page"),
+    ("not-json", 500, "suno_failed", "not JSON"),
+    ("wrong-shape", 500, "suno_failed", "without clips"),
+    ("no-clips", 500, "suno_failed", "no clip with an id"),
+    ("clip-without-id", 500, "suno_failed", "no clip with an id"),
+    ("reset-before-reading", 503, "outcome_unknown", "may have charged"),
+    ("reset-after-charge", 503, "outcome_unknown", "may have charged"),
+    ("502-after-charge", 500, "suno_failed", "may have charged"),
+    ("500-after-charge", 500, "suno_failed", "may have charged"),
+    ("truncated", 503, "outcome_unknown", "the connection broke"),
+    ("truncated-chunked", 503, "outcome_unknown", "the connection broke"),
+    ("drip-body", 503, "outcome_unknown", "in time"),
+    ("drip-headers", 503, "outcome_unknown", "in time"),
+    ("hang", 503, "outcome_unknown", "in time"),
+    ("oversize", 503, "outcome_unknown", "5 MB"),
+    ("oversize-chunked-endless", 503, "outcome_unknown", "5 MB"),
+    ("redirect-301", 500, "suno_failed", "301"),
+    ("redirect-302", 500, "suno_failed", "302"),
+    ("redirect-303", 500, "suno_failed", "303"),
+    ("redirect-other-host-307", 500, "suno_failed", "307"),
+]
+
+
+@pytest.mark.parametrize(("fault", "status", "code", "words"), FAULTS)
+def test_a_failure_of_sunos_is_told_as_what_it_is_and_asked_once(
+    service: Client, suno: Suno, account: str, fault: str, status: int, code: str, words: str
+) -> None:
+    suno.forget()
+
+    body = assert_error(service.split(f"fault-{fault}", account), status, code)
+
+    assert words in body["error"]
+    assert len(body["error"]) < 600
+    assert len(suno.charges(account)) <= 1
+    renewed = fault in ("401", "403-jwt")
+    assert len([entry for entry in suno.log() if not entry["path"].startswith("/v1/")]) == (2 if renewed else 1)
+
+
+def test_every_fault_of_the_sandbox_is_covered() -> None:
+    from sandbox.faults import FAULTS as ALL
+
+    met_elsewhere = {"401-once", "redirect-slash-307", "redirect-slash-308", "slow-2s"}
+    assert {fault for fault, *_ in FAULTS} | met_elsewhere == set(ALL)
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [("429", range(13, 14)), ("retry-after-date", range(15, 21)), ("429-html", None), ("bad-retry-after", None)],
+)
+def test_retry_after_is_sunos_own(service: Client, account: str, fault: str, seconds: range | None) -> None:
+    response = service.split(f"fault-{fault}", account)
+    told = response.headers.get("Retry-After")
+    assert told is None if seconds is None else int(told) in seconds
+
+
+def test_a_suno_that_is_not_there_is_503_and_safe_to_try_again(start: Any) -> None:
+    nobody = f"http://127.0.0.1:{stack.free_port()}"
+    service = start(nobody)
+    body = assert_error(service.split(), 503, "suno_unreachable")
+    assert "Nothing was charged" in body["error"]
+
+
+def test_a_studio_that_is_not_there_while_sign_in_is_costs_nothing(start: Any, suno: Suno, account: str) -> None:
+    service = start(SUNO_API_URL=f"http://127.0.0.1:{stack.free_port()}")
+    body = assert_error(service.split(cookie=account), 503, "suno_unreachable")
+    assert "safe to try again" in body["error"]
+    assert suno.charges(account) == []

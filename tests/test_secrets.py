@@ -1,0 +1,97 @@
+"""No cookie, no token and no request body in anything that is logged or answered, at the most talkative level."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app import create_app
+from sandbox.accounts import ACCOUNTS
+from sandbox.faults import FAULTS
+from tests.asserts import assert_error
+from tests.conftest import Client
+
+BODY = "what-the-body-says"
+TOKEN = "eyJ"  # how every JWT begins
+
+
+def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client]) -> None:
+    service = start(
+        LOG_LEVEL="DEBUG",
+        SUNO_COOKIE="sandbox-load-70000",
+        SUNO_DEADLINE="2",
+        SUNO_READ_TIMEOUT="1.5",
+        GUNICORN_CMD_ARGS="--log-level debug",
+    )
+    cookies = [name for name in ACCOUNTS if "<" not in name]
+    asked = [(f"fault-{fault}", f"sandbox-load-7{n:04}") for n, fault in enumerate(FAULTS, 1)]
+    asked += [("song-4-stems", cookie) for cookie in cookies]
+
+    def ask(question: tuple[str, str]) -> str:
+        song, cookie = question
+        reply = service.post(
+            "/api/generate_stems", json={"audio_id": song, "note": BODY}, headers={"X-Suno-Cookie": cookie}
+        )
+        return f"{reply.headers}{reply.text}"
+
+    with ThreadPoolExecutor(16) as pool:
+        told = list(pool.map(ask, asked))
+    told.append(service.post("/api/generate_stems", json={"audio_id": f"{BODY}/"}).text)
+    told.append(service.post("/api/generate_stems", data=f"{{{BODY}").text)
+    told.append(service.get("/nowhere", headers={"Cookie": "__client=sandbox-load-79999"}).text)
+    send_nonsense(service, b"GET / HTTP/1.1\r\nCookie __client=sandbox-load-78888\r\n\r\n")
+    send_nonsense(service, b"GET / HTTP/1.1\r\nCookie: __client=sandbox-load-78888\x00\r\n\r\n")
+
+    logged = service.server.logged()
+    assert "DEBUG" in logged
+    assert "not valid HTTP" in logged
+    for secret in [*cookies, "sandbox-load-7", TOKEN, BODY]:
+        assert secret not in logged
+        assert secret not in "".join(told)
+
+
+def test_a_crash_is_told_without_its_message(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def generate_stems(self, account: object, song_id: str) -> None:
+            raise RuntimeError(f"it had {account} and the cookie {secret}")
+
+    secret = "my-" + "secret"
+    monkeypatch.setenv("SUNO_COOKIE", secret)
+    app = create_app()
+    app.extensions["suno"] = Broken()
+
+    response = app.test_client().post("/api/generate_stems", json={"audio_id": "song"})
+
+    assert response.status_code == 500
+    body = response.get_json()
+    assert (list(body), body["code"]) == (["error", "code", "request_id"], "internal_error")
+    assert "RuntimeError" in caplog.text
+    assert "test_secrets.py" in caplog.text
+    assert body["request_id"] in caplog.text
+    assert secret not in caplog.text + response.text
+
+
+def test_settings_never_show_the_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.settings import read_settings
+
+    monkeypatch.setenv("SUNO_COOKIE", "my-secret")
+    assert "my-secret" not in repr(read_settings())
+
+
+def test_the_request_id_of_an_error_is_the_callers_own_where_it_is_sane(service: Client) -> None:
+    for given, kept in (("my-request.1", True), ("a b", False), ("x" * 129, False), ('"><script>', False)):
+        response = service.post("/api/generate_stems", headers={"X-Request-ID": given})
+        assert_error(response, 400, "invalid_request")
+        assert (response.headers["X-Request-ID"] == given) is kept
+
+
+def send_nonsense(service: Client, nonsense: bytes) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(nonsense)
+        connection.recv(65_536)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from environs import Env, EnvError
+
+from app.settings import read_settings
+
+GUNICORNS = {"HOST", "PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"}
+STANDARD = {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"}
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in known():
+        monkeypatch.delenv(name, raising=False)
+
+
+def known() -> dict[str, Any]:
+    env = Env(eager=False)
+    read_settings(env)
+    return dict(env.dump())
+
+
+def test_the_defaults_are_usable() -> None:
+    settings = read_settings()
+    assert settings.suno_client is None
+    assert settings.suno_deadline == 40.0
+
+
+@pytest.mark.parametrize("value", ["abc", "__client=abc", "theme=dark; __client=abc; a=b", "  abc\n"])
+def test_a_cookie_may_be_a_header_or_the_bare_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SUNO_COOKIE", value)
+    assert read_settings().suno_client == "abc"
+
+
+def test_a_cookie_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "cookie"
+    file.write_text("__client=abc; a=b\n")
+    monkeypatch.setenv("SUNO_COOKIE", f"@{file}")
+    assert read_settings().suno_client == "abc"
+
+
+def test_an_empty_cookie_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUNO_COOKIE", "")
+    assert read_settings().suno_client is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUNO_COOKIE", "theme=my-secret"),
+        ("SUNO_COOKIE", "my secret"),
+        ("SUNO_COOKIE", "@/my/secret/file"),
+        ("SUNO_API_URL", "my-secret"),
+        ("SUNO_API_URL", "ftp://my-secret"),
+        ("SUNO_AUTH_URL", "my-secret"),
+        ("SUNO_CONNECT_TIMEOUT", "0"),
+        ("SUNO_READ_TIMEOUT", "-1"),
+        ("SUNO_DEADLINE", "my-secret"),
+        ("SUNO_DEADLINE", "nan"),
+        ("SUNO_DEADLINE", "inf"),
+        ("SUNO_USER_AGENT", ""),
+        ("LOG_LEVEL", "my-secret"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EnvError, match=name) as raised:
+        read_settings()
+    assert "secret" not in str(raised.value)
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    readme = Path("README.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", readme, re.MULTILINE))
+    settings = known()
+    assert set(table) == set(settings) | GUNICORNS | STANDARD
+    for name, default in settings.items():
+        if name != "SUNO_USER_AGENT":  # long, and of no use to a reader
+            assert table[name] == ("" if default is None else f"`{shown(default)}`"), name
+
+
+def shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_gunicorn_waits_for_requests_in_flight_as_long_as_they_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runpy.run_path("gunicorn.conf.py")["graceful_timeout"] > read_settings().suno_deadline
+    monkeypatch.setenv("SUNO_DEADLINE", "300")
+    assert runpy.run_path("gunicorn.conf.py")["graceful_timeout"] > 300
+
+
+def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOST", raising=False)
+    monkeypatch.delenv("PORT", raising=False)
+    assert runpy.run_path("gunicorn.conf.py")["bind"] == "127.0.0.1:3000"
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    monkeypatch.setenv("PORT", "80")
+    assert runpy.run_path("gunicorn.conf.py")["bind"] == "0.0.0.0:80"
