@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import struct
 import threading
@@ -108,9 +107,10 @@ class Connection:
     def client_has_left(self) -> bool:
         """Look, without waiting, whether the client has closed its end."""
         try:
-            readable, _, _ = select.select([self._sock], [], [], 0)
-            return bool(readable) and not self._sock.recv(1, socket.MSG_PEEK)
-        except (OSError, ValueError):
+            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
             return True
 
     def reset(self) -> None:
