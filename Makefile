@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/run ## see one real split, through a local Suno: its JSON, its audio in demo/
+demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audio in demo/
 	@$(BIN)/python -m sandbox.demo
 
 run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
@@ -31,8 +31,8 @@ openapi: .venv/run ## write openapi.yaml anew from the code
 
 lock: .venv/dev ## pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header requirements-dev.in -o requirements-dev.txt
+	for name in requirements requirements-demo requirements-dev; do \
+	    $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
 clean: ## remove what these commands have made
 	rm -rf .venv demo instance .mypy_cache .ruff_cache
@@ -41,6 +41,10 @@ clean: ## remove what these commands have made
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version}: try make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/demo: .venv/run requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-demo.txt
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt

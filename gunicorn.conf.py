@@ -52,8 +52,15 @@ bind = f"{os.environ.get('HOST', '127.0.0.1')}:{number('PORT', '3000'):.0f}"
 workers = int(number("WEB_CONCURRENCY", "2"))
 worker_class = Worker
 
-# A request in flight may have been paid for: let it end before the worker goes.
-graceful_timeout = int(number("SUNO_DEADLINE", "40")) + 5
+
+def post_worker_init(worker):  # noqa: ANN001, ANN201 (gunicorn's own signature)
+    """Let the app know when it is to stop: gunicorn calls no hook on SIGTERM, it only clears this flag."""
+    worker.wsgi.extensions["is_stopping"] = lambda: not worker.alive
+
+
+# A request in flight may have been paid for: let it end before the worker goes. One that waits for its stems looks
+# at the flag once an interval.
+graceful_timeout = int(number("SUNO_DEADLINE", "40") + number("SUNO_POLL_INTERVAL", "3")) + 5
 
 # A browser's whole Cookie header may be sent as X-Suno-Cookie: the default of 8190 bytes is too short for some.
 limit_request_field_size = 16_380

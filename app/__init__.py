@@ -7,7 +7,7 @@ import logging
 from flask import Flask
 from gevent import monkey
 
-from app import docs, errors, stems, telemetry
+from app import account, clips, docs, errors, stems, telemetry
 from app.api import Api
 from app.settings import Settings, read_settings
 from app.suno.gateway import SunoGateway
@@ -26,20 +26,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT)
-    app.extensions["house_client"] = settings.suno_client
-    app.extensions["suno"] = SunoGateway(
-        api_url=settings.suno_api_url,
-        auth_url=settings.suno_auth_url,
-        connect_timeout=settings.suno_connect_timeout,
-        read_timeout=settings.suno_read_timeout,
-        deadline=settings.suno_deadline,
-        user_agent=settings.suno_user_agent,
-        clerk_api_version=settings.suno_clerk_api_version,
-        clerk_js_version=settings.suno_clerk_js_version,
-    )
+    app.extensions["settings"] = settings
+    app.extensions["suno"] = SunoGateway(settings.suno)
+    app.extensions["is_stopping"] = lambda: False
 
     api = Api(app)
-    api.register_blueprint(stems.blueprint)
+    for module in (stems, clips, account):
+        api.register_blueprint(module.blueprint)
     docs.register(app, api)
     errors.register(app)
     telemetry.register(app)

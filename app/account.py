@@ -1,20 +1,17 @@
-"""Which Suno account a request speaks for, and the gateway that it is asked through."""
+"""Which Suno account a request speaks for, and what that account has left."""
 
 from __future__ import annotations
 
-from typing import cast
+from flask import request
 
-from flask import current_app, request
-from werkzeug.local import LocalProxy
-
-from app.suno.gateway import SunoGateway
+from app.api import FREE_READ, Blueprint
+from app.current import gateway, settings
+from app.errors import CookieMissing
+from app.schemas import EXAMPLE_CREDITS, CreditsLeft
+from app.suno.clip import Credits
 from app.suno.session import Account, client_in, client_of
 
-gateway = cast(SunoGateway, LocalProxy(lambda: current_app.extensions["suno"]))
-
-
-class CookieMissing(Exception):
-    """Neither the request nor the operator names an account."""
+blueprint = Blueprint("account", __name__, url_prefix="/api", description="The Suno account")
 
 
 def account_of_request() -> Account:
@@ -33,9 +30,21 @@ def account_of_request() -> Account:
             "The header X-Suno-Cookie has no cookie __client: send the Cookie header of a browser that is signed in "
             "to suno.com, or the value of __client alone."
         )
-    if client := current_app.extensions["house_client"]:
+    if client := settings.suno_client:
         return Account(client, "SUNO_COOKIE")
     raise CookieMissing(
         "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "
         "X-Suno-Cookie, or set SUNO_COOKIE."
     )
+
+
+@blueprint.route("/get_limit", methods=["GET"])
+@blueprint.response(200, CreditsLeft, description="What is left.", example=EXAMPLE_CREDITS)
+@blueprint.doc(operationId="getLimit")
+@blueprint.fails_with(*FREE_READ)
+def get_limit() -> Credits:
+    """Tell what the account has left.
+
+    Free. Enough `credits_left` for a split are 10 for two stems and 50 for twelve, as reported in 2026.
+    """
+    return gateway.credits(account_of_request())

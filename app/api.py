@@ -15,6 +15,20 @@ from webargs.flaskparser import FlaskParser, abort
 from app.errors import ErrorCode
 from app.schemas import Error
 
+FREE_READ = (
+    ErrorCode.REFUSED_BY_SUNO,
+    ErrorCode.SUNO_COOKIE_MISSING,
+    ErrorCode.SUNO_SESSION_EXPIRED,
+    ErrorCode.CAPTCHA_REQUIRED,
+    ErrorCode.NOT_ALLOWED,
+    ErrorCode.SONG_NOT_FOUND,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.SUNO_FAILED,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.SUNO_UNREACHABLE,
+)
+"""How any question to Suno may fail."""
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -59,7 +73,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def fails_with(self, *codes: ErrorCode) -> Callable[[View], View]:
         """Document which errors an operation has besides those that every operation may have."""
-        by_status = groupby(sorted(codes, key=lambda code: code.status), key=lambda code: code.status)
+        by_status = groupby(sorted(dict.fromkeys(codes), key=lambda code: code.status), key=lambda code: code.status)
         responses = {str(status): _response(list(same_status)) for status, same_status in by_status}
         return self.doc(responses=responses)  # type: ignore[no-any-return]
 

@@ -12,10 +12,13 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from app import telemetry
-from app.account import CookieMissing
 from app.suno import errors as suno
 
 log = logging.getLogger(__name__)
+
+
+class CookieMissing(Exception):
+    """Neither the request nor the operator names an account."""
 
 
 class ErrorCode(Enum):
@@ -53,9 +56,15 @@ class ErrorCode(Enum):
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
         503,
-        "Suno was asked and no whole answer came: it may have charged. Look at the song's stems before asking again.",
+        "Suno was asked and no whole answer came: it may have charged. Look for the song's stems (`GET /api/stems`, "
+        "free) before asking again.",
     )
 
+
+LOOK_FIRST = (
+    "Suno may have charged for it: before you ask again, look for its stems with GET /api/stems?audio_id=…, "
+    "which is free."
+)
 
 OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
@@ -98,8 +107,9 @@ def handle(error: Exception) -> ResponseReturnValue:
     if code is None:
         _log_crash(error)
         return body(*OF_STATUS[500]), 500
+    sentence = f"{error} {LOOK_FIRST}" if getattr(error, "may_have_charged", False) else str(error)
     retry_after = getattr(error, "retry_after", None)
-    return body(code, str(error)), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    return body(code, sentence), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
 
 
 def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -115,7 +125,9 @@ def _handle_http(error: HTTPException) -> ResponseReturnValue:
     messages = getattr(error, "data", {}).get("messages", {})
     details = {field: texts for place in messages.values() for field, texts in place.items()}
     if details:
-        sentence = " ".join(str(text) for texts in details.values() for text in texts)
+        sentence = " ".join(
+            text if field in text else f"{field}: {text}" for field, texts in details.items() for text in texts
+        )
         return body(ErrorCode.INVALID_REQUEST, sentence, details), status, headers
     code, sentence = OF_STATUS.get(status, (ErrorCode.INVALID_REQUEST, error.description or error.name))
     return body(code, sentence), status, headers

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+import marshmallow
+from marshmallow import EXCLUDE, ValidationError, fields
+from marshmallow.validate import OneOf, Range
+from webargs.fields import DelimitedList
 
 from app.errors import ErrorCode
+from app.suno.clip import StemTask
 
-_SONG_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
+MOST_IDS = 50
 
 STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
 
@@ -28,12 +35,79 @@ EXAMPLE_STEMS = [
         ("e5f6a7b8-c9d0-1234-efab-345678901234", "Instrumental"),
     ]
 ]
+EXAMPLE_CLIP = {
+    "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
+    "title": "Ocean Wanderer (Vocals)",
+    "image_url": None,
+    "lyric": None,
+    "audio_url": None,
+    "video_url": None,
+    "created_at": "2024-01-15T12:00:00.000Z",
+    "model_name": "chirp-stem",
+    "status": "complete",
+    "gpt_description_prompt": None,
+    "prompt": None,
+    "type": "stem",
+    "tags": None,
+    "duration": 183.4,
+    "error_message": None,
+    "stem_from_id": EXAMPLE_SONG,
+}
+EXAMPLE_CREDITS = {
+    "credits_left": 500,
+    "period": "month",
+    "monthly_limit": 2500,
+    "monthly_usage": 2000,
+    "downloads_limit": 20,
+    "downloads_used": 3,
+    "can_split": True,
+}
+EXAMPLE_DOWNLOAD = {
+    "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
+    "format": "mp3",
+    "download_url": "https://cdn.example/d4e5f6a7-b8c9-0123-defa-234567890123.mp3",
+}
 
 
-def is_song_id(value: str) -> None:
-    """Refuse what could not be one segment of a path: on it depends that a song id reaches that song alone."""
-    if not _SONG_ID.fullmatch(value):
-        raise ValidationError("audio_id must be 1 to 128 of the characters A-Z a-z 0-9 _ and -.")
+def song_id(
+    name: str, *, data_key: str | None = None, description: str, example: str = EXAMPLE_SONG
+) -> fields.String:
+    """Make a required field for an id; its errors call it `name`.
+
+    Nothing that could be more than one segment of a path is an id: on it depends that a request reaches that song
+    alone, and not another of Suno's paid calls.
+    """
+    return fields.String(
+        data_key=data_key,
+        required=True,
+        validate=_check_id(f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -."),
+        error_messages={
+            "required": f"{name} is missing: give the id of a song or stem of your Suno account.",
+            "null": f"{name} is null: give the id of a song or stem of your Suno account.",
+            "invalid": f"{name} must be a string.",
+        },
+        metadata={"description": description, "pattern": ID_PATTERN, "example": example},
+    )
+
+
+def _check_id(complaint: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if not _ID.fullmatch(value):
+            raise ValidationError(complaint)
+
+    return check
+
+
+def text(description: str, example: Any, **metadata: Any) -> fields.String:
+    """Make a field of an answer that is null where Suno has nothing."""
+    return fields.String(
+        required=True, allow_none=True, metadata={"description": description, "example": example, **metadata}
+    )
+
+
+def count(description: str, example: int) -> fields.Integer:
+    """Make a whole number of an answer that is null where Suno does not tell it."""
+    return fields.Integer(required=True, allow_none=True, metadata={"description": description, "example": example})
 
 
 class Seconds(fields.String):
@@ -43,87 +117,198 @@ class Seconds(fields.String):
         return None if value is None else str(value)
 
 
-class SplitRequest(Schema):
-    """Which song to split."""
+class Flag(fields.Boolean):
+    """True or false and nothing like it: what a caller means by "no" must not be guessed."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ValidationError(f"{attr} must be true or false.")
+        return value
+
+
+class Ids(DelimitedList):
+    """1 to 50 ids with commas between; a wrong one is an error of the whole."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        ids = [id.strip() for id in value.split(",")]
+        if len(ids) > MOST_IDS or not all(_ID.fullmatch(id) for id in ids):
+            raise ValidationError(
+                f"{attr} must be 1 to {MOST_IDS} ids with commas between, each of 1 to 128 of the characters "
+                "A-Z a-z 0-9 _ and -."
+            )
+        return ids
+
+
+class Schema(marshmallow.Schema):
+    """Ignores what it does not know, and says so in the spec."""
 
     class Meta:
         unknown = EXCLUDE
 
-    audio_id = fields.String(
-        required=True,
-        validate=is_song_id,
-        error_messages={
-            "required": "audio_id is missing: give the id of a song of your Suno account.",
-            "null": "audio_id is null: give the id of a song of your Suno account.",
-            "invalid": "audio_id must be a string.",
-        },
+
+class SplitRequest(Schema):
+    """Which song to split, and how."""
+
+    song_id = song_id(
+        "audio_id", data_key="audio_id", description="The id of a song in the Suno account that is charged."
+    )
+    wait_audio = Flag(
+        load_default=False,
         metadata={
-            "description": "The id of a song in the Suno account that is charged.",
-            "pattern": "^[A-Za-z0-9_-]{1,128}$",
-            "example": EXAMPLE_SONG,
+            "description": "Answer when every stem is `complete` or `error`, or after SUNO_WAIT_TIMEOUT (100 s) with "
+            "the statuses as they are then.",
         },
+    )
+    task = fields.Enum(
+        StemTask,
+        by_value=True,
+        data_key="stem_task",
+        load_default=StemTask.TWO,
+        error_messages={"unknown": 'stem_task must be "two" or "twelve".', "null": "stem_task must not be null."},
+        metadata={
+            "description": "`two`: vocals and instrumental (10 credits, as reported in 2026); `twelve`: every "
+            "instrument (50 credits).",
+            "default": "two",
+        },
+    )
+    reuse_existing = Flag(
+        load_default=False,
+        metadata={
+            "description": "Answer with the song's finished stems of this kind, for free, where it has a whole set; "
+            "else split it.",
+        },
+    )
+
+
+class StemsQuery(Schema):
+    """Of which song to list the stems."""
+
+    song_id = song_id("audio_id", data_key="audio_id", description="The id of a song in the Suno account.")
+
+
+class ClipsQuery(Schema):
+    """Which clips to look at."""
+
+    ids = Ids(
+        fields.String(metadata={"pattern": ID_PATTERN}),
+        metadata={
+            "description": "1 to 50 ids of songs or stems, with commas between. Left out: the account's own songs.",
+            "minItems": 1,
+            "maxItems": MOST_IDS,
+            "example": [EXAMPLE_SONG],
+        },
+    )
+    page = fields.Integer(
+        load_default=0,
+        validate=Range(min=0, max=100_000, error="page must be a whole number from 0."),
+        error_messages={"invalid": "page must be a whole number from 0."},
+        metadata={"description": "Which page of the account's songs, from 0. With `ids` it means nothing."},
+    )
+
+
+class DownloadRequest(Schema):
+    """Which audio to fetch."""
+
+    id = song_id(
+        "id", description="The id of a complete song or stem.", example="d4e5f6a7-b8c9-0123-defa-234567890123"
+    )
+    format = fields.String(
+        required=True,
+        validate=OneOf(["mp3", "m4a", "wav"], error="format must be mp3, m4a or wav."),
+        error_messages={
+            "required": "format is missing: mp3, m4a or wav.",
+            "null": "format must be mp3, m4a or wav.",
+            "invalid": "format must be mp3, m4a or wav.",
+        },
+        metadata={"description": "WAV takes longer, and not every plan has it.", "example": "mp3"},
     )
 
 
 class StemClip(Schema):
     """One stem of a song. Any field but `id` is null where Suno has left it out."""
 
-    class Meta:
-        unknown = EXCLUDE
-
     id = fields.String(
-        required=True,
-        metadata={"description": "The stem's own clip id.", "example": EXAMPLE_STEMS[0]["id"]},
+        required=True, metadata={"description": "The stem's own clip id.", "example": EXAMPLE_STEMS[0]["id"]}
     )
-    status = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "How far Suno is; `complete` and `error` are final. A new stem takes about a minute.",
-            "enum": [*STATUSES, None],
-            "example": EXAMPLE_STEMS[0]["status"],
-        },
+    status = text(
+        "How far Suno is; `complete` and `error` are final. A new stem takes about a minute.",
+        "complete",
+        enum=[*STATUSES, None],
     )
-    created_at = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "When Suno made the clip, as ISO 8601 in UTC.",
-            "format": "date-time",
-            "example": EXAMPLE_STEMS[0]["created_at"],
-        },
-    )
-    title = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "The song's title with the part's name.",
-            "example": EXAMPLE_STEMS[0]["title"],
-        },
-    )
-    stem_from_id = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "The song that the stem is a part of.",
-            "example": EXAMPLE_SONG,
-        },
-    )
+    created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
+    title = text("The song's title with the part's name.", EXAMPLE_CLIP["title"])
+    stem_from_id = text("The song that the stem is a part of.", EXAMPLE_SONG)
     duration = Seconds(
         required=True,
         allow_none=True,
         metadata={
             "description": "Length in seconds, as a decimal number in a string; null until Suno has measured it.",
-            "example": EXAMPLE_STEMS[0]["duration"],
+            "example": "183.4",
         },
+    )
+
+
+class FullClip(Schema):
+    """A song or a stem, with all that Suno tells of it. Any field but `id` is null where Suno has nothing."""
+
+    id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_CLIP["id"]})
+    title = text("The title.", EXAMPLE_CLIP["title"])
+    image_url = text("The cover's address.", None)
+    lyric = text("The lyrics, without blank lines.", None)
+    audio_url = text("Where the audio streams from; mostly null since September 2026: see /api/download.", None)
+    video_url = text("The video's address.", None)
+    created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
+    model_name = text("Suno's model.", EXAMPLE_CLIP["model_name"])
+    status = text("How far Suno is; `complete` and `error` are final.", "complete", enum=[*STATUSES, None])
+    gpt_description_prompt = text("What the song was described as.", None)
+    prompt = text("The lyrics as they were given.", None)
+    type = text("How Suno made it: `gen`, `stem`, ….", EXAMPLE_CLIP["type"])
+    tags = text("The style.", None)
+    duration = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Length in seconds, as a number; null until Suno has measured it.",
+            "example": EXAMPLE_CLIP["duration"],
+        },
+    )
+    error_message = text("Why Suno could not make it.", None)
+    stem_from_id = text("Of a stem, the song that it is a part of.", EXAMPLE_SONG)
+
+
+class CreditsLeft(Schema):
+    """What a Suno account has left. Null is what Suno does not tell."""
+
+    credits_left = fields.Integer(
+        required=True,
+        metadata={"description": "Credits that can be spent now.", "example": EXAMPLE_CREDITS["credits_left"]},
+    )
+    period = text("The plan's period.", EXAMPLE_CREDITS["period"])
+    monthly_limit = count("Credits a month in the plan.", 2500)
+    monthly_usage = count("Credits of them spent.", 2000)
+    downloads_limit = count("Downloads a period in the plan.", 20)
+    downloads_used = count("Downloads of them used; a song's stems share one.", 3)
+    can_split = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whether the plan includes stems.", "example": True},
+    )
+
+
+class Download(Schema):
+    """Where a clip's audio is."""
+
+    id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_DOWNLOAD["id"]})
+    format = fields.String(
+        required=True, metadata={"description": "As asked for.", "enum": ["mp3", "m4a", "wav"], "example": "mp3"}
+    )
+    download_url = text(
+        "Where to fetch it, without any account; null while Suno prepares it.", EXAMPLE_DOWNLOAD["download_url"]
     )
 
 
 class Error(Schema):
     """The shape of every failure."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     error = fields.String(required=True, metadata={"description": "A sentence that says what to do."})
     code = fields.String(

@@ -10,6 +10,7 @@ from environs import Env
 from marshmallow import ValidationError, fields
 from marshmallow.validate import URL, Length, OneOf, Range
 
+from app.suno.gateway import Endpoint
 from app.suno.session import client_of
 
 # Clerk and Suno expect a browser; which one ages, hence the setting.
@@ -22,14 +23,9 @@ class Settings:
 
     suno_client: str | None = field(repr=False)
     """The `__client` value of SUNO_COOKIE: the account that pays where a request names none."""
-    suno_api_url: str
-    suno_auth_url: str
-    suno_connect_timeout: float
-    suno_read_timeout: float
-    suno_deadline: float
-    suno_user_agent: str
-    suno_clerk_api_version: str
-    suno_clerk_js_version: str
+    suno: Endpoint
+    suno_wait_timeout: float
+    suno_poll_interval: float
     log_level: str
 
 
@@ -45,14 +41,19 @@ def read_settings(env: Env | None = None) -> Settings:
     text = Length(min=1)
     settings = Settings(
         suno_client=env.cookie("SUNO_COOKIE", None),
-        suno_api_url=env.str("SUNO_API_URL", "https://studio-api.prod.suno.com", validate=url),
-        suno_auth_url=env.str("SUNO_AUTH_URL", "https://auth.suno.com", validate=url),
-        suno_connect_timeout=env.float("SUNO_CONNECT_TIMEOUT", 5.0, validate=seconds),
-        suno_read_timeout=env.float("SUNO_READ_TIMEOUT", 30.0, validate=seconds),
-        suno_deadline=env.float("SUNO_DEADLINE", 40.0, validate=seconds),
-        suno_user_agent=env.str("SUNO_USER_AGENT", USER_AGENT, validate=text),
-        suno_clerk_api_version=env.str("SUNO_CLERK_API_VERSION", "2025-11-10", validate=text),
-        suno_clerk_js_version=env.str("SUNO_CLERK_JS_VERSION", "5.117.0", validate=text),
+        suno=Endpoint(
+            api_url=env.str("SUNO_API_URL", "https://studio-api.prod.suno.com", validate=url),
+            auth_url=env.str("SUNO_AUTH_URL", "https://auth.suno.com", validate=url),
+            stems_route=env.str("SUNO_STEMS_ROUTE", "edit", validate=OneOf(["edit", "v2-web"])),
+            connect_timeout=env.float("SUNO_CONNECT_TIMEOUT", 5.0, validate=seconds),
+            read_timeout=env.float("SUNO_READ_TIMEOUT", 30.0, validate=seconds),
+            deadline=env.float("SUNO_DEADLINE", 40.0, validate=seconds),
+            user_agent=env.str("SUNO_USER_AGENT", USER_AGENT, validate=text),
+            clerk_api_version=env.str("SUNO_CLERK_API_VERSION", "2025-11-10", validate=text),
+            clerk_js_version=env.str("SUNO_CLERK_JS_VERSION", "5.117.0", validate=text),
+        ),
+        suno_wait_timeout=env.float("SUNO_WAIT_TIMEOUT", 100.0, validate=seconds),
+        suno_poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
     )
     env.seal()

@@ -1,13 +1,16 @@
-"""Splitting a song into its stems."""
+"""The stems of a song: new ones, and those it has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from app.account import account_of_request, gateway
-from app.api import Blueprint
+from app.account import account_of_request
+from app.api import FREE_READ, Blueprint
+from app.current import gateway
 from app.errors import ErrorCode
-from app.schemas import EXAMPLE_STEMS, SplitRequest, StemClip
+from app.schemas import EXAMPLE_STEMS, SplitRequest, StemClip, StemsQuery
+from app.split import split_song
 from app.suno.clip import Clip
 
 blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs taken apart")
@@ -18,31 +21,38 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
 @blueprint.response(
     200,
     StemClip(many=True),
-    description="The new stems: as many as Suno makes, in its order.",
+    description="The stems: as many as Suno makes, in its order.",
     example=EXAMPLE_STEMS,
 )
 @blueprint.doc(operationId="generateStems")
 @blueprint.fails_with(
+    *FREE_READ,
     ErrorCode.INVALID_REQUEST,
-    ErrorCode.REFUSED_BY_SUNO,
-    ErrorCode.SUNO_COOKIE_MISSING,
-    ErrorCode.SUNO_SESSION_EXPIRED,
     ErrorCode.OUT_OF_CREDITS,
-    ErrorCode.CAPTCHA_REQUIRED,
-    ErrorCode.NOT_ALLOWED,
-    ErrorCode.SONG_NOT_FOUND,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.NOT_JSON,
-    ErrorCode.RATE_LIMITED,
-    ErrorCode.SUNO_FAILED,
-    ErrorCode.INTERNAL_ERROR,
-    ErrorCode.SUNO_UNREACHABLE,
     ErrorCode.OUTCOME_UNKNOWN,
 )
-def generate_stems(split: dict[str, Any]) -> list[Clip]:
-    """Split a song into vocals and instrumental.
+def generate_stems(split: dict[str, Any]) -> Sequence[Clip]:
+    """Split a song into its stems.
 
-    Charges the Suno account (10 credits, as reported in 2026), each time it is called. The reply comes as soon as
-    Suno has taken the song on; its stems are complete about a minute later.
+    Charges the Suno account each time it is called: 10 credits for two stems, 50 for twelve, as reported in 2026.
+    The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
+    `wait_audio` it comes when they are.
     """
-    return gateway.generate_stems(account_of_request(), split["audio_id"])
+    return split_song(account_of_request(), **split)
+
+
+@blueprint.route("/stems", methods=["GET"])
+@blueprint.arguments(StemsQuery, location="query")
+@blueprint.response(
+    200, StemClip(many=True), description="Its stems, in Suno's order; none: [].", example=EXAMPLE_STEMS
+)
+@blueprint.doc(operationId="listStems")
+@blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
+def list_stems(query: dict[str, Any]) -> list[Clip]:
+    """List every stem that a song already has.
+
+    Free. Each split of a song adds its own stems to the list.
+    """
+    return gateway.stems(account_of_request(), query["song_id"])

@@ -91,6 +91,12 @@ def test_swagger_ui_comes_from_this_process_alone(service: Client) -> None:
     assert "<script>" not in page.text
 
 
+def test_every_operation_is_in_the_readme(spec: dict[str, Any]) -> None:
+    for path, operations in spec["paths"].items():
+        for method in operations:
+            assert f"`{method.upper()} {path}" in README or f"`{path}`" in README, (method, path)
+
+
 def test_every_make_command_is_in_the_readme() -> None:
     makefile = Path("Makefile").read_text(encoding="utf-8")
     commands = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)

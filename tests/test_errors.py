@@ -180,7 +180,7 @@ FAULTS = [
     ("403-jwt", 401, "suno_session_expired", "copy the cookie"),
     ("403-html", 500, "suno_failed", "HTML page"),
     ("404", 404, "song_not_found", "Clip not found."),
-    ("422-captcha", 403, "captcha_required", "open suno.com"),
+    ("422-captcha", 403, "captcha_required", "Open suno.com"),
     ("422-schema", 400, "refused_by_suno", "body.stem_task: Field required"),
     ("429", 429, "rate_limited", "Too many running jobs."),
     ("429-html", 429, "rate_limited", "fewer requests"),

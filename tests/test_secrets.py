@@ -57,7 +57,7 @@ def test_a_crash_is_told_without_its_message(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        def generate_stems(self, account: object, song_id: str) -> None:
+        def generate_stems(self, account: object, *question: object) -> None:
             raise RuntimeError(f"it had {account} and the cookie {secret}")
 
     secret = "my-" + "secret"

@@ -29,7 +29,7 @@ def known() -> dict[str, Any]:
 def test_the_defaults_are_usable() -> None:
     settings = read_settings()
     assert settings.suno_client is None
-    assert settings.suno_deadline == 40.0
+    assert settings.suno.deadline == 40.0
 
 
 @pytest.mark.parametrize("value", ["abc", "__client=abc", "theme=dark; __client=abc; a=b", "  abc\n"])
@@ -65,6 +65,9 @@ def test_an_empty_cookie_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SUNO_DEADLINE", "nan"),
         ("SUNO_DEADLINE", "inf"),
         ("SUNO_USER_AGENT", ""),
+        ("SUNO_STEMS_ROUTE", "my-secret"),
+        ("SUNO_WAIT_TIMEOUT", "0"),
+        ("SUNO_POLL_INTERVAL", "0"),
         ("LOG_LEVEL", "my-secret"),
     ],
 )
@@ -92,7 +95,7 @@ def shown(value: Any) -> str:
 
 
 def test_gunicorn_waits_for_requests_in_flight_as_long_as_they_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert runpy.run_path("gunicorn.conf.py")["graceful_timeout"] > read_settings().suno_deadline
+    assert runpy.run_path("gunicorn.conf.py")["graceful_timeout"] > read_settings().suno.deadline
     monkeypatch.setenv("SUNO_DEADLINE", "300")
     assert runpy.run_path("gunicorn.conf.py")["graceful_timeout"] > 300
 

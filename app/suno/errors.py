@@ -12,7 +12,8 @@
     ├── RateLimited
     └── RefusedBySuno      Suno finds the request itself wrong
 
-The text of each is a sentence for the caller: it never holds a cookie, a token or what the caller sent.
+The text of each is a sentence for the caller: it never holds a cookie, a token or what the caller sent. Where Suno
+may have charged, what to do about it is added where the sentence is told.
 """
 
 

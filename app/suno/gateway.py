@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any, Literal, ParamSpec, TypeVar
 
-from app.suno.clip import Clip, UnreadableReply, stems_from_wire
+from app.suno.answer import NOTHING_CHARGED, SOLVE_CAPTCHA, Answer
+from app.suno.clip import Clip, Credits, StemTask, UnreadableReply, clips_from_wire, stems_from_wire
 from app.suno.errors import (
     CaptchaRequired,
-    NotAllowed,
     OutcomeUnknown,
-    OutOfCredits,
     RateLimited,
     RefusedBySuno,
     SongNotFound,
@@ -18,126 +24,366 @@ from app.suno.errors import (
     SunoUnreachable,
 )
 from app.suno.session import Account, Sessions
-from app.suno.wire import Answer, Deadline, NotSent, Wire, WireError
-from app.suno.words import kind_of, retry_after, words_of
+from app.suno.wire import Deadline, NotSent, Wire, WireError
 
-LOOK_FIRST = "Suno may have charged for it: look at the song's stems on suno.com before you ask again."
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST_PAGES = 50
+"""Pages of stems that are read of one song; 24 stems are two."""
+
+WAV_TAKES = 600.0
+"""Seconds for which a WAV conversion counts as under way."""
+
+WAV_CONVERSIONS = 1_000
+"""Conversions that a process remembers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where Suno is, and how long it is waited for, in seconds."""
+
+    api_url: str
+    auth_url: str
+    connect_timeout: float
+    read_timeout: float
+    deadline: float
+    """Over all that one method asks of Suno."""
+    user_agent: str
+    clerk_api_version: str
+    clerk_js_version: str
+    stems_route: str = "edit"
+    """Which of Suno's two calls makes a `two`, `edit` or `v2-web`; a `twelve` is always made by v2-web."""
 
 
 class SunoGateway:
     """Suno, for any number of accounts, over kept-alive connections. Safe to share between greenlets.
 
-    A call that costs is sent once. Every method raises a SunoError that says what to do next, and gives up
-    `deadline` seconds after it was called.
+    A call that costs is sent once, a free one again where it got no answer. Every method raises a SunoError that
+    says what to do next.
     """
 
-    def __init__(
-        self,
-        *,
-        api_url: str,
-        auth_url: str,
-        connect_timeout: float,
-        read_timeout: float,
-        deadline: float,
-        user_agent: str,
-        clerk_api_version: str,
-        clerk_js_version: str,
-    ) -> None:
-        self._deadline = deadline
-        self._paid = Wire(base_url=api_url, connect_timeout=connect_timeout, read_timeout=read_timeout, resend=False)
+    def __init__(self, suno: Endpoint) -> None:
+        self._suno = suno
+        self._paid = self._wire(suno.api_url, resend=False)
+        self._free = self._wire(suno.api_url, resend=True)
         self._sessions = Sessions(
-            Wire(base_url=auth_url, connect_timeout=connect_timeout, read_timeout=read_timeout, resend=True),
-            user_agent=user_agent,
-            clerk_api_version=clerk_api_version,
-            clerk_js_version=clerk_js_version,
+            self._wire(suno.auth_url, resend=True),
+            user_agent=suno.user_agent,
+            clerk_api_version=suno.clerk_api_version,
+            clerk_js_version=suno.clerk_js_version,
         )
+        self._feed_v2_is_gone = False
+        self._wav_started: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._wav_lock = Lock()
 
-    def generate_stems(self, account: Account, song_id: str) -> list[Clip]:
-        """Split a song; the account is charged (10 credits reported in 2026). The stems are not ready yet."""
-        answer = self._split(account, f"/api/edit/stems/{song_id}/", b"{}")
+    def generate_stems(self, account: Account, song_id: str, task: StemTask = StemTask.TWO) -> list[Clip]:
+        """Split a song; the account is charged. The stems are not ready yet."""
+        deadline = Deadline(self._suno.deadline)
+        if task is StemTask.TWO and self._suno.stems_route == "edit":
+            path, body = f"/api/edit/stems/{song_id}/", b"{}"
+        else:
+            title = self._clip(account, song_id, deadline).title
+            self._check_captcha(account, deadline)
+            path, body = "/api/generate/v2-web/", _v2_web_body(song_id, title or "", task)
+        answer = self._ask(account, "POST", path, body, deadline=deadline, paid=True)
         try:
             return stems_from_wire(_json(answer), song_id=song_id)
         except UnreadableReply as error:
             raise SunoFailed(
-                f"Suno answered {answer.status} with {error}, which is not what it sends for a split. {LOOK_FIRST}",
+                f"Suno answered {answer.status} with {error}, which is not what it sends for a split.",
                 may_have_charged=True,
             ) from error
 
-    def _split(self, account: Account, path: str, body: bytes) -> Answer:
-        """Send the call that costs, again only after Suno refused the token (so that nothing was done)."""
-        deadline = Deadline(self._deadline)
-        token = self._sessions.bearer(account, deadline)
-        answer = self._pay(account, token, path, body, deadline)
-        if _refuses_token(answer):
-            token = self._sessions.bearer(account, deadline, refused=token)
-            answer = self._pay(account, token, path, body, deadline)
-            if _refuses_token(answer):
-                raise self._sessions.bury(account)
-        if not 200 <= answer.status < 300:
-            raise _failure(answer)
-        return answer
+    def stems(self, account: Account, song_id: str) -> list[Clip]:
+        """Every stem that a song has, in Suno's order; free. None where Suno knows no such song."""
+        deadline = Deadline(self._suno.deadline)
+        path = f"/api/clip/{song_id}/stems"
+        try:
+            reply = self._read(account, "GET", f"{path}/pages", deadline=deadline)
+        except (SongNotFound, RefusedBySuno):
+            # Also how Suno says that a song has none.
+            return []
+        pages = reply.get("pages") if isinstance(reply, dict) else None
+        if not isinstance(pages, int):
+            raise _changed("the number of a song's pages of stems")
+        stems: dict[str, Clip] = {}
+        for page in range(min(pages, MOST_PAGES)):
+            reply = self._read(account, "GET", f"{path}?page={page}", deadline=deadline)
+            for stem in _read_as(clips_from_wire, reply, "stems", "clips", stem_of=song_id):
+                stems.setdefault(stem.id, stem)
+        return list(stems.values())
 
-    def _pay(self, account: Account, token: str, path: str, body: bytes, deadline: Deadline) -> Answer:
-        if deadline.remaining < self._deadline / 2:
+    def clips(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+        """The clips with these ids, in this order; free. Those that Suno does not know (yet) are left out.
+
+        `within`: seconds to spend on it, where that is less than the gateway's deadline.
+        """
+        deadline = Deadline(min(within or self._suno.deadline, self._suno.deadline))
+        filters = {"ids": {"presence": "True", "clipIds": list(ids)}}
+        v3 = {"filters": filters, "limit": len(ids)}
+        found = {clip.id: clip for clip in self._feed(account, f"?ids={','.join(ids)}", v3, deadline)}
+        return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+    def songs(self, account: Account, page: int = 0) -> list[Clip]:
+        """A page of the account's own clips, newest first; free. Pages count from 0.
+
+        Raises RefusedBySuno for a further page where only v3 of the feed is left, which has none.
+        """
+        deadline = Deadline(self._suno.deadline)
+        return self._feed(account, f"?page={page}", {"limit": 20} if page == 0 else None, deadline)
+
+    def credits(self, account: Account) -> Credits:
+        """What the account has left; free."""
+        reply = self._read(account, "GET", "/api/billing/info/", deadline=Deadline(self._suno.deadline))
+        return _read_as(Credits.from_wire, reply)
+
+    def download_url(self, account: Account, clip_id: str, format: Literal["mp3", "m4a", "wav"]) -> str | None:
+        """Where a clip's audio can be fetched, or None while Suno prepares it: then ask again.
+
+        It counts against the account's monthly downloads: call it for nobody who has not asked for just that.
+        """
+        deadline = Deadline(self._suno.deadline)
+        if format == "wav":
+            return self._wav_url(account, clip_id, deadline)
+        reply = self._read(account, "GET", f"/api/download/clip/{clip_id}?format={format}", deadline=deadline)
+        url = reply.get("download_url") if isinstance(reply, dict) else None
+        if url is None and isinstance(reply, dict) and reply.get("status") == "processing":
+            return None
+        return _url(url)
+
+    def wait_for(
+        self,
+        account: Account,
+        stems: Sequence[Clip],
+        *,
+        patience: float,
+        interval: float,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> list[Clip]:
+        """The stems once all are final, or as they are when `patience` is over or the process is `stopping`.
+
+        Never raises for a failure of Suno's: the stems are paid for, and their ids have to reach the caller.
+        `patience` and the `interval` between two questions are in seconds.
+        """
+        known = {stem.id: stem for stem in stems}
+        ends = time.monotonic() + patience
+        pause = interval
+        while not all(stem.is_final for stem in known.values()):
+            left = ends - time.monotonic()
+            if left <= 0 or not _slept(min(pause, left), interval, stopping):
+                break
+            pause = interval
+            try:
+                seen = self.clips(account, list(known), within=max(1.0, ends - time.monotonic()))
+            except RateLimited as error:
+                pause = max(interval, error.retry_after or 2 * interval)
+            except SunoError:
+                pass
+            else:
+                known |= {clip.id: _with_parent(clip, known[clip.id]) for clip in seen}
+        return list(known.values())
+
+    def _clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
+        reply = self._read(account, "GET", f"/api/clip/{id}", deadline=deadline)
+        if not isinstance(reply, dict) or reply.get("id") != id:
+            raise _changed("a clip")
+        return Clip.from_wire(reply)
+
+    def _check_captcha(self, account: Account, deadline: Deadline) -> None:
+        body = b'{"ctype":"generation"}'
+        reply = self._read(account, "POST", "/api/c/check", body, deadline=deadline)
+        required = reply.get("required") if isinstance(reply, dict) else None
+        if not isinstance(required, bool):
+            raise _changed("whether a captcha is required")
+        if required:
+            raise CaptchaRequired(SOLVE_CAPTCHA)
+
+    def _feed(self, account: Account, v2: str, v3: dict[str, Any] | None, deadline: Deadline) -> list[Clip]:
+        """Ask v2 of the feed, or v3 once v2 is gone; `v3` is None for what that cannot tell."""
+        if not self._feed_v2_is_gone:
+            answer = self._ask(account, "GET", f"/api/feed/v2{v2}", deadline=deadline, accept=(404, 405))
+            if answer.succeeded:
+                return _read_as(clips_from_wire, _reply(answer), "clips")
+            self._feed_v2_is_gone = True
+        if v3 is None:
+            raise RefusedBySuno(
+                "Suno lists the account's songs by cursor now, not by page: only the first page can be had (page=0)."
+            )
+        reply = self._read(account, "POST", "/api/feed/v3", json.dumps(v3).encode(), deadline=deadline)
+        return _read_as(clips_from_wire, reply, "clips")
+
+    def _wav_url(self, account: Account, clip_id: str, deadline: Deadline) -> str | None:
+        answer = self._ask(account, "GET", f"/api/gen/{clip_id}/wav_file/", deadline=deadline, accept=(404,))
+        if answer.status != 404:
+            self._wav_started.pop((account.key, clip_id), None)
+            reply = _reply(answer)
+            return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)
+        if self._begins_wav(account, clip_id):
+            try:
+                self._ask(account, "POST", f"/api/gen/{clip_id}/convert_wav/", b"", deadline=deadline, resend=False)
+            except SunoError as error:
+                # Without an answer it may be under way: the next request looks, and does not ask again.
+                if not isinstance(error, SunoUnreachable):
+                    self._wav_started.pop((account.key, clip_id), None)
+                raise
+        return None
+
+    def _begins_wav(self, account: Account, clip_id: str) -> bool:
+        """Note a WAV conversion as begun; False where one is under way."""
+        now = time.monotonic()
+        key = (account.key, clip_id)
+        with self._wav_lock:
+            if now - self._wav_started.get(key, -WAV_TAKES) < WAV_TAKES:
+                return False
+            self._wav_started[key] = now
+            if len(self._wav_started) > WAV_CONVERSIONS:
+                self._wav_started.popitem(last=False)
+            return True
+
+    def _read(
+        self, account: Account, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
+    ) -> Any:
+        """Ask for something that is free; its JSON."""
+        return _reply(self._ask(account, method, path, body, deadline=deadline))
+
+    def _ask(
+        self,
+        account: Account,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        deadline: Deadline,
+        paid: bool = False,
+        resend: bool = True,
+        accept: tuple[int, ...] = (),
+    ) -> Answer:
+        """Send a call with the account's token, again only after Suno refused the token (and did nothing).
+
+        Returns a success, or an answer with a status of `accept`; any other raises what it means.
+        """
+        token = self._sessions.bearer(account, deadline)
+        answer = self._send(account, token, method, path, body, deadline, paid, resend)
+        if answer.refuses_token:
+            token = self._sessions.bearer(account, deadline, refused=token)
+            answer = self._send(account, token, method, path, body, deadline, paid, resend)
+            if answer.refuses_token:
+                raise self._sessions.bury(account)
+        if answer.succeeded or answer.status in accept:
+            return answer
+        raise answer.failure(paid=paid)
+
+    def _send(
+        self,
+        account: Account,
+        token: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
+        paid: bool,
+        resend: bool,
+    ) -> Answer:
+        if paid and deadline.remaining < self._suno.deadline / 2:
             # Sent now, a slow answer would be cut off after the credits are spent.
-            raise SunoUnreachable("Suno's sign-in took too long; nothing was charged. Try again.")
+            raise SunoUnreachable(f"Suno took too long before the split was asked for. {NOTHING_CHARGED}")
         headers = self._sessions.headers(account)
         headers["Authorization"] = f"Bearer {token}"
-        headers["Content-Type"] = "application/json"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        wire = self._free if resend and not paid else self._paid
         try:
-            return self._paid.ask("POST", path, headers=headers, body=body, deadline=deadline)
+            return wire.ask(method, path, headers=headers, body=body, deadline=deadline)
         except NotSent as error:
             raise SunoUnreachable(
                 f"Suno could not be reached: {error}. Nothing was asked or charged; it is safe to try again."
             ) from error
         except WireError as error:
-            raise OutcomeUnknown(f"Suno was asked to split the song, but {error}. {LOOK_FIRST}") from error
+            if paid:
+                raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
+            raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
+
+    def _wire(self, url: str, *, resend: bool) -> Wire:
+        suno = self._suno
+        return Wire(base_url=url, connect_timeout=suno.connect_timeout, read_timeout=suno.read_timeout, resend=resend)
+
+
+def _v2_web_body(song_id: str, title: str, task: StemTask) -> bytes:
+    """What suno.com sends for stems, as captured from a browser on 2026-06-30 with twelve.
+
+    Two was never captured: its `mv` is from a reseller's page.
+    """
+    body: dict[str, Any] = {
+        "task": "gen_stem",
+        "generation_type": "TEXT",
+        "title": title,
+        "tags": "",
+        "negative_tags": "",
+        "prompt": "",
+        "mv": "chirp-v3-0" if task is StemTask.TWELVE else "chirp-auk",
+        "make_instrumental": True,
+        "continue_clip_id": song_id,
+        "stem_type_id": 91,
+        "stem_type_group_name": task.capitalize(),
+        "stem_task": task,
+        "override_fields": [],
+        "token": None,
+        "token_provider": None,
+        "transaction_uuid": str(uuid.uuid4()),
+        "metadata": {
+            "web_client_pathname": "/create",
+            "create_mode": "custom",
+            "create_session_token": str(uuid.uuid4()),
+            "disable_volume_normalization": False,
+            "is_remix": True,
+        },
+    }
+    return json.dumps(body).encode()
 
 
 def _json(answer: Answer) -> Any:
     if answer.is_html:
-        raise UnreadableReply(kind_of(answer))
+        raise UnreadableReply(answer.kind)
     try:
         return answer.json()
     except ValueError:
-        raise UnreadableReply(kind_of(answer)) from None
+        raise UnreadableReply(answer.kind) from None
 
 
-def _refuses_token(answer: Answer) -> bool:
-    if answer.is_html:
-        return False
-    words = words_of(answer).lower() if answer.status == 403 else ""
-    return answer.status == 401 or "jwt expired" in words or "invalid token" in words
+def _reply(answer: Answer) -> Any:
+    """The JSON of a free call's answer."""
+    return _read_as(_json, answer)
 
 
-def _failure(answer: Answer) -> SunoError:
-    """What a status that is no success means, with Suno's own words where it has any."""
-    words = words_of(answer)
-    said = f' Suno says: "{words}"' if words else ""
-    match answer.status:
-        case 429:
-            return RateLimited(
-                f"Suno wants fewer requests at once; nothing was charged. Wait and try again.{said}",
-                retry_after=retry_after(answer),
-            )
-        case _ if answer.is_html:
-            pass
-        case 402:
-            return OutOfCredits(f"The Suno account is out of credits.{said}")
-        case 403:
-            return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its song.{said}")
-        case 404:
-            return SongNotFound(f"Suno knows no such song on this account.{said}")
-        case 422 if "token validation failed" in words.lower():
-            return CaptchaRequired(
-                "Suno wants a captcha, which only a browser can solve: open suno.com, make one song there, and try "
-                f"again. Nothing was charged.{said}"
-            )
-        case 400 | 422:
-            return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
-    doubt = answer.status >= 500
-    return SunoFailed(
-        f"Suno answered {answer.status} with {kind_of(answer)}.{said} "
-        + (LOOK_FIRST if doubt else "Nothing was charged; try again later."),
-        may_have_charged=doubt,
-    )
+def _read_as(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Read a free call's reply; what cannot be read is a failure of Suno's that cost nothing."""
+    try:
+        return read(*args, **kwargs)
+    except UnreadableReply as error:
+        raise SunoFailed(
+            f"Suno answered with {error}: its wire format may have changed. {NOTHING_CHARGED}"
+        ) from error
+
+
+def _changed(what: str) -> SunoFailed:
+    return SunoFailed(f"Suno no longer tells {what}: its wire format may have changed. {NOTHING_CHARGED}")
+
+
+def _url(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        raise _changed("where the audio can be fetched")
+    return value
+
+
+def _with_parent(clip: Clip, before: Clip) -> Clip:
+    """The parent is known from the split, where the feed does not name it."""
+    return replace(clip, stem_from_id=clip.stem_from_id or before.stem_from_id)
+
+
+def _slept(seconds: float, slice: float, stopping: Callable[[], bool]) -> bool:
+    """Sleep, looking each `slice` whether the process is to stop; False where it is."""
+    ends = time.monotonic() + seconds
+    while not stopping() and (left := ends - time.monotonic()) > 0:
+        time.sleep(min(slice, left))
+    return not stopping()

@@ -21,6 +21,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from app.suno.answer import NOTHING_CHARGED, Answer
 from app.suno.errors import (
     CaptchaRequired,
     RateLimited,
@@ -28,8 +29,7 @@ from app.suno.errors import (
     SunoFailed,
     SunoUnreachable,
 )
-from app.suno.wire import Answer, Deadline, Wire, WireError
-from app.suno.words import kind_of, retry_after
+from app.suno.wire import Deadline, Wire, WireError
 
 ACCOUNTS = 1_000
 """Accounts remembered by a process; the one unused for longest goes first."""
@@ -206,7 +206,7 @@ class Sessions:
         if answer.status == 429:
             raise RateLimited(
                 "Suno's sign-in wants fewer requests; nothing was charged. Wait and try again.",
-                retry_after=retry_after(answer),
+                retry_after=answer.retry_after,
             )
         try:
             reply = None if answer.is_html else answer.json()
@@ -219,11 +219,8 @@ class Sessions:
                     "and copy the cookie again."
                 )
             raise self.bury(account)
-        if not 200 <= answer.status < 300 or not isinstance(reply, dict):
-            raise SunoFailed(
-                f"Suno's sign-in answered {answer.status} with {kind_of(answer)}. "
-                "Nothing was charged; try again later."
-            )
+        if not answer.succeeded or not isinstance(reply, dict):
+            raise SunoFailed(f"Suno's sign-in answered {answer.status} with {answer.kind}. {NOTHING_CHARGED}")
         return reply
 
     def _browser_headers(self, session: _Session) -> dict[str, str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import gevent
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPHeaderDict, Retry
+from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError, SSLError
+
+from app.suno.answer import Answer
 
 REPLY_LIMIT = 5_000_000
 """Bytes: a reply that is longer is not Suno's (24 clips are about 60 kB)."""
@@ -46,27 +45,6 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left; 0 when it has passed."""
         return max(0.0, self._ends - time.monotonic())
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer, whatever its status."""
-
-    status: int
-    headers: HTTPHeaderDict
-    body: bytes
-
-    @property
-    def is_html(self) -> bool:
-        """Whether a proxy or bot wall in front of Suno answered: Suno itself sends JSON."""
-        return "html" in self.headers.get("Content-Type", "").lower()
-
-    def json(self) -> Any:
-        """The body as JSON. Raises ValueError where it is none."""
-        try:
-            return json.loads(self.body)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
 
 
 class Wire:

@@ -6,11 +6,12 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import responses
 
-from app.suno.gateway import SunoGateway
+from app.suno.gateway import Endpoint, SunoGateway
 from app.suno.session import Account
 
 API = "https://studio-api.prod.suno.com"
@@ -69,15 +70,23 @@ def wire() -> Iterator[responses.RequestsMock]:
         yield mock
 
 
+def endpoint(**changes: Any) -> Endpoint:
+    """Where Suno is, as the settings have it by default."""
+    return Endpoint(
+        **{
+            "api_url": API,
+            "auth_url": AUTH,
+            "connect_timeout": 5,
+            "read_timeout": 30,
+            "deadline": 40,
+            "user_agent": "Mozilla/5.0",
+            "clerk_api_version": "2025-11-10",
+            "clerk_js_version": "5.117.0",
+        }
+        | changes
+    )
+
+
 @pytest.fixture
 def gateway() -> SunoGateway:
-    return SunoGateway(
-        api_url=API,
-        auth_url=AUTH,
-        connect_timeout=5,
-        read_timeout=30,
-        deadline=40,
-        user_agent="Mozilla/5.0",
-        clerk_api_version="2025-11-10",
-        clerk_js_version="5.117.0",
-    )
+    return SunoGateway(endpoint())

@@ -46,7 +46,7 @@ def test_a_field_that_is_no_text_is_nothing(field: str, value: object) -> None:
 
 
 def test_a_clip_with_nothing_but_an_id_is_a_clip() -> None:
-    assert Clip.from_wire({"id": "x"}) == Clip("x", None, None, None, None, None)
+    assert Clip.from_wire({"id": "x"}) == Clip("x")
 
 
 @pytest.mark.parametrize(

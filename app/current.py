@@ -1,0 +1,20 @@
+"""What the app at work was made with."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import current_app
+from werkzeug.local import LocalProxy
+
+from app.settings import Settings
+from app.suno.gateway import SunoGateway
+
+gateway = cast(SunoGateway, LocalProxy(lambda: current_app.extensions["suno"]))
+settings = cast(Settings, LocalProxy(lambda: current_app.extensions["settings"]))
+
+
+def is_stopping() -> bool:
+    """Whether this process has been asked to stop: gunicorn.conf.py tells the app how to know."""
+    stopping: bool = current_app.extensions["is_stopping"]()
+    return stopping

@@ -1,0 +1,146 @@
+"""An answer of Suno's: what it says, and which failure it is where it is no success."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from urllib3 import HTTPHeaderDict
+
+from app.suno.errors import (
+    CaptchaRequired,
+    NotAllowed,
+    OutOfCredits,
+    RateLimited,
+    RefusedBySuno,
+    SongNotFound,
+    SunoError,
+    SunoFailed,
+)
+
+LONGEST = 300
+"""Characters of Suno's words that are passed on."""
+
+NOTHING_CHARGED = "Nothing was charged; try again later."
+SOLVE_CAPTCHA = (
+    "Suno wants a captcha, which only a browser can solve. Nothing was charged. Open suno.com, make one song there, "
+    'and try again; or split with stem_task "two" where SUNO_STEMS_ROUTE is edit.'
+)
+
+_TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, whatever its status."""
+
+    status: int
+    headers: HTTPHeaderDict
+    body: bytes
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status says so; the body may still not be what was asked for."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_html(self) -> bool:
+        """Whether a proxy or bot wall in front of Suno answered: Suno itself sends JSON."""
+        return "html" in self.headers.get("Content-Type", "").lower()
+
+    @property
+    def refuses_token(self) -> bool:
+        """Whether Suno wants another token; nothing was done with this one."""
+        if self.is_html:
+            return False
+        words = self.words.lower() if self.status == 403 else ""
+        return self.status == 401 or "jwt expired" in words or "invalid token" in words
+
+    @property
+    def kind(self) -> str:
+        """What came, for a sentence."""
+        if self.is_html:
+            return "an HTML page (a proxy or bot wall in front of Suno, not Suno itself)"
+        if not self.body:
+            return "nothing"
+        try:
+            self.json()
+        except ValueError:
+            return "something that is not JSON"
+        return "JSON"
+
+    @property
+    def words(self) -> str:
+        """What Suno says in `detail`, on one line, cut and without anything like a token; "" where nothing.
+
+        A schema complaint, `[{"loc": [...], "msg": ...}]`, becomes `loc.loc: msg; ...`.
+        """
+        try:
+            reply = None if self.is_html else self.json()
+        except ValueError:
+            reply = None
+        detail = reply.get("detail") if isinstance(reply, dict) else None
+        if isinstance(detail, list):
+            detail = "; ".join(_complaint(item) for item in detail)
+        if not isinstance(detail, str):
+            return ""
+        line = " ".join("".join(c if c.isprintable() else " " for c in _TOKEN.sub("…", detail)).split())
+        return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds until Suno wants to be asked again, sent as such or as a date; None where it does not say."""
+        value = self.headers.get("Retry-After", "").strip()
+        if value.isascii() and value.isdigit():
+            return min(int(value[:9]), 86_400)
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return min(max(0, round((moment - datetime.now(UTC)).total_seconds())), 86_400)
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError where it is none."""
+        try:
+            return json.loads(self.body)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+    def failure(self, *, paid: bool) -> SunoError:
+        """What a status that is no success means, with Suno's own words where it has any."""
+        said = f' Suno says: "{self.words}"' if self.words else ""
+        match self.status:
+            case 429:
+                return RateLimited(
+                    f"Suno wants fewer requests at once; nothing was charged. Wait and try again.{said}",
+                    retry_after=self.retry_after,
+                )
+            case _ if self.is_html:
+                pass
+            case 402:
+                return OutOfCredits(f"The Suno account is out of credits.{said}")
+            case 403:
+                return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its song.{said}")
+            case 404:
+                return SongNotFound(f"Suno knows no such song on this account.{said}")
+            case 422 if "token validation failed" in self.words.lower():
+                return CaptchaRequired(SOLVE_CAPTCHA + said)
+            case 400 | 422:
+                return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
+        doubt = paid and self.status >= 500
+        what = f"Suno answered {self.status} with {self.kind}.{said}"
+        return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
+
+
+def _complaint(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    loc = item.get("loc")
+    place = ".".join(str(part) for part in loc) if isinstance(loc, list) else ""
+    return f"{place}: {item.get('msg')}" if place else str(item.get("msg"))
