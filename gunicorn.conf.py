@@ -1,6 +1,7 @@
 """How gunicorn serves the app. It is read before gevent has patched anything: do not import the app here."""
 
 import json
+import math
 import os
 import sys
 import uuid
@@ -42,9 +43,12 @@ class Worker(GeventWorker):
 def number(name: str, default: str) -> float:
     """Read a number from the environment, or do not start."""
     try:
-        return float(os.environ.get(name, default))
+        value = float(os.environ.get(name, default))
     except ValueError:
-        sys.exit(f"Not started, because of the environment: {name} is not a number.")
+        value = math.nan
+    if not 0 < value < math.inf:
+        sys.exit(f"Not started, because of the environment: {name} is not a number above 0.")
+    return value
 
 
 wsgi_app = "wsgi:app"
@@ -59,8 +63,8 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201 (gunicorn's own signature)
 
 
 # A request in flight may have been paid for: let it end before the worker goes. One that waits for its stems looks
-# at the flag once an interval.
-graceful_timeout = int(number("SUNO_DEADLINE", "40") + number("SUNO_POLL_INTERVAL", "3")) + 5
+# at the flag once an interval; one that lost Suno's answer looks for its stems for up to 20 s.
+graceful_timeout = int(number("SUNO_DEADLINE", "40") + number("SUNO_POLL_INTERVAL", "3")) + 25
 
 # A browser's whole Cookie header may be sent as X-Suno-Cookie: the default of 8190 bytes is too short for some.
 limit_request_field_size = 16_380

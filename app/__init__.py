@@ -9,6 +9,7 @@ from gevent import monkey
 
 from app import account, clips, docs, errors, stems, telemetry
 from app.api import Api
+from app.ledger import Ledger, LedgerUnavailable, open_ledger
 from app.settings import Settings, read_settings
 from app.suno.gateway import SunoGateway
 
@@ -24,10 +25,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     telemetry.set_up_logging(settings.log_level)
 
     app = Flask(__name__)
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT)
     app.extensions["settings"] = settings
     app.extensions["suno"] = SunoGateway(settings.suno)
+    app.extensions["ledger"] = open_ledger(settings.ledger_url)
     app.extensions["is_stopping"] = lambda: False
 
     api = Api(app)
@@ -37,7 +40,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.register(app)
     telemetry.register(app)
     _say_what_is_unsafe(settings)
+    _check_ledger(app.extensions["ledger"])
     return app
+
+
+def _check_ledger(ledger: Ledger) -> None:
+    try:
+        ledger.check()
+    except LedgerUnavailable as error:
+        log.error("Requests with an Idempotency-Key are refused until the ledger can be used: %s", error.why)
 
 
 def _say_what_is_unsafe(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from app.current import gateway, settings
 from app.errors import CookieMissing
 from app.schemas import EXAMPLE_CREDITS, CreditsLeft
 from app.suno.clip import Credits
-from app.suno.session import Account, client_in, client_of
+from app.suno.session import Account, UnusableCookie, client_in, client_of
 
 blueprint = Blueprint("account", __name__, url_prefix="/api", description="The Suno account")
 
@@ -17,25 +17,36 @@ blueprint = Blueprint("account", __name__, url_prefix="/api", description="The S
 def account_of_request() -> Account:
     """The account of the request's own cookie, else of the header X-Suno-Cookie, else of SUNO_COOKIE.
 
-    Browsers forbid scripts to set `Cookie`, hence the second header. Raises CookieMissing where there is no
-    account, and where X-Suno-Cookie was sent without one: it asks for another account, so the operator's must
-    not pay instead.
+    Browsers forbid scripts to set `Cookie`, hence the second header. Raises CookieMissing where there is no account,
+    and where the request asks for another in a way that cannot be used: the operator's must not pay instead.
     """
-    if client := client_in(request.headers.get("Cookie", "")):
-        return Account(client, "the request's Cookie header")
-    if named := request.headers.get("X-Suno-Cookie", "").strip():
-        if client := client_of(named):
-            return Account(client, "the header X-Suno-Cookie")
+    try:
+        if client := client_in(request.headers.get("Cookie", "")):
+            return _account(client, "the request's Cookie header")
+        if "X-Suno-Cookie" in request.headers:
+            if client := client_of(request.headers["X-Suno-Cookie"].strip()):
+                return _account(client, "the header X-Suno-Cookie")
+            raise UnusableCookie
+    except UnusableCookie:
         raise CookieMissing(
-            "The header X-Suno-Cookie has no cookie __client: send the Cookie header of a browser that is signed in "
-            "to suno.com, or the value of __client alone."
-        )
+            "The request names an account, but without a usable cookie __client: send the Cookie header of a browser "
+            "that is signed in to suno.com, or in X-Suno-Cookie the value of __client alone. Nothing was charged."
+        ) from None
     if client := settings.suno_client:
-        return Account(client, "SUNO_COOKIE")
+        return _account(client, "SUNO_COOKIE")
     raise CookieMissing(
         "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "
         "X-Suno-Cookie, or set SUNO_COOKIE."
     )
+
+
+def _account(client: str, named_by: str) -> Account:
+    return Account(client, named_by, is_house=client == settings.suno_client)
+
+
+def ledger_name(account: Account) -> str:
+    """Name the account in the ledger: the operator's has one name, however often its cookie is renewed."""
+    return "house" if account.is_house else account.key
 
 
 @blueprint.route("/get_limit", methods=["GET"])

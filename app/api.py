@@ -29,6 +29,10 @@ FREE_READ = (
 )
 """How any question to Suno may fail."""
 
+_SECONDS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+HEADERS = {ErrorCode.RATE_LIMITED: _SECONDS, ErrorCode.IN_PROGRESS: _SECONDS}
+"""What a failure tells besides its body."""
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -55,6 +59,9 @@ class Parser(FlaskParser):
         if req.content_length is None:
             # A chunked body was cut at the limit without a word: only reading on tells.
             req.stream.read(1)
+        elif len(content) < req.content_length:
+            # Its sender has gone: nobody waits for what it would pay for.
+            abort(400, messages={"json": {"body": ["The body is shorter than its Content-Length."]}})
         if content and not req.mimetype:
             abort(415)
         try:
@@ -89,7 +96,9 @@ def _response(codes: list[ErrorCode]) -> dict[str, Any]:
         }
         for code in codes
     }
+    headers = {code.slug: HEADERS.get(code, {}) for code in codes}
     return {
+        "headers": {name: header for named in headers.values() for name, header in named.items()},
         "description": "\n".join(f"- `{code.slug}`: {code.meaning}" for code in codes),
         "content": {"application/json": {"schema": Error, "examples": examples}},
     }

@@ -7,10 +7,12 @@ from typing import cast
 from flask import current_app
 from werkzeug.local import LocalProxy
 
+from app.ledger import Ledger
 from app.settings import Settings
 from app.suno.gateway import SunoGateway
 
 gateway = cast(SunoGateway, LocalProxy(lambda: current_app.extensions["suno"]))
+ledger = cast(Ledger, LocalProxy(lambda: current_app.extensions["ledger"]))
 settings = cast(Settings, LocalProxy(lambda: current_app.extensions["settings"]))
 
 

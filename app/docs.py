@@ -100,6 +100,15 @@ def spec_as_yaml(spec: dict[str, Any]) -> str:
     return text
 
 
+@blueprint.after_request
+def secure(response: Response) -> Response:
+    """Allow what is served here nothing but this process's own files."""
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 @blueprint.get("/")
 def root() -> ResponseReturnValue:
     """Lead a browser to Swagger UI."""
@@ -107,14 +116,15 @@ def root() -> ResponseReturnValue:
 
 
 @blueprint.get("/docs")
-def page() -> ResponseReturnValue:
+def page() -> str:
     """Show Swagger UI."""
-    headers = {
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return render_template("docs.html"), headers
+    return render_template("docs.html")
+
+
+@blueprint.get("/docs/")
+def page_with_slash() -> ResponseReturnValue:
+    """Lead to Swagger UI."""
+    return redirect(url_for("docs.page"))
 
 
 @blueprint.get("/docs/<path:file>")

@@ -9,9 +9,11 @@ from typing import Any
 
 from flask import Flask
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from app import telemetry
+from app.ledger import LedgerUnavailable
 from app.suno import errors as suno
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,22 @@ log = logging.getLogger(__name__)
 
 class CookieMissing(Exception):
     """Neither the request nor the operator names an account."""
+
+
+class SplitNotFound(Exception):
+    """The ledger knows no such request of this caller."""
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key was used for another question."""
+
+
+class InProgress(Exception):
+    """A request with this Idempotency-Key has not ended, or what became of it is not known yet."""
+
+    def __init__(self, sentence: str, *, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class ErrorCode(Enum):
@@ -43,8 +61,18 @@ class ErrorCode(Enum):
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
     NOT_FOUND = "not_found", 404, "There is no such path here."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
+    IN_PROGRESS = (
+        "in_progress",
+        409,
+        "A request with this Idempotency-Key has not ended or is in doubt: send it again after `Retry-After`.",
+    )
     BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
     NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
+    IDEMPOTENCY_KEY_REUSED = (
+        "idempotency_key_reused",
+        422,
+        "This Idempotency-Key was used for another question: take a new one.",
+    )
     RATE_LIMITED = "rate_limited", 429, "Suno wants fewer requests: wait, for `Retry-After` seconds where it says so."
     SUNO_FAILED = (
         "suno_failed",
@@ -59,6 +87,11 @@ class ErrorCode(Enum):
         "Suno was asked and no whole answer came: it may have charged. Look for the song's stems (`GET /api/stems`, "
         "free) before asking again.",
     )
+    LEDGER_UNAVAILABLE = (
+        "ledger_unavailable",
+        503,
+        "An Idempotency-Key cannot be honoured now, and nothing was sent to Suno: try again.",
+    )
 
 
 LOOK_FIRST = (
@@ -68,6 +101,10 @@ LOOK_FIRST = (
 
 OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
+    InProgress: ErrorCode.IN_PROGRESS,
+    KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,
+    LedgerUnavailable: ErrorCode.LEDGER_UNAVAILABLE,
+    SplitNotFound: ErrorCode.NOT_FOUND,
     suno.SessionExpired: ErrorCode.SUNO_SESSION_EXPIRED,
     suno.OutOfCredits: ErrorCode.OUT_OF_CREDITS,
     suno.CaptchaRequired: ErrorCode.CAPTCHA_REQUIRED,
@@ -103,6 +140,8 @@ def handle(error: Exception) -> ResponseReturnValue:
     """Make the response to a failure."""
     if isinstance(error, HTTPException):
         return _handle_http(error)
+    if isinstance(error, ParseException):
+        return body(ErrorCode.INVALID_REQUEST, "The body's chunks are malformed."), 400
     code = OF_EXCEPTION.get(type(error))
     if code is None:
         _log_crash(error)

@@ -12,8 +12,12 @@ from marshmallow.validate import OneOf, Range
 from webargs.fields import DelimitedList
 
 from app.errors import ErrorCode
+from app.ledger import State
 from app.suno.clip import StemTask
 
+_KEY = re.compile(r"[!-~]{1,255}")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_ESCAPED = re.compile(r'\\(["\\])')
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
 MOST_IDS = 50
@@ -62,6 +66,7 @@ EXAMPLE_CREDITS = {
     "downloads_used": 3,
     "can_split": True,
 }
+EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS}
 EXAMPLE_DOWNLOAD = {
     "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
     "format": "mp3",
@@ -180,6 +185,31 @@ class SplitRequest(Schema):
     )
 
 
+class Key(fields.String):
+    """An Idempotency-Key: a structured field's string, or that string without its quotes."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        quoted = _QUOTED.fullmatch(value)
+        key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else value
+        if not _KEY.fullmatch(key) or (not quoted and '"' in key):
+            raise ValidationError("Idempotency-Key must be 1 to 255 visible ASCII characters, in quotes or without.")
+        return key
+
+
+class SplitHeaders(Schema):
+    """What makes a split safe to send again."""
+
+    key = Key(
+        data_key="Idempotency-Key",
+        load_default="",
+        metadata={
+            "description": "1 to 255 visible ASCII characters, with or without quotes, new for each split: a request "
+            "with the same key and question gets the first one's reply, and is not charged again, for 24 hours.",
+            "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+        },
+    )
+
+
 class StemsQuery(Schema):
     """Of which song to list the stems."""
 
@@ -245,6 +275,27 @@ class StemClip(Schema):
             "description": "Length in seconds, as a decimal number in a string; null until Suno has measured it.",
             "example": "183.4",
         },
+    )
+
+
+class SplitState(Schema):
+    """What became of a split."""
+
+    state = fields.Enum(
+        State,
+        by_value=True,
+        required=True,
+        metadata={
+            "description": "`started`: Suno is being asked; `done`: paid for, with its stems; `in_doubt`: perhaps "
+            "charged, without an answer (the same request with the same Idempotency-Key finds out).",
+            "example": "done",
+        },
+    )
+    clips = fields.List(
+        fields.Nested(StemClip),
+        required=True,
+        attribute="stems",
+        metadata={"description": "What was paid for, as Suno first told it; empty unless it is `done`."},
     )
 
 

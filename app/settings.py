@@ -8,10 +8,10 @@ from typing import Any
 
 from environs import Env
 from marshmallow import ValidationError, fields
-from marshmallow.validate import URL, Length, OneOf, Range
+from marshmallow.validate import URL, OneOf, Range, Regexp
 
 from app.suno.gateway import Endpoint
-from app.suno.session import client_of
+from app.suno.session import UnusableCookie, client_of
 
 # Clerk and Suno expect a browser; which one ages, hence the setting.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -26,6 +26,8 @@ class Settings:
     suno: Endpoint
     suno_wait_timeout: float
     suno_poll_interval: float
+    suno_settle_time: float
+    ledger_url: str = field(repr=False)
     log_level: str
 
 
@@ -38,7 +40,8 @@ def read_settings(env: Env | None = None) -> Settings:
     env.add_parser_from_field("cookie", Cookie)
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
-    text = Length(min=1)
+    text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
+    ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It begins with sqlite:/// or redis://.")
     settings = Settings(
         suno_client=env.cookie("SUNO_COOKIE", None),
         suno=Endpoint(
@@ -54,6 +57,8 @@ def read_settings(env: Env | None = None) -> Settings:
         ),
         suno_wait_timeout=env.float("SUNO_WAIT_TIMEOUT", 100.0, validate=seconds),
         suno_poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
+        suno_settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
+        ledger_url=env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
     )
     env.seal()
@@ -65,7 +70,10 @@ class Cookie(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         value = _file_or(value).strip()
-        client = client_of(value)
+        try:
+            client = client_of(value)
+        except UnusableCookie:
+            client = None
         if value and client is None:
             raise ValidationError("It has no cookie __client: copy it from a browser that is signed in to suno.com.")
         return client

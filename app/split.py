@@ -1,32 +1,238 @@
-"""A split, from the question to its stems."""
+"""A split, from the question to its stems: paid once for a key, and never lost once paid."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
 
-from app import current
-from app.suno.clip import Clip, StemTask, finished_set
+from app import telemetry
+from app.account import ledger_name
+from app.current import gateway, is_stopping, ledger, settings
+from app.errors import InProgress, KeyReused, SplitNotFound
+from app.ledger import Entry, Found, LedgerUnavailable, State, seconds_until
+from app.suno.clip import Clip, StemTask, finished_set, sets_made
+from app.suno.errors import OutcomeUnknown, SessionExpired, SunoError
 from app.suno.session import Account
+from app.suno.wire import Deadline
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOOKS = 4
+"""How often a request that lost Suno's answer looks for its stems before it says so, SUNO_POLL_INTERVAL apart."""
+
+LOOK_FOR = 20.0
+"""Seconds for all of these looks."""
+
+CLOCKS_DIFFER = 10.0
+"""Seconds between Suno's clock and ours, either way."""
+
+SLACK = 1.0
+"""Seconds between the deadline of the paid call and the moment at which the ledger counts it as over."""
+
+GLANCE = 0.1
+"""Seconds between two looks at the ledger, for a retry that waits for the first request."""
 
 
-def split_song(
-    account: Account, *, song_id: str, task: StemTask, reuse_existing: bool, wait_audio: bool
-) -> Sequence[Clip]:
-    """The song's stems: those it has, where they are wanted and whole, else new ones, which are charged."""
-    stems: Sequence[Clip] = ()
-    if reuse_existing:
-        stems = finished_set(current.gateway.stems(account, song_id), task)
-    if not stems:
-        stems = current.gateway.generate_stems(account, song_id, task)
-    return wait_for(account, stems) if wait_audio else stems
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stems:
+    """The answer to a split."""
+
+    clips: Sequence[Clip]
+    replayed: bool
+    """Whether it was paid for by an earlier request with the same key."""
 
 
-def wait_for(account: Account, stems: Sequence[Clip]) -> Sequence[Clip]:
-    """The stems once all are final, or as they are when SUNO_WAIT_TIMEOUT is over or the process stops."""
-    return current.gateway.wait_for(
-        account,
-        stems,
-        patience=current.settings.suno_wait_timeout,
-        interval=current.settings.suno_poll_interval,
-        stopping=current.is_stopping,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A request for the stems of a song."""
+
+    account: Account
+    song_id: str
+    task: StemTask
+    reuse_existing: bool
+    wait_audio: bool
+    key: str
+    """The Idempotency-Key; "" where there is none: then each request is a split of its own."""
+
+    def stems(self) -> Stems:
+        """Split the song, or answer with what an earlier request with the same key has paid for.
+
+        Raises KeyReused, InProgress, LedgerUnavailable (nothing was sent then), or what Suno says.
+        """
+        patience = Deadline(settings.suno.deadline)
+        entry = Entry.begin(
+            caller="",
+            account=ledger_name(self.account),
+            key=self.key,
+            question=json.dumps([self.song_id, self.task, self.reuse_existing]),
+            song=self.song_id,
+            task=self.task,
+            request_id=telemetry.request_id(),
+            lasts=_paid_call_lasts(),
+        )
+        while True:
+            found = self._begin(entry)
+            if found.id == entry.id:
+                return self._first(entry)
+            if found.question != entry.question:
+                raise KeyReused(
+                    "This Idempotency-Key was used for another question within 24 hours: take a new key for a new "
+                    "split, or send the first question again for its answer."
+                )
+            if (stems := self._later(found, patience)) is not None:
+                return stems
+
+    def _begin(self, entry: Entry) -> Entry:
+        if self.key:
+            return ledger.begin(entry)
+        return _told(ledger.begin, entry) or entry
+
+    def _first(self, entry: Entry) -> Stems:
+        """Ask Suno, and find out what became of the question where Suno's answer is lost."""
+        try:
+            clips = self._ask(entry)
+        except Exception as error:
+            if not getattr(error, "may_have_charged", True):
+                _told(ledger.free, entry)
+                raise
+            _told(ledger.doubt, entry)
+            clips = self._recover(entry)
+            if not clips:
+                raise
+        if self.wait_audio:
+            clips = self._wait(clips)
+        _told(ledger.answer, entry, clips)
+        return Stems(clips=clips, replayed=False)
+
+    def _ask(self, entry: Entry) -> Sequence[Clip]:
+        deadline = Deadline(settings.suno.deadline)
+        if self.reuse_existing:
+            existing = finished_set(gateway.stems(self.account, self.song_id, deadline), self.task)
+            if existing:
+                _told(ledger.finish, entry, existing, claim=False)
+                return existing
+        clips = gateway.generate_stems(self.account, self.song_id, self.task, deadline)
+        if _told(ledger.finish, entry, clips, claim=True) is False and self.key:
+            raise OutcomeUnknown("Suno's stems were taken by another request that was in doubt about its own.")
+        return clips
+
+    def _recover(self, entry: Entry) -> Sequence[Clip]:
+        try:
+            return self._look(entry, LOOKS)[1]
+        except (SunoError, LedgerUnavailable) as error:
+            log.warning("Request %s could not look for its stems: %s", entry.request_id, error)
+            return ()
+
+    def _later(self, found: Entry, patience: Deadline) -> Stems | None:
+        """Answer a retry; None where the ledger has to be asked again."""
+        match found.state:
+            case State.DONE:
+                return self._replay(found)
+            case State.IN_DOUBT:
+                return self._settle(found)
+            case State.STARTED:
+                now: Entry | None = found
+                while now and now.state is State.STARTED:
+                    if not patience.remaining or is_stopping():
+                        raise InProgress(
+                            "The first request with this Idempotency-Key is still under way: send it again later.",
+                            retry_after=seconds_until(now.deadline),
+                        )
+                    time.sleep(GLANCE)
+                    now = ledger.get(found.id)
+                return None
+
+    def _replay(self, found: Entry) -> Stems:
+        clips: Sequence[Clip] = found.reply or found.stems
+        if self.wait_audio and not all(clip.is_final for clip in clips):
+            clips = self._wait(clips)
+            _told(ledger.answer, found, clips)
+        return Stems(clips=clips, replayed=True)
+
+    def _settle(self, found: Entry) -> Stems | None:
+        """Look for the stems of a request in doubt; pay again only once it is certain that it made none."""
+        certain = found.deadline + settings.suno_settle_time
+        try:
+            outcome, clips = self._look(found, 2)
+        except SessionExpired:
+            raise
+        except SunoError as error:
+            raise InProgress(
+                f"What became of the first request with this Idempotency-Key cannot be found out now. {error}",
+                retry_after=max(seconds_until(certain), seconds_until(time.time() + settings.suno_poll_interval)),
+            ) from error
+        if outcome is Found.YES:
+            return self._replay(replace(found, stems=tuple(clips)))
+        if outcome is Found.NO and time.time() >= certain:
+            again = ledger.restart(found, _paid_call_lasts())
+            return self._first(again) if again else None
+        raise InProgress(
+            "The first request with this Idempotency-Key got no whole answer from Suno, which may have charged; its "
+            "stems are not to be found yet. Send it again later: it is not paid for twice.",
+            retry_after=max(seconds_until(certain), seconds_until(time.time() + settings.suno_poll_interval)),
+        )
+
+    def _look(self, entry: Entry, looks: int) -> tuple[Found, Sequence[Clip]]:
+        """Look for the stems that an entry in doubt has paid for, until nothing changes between two looks.
+
+        With two looks it ends after the first that sees none; with more it goes on, for new stems appear late.
+        """
+        deadline = Deadline(LOOK_FOR)
+        until = entry.deadline + settings.suno_settle_time + CLOCKS_DIFFER
+        before: list[list[str]] = []
+        outcome = Found.NO
+        for look in range(looks):
+            if look:
+                time.sleep(min(settings.suno_poll_interval, deadline.remaining))
+            stems = gateway.stems(self.account, self.song_id, deadline)
+            sets = sets_made(stems, self.task, since=entry.began - CLOCKS_DIFFER, until=until)
+            ids = [[clip.id for clip in clips] for clips in sets]
+            if sets:
+                outcome = ledger.settle(entry, sets) if ids == before else Found.PERHAPS
+            elif looks == 2:
+                return Found.NO, ()
+            if outcome is Found.YES:
+                settled = ledger.get(entry.id)
+                return outcome, settled.stems if settled else ()
+            before = ids
+        return outcome, ()
+
+    def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
+        return gateway.wait_for(
+            self.account,
+            clips,
+            patience=settings.suno_wait_timeout,
+            interval=settings.suno_poll_interval,
+            stopping=is_stopping,
+        )
+
+
+def split_of_request(account: Account, request_id: str) -> Entry:
+    """Read what the ledger has of a split. Raises SplitNotFound, which also is what others' requests are."""
+    entry = ledger.of_request("", ledger_name(account), request_id)
+    if entry is None:
+        raise SplitNotFound(
+            "No split of the last 24 hours is known by this request id, for this account: it was not sent, was not "
+            "charged, or was another's."
+        )
+    return entry
+
+
+def _paid_call_lasts() -> float:
+    return settings.suno.deadline + SLACK
+
+
+def _told(tell: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Tell the ledger something that must not stop the request; its failure is logged."""
+    try:
+        return tell(*args, **kwargs)
+    except LedgerUnavailable as error:
+        log.error("The ledger was not told of request %s: %s", telemetry.request_id(), error.why)
+        return None

@@ -9,8 +9,17 @@ from app.account import account_of_request
 from app.api import FREE_READ, Blueprint
 from app.current import gateway
 from app.errors import ErrorCode
-from app.schemas import EXAMPLE_STEMS, SplitRequest, StemClip, StemsQuery
-from app.split import split_song
+from app.ledger import Entry
+from app.schemas import (
+    EXAMPLE_SPLIT_STATE,
+    EXAMPLE_STEMS,
+    SplitHeaders,
+    SplitRequest,
+    SplitState,
+    StemClip,
+    StemsQuery,
+)
+from app.split import Split, split_of_request
 from app.suno.clip import Clip
 
 blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs taken apart")
@@ -18,29 +27,69 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
 
 @blueprint.route("/generate_stems", methods=["POST"])
 @blueprint.arguments(SplitRequest)
+@blueprint.arguments(SplitHeaders, location="headers")
 @blueprint.response(
     200,
     StemClip(many=True),
     description="The stems: as many as Suno makes, in its order.",
     example=EXAMPLE_STEMS,
+    headers={
+        "Idempotent-Replayed": {
+            "description": "`true` where an earlier request with the same Idempotency-Key has paid for them.",
+            "schema": {"type": "string", "enum": ["true"]},
+        }
+    },
 )
 @blueprint.doc(operationId="generateStems")
 @blueprint.fails_with(
     *FREE_READ,
     ErrorCode.INVALID_REQUEST,
     ErrorCode.OUT_OF_CREDITS,
+    ErrorCode.IN_PROGRESS,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.NOT_JSON,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED,
     ErrorCode.OUTCOME_UNKNOWN,
+    ErrorCode.LEDGER_UNAVAILABLE,
 )
-def generate_stems(split: dict[str, Any]) -> Sequence[Clip]:
+def generate_stems(wanted: dict[str, Any], headers: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]]:
     """Split a song into its stems.
 
-    Charges the Suno account each time it is called: 10 credits for two stems, 50 for twelve, as reported in 2026.
+    Charges the Suno account: 10 credits for two stems, 50 for twelve, as reported in 2026. Without an
+    `Idempotency-Key` each request is a split of its own; with one, it is paid for once however often it is sent
+    within 24 hours.
     The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
     `wait_audio` it comes when they are.
     """
-    return split_song(account_of_request(), **split)
+    stems = Split(account=account_of_request(), **wanted, **headers).stems()
+    return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
+
+
+@blueprint.route(
+    "/requests/<request_id>",
+    methods=["GET"],
+    parameters=[
+        {
+            "name": "request_id",
+            "in": "path",
+            "description": "The X-Request-ID of the split.",
+            "schema": {"type": "string"},
+            "example": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
+        }
+    ],
+)
+@blueprint.response(200, SplitState, description="As far as it is.", example=EXAMPLE_SPLIT_STATE)
+@blueprint.doc(operationId="getRequest")
+@blueprint.fails_with(
+    ErrorCode.SUNO_COOKIE_MISSING, ErrorCode.NOT_FOUND, ErrorCode.INTERNAL_ERROR, ErrorCode.LEDGER_UNAVAILABLE
+)
+def get_request(request_id: str) -> Entry:
+    """Tell what became of a split.
+
+    Free, and asks nothing of Suno. `request_id` is the `X-Request-ID` that the split was sent with or got; of several
+    with the same, the latest counts. Only the same account (and API key) is told, for 24 hours.
+    """
+    return split_of_request(account_of_request(), request_id)
 
 
 @blueprint.route("/stems", methods=["GET"])

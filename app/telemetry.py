@@ -27,6 +27,8 @@ def request_id() -> str:
 def set_up_logging(level: str) -> None:
     """Log to standard error through the standard library."""
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # It quotes what it cannot read of a reply's headers, cookies included, and the path of each request.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 def _tell_request_id(response: Response) -> Response:

@@ -84,7 +84,7 @@ def _running(command: list[str], settings: Mapping[str, str], url: str, ready: s
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**inherited, **settings},
+            env={**inherited, "LEDGER_URL": f"sqlite:///{folder}/ledger.db", **settings},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -76,6 +76,7 @@ def service(suno: Suno) -> Iterator[Client]:
         "SUNO_CONNECT_TIMEOUT": "1",
         "SUNO_READ_TIMEOUT": "1.5",
         "SUNO_DEADLINE": "2",
+        "SUNO_POLL_INTERVAL": "0.1",
     }
     with stack.service(suno.url, settings) as server:
         yield Client(server)

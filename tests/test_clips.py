@@ -266,7 +266,7 @@ def test_audio_is_fetched_by_asking_until_it_is_ready(service: Client, suno: Sun
     wanted = {"id": vocals["id"], "format": format}
     response = ask(service, "POST", "/api/download", account, json=wanted)
     assert (response.status_code, response.json()) == (202, {**wanted, "download_url": None})
-    assert int(response.headers["Retry-After"]) == 3
+    assert int(response.headers["Retry-After"]) == 1
     while response.status_code == 202:
         response = ask(service, "POST", "/api/download", account, json=wanted)
 

@@ -21,8 +21,11 @@ def spec(service: Client) -> dict[str, Any]:
     return service.get("/openapi.json").json()
 
 
+METHODS = {"get", "post"}
+
+
 def operations(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return [operation for path in spec["paths"].values() for operation in path.values()]
+    return [path[method] for path in spec["paths"].values() for method in path if method in METHODS]
 
 
 def test_the_spec_is_valid_openapi_3_1(spec: dict[str, Any]) -> None:
@@ -44,7 +47,7 @@ def test_every_operation_is_ready_for_a_client_generator(spec: dict[str, Any]) -
         for status, response in operation["responses"].items():
             if status != "default":
                 [media] = response["content"].values()
-                assert media.get("example") or media.get("examples"), (operation["operationId"], status)
+                assert media.get("example") is not None or media.get("examples"), (operation["operationId"], status)
 
 
 def test_every_field_is_described(spec: dict[str, Any]) -> None:
@@ -93,7 +96,7 @@ def test_swagger_ui_comes_from_this_process_alone(service: Client) -> None:
 
 def test_every_operation_is_in_the_readme(spec: dict[str, Any]) -> None:
     for path, operations in spec["paths"].items():
-        for method in operations:
+        for method in METHODS & set(operations):
             assert f"`{method.upper()} {path}" in README or f"`{path}`" in README, (method, path)
 
 

@@ -24,6 +24,7 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client]) ->
         SUNO_COOKIE="sandbox-load-70000",
         SUNO_DEADLINE="2",
         SUNO_READ_TIMEOUT="1.5",
+        SUNO_POLL_INTERVAL="0.1",
         GUNICORN_CMD_ARGS="--log-level debug",
     )
     cookies = [name for name in ACCOUNTS if "<" not in name]
@@ -53,12 +54,31 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client]) ->
         assert secret not in "".join(told)
 
 
+def test_what_urllib3_quotes_of_a_replys_headers_is_not_logged(start: Callable[..., Client]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as clerk:
+        service = start(SUNO_AUTH_URL=f"http://127.0.0.1:{clerk.getsockname()[1]}", LOG_LEVEL="DEBUG")
+        with ThreadPoolExecutor(1) as pool:
+            reply = pool.submit(service.split)
+            connection, _ = clerk.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nnot a header\r\nSet-Cookie: __client=sandbox-load-7\r\n"
+                    b"Content-Length: 0\r\n\r\n"
+                )
+            assert_error(reply.result(), 500, "suno_failed")
+    assert "sandbox-load-7" not in service.server.logged()
+
+
 def test_a_crash_is_told_without_its_message(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
         def generate_stems(self, account: object, *question: object) -> None:
             raise RuntimeError(f"it had {account} and the cookie {secret}")
+
+        def stems(self, account: object, *question: object) -> list[object]:
+            return []
 
     secret = "my-" + "secret"
     monkeypatch.setenv("SUNO_COOKIE", secret)

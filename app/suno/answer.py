@@ -85,9 +85,10 @@ class Answer:
             reply = None
         detail = reply.get("detail") if isinstance(reply, dict) else None
         if isinstance(detail, list):
-            detail = "; ".join(_complaint(item) for item in detail)
+            detail = "; ".join(_complaint(item) for item in detail[:LONGEST])
         if not isinstance(detail, str):
             return ""
+        detail = detail[: 10 * LONGEST]
         line = " ".join("".join(c if c.isprintable() else " " for c in _TOKEN.sub("…", detail)).split())
         return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
 
@@ -99,7 +100,7 @@ class Answer:
             return min(int(value[:9]), 86_400)
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
@@ -133,7 +134,8 @@ class Answer:
                 return CaptchaRequired(SOLVE_CAPTCHA + said)
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
-        doubt = paid and self.status >= 500
+        # Only of these is it certain that Suno did nothing: a 408 or 499 may be a proxy that gave up waiting.
+        doubt = paid and not (300 <= self.status < 400 or self.status in (400, 401, 402, 403, 404, 405, 415, 422))
         what = f"Suno answered {self.status} with {self.kind}.{said}"
         return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
 

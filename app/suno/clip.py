@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -175,6 +176,38 @@ def finished_set(stems: Sequence[Clip], task: StemTask) -> list[Clip]:
     return complete if len(parts) > 1 and parts == {(stem.part, stem.title) for stem in made} else []
 
 
+def sets_made(stems: Sequence[Clip], task: StemTask, *, since: float, until: float) -> list[list[Clip]]:
+    """The sets of stems that splits of this kind made in a time (seconds since 1970), oldest first.
+
+    Suno does not say which stems are of one split. Those of one are made at once: with the same `created_at` where
+    each such group has more than one part, else with less than a second between one and the next.
+    """
+    times = {stem.id: _moment(stem.created_at) for stem in stems if stem.stem_task in (task, None)}
+    made = [(time, stem) for stem in stems if (time := times.get(stem.id)) is not None and since <= time <= until]
+    made.sort(key=lambda pair: pair[0])
+    exact = _grouped(made, 0.0)
+    return exact if all(len({stem.title for stem in stems}) > 1 for stems in exact) else _grouped(made, 1.0)
+
+
+def _grouped(made: Sequence[tuple[float, Clip]], gap: float) -> list[list[Clip]]:
+    groups: list[list[Clip]] = []
+    before = -math.inf
+    for time, stem in made:
+        if time - before > gap:
+            groups.append([])
+        groups[-1].append(stem)
+        before = time
+    return groups
+
+
+def _moment(iso: str | None) -> float | None:
+    try:
+        moment = datetime.fromisoformat(iso or "")
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _has_id(clip: Any) -> bool:
     return isinstance(clip, dict) and isinstance(clip.get("id"), str) and clip["id"] != ""
 
@@ -204,6 +237,9 @@ def _number(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:
+        return None

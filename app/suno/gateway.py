@@ -77,9 +77,11 @@ class SunoGateway:
         self._wav_started: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._wav_lock = Lock()
 
-    def generate_stems(self, account: Account, song_id: str, task: StemTask = StemTask.TWO) -> list[Clip]:
+    def generate_stems(
+        self, account: Account, song_id: str, task: StemTask = StemTask.TWO, deadline: Deadline | None = None
+    ) -> list[Clip]:
         """Split a song; the account is charged. The stems are not ready yet."""
-        deadline = Deadline(self._suno.deadline)
+        deadline = deadline or Deadline(self._suno.deadline)
         if task is StemTask.TWO and self._suno.stems_route == "edit":
             path, body = f"/api/edit/stems/{song_id}/", b"{}"
         else:
@@ -90,14 +92,14 @@ class SunoGateway:
         try:
             return stems_from_wire(_json(answer), song_id=song_id)
         except UnreadableReply as error:
-            raise SunoFailed(
-                f"Suno answered {answer.status} with {error}, which is not what it sends for a split.",
-                may_have_charged=True,
-            ) from error
+            sentence = f"Suno answered {answer.status} with {error}, which is not what it sends for a split."
+            if answer.is_html:
+                raise SunoFailed(sentence, may_have_charged=True) from error
+            raise OutcomeUnknown(sentence) from error
 
-    def stems(self, account: Account, song_id: str) -> list[Clip]:
+    def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
         """Every stem that a song has, in Suno's order; free. None where Suno knows no such song."""
-        deadline = Deadline(self._suno.deadline)
+        deadline = deadline or Deadline(self._suno.deadline)
         path = f"/api/clip/{song_id}/stems"
         try:
             reply = self._read(account, "GET", f"{path}/pages", deadline=deadline)
@@ -263,13 +265,15 @@ class SunoGateway:
 
         Returns a success, or an answer with a status of `accept`; any other raises what it means.
         """
-        token = self._sessions.bearer(account, deadline)
+        # A paid call keeps half of the time for itself: sent later, a slow answer would be cut off once charged.
+        sign_in = deadline.earlier(self._suno.deadline / 2) if paid else deadline
+        token = self._sessions.bearer(account, sign_in)
         answer = self._send(account, token, method, path, body, deadline, paid, resend)
         if answer.refuses_token:
-            token = self._sessions.bearer(account, deadline, refused=token)
+            token = self._sessions.bearer(account, sign_in, refused=token)
             answer = self._send(account, token, method, path, body, deadline, paid, resend)
             if answer.refuses_token:
-                raise self._sessions.bury(account)
+                raise self._sessions.renewed_in_vain(account)
         if answer.succeeded or answer.status in accept:
             return answer
         raise answer.failure(paid=paid)
@@ -286,7 +290,6 @@ class SunoGateway:
         resend: bool,
     ) -> Answer:
         if paid and deadline.remaining < self._suno.deadline / 2:
-            # Sent now, a slow answer would be cut off after the credits are spent.
             raise SunoUnreachable(f"Suno took too long before the split was asked for. {NOTHING_CHARGED}")
         headers = self._sessions.headers(account)
         headers["Authorization"] = f"Bearer {token}"

@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -53,23 +54,41 @@ class Account:
     named_by: str
     """Where the cookie came from, in words for its owner: `SUNO_COOKIE`, `the header X-Suno-Cookie`."""
 
+    is_house: bool = False
+    """Whether it is the operator's own."""
+
     @property
     def key(self) -> str:
         """A name for the account that is no secret."""
         return hashlib.sha256(self.client.encode()).hexdigest()
 
 
+class UnusableCookie(ValueError):
+    """There is a cookie `__client`, but its value is none that could be sent."""
+
+
 def client_in(cookie_header: str) -> str | None:
-    """The value of the cookie `__client`. `__client_uat=1` is another cookie: it names no account."""
-    for pair in cookie_header.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == "__client" and _COOKIE_VALUE.fullmatch(value):
+    """The value of the cookie `__client`, "" counting as none. Raises UnusableCookie.
+
+    `__client_uat=1` is another cookie: it names no account. Servers join several Cookie lines with commas.
+    """
+    for pair in re.split("[;,]", cookie_header):
+        name, _, value = pair.partition("=")
+        value = value.strip()
+        if value[:1] == value[-1:] == '"':
+            value = value[1:-1]
+        if name.strip() == "__client" and value:
+            if not _COOKIE_VALUE.fullmatch(value):
+                raise UnusableCookie
             return value
     return None
 
 
 def client_of(text: str) -> str | None:
-    """The `__client` value in a whole Cookie header, or `text` itself where it is the bare value."""
+    """The `__client` value in a whole Cookie header, or `text` itself where it is the bare value.
+
+    Raises UnusableCookie.
+    """
     bare = "=" not in text and _COOKIE_VALUE.fullmatch(text)
     return text if bare else client_in(text)
 
@@ -88,11 +107,15 @@ class _Token:
 class _Session:
     """What this process knows of one account's sign-in."""
 
+    account: Account
     client: str = field(repr=False)
+    """The newest value that Clerk has set for the account's cookie."""
     device_id: str
     session_id: str | None = None
     token: _Token | None = None
     dead_until: float = 0.0
+    vain_until: float = 0.0
+    """Until then a token that Suno refuses is not renewed: a new one was refused too."""
     renewal: Future[str] | None = None
 
 
@@ -123,24 +146,32 @@ class Sessions:
         with self._lock:
             if session.token and session.token.is_fresh and session.token.value != refused:
                 return session.token.value
-            if time.monotonic() < session.dead_until:
+            now = time.monotonic()
+            if now < session.dead_until or (refused and now < session.vain_until):
                 raise _expired(account)
             renewal, ours = session.renewal, session.renewal is None
             if renewal is None:
                 renewal = session.renewal = Future()
         if ours:
-            self._settle(renewal, account, session, deadline)
+            self._settle(renewal, session, deadline)
         try:
             return renewal.result(timeout=deadline.remaining)
         except TimeoutError:
             raise SunoUnreachable("Suno's sign-in did not answer in time; nothing was charged. Try again.") from None
 
-    def bury(self, account: Account) -> SessionExpired:
-        """Remember for some seconds that the account's cookie is of no use; returns what to raise."""
-        session = self._session(account)
+    def renewed_in_vain(self, account: Account) -> SessionExpired:
+        """Note that Suno refuses a new token too; returns what to raise.
+
+        Clerk is not asked to renew again for some seconds. The token is still used: it may be one song that Suno
+        answers so, and not the account.
+        """
+        self._session(account).vain_until = time.monotonic() + DEAD_FOR
+        return _expired(account)
+
+    def _bury(self, session: _Session) -> SessionExpired:
         session.token = session.session_id = None
         session.dead_until = time.monotonic() + DEAD_FOR
-        return _expired(account)
+        return _expired(session.account)
 
     def _session(self, account: Account) -> _Session:
         key = account.key
@@ -148,16 +179,22 @@ class Sessions:
             session = self._sessions.get(key)
             if session is None:
                 device_id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
-                session = self._sessions[key] = _Session(account.client, device_id)
+                session = self._sessions[key] = _Session(account, account.client, device_id)
                 if len(self._sessions) > self._limit:
-                    self._sessions.popitem(last=False)
+                    self._forget_one()
             else:
                 self._sessions.move_to_end(key)
             return session
 
-    def _settle(self, renewal: Future[str], account: Account, session: _Session, deadline: Deadline) -> None:
+    def _forget_one(self) -> None:
+        """Forget the account unused for longest; those that never signed in go first, the operator's never goes."""
+        others = [key for key, session in self._sessions.items() if not session.account.is_house][:-1]
+        never_in = (key for key in others if self._sessions[key].session_id is None)
+        del self._sessions[next(never_in, others[0])]
+
+    def _settle(self, renewal: Future[str], session: _Session, deadline: Deadline) -> None:
         try:
-            session.token = self._renew(account, session, deadline)
+            session.token = self._renew(session, deadline)
             outcome = session.token.value
         except BaseException as error:
             session.renewal = None
@@ -166,24 +203,32 @@ class Sessions:
             session.renewal = None
             renewal.set_result(outcome)
 
-    def _renew(self, account: Account, session: _Session, deadline: Deadline) -> _Token:
+    def _renew(self, session: _Session, deadline: Deadline) -> _Token:
         if session.session_id:
-            answer = self._clerk("POST", f"/sessions/{quote(session.session_id, safe='')}/tokens", session, deadline)
+            answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
             # Signed out elsewhere, or another session of the same browser is the current one.
-            if answer.status not in (401, 403, 404):
-                return _token(self._understood(answer, account))
-        session.session_id = self._sign_in(account, session, deadline)
-        answer = self._clerk("POST", f"/sessions/{quote(session.session_id, safe='')}/tokens", session, deadline)
-        return _token(self._understood(answer, account))
+            if answer.is_html or answer.status not in (401, 403, 404):
+                return _token(self._understood(answer, session))
+        try:
+            session.session_id = self._sign_in(session, deadline)
+        except SessionExpired:
+            # Another process may have been given a newer cookie than ours: the first is worth one more try.
+            if session.client == session.account.client:
+                raise
+            session.client = session.account.client
+            session.session_id = self._sign_in(session, deadline)
+            session.dead_until = 0.0
+        answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
+        return _token(self._understood(answer, session))
 
-    def _sign_in(self, account: Account, session: _Session, deadline: Deadline) -> str:
-        reply = self._understood(self._clerk("GET", "", session, deadline), account)
+    def _sign_in(self, session: _Session, deadline: Deadline) -> str:
+        reply = self._understood(self._clerk("GET", "", session, deadline), session)
         if "response" not in reply:
             raise SunoFailed("Suno's sign-in answered without a session: its wire format may have changed.")
         client = reply["response"]
         session_id = _session_id(client) if isinstance(client, dict) else None
         if session_id is None:
-            raise self.bury(account)
+            raise self._bury(session)
         return session_id
 
     def _clerk(self, method: str, path: str, session: _Session, deadline: Deadline) -> Answer:
@@ -202,7 +247,7 @@ class Sessions:
         session.client = _newest_client(answer.headers.getlist("Set-Cookie")) or session.client
         return answer
 
-    def _understood(self, answer: Answer, account: Account) -> Mapping[str, Any]:
+    def _understood(self, answer: Answer, session: _Session) -> Mapping[str, Any]:
         if answer.status == 429:
             raise RateLimited(
                 "Suno's sign-in wants fewer requests; nothing was charged. Wait and try again.",
@@ -218,7 +263,7 @@ class Sessions:
                     "Suno's sign-in wants a captcha: open suno.com in the browser that the cookie is from, solve it, "
                     "and copy the cookie again."
                 )
-            raise self.bury(account)
+            raise self._bury(session)
         if not answer.succeeded or not isinstance(reply, dict):
             raise SunoFailed(f"Suno's sign-in answered {answer.status} with {answer.kind}. {NOTHING_CHARGED}")
         return reply
@@ -237,6 +282,10 @@ def _expired(account: Account) -> SessionExpired:
         f"Suno no longer accepts the cookie given by {account.named_by}: sign in at suno.com, copy the cookie "
         "__client again and give the new one. Nothing was charged."
     )
+
+
+def _tokens(session_id: str) -> str:
+    return f"/sessions/{quote(session_id, safe='')}/tokens"
 
 
 def _session_id(client: Mapping[str, Any]) -> str | None:
@@ -266,19 +315,21 @@ def _lifetime(jwt: str) -> float:
     try:
         payload = jwt.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        lifetime = float(claims["exp"]) - time.time()
-        # Where this machine's clock is slow, the token's own clock still bounds its life.
-        return min(lifetime, float(claims["exp"]) - float(claims["iat"])) if "iat" in claims else lifetime
-    except (ValueError, LookupError, TypeError):
-        return float("inf")
+        left = float(claims["exp"]) - time.time()
+        whole = float(claims["exp"]) - float(claims["iat"]) if "iat" in claims else left
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return math.inf
+    # A new token that is over by this machine's clock shows that the clock is fast; where it is slow, the token's own
+    # two times still bound its life.
+    return whole if left <= 0 else min(left, whole)
 
 
 def _newest_client(set_cookies: list[str]) -> str | None:
+    """The last `__client` that a reply sets, without those that it deletes."""
+    newest = None
     for header in set_cookies:
-        try:
-            cookie = SimpleCookie(header).get("__client")
-        except CookieError:
-            continue
-        if cookie is not None and cookie.value:
-            return client_in(f"__client={cookie.value}")
-    return None
+        cookie, _, attributes = header.partition(";")
+        if "max-age=0" not in attributes.replace(" ", "").lower():
+            with suppress(UnusableCookie):
+                newest = client_in(cookie) or newest
+    return newest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -12,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError, SSLError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError
 
 from app.suno.answer import Answer
 
@@ -35,11 +36,30 @@ class NoWholeAnswer(WireError):
     """Sent, perhaps done, and not answered to the end."""
 
 
+class _Body(io.BytesIO):
+    """The body of a request, which knows whether any of it was sent.
+
+    urllib3 asks for it after the connection, the proxy's tunnel and TLS are made and the head is out: what fails
+    before that has asked Suno for nothing. The types of exceptions do not tell: behind a proxy, urllib3 calls a
+    connection that breaks after the request a failure to reach the proxy.
+    """
+
+    taken = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.taken = True
+        return super().read(size)
+
+
 class Deadline:
     """The moment at which a request to this service stops waiting for Suno."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
+
+    def earlier(self, seconds: float) -> Deadline:
+        """A deadline so much before this one."""
+        return Deadline(self._ends - time.monotonic() - seconds)
 
     @property
     def remaining(self) -> float:
@@ -95,8 +115,11 @@ class Wire:
             answer = self._exchange(method, url, headers, body, deadline)
             if answer.status not in (307, 308):
                 return answer
-            target = urljoin(url, answer.headers.get("Location", ""))
-            if _origin(target) != self._origin or target == url:
+            try:
+                target = urljoin(url, answer.headers.get("Location", ""))
+                if _origin(target) != self._origin or target == url:
+                    return answer
+            except ValueError:
                 return answer
             url = target
         return answer
@@ -110,7 +133,8 @@ class Wire:
         request.method = method
         request.url = url
         request.headers = CaseInsensitiveDict(headers)
-        request.body = body
+        sent = None if body is None else _Body(body)
+        request.body = sent  # type: ignore[assignment]  # requests takes files; its types do not say so
         if body is not None:
             request.headers["Content-Length"] = str(len(body))
         # The timeouts of requests bound the silence between two bytes; only this bounds the exchange.
@@ -120,13 +144,20 @@ class Wire:
                 request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
             )
             with closing(response):
+                if response.status_code < 200:
+                    # http.client knows no interim answer but 100: the next request would read the final one.
+                    raise NoWholeAnswer(f"only an interim answer came ({response.status_code})")
                 return Answer(response.status_code, response.raw.headers, _read(response))
         except gevent.Timeout as expired:
             if expired is not timeout:
                 raise
+            if sent is not None and not sent.taken:
+                raise NotSent("it could not be connected to in time") from None
             raise NoWholeAnswer("it did not answer in time") from None
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise _translate(error) from error
+            if sent is not None and not sent.taken:
+                raise NotSent(_why_not_sent(error)) from error
+            raise NoWholeAnswer(_why_no_answer(error)) from error
         finally:
             timeout.close()
 
@@ -141,20 +172,22 @@ def _read(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _translate(error: Exception) -> WireError:
+def _why_not_sent(error: Exception) -> str:
     cause = error.args[0] if isinstance(error, requests.RequestException) and error.args else error
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
     if isinstance(error, requests.ConnectTimeout):
-        return NotSent("it could not be connected to in time")
+        return "it could not be connected to in time"
     if isinstance(reason, ProxyError):
-        return NotSent("the proxy could not be used")
-    if isinstance(reason, NewConnectionError):
-        return NotSent("it could not be connected to")
-    if isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason):
-        return NotSent("its TLS certificate is not trusted")
-    if isinstance(error, requests.ReadTimeout):
-        return NoWholeAnswer("it did not answer in time")
-    return NoWholeAnswer("the connection broke before its answer was whole")
+        return "the proxy could not be used"
+    if "CERTIFICATE_VERIFY_FAILED" in str(reason):
+        return "its TLS certificate is not trusted"
+    return "it could not be connected to"
+
+
+def _why_no_answer(error: Exception) -> str:
+    if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
+        return "it did not answer in time"
+    return "the connection broke before its answer was whole"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

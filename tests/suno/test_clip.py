@@ -26,6 +26,8 @@ def clip(**changes: Any) -> Clip:
         (True, None),
         (float("nan"), None),
         (float("inf"), None),
+        (10**400, None),
+        ("9" * 400, None),
         ([1], None),
     ],
 )

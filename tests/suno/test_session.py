@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import requests
 from responses import RequestsMock
 
 from app.suno import errors
 from app.suno.gateway import SunoGateway
-from app.suno.session import Account, Sessions, client_in, client_of
+from app.suno.session import Account, Sessions, UnusableCookie, client_in, client_of
 from app.suno.wire import Deadline, Wire
 from tests.suno.conftest import ALICE, AUTH, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
 
@@ -24,6 +26,18 @@ def sessions() -> Sessions:
     )
 
 
+class Clock:
+    now = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A monotonic clock that goes when it is told to."""
+    clock = Clock()
+    monkeypatch.setattr("app.suno.session.time.monotonic", lambda: clock.now)
+    return clock
+
+
 def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
     return sessions.bearer(account, Deadline(40), **options)
 
@@ -39,9 +53,9 @@ def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
         ("x__client=abc", None),
         ("__client=", None),
         ("__client", None),
-        ("__client=a b", None),
-        ("__client=a\r\nX-Evil: 1", None),
-        ("__client=ä", None),
+        ('theme=dark; __client="abc"', "abc"),
+        ("theme=dark,__client=abc", "abc"),
+        (" __client = abc ", "abc"),
         ("__CLIENT=abc", None),
         ("abc", None),
         ("", None),
@@ -49,6 +63,12 @@ def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
 )
 def test_only_the_cookie_client_names_an_account(header: str, client: str | None) -> None:
     assert client_in(header) == client
+
+
+@pytest.mark.parametrize("header", ["__client=a b", "__client=a\r\nX-Evil: 1", "__client=ä", '__client=a"b'])
+def test_a_cookie_that_could_not_be_sent_is_no_absent_one(header: str) -> None:
+    with pytest.raises(UnusableCookie):
+        client_in(header)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +168,36 @@ def test_a_reply_without_a_token_is_a_clear_failure(
         bearer(sessions)
 
 
-@pytest.mark.parametrize("kept", [jwt(60), jwt(3600), "opaque", "a.b.c", jwt(60, iat="?")])
+@pytest.mark.parametrize(
+    "kept", [jwt(3600, exp=10**400), f"a.{'[' * 5000}.b", jwt(60), jwt(3600), "opaque", "a.b.c", jwt(60, iat="?")]
+)
 def test_a_token_is_kept_while_it_lives(sessions: Sessions, wire: RequestsMock, kept: str) -> None:
     signed_in(wire, kept, "next")
     assert [bearer(sessions) for _ in range(3)] == [kept] * 3
     assert len(wire.calls) == 2
+
+
+def test_a_token_is_renewed_before_it_is_over(sessions: Sessions, wire: RequestsMock, clock: Clock) -> None:
+    signed_in(wire, jwt(60), jwt(60))
+    bearer(sessions)
+    clock.now += 49
+    bearer(sessions)
+    assert calls(wire, TOKENS) == 1
+    clock.now += 2
+    bearer(sessions)
+    assert calls(wire, TOKENS) == 2
+
+
+@pytest.mark.parametrize("wrong", [90, -90])
+def test_a_wrong_clock_here_neither_keeps_a_token_too_long_nor_wastes_calls(
+    sessions: Sessions, wire: RequestsMock, clock: Clock, wrong: float
+) -> None:
+    signed_in(wire, jwt(60, exp=time.time() + wrong + 60, iat=time.time() + wrong), "next")
+    first = bearer(sessions)
+    clock.now += 45
+    assert bearer(sessions) == first
+    clock.now += 10
+    assert bearer(sessions) == "next"
 
 
 @pytest.mark.parametrize("stale", [jwt(0), jwt(-5), jwt(3600, exp=0)])
@@ -185,16 +230,39 @@ def test_the_newest_cookie_that_clerk_sets_is_the_one_used_next(sessions: Sessio
     ] * 2
 
 
-def test_a_cookie_that_clerk_empties_is_not_taken_over(sessions: Sessions, wire: RequestsMock) -> None:
+@pytest.mark.parametrize("deleted", ["__client=; Path=/", "__client=gone; Path=/; Max-Age=0", "__client_uat=2"])
+def test_a_cookie_that_clerk_deletes_is_not_taken_over(sessions: Sessions, wire: RequestsMock, deleted: str) -> None:
     signed_in(wire, jwt(0))
-    wire.replace(
-        "GET",
-        CLIENT,
-        json={"response": {"last_active_session_id": "sess_2Z1"}},
-        headers={"Set-Cookie": "__client=; Path=/; Max-Age=0"},
-    )
+    answer = {"response": {"last_active_session_id": "sess_2Z1"}}
+    wire.replace("GET", CLIENT, json=answer, headers={"Set-Cookie": deleted})
     bearer(sessions)
     assert wire.calls[-1].request.headers["Cookie"] == "__client=alice-client"
+
+
+def test_a_new_cookie_is_taken_over_whatever_its_attributes(sessions: Sessions, wire: RequestsMock) -> None:
+    signed_in(wire, jwt(0))
+    answer = {"response": {"last_active_session_id": "sess_2Z1"}}
+    modern = "__client=new; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"
+    wire.replace("GET", CLIENT, json=answer, headers={"Set-Cookie": modern})
+    bearer(sessions)
+    assert wire.calls[-1].request.headers["Cookie"] == "__client=new"
+
+
+def test_the_first_cookie_is_tried_once_more_where_the_newest_is_refused(
+    sessions: Sessions, wire: RequestsMock
+) -> None:
+    answer = {"response": {"last_active_session_id": "sess_2Z1"}}
+    wire.get(CLIENT, json=answer, headers={"Set-Cookie": "__client=new"})
+    wire.get(CLIENT, status=401, json=CLERK_REFUSAL)
+    wire.get(CLIENT, json=answer)
+    wire.post(TOKENS, json={"jwt": jwt(0)})
+    wire.post(TOKENS, status=401, json=CLERK_REFUSAL)
+    wire.post(TOKENS, json={"jwt": "next"})
+    bearer(sessions)
+    assert [bearer(sessions), bearer(sessions)] == ["next", "next"]
+    assert [call.request.headers["Authorization"] for call in wire.calls[2:]] == [
+        *("new", "new", "alice-client", "alice-client")
+    ]
 
 
 def test_the_account_unused_for_longest_is_forgotten_first(sessions: Sessions, wire: RequestsMock) -> None:
@@ -204,6 +272,16 @@ def test_the_account_unused_for_longest_is_forgotten_first(sessions: Sessions, w
         bearer(sessions, account)
     signed_in_as = [call.request.headers["Cookie"][-1] for call in wire.calls if "sessions" not in call.request.url]
     assert signed_in_as == ["0", "1", "2", "1"]
+
+
+def test_the_operators_account_is_never_forgotten_and_the_dead_go_first(
+    sessions: Sessions, wire: RequestsMock
+) -> None:
+    signed_in(wire)
+    house = Account("client-h", "SUNO_COOKIE", is_house=True)
+    for client in ("client-h", "client-1", "client-2", "client-3", "client-h"):
+        bearer(sessions, house if client == "client-h" else Account(client, "the header X-Suno-Cookie"))
+    assert sum(call.request.headers["Cookie"] == "__client=client-h" for call in wire.calls) == 2
 
 
 def test_the_session_id_cannot_leave_its_place_in_the_path(sessions: Sessions, wire: RequestsMock) -> None:

@@ -1,0 +1,306 @@
+"""What both ledgers promise."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.ledger import Entry, Found, Ledger, LedgerUnavailable, State, open_ledger
+from app.suno.clip import Clip
+from sandbox.stack import free_port
+
+NUMBERS = itertools.count()
+
+
+def entry(key: str = "", *, lasts: float = 30, account: str | None = None, song: str = "song", **more: Any) -> Entry:
+    n = next(NUMBERS)
+    return Entry.begin(
+        **{
+            "caller": "",
+            "account": account or f"account-{os.getpid()}-{n}",
+            "key": key,
+            "question": "question",
+            "song": song,
+            "task": "two",
+            "request_id": f"request-{n}",
+            "lasts": lasts,
+        }
+        | more
+    )
+
+
+def clips(*names: str) -> list[Clip]:
+    return [
+        Clip(f"{name}-{part}", "submitted", "2026-01-01T00:00:00Z", "T", "song", 1.5)
+        for name in names
+        for part in "vi"
+    ]
+
+
+def fresh(name: str) -> str:
+    return f"{name}-{os.getpid()}-{next(NUMBERS)}"
+
+
+def test_a_new_entry_is_written_and_read(ledger: Ledger) -> None:
+    new = entry("key")
+    assert ledger.begin(new) == new
+    assert ledger.get(new.id) == new
+    assert new.state is State.STARTED
+
+
+def test_the_same_key_of_the_same_caller_on_the_same_account_is_the_same_entry(ledger: Ledger) -> None:
+    first = entry("key", account=fresh("a"))
+    ledger.begin(first)
+    assert ledger.begin(entry("key", account=first.account)).id == first.id
+    for other in (
+        entry("other", account=first.account),
+        entry("key", account=fresh("b")),
+        entry("key", account=first.account, caller="somebody"),
+        entry("", account=first.account),
+        entry("", account=first.account),
+    ):
+        assert ledger.begin(other).id == other.id
+
+
+def test_of_many_at_once_one_begins(ledger_url: str) -> None:
+    account = fresh("a")
+    ledgers = [open_ledger(ledger_url) for _ in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda n: ledgers[n % 4].begin(entry("key", account=account)).id, range(64)))
+    assert len(set(found)) == 1
+
+
+def test_a_key_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    old = entry("key", account="a")
+    old = Entry(**{name: getattr(old, name) for name in Entry.__slots__} | {"began": old.began - 24 * 3600 - 1})
+    ledger.begin(old)
+    new = entry("key", account="a")
+    assert ledger.begin(new).id == new.id
+    assert ledger.get(old.id) is None
+
+
+def test_redis_forgets_all_but_claims_after_a_day(redis_url: str) -> None:
+    import redis
+
+    ledger = open_ledger(redis_url)
+    paid = entry(fresh("key"))
+    ledger.begin(paid)
+    ledger.finish(paid, clips(fresh("s")), claim=True)
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
+    lives = {key: client.ttl(key) for key in client.scan_iter("suno-stems:*")}
+    assert all(0 < life <= (2 * 86400 if ":claim:" in key else 86400) for key, life in lives.items())
+
+
+def test_what_was_paid_for_is_kept_with_what_was_answered_first(ledger: Ledger) -> None:
+    paid, stems, later = entry("key"), clips(fresh("s")), clips(fresh("l"))
+    ledger.begin(paid)
+    assert ledger.finish(paid, stems, claim=True)
+    kept = ledger.get(paid.id)
+    assert kept
+    assert (kept.state, list(kept.stems), kept.reply) == (State.DONE, stems, ())
+
+    ledger.answer(paid, later)
+    ledger.answer(paid, stems)
+
+    kept = ledger.get(paid.id)
+    assert kept
+    assert list(kept.reply) == later
+
+
+def test_an_entry_cut_off_before_its_end_is_in_doubt(ledger: Ledger) -> None:
+    cut_off = entry("key", lasts=0)
+    ledger.begin(cut_off)
+    kept = ledger.get(cut_off.id)
+    assert kept
+    assert kept.state is State.IN_DOUBT
+
+
+def test_an_entry_that_cost_nothing_frees_its_key(ledger: Ledger) -> None:
+    account = fresh("a")
+    first, second = entry("key", account=account), entry("key", account=account)
+    ledger.begin(first)
+    ledger.free(first)
+    assert ledger.get(first.id) is None
+    assert ledger.begin(second).id == second.id
+
+
+def test_what_is_paid_for_can_no_longer_be_freed_or_doubted(ledger: Ledger) -> None:
+    paid = entry("key")
+    ledger.begin(paid)
+    ledger.finish(paid, clips(fresh("s")), claim=True)
+    ledger.free(paid)
+    ledger.doubt(paid)
+    assert ledger.restart(paid, 30) is None
+    kept = ledger.get(paid.id)
+    assert kept
+    assert kept.state is State.DONE
+
+
+def test_a_stem_is_claimed_by_one_entry(ledger: Ledger) -> None:
+    stems = clips(fresh("s"))
+    first, second = entry("1"), entry("2")
+    ledger.begin(first)
+    ledger.begin(second)
+    assert ledger.finish(first, stems, claim=True)
+    assert not ledger.finish(second, stems[:1], claim=True)
+    assert ledger.finish(second, stems, claim=False)
+
+
+def test_an_entry_in_doubt_takes_the_first_set_that_is_nobodys(ledger: Ledger) -> None:
+    account, sets = fresh("a"), [clips(fresh("s")), clips(fresh("s"))]
+    paid, doubtful = entry("1", account=account), entry("2", account=account)
+    ledger.begin(paid)
+    ledger.begin(doubtful)
+    ledger.finish(paid, sets[0], claim=True)
+    ledger.doubt(doubtful)
+    assert ledger.settle(doubtful, sets[:1]) is Found.NO
+    assert ledger.settle(doubtful, sets) is Found.YES
+    assert ledger.settle(doubtful, sets) is Found.YES
+    kept = ledger.get(doubtful.id)
+    assert kept
+    assert (kept.state, list(kept.stems)) == (State.DONE, sets[1])
+
+
+def test_a_set_that_may_be_that_of_a_request_under_way_is_left_to_it(ledger: Ledger) -> None:
+    account, sets = fresh("a"), [clips(fresh("s")), clips(fresh("s"))]
+    under_way, doubtful = entry("1", account=account), entry("2", account=account)
+    for new in (under_way, doubtful, entry("3", account=account, song="other"), entry("4", account=account, lasts=0)):
+        ledger.begin(new)
+    ledger.doubt(doubtful)
+    assert ledger.settle(doubtful, sets[:1]) is Found.PERHAPS
+    assert ledger.settle(doubtful, sets) is Found.YES
+    assert ledger.finish(under_way, sets[1], claim=True)
+
+
+def test_of_many_in_doubt_each_takes_a_set_of_its_own(ledger_url: str) -> None:
+    account = fresh("a")
+    sets = [clips(fresh("s")) for _ in range(8)]
+    ledgers = [open_ledger(ledger_url) for _ in range(4)]
+    doubtful = [entry(str(n), account=account) for n in range(12)]
+    for new in doubtful:
+        ledgers[0].begin(new)
+        ledgers[0].doubt(new)
+
+    with ThreadPoolExecutor(12) as pool:
+        outcomes = list(pool.map(lambda n: ledgers[n % 4].settle(doubtful[n], sets), range(12)))
+
+    assert (outcomes.count(Found.YES), outcomes.count(Found.NO)) == (8, 4)
+    taken = [stem.id for new in doubtful if (kept := ledgers[1].get(new.id)) for stem in kept.stems]
+    assert sorted(taken) == sorted(stem.id for stems in sets for stem in stems)
+
+
+def test_of_many_that_would_pay_again_one_does(ledger_url: str) -> None:
+    ledgers = [open_ledger(ledger_url) for _ in range(4)]
+    doubtful = entry("key")
+    ledgers[0].begin(doubtful)
+    ledgers[0].doubt(doubtful)
+
+    with ThreadPoolExecutor(16) as pool:
+        restarted = [again for again in pool.map(lambda n: ledgers[n % 4].restart(doubtful, 30), range(16)) if again]
+
+    [again] = restarted
+    assert again.attempt == 2
+    kept = ledgers[1].get(doubtful.id)
+    assert kept
+    assert (kept.attempt, kept.state, kept.began) == (2, State.STARTED, doubtful.began)
+
+
+def test_an_attempt_that_was_asleep_undoes_nothing(ledger: Ledger) -> None:
+    asleep = entry("key", lasts=0)
+    ledger.begin(asleep)
+    again = ledger.restart(asleep, 30)
+    assert again
+    ledger.doubt(asleep)
+    ledger.free(asleep)
+    assert ledger.settle(asleep, [clips(fresh("s"))]) is Found.PERHAPS
+    kept = ledger.get(asleep.id)
+    assert kept
+    assert (kept.attempt, kept.state) == (2, State.STARTED)
+
+
+def test_what_was_paid_for_is_answered_even_if_the_ledger_forgot_the_entry(ledger: Ledger) -> None:
+    forgotten, stems = entry("key"), clips(fresh("s"))
+    assert ledger.finish(forgotten, stems, claim=True)
+    other = entry("other")
+    ledger.begin(other)
+    assert not ledger.finish(other, stems, claim=True)
+
+
+def test_a_request_id_finds_the_latest_entry_of_that_caller_and_account(ledger: Ledger) -> None:
+    account = fresh("a")
+    first = entry("1", account=account, request_id="mine")
+    second = entry("2", account=account, request_id="mine")
+    retry = entry("1", account=account, request_id="retry")
+    ledger.begin(first)
+    ledger.begin(second)
+    ledger.begin(retry)
+    found = [ledger.of_request("", account, id) for id in ("mine", "retry", "nobody's")]
+    assert [one and one.id for one in found] == [second.id, first.id, None]
+    assert ledger.of_request("somebody", account, "mine") is None
+    assert ledger.of_request("", fresh("b"), "mine") is None
+
+
+@pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/ledger.db", "redis://:my-secret@127.0.0.1:{port}/0"])
+def test_a_ledger_that_is_not_there_says_so_at_once_and_without_its_address(url: str) -> None:
+    ledger = open_ledger(url.format(port=free_port()))
+    for ask in (ledger.check, lambda: ledger.begin(entry("key")), lambda: ledger.get("id")):
+        with pytest.raises(LedgerUnavailable) as raised:
+            ask()
+        assert "my-secret" not in str(raised.value)
+        assert "nowhere" not in str(raised.value)
+
+
+def test_an_odd_key_is_kept_apart(ledger: Ledger) -> None:
+    account = fresh("a")
+    keys = ["k:1", "k", "1", "*", "'; DROP TABLE entries; --", '{"a"}', "x" * 255]
+    new = [entry(key, account=account) for key in keys]
+    assert [ledger.begin(one).id for one in new] == [one.id for one in new]
+    assert [ledger.begin(entry(key, account=account)).id for key in keys] == [one.id for one in new]
+
+
+def begin_and_die(url: str, written: Sequence[Entry]) -> None:
+    ledger = open_ledger(url)
+    for one in written:
+        ledger.begin(one)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_was_written_survives_the_end_of_the_process(ledger_url: str) -> None:
+    written = [entry(str(n)) for n in range(20)]
+    process = multiprocessing.get_context("fork").Process(target=begin_and_die, args=(ledger_url, written))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    ledger = open_ledger(ledger_url)
+    assert [ledger.get(one.id) for one in written] == written
+
+
+def test_workers_that_start_at_once_make_one_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/deep/ledger.db"
+    go = time.time() + 0.3
+    with multiprocessing.get_context("fork").Pool(8) as pool:
+        assert pool.map(begin_at, [(url, go, n) for n in range(8)], chunksize=1) == [True] * 8
+    assert (tmp_path / "deep" / "ledger.db").stat().st_mode & 0o077 == 0
+
+
+def begin_at(question: tuple[str, float, int]) -> bool:
+    url, go, n = question
+    time.sleep(max(0.0, go - time.time()))
+    new = entry(str(n), account=f"worker-{n}")
+    return open_ledger(url).begin(new) == new
+
+
+def test_there_is_no_cookie_in_the_file(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.begin(entry("key", account="house"))
+    assert not any(b"__client" in file.read_bytes() or b"eyJ" in file.read_bytes() for file in tmp_path.iterdir())

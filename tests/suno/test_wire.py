@@ -1,0 +1,286 @@
+"""One exchange, over real sockets: what fails before the request is out has asked for nothing; all else may have."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.suno.wire import Deadline, NotSent, NoWholeAnswer, Wire
+from sandbox.stack import free_port
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+Script = Callable[[socket.socket, int], None]
+
+
+class Host:
+    """A host that treats each connection as its script says, and counts the requests it has read whole."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.connections = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._run, args=(connection, self.connections), daemon=True).start()
+
+    def _run(self, connection: socket.socket, number: int) -> None:
+        with connection, suppress(OSError):
+            self._script(connection, number)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def host() -> Iterator[Callable[[Script], Host]]:
+    hosts: list[Host] = []
+
+    def make(script: Script) -> Host:
+        hosts.append(Host(script))
+        return hosts[-1]
+
+    yield make
+    for one in hosts:
+        one.close()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    received = b""
+    while not received.endswith(b"\r\n\r\n{}"):
+        part = connection.recv(65_536)
+        if not part:
+            return received
+        received += part
+    return received
+
+
+def answer_once(connection: socket.socket, number: int) -> None:
+    read_request(connection)
+    connection.sendall(OK)
+
+
+def wire(url: str, *, connect: float = 1, read: float = 1, resend: bool = False) -> Wire:
+    return Wire(base_url=url, connect_timeout=connect, read_timeout=read, resend=resend)
+
+
+def ask(wire: Wire, body: bytes | None = b"{}", deadline: float = 10) -> int:
+    method = "GET" if body is None else "POST"
+    return wire.ask(method, "/", headers={}, body=body, deadline=Deadline(deadline)).status
+
+
+def test_nothing_that_listens_is_nothing_sent() -> None:
+    with pytest.raises(NotSent, match="could not be connected to"):
+        ask(wire(f"http://127.0.0.1:{free_port()}"))
+
+
+def test_a_failed_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]) -> None:
+    there = host(answer_once)
+    create_connection, failures = socket.socket.connect, [OSError("refused"), OSError("refused")]
+
+    def connect(self: socket.socket, address: object) -> None:
+        if failures:
+            raise failures.pop()
+        create_connection(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert ask(wire(there.url)) == 200
+    assert there.connections == 1
+
+
+def test_a_host_that_does_not_accept_is_given_up_after_the_connect_timeout() -> None:
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(full.getsockname())
+    try:
+        with pytest.raises(NotSent, match="in time"):
+            ask(wire(f"http://127.0.0.1:{full.getsockname()[1]}", connect=0.1))
+    finally:
+        for one in (full, *waiting):
+            one.close()
+
+
+@pytest.mark.parametrize(
+    "after_reading",
+    [
+        lambda connection: None,
+        lambda connection: connection.sendall(OK[:7]),
+        lambda connection: connection.sendall(OK[:-1]),
+        lambda connection: connection.sendall(b"nonsense\r\n\r\n"),
+        lambda connection: connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        lambda connection: connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")),
+        lambda connection: threading.Event().wait(3),
+    ],
+    ids=["closed", "head cut", "body cut", "not HTTP", "interim only", "not gzip", "silent"],
+)
+def test_what_breaks_after_the_request_is_no_whole_answer_and_is_sent_once(
+    host: Callable[[Script], Host], after_reading: Callable[[socket.socket], object]
+) -> None:
+    requests: list[bytes] = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        requests.append(read_request(connection))
+        after_reading(connection)
+
+    with pytest.raises(NoWholeAnswer):
+        ask(wire(host(script).url, read=0.3))
+    assert len(requests) == 1
+
+
+def test_a_kept_connection_that_breaks_after_the_request_is_not_sent_again(host: Callable[[Script], Host]) -> None:
+    requests: list[bytes] = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(OK)
+        requests.append(read_request(connection))
+
+    kept = wire(host(script).url)
+    assert ask(kept) == 200
+    with pytest.raises(NoWholeAnswer):
+        ask(kept)
+    assert len(requests) == 2
+
+
+def test_a_free_call_that_breaks_is_sent_again(host: Callable[[Script], Host]) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        if number == 2:
+            connection.sendall(OK)
+
+    there = host(script)
+    assert ask(wire(there.url, resend=True)) == 200
+    assert there.connections == 2
+
+
+def test_an_interim_answer_never_leaves_its_final_one_to_the_next_request(host: Callable[[Script], Host]) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        if number == 1:
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 402 Another's\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(OK)
+
+    both = wire(host(script).url)
+    with pytest.raises(NoWholeAnswer):
+        ask(both)
+    assert ask(both) == 200
+
+
+def test_a_proxy_that_loses_the_answer_may_have_passed_the_request_on(
+    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
+) -> None:
+    requests: list[bytes] = []
+    proxy = host(lambda connection, _: requests.append(read_request(connection)))
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(NoWholeAnswer):
+        ask(wire("http://suno.example"))
+    assert [request.split(b"\r\n")[0] for request in requests] == [b"POST http://suno.example/ HTTP/1.1"]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b""])
+def test_a_proxy_that_makes_no_tunnel_has_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host], answer: bytes
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        connection.recv(65_536)
+        connection.sendall(answer)
+
+    proxy = host(script)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("https_proxy", proxy.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(NotSent):
+        ask(wire("https://suno.example"))
+
+
+def test_a_proxy_is_not_used_for_what_it_is_not_for(
+    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
+) -> None:
+    there = host(answer_once)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert ask(wire(there.url)) == 200
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    both = [*command.split(), "-keyout", str(file.with_name("key")), "-out", str(file.with_name("certificate"))]
+    subprocess.run(both, check=True, capture_output=True)
+    file.write_text(file.with_name("key").read_text() + file.with_name("certificate").read_text())
+    return file
+
+
+def tls(certificate: Path) -> Script:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def script(connection: socket.socket, number: int) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            read_request(secure)
+            secure.sendall(OK)
+
+    return script
+
+
+def test_a_certificate_that_is_not_trusted_gets_nothing(host: Callable[[Script], Host], certificate: Path) -> None:
+    with pytest.raises(NotSent, match="certificate is not trusted"):
+        ask(wire(host(tls(certificate)).url.replace("http:", "https:")))
+
+
+def test_the_environments_certificates_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host], certificate: Path
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.with_name("certificate")))
+    assert ask(wire(host(tls(certificate)).url.replace("http:", "https:"))) == 200
+
+
+def test_a_host_that_speaks_no_tls_gets_nothing(host: Callable[[Script], Host]) -> None:
+    with pytest.raises(NotSent):
+        ask(wire(host(lambda connection, _: connection.sendall(OK)).url.replace("http:", "https:")))
+
+
+def test_a_deadline_that_is_over_sends_nothing(host: Callable[[Script], Host]) -> None:
+    there = host(lambda connection, _: None)
+    with pytest.raises(NotSent, match="over"):
+        ask(wire(there.url), deadline=0)
+    assert there.connections == 0
+
+
+def test_the_environment_is_not_asked_again_for_each_exchange(
+    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
+) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            connection.sendall(OK)
+
+    there = wire(host(script).url)
+    ask(there)
+    for name in ("getproxies", "proxy_bypass"):
+        monkeypatch.setattr(f"requests.utils.{name}", lambda *_: pytest.fail("asked"))
+    assert ask(there) == 200

@@ -1,0 +1,344 @@
+"""Nobody is charged twice, and nothing paid for is lost: over real sockets, with both ledgers where it matters."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox import stack
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client, Suno
+from tests.ledger.conftest import redis_url as redis_url
+
+FAST = {
+    "SUNO_CONNECT_TIMEOUT": "1",
+    "SUNO_READ_TIMEOUT": "0.8",
+    "SUNO_DEADLINE": "1",
+    "SUNO_POLL_INTERVAL": "0.1",
+    "SUNO_SETTLE_TIME": "0.5",
+    "SUNO_WAIT_TIMEOUT": "10",
+}
+CERTAINLY_FREE = ["400", "402", "403-plan", "404", "422-schema", "422-captcha", "429", "403-html"]
+FOUND_OUT = [
+    *("reset-after-charge", "502-after-charge", "500-after-charge", "truncated", "truncated-chunked", "drip-body"),
+    *("drip-headers", "hang", "oversize", "oversize-chunked-endless", "not-json", "clip-without-id"),
+]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def paying(request: pytest.FixtureRequest, suno: Suno) -> Iterator[Client]:
+    """The service with little patience, and each kind of ledger."""
+    ledger = {} if request.param == "sqlite" else {"LEDGER_URL": request.getfixturevalue("redis_url")}
+    with stack.service(suno.url, FAST | ledger) as server:
+        yield Client(server)
+
+
+def split(service: Client, account: str, key: str = "k", song: str = SONG, **more: Any) -> requests.Response:
+    headers = {"X-Suno-Cookie": account, "Idempotency-Key": key} | more.pop("headers", {})
+    return service.post("/api/generate_stems", json={"audio_id": song, **more}, headers=headers)
+
+
+def ids(response: requests.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return [stem["id"] for stem in response.json()]
+
+
+def until_answered(ask: Callable[[], requests.Response]) -> requests.Response:
+    while (response := ask()).status_code in (409, 500, 503):
+        assert response.status_code != 409 or int(response.headers["Retry-After"]) >= 1
+    return response
+
+
+def test_the_same_key_gets_the_first_reply_again_and_pays_once(paying: Client, suno: Suno, account: str) -> None:
+    first = split(paying, account)
+    assert "Idempotent-Replayed" not in first.headers
+    suno.forget()
+
+    again = [split(paying, account, key) for key in ("k", '"k"', "k")]
+
+    assert {reply.content for reply in again} == {first.content}
+    assert {reply.headers["Idempotent-Replayed"] for reply in again} == {"true"}
+    assert suno.log() == []
+    assert len(suno.charges(account)) == 1
+
+
+@pytest.mark.parametrize("song", ["song-bare", "song-4-stems", "song-no-roots"])
+def test_replies_of_any_kind_are_the_same_bytes_again(paying: Client, account: str, song: str) -> None:
+    assert split(paying, account, song=song).content == split(paying, account, song=song).content
+
+
+def test_without_a_key_two_requests_are_two_splits(paying: Client, suno: Suno, account: str) -> None:
+    replies = [paying.split(cookie=account) for _ in range(2)]
+    assert set(ids(replies[0])).isdisjoint(ids(replies[1]))
+    assert len(suno.charges(account)) == 2
+
+
+@pytest.mark.parametrize("more", [{"song": "song-4-stems"}, {"stem_task": "twelve"}, {"reuse_existing": True}])
+def test_another_question_with_the_same_key_is_422(
+    paying: Client, suno: Suno, account: str, more: dict[str, Any]
+) -> None:
+    split(paying, account)
+    assert_error(split(paying, account, **more), 422, "idempotency_key_reused")
+    assert len(suno.charges(account)) == 1
+
+
+def test_the_same_key_on_another_account_is_another_key(paying: Client, suno: Suno, account: str) -> None:
+    other = f"{account}00"
+    assert set(ids(split(paying, account))).isdisjoint(ids(split(paying, other)))
+    assert len(suno.charges(account)) == len(suno.charges(other)) == 1
+
+
+def test_the_operators_account_is_one_however_it_is_named(paying: Client, suno: Suno) -> None:
+    before = len(suno.charges(stack.ACCOUNT))
+    one = paying.post("/api/generate_stems", json={"audio_id": SONG}, headers={"Idempotency-Key": "house"})
+    assert split(paying, stack.ACCOUNT, "house").content == one.content
+    assert len(suno.charges(stack.ACCOUNT)) == before + 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "ä", '"', 'a"b', '"a', '""'])
+def test_a_key_that_is_none_is_400_and_reaches_nobody(paying: Client, suno: Suno, account: str, key: str) -> None:
+    suno.forget()
+    body = assert_error(split(paying, account, key.encode("latin-1")), 400, "invalid_request")  # type: ignore[arg-type]
+    assert list(body["details"]) == ["Idempotency-Key"]
+    assert suno.log() == []
+
+
+@pytest.mark.parametrize(
+    "key", ["x" * 255, "8e03978e-40d5-43dd-bc93-6894a57f9324", "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "\\"]
+)
+def test_a_key_may_be_any_visible_ascii(paying: Client, account: str, key: str) -> None:
+    assert split(paying, account, key).content == split(paying, account, key).content
+
+
+def test_quotes_in_a_quoted_key_are_escaped(paying: Client, account: str) -> None:
+    assert ids(split(paying, account, r'"a\"b\\c"')) == ids(split(paying, account, r'"a\"b\\c"'))
+    assert_error(split(paying, account, r'"a\b"'), 400, "invalid_request")
+
+
+def test_of_many_retries_at_once_one_pays_and_all_get_its_reply(paying: Client, suno: Suno, account: str) -> None:
+    suno.set(delay=0.3)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            replies = list(pool.map(lambda _: split(paying, account), range(16)))
+    finally:
+        suno.set(delay=0)
+    assert len({reply.content for reply in replies}) == 1
+    assert sum("Idempotent-Replayed" in reply.headers for reply in replies) == 15
+    assert len(suno.charges(account)) == 1
+
+
+def test_a_retry_waits_for_the_first_only_up_to_its_own_deadline(
+    start: Callable[..., Client], suno: Suno, account: str
+) -> None:
+    ledger = f"sqlite:////{__import__('tempfile').mkdtemp()}/ledger.db"
+    patient = start(**FAST | {"SUNO_DEADLINE": "20", "SUNO_READ_TIMEOUT": "20", "LEDGER_URL": ledger})
+    hasty = start(**FAST | {"LEDGER_URL": ledger})
+    suno.forget()
+    suno.set(delay=3)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(split, patient, account)
+            while not suno.log("/api/edit/"):
+                assert not first.done()
+            retry = split(hasty, account)
+            assert_error(retry, 409, "in_progress")
+            assert int(retry.headers["Retry-After"]) >= 1
+            assert split(hasty, account, song="song-bare").status_code == 422
+            assert first.result().status_code == 200
+    finally:
+        suno.set(delay=0)
+    assert split(hasty, account).content == first.result().content
+    assert len(suno.charges(account)) == 1
+
+
+@pytest.mark.parametrize("fault", CERTAINLY_FREE)
+def test_a_failure_that_cost_nothing_frees_the_key(paying: Client, account: str, fault: str) -> None:
+    assert split(paying, account, song=f"fault-{fault}").status_code >= 400
+    assert ids(split(paying, account))
+
+
+def test_signing_in_that_fails_frees_the_key(paying: Client, suno: Suno) -> None:
+    assert_error(split(paying, "sandbox-clerk-reset"), 503, "suno_unreachable")
+    body = assert_error(split(paying, "sandbox-clerk-reset", song="song-bare"), 503, "suno_unreachable")
+    assert "othing was charged" in body["error"]
+
+
+@pytest.mark.parametrize("fault", FOUND_OUT)
+def test_a_lost_answer_is_found_out_for_free(paying: Client, suno: Suno, account: str, fault: str) -> None:
+    reply = split(paying, account, song=f"fault-{fault}")
+    [charge] = suno.charges(account)
+    assert ids(reply) == charge["clips"]
+    assert {stem["stem_from_id"] for stem in reply.json()} == {f"fault-{fault}"}
+    assert split(paying, account, song=f"fault-{fault}").content == reply.content
+    assert len(suno.charges(account)) == 1
+
+
+@pytest.mark.parametrize("fault", ["reset-after-charge", "502-after-charge"])
+def test_a_lost_answer_is_found_out_without_a_key_too(paying: Client, suno: Suno, account: str, fault: str) -> None:
+    assert ids(paying.split(f"fault-{fault}", account)) == suno.charges(account)[0]["clips"]
+
+
+def test_twelve_stems_are_found_out_as_two_are(paying: Client, suno: Suno, account: str) -> None:
+    reply = split(paying, account, song="fault-reset-after-charge", stem_task="twelve")
+    assert sorted(ids(reply)) == sorted(suno.charges(account)[0]["clips"])
+    assert len(ids(reply)) == 24
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("reset-before-reading", 503, "outcome_unknown"),
+        ("500", 500, "suno_failed"),
+        ("502-html", 500, "suno_failed"),
+        ("wrong-shape", 503, "outcome_unknown"),
+        ("200-html", 500, "suno_failed"),
+    ],
+)
+def test_what_made_no_stems_stays_in_doubt_until_that_is_certain(
+    paying: Client, suno: Suno, account: str, fault: str, status: int, code: str
+) -> None:
+    request_id = {"X-Request-ID": f"doubt-{account}"}
+    body = assert_error(split(paying, account, song=f"fault-{fault}", headers=request_id), status, code)
+    assert "/api/stems" in body["error"]
+    told = paying.get(f"/api/requests/doubt-{account}", headers={"X-Suno-Cookie": account}).json()
+    assert told == {"state": "in_doubt", "clips": []}
+
+    retry = split(paying, account, song=f"fault-{fault}")
+    assert_error(retry, 409, "in_progress")
+    assert 1 <= int(retry.headers["Retry-After"]) <= 3
+    suno.forget()
+    while (retry := split(paying, account, song=f"fault-{fault}")).status_code == 409:
+        assert suno.log("/api/edit/") == []
+
+    assert_error(retry, status, code)
+    assert len(suno.log("/api/edit/")) == 1
+    assert suno.charges(account) == []
+
+
+def test_a_request_in_doubt_is_not_paid_again_while_suno_cannot_be_read(
+    paying: Client, suno: Suno, account: str
+) -> None:
+    split(paying, account, song="fault-reset-before-reading")
+    suno.post("/sandbox/revoke", json={"account": account})
+    suno.set(token_lifetime=0)
+    suno.forget()
+    try:
+        for _ in range(20):
+            response = split(paying, account, song="fault-reset-before-reading")
+            assert response.status_code in (401, 409), response.text
+    finally:
+        suno.set(token_lifetime=60)
+    assert suno.log("/api/edit/") == []
+
+
+def test_a_set_that_another_request_has_claimed_is_not_taken(paying: Client, suno: Suno, account: str) -> None:
+    song = "fault-reset-after-charge"
+    first, second = split(paying, account, "1", song), split(paying, account, "2", song)
+    assert set(ids(first)).isdisjoint(ids(second))
+    assert len(suno.charges(account)) == 2
+
+
+def test_a_retry_resumes_the_wait_for_the_same_stems(paying: Client, suno: Suno, account: str) -> None:
+    first = split(paying, account)
+    waited = split(paying, account, wait_audio=True)
+    assert ids(waited) == ids(first)
+    assert {stem["status"] for stem in waited.json()} == {"complete"}
+    assert waited.headers["Idempotent-Replayed"] == "true"
+    assert split(paying, account).content == first.content
+    assert len(suno.charges(account)) == 1
+
+
+def test_a_waited_reply_is_the_first_reply(paying: Client, account: str) -> None:
+    first = split(paying, account, wait_audio=True)
+    assert {stem["status"] for stem in first.json()} == {"complete"}
+    assert split(paying, account).content == split(paying, account, wait_audio=True).content == first.content
+
+
+def test_reused_stems_are_replayed_too(paying: Client, suno: Suno, account: str) -> None:
+    first = split(paying, account, song="song-with-two", reuse_existing=True)
+    suno.forget()
+    assert split(paying, account, song="song-with-two", reuse_existing=True).content == first.content
+    assert suno.log() == []
+
+
+@pytest.mark.parametrize("wait_audio", [False, True])
+def test_a_worker_killed_in_mid_split_loses_nothing(
+    start: Callable[..., Client], suno: Suno, account: str, wait_audio: bool
+) -> None:
+    service = start(**FAST | {"WEB_CONCURRENCY": "1", "SUNO_DEADLINE": "3", "SUNO_READ_TIMEOUT": "3"})
+    suno.set(pace=30 if wait_audio else 0.2)
+    suno.forget()
+    song = SONG if wait_audio else "fault-hang"
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(split, service, account, song=song, wait_audio=wait_audio)
+            while not suno.log("/api/feed/" if wait_audio else "/api/edit/"):
+                assert not first.done()
+            kill_workers(service)
+            with pytest.raises(requests.ConnectionError):
+                first.result()
+    finally:
+        suno.set(pace=0.2)
+
+    reply = until_answered(lambda: split(service, account, song=song, wait_audio=wait_audio))
+
+    assert ids(reply) == suno.charges(account)[0]["clips"]
+    assert reply.headers["Idempotent-Replayed"] == "true"
+    assert len(suno.charges(account)) == 1
+
+
+def test_a_split_can_be_looked_up_by_its_request_id(paying: Client, account: str) -> None:
+    mine = {"X-Suno-Cookie": account}
+    sent = split(paying, account, headers={"X-Request-ID": f"mine-{account}"})
+    told = paying.get(f"/api/requests/mine-{account}", headers=mine)
+    assert told.json() == {"state": "done", "clips": sent.json()}
+
+    got = paying.split("song-4-stems", account)
+    told = paying.get(f"/api/requests/{got.headers['X-Request-ID']}", headers=mine)
+    assert told.json() == {"state": "done", "clips": got.json()}
+
+    replayed = split(paying, account)
+    told = paying.get(f"/api/requests/{replayed.headers['X-Request-ID']}", headers=mine)
+    assert told.json()["clips"] == sent.json()
+
+
+def test_a_split_is_told_to_its_own_account_only(paying: Client, account: str) -> None:
+    split(paying, account, headers={"X-Request-ID": f"mine-{account}"})
+    for headers in ({}, {"X-Suno-Cookie": f"{account}00"}):
+        assert_error(paying.get(f"/api/requests/mine-{account}", headers=headers), 404, "not_found")
+    assert_error(paying.get("/api/requests/nobody", headers={"X-Suno-Cookie": account}), 404, "not_found")
+
+
+def test_what_cost_nothing_is_not_known_afterwards(paying: Client, account: str) -> None:
+    split(paying, account, song="fault-402", headers={"X-Request-ID": f"free-{account}"})
+    response = paying.get(f"/api/requests/free-{account}", headers={"X-Suno-Cookie": account})
+    assert "not charged" in assert_error(response, 404, "not_found")["error"]
+
+
+@pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/ledger.db", "redis://127.0.0.1:{port}/0"])
+def test_without_a_ledger_a_key_sends_nothing_and_no_key_goes_on(
+    start: Callable[..., Client], suno: Suno, account: str, url: str
+) -> None:
+    service = start(LEDGER_URL=url.format(port=stack.free_port()))
+    suno.forget()
+    body = assert_error(split(service, account), 503, "ledger_unavailable")
+    assert "Nothing was charged" in body["error"]
+    assert suno.log() == []
+    assert_error(service.get("/api/requests/x", headers={"X-Suno-Cookie": account}), 503, "ledger_unavailable")
+
+    assert service.split(cookie=account).status_code == 200
+
+    assert "The ledger was not told of request" in service.server.logged()
+    assert len(suno.charges(account)) == 1
+
+
+def kill_workers(service: Client) -> None:
+    children = f"/proc/{service.server.process.pid}/task/{service.server.process.pid}/children"
+    with open(children) as file:  # noqa: PTH123
+        for pid in file.read().split():
+            __import__("os").kill(int(pid), signal.SIGKILL)
