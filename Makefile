@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run sandbox test lint openapi lock clean
+.PHONY: help demo run sandbox test torture lint openapi lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without 
 
 test: lint ## run all checks and tests
 	$(BIN)/python -m pytest
+
+torture: .venv/dev ## make everything go wrong at once, for five minutes, and compare the books
+	$(BIN)/python -m tests.torture
 
 lint: .venv/dev ## check style and types
 	$(BIN)/ruff check .

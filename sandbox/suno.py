@@ -77,6 +77,7 @@ class Suno:
     accounts: dict[str, Account] = field(init=False)  # those that were named so far
     stems: dict[str, Stem] = field(init=False)  # of all accounts, for the audio files
     log: deque[JsonObject] = field(init=False)
+    last_split: float = 0.0  # seconds since 1970
     logged: int = field(init=False)
     sockets: int = field(init=False)
     faults: RandomFaults | None = field(init=False)
@@ -108,6 +109,11 @@ class Suno:
                     self._keep(account, song, existing_stems(song, name))
         return account
 
+    def _moment(self) -> float:
+        """Now, but never a millisecond in which another split was made: `created_at` tells splits apart."""
+        self.last_split = max(time.time(), self.last_split + 0.001)
+        return self.last_split
+
     def _keep(self, account: Account, song: Song, stems: list[Stem]) -> Split:
         """File stems under their account; `paid` and the price are up to the caller."""
         task = stems[0].task
@@ -126,7 +132,7 @@ class Suno:
         account.credits -= price
         account.charges += 1
         self.splits_made += 1
-        split = self._keep(account, song, make_stems(song, task, time.time()))
+        split = self._keep(account, song, make_stems(song, task, self._moment()))
         split.credits = price
         account.paid.append(split)
         account.feed_failures[song.id] = song.feed_failures

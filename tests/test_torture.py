@@ -1,0 +1,23 @@
+"""The proof: whatever goes wrong, as many charges as keys, and each stem in one reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ledger.conftest import REDIS
+from tests.torture import torture
+
+
+@pytest.mark.parametrize("redis", [False, True], ids=["sqlite", "redis"])
+def test_each_key_is_paid_once_and_gets_stems_of_its_own(redis: bool) -> None:
+    if redis and not REDIS:
+        pytest.skip("redis-server is not installed: the ledger in Redis is not tortured")
+    outcome = torture(seed=7, keys=12 if redis else 20, redis=redis)
+    assert outcome.complaints() == [], outcome
+    assert outcome.attempts > outcome.keys
+    assert sum(charge["reply_lost"] for charge in outcome.charges) > 0
+    assert sum(outcome.kills.values()) > 0
+
+
+def test_without_the_ledger_the_proof_fails() -> None:
+    assert torture(seed=7, keys=10, ledger=False).complaints() != []
