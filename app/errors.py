@@ -28,6 +28,11 @@ class ErrorCode(Enum):
 
     INVALID_REQUEST = "invalid_request", 400, "The request is malformed; `details` names each field that is wrong."
     REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno itself finds the request wrong; its words are in `error`."
+    API_KEY_REQUIRED = (
+        "api_key_required",
+        401,
+        "The operator has set API keys: send one as `Authorization: Bearer` or `X-API-Key`.",
+    )
     SUNO_COOKIE_MISSING = "suno_cookie_missing", 401, "No Suno account: send a cookie or set SUNO_COOKIE."
     SUNO_SESSION_EXPIRED = (
         "suno_session_expired",
@@ -55,6 +60,7 @@ class ErrorCode(Enum):
         503,
         "Suno was asked and no whole answer came: it may have charged. Look at the song's stems before asking again.",
     )
+    NOT_READY = "not_ready", 503, "Of `/readyz` alone: what `checks` names fails, so that splits would fail too."
 
 
 OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
@@ -72,6 +78,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
 }
 
 OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
+    401: (ErrorCode.API_KEY_REQUIRED, ""),  # app/access.py says why
     404: (ErrorCode.NOT_FOUND, "There is nothing at this path; /docs lists what there is."),
     405: (
         ErrorCode.METHOD_NOT_ALLOWED,
@@ -85,6 +92,7 @@ OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
 
 def register(app: Flask) -> None:
     """Answer every failure of the app, an unknown path and a crash included, in the one shape."""
+    telemetry.expect_codes(code.slug for code in ErrorCode)
     app.register_error_handler(Exception, handle)
     # flask-smorest has registered its own for these.
     app.register_error_handler(HTTPException, handle)
@@ -94,16 +102,24 @@ def handle(error: Exception) -> ResponseReturnValue:
     """Make the response to a failure."""
     if isinstance(error, HTTPException):
         return _handle_http(error)
-    code = OF_EXCEPTION.get(type(error))
-    if code is None:
+    code = code_of(error)
+    if code is ErrorCode.INTERNAL_ERROR:
         _log_crash(error)
         return body(*OF_STATUS[500]), 500
+    if getattr(error, "may_have_charged", False):
+        telemetry.IN_DOUBT.inc()
     retry_after = getattr(error, "retry_after", None)
     return body(code, str(error)), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
 
 
+def code_of(error: Exception) -> ErrorCode:
+    """What a failure is; a bug where the table does not know it."""
+    return OF_EXCEPTION.get(type(error), ErrorCode.INTERNAL_ERROR)
+
+
 def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
     """The one shape of an error."""
+    telemetry.note_code(code.slug)
     shape: dict[str, Any] = {"error": sentence, "code": code.slug, "request_id": telemetry.request_id()}
     return shape | {"details": details} if details else shape
 
@@ -117,8 +133,8 @@ def _handle_http(error: HTTPException) -> ResponseReturnValue:
     if details:
         sentence = " ".join(str(text) for texts in details.values() for text in texts)
         return body(ErrorCode.INVALID_REQUEST, sentence, details), status, headers
-    code, sentence = OF_STATUS.get(status, (ErrorCode.INVALID_REQUEST, error.description or error.name))
-    return body(code, sentence), status, headers
+    code, sentence = OF_STATUS.get(status, (ErrorCode.INVALID_REQUEST, ""))
+    return body(code, sentence or error.description or error.name), status, headers
 
 
 def _log_crash(error: Exception) -> None:

@@ -18,7 +18,7 @@ from app.suno.errors import (
     SunoUnreachable,
 )
 from app.suno.session import Account, Sessions
-from app.suno.wire import Answer, Deadline, NotSent, Wire, WireError
+from app.suno.wire import Answer, Deadline, NotSent, Observer, Wire, WireError
 from app.suno.words import kind_of, retry_after, words_of
 
 LOOK_FIRST = "Suno may have charged for it: look at the song's stems on suno.com before you ask again."
@@ -42,15 +42,32 @@ class SunoGateway:
         user_agent: str,
         clerk_api_version: str,
         clerk_js_version: str,
+        observer: Observer | None = None,
     ) -> None:
         self._deadline = deadline
-        self._paid = Wire(base_url=api_url, connect_timeout=connect_timeout, read_timeout=read_timeout, resend=False)
+        self._paid = Wire(
+            base_url=api_url,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            resend=False,
+            observer=observer,
+        )
         self._sessions = Sessions(
-            Wire(base_url=auth_url, connect_timeout=connect_timeout, read_timeout=read_timeout, resend=True),
+            Wire(
+                base_url=auth_url,
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                resend=True,
+                observer=observer,
+            ),
             user_agent=user_agent,
             clerk_api_version=clerk_api_version,
             clerk_js_version=clerk_js_version,
         )
+
+    def sign_in(self, account: Account) -> None:
+        """Make sure that the account's cookie signs in; free, and no call at all while its token is fresh."""
+        self._sessions.bearer(account, Deadline(self._deadline))
 
     def generate_stems(self, account: Account, song_id: str) -> list[Clip]:
         """Split a song; the account is charged (10 credits reported in 2026). The stems are not ready yet."""
@@ -85,7 +102,7 @@ class SunoGateway:
         headers["Authorization"] = f"Bearer {token}"
         headers["Content-Type"] = "application/json"
         try:
-            return self._paid.ask("POST", path, headers=headers, body=body, deadline=deadline)
+            return self._paid.ask("POST", path, headers=headers, body=body, deadline=deadline, kind="split")
         except NotSent as error:
             raise SunoUnreachable(
                 f"Suno could not be reached: {error}. Nothing was asked or charged; it is safe to try again."

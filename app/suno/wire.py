@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -23,17 +24,30 @@ REPLY_LIMIT = 5_000_000
 CONNECTIONS = 1_000
 """Kept-alive connections to one host: as many as a gunicorn worker has requests."""
 
+Observer = Callable[[str, str, float], None]
+"""Is told of each exchange: its kind, its outcome (the status of the answer, or a word), and its seconds."""
+
+
+STATUSES = frozenset(HTTPStatus)
+
 
 class WireError(Exception):
     """No answer; the text says why, in a few words that end a sentence and name no secret."""
+
+    outcome: str
+    """For the observer."""
 
 
 class NotSent(WireError):
     """No connection: certainly nothing was asked."""
 
+    outcome = "not_sent"
+
 
 class NoWholeAnswer(WireError):
     """Sent, perhaps done, and not answered to the end."""
+
+    outcome = "no_whole_answer"
 
 
 class Deadline:
@@ -61,6 +75,11 @@ class Answer:
         """Whether a proxy or bot wall in front of Suno answered: Suno itself sends JSON."""
         return "html" in self.headers.get("Content-Type", "").lower()
 
+    @property
+    def outcome(self) -> str:
+        """For the observer: the status, but where a web page came in place of Suno's answer."""
+        return "html" if self.is_html else str(self.status) if self.status in STATUSES else "(other)"
+
     def json(self) -> Any:
         """The body as JSON. Raises ValueError where it is none."""
         try:
@@ -76,8 +95,17 @@ class Wire:
     each call. There is no cookie jar, so that one account's cookies never ride on another's request.
     """
 
-    def __init__(self, *, base_url: str, connect_timeout: float, read_timeout: float, resend: bool) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        connect_timeout: float,
+        read_timeout: float,
+        resend: bool,
+        observer: Observer | None = None,
+    ) -> None:
         """`resend`: whether a request that may have arrived may be sent again (never for one that costs)."""
+        self._observer = observer
         self._base_url = base_url.rstrip("/")
         self._origin = _origin(self._base_url)
         self._timeout = (connect_timeout, read_timeout)
@@ -106,21 +134,39 @@ class Wire:
         headers: Mapping[str, str],
         deadline: Deadline,
         body: bytes | None = None,
+        kind: str = "other",
     ) -> Answer:
-        """Send one request and read its whole answer. Raises NotSent or NoWholeAnswer.
+        """Send one request and read its whole answer. Raises NotSent or NoWholeAnswer. `kind` is for the observer.
 
         A 307 or 308 is followed within the same origin (Suno's hosts differ over a trailing slash); any other
         redirect is an answer like any other: following it could carry the token away or repeat the request.
         """
         url = self._base_url + path
         for _ in range(2):
-            answer = self._exchange(method, url, headers, body, deadline)
+            answer = self._observed(kind, method, url, headers, body, deadline)
             if answer.status not in (307, 308):
                 return answer
             target = urljoin(url, answer.headers.get("Location", ""))
             if _origin(target) != self._origin or target == url:
                 return answer
             url = target
+        return answer
+
+    def _observed(
+        self, kind: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
+    ) -> Answer:
+        if self._observer is None:
+            return self._exchange(method, url, headers, body, deadline)
+        started = time.monotonic()
+        outcome = "abandoned"
+        try:
+            answer = self._exchange(method, url, headers, body, deadline)
+            outcome = answer.outcome
+        except WireError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._observer(kind, outcome, time.monotonic() - started)
         return answer
 
     def _exchange(
