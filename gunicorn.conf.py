@@ -1,5 +1,6 @@
 """How gunicorn serves the app. It is read before gevent has patched anything: do not import the app here."""
 
+import atexit
 import json
 import os
 import runpy
@@ -66,9 +67,18 @@ class Log(glogging.Logger):
             handler.setFormatter(log_formatter(os.environ.get("LOG_FORMAT")))
 
 
-def on_starting(server) -> None:  # noqa: ANN001 (gunicorn's own signature)
-    """Make the folder in which the workers count together."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="suno-stems-metrics-")
+def when_ready(server) -> None:  # noqa: ANN001 (gunicorn's own signature)
+    """Make the folder in which the workers count together, and see to it that it goes."""
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="suno-stems-metrics-")
+    master = os.getpid()
+
+    def remove() -> None:
+        # Workers inherit this.
+        if os.getpid() == master:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # Not on_exit: gunicorn leaves that out where no worker can load the app.
+    atexit.register(remove)
 
 
 def pre_fork(server, worker) -> None:  # noqa: ANN001 (gunicorn's own signature)
@@ -81,12 +91,6 @@ def child_exit(server, worker) -> None:  # noqa: ANN001 (gunicorn's own signatur
     """Forget what a worker that has ended was just doing; what it has counted stays."""
     for gauges in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob(f"gauge_live*_{worker.slot}.db"):
         gauges.unlink(missing_ok=True)
-
-
-def on_exit(server) -> None:  # noqa: ANN001 (gunicorn's own signature)
-    """Remove the folder."""
-    # From the environment: at a reload, this file is read anew and its variables with it.
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def number(name: str, default: str) -> float:

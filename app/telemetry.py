@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app import logs
+from app.access import caller_of_request
 from app.suno.session import Account
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def _end(response: Response) -> Response:
             "suno_duration": round(record.suno_seconds, 4),
             "suno_calls": record.suno_calls,
             "account": record.account,
-            "caller": g.get("caller"),
+            "caller": caller_of_request() or None,
         }
         log.log(level, "%s %s %d", method, route, status, extra=fields)
     return response

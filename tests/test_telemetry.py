@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client
 
@@ -155,6 +156,12 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(
     assert {name.rpartition("_")[2] for name in files()} == {"0.db", "1.db"}
     service.server.process.send_signal(signal.SIGTERM)
     assert service.server.process.wait(timeout=60) == 0
+    assert list(tmp_path.glob("suno-stems-metrics-*")) == []
+
+
+def test_a_start_that_fails_leaves_no_files(start: Callable[..., Client], tmp_path: Path) -> None:
+    with pytest.raises(stack.NotStartedError, match="LOG_FORMAT"):
+        start(TMPDIR=str(tmp_path), LOG_FORMAT="my-form")
     assert list(tmp_path.glob("suno-stems-metrics-*")) == []
 
 
