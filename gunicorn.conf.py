@@ -1,12 +1,17 @@
 """How gunicorn serves the app. It is read before gevent has patched anything: do not import the app here."""
 
+import atexit
 import json
 import math
 import os
+import runpy
+import shutil
 import sys
+import tempfile
 import uuid
+from pathlib import Path
 
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -16,6 +21,19 @@ class Worker(GeventWorker):
 
     Its own refusals are HTML, and quote the line that is wrong into the log: that line may hold a cookie.
     """
+
+    slot: int
+    """Its number among the workers that run: a later worker has it again."""
+
+    def load_wsgi(self) -> None:
+        """Load the app, after gevent has patched and with metrics in the files of the worker's slot.
+
+        Files of its process id, as is usual, would be left behind by each worker that ends, without limit.
+        """
+        from prometheus_client import values
+
+        values.ValueClass = values.MultiProcessValue(lambda: self.slot)
+        super().load_wsgi()
 
     def handle_error(self, req, client, addr, exc):  # noqa: ANN001, ANN201 (gunicorn's own signature)
         """Answer a request that is not HTTP."""
@@ -40,6 +58,42 @@ class Worker(GeventWorker):
             self.log.debug("The client of request %s has gone.", request_id)
 
 
+class Log(glogging.Logger):
+    """gunicorn's own lines, in the form of the app's."""
+
+    def setup(self, cfg) -> None:  # noqa: ANN001 (gunicorn's own signature)
+        """Set gunicorn's logging up."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(log_formatter(os.environ.get("LOG_FORMAT")))
+
+
+def when_ready(server) -> None:  # noqa: ANN001 (gunicorn's own signature)
+    """Make the folder in which the workers count together, and see to it that it goes."""
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="suno-stems-metrics-")
+    master = os.getpid()
+
+    def remove() -> None:
+        # Workers inherit this.
+        if os.getpid() == master:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # Not on_exit: gunicorn leaves that out where no worker can load the app.
+    atexit.register(remove)
+
+
+def pre_fork(server, worker) -> None:  # noqa: ANN001 (gunicorn's own signature)
+    """Give the worker a number that no other has."""
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def child_exit(server, worker) -> None:  # noqa: ANN001 (gunicorn's own signature)
+    """Forget what a worker that has ended was just doing; what it has counted stays."""
+    for gauges in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob(f"gauge_live*_{worker.slot}.db"):
+        gauges.unlink(missing_ok=True)
+
+
 def number(name: str, default: str) -> float:
     """Read a number from the environment, or do not start."""
     try:
@@ -51,7 +105,11 @@ def number(name: str, default: str) -> float:
     return value
 
 
+# By its path: to import the package would be to import the app.
+log_formatter = runpy.run_path(str(Path(__file__).with_name("app") / "logs.py"))["formatter"]
+
 wsgi_app = "wsgi:app"
+logger_class = Log
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{number('PORT', '3000'):.0f}"
 workers = int(number("WEB_CONCURRENCY", "2"))
 worker_class = Worker

@@ -7,7 +7,7 @@ import logging
 from flask import Flask
 from gevent import monkey
 
-from app import account, clips, docs, errors, stems, telemetry
+from app import access, account, clips, docs, errors, health, stems, telemetry
 from app.api import Api
 from app.ledger import Ledger, LedgerUnavailable, open_ledger
 from app.settings import Settings, read_settings
@@ -22,23 +22,25 @@ BODY_LIMIT = 64 * 1024
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the WSGI application. Raises environs.EnvError, which names each setting that is wrong."""
     settings = settings or read_settings()
-    telemetry.set_up_logging(settings.log_level)
+    telemetry.set_up_logging(settings.log_level, settings.log_format)
 
     app = Flask(__name__)
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT)
     app.extensions["settings"] = settings
-    app.extensions["suno"] = SunoGateway(settings.suno)
+    telemetry.register(app)
+    access.register(app, settings)
+    app.extensions["suno"] = SunoGateway(settings.suno, observer=telemetry.note_call)
     app.extensions["ledger"] = open_ledger(settings.ledger_url)
     app.extensions["is_stopping"] = lambda: False
 
     api = Api(app)
     for module in (stems, clips, account):
         api.register_blueprint(module.blueprint)
+    health.register(app, api)
     docs.register(app, api)
     errors.register(app)
-    telemetry.register(app)
     _say_what_is_unsafe(settings)
     _check_ledger(app.extensions["ledger"])
     return app

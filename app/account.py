@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
+from app import telemetry
 from app.api import FREE_READ, Blueprint
 from app.current import gateway, settings
 from app.errors import CookieMissing
@@ -20,6 +21,17 @@ def account_of_request() -> Account:
     Browsers forbid scripts to set `Cookie`, hence the second header. Raises CookieMissing where there is no account,
     and where the request asks for another in a way that cannot be used: the operator's must not pay instead.
     """
+    account = _named_account()
+    telemetry.note_account(account)
+    return account
+
+
+def house_account() -> Account | None:
+    """The account of SUNO_COOKIE."""
+    return _account(settings.suno_client, "SUNO_COOKIE") if settings.suno_client else None
+
+
+def _named_account() -> Account:
     try:
         if client := client_in(request.headers.get("Cookie", "")):
             return _account(client, "the request's Cookie header")
@@ -32,8 +44,8 @@ def account_of_request() -> Account:
             "The request names an account, but without a usable cookie __client: send the Cookie header of a browser "
             "that is signed in to suno.com, or in X-Suno-Cookie the value of __client alone. Nothing was charged."
         ) from None
-    if client := settings.suno_client:
-        return _account(client, "SUNO_COOKIE")
+    if account := house_account():
+        return account
     raise CookieMissing(
         "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "
         "X-Suno-Cookie, or set SUNO_COOKIE."

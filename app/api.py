@@ -80,6 +80,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def fails_with(self, *codes: ErrorCode) -> Callable[[View], View]:
         """Document which errors an operation has besides those that every operation may have."""
+        if self.url_prefix == "/api":
+            codes = (ErrorCode.API_KEY_REQUIRED, *codes)
         by_status = groupby(sorted(dict.fromkeys(codes), key=lambda code: code.status), key=lambda code: code.status)
         responses = {str(status): _response(list(same_status)) for status, same_status in by_status}
         return self.doc(responses=responses)  # type: ignore[no-any-return]

@@ -31,11 +31,15 @@ Takes songs of a Suno account apart into stems: the voice, the music, or every i
 **Whose account.** The cookie `__client` names a Suno account and signs in as its owner. A request may bring one, in
 the header `X-Suno-Cookie` (*Authorize*, above) or in `Cookie`; else the operator's account is used and charged.
 
+**Who may ask.** Where the operator has set API keys, every call under `/api/` needs one besides, as
+`Authorization: Bearer <key>` or as `X-API-Key: <key>`; `401` with `api_key_required` says so. An API key and a cookie
+go together: *Authorize* takes both.
+
 **Failures** all have one shape: `error`, a sentence that says what to do; `code`, stable, for programs; `request_id`.
 """
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -48,7 +52,7 @@ CONFIG = {
     "API_SPEC_OPTIONS": {
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
         "servers": [{"url": "/", "description": "this server"}],
-        "security": [{}, {"sunoCookie": []}, {"clientCookie": []}],
+        "security": [{}, {"sunoCookie": []}, {"clientCookie": []}, {"bearerKey": []}, {"headerKey": []}],
     },
 }
 
@@ -65,6 +69,17 @@ SECURITY_SCHEMES = {
         "in": "cookie",
         "name": "__client",
         "description": "The same in the request's own `Cookie` header, for programs. It goes before `X-Suno-Cookie`.",
+    },
+    "bearerKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key of this service, where its operator has set any.",
+    },
+    "headerKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same in a header of its own, for clients that need `Authorization` for something else.",
     },
 }
 

@@ -49,6 +49,11 @@ class ErrorCode(Enum):
 
     INVALID_REQUEST = "invalid_request", 400, "The request is malformed; `details` names each field that is wrong."
     REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno itself finds the request wrong; its words are in `error`."
+    API_KEY_REQUIRED = (
+        "api_key_required",
+        401,
+        "The operator has set API keys: send one as `Authorization: Bearer` or `X-API-Key`.",
+    )
     SUNO_COOKIE_MISSING = "suno_cookie_missing", 401, "No Suno account: send a cookie or set SUNO_COOKIE."
     SUNO_SESSION_EXPIRED = (
         "suno_session_expired",
@@ -92,6 +97,7 @@ class ErrorCode(Enum):
         503,
         "An Idempotency-Key cannot be honoured now, and nothing was sent to Suno: try again.",
     )
+    NOT_READY = "not_ready", 503, "Of `/readyz` alone: what `checks` names fails, so that splits would fail too."
 
 
 LOOK_FIRST = (
@@ -118,6 +124,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
 }
 
 OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
+    401: (ErrorCode.API_KEY_REQUIRED, ""),  # app/access.py says why
     404: (ErrorCode.NOT_FOUND, "There is nothing at this path; /docs lists what there is."),
     405: (
         ErrorCode.METHOD_NOT_ALLOWED,
@@ -131,6 +138,7 @@ OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
 
 def register(app: Flask) -> None:
     """Answer every failure of the app, an unknown path and a crash included, in the one shape."""
+    telemetry.expect_codes(code.slug for code in ErrorCode)
     app.register_error_handler(Exception, handle)
     # flask-smorest has registered its own for these.
     app.register_error_handler(HTTPException, handle)
@@ -142,17 +150,26 @@ def handle(error: Exception) -> ResponseReturnValue:
         return _handle_http(error)
     if isinstance(error, ParseException):
         return body(ErrorCode.INVALID_REQUEST, "The body's chunks are malformed."), 400
-    code = OF_EXCEPTION.get(type(error))
-    if code is None:
+    code = code_of(error)
+    if code is ErrorCode.INTERNAL_ERROR:
         _log_crash(error)
         return body(*OF_STATUS[500]), 500
-    sentence = f"{error} {LOOK_FIRST}" if getattr(error, "may_have_charged", False) else str(error)
+    sentence = str(error)
+    if getattr(error, "may_have_charged", False):
+        telemetry.IN_DOUBT.inc()
+        sentence = f"{sentence} {LOOK_FIRST}"
     retry_after = getattr(error, "retry_after", None)
     return body(code, sentence), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
 
 
+def code_of(error: Exception) -> ErrorCode:
+    """What a failure is; a bug where the table does not know it."""
+    return OF_EXCEPTION.get(type(error), ErrorCode.INTERNAL_ERROR)
+
+
 def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
     """The one shape of an error."""
+    telemetry.note_code(code.slug)
     shape: dict[str, Any] = {"error": sentence, "code": code.slug, "request_id": telemetry.request_id()}
     return shape | {"details": details} if details else shape
 
@@ -168,8 +185,8 @@ def _handle_http(error: HTTPException) -> ResponseReturnValue:
             text if field in text else f"{field}: {text}" for field, texts in details.items() for text in texts
         )
         return body(ErrorCode.INVALID_REQUEST, sentence, details), status, headers
-    code, sentence = OF_STATUS.get(status, (ErrorCode.INVALID_REQUEST, error.description or error.name))
-    return body(code, sentence), status, headers
+    code, sentence = OF_STATUS.get(status, (ErrorCode.INVALID_REQUEST, ""))
+    return body(code, sentence or error.description or error.name), status, headers
 
 
 def _log_crash(error: Exception) -> None:

@@ -377,3 +377,29 @@ class Error(Schema):
         values=fields.List(fields.String()),
         metadata={"description": "What is wrong with each field, where the request was malformed."},
     )
+
+
+class Alive(Schema):
+    """That the process answers."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    status = fields.String(required=True, metadata={"description": "Always `ok`.", "enum": ["ok"]})
+
+
+_CHECKS = {
+    "description": "By part: `ok`, `not_configured` where there is nothing to look at, else the code of its error."
+}
+
+
+class Ready(Alive):
+    """That a split could be served now."""
+
+    checks = fields.Dict(keys=fields.String(), values=fields.String(), required=True, metadata=_CHECKS)
+
+
+class NotReady(Error):
+    """That a split could not be served now, and why."""
+
+    checks = fields.Dict(keys=fields.String(), values=fields.String(), required=True, metadata=_CHECKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,15 @@ class Settings:
     suno_poll_interval: float
     suno_settle_time: float
     ledger_url: str = field(repr=False)
+    api_keys: tuple[str, ...] = field(repr=False)
+    """Without any, everyone who reaches the port may ask."""
+    cors_origins: tuple[str, ...]
+    trusted_hosts: tuple[str, ...]
+    """In lower case, IPv6 without brackets; one that begins with a dot stands for all names under it."""
     log_level: str
+    log_format: str | None
+    host: str
+    """Where gunicorn.conf.py has gunicorn listen."""
 
 
 def read_settings(env: Env | None = None) -> Settings:
@@ -38,6 +47,9 @@ def read_settings(env: Env | None = None) -> Settings:
     """
     env = env or Env(eager=False)
     env.add_parser_from_field("cookie", Cookie)
+    env.add_parser_from_field("api_keys", ApiKeys)
+    env.add_parser_from_field("origins", Origins)
+    env.add_parser_from_field("hosts", Hosts)
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
     text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
@@ -59,7 +71,12 @@ def read_settings(env: Env | None = None) -> Settings:
         suno_poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
         suno_settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
         ledger_url=env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger),
+        api_keys=env.api_keys("API_KEYS", None) or (),
+        cors_origins=env.origins("CORS_ORIGINS", None) or (),
+        trusted_hosts=env.hosts("TRUSTED_HOSTS", None) or (),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
+        log_format=env.str("LOG_FORMAT", None, validate=OneOf(["json", "text"])),
+        host=env.str("HOST", "127.0.0.1"),
     )
     env.seal()
     return settings
@@ -77,6 +94,51 @@ class Cookie(fields.String):
         if value and client is None:
             raise ValidationError("It has no cookie __client: copy it from a browser that is signed in to suno.com.")
         return client
+
+
+class Listed(fields.String):
+    """Values parted by commas; "" is none."""
+
+    ITEM = re.compile("")
+    COMPLAINT = ""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        items = tuple(item.strip() for item in value.split(",") if item.strip())
+        if not all(self.ITEM.fullmatch(item) for item in items) or (value.strip() and not items):
+            raise ValidationError(self.COMPLAINT)
+        return items
+
+
+class ApiKeys(Listed):
+    """Keys, or `@` and the path of a file with them, by commas or one a line."""
+
+    ITEM = re.compile(r"[!-~]+")
+    COMPLAINT = "An API key is made of ASCII letters, digits and signs; keys are parted by commas."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        keys = super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
+        if value.startswith("@") and not keys:
+            # Otherwise an empty file would open the service to everyone.
+            raise ValidationError("Its file holds no key.")
+        return keys
+
+
+class Origins(Listed):
+    """Origins as browsers send them, or `*` for any."""
+
+    ITEM = re.compile(r"\*|[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d+)?")
+    COMPLAINT = "An origin is a scheme and a host, and a port where it is not the usual: https://app.example.com"
+
+
+class Hosts(Listed):
+    """Names and addresses as in a Host header, without port."""
+
+    ITEM = re.compile(r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]")
+    COMPLAINT = "A host is a name or an address, without port: stems.example.com, or .example.com for all under it."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        hosts = super()._deserialize(value, attr, data, **kwargs)
+        return tuple(host.lower().strip("[]") for host in hosts)
 
 
 def _file_or(value: str) -> str:

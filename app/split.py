@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 from app import telemetry
+from app.access import caller_of_request
 from app.account import ledger_name
 from app.current import gateway, is_stopping, ledger, settings
 from app.errors import InProgress, KeyReused, SplitNotFound
@@ -68,7 +69,7 @@ class Split:
         """
         patience = Deadline(settings.suno.deadline)
         entry = Entry.begin(
-            caller="",
+            caller=caller_of_request(),
             account=ledger_name(self.account),
             key=self.key,
             question=json.dumps([self.song_id, self.task, self.reuse_existing]),
@@ -205,18 +206,19 @@ class Split:
         return outcome, ()
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        return gateway.wait_for(
-            self.account,
-            clips,
-            patience=settings.suno_wait_timeout,
-            interval=settings.suno_poll_interval,
-            stopping=is_stopping,
-        )
+        with telemetry.WAITERS.track_inprogress():
+            return gateway.wait_for(
+                self.account,
+                clips,
+                patience=settings.suno_wait_timeout,
+                interval=settings.suno_poll_interval,
+                stopping=is_stopping,
+            )
 
 
 def split_of_request(account: Account, request_id: str) -> Entry:
     """Read what the ledger has of a split. Raises SplitNotFound, which also is what others' requests are."""
-    entry = ledger.of_request("", ledger_name(account), request_id)
+    entry = ledger.of_request(caller_of_request(), ledger_name(account), request_id)
     if entry is None:
         raise SplitNotFound(
             "No split of the last 24 hours is known by this request id, for this account: it was not sent, was not "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from sandbox import stack
@@ -10,16 +11,18 @@ from sandbox import stack
 
 def main() -> int:
     """Run both until interrupted."""
-    port = int(os.environ.get("PORT", "3000"))
-    with stack.suno() as suno, stack.service(suno.url, port=port) as service:
-        print(f"Swagger UI        {service.url}/docs")
-        print(f"The local Suno    {suno.url} (`python -m sandbox --help` lists its songs, accounts and failures)")
-        print("No credits are spent. Ctrl-C stops both.", flush=True)
-        try:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with stack.suno() as suno, stack.service(suno.url, port=int(os.environ.get("PORT", "3000"))) as service:
+            print(f"Swagger UI        {service.url}/docs")
+            print(f"The local Suno    {suno.url} (`python -m sandbox --help` lists its songs, accounts and failures)")
+            print("No credits are spent. Ctrl-C stops both.", flush=True)
             service.process.wait()
-        except KeyboardInterrupt:
-            return 0
-    print(service.logged()[-2000:], file=sys.stderr)
+            print(service.logged()[-2000:], file=sys.stderr)
+    except stack.NotStartedError as error:
+        print(f"Not started: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 0
     return 1
 
 

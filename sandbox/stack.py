@@ -48,10 +48,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def require_free(port: int) -> None:
+    """Raise NotStartedError where something listens on the port: it must not be taken for what is started here."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NotStartedError(f"port {port} cannot be used: {error.strerror}") from None
+
+
 @contextlib.contextmanager
 def suno(*options: str, port: int = 0) -> Iterator[Server]:
     """Run the sandbox with these options of its command line."""
     port = port or free_port()
+    require_free(port)
     command = [sys.executable, "-m", "sandbox", "--quiet", "--port", str(port), *options]
     with _running(command, {}, f"http://127.0.0.1:{port}", "/sandbox/accounts") as server:
         yield server
@@ -61,6 +72,7 @@ def suno(*options: str, port: int = 0) -> Iterator[Server]:
 def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Server]:
     """Run the service under gunicorn with Suno at `suno_url`; `settings` are environment variables besides."""
     port = port or free_port()
+    require_free(port)
     environment = {
         "SUNO_API_URL": suno_url,
         "SUNO_AUTH_URL": suno_url,
@@ -113,4 +125,4 @@ def _wait_for(server: Server, path: str) -> None:
             return
         except OSError:
             time.sleep(0.02)
-    raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-2000:]}")
+    raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-8000:]}")

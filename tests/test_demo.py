@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import array
+import os
+import re
+import socket
 import subprocess
 import sys
 import wave
 from pathlib import Path
+
+import pytest
+import requests
 
 from sandbox import stack
 
@@ -47,3 +53,36 @@ def test_the_demo_fails_with_a_clear_word(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "The demo failed" in run.stderr
     assert "LOG_LEVEL" in run.stderr
+
+
+def test_make_sandbox_takes_nobody_elses_server_for_its_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = subprocess.run(
+            [sys.executable, "-m", "sandbox.serve"],
+            cwd=stack.ROOT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PORT": str(taken.getsockname()[1])},
+        )
+    assert run.returncode == 1
+    assert "No credits are spent" not in run.stdout
+    assert "cannot be used" in run.stderr
+
+
+def test_make_sandbox_stops_both_servers(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox.serve"],
+        cwd=stack.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PORT": str(stack.free_port())},
+    )
+    assert process.stdout
+    urls = [re.search(r"http://[\d.:]+", process.stdout.readline()) for _ in range(2)]
+    process.stdout.readline()
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+    for url in urls:
+        assert url
+        with pytest.raises(requests.ConnectionError):
+            requests.get(url[0], timeout=5)

@@ -65,13 +65,20 @@ def test_every_error_code_is_in_the_spec_and_the_readme() -> None:
     assert told == {code.slug for code in ErrorCode}
 
 
-def test_both_ways_to_name_an_account_are_security_schemes(spec: dict[str, Any]) -> None:
+def test_an_account_and_an_api_key_can_each_be_named_in_two_ways(spec: dict[str, Any]) -> None:
     schemes = spec["components"]["securitySchemes"]
-    assert {(scheme["in"], scheme["name"]) for scheme in schemes.values()} == {
-        ("header", "X-Suno-Cookie"),
-        ("cookie", "__client"),
-    }
+    ways = {(scheme.get("in") or scheme["scheme"], scheme.get("name")) for scheme in schemes.values()}
+    assert ways == {("header", "X-Suno-Cookie"), ("cookie", "__client"), ("bearer", None), ("header", "X-API-Key")}
     assert {} in spec["security"]
+    assert {name for way in spec["security"] for name in way} == set(schemes)
+
+
+def test_every_call_under_api_may_ask_for_a_key(spec: dict[str, Any]) -> None:
+    for path, methods in spec["paths"].items():
+        for method in METHODS & set(methods):
+            operation = methods[method]
+            told = "api_key_required" in str(operation["responses"].get("401"))
+            assert told == (path.startswith("/api/") or path == "/metrics"), path
 
 
 def test_the_root_leads_to_swagger_ui(service: Client) -> None:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app import create_app
+from sandbox import stack
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
 from tests.asserts import assert_error
 from tests.conftest import Client
 
 BODY = "what-the-body-says"
+KEY = "my-api-key"
 TOKEN = "eyJ"  # how every JWT begins
 
 
-def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client]) -> None:
+@pytest.fixture
+def untouched() -> Iterator[str]:
+    """The address of a sandbox of its own: this uses up accounts that others need fresh."""
+    with stack.suno() as server:
+        yield server.url
+
+
+def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client], untouched: str) -> None:
     service = start(
+        untouched,
         LOG_LEVEL="DEBUG",
         SUNO_COOKIE="sandbox-load-70000",
+        API_KEYS=f"{KEY},{KEY}-2",
         SUNO_DEADLINE="2",
         SUNO_READ_TIMEOUT="1.5",
         SUNO_POLL_INTERVAL="0.1",
@@ -34,13 +45,18 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client]) ->
     def ask(question: tuple[str, str]) -> str:
         song, cookie = question
         reply = service.post(
-            "/api/generate_stems", json={"audio_id": song, "note": BODY}, headers={"X-Suno-Cookie": cookie}
+            "/api/generate_stems",
+            json={"audio_id": song, "note": BODY},
+            headers={"X-Suno-Cookie": cookie, "X-API-Key": KEY},
         )
         return f"{reply.headers}{reply.text}"
 
     with ThreadPoolExecutor(16) as pool:
         told = list(pool.map(ask, asked))
-    told.append(service.post("/api/generate_stems", json={"audio_id": f"{BODY}/"}).text)
+    for key in (f"{KEY}-2", f"{KEY}-3"):
+        given = {"Authorization": f"Bearer {key}"}
+        told.append(service.post("/api/generate_stems", json={"audio_id": f"{BODY}/"}, headers=given).text)
+        told += [service.get(path, headers=given).text for path in ("/metrics", "/readyz", "/docs", "/openapi.json")]
     told.append(service.post("/api/generate_stems", data=f"{{{BODY}").text)
     told.append(service.get("/nowhere", headers={"Cookie": "__client=sandbox-load-79999"}).text)
     send_nonsense(service, b"GET / HTTP/1.1\r\nCookie __client=sandbox-load-78888\r\n\r\n")
@@ -49,7 +65,7 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client]) ->
     logged = service.server.logged()
     assert "DEBUG" in logged
     assert "not valid HTTP" in logged
-    for secret in [*cookies, "sandbox-load-7", TOKEN, BODY]:
+    for secret in [*cookies, KEY, "sandbox-load-7", TOKEN, BODY]:
         assert secret not in logged
         assert secret not in "".join(told)
 
@@ -96,10 +112,11 @@ def test_a_crash_is_told_without_its_message(
     assert secret not in caplog.text + response.text
 
 
-def test_settings_never_show_the_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["SUNO_COOKIE", "API_KEYS"])
+def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     from app.settings import read_settings
 
-    monkeypatch.setenv("SUNO_COOKIE", "my-secret")
+    monkeypatch.setenv(name, "my-secret")
     assert "my-secret" not in repr(read_settings())
 
 

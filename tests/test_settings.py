@@ -10,7 +10,7 @@ from environs import Env, EnvError
 
 from app.settings import read_settings
 
-GUNICORNS = {"HOST", "PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"}
+GUNICORNS = {"PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"}
 STANDARD = {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"}
 
 
@@ -69,6 +69,18 @@ def test_an_empty_cookie_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SUNO_WAIT_TIMEOUT", "0"),
         ("SUNO_POLL_INTERVAL", "0"),
         ("LOG_LEVEL", "my-secret"),
+        ("LOG_FORMAT", "my-secret"),
+        ("API_KEYS", "my secret"),
+        ("API_KEYS", "my-secret,schlüssel"),
+        ("API_KEYS", " , "),
+        ("API_KEYS", "@/my/secret/file"),
+        ("API_KEYS", "@/dev/null"),
+        ("CORS_ORIGINS", "my-secret"),
+        ("CORS_ORIGINS", "https://my-secret/path"),
+        ("CORS_ORIGINS", "https://*.my-secret"),
+        ("TRUSTED_HOSTS", "my-secret:3000"),
+        ("TRUSTED_HOSTS", "https://my-secret"),
+        ("TRUSTED_HOSTS", "*"),
     ],
 )
 def test_a_wrong_setting_is_named_and_its_value_is_not(
@@ -78,6 +90,24 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
     with pytest.raises(EnvError, match=name) as raised:
         read_settings()
     assert "secret" not in str(raised.value)
+
+
+def test_api_keys_are_listed_here_or_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("one, two\nthree\n\n")
+    for value, keys in (
+        ("", ()),
+        ("one", ("one",)),
+        (" one,two,", ("one", "two")),
+        (f"@{file}", ("one", "two", "three")),
+    ):
+        monkeypatch.setenv("API_KEYS", value)
+        assert read_settings().api_keys == keys
+
+
+def test_trusted_hosts_are_read_as_requests_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUSTED_HOSTS", "Stems.example.com, .example.org,[::1],::2,10.0.0.1")
+    assert read_settings().trusted_hosts == ("stems.example.com", ".example.org", "::1", "::2", "10.0.0.1")
 
 
 def test_every_setting_is_in_the_readme_with_its_default() -> None:

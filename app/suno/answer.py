@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 from urllib3 import HTTPHeaderDict
@@ -31,6 +32,7 @@ SOLVE_CAPTCHA = (
     'and try again; or split with stem_task "two" where SUNO_STEMS_ROUTE is edit.'
 )
 
+_STATUSES = frozenset(HTTPStatus)
 _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
 
 
@@ -51,6 +53,11 @@ class Answer:
     def is_html(self) -> bool:
         """Whether a proxy or bot wall in front of Suno answered: Suno itself sends JSON."""
         return "html" in self.headers.get("Content-Type", "").lower()
+
+    @property
+    def outcome(self) -> str:
+        """For the observer: the status, but where a web page came in place of Suno's answer."""
+        return "html" if self.is_html else str(self.status) if self.status in _STATUSES else "(other)"
 
     @property
     def refuses_token(self) -> bool:

@@ -24,7 +24,7 @@ from app.suno.errors import (
     SunoUnreachable,
 )
 from app.suno.session import Account, Sessions
-from app.suno.wire import Deadline, NotSent, Wire, WireError
+from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,10 +63,11 @@ class SunoGateway:
     says what to do next.
     """
 
-    def __init__(self, suno: Endpoint) -> None:
+    def __init__(self, suno: Endpoint, *, observer: Observer | None = None) -> None:
         self._suno = suno
-        self._paid = self._wire(suno.api_url, resend=False)
-        self._free = self._wire(suno.api_url, resend=True)
+        self._observer = observer
+        self._once = self._wire(suno.api_url, resend=False)
+        self._again = self._wire(suno.api_url, resend=True)
         self._sessions = Sessions(
             self._wire(suno.auth_url, resend=True),
             user_agent=suno.user_agent,
@@ -76,6 +77,10 @@ class SunoGateway:
         self._feed_v2_is_gone = False
         self._wav_started: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._wav_lock = Lock()
+
+    def sign_in(self, account: Account) -> None:
+        """Make sure that the account's cookie signs in; free, and no call at all while its token is fresh."""
+        self._sessions.bearer(account, Deadline(self._suno.deadline))
 
     def generate_stems(
         self, account: Account, song_id: str, task: StemTask = StemTask.TWO, deadline: Deadline | None = None
@@ -88,7 +93,7 @@ class SunoGateway:
             title = self._clip(account, song_id, deadline).title
             self._check_captcha(account, deadline)
             path, body = "/api/generate/v2-web/", _v2_web_body(song_id, title or "", task)
-        answer = self._ask(account, "POST", path, body, deadline=deadline, paid=True)
+        answer = self._ask(account, "split", "POST", path, body, deadline=deadline)
         try:
             return stems_from_wire(_json(answer), song_id=song_id)
         except UnreadableReply as error:
@@ -102,7 +107,7 @@ class SunoGateway:
         deadline = deadline or Deadline(self._suno.deadline)
         path = f"/api/clip/{song_id}/stems"
         try:
-            reply = self._read(account, "GET", f"{path}/pages", deadline=deadline)
+            reply = self._read(account, "stems", "GET", f"{path}/pages", deadline=deadline)
         except (SongNotFound, RefusedBySuno):
             # Also how Suno says that a song has none.
             return []
@@ -111,7 +116,7 @@ class SunoGateway:
             raise _changed("the number of a song's pages of stems")
         stems: dict[str, Clip] = {}
         for page in range(min(pages, MOST_PAGES)):
-            reply = self._read(account, "GET", f"{path}?page={page}", deadline=deadline)
+            reply = self._read(account, "stems", "GET", f"{path}?page={page}", deadline=deadline)
             for stem in _read_as(clips_from_wire, reply, "stems", "clips", stem_of=song_id):
                 stems.setdefault(stem.id, stem)
         return list(stems.values())
@@ -137,7 +142,7 @@ class SunoGateway:
 
     def credits(self, account: Account) -> Credits:
         """What the account has left; free."""
-        reply = self._read(account, "GET", "/api/billing/info/", deadline=Deadline(self._suno.deadline))
+        reply = self._read(account, "billing", "GET", "/api/billing/info/", deadline=Deadline(self._suno.deadline))
         return _read_as(Credits.from_wire, reply)
 
     def download_url(self, account: Account, clip_id: str, format: Literal["mp3", "m4a", "wav"]) -> str | None:
@@ -148,7 +153,8 @@ class SunoGateway:
         deadline = Deadline(self._suno.deadline)
         if format == "wav":
             return self._wav_url(account, clip_id, deadline)
-        reply = self._read(account, "GET", f"/api/download/clip/{clip_id}?format={format}", deadline=deadline)
+        path = f"/api/download/clip/{clip_id}?format={format}"
+        reply = self._read(account, "download", "GET", path, deadline=deadline)
         url = reply.get("download_url") if isinstance(reply, dict) else None
         if url is None and isinstance(reply, dict) and reply.get("status") == "processing":
             return None
@@ -187,14 +193,14 @@ class SunoGateway:
         return list(known.values())
 
     def _clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
-        reply = self._read(account, "GET", f"/api/clip/{id}", deadline=deadline)
+        reply = self._read(account, "clip", "GET", f"/api/clip/{id}", deadline=deadline)
         if not isinstance(reply, dict) or reply.get("id") != id:
             raise _changed("a clip")
         return Clip.from_wire(reply)
 
     def _check_captcha(self, account: Account, deadline: Deadline) -> None:
         body = b'{"ctype":"generation"}'
-        reply = self._read(account, "POST", "/api/c/check", body, deadline=deadline)
+        reply = self._read(account, "captcha", "POST", "/api/c/check", body, deadline=deadline)
         required = reply.get("required") if isinstance(reply, dict) else None
         if not isinstance(required, bool):
             raise _changed("whether a captcha is required")
@@ -204,7 +210,8 @@ class SunoGateway:
     def _feed(self, account: Account, v2: str, v3: dict[str, Any] | None, deadline: Deadline) -> list[Clip]:
         """Ask v2 of the feed, or v3 once v2 is gone; `v3` is None for what that cannot tell."""
         if not self._feed_v2_is_gone:
-            answer = self._ask(account, "GET", f"/api/feed/v2{v2}", deadline=deadline, accept=(404, 405))
+            path = f"/api/feed/v2{v2}"
+            answer = self._ask(account, "feed", "GET", path, deadline=deadline, accept=(404, 405))
             if answer.succeeded:
                 return _read_as(clips_from_wire, _reply(answer), "clips")
             self._feed_v2_is_gone = True
@@ -212,18 +219,20 @@ class SunoGateway:
             raise RefusedBySuno(
                 "Suno lists the account's songs by cursor now, not by page: only the first page can be had (page=0)."
             )
-        reply = self._read(account, "POST", "/api/feed/v3", json.dumps(v3).encode(), deadline=deadline)
+        body = json.dumps(v3).encode()
+        reply = self._read(account, "feed", "POST", "/api/feed/v3", body, deadline=deadline)
         return _read_as(clips_from_wire, reply, "clips")
 
     def _wav_url(self, account: Account, clip_id: str, deadline: Deadline) -> str | None:
-        answer = self._ask(account, "GET", f"/api/gen/{clip_id}/wav_file/", deadline=deadline, accept=(404,))
+        path = f"/api/gen/{clip_id}"
+        answer = self._ask(account, "download", "GET", f"{path}/wav_file/", deadline=deadline, accept=(404,))
         if answer.status != 404:
             self._wav_started.pop((account.key, clip_id), None)
             reply = _reply(answer)
             return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)
         if self._begins_wav(account, clip_id):
             try:
-                self._ask(account, "POST", f"/api/gen/{clip_id}/convert_wav/", b"", deadline=deadline, resend=False)
+                self._ask(account, "convert_wav", "POST", f"{path}/convert_wav/", b"", deadline=deadline)
             except SunoError as error:
                 # Without an answer it may be under way: the next request looks, and does not ask again.
                 if not isinstance(error, SunoUnreachable):
@@ -244,60 +253,60 @@ class SunoGateway:
             return True
 
     def _read(
-        self, account: Account, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
+        self, account: Account, kind: str, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
     ) -> Any:
         """Ask for something that is free; its JSON."""
-        return _reply(self._ask(account, method, path, body, deadline=deadline))
+        return _reply(self._ask(account, kind, method, path, body, deadline=deadline))
 
     def _ask(
         self,
         account: Account,
+        kind: str,
         method: str,
         path: str,
         body: bytes | None = None,
         *,
         deadline: Deadline,
-        paid: bool = False,
-        resend: bool = True,
         accept: tuple[int, ...] = (),
     ) -> Answer:
         """Send a call with the account's token, again only after Suno refused the token (and did nothing).
 
-        Returns a success, or an answer with a status of `accept`; any other raises what it means.
+        Of its kinds, `split` costs credits and `convert_wav` a download: they are sent once. Returns a success, or
+        an answer with a status of `accept`; any other raises what it means.
         """
         # A paid call keeps half of the time for itself: sent later, a slow answer would be cut off once charged.
-        sign_in = deadline.earlier(self._suno.deadline / 2) if paid else deadline
+        sign_in = deadline.earlier(self._suno.deadline / 2) if kind == "split" else deadline
         token = self._sessions.bearer(account, sign_in)
-        answer = self._send(account, token, method, path, body, deadline, paid, resend)
+        answer = self._send(account, token, kind, method, path, body, deadline)
         if answer.refuses_token:
             token = self._sessions.bearer(account, sign_in, refused=token)
-            answer = self._send(account, token, method, path, body, deadline, paid, resend)
+            answer = self._send(account, token, kind, method, path, body, deadline)
             if answer.refuses_token:
                 raise self._sessions.renewed_in_vain(account)
         if answer.succeeded or answer.status in accept:
             return answer
-        raise answer.failure(paid=paid)
+        raise answer.failure(paid=kind == "split")
 
     def _send(
         self,
         account: Account,
         token: str,
+        kind: str,
         method: str,
         path: str,
         body: bytes | None,
         deadline: Deadline,
-        paid: bool,
-        resend: bool,
     ) -> Answer:
+        paid = kind == "split"
         if paid and deadline.remaining < self._suno.deadline / 2:
             raise SunoUnreachable(f"Suno took too long before the split was asked for. {NOTHING_CHARGED}")
         headers = self._sessions.headers(account)
         headers["Authorization"] = f"Bearer {token}"
         if body is not None:
             headers["Content-Type"] = "application/json"
-        wire = self._free if resend and not paid else self._paid
+        wire = self._once if kind in ("split", "convert_wav") else self._again
         try:
-            return wire.ask(method, path, headers=headers, body=body, deadline=deadline)
+            return wire.ask(method, path, headers=headers, body=body, deadline=deadline, kind=kind)
         except NotSent as error:
             raise SunoUnreachable(
                 f"Suno could not be reached: {error}. Nothing was asked or charged; it is safe to try again."
@@ -308,8 +317,13 @@ class SunoGateway:
             raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
 
     def _wire(self, url: str, *, resend: bool) -> Wire:
-        suno = self._suno
-        return Wire(base_url=url, connect_timeout=suno.connect_timeout, read_timeout=suno.read_timeout, resend=resend)
+        return Wire(
+            base_url=url,
+            connect_timeout=self._suno.connect_timeout,
+            read_timeout=self._suno.read_timeout,
+            resend=resend,
+            observer=self._observer,
+        )
 
 
 def _v2_web_body(song_id: str, title: str, task: StemTask) -> bytes:

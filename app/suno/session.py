@@ -238,7 +238,12 @@ class Sessions:
         body = b"" if method == "POST" else None
         try:
             answer = self._wire.ask(
-                method, f"/v1/client{path}?{self._query}", headers=headers, body=body, deadline=deadline
+                method,
+                f"/v1/client{path}?{self._query}",
+                headers=headers,
+                body=body,
+                deadline=deadline,
+                kind="token" if path else "sign_in",
             )
         except WireError as error:
             raise SunoUnreachable(

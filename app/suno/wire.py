@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from urllib.parse import urljoin, urlsplit
 
@@ -13,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
-from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError
 
 from app.suno.answer import Answer
 
@@ -23,17 +23,27 @@ REPLY_LIMIT = 5_000_000
 CONNECTIONS = 1_000
 """Kept-alive connections to one host: as many as a gunicorn worker has requests."""
 
+Observer = Callable[[str, str, float], None]
+"""Is told of each exchange: its kind, its outcome (the status of the answer, or a word), and its seconds."""
+
 
 class WireError(Exception):
     """No answer; the text says why, in a few words that end a sentence and name no secret."""
+
+    outcome: str
+    """For the observer."""
 
 
 class NotSent(WireError):
     """No connection: certainly nothing was asked."""
 
+    outcome = "not_sent"
+
 
 class NoWholeAnswer(WireError):
     """Sent, perhaps done, and not answered to the end."""
+
+    outcome = "no_whole_answer"
 
 
 class _Body(io.BytesIO):
@@ -74,8 +84,17 @@ class Wire:
     each call. There is no cookie jar, so that one account's cookies never ride on another's request.
     """
 
-    def __init__(self, *, base_url: str, connect_timeout: float, read_timeout: float, resend: bool) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        connect_timeout: float,
+        read_timeout: float,
+        resend: bool,
+        observer: Observer | None = None,
+    ) -> None:
         """`resend`: whether a request that may have arrived may be sent again (never for one that costs)."""
+        self._observer = observer
         self._base_url = base_url.rstrip("/")
         self._origin = _origin(self._base_url)
         self._timeout = (connect_timeout, read_timeout)
@@ -104,15 +123,16 @@ class Wire:
         headers: Mapping[str, str],
         deadline: Deadline,
         body: bytes | None = None,
+        kind: str = "other",
     ) -> Answer:
-        """Send one request and read its whole answer. Raises NotSent or NoWholeAnswer.
+        """Send one request and read its whole answer. Raises NotSent or NoWholeAnswer. `kind` is for the observer.
 
         A 307 or 308 is followed within the same origin (Suno's hosts differ over a trailing slash); any other
         redirect is an answer like any other: following it could carry the token away or repeat the request.
         """
         url = self._base_url + path
         for _ in range(2):
-            answer = self._exchange(method, url, headers, body, deadline)
+            answer = self._observed(kind, method, url, headers, body, deadline)
             if answer.status not in (307, 308):
                 return answer
             try:
@@ -122,6 +142,23 @@ class Wire:
             except ValueError:
                 return answer
             url = target
+        return answer
+
+    def _observed(
+        self, kind: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
+    ) -> Answer:
+        if self._observer is None:
+            return self._exchange(method, url, headers, body, deadline)
+        started = time.monotonic()
+        outcome = "abandoned"
+        try:
+            answer = self._exchange(method, url, headers, body, deadline)
+            outcome = answer.outcome
+        except WireError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._observer(kind, outcome, time.monotonic() - started)
         return answer
 
     def _exchange(
@@ -155,7 +192,7 @@ class Wire:
                 raise NotSent("it could not be connected to in time") from None
             raise NoWholeAnswer("it did not answer in time") from None
         except (requests.RequestException, HTTPError, OSError) as error:
-            if sent is not None and not sent.taken:
+            if _never_connected(error) if sent is None else not sent.taken:
                 raise NotSent(_why_not_sent(error)) from error
             raise NoWholeAnswer(_why_no_answer(error)) from error
         finally:
@@ -170,6 +207,14 @@ def _read(response: requests.Response) -> bytes:
         if len(body) > REPLY_LIMIT:
             raise NoWholeAnswer(f"its answer is longer than {REPLY_LIMIT // 1_000_000} MB")
     return bytes(body)
+
+
+def _never_connected(error: Exception) -> bool:
+    """Whether a request without a body was certainly not sent."""
+    cause = error.args[0] if isinstance(error, requests.RequestException) and error.args else error
+    return isinstance(error, requests.ConnectTimeout) or (
+        isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    )
 
 
 def _why_not_sent(error: Exception) -> str:

@@ -72,8 +72,8 @@ def test_with_v3_only_the_first_page_of_songs_can_be_had(gateway: SunoGateway, w
 
 
 def test_a_free_call_that_gets_no_answer_is_sent_again(gateway: SunoGateway, wire: RequestsMock) -> None:
-    assert gateway._free._adapter.max_retries.read == 1
-    assert gateway._paid._adapter.max_retries.read is False
+    assert gateway._again._adapter.max_retries.read == 1
+    assert gateway._once._adapter.max_retries.read is False
 
 
 @pytest.mark.parametrize(

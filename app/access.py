@@ -1,0 +1,155 @@
+"""Who may ask this service: the API keys, the hosts it answers for, the web pages that may read it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, g, request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import BadRequest, Unauthorized
+
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+"""Headers by which a proxy shows itself."""
+
+
+class ApiKeyRequired(Unauthorized):
+    """The request has none of the operator's API keys."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, www_authenticate=WWWAuthenticate("bearer", {"realm": "Suno Stems"}))
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Guard every path of the app, unknown ones included."""
+    app.extensions["api_keys"] = {key.encode(): _short_hash(key) for key in settings.api_keys}
+    if settings.trusted_hosts or is_loopback(settings.host):
+        app.extensions["trusted_hosts"] = settings.trusted_hosts
+        app.before_request(_check_host)
+    app.before_request(_check_key)
+    if settings.cors_origins:
+        _open_to_web_pages(app, settings.cors_origins)
+    _say_what_is_open(settings)
+
+
+def caller_of_request() -> str:
+    """A short name for the API key of the request, which does not give the key away; "" where none are set."""
+    return str(g.get("caller", ""))
+
+
+def require_key(sentence: str) -> None:
+    """Let only requests with an API key go on. Raises ApiKeyRequired."""
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    # WSGI decodes headers as latin-1: this gives the bytes that were sent.
+    given = [request.headers.get("X-API-Key", "").encode("latin-1")]
+    if scheme.lower() == "bearer":
+        given.append(bearer.strip().encode("latin-1"))
+    caller = ""
+    # Every key is compared with every one given, so that the time taken tells nothing about them.
+    for key, name in current_app.extensions["api_keys"].items():
+        for candidate in given:
+            if hmac.compare_digest(key, candidate):
+                caller = name
+    if not caller:
+        raise ApiKeyRequired(sentence)
+    g.caller = caller
+
+
+def require_key_unless_local() -> None:
+    """Let go on who asks from this machine without a proxy in between, else only who has an API key."""
+    # Two proxies in three name themselves; one that does not, mostly passes on the name that was asked for.
+    local = is_loopback(request.remote_addr or "") and is_loopback(_hostname())
+    if not local or any(name in request.headers for name in FORWARDED):
+        require_key(
+            "This is open to the service's own machine, without a proxy in between; elsewhere send one of API_KEYS, "
+            "as Authorization: Bearer <key> or X-API-Key: <key>."
+        )
+
+
+@lru_cache(maxsize=64)
+def is_loopback(host: str) -> bool:
+    """Whether a name or address, IPv6 with or without brackets, is this machine's own."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_key() -> None:
+    # A browser sends the preflight of CORS without any key; OPTIONS reaches no view.
+    if current_app.extensions["api_keys"] and request.path.startswith("/api/") and request.method != "OPTIONS":
+        require_key(
+            "This service asks for an API key: send the one its operator gave you, as Authorization: Bearer <key> "
+            "or X-API-Key: <key>."
+        )
+
+
+def _check_host() -> None:
+    """Refuse what came under another name: a web page can make its own name lead here (DNS rebinding)."""
+    host = _hostname()
+    trusted = current_app.extensions["trusted_hosts"]
+    if trusted:
+        if any(host == name.lstrip(".") or (name[0] == "." and host.endswith(name)) for name in trusted):
+            return
+    elif is_loopback(host):
+        return
+    raise BadRequest(
+        "This service does not answer under the name in the request's Host header. Its operator can allow the name "
+        "by TRUSTED_HOSTS."
+    )
+
+
+def _hostname() -> str:
+    """The host that was asked for, in lower case, without its port; "" for nonsense."""
+    try:
+        return urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
+    # Here, because few need it and it takes its time to load.
+    from flask_cors import CORS
+
+    CORS(
+        app,
+        resources=r"/api/.*",
+        origins=list(origins),
+        methods=["GET", "POST"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "X-API-Key",
+            "X-Request-ID",
+            "X-Suno-Cookie",
+        ],
+        expose_headers=["Idempotent-Replayed", "Retry-After", "X-Request-ID"],
+        max_age=600,
+    )
+
+
+def _say_what_is_open(settings: Settings) -> None:
+    if not settings.api_keys and not is_loopback(settings.host):
+        log.warning(
+            "API_KEYS is not set while HOST is %s: anyone who can reach the port can spend the account's credits.",
+            settings.host or "every address",
+        )
+    if not settings.api_keys and settings.cors_origins:
+        log.warning("API_KEYS is not set while CORS_ORIGINS is: those web pages can spend the account's credits.")
+    if not settings.trusted_hosts and not is_loopback(settings.host):
+        log.warning("TRUSTED_HOSTS is not set while HOST is beyond loopback: any name in Host is taken.")
+
+
+def _short_hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:12]

@@ -1,0 +1,148 @@
+"""Whether the process answers, whether it could split a song now, and what it has counted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, jsonify, make_response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from app import telemetry
+from app.access import require_key_unless_local
+from app.account import house_account
+from app.api import Api, Blueprint
+from app.current import gateway, ledger
+from app.errors import ErrorCode, body, code_of
+from app.schemas import Alive, NotReady, Ready
+
+log = logging.getLogger(__name__)
+
+FRESH_FOR = 5.0
+"""Seconds for which what a check found is told again without looking."""
+
+EXAMPLE_METRICS = """\
+# HELP suno_stems_splits_paid_total Splits that Suno took on: each is charged.
+# TYPE suno_stems_splits_paid_total counter
+suno_stems_splits_paid_total 3.0
+"""
+
+blueprint = Blueprint("health", __name__, description="For operators: no Suno account is charged")
+
+
+class Check:
+    """One part that is needed to serve; however many ask, one looks, at most every few seconds."""
+
+    def __init__(self, part: str, look: Callable[[], str]) -> None:
+        """`look` returns what to tell of a part that works, and raises what would fail a request."""
+        self._part = part
+        self._look = look
+        self._lock = Lock()
+        self._found = ("", False)
+        self._until = 0.0
+
+    def find(self) -> tuple[str, bool]:
+        """What to tell of the part, and whether it works."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._found = self._look_now()
+                self._until = time.monotonic() + FRESH_FOR
+            return self._found
+
+    def _look_now(self) -> tuple[str, bool]:
+        try:
+            found, works = self._look(), True
+        except Exception as error:
+            code = code_of(error)
+            found, works = code.slug, False
+            # The text of an error that the table does not know may quote a secret.
+            why = type(error).__name__ if code is ErrorCode.INTERNAL_ERROR else str(error)
+            log.warning("Not ready, %s: %s", self._part, why)
+        telemetry.READY.labels(self._part).set(works)
+        return found, works
+
+
+def register(app: Flask, api: Api) -> None:
+    """Add the blueprint."""
+    app.extensions["checks"] = {"session": Check("session", _session), "ledger": Check("ledger", _ledger)}
+    api.register_blueprint(blueprint)
+
+
+@blueprint.route("/healthz")
+@blueprint.response(200, Alive, example={"status": "ok"})
+@blueprint.doc(operationId="healthz", security=[])
+def healthz() -> dict[str, str]:
+    """Tell that the process answers.
+
+    Nothing else is looked at: a process that fails this is to be restarted.
+    """
+    return {"status": "ok"}
+
+
+@blueprint.route("/readyz")
+@blueprint.response(200, Ready, example={"status": "ok", "checks": {"session": "ok", "ledger": "ok"}})
+@blueprint.alt_response(
+    503,
+    schema=NotReady,
+    description=f"- `{ErrorCode.NOT_READY.slug}`: {ErrorCode.NOT_READY.meaning}",
+    example={
+        "error": "Not ready: session (suno_session_expired). The log says more.",
+        "code": "not_ready",
+        "request_id": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
+        "checks": {"session": "suno_session_expired", "ledger": "ok"},
+    },
+)
+@blueprint.doc(operationId="readyz", security=[])
+def readyz() -> Response:
+    """Tell whether a split could be served now.
+
+    Looks whether the cookie of SUNO_COOKIE still signs in and the ledger can be written, at most every few seconds
+    and never at a cost.
+    """
+    return _readiness()
+
+
+@blueprint.route("/metrics")
+@blueprint.response(
+    200,
+    {"type": "string"},
+    content_type="text/plain",
+    description="In Prometheus' text format.",
+    example=EXAMPLE_METRICS,
+)
+@blueprint.fails_with(ErrorCode.API_KEY_REQUIRED)
+@blueprint.doc(operationId="metrics")
+def metrics() -> Response:
+    """Tell the metrics of all workers.
+
+    Open to the service's own machine, without a proxy in between; elsewhere it asks for an API key.
+    """
+    require_key_unless_local()
+    return Response(telemetry.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _readiness() -> Response:
+    checks = cast(dict[str, Check], current_app.extensions["checks"])
+    found = {part: check.find() for part, check in checks.items()}
+    told: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
+    failing = [f"{part} ({tells})" for part, (tells, works) in found.items() if not works]
+    if failing:
+        sentence = f"Not ready: {', '.join(failing)}. The log says more."
+        return make_response(jsonify(body(ErrorCode.NOT_READY, sentence) | told), ErrorCode.NOT_READY.status)
+    return jsonify({"status": "ok"} | told)
+
+
+def _session() -> str:
+    account = house_account()
+    if account is None:
+        return "not_configured"
+    gateway.sign_in(account)
+    return "ok"
+
+
+def _ledger() -> str:
+    ledger.check()
+    return "ok"

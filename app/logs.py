@@ -1,0 +1,37 @@
+"""How a line of the log looks, here and in gunicorn.conf.py, which loads this file by itself: it imports no app."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+FIELDS = ("code", "duration", "suno_duration", "suno_calls", "account", "caller", "request_id")
+"""What a line of text has after its message, where the record knows it; JSON has all that the record knows."""
+
+
+class TextLines(logging.Formatter):
+    """Lines for people."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
+        """Write the line, and after it what the record knows besides."""
+        values = {field: getattr(record, field, None) for field in FIELDS}
+        known = (f"{field}={value}" for field, value in values.items() if value is not None)
+        return " ".join([super().formatMessage(record), *known])
+
+
+def formatter(form: str | None) -> logging.Formatter:
+    """The formatter of LOG_FORMAT: `json`, `text`, or None for text on a terminal and JSON elsewhere."""
+    if form == "text" or (form is None and sys.stderr.isatty()):
+        return TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from pythonjsonlogger.json import JsonFormatter
+
+    lines = JsonFormatter(
+        ["asctime", "levelname", "name", "message"],
+        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        json_ensure_ascii=False,
+    )
+    lines.converter = time.gmtime
+    lines.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    lines.default_msec_format = "%s.%03dZ"
+    return lines

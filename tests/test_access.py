@@ -1,0 +1,195 @@
+"""Who may ask: API keys, hosts, and web pages, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import stack
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client, Suno
+
+KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
+"""Each with its short name: `printf %s first-key | sha256sum | cut -c 1-12`."""
+
+
+@pytest.fixture(scope="module")
+def guarded(suno: Suno) -> Iterator[Client]:
+    settings = {"API_KEYS": ", ".join(KEYS), "CORS_ORIGINS": "https://app.example.com,http://localhost:5173"}
+    with stack.service(suno.url, settings) as server:
+        yield Client(server)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer first-key,second-key"},
+        {"Authorization": "Bearer first-keyy"},
+        {"Authorization": "Bearer FIRST-KEY"},
+        {"Authorization": "Basic first-key"},
+        {"Authorization": "first-key"},
+        {"X-API-Key": ""},
+        {"X-API-Key": "first-ke"},
+        {"X-API-Key": "schlüssel".encode()},
+    ],
+)
+def test_without_a_right_key_nobody_spends(guarded: Client, suno: Suno, headers: dict[str, str | bytes]) -> None:
+    suno.forget()
+    response = guarded.post("/api/generate_stems", json={"audio_id": SONG}, headers=headers)
+    assert_error(response, 401, "api_key_required")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="Suno Stems"'
+    assert suno.log() == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer first-key"},
+        {"Authorization": "bearer  second-key"},
+        {"X-API-Key": "first-key"},
+        {"X-API-Key": "second-key", "Authorization": "Basic dXNlcjpwYXNz"},
+    ],
+)
+def test_with_a_key_one_may_ask(guarded: Client, account: str, headers: dict[str, str]) -> None:
+    assert guarded.split(cookie=account, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/"), ("GET", "/api/nowhere"), ("PUT", "/api/generate_stems"), ("HEAD", "/api/x")],
+)
+def test_every_path_under_api_asks_for_a_key(guarded: Client, method: str, path: str) -> None:
+    response = guarded.request(method, path)
+    assert response.status_code == 401
+    assert "WWW-Authenticate" in response.headers
+
+
+@pytest.mark.parametrize("path", ["//api/generate_stems", "/api//generate_stems", "/./api/generate_stems", "/API/x"])
+def test_no_other_spelling_of_a_path_leads_past_the_keys(guarded: Client, suno: Suno, path: str) -> None:
+    suno.forget()
+    assert guarded.post(path, json={"audio_id": SONG}).status_code in (308, 401, 404)
+    assert suno.log() == []
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/openapi.yaml", "/healthz", "/readyz"])
+def test_what_costs_nothing_needs_no_key(guarded: Client, path: str) -> None:
+    assert guarded.get(path).status_code == 200
+
+
+def test_without_keys_a_key_is_neither_needed_nor_named(service: Client, account: str) -> None:
+    response = service.split(cookie=account, headers={"X-API-Key": "anything", "X-Request-ID": f"by-{account}"})
+    assert response.status_code == 200
+    assert '"caller": null' in next(
+        line for line in service.server.logged().splitlines() if f'"by-{account}"' in line
+    )
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_log_names_the_key_by_a_short_hash(guarded: Client, key: str) -> None:
+    guarded.split("-", headers={"X-API-Key": key, "X-Request-ID": f"with-{KEYS[key]}"})
+    assert f'"caller": "{KEYS[key]}"' in line_of(guarded, f"with-{KEYS[key]}")
+
+
+def line_of(service: Client, request_id: str) -> str:
+    return next(line for line in service.server.logged().splitlines() if f'"{request_id}"' in line)
+
+
+def preflight(service: Client, origin: str) -> dict[str, str]:
+    response = service.request(
+        "OPTIONS",
+        "/api/generate_stems",
+        headers={
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,x-api-key,x-request-id,"
+            "x-suno-cookie",
+        },
+    )
+    assert response.status_code == 200
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def test_a_web_page_of_cors_origins_may_ask_with_all_our_headers(guarded: Client) -> None:
+    told = preflight(guarded, "https://app.example.com")
+    assert told["access-control-allow-origin"] == "https://app.example.com"
+    allowed = set(told["access-control-allow-headers"].lower().split(", "))
+    assert allowed == {
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "x-api-key",
+        "x-request-id",
+        "x-suno-cookie",
+    }
+    assert "access-control-allow-credentials" not in told
+
+
+def test_a_web_page_may_read_what_it_needs_of_failures_too(guarded: Client) -> None:
+    for headers in ({}, {"X-API-Key": "first-key"}):
+        response = guarded.post("/api/generate_stems", headers={"Origin": "http://localhost:5173", **headers})
+        assert response.status_code in (400, 401)
+        assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:5173"
+        readable = set(response.headers["Access-Control-Expose-Headers"].split(", "))
+        assert readable == {"Idempotent-Replayed", "Retry-After", "X-Request-ID"}
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.com.evil.example", "null"])
+def test_any_other_web_page_may_not(guarded: Client, service: Client, origin: str) -> None:
+    assert "access-control-allow-origin" not in preflight(guarded, origin)
+    assert "access-control-allow-origin" not in preflight(service, origin)
+
+
+def test_cors_is_closed_by_default(service: Client) -> None:
+    assert not [name for name in preflight(service, "https://app.example.com") if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/generate_stems", "/docs", "/openapi.json", "/healthz", "/metrics", "/nowhere"]
+)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.", "a b"])
+def test_on_loopback_a_foreign_name_leads_nowhere(service: Client, path: str, host: str) -> None:
+    body = assert_error(service.get(path, headers={"Host": host}), 400, "invalid_request")
+    assert "TRUSTED_HOSTS" in body["error"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LocalHost:9", "127.0.0.1:1", "127.1.2.3", "[::1]", "[::1]:80", "x.localhost"]
+)
+def test_on_loopback_the_loopback_names_are_taken_with_any_port(service: Client, host: str) -> None:
+    assert service.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_trusted_hosts_are_the_only_ones(start: Callable[..., Client]) -> None:
+    service = start(TRUSTED_HOSTS="stems.example.com, .Example.org,[::1]")
+    for host in ("stems.example.com", "STEMS.example.com:81", "example.org", "a.b.example.org", "[::1]:3000"):
+        assert service.get("/healthz", headers={"Host": host}).status_code == 200, host
+    for host in ("example.com", "x.stems.example.com", "notexample.org", "127.0.0.1", "localhost"):
+        assert_error(service.get("/healthz", headers={"Host": host}), 400, "invalid_request")
+
+
+def test_beyond_loopback_any_host_is_taken_and_both_dangers_are_told(start: Callable[..., Client]) -> None:
+    service = start(HOST="0.0.0.0", CORS_ORIGINS="*")
+    assert service.get("/healthz", headers={"Host": "10.1.2.3"}).status_code == 200
+    logged = service.server.logged()
+    assert "anyone who can reach the port can spend the account's credits" in logged
+    assert "those web pages can spend" in logged
+    assert "TRUSTED_HOSTS is not set" in logged
+
+
+def test_beyond_loopback_with_keys_and_hosts_there_is_nothing_to_warn_of(start: Callable[..., Client]) -> None:
+    service = start(HOST="0.0.0.0", API_KEYS="first-key", TRUSTED_HOSTS="127.0.0.1")
+    assert "WARNING" not in service.server.logged()
+    assert_error(service.get("/healthz", headers={"Host": "10.1.2.3"}), 400, "invalid_request")
+
+
+def test_keys_may_be_in_a_file(start: Callable[..., Client], tmp_path: Path, account: str) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first-key\nsecond-key\n")
+    service = start(API_KEYS=f"@{file}")
+    assert_error(service.split(cookie=account), 401, "api_key_required")
+    assert service.split(cookie=account, headers={"X-API-Key": "second-key"}).status_code == 200

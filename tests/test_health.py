@@ -1,0 +1,108 @@
+"""Healthy or not, over real sockets."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox import stack
+from tests.conftest import Client, Suno
+
+
+def assert_not_ready(response: requests.Response, session: str) -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
+    assert response.status_code == 503
+    assert list(body) == ["error", "code", "request_id", "checks"]
+    assert (body["code"], body["checks"]["session"]) == ("not_ready", session)
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    return body
+
+
+def test_a_process_that_answers_is_healthy(start: Callable[..., Client]) -> None:
+    service = start(f"http://127.0.0.1:{stack.free_port()}", SUNO_COOKIE="")
+    response = service.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_ready_costs_nothing_and_at_most_one_sign_in(start: Callable[..., Client], suno: Suno, account: str) -> None:
+    service = start(SUNO_COOKIE=account, WEB_CONCURRENCY="1")
+    suno.forget()
+
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(lambda _: service.get("/readyz"), range(32)))
+
+    assert {reply.status_code for reply in replies} == {200}
+    assert replies[0].json() == {"status": "ok", "checks": {"session": "ok", "ledger": "ok"}}
+    assert [entry["path"].partition("?")[0][:10] for entry in suno.log()] == ["/v1/client"] * 2
+    assert suno.charges(account) == []
+
+
+@pytest.mark.parametrize(
+    ("cookie", "code"),
+    [
+        ("sandbox-dead", "suno_session_expired"),
+        ("sandbox-captcha", "captcha_required"),
+        ("sandbox-clerk-429", "rate_limited"),
+        ("sandbox-clerk-html", "suno_failed"),
+    ],
+)
+def test_a_session_that_does_not_work_is_named_and_looked_at_rarely(
+    start: Callable[..., Client], suno: Suno, cookie: str, code: str
+) -> None:
+    service = start(SUNO_COOKIE=cookie, WEB_CONCURRENCY="1")
+    suno.forget()
+
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(lambda _: service.get("/readyz"), range(32)))
+
+    assert cookie not in replies[0].text
+    assert code in assert_not_ready(replies[0], code)["error"]
+    assert len(suno.log("/v1/")) <= 2
+    assert "Not ready, session: Suno" in service.server.logged()
+
+
+def test_a_suno_that_is_not_there_is_named_without_its_address(start: Callable[..., Client]) -> None:
+    service = start(f"http://127.0.0.1:{stack.free_port()}")
+    response = service.get("/readyz")
+    assert_not_ready(response, "suno_unreachable")
+    assert "127.0.0.1" not in response.text
+
+
+def test_a_ledger_that_cannot_be_written_is_named(start: Callable[..., Client]) -> None:
+    response = start(LEDGER_URL="sqlite:////proc/nowhere/ledger.db").get("/readyz")
+    body = assert_not_ready(response, "ok")
+    assert body["checks"] == {"session": "ok", "ledger": "ledger_unavailable"}
+    assert "nowhere" not in response.text
+
+
+def test_without_suno_cookie_there_is_no_session_to_look_at(start: Callable[..., Client]) -> None:
+    response = start(SUNO_COOKIE="").get("/readyz")
+    assert (response.status_code, response.json()["checks"]) == (
+        200,
+        {"session": "not_configured", "ledger": "ok"},
+    )
+
+
+def test_a_reload_takes_the_new_cookie_and_keys_of_the_files(
+    start: Callable[..., Client], tmp_path: Path, account: str
+) -> None:
+    cookie, keys = tmp_path / "cookie", tmp_path / "keys"
+    cookie.write_text("sandbox-dead")
+    keys.write_text("old-key")
+    service = start(SUNO_COOKIE=f"@{cookie}", API_KEYS=f"@{keys}", WEB_CONCURRENCY="1")
+    assert_not_ready(service.get("/readyz"), "suno_session_expired")
+
+    cookie.write_text(account)
+    keys.write_text("old-key\nnew-key")
+    service.server.process.send_signal(signal.SIGHUP)
+
+    while service.get("/readyz").status_code != 200:
+        assert service.server.process.poll() is None
+    assert service.split(headers={"X-API-Key": "new-key"}).status_code == 200
+    assert "suno_stems_worker_starts_total 2.0" in service.get("/metrics").text

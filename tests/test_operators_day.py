@@ -1,0 +1,48 @@
+"""What the README shows of an operator's day is what the service says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox import stack
+from tests.conftest import Client
+
+README = Path("README.md").read_text(encoding="utf-8")
+DAY = README.partition("## An operator's day")[2].partition("\n## ")[0]
+ALERTS = Path("deploy/alerts.yml").read_text(encoding="utf-8")
+
+
+def test_every_answer_shown_is_one_given(
+    start: Callable[..., Client], service: Client, suno: Client, account: str
+) -> None:
+    dead = start(SUNO_COOKIE="sandbox-dead")
+    moved = start(SUNO_AUTH_URL=f"{suno.url}/old")
+    alone = start(f"http://127.0.0.1:{stack.free_port()}")
+    replies = [
+        *(one.split() for one in (dead, moved, alone)),
+        *(one.get("/readyz") for one in (dead, alone)),
+        *(service.split(cookie=cookie) for cookie in ("sandbox-poor", "sandbox-clerk-wrong-shape")),
+        *(
+            service.split(f"fault-{fault}", account)
+            for fault in ("422-schema", "wrong-shape", "502-html", "reset-before-reading")
+        ),
+    ]
+    given = {(reply.json()["code"], reply.json()["error"]) for reply in replies}
+
+    shown = [json.loads(line) for line in DAY.splitlines() if line.startswith('{"error"')]
+    assert {(body["code"], body["error"]) for body in shown} == given
+
+    moved.get("/readyz")
+    logged = dead.server.logged() + moved.server.logged()
+    for line in DAY.splitlines():
+        if line.startswith("WARNING app.health"):
+            assert line.partition(": ")[2] in logged
+
+
+def test_every_alert_named_exists() -> None:
+    named = set(re.findall(r"`(Suno[A-Z]\w+)`", DAY))
+    assert len(named) >= 5
+    assert named <= set(re.findall(r"- alert: (\w+)", ALERTS))

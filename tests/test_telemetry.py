@@ -1,0 +1,213 @@
+"""What an operator sees: the log's line for each request, and the metrics of all workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sandbox import stack
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client
+
+ALERTS = Path("deploy/alerts.yml")
+
+
+def lines(service: Client, request_id: str) -> list[dict[str, Any]]:
+    """The log's lines of a request."""
+    return [
+        line for line in map(json.loads, service.server.logged().splitlines()) if line.get("request_id") == request_id
+    ]
+
+
+def metrics(service: Client) -> dict[str, float]:
+    """All samples, named as in the exposition with sorted labels."""
+    response = service.get("/metrics")
+    assert response.status_code == 200, response.text
+    return {
+        sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def total(service: Client, name: str) -> float:
+    return sum(value for sample, value in metrics(service).items() if sample.split()[0] == name)
+
+
+def test_a_request_is_one_line_with_everything_in_it(lone_worker: Client, account: str) -> None:
+    for id in (f"first-of-{account}", f"second-of-{account}"):
+        lone_worker.split(cookie=account, headers={"X-Request-ID": id})
+    [first] = lines(lone_worker, f"first-of-{account}")
+    [second] = lines(lone_worker, f"second-of-{account}")
+
+    assert list(first)[:4] == ["time", "level", "logger", "message"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
+    assert (first["method"], first["route"], first["status"]) == ("POST", "/api/generate_stems", 200)
+    assert (first["code"], first["caller"]) == (None, None)
+    assert re.fullmatch(r"[0-9a-f]{12}", first["account"])
+    assert (first["suno_calls"], second["suno_calls"]) == (3, 1)
+    assert 0 < second["suno_duration"] <= second["duration"]
+    assert first["account"] == second["account"]
+
+
+def test_a_failure_has_its_code_in_its_line(service: Client, account: str) -> None:
+    body = assert_error(service.split("fault-402", account), 402, "out_of_credits")
+    [line] = lines(service, body["request_id"])
+    assert (line["status"], line["code"], line["level"]) == (402, "out_of_credits", "INFO")
+    body = assert_error(service.split("fault-500", account), 500, "suno_failed")
+    [line] = lines(service, body["request_id"])
+    assert (line["status"], line["code"], line["level"]) == (500, "suno_failed", "WARNING")
+
+
+def test_paths_and_methods_that_anyone_makes_up_are_in_no_line_and_no_label(service: Client) -> None:
+    for method, path in (("GET", "/made-up/by-anyone"), ("MADEUP", "/docs"), ("PUT", "/api/generate_stems")):
+        body = service.request(method, path).json()
+        [line] = lines(service, body["request_id"])
+        assert (line["route"], "made" in json.dumps(line).lower()) == ("(none)", False)
+    told = service.get("/metrics").text
+    assert "made-up" not in told
+    assert "MADEUP" not in told
+    assert 'method="(other)"' in told
+
+
+def test_probes_are_for_debug(lone_worker: Client, service: Client) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert lines(lone_worker, lone_worker.get(path).headers["X-Request-ID"]) == []
+        [line] = lines(service, service.get(path).headers["X-Request-ID"])
+        assert (line["level"], line["route"]) == ("DEBUG", path)
+
+
+def test_gunicorns_own_lines_have_the_same_form(service: Client) -> None:
+    logged = [json.loads(line) for line in service.server.logged().splitlines()]
+    assert {tuple(line)[:4] for line in logged} == {("time", "level", "logger", "message")}
+    assert {"gunicorn.error", "app.telemetry"} <= {line["logger"] for line in logged}
+
+
+def test_text_is_for_people(start: Callable[..., Client], account: str) -> None:
+    service = start(LOG_FORMAT="text", API_KEYS="first-key")
+    service.split("fault-402", account, headers={"X-API-Key": "first-key", "X-Request-ID": "mine"})
+    [line] = [line for line in service.server.logged().splitlines() if "request_id=mine" in line]
+    assert re.fullmatch(
+        r"[\d-]+ [\d:,]+ INFO app.telemetry: POST /api/generate_stems 402 code=out_of_credits duration=[\d.]+ "
+        r"suno_duration=[\d.]+ suno_calls=3 account=[0-9a-f]{12} caller=[0-9a-f]{12} request_id=mine",
+        line,
+    )
+
+
+def test_metrics_count_what_was_asked_and_what_it_cost(start: Callable[..., Client], account: str) -> None:
+    service = start(SUNO_COOKIE=account, WEB_CONCURRENCY="1", SUNO_READ_TIMEOUT="0.5", SUNO_POLL_INTERVAL="0.1")
+    for song in (SONG, SONG, "fault-402", "fault-reset-before-reading", "fault-200-html", "fault-500"):
+        service.split(song)
+    told = metrics(service)
+
+    route = "method=POST route=/api/generate_stems"
+    assert told[f"suno_stems_requests_total code=ok {route} status=200"] == 2
+    assert told[f"suno_stems_requests_total code=out_of_credits {route} status=402"] == 1
+    assert told[f"suno_stems_requests_total code=outcome_unknown {route} status=503"] == 1
+    assert told["suno_stems_request_duration_seconds_count route=/api/generate_stems"] == 6
+    for outcome, count in {"200": 2, "402": 1, "no_whole_answer": 1, "html": 1, "500": 1}.items():
+        assert told[f"suno_stems_suno_calls_total kind=split outcome={outcome}"] == count
+    assert told["suno_stems_suno_call_duration_seconds_count kind=split"] == 6
+    assert told["suno_stems_splits_paid_total"] == 2
+    assert told["suno_stems_sign_ins_total"] == 1
+    assert told["suno_stems_in_doubt_total"] == 3
+    assert told["suno_stems_house_failures_total code=out_of_credits"] == 1
+    assert told["suno_stems_waiters"] == 0
+
+
+def test_a_callers_own_dead_cookie_is_not_the_operators_trouble(lone_worker: Client) -> None:
+    expired = "suno_stems_house_failures_total code=suno_session_expired"
+    before = metrics(lone_worker)[expired]
+    assert_error(lone_worker.split(cookie="sandbox-dead"), 401, "suno_session_expired")
+    assert metrics(lone_worker)[expired] == before
+
+
+def test_all_workers_count_together_through_restarts_and_leave_no_files(
+    start: Callable[..., Client], tmp_path: Path
+) -> None:
+    def files() -> set[str]:
+        return {file.name for file in tmp_path.glob("suno-stems-metrics-*/*")}
+
+    def booted() -> list[int]:
+        return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", service.server.logged())]
+
+    service = start(TMPDIR=str(tmp_path))
+    for round in range(3):
+        while total(service, "suno_stems_worker_starts_total") < 2 + round:
+            service.get("/healthz")
+        for _ in range(10):
+            service.get("/nowhere")
+        counted = metrics(service)["suno_stems_requests_total code=not_found method=GET route=(none) status=404"]
+        assert counted == 10 * (round + 1)
+        os.kill(booted()[-1], signal.SIGKILL)
+
+    while total(service, "suno_stems_worker_starts_total") < 5:
+        service.get("/healthz")
+    assert {name.rpartition("_")[2] for name in files()} == {"0.db", "1.db"}
+    service.server.process.send_signal(signal.SIGTERM)
+    assert service.server.process.wait(timeout=60) == 0
+    assert list(tmp_path.glob("suno-stems-metrics-*")) == []
+
+
+def test_a_start_that_fails_leaves_no_files(start: Callable[..., Client], tmp_path: Path) -> None:
+    with pytest.raises(stack.NotStartedError, match="LOG_FORMAT"):
+        start(TMPDIR=str(tmp_path), LOG_FORMAT="my-form")
+    assert list(tmp_path.glob("suno-stems-metrics-*")) == []
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_behind_a_proxy_metrics_ask_for_a_key(service: Client, header: str) -> None:
+    body = assert_error(service.get("/metrics", headers={header: "127.0.0.1"}), 401, "api_key_required")
+    assert "API_KEYS" in body["error"]
+
+
+def test_under_another_name_metrics_ask_for_a_key(start: Callable[..., Client]) -> None:
+    service = start(HOST="0.0.0.0", API_KEYS="first-key")
+    public = {"Host": "stems.example.com"}
+    assert_error(service.get("/metrics", headers=public), 401, "api_key_required")
+    assert service.get("/metrics", headers={**public, "X-API-Key": "first-key"}).status_code == 200
+    assert service.get("/metrics").status_code == 200
+
+
+def promtool(*arguments: str, given: str | None = None) -> str:
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed: the alert rules are not checked (Debian's package prometheus has it)")
+    done = subprocess.run(["promtool", *arguments], input=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_promtool_finds_the_alert_rules_right() -> None:
+    assert "SUCCESS" in promtool("check", "rules", str(ALERTS))
+    assert "SUCCESS" in promtool("test", "rules", "deploy/alerts_test.yml")
+
+
+def test_promtool_finds_the_metrics_right(service: Client) -> None:
+    assert promtool("check", "metrics", given=service.get("/metrics").text) == ""
+
+
+def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(lone_worker: Client) -> None:
+    lone_worker.get("/readyz")
+    lone_worker.split()
+    told = lone_worker.get("/metrics").text
+    alerts = ALERTS.read_text(encoding="utf-8")
+    named = set(re.findall(r"suno_stems_\w+", alerts))
+    assert len(named) > 8
+    for name in named:
+        assert re.search(rf"^{name}[ {{]", told, re.MULTILINE), name
+    for code in set(re.findall(r'code="(\w+)"', alerts)) - {"ok"}:
+        assert f'suno_stems_house_failures_total{{code="{code}"}}' in told, code
+    for route in set(re.findall(r'route="([^"]+)"', alerts)):
+        assert f'route="{route}"' in told, route
+    for kind in set(re.findall(r'kind="(\w+)"', alerts)):
+        assert f'kind="{kind}"' in told, kind
