@@ -110,7 +110,8 @@ log_formatter = runpy.run_path(str(Path(__file__).with_name("app") / "logs.py"))
 
 wsgi_app = "wsgi:app"
 logger_class = Log
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{number('PORT', '3000'):.0f}"
+host = os.environ.get("HOST", "127.0.0.1")
+bind = host if host.startswith("unix:") else f"{host}:{number('PORT', '3000'):.0f}"
 workers = int(number("WEB_CONCURRENCY", "2"))
 worker_class = Worker
 

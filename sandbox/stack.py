@@ -70,7 +70,10 @@ def suno(*options: str, port: int = 0) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Server]:
-    """Run the service under gunicorn with Suno at `suno_url`; `settings` are environment variables besides."""
+    """Run the service under gunicorn with Suno at `suno_url`; `settings` are environment variables besides.
+
+    With the setting HOST=unix:…, that is also the server's url.
+    """
     port = port or free_port()
     require_free(port)
     environment = {
@@ -84,7 +87,9 @@ def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: i
         **(settings or {}),
     }
     command = [sys.executable, "-m", "gunicorn"]
-    with _running(command, environment, f"http://127.0.0.1:{port}", "/openapi.json") as server:
+    host = environment["HOST"]
+    url = host if host.startswith("unix:") else f"http://127.0.0.1:{port}"
+    with _running(command, environment, url, "/openapi.json") as server:
         yield server
 
 
@@ -119,10 +124,21 @@ def _wait_for(server: Server, path: str) -> None:
     ends = time.monotonic() + STARTS_WITHIN
     while server.process.poll() is None and time.monotonic() < ends:
         try:
+            if server.url.startswith("unix:"):
+                return _ask_socket(server.url.removeprefix("unix:"), path)
             with opener.open(server.url + path, timeout=5):
-                return
+                return None
         except urllib.error.HTTPError:
-            return
+            return None
         except OSError:
             time.sleep(0.02)
     raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-8000:]}")
+
+
+def _ask_socket(socket_path: str, path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(socket_path)
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        if not connection.recv(1):
+            raise ConnectionResetError

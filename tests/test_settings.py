@@ -137,3 +137,5 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOST", "0.0.0.0")
     monkeypatch.setenv("PORT", "80")
     assert runpy.run_path("gunicorn.conf.py")["bind"] == "0.0.0.0:80"
+    monkeypatch.setenv("HOST", "unix:/run/suno-stems/gunicorn.sock")
+    assert runpy.run_path("gunicorn.conf.py")["bind"] == "unix:/run/suno-stems/gunicorn.sock"

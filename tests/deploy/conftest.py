@@ -1,0 +1,182 @@
+"""Debian's nginx with the file that is deployed, as a process of the tests' own, in front of the service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox import stack
+from tests.conftest import Client, Suno
+
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+OPENSSL = shutil.which("openssl")
+
+OFTEN = "zone=suno_stems_paid burst=10000 nodelay"
+"""The tests ask more often than a caller may."""
+
+SHORT = {
+    "LOG_LEVEL": "DEBUG",
+    "SUNO_CONNECT_TIMEOUT": "1",
+    "SUNO_READ_TIMEOUT": "1.5",
+    "SUNO_DEADLINE": "2",
+    "SUNO_POLL_INTERVAL": "0.1",
+}
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A certificate for localhost that signs itself."""
+
+    certificate: Path
+    key: Path
+
+
+class Proxy(Client):
+    """A client of the service behind nginx, and a hand on that nginx."""
+
+    def __init__(self, server: stack.Server, tls: Tls, folder: Path) -> None:
+        super().__init__(server)
+        self.tls = tls
+        self.folder = folder
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        return super().request(method, path, verify=str(self.tls.certificate), **options)
+
+    def balance(self, servers: Sequence[str]) -> None:
+        """Write the upstream's file: each of `servers` is what follows the word `server`."""
+        one = "server unix:/run/suno-stems/gunicorn.sock;"
+        text = Path("deploy/upstream.conf").read_text(encoding="utf-8")
+        assert text.count(one) == 1
+        text = text.replace(one, " ".join(f"server {server};" for server in servers))
+        (self.folder / "upstream.conf").write_text(text, encoding="utf-8")
+
+    def reload(self) -> None:
+        """Reload, and wait until the old workers have answered all that they had."""
+        old = workers(self.server.process.pid)
+        subprocess.run([*command(self.folder), "-s", "reload"], check=True, capture_output=True)
+        while old & workers(self.server.process.pid):
+            assert self.server.process.poll() is None
+            time.sleep(0.01)
+
+    def logged(self) -> str:
+        return "".join(log.read_text(encoding="utf-8") for log in sorted(self.folder.glob("*.log")))
+
+
+def workers(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def command(folder: Path) -> list[str]:
+    assert NGINX
+    return [NGINX, "-e", str(folder / "main.log"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
+
+
+@contextmanager
+def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[Proxy]:
+    """Run nginx with deploy/nginx.conf in front of `servers`; only what has to differ here is replaced in it.
+
+    `changes` are directives by their first word: `limit_req_zone="…"` is the whole of the rest.
+    """
+    port = stack.free_port()
+    text = Path("deploy/nginx.conf").read_text(encoding="utf-8")
+    for production, here in {
+        "/etc/nginx/suno-stems/upstream.conf": f"{folder}/upstream.conf",
+        "/etc/nginx/suno-stems/fullchain.pem": f"{tls.certificate}",
+        "/etc/nginx/suno-stems/privkey.pem": f"{tls.key}",
+        "/var/log/nginx/": f"{folder}/",
+        "listen 443 ": f"listen 127.0.0.1:{port} ",
+        "server_name stems.example.com;": "server_name localhost;",
+    }.items():
+        assert text.count(production) >= 1, production
+        text = text.replace(production, here)
+    for name, value in changes.items():
+        [line] = [line for line in text.splitlines() if line.strip().startswith(f"{name} ")]
+        text = text.replace(line, f"{name} {value};")
+    (folder / "suno-stems.conf").write_text(text, encoding="utf-8")
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        # As root, nginx would else leave the folder to a user who may not read it.
+        f"{'user root;' if os.geteuid() == 0 else ''} daemon off; pid {folder}/pid; worker_processes 2;\n"
+        f"error_log {folder}/main.log warn; events {{ worker_connections 500; }}\n"
+        f"http {{ {temporary} include {folder}/suno-stems.conf; }}\n",
+        encoding="utf-8",
+    )
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        # A server's address is its url: the certificate is for this name.
+        server = stack.Server(f"https://localhost:{port}", None, folder / "main.log")  # type: ignore[arg-type]
+        Proxy(server, tls, folder).balance(servers)
+        process = subprocess.Popen(command(folder), stdin=subprocess.DEVNULL)
+        proxy = Proxy(stack.Server(server.url, process, server.log), tls, folder)
+        while not answers(proxy):
+            assert process.poll() is None, proxy.logged()
+        yield proxy
+    finally:
+        if process:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def answers(proxy: Proxy) -> bool:
+    try:
+        return proxy.get("/metrics").status_code == 404
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    if not NGINX or not OPENSSL:
+        pytest.skip("nginx and openssl are not both installed: deploy/nginx.conf is not tested")
+    folder = tmp_path_factory.mktemp("tls")
+    made = Tls(folder / "certificate.pem", folder / "key.pem")
+    options = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-out", str(made.certificate), "-keyout", str(made.key)]
+    subprocess.run([OPENSSL, *options, *names, *files], check=True, capture_output=True)
+    return made
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The service on its unix socket, and nginx before it."""
+
+    service: stack.Server
+    socket: Path
+    nginx: Proxy
+
+
+@pytest.fixture(scope="session")
+def deployed(suno: Suno, tls: Tls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("deployed")
+    socket = folder / "gunicorn.sock"
+    with ExitStack() as servers:
+        service = servers.enter_context(
+            stack.service(suno.url, SHORT | {"HOST": f"unix:{socket}", "TRUSTED_HOSTS": "localhost"})
+        )
+        nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", limit_req=OFTEN))
+        yield Stack(service, socket, nginx)

@@ -1,0 +1,427 @@
+"""deploy/nginx.conf under Debian's nginx, with gunicorn on a unix socket behind it."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from environs import Env
+
+from app import BODY_LIMIT
+from app.errors import ErrorCode
+from app.settings import read_settings
+from app.split import LOOK_FOR
+from sandbox import stack
+from tests.asserts import assert_error
+from tests.conftest import SONG, Suno
+from tests.deploy.conftest import Proxy, Stack, Tls, nginx_at
+from tests.test_errors import FAULTS
+
+CONF = Path("deploy/nginx.conf").read_text(encoding="utf-8")
+JSON = {"Content-Type": "application/json"}
+SONG_OF_24_STEMS = "song-with-twelve"
+ANY = itertools.count(1)
+
+
+class OverSocket(http.client.HTTPConnection):
+    """Asks the service itself, past nginx."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(str(self.path))
+
+
+def both(deployed: Stack, method: str, path: str, body: Any = None, **headers: str) -> tuple[Any, Any]:
+    """Send the same to the service itself and through nginx: status, headers and body of both."""
+    sent = {"X-Request-ID": f"both-{next(ANY)}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    text = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
+    if text is not None and "Content-Type" not in sent:
+        sent |= JSON
+    direct = OverSocket(deployed.socket)
+    direct.request(method, path, text, sent)
+    reply = direct.getresponse()
+    straight = (reply.status, ours(dict(reply.getheaders())), reply.read())
+    direct.close()
+    answer = deployed.nginx.request(method, path, data=text, headers=sent)
+    return straight, (answer.status_code, ours(dict(answer.headers)), answer.content)
+
+
+def ours(headers: dict[str, str]) -> dict[str, str]:
+    hops = {"server", "date", "connection", "content-length", "transfer-encoding"}
+    return {name.lower(): value for name, value in headers.items() if name.lower() not in hops}
+
+
+def raw(nginx: Proxy, text: bytes, *, ends: bool = False) -> bytes:
+    """Send what no client would over TLS, and read the answer to its end; `ends` is to hang up instead."""
+    with connected(nginx) as connection:
+        connection.sendall(text)
+        return b"" if ends else b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def connected(nginx: Proxy) -> ssl.SSLSocket:
+    port = int(nginx.url.rpartition(":")[2])
+    context = ssl.create_default_context(cafile=str(nginx.tls.certificate))
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    return context.wrap_socket(connection, server_hostname="localhost", suppress_ragged_eofs=True)
+
+
+def post(body: bytes, *more: str) -> bytes:
+    lines = ["POST /api/generate_stems HTTP/1.1", "Host: localhost", "Connection: close"]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", *more, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+# What the service answers goes through.
+
+
+@pytest.mark.parametrize("fault", [fault for fault, *_ in FAULTS])
+def test_every_failure_of_sunos_goes_through_unchanged(deployed: Stack, account: str, fault: str) -> None:
+    straight, through = both(
+        deployed, "POST", "/api/generate_stems", {"audio_id": f"fault-{fault}"}, X_Suno_Cookie=account
+    )
+    if fault == "retry-after-date":  # the seconds until then
+        assert 0 < int(through[1].pop("retry-after")) <= int(straight[1].pop("retry-after"))
+    assert through == straight
+    assert [through[0]] == [status for name, status, *_ in FAULTS if name == fault]
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "body", "headers"),
+    [
+        (400, "POST", "/api/generate_stems", {}, {}),
+        (401, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-dead"}),
+        (401, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "theme=dark"}),
+        (401, "GET", "/api/get_limit", None, {"Cookie": "__client=a b"}),
+        (402, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-poor"}),
+        (403, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-captcha"}),
+        (404, "GET", "/nowhere", None, {}),
+        (404, "GET", "//api//get_limit", None, {}),
+        (405, "GET", "/api/generate_stems", None, {}),
+        (405, "DELETE", "/api/get_limit", None, {}),
+        (415, "POST", "/api/generate_stems", b"text", {"Content_Type": "text/plain"}),
+        (400, "POST", "/api/generate_stems", b"{" + b" " * (BODY_LIMIT - 1), {}),
+        (429, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-clerk-429"}),
+        (500, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-clerk-html"}),
+        (503, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-clerk-reset"}),
+        (200, "GET", "/api/get_limit", None, {}),
+        (200, "GET", "/healthz", None, {}),
+        (200, "GET", "/openapi.json", None, {}),
+        (200, "OPTIONS", "/api/generate_stems", None, {}),
+        (302, "GET", "/", None, {}),
+    ],
+)
+def test_every_status_goes_through_unchanged(
+    deployed: Stack, status: int, method: str, path: str, body: Any, headers: dict[str, str]
+) -> None:
+    straight, through = both(deployed, method, path, body, **headers)
+    assert through == straight
+    assert through[0] == status
+    assert through[1]["x-request-id"].startswith("both-")
+
+
+def test_a_reused_key_is_409_or_422_and_replayed_as_by_the_service(deployed: Stack, account: str) -> None:
+    key = {"Idempotency-Key": f"key-{account}"}
+    first = deployed.nginx.split(cookie=account, headers=key)
+    again = deployed.nginx.split(cookie=account, headers=key)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.content == first.content
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = deployed.nginx.split("song-4-stems", account, headers=key)
+    assert_error(other, 422, "idempotency_key_reused")
+
+    key = {"Idempotency-Key": f"doubt-{account}"}
+    deployed.nginx.split("fault-reset-before-reading", account, headers=key)
+    doubtful = deployed.nginx.split("fault-reset-before-reading", account, headers=key)
+    assert_error(doubtful, 409, "in_progress")
+    assert int(doubtful.headers["Retry-After"]) > 0
+
+
+def test_a_reply_of_24_clips_goes_through(deployed: Stack) -> None:
+    reply = deployed.nginx.get("/api/stems", params={"audio_id": SONG_OF_24_STEMS})
+    assert reply.status_code == 200
+    assert len(reply.json()) == 24
+
+
+def test_a_whole_browsers_cookie_goes_through(deployed: Stack, account: str) -> None:
+    cookie = f"__client={account}; theme={'x' * 16_000}"
+    for header in ("X-Suno-Cookie", "Cookie"):
+        assert deployed.nginx.get("/api/get_limit", headers={header: cookie}).status_code == 200
+    stranger = cookie.replace(account, "sandbox-dead")
+    assert_error(deployed.nginx.get("/api/get_limit", headers={"Cookie": stranger}), 401, "suno_session_expired")
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, 'a"b', "a\\b"])
+def test_a_request_id_is_made_where_none_is_usable(deployed: Stack, given: str) -> None:
+    for path in ("/nowhere", "/metrics"):
+        body = assert_error(deployed.nginx.get(path, headers={"X-Request-ID": given}), 404, "not_found")
+        assert re.fullmatch("[0-9a-f]{32}", body["request_id"])
+    logged = [json.loads(line) for line in (deployed.nginx.folder / "suno-stems.log").read_text().splitlines()]
+    assert body["request_id"] in {line["request_id"] for line in logged}
+
+
+def test_http_2_is_spoken(deployed: Stack, account: str) -> None:
+    curl = shutil.which("curl")
+    if not curl or "HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, text=True).stdout:
+        pytest.skip("curl with HTTP/2 is not installed: HTTP/2 is not tested")
+    command = [curl, "--silent", "--http2", "--noproxy", "*", "--cacert", str(deployed.nginx.tls.certificate)]
+    command += ["--json", json.dumps({"audio_id": SONG}), "--header", f"X-Suno-Cookie: {account}"]
+    command += ["--write-out", "\n%{http_version} %{http_code}", f"{deployed.nginx.url}/api/generate_stems"]
+    text, _, told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
+    assert told == "2 200"
+    assert len(json.loads(text)) == 2
+
+
+# Who is asking.
+
+
+def test_what_a_client_says_of_where_it_comes_from_does_not_matter(deployed: Stack) -> None:
+    plain = deployed.nginx.get("/api/get_limit")
+    lies = {
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Protocol": "nonsense",
+        "X-Forwarded-Ssl": "off",
+        "X-Real-IP": "127.0.0.1",
+        "Forwarded": "for=127.0.0.1",
+        "SCRIPT_NAME": "/api",
+        "PATH_INFO": "/metrics",
+    }
+    told = deployed.nginx.get("/api/get_limit", headers=lies)
+    assert (told.status_code, told.json()) == (plain.status_code, plain.json()) == (200, plain.json())
+    logged = (deployed.nginx.folder / "suno-stems.log").read_text().splitlines()
+    assert {json.loads(line)["client"] for line in logged} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "//metrics", "/%6detrics", "/docs/../metrics", "/metrics?a=b", "/./metrics"]
+)
+def test_metrics_are_not_public(deployed: Stack, path: str) -> None:
+    assert b"HTTP/1.1 404" in raw(
+        deployed.nginx, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    )
+
+
+def test_on_a_unix_socket_nobody_is_local(deployed: Stack) -> None:
+    direct = OverSocket(deployed.socket)
+    direct.request("GET", "/metrics")
+    assert direct.getresponse().status == 401
+    direct.close()
+    assert "API_KEYS is not set while HOST is unix:" in deployed.service.logged()
+
+
+def test_another_name_is_refused_by_the_service(deployed: Stack) -> None:
+    assert_error(deployed.nginx.get("/healthz", headers={"Host": "evil.example"}), 400, "invalid_request")
+
+
+# Clients that are slow, and that go.
+
+
+def test_a_slow_client_costs_the_service_nothing(deployed: Stack, suno: Suno, account: str) -> None:
+    body = json.dumps({"audio_id": SONG}).encode()
+    text = post(body, f"X-Suno-Cookie: {account}")
+    slow = [connected(deployed.nginx) for _ in range(50)]
+    try:
+        for position in range(len(text) - 1):
+            for connection in slow:
+                connection.sendall(text[position : position + 1])
+        assert deployed.nginx.split(cookie=account).status_code == 200
+        assert len(suno.charges(account)) == 1
+        for connection in slow[25:]:
+            connection.close()  # without their last byte
+        for connection in slow[:25]:
+            connection.sendall(text[-1:])
+        for connection in slow[:25]:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+    finally:
+        for connection in slow:
+            connection.close()
+    assert len(suno.charges(account)) == 26
+
+
+def test_a_client_that_hangs_up_has_paid_once_and_gets_its_stems_later(
+    deployed: Stack, suno: Suno, account: str
+) -> None:
+    clients = 8
+    body = json.dumps({"audio_id": "fault-slow-2s"}).encode()
+    for number in range(clients):
+        raw(
+            deployed.nginx, post(body, f"X-Suno-Cookie: {account}", f"Idempotency-Key: {account}-{number}"), ends=True
+        )
+
+    def retry(number: int) -> Any:
+        headers = {"Idempotency-Key": f"{account}-{number}"}
+        reply = deployed.nginx.split("fault-slow-2s", account, headers=headers)
+        while reply.status_code == 409:
+            reply = deployed.nginx.split("fault-slow-2s", account, headers=headers)
+        return reply
+
+    with ThreadPoolExecutor(clients) as pool:
+        replies = list(pool.map(retry, range(clients)))
+    assert [reply.status_code for reply in replies] == [200] * clients
+    paid = {clip for charge in suno.charges(account) for clip in charge["clips"]}
+    assert {clip["id"] for reply in replies for clip in reply.json()} == paid
+    assert len(suno.charges(account)) == clients
+
+
+# nginx's own errors.
+
+
+def test_a_body_past_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
+    suno.forget()
+    logged = deployed.service.logged().count("\n")
+    for size in (BODY_LIMIT + 1, BODY_LIMIT * 100):
+        reply = deployed.nginx.post("/api/generate_stems", data=b" " * size, headers=JSON)
+        assert_error(reply, 413, "body_too_large")
+    chunks = (b" " * 10_000 for _ in range(10))
+    assert_error(deployed.nginx.post("/api/generate_stems", data=chunks, headers=JSON), 413, "body_too_large")
+    assert deployed.service.logged().count("\n") == logged
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, b"nonsense\r\n\r\n"),
+        (400, b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        (400, b"GET / HTTP/1.1\r\n\r\n"),
+        (400, b"GET /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        (400, b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        (400, b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+        (405, b"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        (414, b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        (431, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Suno-Cookie: secret" + b"x" * 20_000 + b"\r\n\r\n"),
+        (404, b"GET /-/413 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ],
+)
+def test_what_nginx_refuses_is_told_in_the_one_shape(deployed: Stack, status: int, text: bytes) -> None:
+    head, _, body = raw(deployed.nginx, text.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)).partition(
+        b"\r\n\r\n"
+    )
+    assert int(head.split()[1]) == status
+    shape = json.loads(body)
+    assert list(shape) == ["error", "code", "request_id"]
+    assert b"application/json" in head
+    assert f"X-Request-ID: {shape['request_id']}".encode() in head
+    assert (b"Allow: " in head) == (status == 405)
+
+
+def test_plain_http_on_the_tls_port_is_400(deployed: Stack) -> None:
+    port = int(deployed.nginx.url.rpartition(":")[2])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/healthz")
+    reply = connection.getresponse()
+    assert (reply.status, json.loads(reply.read())["code"]) == (400, "invalid_request")
+    connection.close()
+
+
+def test_every_error_of_nginx_is_one_of_the_services() -> None:
+    told = re.findall(r"return (\d{3}) \'(\{.*\})\\n\';", CONF)
+    assert len(told) == CONF.count("location = /-/") == 9
+    for status, text in told:
+        shape = json.loads(text)
+        assert list(shape) == ["error", "code", "request_id"]
+        assert len(shape["error"]) > 20
+        known = {code.slug: code.status for code in ErrorCode}[shape["code"]]
+        assert int(status) == known or (shape["code"] == "invalid_request" and status in ("414", "431"))
+
+
+@pytest.fixture
+def alone(tls: Tls, tmp_path: Path) -> Iterator[Proxy]:
+    """nginx, and nothing behind it."""
+    with nginx_at(tmp_path, tls, f"unix:{tmp_path}/gunicorn.sock") as nginx:
+        yield nginx
+
+
+def test_without_a_service_a_split_is_in_doubt_and_the_rest_safe_to_try_again(alone: Proxy) -> None:
+    assert_error(alone.split(headers={"X-Request-ID": "mine"}), 503, "outcome_unknown")
+    assert alone.split(headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
+    assert_error(alone.get("/api/get_limit"), 503, "suno_unreachable")
+
+
+def test_more_than_a_split_a_second_from_one_address_is_429(alone: Proxy) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        replies = list(pool.map(lambda _: alone.split(), range(60)))
+        reads = list(pool.map(lambda _: alone.get("/api/get_limit"), range(60)))
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert len(refused) > 0
+    for reply in refused:
+        assert_error(reply, 429, "rate_limited")
+        assert reply.headers["Retry-After"] == "2"
+    assert {reply.status_code for reply in reads} == {503}
+
+
+def test_a_service_that_does_not_answer_is_in_doubt_and_asked_once(tls: Tls, tmp_path: Path) -> None:
+    with socket.socket() as deaf, socket.socket() as other:
+        for listener in (deaf, other):
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+        servers = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in (deaf, other)]
+        with nginx_at(tmp_path, tls, *servers, proxy_read_timeout="1s") as nginx:
+            assert_error(nginx.split(), 503, "outcome_unknown")
+        deaf.setblocking(False)
+        other.setblocking(False)
+        assert connections(deaf) + connections(other) == 1
+
+
+def connections(listener: socket.socket) -> int:
+    count = 0
+    while True:
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
+
+
+def test_no_secret_is_in_nginxs_logs(deployed: Stack) -> None:
+    secret = "my-" + "secret"
+    deployed.nginx.split(cookie=f"__client={secret}", headers={"Authorization": f"Bearer {secret}"})
+    deployed.nginx.get(f"/api/get?ids={secret}", headers={"Cookie": f"__client={secret}"})
+    for broken in (f"Cookie {secret}", f"X-Suno-Cookie: {secret}\0", "X: " + secret + "x" * 20_000):
+        raw(deployed.nginx, f"GET / HTTP/1.1\r\nHost: localhost\r\n{broken}\r\nConnection: close\r\n\r\n".encode())
+    assert "suno-stems" in deployed.nginx.folder.joinpath("suno-stems.conf").read_text()
+    assert secret not in deployed.nginx.logged()
+
+
+# Its limits and the service's.
+
+
+def seconds(directive: str) -> float:
+    [value] = re.findall(rf"^    {directive} (\d+)s;", CONF, re.MULTILINE)
+    return float(value)
+
+
+def test_nginx_waits_longer_than_the_service_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Env(eager=False)
+    read_settings(env)
+    for name in env.dump():
+        monkeypatch.delenv(name, raising=False)
+    settings = read_settings()
+    longest = 2 * settings.suno.deadline + 2 * LOOK_FOR + settings.suno_wait_timeout
+    assert seconds("proxy_read_timeout") > longest + settings.suno_poll_interval
+
+
+def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
+    assert f"client_max_body_size {BODY_LIMIT // 1024}k;" in CONF
+
+
+def test_the_services_socket_is_the_one_nginx_knows() -> None:
+    assert "HOST=unix:/run/suno-stems/gunicorn.sock" in Path("README.md").read_text(encoding="utf-8")
+    assert "server unix:/run/suno-stems/gunicorn.sock;" in Path("deploy/upstream.conf").read_text(encoding="utf-8")
+    assert stack.ROOT.joinpath("deploy/nginx.conf").exists()
