@@ -142,20 +142,8 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
         pytest.skip("nginx and openssl are not both installed: deploy/nginx.conf is not tested")
     folder = tmp_path_factory.mktemp("tls")
     made = Tls(folder / "certificate.pem", folder / "key.pem")
-    options = [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    options = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-out", str(made.certificate), "-keyout", str(made.key)]
     subprocess.run([OPENSSL, *options, *names, *files], check=True, capture_output=True)
     return made

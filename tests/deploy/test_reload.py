@@ -1,0 +1,36 @@
+"""A reload under load: no request fails, and none that was paid for is cut off."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from tests.conftest import Client, Suno
+from tests.deploy.conftest import Stack, workers
+from tests.deploy.test_two_instances import PATIENCE, RICH, at_least, load
+
+
+def test_a_reload_under_load_fails_no_request(start: Callable[..., Client], suno: Suno) -> None:
+    service = start(**PATIENCE)
+    before = len(suno.charges(RICH))
+    with load(lambda song, key: service.split(song, RICH)) as sent:
+        for _ in range(2):
+            at_least(sent, len(sent) + 10)
+            old = workers(service.server.process.pid)
+            service.server.process.send_signal(signal.SIGHUP)
+            while old & workers(service.server.process.pid):
+                assert service.server.process.poll() is None
+                time.sleep(0.01)
+            at_least(sent, len(sent) + 10)
+    replies = [reply.result() for reply in sent]
+    assert {reply.status_code for reply in replies} == {200}
+    assert len(suno.charges(RICH)) - before == len(replies)
+
+
+def test_a_reload_on_a_unix_socket_keeps_the_socket(deployed: Stack, account: str) -> None:
+    old = workers(deployed.service.process.pid)
+    deployed.service.process.send_signal(signal.SIGHUP)
+    while old & workers(deployed.service.process.pid):
+        assert deployed.nginx.get("/healthz").status_code == 200
+    assert deployed.nginx.split(cookie=account).status_code == 200
