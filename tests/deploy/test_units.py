@@ -1,0 +1,131 @@
+"""systemd's unit by systemd's own tools; the container files by what they have to say, as no engine runs here."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.conftest import Stack
+
+UNIT = Path("deploy/suno-stems.service").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load(Path("deploy/compose.yaml").read_text(encoding="utf-8"))
+DOCKERFILE = Path("deploy/Dockerfile").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def graceful_timeout(monkeypatch: pytest.MonkeyPatch) -> float:
+    for name in ("SUNO_DEADLINE", "SUNO_POLL_INTERVAL", "HOST", "PORT", "WEB_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+    return float(runpy.run_path("gunicorn.conf.py")["graceful_timeout"])
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    systemd = shutil.which("systemd-analyze")
+    if not systemd:
+        pytest.skip("systemd-analyze is not installed: deploy/suno-stems.service is not tested")
+    return subprocess.run([systemd, "--no-pager", *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that exists here."""
+    program = "/opt/suno-stems/.venv/bin/gunicorn"
+    assert UNIT.count(program) == 1
+    file = tmp_path / "suno-stems.service"
+    file.write_text(UNIT.replace(program, str(Path(sys.executable).resolve())), encoding="utf-8")
+    return file
+
+
+def test_the_unit_is_one_that_systemd_understands(unit: Path) -> None:
+    verified = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_the_unit_is_exposed_little(unit: Path) -> None:
+    report = analyze("security", "--offline=true", "--threshold=20", str(unit))
+    assert report.returncode == 0, report.stdout
+    [exposure] = re.findall(r"Overall exposure level for suno-stems.service: ([0-9.]+)", report.stdout)
+    assert float(exposure) < 2.0
+
+
+def test_systemd_lets_what_is_paid_for_end(graceful_timeout: float) -> None:
+    [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
+    assert int(patience) > graceful_timeout + 10
+    assert "\nKillMode=mixed\n" in UNIT
+
+
+def test_containers_let_what_is_paid_for_end(graceful_timeout: float) -> None:
+    assert seconds(COMPOSE["services"]["service"]["stop_grace_period"]) > graceful_timeout + 10
+    [longest] = re.findall(r"proxy_read_timeout (\d+)s;", Path("deploy/nginx.conf").read_text(encoding="utf-8"))
+    assert seconds(COMPOSE["services"]["nginx"]["stop_grace_period"]) > int(longest)
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", ["service", "nginx", "redis"])
+def test_containers_have_no_rights_that_they_do_not_need(name: str) -> None:
+    container: dict[str, Any] = COMPOSE["services"][name]
+    assert container["read_only"] is True
+    assert container["user"] not in ("", "0", "root")
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert container["healthcheck"]["test"][0] == "CMD"
+    assert set(container["networks"]) <= set(COMPOSE["networks"])
+    named = [volume.partition(":")[0] for volume in container.get("volumes", []) if volume[0] != "."]
+    assert set(named) <= set(COMPOSE["volumes"])
+    assert set(container.get("secrets", [])) <= set(COMPOSE["secrets"])
+    for file in (volume.partition(":")[0] for volume in container.get("volumes", []) if volume[0] == "."):
+        assert file.startswith("./secrets/") or Path("deploy", file).exists(), file
+
+
+def test_redis_keeps_what_it_was_told() -> None:
+    redis = " ".join(COMPOSE["services"]["redis"]["command"])
+    assert redis == "redis-server --appendonly yes --appendfsync always --maxmemory-policy noeviction"
+    assert "ledger:/data" in COMPOSE["services"]["redis"]["volumes"]
+    assert "ports" not in COMPOSE["services"]["redis"]
+    assert COMPOSE["services"]["service"]["environment"]["LEDGER_URL"].startswith("redis://redis:")
+
+
+def test_the_settings_of_the_containers_and_the_unit_exist() -> None:
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    known |= {"TMPDIR", "PYTHONDONTWRITEBYTECODE"}
+    assert set(COMPOSE["services"]["service"]["environment"]) <= known
+    lines = re.findall(r"^Environment=(.*)$", UNIT, re.MULTILINE)
+    assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known
+    host = "unix:/run/suno-stems/gunicorn.sock"
+    assert COMPOSE["services"]["service"]["environment"]["HOST"] == host
+    assert f"Environment=HOST={host}\n" in UNIT
+
+
+def test_the_image_has_what_the_service_needs() -> None:
+    copied = [name for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]]
+    assert copied == ["requirements.txt", "app", "wsgi.py", "gunicorn.conf.py"]
+    allowed = Path(".dockerignore").read_text(encoding="utf-8").split()
+    assert set(allowed) == {"*", *(f"!{name}" for name in copied)}
+    for name in copied:
+        assert Path(name).exists()
+
+
+def test_the_health_check_is_a_program_that_tells_an_absent_service() -> None:
+    check = COMPOSE["services"]["service"]["healthcheck"]["test"]
+    assert check[:3] == ["CMD", "python", "-c"]
+    absent = check[3].replace("/run/suno-stems/", "/proc/nowhere/")
+    ran = subprocess.run([sys.executable, "-c", absent], capture_output=True, text=True)
+    assert (ran.returncode, "FileNotFoundError" in ran.stderr) == (1, True)
+
+
+def test_the_health_check_finds_a_service_well(deployed: Stack) -> None:
+    check = COMPOSE["services"]["service"]["healthcheck"]["test"][3]
+    check = check.replace("/run/suno-stems/gunicorn.sock", str(deployed.socket))
+    check = check.replace("stems.example.com", "localhost")
+    subprocess.run([sys.executable, "-c", check], check=True)
