@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run sandbox test torture lint openapi lock clean
+.PHONY: help demo run sandbox test torture soak lint openapi lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: lint ## run all checks and tests
 torture: .venv/dev ## make everything go wrong at once, for five minutes, and compare the books
 	$(BIN)/python -m tests.torture
 
+soak: .venv/bench ## keep it busy for ten minutes, with faults and restarts; plot memory, files, latency, charges
+	$(BIN)/python -m bench.soak
+
 lint: .venv/dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +37,7 @@ openapi: .venv/run ## write openapi.yaml anew from the code
 
 lock: .venv/dev ## pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet uv
-	for name in requirements requirements-demo requirements-dev; do \
+	for name in requirements requirements-demo requirements-dev requirements-bench; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
 clean: ## remove what these commands have made
@@ -52,4 +55,8 @@ clean: ## remove what these commands have made
 
 .venv/dev: .venv/run requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/bench: .venv/dev requirements-bench.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@

@@ -1,8 +1,8 @@
 """Whether the service stays as it is under a steady load: `make soak`.
 
-Callers with keys split songs, some wait up to 100 s for their stems, and the local Suno loses one answer in ten. In the first
-third the service is reloaded and restarted; then it is left alone, so that its memory and open files can be compared. The
-report is a plot, with the sandbox's own books beside it: as many charges as keys.
+Callers with keys split songs, some wait up to 100 s for their stems, and the local Suno fails one call in ten. In the
+first third the service is reloaded and restarted; then it is left alone, so that its memory and open files can be
+compared. The report is a plot, with the sandbox's own books beside it: as many charges as keys.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SONGS = [
 FAULTS = ["reset-before-reading", "reset-after-charge", "truncated", "502-after-charge", "not-json", "hang", "429"]
 ACCOUNT = "sandbox-rich"
 PACE = 45.0
-"""Seconds that stems stay submitted, queued and streaming: a wait of SUNO_WAIT_TIMEOUT ends before they are complete."""
+"""Seconds that stems stay submitted, queued and streaming: SUNO_WAIT_TIMEOUT ends before they are complete."""
 
 CALLERS = 6
 WAITERS = 20

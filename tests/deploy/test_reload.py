@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.conftest import Client, Suno
 from tests.deploy.conftest import Stack, workers
@@ -34,3 +35,22 @@ def test_a_reload_on_a_unix_socket_keeps_the_socket(deployed: Stack, account: st
     while old & workers(deployed.service.process.pid):
         assert deployed.nginx.get("/healthz").status_code == 200
     assert deployed.nginx.split(cookie=account).status_code == 200
+
+
+def test_a_reload_goes_on_in_a_new_file_once_the_log_was_rotated(
+    start: Callable[..., Client], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    service = start(GUNICORN_CMD_ARGS=f"--capture-output --error-logfile={log}", WEB_CONCURRENCY="1")
+    service.get("/nowhere", headers={"X-Request-ID": "before"})
+    log.rename(tmp_path / "log.1")
+    old = workers(service.server.process.pid)
+
+    service.server.process.send_signal(signal.SIGHUP)
+    while old & workers(service.server.process.pid):
+        assert service.server.process.poll() is None
+    service.get("/nowhere", headers={"X-Request-ID": "after"})
+
+    assert '"before"' in (tmp_path / "log.1").read_text(encoding="utf-8")
+    assert '"after"' in log.read_text(encoding="utf-8")
+    assert service.server.logged() == ""
