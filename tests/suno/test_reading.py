@@ -125,7 +125,21 @@ def test_stems_are_read_from_all_pages_once_each(gateway: SunoGateway, wire: Req
 )
 def test_a_song_without_stems_has_none(gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object]) -> None:
     wire.get(f"{STEMS}/pages", **reply)
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
     assert gateway.stems(ALICE, SONG) == []
+
+
+def test_a_song_that_is_not_there_has_no_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{STEMS}/pages", status=404, json=DETAIL)
+    wire.get(f"{API}/api/clip/{SONG}", status=404, json=DETAIL)
+    assert gateway.stems(ALICE, SONG) == []
+
+
+def test_a_list_of_stems_that_is_gone_is_not_taken_for_an_empty_one(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{STEMS}/pages", status=404, json=DETAIL)
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "metadata": {"has_stem": True}})
+    with pytest.raises(errors.SunoFailed, match="which stems a song has"):
+        gateway.stems(ALICE, SONG)
 
 
 def test_an_endless_list_of_pages_ends(gateway: SunoGateway, wire: RequestsMock) -> None:
