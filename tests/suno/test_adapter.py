@@ -1,14 +1,20 @@
-"""requests' adapter on a real socket."""
+"""requests, as little of it as a split needs."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import requests
+import responses
 
+from app.suno.gateway import SunoGateway
 from app.suno.wire import Deadline, Wire
+from tests.suno.conftest import ALICE, CLIP, SONG, SPLIT, signed_in
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -58,3 +64,42 @@ def test_a_kept_connection_that_suno_has_ended_is_not_used_for_a_paid_call(host:
             assert wire.ask("POST", "/", headers={}, body=b"{}", deadline=Deadline(5)).status == 200
         assert host.ended.acquire(timeout=5)
     assert host.connections == 3
+
+
+@pytest.fixture
+def slow_parts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the uses of what costs 1 ms of CPU for each request that requests sends with its defaults."""
+    used: Counter[str] = Counter()
+
+    def count(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            used[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(requests.Session, "__init__")
+    count(requests.Session, "prepare_request")
+    count(requests.Session, "merge_environment_settings")
+    count(requests.PreparedRequest, "prepare")
+    return used
+
+
+def test_a_split_prepares_no_request_and_looks_nothing_up_in_the_environment(
+    wire: responses.RequestsMock, gateway: SunoGateway, slow_parts: Counter[str]
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    for _ in range(3):
+        gateway.generate_stems(ALICE, SONG)
+    assert slow_parts == {}
+
+
+def test_the_parts_that_cost_are_still_those_that_are_counted(
+    wire: responses.RequestsMock, slow_parts: Counter[str]
+) -> None:
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    requests.post(SPLIT, json={}, timeout=5)
+    assert slow_parts == {"__init__": 1, "prepare_request": 1, "merge_environment_settings": 1, "prepare": 1}
