@@ -112,7 +112,9 @@ class Split:
                 raise
         if self.wait_audio:
             clips = self._wait(clips)
-        _told(ledger.answer, entry, clips)
+        if self.wait_audio or self.key:
+            # Else what was answered is what was paid for, which the ledger has; nobody can ask for it again.
+            _told(ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False)
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
