@@ -11,7 +11,6 @@ from typing import Any
 from gevent.monkey import get_original
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 poll = get_original("select", "poll")
 
@@ -25,7 +24,8 @@ class OriginAdapter(HTTPAdapter):
         """Find the pool of connections, once; HTTPAdapter does so at each request (5 %)."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*request, **how)
-            self._pool.ConnectionCls = _TlsConnection if self._pool.scheme == "https" else _Connection
+            # Of its own class, which TLS and some proxies choose.
+            self._pool.ConnectionCls = type("Connection", (_Looked, self._pool.ConnectionCls), {})
         return self._pool
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
@@ -47,16 +47,9 @@ class _Looked:
 
     @property
     def is_connected(self) -> bool:
+        """Whether it is open and has nothing to read: an end, or what nobody asked for."""
         if self.sock is None:
             return False
         look = poll()
         look.register(self.sock, POLLIN)
         return not look.poll(0)
-
-
-class _Connection(_Looked, HTTPConnection):
-    pass
-
-
-class _TlsConnection(_Looked, HTTPSConnection):
-    pass
