@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run sandbox test torture soak lint openapi lock clean
+.PHONY: help demo run sandbox test programs torture soak lint openapi lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
 sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
 	@$(BIN)/python -m sandbox.serve
 
-test: lint ## run all checks and tests
+test: lint programs ## run all checks and tests
 	$(BIN)/python -m pytest
+
+programs: # a browser and the like, for tests that are skipped without them
+	@sh tests/install-debian-packages.sh
 
 torture: .venv/dev ## make everything go wrong at once, for five minutes, and compare the books
 	$(BIN)/python -m tests.torture

@@ -78,6 +78,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = Parser()
 
+    def arguments(self, schema: type[Schema], **how: Any) -> Callable[[View], View]:
+        """Read arguments by a schema that is made once: webargs makes one of a class at each request."""
+        return super().arguments(schema(), **how)  # type: ignore[no-any-return]
+
     def fails_with(self, *codes: ErrorCode) -> Callable[[View], View]:
         """Document which errors an operation has besides those that every operation may have."""
         if self.url_prefix == "/api":

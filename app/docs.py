@@ -29,7 +29,7 @@ DESCRIPTION = """\
 Takes songs of a Suno account apart into stems: the voice, the music, or every instrument.
 
 **Whose account.** The cookie `__client` names a Suno account and signs in as its owner. A request may bring one, in
-the header `X-Suno-Cookie` (*Authorize*, above) or in `Cookie`; else the operator's account is used and charged.
+the header `X-Suno-Cookie` (Swagger UI: *Authorize*) or in `Cookie`; else the operator's account is used and charged.
 
 **Who may ask.** Where the operator has set API keys, every call under `/api/` needs one besides, as
 `Authorization: Bearer <key>` or as `X-API-Key: <key>`; `401` with `api_key_required` says so. An API key and a cookie
@@ -61,14 +61,15 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "header",
         "name": "X-Suno-Cookie",
-        "description": "Another Suno account for this request: the value of the cookie `__client` of a browser "
+        "description": "Another Suno account than the operator's: the value of the cookie `__client` of a browser "
         "signed in to suno.com, or its whole Cookie header. For web pages and Swagger UI, which cannot set `Cookie`.",
     },
     "clientCookie": {
         "type": "apiKey",
         "in": "cookie",
         "name": "__client",
-        "description": "The same in the request's own `Cookie` header, for programs. It goes before `X-Suno-Cookie`.",
+        "description": "The same in the request's own `Cookie` header, for programs: Swagger UI cannot set it. "
+        "It goes before `X-Suno-Cookie`.",
     },
     "bearerKey": {
         "type": "http",

@@ -25,6 +25,15 @@ MOST_IDS = 50
 STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
 
 EXAMPLE_SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
+EXAMPLE_SPLITS = {
+    "two": {"summary": "Vocals and instrumental", "value": {"audio_id": EXAMPLE_SONG}},
+    "wait": {"summary": "Answer when they are complete", "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True}},
+    "twelve": {"summary": "Every instrument", "value": {"audio_id": EXAMPLE_SONG, "stem_task": "twelve"}},
+    "reuse": {
+        "summary": "Pay only for what is not there yet",
+        "value": {"audio_id": EXAMPLE_SONG, "reuse_existing": True},
+    },
+}
 EXAMPLE_STEMS = [
     {
         "id": id,
@@ -68,15 +77,13 @@ EXAMPLE_CREDITS = {
 }
 EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS}
 EXAMPLE_DOWNLOAD = {
-    "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
+    "id": EXAMPLE_SONG,
     "format": "mp3",
-    "download_url": "https://cdn.example/d4e5f6a7-b8c9-0123-defa-234567890123.mp3",
+    "download_url": f"https://cdn.example/{EXAMPLE_SONG}.mp3",
 }
 
 
-def song_id(
-    name: str, *, data_key: str | None = None, description: str, example: str = EXAMPLE_SONG
-) -> fields.String:
+def song_id(name: str, *, data_key: str | None = None, description: str) -> fields.String:
     """Make a required field for an id; its errors call it `name`.
 
     Nothing that could be more than one segment of a path is an id: on it depends that a request reaches that song
@@ -91,7 +98,7 @@ def song_id(
             "null": f"{name} is null: give the id of a song or stem of your Suno account.",
             "invalid": f"{name} must be a string.",
         },
-        metadata={"description": description, "pattern": ID_PATTERN, "example": example},
+        metadata={"description": description, "pattern": ID_PATTERN, "example": EXAMPLE_SONG},
     )
 
 
@@ -204,8 +211,8 @@ class SplitHeaders(Schema):
         load_default="",
         metadata={
             "description": "1 to 255 visible ASCII characters, with or without quotes, new for each split: a request "
-            "with the same key and question gets the first one's reply, and is not charged again, for 24 hours.",
-            "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+            "with the same key and question gets the first one's reply, and is not charged again, for 24 hours. For "
+            "instance a UUID.",
         },
     )
 
@@ -239,9 +246,7 @@ class ClipsQuery(Schema):
 class DownloadRequest(Schema):
     """Which audio to fetch."""
 
-    id = song_id(
-        "id", description="The id of a complete song or stem.", example="d4e5f6a7-b8c9-0123-defa-234567890123"
-    )
+    id = song_id("id", description="The id of a complete song or stem.")
     format = fields.String(
         required=True,
         validate=OneOf(["mp3", "m4a", "wav"], error="format must be mp3, m4a or wav."),

@@ -68,17 +68,8 @@ class Split:
         Raises KeyReused, InProgress, LedgerUnavailable (nothing was sent then), or what Suno says.
         """
         patience = Deadline(settings.suno.deadline)
-        entry = Entry.begin(
-            caller=caller_of_request(),
-            account=ledger_name(self.account),
-            key=self.key,
-            question=json.dumps([self.song_id, self.task, self.reuse_existing]),
-            song=self.song_id,
-            task=self.task,
-            request_id=telemetry.request_id(),
-            lasts=_paid_call_lasts(),
-        )
         while True:
+            entry = self._entry()
             found = self._begin(entry)
             if found.id == entry.id:
                 return self._first(entry)
@@ -89,6 +80,18 @@ class Split:
                 )
             if (stems := self._later(found, patience)) is not None:
                 return stems
+
+    def _entry(self) -> Entry:
+        return Entry.begin(
+            caller=caller_of_request(),
+            account=ledger_name(self.account),
+            key=self.key,
+            question=json.dumps([self.song_id, self.task, self.reuse_existing]),
+            song=self.song_id,
+            task=self.task,
+            request_id=telemetry.request_id(),
+            lasts=_paid_call_lasts(),
+        )
 
     def _begin(self, entry: Entry) -> Entry:
         if self.key:
@@ -109,7 +112,9 @@ class Split:
                 raise
         if self.wait_audio:
             clips = self._wait(clips)
-        _told(ledger.answer, entry, clips)
+        if self.wait_audio or self.key:
+            # Else what was answered is what was paid for, which the ledger has; nobody can ask for it again.
+            _told(ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False)
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
@@ -183,7 +188,8 @@ class Split:
     def _look(self, entry: Entry, looks: int) -> tuple[Found, Sequence[Clip]]:
         """Look for the stems that an entry in doubt has paid for, until nothing changes between two looks.
 
-        With two looks it ends after the first that sees none; with more it goes on, for new stems appear late.
+        With two looks it ends after the first that sees none or fails; with more it goes on, for new stems appear
+        late, and Suno may be back by then.
         """
         deadline = Deadline(LOOK_FOR)
         until = entry.deadline + settings.suno_settle_time + CLOCKS_DIFFER
@@ -192,7 +198,12 @@ class Split:
         for look in range(looks):
             if look:
                 time.sleep(min(settings.suno_poll_interval, deadline.remaining))
-            stems = gateway.stems(self.account, self.song_id, deadline)
+            try:
+                stems = gateway.stems(self.account, self.song_id, deadline)
+            except SunoError:
+                if look + 1 == looks or looks == 2:
+                    raise
+                continue
             sets = sets_made(stems, self.task, since=entry.began - CLOCKS_DIFFER, until=until)
             ids = [[clip.id for clip in clips] for clips in sets]
             if sets:

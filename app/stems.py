@@ -12,6 +12,7 @@ from app.errors import ErrorCode
 from app.ledger import Entry
 from app.schemas import (
     EXAMPLE_SPLIT_STATE,
+    EXAMPLE_SPLITS,
     EXAMPLE_STEMS,
     SplitHeaders,
     SplitRequest,
@@ -26,7 +27,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
 
 
 @blueprint.route("/generate_stems", methods=["POST"])
-@blueprint.arguments(SplitRequest)
+@blueprint.arguments(SplitRequest, examples=EXAMPLE_SPLITS)
 @blueprint.arguments(SplitHeaders, location="headers")
 @blueprint.response(
     200,

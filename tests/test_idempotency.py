@@ -243,6 +243,14 @@ def test_a_set_that_another_request_has_claimed_is_not_taken(paying: Client, sun
     assert len(suno.charges(account)) == 2
 
 
+def test_stems_from_before_the_request_are_not_its_own(paying: Client, suno: Suno, account: str) -> None:
+    suno.post("/sandbox/faults", json={"seed": 1, "rate": 1, "kinds": ["reset-before-reading"]}).raise_for_status()
+    try:
+        assert_error(split(paying, account, song="song-with-two"), 503, "outcome_unknown")
+    finally:
+        suno.request("DELETE", "/sandbox/faults")
+
+
 def test_a_retry_resumes_the_wait_for_the_same_stems(paying: Client, suno: Suno, account: str) -> None:
     first = split(paying, account)
     waited = split(paying, account, wait_audio=True)

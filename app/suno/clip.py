@@ -57,6 +57,8 @@ class Clip:
     """What made a stem, as StemTask; None on songs and on stems of before 2026."""
     stem_group: str | None = None
     """The part, `Backing_Vocals`; only on stems of 2026."""
+    has_stems: bool = False
+    """Whether Suno says of a song that it has been split."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], *, stem_of: str | None = None) -> Clip:
@@ -86,6 +88,7 @@ class Clip:
             error_message=_text(metadata.get("error_message")),
             stem_task=_text(metadata.get("stem_task")),
             stem_group=_text(metadata.get("stem_type_group_name")),
+            has_stems=metadata.get("has_stem") is True,
         )
 
     @property

@@ -103,13 +103,18 @@ class SunoGateway:
             raise OutcomeUnknown(sentence) from error
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
-        """Every stem that a song has, in Suno's order; free. None where Suno knows no such song."""
+        """Every stem that a song has, in Suno's order; free. None where Suno knows no such song.
+
+        An empty list is certain: a retry of a split in doubt pays again on the strength of it.
+        """
         deadline = deadline or Deadline(self._suno.deadline)
         path = f"/api/clip/{song_id}/stems"
         try:
             reply = self._read(account, "stems", "GET", f"{path}/pages", deadline=deadline)
-        except (SongNotFound, RefusedBySuno):
-            # Also how Suno says that a song has none.
+        except (SongNotFound, RefusedBySuno) as error:
+            # How Suno says that a song has none, but also what a call would answer that is there no more.
+            if self._has_stems(account, song_id, deadline):
+                raise _changed("which stems a song has") from error
             return []
         pages = reply.get("pages") if isinstance(reply, dict) else None
         if not isinstance(pages, int):
@@ -191,6 +196,12 @@ class SunoGateway:
             else:
                 known |= {clip.id: _with_parent(clip, known[clip.id]) for clip in seen}
         return list(known.values())
+
+    def _has_stems(self, account: Account, song_id: str, deadline: Deadline) -> bool:
+        try:
+            return self._clip(account, song_id, deadline).has_stems
+        except SongNotFound:
+            return False
 
     def _clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
         reply = self._read(account, "clip", "GET", f"/api/clip/{id}", deadline=deadline)

@@ -10,11 +10,11 @@ from urllib.parse import urljoin, urlsplit
 
 import gevent
 import requests
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError
 
+from app.suno.adapter import OriginAdapter
 from app.suno.answer import Answer
 
 REPLY_LIMIT = 5_000_000
@@ -113,7 +113,7 @@ class Wire:
             respect_retry_after_header=False,
             backoff_factor=0.1,
         )
-        self._adapter = HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS, max_retries=retries)
+        self._adapter = OriginAdapter(pool_connections=2, pool_maxsize=CONNECTIONS, max_retries=retries)
 
     def ask(
         self,

@@ -17,13 +17,13 @@ def test_a_reload_under_load_fails_no_request(start: Callable[..., Client], suno
     before = len(suno.charges(RICH))
     with load(lambda song, key: service.split(song, RICH)) as sent:
         for _ in range(2):
-            at_least(sent, len(sent) + 10)
+            at_least(sent, len(sent) + 6)
             old = workers(service.server.process.pid)
             service.server.process.send_signal(signal.SIGHUP)
             while old & workers(service.server.process.pid):
                 assert service.server.process.poll() is None
                 time.sleep(0.01)
-            at_least(sent, len(sent) + 10)
+            at_least(sent, len(sent) + 6)
     replies = [reply.result() for reply in sent]
     assert {reply.status_code for reply in replies} == {200}
     assert len(suno.charges(RICH)) - before == len(replies)

@@ -140,11 +140,11 @@ def test_a_rolling_restart_fails_no_request_and_charges_none_twice(
     before = len(suno.charges(RICH))
     with load(lambda song, key: nginx.split(song, RICH, headers={"Idempotency-Key": key})) as sent:
         for leaving, staying in ((one, other), (other, one)):
-            at_least(sent, len(sent) + 20)
+            at_least(sent, len(sent) + 8)
             nginx.balance([f"{leaving.address} down", staying.address])
             nginx.reload()
             leaving.stop()
-            at_least(sent, len(sent) + 20)
+            at_least(sent, len(sent) + 8)
             leaving.start()
             nginx.balance([one.address, other.address])
             nginx.reload()

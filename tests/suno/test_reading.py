@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -125,7 +126,21 @@ def test_stems_are_read_from_all_pages_once_each(gateway: SunoGateway, wire: Req
 )
 def test_a_song_without_stems_has_none(gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object]) -> None:
     wire.get(f"{STEMS}/pages", **reply)
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
     assert gateway.stems(ALICE, SONG) == []
+
+
+def test_a_song_that_is_not_there_has_no_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{STEMS}/pages", status=404, json=DETAIL)
+    wire.get(f"{API}/api/clip/{SONG}", status=404, json=DETAIL)
+    assert gateway.stems(ALICE, SONG) == []
+
+
+def test_a_list_of_stems_that_is_gone_is_not_taken_for_an_empty_one(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{STEMS}/pages", status=404, json=DETAIL)
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "metadata": {"has_stem": True}})
+    with pytest.raises(errors.SunoFailed, match="which stems a song has"):
+        gateway.stems(ALICE, SONG)
 
 
 def test_an_endless_list_of_pages_ends(gateway: SunoGateway, wire: RequestsMock) -> None:
@@ -232,6 +247,23 @@ def test_what_stops_v2_web_stops_it_before_it_pays(
     with pytest.raises(expected):
         gateway.generate_stems(ALICE, SONG, StemTask.TWELVE)
     assert calls(wire, V2_WEB) == calls(wire, SPLIT) == 0
+
+
+def test_a_paid_call_is_not_sent_with_less_than_half_of_its_time_left(
+    gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+
+    def slow(request: object) -> tuple[int, dict[str, str], str]:
+        monkeypatch.setattr("app.suno.wire.time.monotonic", lambda: now + 25)
+        return 200, {}, json.dumps(CLIP | {"id": SONG})
+
+    wire.add_callback("GET", f"{API}/api/clip/{SONG}", slow)
+    wire.post(CHECK, json={"required": False})
+    wire.post(V2_WEB, json=named("a"))
+    with pytest.raises(errors.SunoUnreachable, match="took too long"):
+        gateway.generate_stems(ALICE, SONG, StemTask.TWELVE)
+    assert calls(wire, V2_WEB) == 0
 
 
 @pytest.mark.parametrize("format", ["mp3", "m4a"])

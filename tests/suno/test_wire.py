@@ -7,15 +7,20 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from app.suno.errors import SunoUnreachable
+from app.suno.session import Account, Sessions
 from app.suno.wire import Deadline, NotSent, NoWholeAnswer, Wire
 from sandbox.stack import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+NOT_GZIP = OK.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
 Script = Callable[[socket.socket, int], None]
 
 
@@ -118,20 +123,19 @@ def test_a_host_that_does_not_accept_is_given_up_after_the_connect_timeout() -> 
 
 
 @pytest.mark.parametrize(
-    "after_reading",
+    ("after_reading", "why"),
     [
-        lambda connection: None,
-        lambda connection: connection.sendall(OK[:7]),
-        lambda connection: connection.sendall(OK[:-1]),
-        lambda connection: connection.sendall(b"nonsense\r\n\r\n"),
-        lambda connection: connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-        lambda connection: connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")),
-        lambda connection: threading.Event().wait(3),
+        pytest.param(lambda connection: None, "broke", id="closed"),
+        pytest.param(lambda connection: connection.sendall(OK[:7]), "broke", id="head cut"),
+        pytest.param(lambda connection: connection.sendall(OK[:-1]), "broke", id="body cut"),
+        pytest.param(lambda connection: connection.sendall(b"nonsense\r\n\r\n"), "broke", id="not HTTP"),
+        pytest.param(lambda connection: connection.sendall(INTERIM), "interim", id="interim only"),
+        pytest.param(lambda connection: connection.sendall(NOT_GZIP), "broke", id="not gzip"),
+        pytest.param(lambda connection: threading.Event().wait(3), "in time", id="silent"),
     ],
-    ids=["closed", "head cut", "body cut", "not HTTP", "interim only", "not gzip", "silent"],
 )
 def test_what_breaks_after_the_request_is_no_whole_answer_and_is_sent_once(
-    host: Callable[[Script], Host], after_reading: Callable[[socket.socket], object]
+    host: Callable[[Script], Host], after_reading: Callable[[socket.socket], object], why: str
 ) -> None:
     requests: list[bytes] = []
 
@@ -139,7 +143,7 @@ def test_what_breaks_after_the_request_is_no_whole_answer_and_is_sent_once(
         requests.append(read_request(connection))
         after_reading(connection)
 
-    with pytest.raises(NoWholeAnswer):
+    with pytest.raises(NoWholeAnswer, match=why):
         ask(wire(host(script).url, read=0.3))
     assert len(requests) == 1
 
@@ -284,3 +288,27 @@ def test_the_environment_is_not_asked_again_for_each_exchange(
     for name in ("getproxies", "proxy_bypass"):
         monkeypatch.setattr(f"requests.utils.{name}", lambda *_: pytest.fail("asked"))
     assert ask(there) == 200
+
+
+def test_who_waits_for_anothers_sign_in_waits_no_longer_than_its_own_time(host: Callable[[Script], Host]) -> None:
+    arrived, over = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        connection.recv(65_536)
+        arrived.set()
+        over.wait(10)
+
+    sessions = Sessions(
+        wire(host(script).url, read=5), user_agent="Mozilla/5.0", clerk_api_version="1", clerk_js_version="1"
+    )
+    account = Account("client", "SUNO_COOKIE")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(sessions.bearer, account, Deadline(10))
+        arrived.wait(10)
+        try:
+            with pytest.raises(SunoUnreachable, match="did not answer in time; nothing was charged"):
+                sessions.bearer(account, Deadline(0.1))
+        finally:
+            over.set()
+        with pytest.raises(SunoUnreachable):
+            first.result()

@@ -1,0 +1,52 @@
+"""What a split costs, in what can be counted: nothing here is timed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SONG, Client, Suno
+
+SPLITS = 20
+HEAVY = {
+    "PIL",
+    "asyncio",
+    "bench",
+    "email.mime",
+    "flask_cors",
+    "matplotlib",
+    "multiprocessing",
+    "numpy",
+    "pydoc",
+    "pytest",
+    "redis",
+    "sandbox",
+    "setuptools",
+    "unittest",
+    "xml.etree.ElementTree",
+}
+"""What neither the start nor a request with the default settings needs."""
+
+
+def test_once_signed_in_a_split_is_one_call_to_suno_over_a_kept_connection(
+    lone_worker: Client, suno: Suno, account: str
+) -> None:
+    lone_worker.split(cookie=account)
+    suno.forget()
+    sockets = suno.get("/sandbox/sockets").json()["accepted"]
+
+    for _ in range(SPLITS):
+        assert lone_worker.split(cookie=account).status_code == 200
+
+    assert suno.get("/sandbox/sockets").json()["accepted"] == sockets + 1, "one is this question's own"
+    assert [entry["path"] for entry in suno.log()] == [f"/api/edit/stems/{SONG}/"] * SPLITS
+
+
+def test_the_service_imports_nothing_heavy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+    code = "import sys, app; app.create_app(); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(run.stdout.split()) & HEAVY == set()

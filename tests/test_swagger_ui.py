@@ -1,0 +1,297 @@
+"""Swagger UI in a real browser: what a person finds there works without typing, and nothing leaves the machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from sandbox import stack
+from tests.conftest import NUMBERS, PATIENCE, SONG, Client, Suno
+
+PROGRAMS = ("chromium", "chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--no-proxy-server",
+    # The log has what pages ask for; this is for whatever else a browser may want.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--window-size=1200,1600",
+)
+
+T = TypeVar("T")
+Operations = dict[str, str]
+Trial = Callable[["Operation", "Person"], None]
+TRIALS: dict[str, Trial] = {}
+"""By operationId, what is done with an operation on the page and what it must then show."""
+
+
+def tries(operation_id: str) -> Callable[[Trial], Trial]:
+    def register(trial: Trial) -> Trial:
+        TRIALS[operation_id] = trial
+        return trial
+
+    return register
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who sits before the page: an account that has split SONG once, and one that must not pay for it."""
+
+    account: str
+    other_account: str
+    suno: Suno
+    request_id: str
+    """That of the split."""
+
+    def clips(self) -> list[str]:
+        """The ids of all stems that the account has paid for, oldest first."""
+        return [clip for charge in self.suno.charges(self.account) for clip in charge["clips"]]
+
+
+def wait_for(browser: webdriver.Chrome, find: Callable[[], T]) -> T:
+    """Wait until something is there, and return it."""
+    return WebDriverWait(browser, PATIENCE, poll_frequency=0.05).until(lambda _: find())
+
+
+class Operation:
+    """One operation on the page, open while it is tried: the page renders all that is open anew at every click."""
+
+    def __init__(self, browser: webdriver.Chrome, operation_id: str) -> None:
+        self._browser = browser
+        self._block = browser.find_element(By.CSS_SELECTOR, f"[id$='-{operation_id}']")
+        self._summary = self._one(".opblock-summary-control")
+
+    def __enter__(self) -> Operation:
+        self._summary.click()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._summary.click()
+
+    def _all(self, selector: str) -> list[WebElement]:
+        return self._block.find_elements(By.CSS_SELECTOR, selector)
+
+    def _one(self, selector: str) -> WebElement:
+        return wait_for(self._browser, lambda: self._block.find_element(By.CSS_SELECTOR, selector))
+
+    def body(self) -> Any:
+        """What the page would send."""
+        return json.loads(self._one("textarea").get_attribute("value"))
+
+    def remove_item(self, parameter: str) -> None:
+        self._one(f"[data-param-name={parameter}] .json-schema-form-item-remove").click()
+
+    def type_into(self, parameter: str, text: str) -> None:
+        field = self._one(f"[data-param-name={parameter}] input")
+        field.send_keys(Keys.CONTROL, "a", Keys.NULL, text)
+
+    def execute(self) -> tuple[str, str]:
+        """Press the button, and return the status and the body that the page then shows."""
+        for clear in self._all(".btn-clear"):
+            clear.click()
+            wait_for(self._browser, lambda: not self._all(".live-responses-table"))
+        self._one(".execute").click()
+        status = self._one(".live-responses-table .response .response-col_status")
+        body = self._one(".live-responses-table .response .highlight-code code")
+        return status.text, body.get_attribute("textContent")
+
+    def expect(self, status: str) -> Any:
+        """Press the button, check the status, and return the JSON that the page then shows."""
+        shown, body = self.execute()
+        assert shown == status, body
+        return json.loads(body)
+
+
+@tries("generateStems")
+def _(operation: Operation, person: Person) -> None:
+    assert operation.body() == {"audio_id": SONG}
+    before = person.clips()
+    stems = operation.expect("200")
+    assert [stem["title"] for stem in stems] == ["Ocean Wanderer (Vocals)", "Ocean Wanderer (Instrumental)"]
+    assert [stem["id"] for stem in stems] == person.clips()[len(before) :]
+
+
+@tries("listStems")
+def _(operation: Operation, person: Person) -> None:
+    stems = operation.expect("200")
+    assert {stem["id"] for stem in stems} == set(person.clips()) != set()
+
+
+@tries("getClips")
+def _(operation: Operation, person: Person) -> None:
+    [song] = operation.expect("200")
+    assert (song["id"], song["title"], song["duration"]) == (SONG, "Ocean Wanderer", 183.4)
+
+    operation.remove_item("ids")
+    assert set(person.clips()) <= {clip["id"] for clip in operation.expect("200")}
+
+
+@tries("download")
+def _(operation: Operation, person: Person) -> None:
+    waiting = {"id": SONG, "format": "mp3", "download_url": None}
+    assert operation.expect("202") == waiting
+    answers = (operation.execute() for _ in range(20))
+    status, body = next(answer for answer in answers if answer[0] != "202")
+    assert status == "200", body
+    address = json.loads(body)["download_url"]
+    assert json.loads(body) == waiting | {"download_url": address}
+    assert address.startswith(person.suno.url)
+
+
+@tries("getLimit")
+def _(operation: Operation, person: Person) -> None:
+    left = operation.expect("200")
+    assert left["credits_left"] == 1_000 - 10 * len(person.suno.charges(person.account))
+    assert left["monthly_limit"] == 2_500
+
+
+@tries("getRequest")
+def _(operation: Operation, person: Person) -> None:
+    operation.type_into("request_id", person.request_id)
+    told = operation.expect("200")
+    assert told["state"] == "done"
+    assert [stem["id"] for stem in told["clips"]] == person.clips()[:2]
+
+
+@tries("healthz")
+def _(operation: Operation, person: Person) -> None:
+    assert operation.expect("200") == {"status": "ok"}
+
+
+@tries("readyz")
+def _(operation: Operation, person: Person) -> None:
+    assert operation.expect("200") == {"status": "ok", "checks": {"session": "ok", "ledger": "ok"}}
+
+
+@tries("metrics")
+def _(operation: Operation, person: Person) -> None:
+    status, text = operation.execute()
+    assert status == "200"
+    assert "# TYPE suno_stems_splits_paid_total counter" in text
+
+
+@pytest.fixture(scope="module")
+def accounts() -> tuple[str, str]:
+    """The operator's, and one to *Authorize*."""
+    return f"sandbox-load-{next(NUMBERS)}", f"sandbox-load-{next(NUMBERS)}"
+
+
+@pytest.fixture(scope="module")
+def service(suno: Suno, accounts: tuple[str, str]) -> Iterator[Client]:
+    with stack.service(suno.url, {"SUNO_COOKIE": accounts[0]}) as server:
+        yield Client(server)
+
+
+@pytest.fixture(scope="module")
+def operations(service: Client) -> Operations:
+    """The path of every operation of the served spec, by its operationId."""
+    paths = service.get("/openapi.json").json()["paths"]
+    return {
+        methods[method]["operationId"]: path
+        for path, methods in paths.items()
+        for method in ("get", "post")
+        if method in methods
+    }
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    if missing := [program for program in PROGRAMS if not shutil.which(program)]:
+        pytest.skip(f"Swagger UI IS NOT TRIED: {' and '.join(missing)} not found (tests/debian-packages.txt)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("NO_PROXY", "localhost,127.0.0.1")  # between selenium and the driver
+        with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as chrome:
+            yield chrome
+
+
+@pytest.fixture(scope="module", params=["the operator", "another account"])
+def person(
+    request: pytest.FixtureRequest,
+    browser: webdriver.Chrome,
+    service: Client,
+    suno: Suno,
+    accounts: tuple[str, str],
+) -> Person:
+    operator, other = accounts
+    browser.get(f"{service.url}/docs")
+    wait_for(browser, lambda: browser.find_element(By.CLASS_NAME, "opblock"))
+    account, other_account = (operator, other) if request.param == "the operator" else (other, operator)
+    if account == other:
+        authorize(browser, "X-Suno-Cookie", account)
+    split = service.split(cookie=account)
+    assert split.status_code == 200
+    return Person(account, other_account, suno, split.headers["X-Request-ID"])
+
+
+@contextmanager
+def authorizations(browser: webdriver.Chrome) -> Iterator[WebElement]:
+    """Open the dialog of the button *Authorize*, and close it again."""
+    browser.find_element(By.CSS_SELECTOR, ".btn.authorize").click()
+    dialog = wait_for(browser, lambda: browser.find_element(By.CSS_SELECTOR, ".modal-ux"))
+    yield dialog
+    dialog.find_element(By.CSS_SELECTOR, ".close-modal").click()
+
+
+def authorize(browser: webdriver.Chrome, header: str, value: str) -> None:
+    """Name an account in the dialog."""
+    with authorizations(browser) as dialog:
+        form = dialog.find_element(By.XPATH, f".//*[@class='auth-container'][.//code='{header}']")
+        form.find_element(By.TAG_NAME, "input").send_keys(value)
+        form.find_element(By.CSS_SELECTOR, ".authorize").click()
+        wait_for(browser, lambda: form.find_element(By.XPATH, ".//button[.='Logout']"))
+
+
+def asked_for(browser: webdriver.Chrome) -> list[str]:
+    """Every address that the page has asked for since the last look."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+
+
+def test_every_operation_of_the_spec_is_tried(operations: Operations) -> None:
+    assert set(TRIALS) == set(operations), "say above how each operation is tried and what it must show"
+
+
+@pytest.mark.parametrize("operation_id", TRIALS)
+def test_an_operation_works_from_the_page_alone(
+    operation_id: str, browser: webdriver.Chrome, person: Person, operations: Operations, service: Client
+) -> None:
+    others_charges = person.suno.charges(person.other_account)
+
+    with Operation(browser, operation_id) as operation:
+        TRIALS[operation_id](operation, person)
+
+    assert person.suno.charges(person.other_account) == others_charges
+    assert browser.get_log("browser") == []
+    addresses = asked_for(browser)
+    assert any(address.startswith(service.url + operations[operation_id].partition("{")[0]) for address in addresses)
+    here = (f"{service.url}/", "data:", "blob:", "chrome:")
+    assert [address for address in addresses if not address.startswith(here)] == []
+
+
+def test_the_page_takes_only_what_it_can_send(browser: webdriver.Chrome, person: Person) -> None:
+    with authorizations(browser) as dialog:
+        assert "In: header" in dialog.text
+        assert "In: cookie" not in dialog.text
