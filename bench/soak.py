@@ -192,7 +192,8 @@ def draw(course: Course, file: Path) -> None:
     """Plot all over time."""
     figure, axes = plt.subplots(4, 1, figsize=(10, 12), sharex=True, layout="constrained")
     axes[0].plot(*zip(*course.memory, strict=True))
-    axes[0].set(ylabel="memory, MiB", title="A master and two workers under a steady load", ylim=(0, None))
+    top = 1.1 * max(value for _, value in course.memory)
+    axes[0].set(ylabel="memory, MiB", title="A master and two workers under a steady load", ylim=(0, top))
     axes[1].plot(*zip(*course.files, strict=True))
     axes[1].set(ylabel="open files", ylim=(0, None))
     axes[2].scatter(*zip(*course.latency, strict=True), s=4, label="splits")
