@@ -75,7 +75,7 @@ def service(suno: Suno) -> Iterator[Client]:
         "LOG_LEVEL": "DEBUG",
         "SUNO_CONNECT_TIMEOUT": "1",
         "SUNO_READ_TIMEOUT": "1.5",
-        "SUNO_DEADLINE": "2",
+        "SUNO_DEADLINE": "4",
         "SUNO_POLL_INTERVAL": "0.1",
     }
     with stack.service(suno.url, settings) as server:
@@ -91,9 +91,11 @@ def lone_worker(suno: Suno) -> Iterator[Client]:
 
 @pytest.fixture
 def start(suno: Suno) -> Iterator[Callable[..., Client]]:
-    """Start further services with other settings, for one test."""
+    """Start further services with other settings, for one test; of one worker, which starts in half the time."""
     with ExitStack() as servers:
-        yield lambda url=None, **settings: Client(servers.enter_context(stack.service(url or suno.url, settings)))
+        yield lambda url=None, **settings: Client(
+            servers.enter_context(stack.service(url or suno.url, {"WEB_CONCURRENCY": "1", **settings}))
+        )
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def test_a_crash_is_told_without_its_message(
 
     secret = "my-" + "secret"
     monkeypatch.setenv("SUNO_COOKIE", secret)
+    monkeypatch.setenv("SUNO_POLL_INTERVAL", "0.01")
     app = create_app()
     app.extensions["suno"] = Broken()
 

@@ -141,7 +141,7 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(
     def booted() -> list[int]:
         return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", service.server.logged())]
 
-    service = start(TMPDIR=str(tmp_path))
+    service = start(TMPDIR=str(tmp_path), WEB_CONCURRENCY="2")
     for round in range(3):
         while total(service, "suno_stems_worker_starts_total") < 2 + round:
             service.get("/healthz")
