@@ -12,7 +12,7 @@ from tests.torture import torture
 def test_each_key_is_paid_once_and_gets_stems_of_its_own(redis: bool) -> None:
     if redis and not REDIS:
         pytest.skip("redis-server is not installed: the ledger in Redis is not tortured")
-    outcome = torture(seed=7, keys=12 if redis else 20, redis=redis)
+    outcome = torture(seed=7, keys=10 if redis else 16, redis=redis)
     assert outcome.complaints() == [], outcome
     assert outcome.attempts > outcome.keys
     assert sum(charge["reply_lost"] for charge in outcome.charges) > 0
@@ -20,4 +20,4 @@ def test_each_key_is_paid_once_and_gets_stems_of_its_own(redis: bool) -> None:
 
 
 def test_without_the_ledger_the_proof_fails() -> None:
-    assert torture(seed=7, keys=10, ledger=False).complaints() != []
+    assert torture(seed=7, keys=8, ledger=False).complaints() != []

@@ -117,7 +117,7 @@ def torture(*, seed: int, keys: int, redis: bool = False, ledger: bool = True, p
                 over.wait(chance.uniform(0.0, 0.2))
 
         def chaos() -> None:
-            while not over.wait(chance.uniform(0.2, 1.0)):
+            while not over.wait(chance.uniform(0.5, 2.0)):
                 if redis and chance.random() < 0.4:
                     keeper.kill_and_restart()
                     killed["Redis"] = killed.get("Redis", 0) + 1
