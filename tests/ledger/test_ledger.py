@@ -6,6 +6,9 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -304,3 +307,36 @@ def test_there_is_no_cookie_in_the_file(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     ledger.begin(entry("key", account="house"))
     assert not any(b"__client" in file.read_bytes() or b"eyJ" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+WAITING = """
+from gevent import monkey; monkey.patch_all()
+import sqlite3, sys, gevent
+from tests.ledger.test_ledger import entry, open_ledger
+path = sys.argv[1]
+ledger = open_ledger(f"sqlite:///{path}")
+ledger.check()
+other = sqlite3.connect(path, isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+gevent.spawn(other.execute, "COMMIT")
+print(ledger.begin(entry()).state)
+"""
+
+
+def test_a_worker_that_waits_for_the_file_serves_others_meanwhile(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WAITING, str(tmp_path / "ledger.db")]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "started\n"
+
+
+def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.check()
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("app.ledger.sqlite.BUSY_TIMEOUT", 0.01)
+    with pytest.raises(LedgerUnavailable, match="locked"):
+        ledger.begin(entry())
+    other.execute("COMMIT")
+    ledger.begin(entry())
