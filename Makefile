@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run sandbox test programs torture lint openapi lock clean
+.PHONY: help demo run sandbox test programs torture lint openapi bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,12 @@ lint: .venv/dev ## check style and types
 openapi: .venv/run ## write openapi.yaml anew from the code
 	$(BIN)/flask --app wsgi spec > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
+bench: .venv/bench ## measure the service under load (BENCH='--quick' for a first look, '--soak' for its memory)
+	@$(BIN)/python -m bench $(BENCH)
+
 lock: .venv/dev ## pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet uv
-	for name in requirements requirements-demo requirements-dev; do \
+	for name in requirements requirements-demo requirements-dev requirements-bench; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
 clean: ## remove what these commands have made
@@ -51,6 +54,10 @@ clean: ## remove what these commands have made
 
 .venv/demo: .venv/run requirements-demo.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-demo.txt
+	@touch $@
+
+.venv/bench: .venv/run requirements-bench.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt
