@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run sandbox test programs torture soak lint openapi lock clean
+.PHONY: help demo run sandbox test programs torture soak lint openapi bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: .venv/dev ## check style and types
 
 openapi: .venv/run ## write openapi.yaml anew from the code
 	$(BIN)/flask --app wsgi spec > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+bench: .venv/bench ## measure the service under load (BENCH='--quick' for a first look, '--soak' for its memory)
+	@$(BIN)/python -m bench $(BENCH)
 
 lock: .venv/dev ## pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet uv

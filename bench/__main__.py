@@ -1,0 +1,136 @@
+"""`make bench`: what the service costs, beside the same load without it. README.md says how to read it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from bench import report, servers
+from bench.load import Run, load
+from bench.report import Cell, Results
+
+FOLDER = Path(__file__).with_name("results")
+DELAYS = (0, 100)
+CONNECTIONS = (1, 32, 128, 512)
+STARTS = 5
+ACCOUNTS = 1_000
+"""As many as a worker remembers."""
+SOAK = (10_000, 100_000)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a second for each run: for a look, not for a figure")
+    parser.add_argument("--seconds", type=int, default=3, help="for each run (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=5, help="of each run, interleaved (%(default)s)")
+    parser.add_argument("--soak", action="store_true", help="also the memory after 100,000 requests (some minutes)")
+    given = parser.parse_args()
+    if given.quick:
+        given.seconds, given.repetitions = 1, 3
+    return given
+
+
+def measure(seconds: int, repetitions: int) -> dict[Cell, list[Run]]:
+    """Run every cell of the table, one repetition of all before the next, so that a busy minute spoils no cell."""
+    runs: dict[Cell, list[Run]] = {}
+    with servers.stub() as stub, servers.nginx(stub) as nginx, servers.service(stub) as service:
+        for server in (nginx, service):
+            load(server, stub, delay=100, connections=max(CONNECTIONS), seconds=2)  # opens the connections
+        for repetition in range(repetitions):
+            for delay in DELAYS:
+                for connections in CONNECTIONS:
+                    for server in (stub, nginx, service):
+                        say(f"{repetition + 1} of {repetitions}: {server.name}, {delay} ms, {connections}")
+                        cell = Cell(server.name, delay, connections)
+                        run = load(server, stub, delay=delay, connections=connections, seconds=seconds)
+                        runs.setdefault(cell, []).append(run)
+    return runs
+
+
+def measure_start() -> float:
+    """Seconds from starting gunicorn to its first good reply."""
+    times = []
+    with servers.stub() as stub:
+        for number in range(STARTS):
+            say(f"start {number + 1} of {STARTS}")
+            began = time.monotonic()
+            with servers.service(stub):
+                times.append(time.monotonic() - began)
+    return median(times)
+
+
+def measure_accounts(seconds: int, repetitions: int) -> dict[int, float]:
+    """CPU ms for each request with one account and with many, all signed in."""
+    costs: dict[int, list[float]] = {1: [], ACCOUNTS: []}
+    with servers.stub() as stub, servers.service(stub) as service:
+        for _ in range(30):
+            say(f"{ACCOUNTS} accounts sign in")
+            before = stub.get("/count")["sign_ins"]
+            load(service, stub, delay=0, connections=32, seconds=2, accounts=ACCOUNTS)
+            if stub.get("/count")["sign_ins"] == before:
+                break
+        for repetition in range(repetitions):
+            for accounts, found in costs.items():
+                say(f"{repetition + 1} of {repetitions}: {accounts} accounts")
+                found.append(load(service, stub, delay=0, connections=32, seconds=seconds, accounts=accounts).cpu)
+    return {accounts: median(found) for accounts, found in costs.items()}
+
+
+def measure_memory() -> dict[int, float]:
+    """MB of the workers after so many requests."""
+    resident: dict[int, float] = {}
+    with servers.stub() as stub, servers.service(stub) as service:
+        for goal in SOAK:
+            while (done := stub.get("/count")["splits"]) < goal:
+                say(f"{done} of {SOAK[-1]} requests")
+                resident[goal] = load(service, stub, delay=0, connections=32, seconds=5).resident
+    return resident
+
+
+def say(line: str) -> None:
+    """Tell how far we are, where somebody looks on."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Measure, tell, compare with the last time, and store."""
+    given = parse()
+    for program, package in (("wrk", "wrk"), ("nginx", "nginx-light")):
+        if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
+            print(f"{program} is needed: sudo apt install {package}", file=sys.stderr)
+            return 1
+    busy = os.getloadavg()[0]
+    results = Results(
+        runs=measure(given.seconds, given.repetitions),
+        start=measure_start(),
+        accounts=measure_accounts(given.seconds, given.repetitions),
+        memory=measure_memory() if given.soak else {},
+        busy=busy,
+    )
+    say("")
+    table = report.markdown(results)
+    print(table)
+    FOLDER.mkdir(exist_ok=True)
+    stored = FOLDER / ("quick.json" if given.quick else "last.json")
+    if before := report.read(stored):
+        print(report.comparison(before, results))
+    report.write(results, stored)
+    (FOLDER / "table.md").write_text(table, encoding="utf-8")
+    with contextlib.suppress(ImportError):
+        from bench import plot
+
+        plot.draw(results, FOLDER / "latency.png")
+    print(f"Stored in {FOLDER}: table.md, latency.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
