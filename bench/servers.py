@@ -59,8 +59,9 @@ class Server:
         return [parent, *map(int, children.split())]
 
     def cpu_ms(self) -> float:
-        """CPU time that it has used so far, in user and kernel mode."""
-        return sum(int(Path(f"/proc/{pid}/schedstat").read_text("utf-8").split()[0]) for pid in self.pids()) / 1e6
+        """CPU time that its threads have used so far, in user and kernel mode."""
+        threads = [thread for pid in self.pids() for thread in Path(f"/proc/{pid}/task").iterdir()]
+        return sum(int((thread / "schedstat").read_text(encoding="utf-8").split()[0]) for thread in threads) / 1e6
 
     def resident_mb(self) -> list[float]:
         """Resident memory of each of its processes."""
