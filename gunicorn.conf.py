@@ -21,8 +21,8 @@ from gunicorn.workers import ggevent
 class Server(StreamServer):
     """gevent's, which takes on up to 16 waiting connections in each turn of its loop.
 
-    gunicorn sets 1: a busy worker then leaves the last of 512 clients waiting at its door for seconds (Suno taking
-    100 ms: p99 of 3.4 s with 1, of 1.4 s with 16, and 32 clients still spread over both workers).
+    gunicorn sets 1, and a busy worker's turns are long: of 512 clients two workers had let 227 to 348 in after 3 s,
+    and with 16 all of them. 32 clients still spread over both.
     """
 
     max_accept = property(lambda self: 16, lambda self, ours: None)
@@ -137,9 +137,10 @@ logger_class = Log
 host = os.environ.get("HOST", "127.0.0.1")
 bind = host if host.startswith("unix:") else f"{host}:{number('PORT', '3000'):.0f}"
 workers = int(number("WEB_CONCURRENCY", "2"))
-# gevent, because the deadline over an exchange needs it, and because it is no slower: interleaved on two cores with
-# two workers, 319 splits a second for gthread's 282 (64 threads) and 278 (512) over 32 connections, at 3.6 ms of CPU
-# for 4.1; 300 for 254 and 149 over 512 connections with Suno taking 100 ms, p99 2.6 s for 2.6 and 2.9 (2026-11).
+# gevent, because Suno takes seconds and only gevent bounds an exchange with it (SUNO_DEADLINE); and it costs less.
+# Measured 2026-11 on two shared cores, two workers, 32 clients, a Suno that takes no time, medians of four
+# interleaved repetitions: gevent 504 requests per second at 3.5 ms of CPU each, gthread 365 at 4.2 with 64 threads,
+# 342 at 4.4 with 512.
 worker_class = Worker
 
 

@@ -96,7 +96,7 @@ def test_every_failure_of_sunos_goes_through_unchanged(deployed: Stack, account:
         deployed, "POST", "/api/generate_stems", {"audio_id": f"fault-{fault}"}, X_Suno_Cookie=account
     )
     if fault == "retry-after-date":  # the seconds until then
-        assert 0 < int(through[1].pop("retry-after")) <= int(straight[1].pop("retry-after"))
+        assert {int(answer[1].pop("retry-after")) for answer in (through, straight)} <= set(range(10, 21))
     assert through == straight
     assert [through[0]] == [status for name, status, *_ in FAULTS if name == fault]
 
