@@ -1,8 +1,8 @@
 """What has been asked and paid for: nobody is charged twice, and nothing paid for is lost.
 
 An entry is written before the paid call leaves, so that it is known after a crash. It is `started` until the call's
-deadline, then `done` with the stems, or `in doubt`: perhaps charged, without an answer. Each stem is claimed by the
-one entry that paid for it, so that two requests in doubt never take the same ones.
+deadline, then `done` with the stems, or `in doubt`: perhaps charged, without an answer. Stems belong to the entry
+whose answer named them, or which took them while it was in doubt: no other that is in doubt takes the same ones.
 
 No cookie and no token is in it: accounts and callers are hashes.
 """
@@ -24,7 +24,7 @@ KEPT = 24 * 3600
 """Seconds for which an entry is remembered."""
 
 CLAIMS_KEPT = 2 * KEPT
-"""Seconds for which a stem stays claimed: longer than any entry that could be in doubt about it."""
+"""Seconds for which it is known whose a stem is: longer than any entry could be in doubt about it."""
 
 
 class LedgerUnavailable(Exception):
@@ -59,6 +59,7 @@ class Entry:
     """One split, as it was asked for and as far as it is. Times are seconds since 1970."""
 
     id: str
+    """Begins with the time, so that new entries are written side by side."""
     caller: str
     """A hash of the API key, or "" where there are none."""
     account: str
@@ -96,7 +97,7 @@ class Entry:
         """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds."""
         now = time.time()
         return cls(
-            id=uuid.uuid4().hex,
+            id=f"{time.time_ns():016x}{uuid.uuid4().hex[16:]}",
             caller=caller,
             account=account,
             key=key,
@@ -139,7 +140,10 @@ class Ledger(Protocol):
         """Read the entry that this caller's latest request of that id, on this account, was about."""
 
     def finish(self, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
-        """Note what was paid for. False, and nothing noted, where a stem to `claim` is another entry's."""
+        """Note what Suno answered; with `claim`, as paid for by this entry.
+
+        False, and nothing noted, where an entry in doubt has taken a stem to `claim` for its own.
+        """
 
     def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
         """Finish an entry in doubt with the first set that is nobody's.

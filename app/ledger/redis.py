@@ -34,25 +34,25 @@ COMMON = f"""
 local prefix = KEYS[1]
 local function entry_key(id) return prefix .. 'entry:' .. id end
 local function song_key(e) return prefix .. 'song:' .. e.account .. ':' .. e.song .. ':' .. e.task end
-local function claimed(e, stems)
+local function others(kind, e, stems)
   for _, stem in ipairs(stems) do
-    local owner = redis.call('GET', prefix .. 'claim:' .. stem[1])
+    local owner = redis.call('GET', prefix .. kind .. ':' .. stem[1])
     if owner and owner ~= e.id then return true end
   end
   return false
+end
+local function mark(kind, e, stems)
+  for _, stem in ipairs(stems) do
+    redis.call('SET', prefix .. kind .. ':' .. stem[1], e.id, 'EX', {CLAIMS_KEPT})
+  end
 end
 local function owned(e)
   local held = redis.call('HMGET', entry_key(e.id), 'attempt', 'state')
   return held[1] == tostring(e.attempt) and held[2] ~= 'done'
 end
-local function finish(e, stems, packed, claim)
+local function finish(e, packed)
   if owned(e) then redis.call('HSET', entry_key(e.id), 'state', 'done', 'stems', packed) end
   redis.call('ZREM', song_key(e), e.id)
-  if claim then
-    for _, stem in ipairs(stems) do
-      redis.call('SET', prefix .. 'claim:' .. stem[1], e.id, 'EX', {CLAIMS_KEPT})
-    end
-  end
 end
 local e = cjson.decode(ARGV[1])
 """
@@ -78,8 +78,9 @@ return redis.call('HGETALL', entry_key(id))
 FINISH = """
 local stems = cjson.decode(ARGV[2])
 local claim = ARGV[3] == '1'
-if claim and claimed(e, stems) then return 0 end
-finish(e, stems, ARGV[2], claim)
+if claim and others('taken', e, stems) then return 0 end
+finish(e, ARGV[2])
+if claim then mark('claim', e, stems) end
 return 1
 """
 
@@ -89,14 +90,17 @@ if not owned(e) then
 end
 local unclaimed = {}
 for _, packed in ipairs(cjson.decode(ARGV[2])) do
-  if not claimed(e, cjson.decode(packed)) then table.insert(unclaimed, packed) end
+  if not others('claim', e, cjson.decode(packed)) then table.insert(unclaimed, packed) end
 end
 redis.call('ZREMRANGEBYSCORE', song_key(e), '-inf', ARGV[3])
-local others = redis.call('ZCARD', song_key(e))
-if redis.call('ZSCORE', song_key(e), e.id) then others = others - 1 end
+local under_way = redis.call('ZCARD', song_key(e))
+if redis.call('ZSCORE', song_key(e), e.id) then under_way = under_way - 1 end
 if #unclaimed == 0 then return 'no' end
-if #unclaimed <= others then return 'perhaps' end
-finish(e, cjson.decode(unclaimed[1]), unclaimed[1], true)
+if #unclaimed <= under_way then return 'perhaps' end
+local stems = cjson.decode(unclaimed[1])
+finish(e, unclaimed[1])
+mark('claim', e, stems)
+mark('taken', e, stems)
 return 'yes'
 """
 

@@ -26,21 +26,31 @@ GLANCE = 0.0005
 SWEEP_EVERY = 3600.0
 """Seconds between two removals of what is too old: they read all there is, which costs less than an index by age."""
 
+CHECKPOINT_PAGES = 8_000
+"""Of 4 kB in the write-ahead log before they go to the file, while the worker waits for the disk: at the default of
+1,000 that is every 250 splits."""
+
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
+CREATE TABLE IF NOT EXISTS splits (
     id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, key TEXT, question TEXT NOT NULL,
     song TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, began REAL NOT NULL, deadline REAL NOT NULL,
-    attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, reply TEXT,
-    UNIQUE (account, caller, key)
+    attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, reply TEXT, paid INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_of_song ON entries (account, song) WHERE state = 'started';
-CREATE TABLE IF NOT EXISTS requests (
-    account TEXT NOT NULL, caller TEXT NOT NULL, request_id TEXT NOT NULL, entry TEXT NOT NULL, at REAL NOT NULL,
+CREATE UNIQUE INDEX IF NOT EXISTS splits_of_key ON splits (account, caller, key) WHERE key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS splits_of_request ON splits (request_id);
+CREATE INDEX IF NOT EXISTS splits_of_song ON splits (song);
+CREATE TABLE IF NOT EXISTS retries (
+    account TEXT NOT NULL, caller TEXT NOT NULL, request_id TEXT NOT NULL, split TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (account, caller, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (
-    clip TEXT PRIMARY KEY, entry TEXT NOT NULL, at REAL NOT NULL
+    clip TEXT PRIMARY KEY, split TEXT NOT NULL, at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+"""
+"""A split without a key and without trouble writes to `splits` alone, whose ids begin with the time: at its end.
+
+`retries` are the further requests of a key. `claims` are the stems that a split got by other ways than by its own
+answer; the others are known by `paid`.
 """
 
 COLUMNS = "id, caller, account, key, question, song, task, request_id, began, deadline, attempt, state, stems, reply"
@@ -58,65 +68,75 @@ class SqliteLedger:
     def begin(self, entry: Entry) -> Entry:
         with self._transaction() as db:
             self._sweep(db, entry.began)
-            found = None
             if entry.key:
-                where = "account = ? AND caller = ? AND key = ? AND began > ?"
-                found = self._read(db, where, entry.account, entry.caller, entry.key, entry.began - KEPT)
-            if found is None:
-                db.execute(
-                    f"INSERT OR REPLACE INTO entries ({COLUMNS}) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-                    (
-                        *(entry.id, entry.caller, entry.account, entry.key or None, entry.question, entry.song),
-                        *(entry.task, entry.request_id, entry.began, entry.deadline, entry.attempt, State.STARTED),
-                    ),
-                )
+                same_key = "account = ? AND caller = ? AND key = ?"
+                key = entry.account, entry.caller, entry.key
+                if found := self._read(db, f"{same_key} AND began > ?", *key, entry.began - KEPT):
+                    self._lead(db, entry, found)
+                    return found
+                db.execute(f"UPDATE splits SET key = NULL WHERE {same_key}", key)
             db.execute(
-                "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)",
-                (entry.account, entry.caller, entry.request_id, (found or entry).id, entry.began),
+                f"INSERT INTO splits ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+                (
+                    *(entry.id, entry.caller, entry.account, entry.key or None, entry.question, entry.song),
+                    *(entry.task, entry.request_id, entry.began, entry.deadline, entry.attempt, State.STARTED),
+                ),
             )
-            return found or entry
+            return entry
 
     def get(self, id: str) -> Entry | None:
         with self._reading() as db:
             return self._read(db, "id = ?", id)
 
     def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
+        of_caller = "account = ? AND caller = ? AND request_id = ?"
+        latest = (
+            f"SELECT id, began AS at FROM splits WHERE {of_caller} "
+            f"UNION ALL SELECT split, at FROM retries WHERE {of_caller} ORDER BY at DESC LIMIT 1"
+        )
+        values = account, caller, request_id
         with self._reading() as db:
-            where = "id = (SELECT entry FROM requests WHERE account = ? AND caller = ? AND request_id = ?)"
-            return self._read(db, where, account, caller, request_id)
+            return self._read(db, f"id = (SELECT id FROM ({latest}))", *values, *values)
 
     def finish(self, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
         with self._transaction() as db:
             if claim and self._claimed(db, entry, stems):
                 return False
-            self._finish(db, entry, stems, claim)
+            if not self._finish(db, entry, stems, paid=claim) and claim:
+                self._claim(db, entry, stems)
             return True
 
     def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
         with self._transaction() as db:
-            held = db.execute("SELECT attempt, state FROM entries WHERE id = ?", (entry.id,)).fetchone()
+            held = db.execute("SELECT attempt, state FROM splits WHERE id = ?", (entry.id,)).fetchone()
             if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
                 return Found.YES if held and held[1] == State.DONE else Found.PERHAPS
-            unclaimed = [stems for stems in sets if not self._claimed(db, entry, stems)]
+            paid = db.execute("SELECT stems FROM splits WHERE song = ? AND id != ? AND paid", (entry.song, entry.id))
+            others_stems = {stem.id for [stems] in paid for stem in unpack(stems)}
+            unclaimed = [
+                stems
+                for stems in sets
+                if others_stems.isdisjoint(stem.id for stem in stems) and not self._claimed(db, entry, stems)
+            ]
             [(others,)] = db.execute(
-                "SELECT count(*) FROM entries "
-                "WHERE account = ? AND song = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
-                (entry.account, entry.song, entry.task, time.time(), entry.id),
+                "SELECT count(*) FROM splits "
+                "WHERE song = ? AND account = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
+                (entry.song, entry.account, entry.task, time.time(), entry.id),
             )
             if len(unclaimed) <= others:
                 return Found.PERHAPS if unclaimed else Found.NO
-            self._finish(db, entry, unclaimed[0], True)
+            self._finish(db, entry, unclaimed[0], paid=True)
+            self._claim(db, entry, unclaimed[0])
             return Found.YES
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:
         with self._transaction() as db:
-            db.execute("UPDATE entries SET reply = ? WHERE id = ? AND reply IS NULL", (pack(stems), entry.id))
+            db.execute("UPDATE splits SET reply = ? WHERE id = ? AND reply IS NULL", (pack(stems), entry.id))
 
     def doubt(self, entry: Entry) -> None:
         with self._transaction() as db:
             db.execute(
-                "UPDATE entries SET state = 'in_doubt' WHERE id = ? AND attempt = ? AND state = 'started'",
+                "UPDATE splits SET state = 'in_doubt' WHERE id = ? AND attempt = ? AND state = 'started'",
                 (entry.id, entry.attempt),
             )
 
@@ -124,7 +144,7 @@ class SqliteLedger:
         again = entry.restarted(lasts)
         with self._transaction() as db:
             changed = db.execute(
-                "UPDATE entries SET attempt = ?, deadline = ?, state = 'started' "
+                "UPDATE splits SET attempt = ?, deadline = ?, state = 'started' "
                 "WHERE id = ? AND attempt = ? AND state != 'done'",
                 (again.attempt, again.deadline, entry.id, entry.attempt),
             )
@@ -132,30 +152,42 @@ class SqliteLedger:
 
     def free(self, entry: Entry) -> None:
         with self._transaction() as db:
-            db.execute(
-                "DELETE FROM entries WHERE id = ? AND attempt = ? AND state != 'done'", (entry.id, entry.attempt)
+            deleted = db.execute(
+                "DELETE FROM splits WHERE id = ? AND attempt = ? AND state != 'done'", (entry.id, entry.attempt)
             )
+            if deleted.rowcount:
+                # Lest an earlier split by the same request id be taken for it.
+                self._lead(db, entry, entry)
 
     def check(self) -> None:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO claims VALUES ('', '', ?)", (time.time(),))
 
-    def _finish(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip], claim: bool) -> None:
-        db.execute(
-            "UPDATE entries SET state = 'done', stems = ? WHERE id = ? AND attempt = ? AND state != 'done'",
-            (pack(stems), entry.id, entry.attempt),
+    def _finish(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> bool:
+        changed = db.execute(
+            "UPDATE splits SET state = 'done', stems = ?, paid = ? WHERE id = ? AND attempt = ? AND state != 'done'",
+            (pack(stems), paid, entry.id, entry.attempt),
         )
-        if claim:
-            claims = [(stem.id, entry.id, time.time()) for stem in stems]
-            db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
+        return changed.rowcount > 0
+
+    def _claim(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip]) -> None:
+        claims = [(stem.id, entry.id, time.time()) for stem in stems]
+        db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
+
+    def _lead(self, db: sqlite3.Connection, entry: Entry, found: Entry) -> None:
+        """Lead from a new entry's request id to the entry that was found instead."""
+        db.execute(
+            "INSERT OR REPLACE INTO retries VALUES (?, ?, ?, ?, ?)",
+            (entry.account, entry.caller, entry.request_id, found.id, entry.began),
+        )
 
     def _claimed(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip]) -> bool:
         marks = ", ".join("?" * len(stems))
-        claim = f"SELECT 1 FROM claims WHERE clip IN ({marks}) AND entry != ? LIMIT 1"
+        claim = f"SELECT 1 FROM claims WHERE clip IN ({marks}) AND split != ? LIMIT 1"
         return db.execute(claim, (*(stem.id for stem in stems), entry.id)).fetchone() is not None
 
     def _read(self, db: sqlite3.Connection, where: str, *values: object) -> Entry | None:
-        row = _execute(db, f"SELECT {COLUMNS} FROM entries WHERE {where}", *values).fetchone()
+        row = _execute(db, f"SELECT {COLUMNS} FROM splits WHERE {where}", *values).fetchone()
         if row is None:
             return None
         *plain, attempt, state, stems, reply = row
@@ -168,8 +200,8 @@ class SqliteLedger:
     def _sweep(self, db: sqlite3.Connection, now: float) -> None:
         if now - self._swept > SWEEP_EVERY:
             self._swept = now
-            db.execute("DELETE FROM entries WHERE began < ?", (now - KEPT,))
-            db.execute("DELETE FROM requests WHERE at < ?", (now - KEPT,))
+            db.execute("DELETE FROM splits WHERE began < ?", (now - CLAIMS_KEPT,))
+            db.execute("DELETE FROM retries WHERE at < ?", (now - KEPT,))
             db.execute("DELETE FROM claims WHERE at < ?", (now - CLAIMS_KEPT,))
 
     @contextmanager
@@ -208,6 +240,7 @@ class SqliteLedger:
                     raise
                 time.sleep(0.01)
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         db.executescript(SCHEMA)
         db.execute("PRAGMA busy_timeout = 0")
         return db

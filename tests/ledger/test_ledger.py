@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ def entry(key: str = "", *, lasts: float = 30, account: str | None = None, song:
         }
         | more
     )
+
+
+def aged(entry: Entry, *, days: int) -> Entry:
+    return replace(entry, began=entry.began - days * 86_400 - 1)
 
 
 def clips(*names: str) -> list[Clip]:
@@ -84,12 +89,30 @@ def test_of_many_at_once_one_begins(ledger_url: str) -> None:
 
 def test_a_key_is_forgotten_after_a_day(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-    old = entry("key", account="a")
-    old = Entry(**{name: getattr(old, name) for name in Entry.__slots__} | {"began": old.began - 24 * 3600 - 1})
+    old = aged(entry("key", account="a"), days=1)
     ledger.begin(old)
     new = entry("key", account="a")
     assert ledger.begin(new).id == new.id
+    assert ledger.begin(entry("key", account="a")).id == new.id
+
+
+def test_what_is_two_days_old_is_removed(tmp_path: Path) -> None:
+    old = aged(entry("key"), days=2)
+    open_ledger(f"sqlite:///{tmp_path}/ledger.db").begin(old)
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.begin(entry())
     assert ledger.get(old.id) is None
+
+
+def test_stems_of_a_forgotten_key_stay_its_own(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    old, stems = aged(entry("key"), days=1), clips(fresh("s"))
+    ledger.begin(old)
+    ledger.finish(old, stems, claim=True)
+    again = entry("key", account=old.account)
+    ledger.begin(again)
+    ledger.doubt(again)
+    assert ledger.settle(again, [stems]) is Found.NO
 
 
 def test_redis_forgets_all_but_claims_after_a_day(redis_url: str) -> None:
@@ -101,7 +124,8 @@ def test_redis_forgets_all_but_claims_after_a_day(redis_url: str) -> None:
     ledger.finish(paid, clips(fresh("s")), claim=True)
     client = redis.Redis.from_url(redis_url, decode_responses=True)
     lives = {key: client.ttl(key) for key in client.scan_iter("suno-stems:*")}
-    assert all(0 < life <= (2 * 86400 if ":claim:" in key else 86400) for key, life in lives.items())
+    longer = (":claim:", ":taken:")
+    assert all(0 < life <= 86_400 * (2 if any(kind in key for kind in longer) else 1) for key, life in lives.items())
 
 
 def test_what_was_paid_for_is_kept_with_what_was_answered_first(ledger: Ledger) -> None:
@@ -149,14 +173,34 @@ def test_what_is_paid_for_can_no_longer_be_freed_or_doubted(ledger: Ledger) -> N
     assert kept.state is State.DONE
 
 
-def test_a_stem_is_claimed_by_one_entry(ledger: Ledger) -> None:
+def test_stems_that_an_entry_in_doubt_took_are_no_others(ledger: Ledger) -> None:
     stems = clips(fresh("s"))
-    first, second = entry("1"), entry("2")
-    ledger.begin(first)
-    ledger.begin(second)
-    assert ledger.finish(first, stems, claim=True)
-    assert not ledger.finish(second, stems[:1], claim=True)
-    assert ledger.finish(second, stems, claim=False)
+    doubtful, late = entry("1"), entry("2")
+    for new in (doubtful, late):
+        ledger.begin(new)
+        ledger.doubt(new)
+    assert ledger.settle(doubtful, [stems]) is Found.YES
+    assert not ledger.finish(late, stems[:1], claim=True)
+    assert ledger.settle(late, [stems]) is Found.NO
+    assert ledger.finish(doubtful, stems, claim=True)
+    assert ledger.finish(late, stems, claim=False)
+
+
+def test_suno_may_answer_two_requests_with_the_same_stems(ledger: Ledger) -> None:
+    stems = clips(fresh("s"))
+    for new in (entry("1"), entry("2")):
+        ledger.begin(new)
+        assert ledger.finish(new, stems, claim=True)
+
+
+def test_stems_that_were_only_found_are_still_those_of_who_paid(ledger: Ledger) -> None:
+    stems, account = clips(fresh("s")), fresh("a")
+    reused, doubtful = entry("1", account=account), entry("2", account=account)
+    ledger.begin(reused)
+    ledger.begin(doubtful)
+    ledger.finish(reused, stems, claim=False)
+    ledger.doubt(doubtful)
+    assert ledger.settle(doubtful, [stems]) is Found.YES
 
 
 def test_an_entry_in_doubt_takes_the_first_set_that_is_nobodys(ledger: Ledger) -> None:
@@ -236,7 +280,8 @@ def test_what_was_paid_for_is_answered_even_if_the_ledger_forgot_the_entry(ledge
     assert ledger.finish(forgotten, stems, claim=True)
     other = entry("other")
     ledger.begin(other)
-    assert not ledger.finish(other, stems, claim=True)
+    ledger.doubt(other)
+    assert ledger.settle(other, [stems]) is Found.NO
 
 
 def test_a_request_id_finds_the_latest_entry_of_that_caller_and_account(ledger: Ledger) -> None:
@@ -253,6 +298,16 @@ def test_a_request_id_finds_the_latest_entry_of_that_caller_and_account(ledger: 
     assert ledger.of_request("", fresh("b"), "mine") is None
 
 
+def test_a_split_that_cost_nothing_is_not_taken_for_an_earlier_one_by_its_request_id(ledger: Ledger) -> None:
+    account = fresh("a")
+    first = entry(account=account, request_id="mine")
+    free = entry(account=account, request_id="mine")
+    ledger.begin(first)
+    ledger.begin(free)
+    ledger.free(free)
+    assert ledger.of_request("", account, "mine") is None
+
+
 @pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/ledger.db", "redis://:my-secret@127.0.0.1:{port}/0"])
 def test_a_ledger_that_is_not_there_says_so_at_once_and_without_its_address(url: str) -> None:
     ledger = open_ledger(url.format(port=free_port()))
@@ -265,7 +320,7 @@ def test_a_ledger_that_is_not_there_says_so_at_once_and_without_its_address(url:
 
 def test_an_odd_key_is_kept_apart(ledger: Ledger) -> None:
     account = fresh("a")
-    keys = ["k:1", "k", "1", "*", "'; DROP TABLE entries; --", '{"a"}', "x" * 255]
+    keys = ["k:1", "k", "1", "*", "'; DROP TABLE splits; --", '{"a"}', "x" * 255]
     new = [entry(key, account=account) for key in keys]
     assert [ledger.begin(one).id for one in new] == [one.id for one in new]
     assert [ledger.begin(entry(key, account=account)).id for key in keys] == [one.id for one in new]
