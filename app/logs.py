@@ -24,12 +24,14 @@ def formatter(form: str | None) -> logging.Formatter:
     """The formatter of LOG_FORMAT: `json`, `text`, or None for text on a terminal and JSON elsewhere."""
     if form == "text" or (form is None and sys.stderr.isatty()):
         return TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from pythonjsonlogger.json import JsonFormatter
+    from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
+    encoder = JsonEncoder(ensure_ascii=False)
     lines = JsonFormatter(
         ["asctime", "levelname", "name", "message"],
         rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-        json_ensure_ascii=False,
+        # json.dumps would make an encoder for each line (a fifth of its cost).
+        json_serializer=lambda line, **_: encoder.encode(line),
     )
     lines.converter = time.gmtime
     lines.default_time_format = "%Y-%m-%dT%H:%M:%S"

@@ -12,11 +12,13 @@ from typing import ParamSpec, TypeVar
 from app import telemetry
 from app.access import caller_of_request
 from app.account import ledger_name
-from app.current import gateway, is_stopping, ledger, settings
+from app.current import is_stopping, ledger
 from app.errors import InProgress, KeyReused, SplitNotFound
-from app.ledger import Entry, Found, LedgerUnavailable, State, seconds_until
+from app.ledger import Entry, Found, Ledger, LedgerUnavailable, State, seconds_until
+from app.settings import Settings
 from app.suno.clip import Clip, StemTask, finished_set, sets_made
 from app.suno.errors import OutcomeUnknown, SessionExpired, SunoError
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.wire import Deadline
 
@@ -62,12 +64,16 @@ class Split:
     key: str
     """The Idempotency-Key; "" where there is none: then each request is a split of its own."""
 
+    gateway: SunoGateway
+    ledger: Ledger
+    settings: Settings
+
     def stems(self) -> Stems:
         """Split the song, or answer with what an earlier request with the same key has paid for.
 
         Raises KeyReused, InProgress, LedgerUnavailable (nothing was sent then), or what Suno says.
         """
-        patience = Deadline(settings.suno.deadline)
+        patience = Deadline(self.settings.suno.deadline)
         while True:
             entry = self._entry()
             found = self._begin(entry)
@@ -90,13 +96,16 @@ class Split:
             song=self.song_id,
             task=self.task,
             request_id=telemetry.request_id(),
-            lasts=_paid_call_lasts(),
+            lasts=self._paid_call_lasts(),
         )
+
+    def _paid_call_lasts(self) -> float:
+        return self.settings.suno.deadline + SLACK
 
     def _begin(self, entry: Entry) -> Entry:
         if self.key:
-            return ledger.begin(entry)
-        return _told(ledger.begin, entry) or entry
+            return self.ledger.begin(entry)
+        return _told(self.ledger.begin, entry) or entry
 
     def _first(self, entry: Entry) -> Stems:
         """Ask Suno, and find out what became of the question where Suno's answer is lost."""
@@ -104,9 +113,9 @@ class Split:
             clips = self._ask(entry)
         except Exception as error:
             if not getattr(error, "may_have_charged", True):
-                _told(ledger.free, entry)
+                _told(self.ledger.free, entry)
                 raise
-            _told(ledger.doubt, entry)
+            _told(self.ledger.doubt, entry)
             clips = self._recover(entry)
             if not clips:
                 raise
@@ -114,18 +123,18 @@ class Split:
             clips = self._wait(clips)
         if self.wait_audio or self.key:
             # Else what was answered is what was paid for, which the ledger has; nobody can ask for it again.
-            _told(ledger.answer, entry, clips)
+            _told(self.ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False)
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
-        deadline = Deadline(settings.suno.deadline)
+        deadline = Deadline(self.settings.suno.deadline)
         if self.reuse_existing:
-            existing = finished_set(gateway.stems(self.account, self.song_id, deadline), self.task)
+            existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.task)
             if existing:
-                _told(ledger.finish, entry, existing, claim=False)
+                _told(self.ledger.finish, entry, existing, claim=False)
                 return existing
-        clips = gateway.generate_stems(self.account, self.song_id, self.task, deadline)
-        if _told(ledger.finish, entry, clips, claim=True) is False and self.key:
+        clips = self.gateway.generate_stems(self.account, self.song_id, self.task, deadline)
+        if _told(self.ledger.finish, entry, clips, claim=True) is False and self.key:
             raise OutcomeUnknown("Suno's stems were taken by another request that was in doubt about its own.")
         return clips
 
@@ -152,19 +161,19 @@ class Split:
                             retry_after=seconds_until(now.deadline),
                         )
                     time.sleep(GLANCE)
-                    now = ledger.get(found.id)
+                    now = self.ledger.get(found.id)
                 return None
 
     def _replay(self, found: Entry) -> Stems:
         clips: Sequence[Clip] = found.reply or found.stems
         if self.wait_audio and not all(clip.is_final for clip in clips):
             clips = self._wait(clips)
-            _told(ledger.answer, found, clips)
+            _told(self.ledger.answer, found, clips)
         return Stems(clips=clips, replayed=True)
 
     def _settle(self, found: Entry) -> Stems | None:
         """Look for the stems of a request in doubt; pay again only once it is certain that it made none."""
-        certain = found.deadline + settings.suno_settle_time
+        certain = found.deadline + self.settings.suno_settle_time
         try:
             outcome, clips = self._look(found, 2)
         except SessionExpired:
@@ -172,17 +181,19 @@ class Split:
         except SunoError as error:
             raise InProgress(
                 f"What became of the first request with this Idempotency-Key cannot be found out now. {error}",
-                retry_after=max(seconds_until(certain), seconds_until(time.time() + settings.suno_poll_interval)),
+                retry_after=max(
+                    seconds_until(certain), seconds_until(time.time() + self.settings.suno_poll_interval)
+                ),
             ) from error
         if outcome is Found.YES:
             return self._replay(replace(found, stems=tuple(clips)))
         if outcome is Found.NO and time.time() >= certain:
-            again = ledger.restart(found, _paid_call_lasts())
+            again = self.ledger.restart(found, self._paid_call_lasts())
             return self._first(again) if again else None
         raise InProgress(
             "The first request with this Idempotency-Key got no whole answer from Suno, which may have charged; its "
             "stems are not to be found yet. Send it again later: it is not paid for twice.",
-            retry_after=max(seconds_until(certain), seconds_until(time.time() + settings.suno_poll_interval)),
+            retry_after=max(seconds_until(certain), seconds_until(time.time() + self.settings.suno_poll_interval)),
         )
 
     def _look(self, entry: Entry, looks: int) -> tuple[Found, Sequence[Clip]]:
@@ -192,14 +203,14 @@ class Split:
         late, and Suno may be back by then.
         """
         deadline = Deadline(LOOK_FOR)
-        until = entry.deadline + settings.suno_settle_time + CLOCKS_DIFFER
+        until = entry.deadline + self.settings.suno_settle_time + CLOCKS_DIFFER
         before: list[list[str]] = []
         outcome = Found.NO
         for look in range(looks):
             if look:
-                time.sleep(min(settings.suno_poll_interval, deadline.remaining))
+                time.sleep(min(self.settings.suno_poll_interval, deadline.remaining))
             try:
-                stems = gateway.stems(self.account, self.song_id, deadline)
+                stems = self.gateway.stems(self.account, self.song_id, deadline)
             except SunoError:
                 if look + 1 == looks or looks == 2:
                     raise
@@ -207,22 +218,22 @@ class Split:
             sets = sets_made(stems, self.task, since=entry.began - CLOCKS_DIFFER, until=until)
             ids = [[clip.id for clip in clips] for clips in sets]
             if sets:
-                outcome = ledger.settle(entry, sets) if ids == before else Found.PERHAPS
+                outcome = self.ledger.settle(entry, sets) if ids == before else Found.PERHAPS
             elif looks == 2:
                 return Found.NO, ()
             if outcome is Found.YES:
-                settled = ledger.get(entry.id)
+                settled = self.ledger.get(entry.id)
                 return outcome, settled.stems if settled else ()
             before = ids
         return outcome, ()
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
         with telemetry.WAITERS.track_inprogress():
-            return gateway.wait_for(
+            return self.gateway.wait_for(
                 self.account,
                 clips,
-                patience=settings.suno_wait_timeout,
-                interval=settings.suno_poll_interval,
+                patience=self.settings.suno_wait_timeout,
+                interval=self.settings.suno_poll_interval,
                 stopping=is_stopping,
             )
 
@@ -236,10 +247,6 @@ def split_of_request(account: Account, request_id: str) -> Entry:
             "charged, or was another's."
         )
     return entry
-
-
-def _paid_call_lasts() -> float:
-    return settings.suno.deadline + SLACK
 
 
 def _told(tell: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

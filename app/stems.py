@@ -7,7 +7,7 @@ from typing import Any
 
 from app.account import account_of_request
 from app.api import FREE_READ, Blueprint
-from app.current import gateway
+from app.current import gateway, parts
 from app.errors import ErrorCode
 from app.ledger import Entry
 from app.schemas import (
@@ -62,7 +62,7 @@ def generate_stems(wanted: dict[str, Any], headers: dict[str, Any]) -> tuple[Seq
     The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
     `wait_audio` it comes when they are.
     """
-    stems = Split(account=account_of_request(), **wanted, **headers).stems()
+    stems = Split(account=account_of_request(), **wanted, **headers, **parts()).stems()
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -45,7 +46,7 @@ MARGIN = 1 / 6
 """The part of a token's life that is left when it is renewed: 10 s of 60 s."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account:
     """A Suno account, as a request or the operator names it."""
 
@@ -57,7 +58,7 @@ class Account:
     is_house: bool = False
     """Whether it is the operator's own."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A name for the account that is no secret."""
         return hashlib.sha256(self.client.encode()).hexdigest()

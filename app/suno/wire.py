@@ -10,7 +10,6 @@ from urllib.parse import urljoin, urlsplit
 
 import gevent
 import requests
-from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError
 
@@ -169,11 +168,11 @@ class Wire:
         request = requests.PreparedRequest()
         request.method = method
         request.url = url
-        request.headers = CaseInsensitiveDict(headers)
         sent = None if body is None else _Body(body)
         request.body = sent  # type: ignore[assignment]  # requests takes files; its types do not say so
-        if body is not None:
-            request.headers["Content-Length"] = str(len(body))
+        length = {} if body is None else {"Content-Length": str(len(body))}
+        # A plain dict: to look up names in either case costs 3 % of a split, and nobody does.
+        request.headers = {**headers, **length}  # type: ignore[assignment]
         # The timeouts of requests bound the silence between two bytes; only this bounds the exchange.
         timeout = gevent.Timeout.start_new(deadline.remaining)
         try:
