@@ -12,10 +12,15 @@ import uuid
 from pathlib import Path
 
 import gevent
+from gevent import events
 from gevent.server import StreamServer
 from gunicorn import glogging, util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers import ggevent
+
+# gevent asks every installed package 25 times whether it wants to know what is patched: a fifth of a second at each
+# start, for none of ours does.
+events.notify_and_call_entry_points = events.notify
 
 
 class Server(StreamServer):

@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     telemetry.register(app)
     access.register(app, settings)
+    account.register(app, settings)
     app.extensions["suno"] = SunoGateway(settings.suno, observer=telemetry.note_call)
     app.extensions["ledger"] = open_ledger(settings.ledger_url)
     app.extensions["is_stopping"] = lambda: False

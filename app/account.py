@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flask import request
+from flask import Flask, current_app, request
 
 from app import telemetry
 from app.api import FREE_READ, Blueprint
-from app.current import gateway, settings
+from app.current import gateway
 from app.errors import CookieMissing
 from app.schemas import EXAMPLE_CREDITS, CreditsLeft
+from app.settings import Settings
 from app.suno.clip import Credits
 from app.suno.session import Account, UnusableCookie, client_in, client_of
 
@@ -26,9 +27,16 @@ def account_of_request() -> Account:
     return account
 
 
+def register(app: Flask, settings: Settings) -> None:
+    """Make the operator's account, once: it knows its own hash then."""
+    client = settings.suno_client
+    app.extensions["house"] = Account(client, "SUNO_COOKIE", is_house=True) if client else None
+
+
 def house_account() -> Account | None:
     """The account of SUNO_COOKIE."""
-    return _account(settings.suno_client, "SUNO_COOKIE") if settings.suno_client else None
+    house: Account | None = current_app.extensions["house"]
+    return house
 
 
 def _named_account() -> Account:
@@ -53,7 +61,8 @@ def _named_account() -> Account:
 
 
 def _account(client: str, named_by: str) -> Account:
-    return Account(client, named_by, is_house=client == settings.suno_client)
+    house = house_account()
+    return Account(client, named_by, is_house=house is not None and client == house.client)
 
 
 def ledger_name(account: Account) -> str:

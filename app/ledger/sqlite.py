@@ -53,6 +53,9 @@ CREATE TABLE IF NOT EXISTS claims (
 answer; the others are known by `paid`.
 """
 
+READ = "BEGIN"
+"""A transaction that keeps nobody from writing."""
+
 COLUMNS = "id, caller, account, key, question, song, task, request_id, began, deadline, attempt, state, stems, reply"
 
 
@@ -85,7 +88,7 @@ class SqliteLedger:
             return entry
 
     def get(self, id: str) -> Entry | None:
-        with self._reading() as db:
+        with self._transaction(READ) as db:
             return self._read(db, "id = ?", id)
 
     def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
@@ -95,7 +98,7 @@ class SqliteLedger:
             f"UNION ALL SELECT split, at FROM retries WHERE {of_caller} ORDER BY at DESC LIMIT 1"
         )
         values = account, caller, request_id
-        with self._reading() as db:
+        with self._transaction(READ) as db:
             return self._read(db, f"id = (SELECT id FROM ({latest}))", *values, *values)
 
     def finish(self, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
@@ -205,19 +208,14 @@ class SqliteLedger:
             db.execute("DELETE FROM claims WHERE at < ?", (now - CLAIMS_KEPT,))
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as db:
-            _execute(db, "BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 if self._connection is None:
                     self._connection = self._connect()
+                _execute(self._connection, begin)
                 yield self._connection
+                self._connection.execute("COMMIT")
             except (sqlite3.Error, OSError) as error:
                 if self._connection is not None:
                     self._connection.close()
