@@ -94,10 +94,10 @@ class SqliteLedger:
     def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
         of_caller = "account = ? AND caller = ? AND request_id = ?"
         latest = (
-            f"SELECT id, began AS at FROM splits WHERE {of_caller} "
-            f"UNION ALL SELECT split, at FROM retries WHERE {of_caller} ORDER BY at DESC LIMIT 1"
+            f"SELECT id, began AS at FROM splits WHERE {of_caller} AND began > ? "
+            f"UNION ALL SELECT split, at FROM retries WHERE {of_caller} AND at > ? ORDER BY at DESC LIMIT 1"
         )
-        values = account, caller, request_id
+        values = account, caller, request_id, time.time() - KEPT
         with self._transaction(READ) as db:
             return self._read(db, f"id = (SELECT id FROM ({latest}))", *values, *values)
 

@@ -96,6 +96,13 @@ def test_a_key_is_forgotten_after_a_day(tmp_path: Path) -> None:
     assert ledger.begin(entry("key", account="a")).id == new.id
 
 
+def test_a_request_id_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    old = aged(entry("key"), days=1)
+    ledger.begin(old)
+    assert ledger.of_request("", old.account, old.request_id) is None
+
+
 def test_what_is_two_days_old_is_removed(tmp_path: Path) -> None:
     old = aged(entry("key"), days=2)
     open_ledger(f"sqlite:///{tmp_path}/ledger.db").begin(old)
