@@ -148,8 +148,9 @@ class Ledger(Protocol):
     def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
         """Finish an entry in doubt with the first set that is nobody's.
 
-        While other entries for the same song are started, as many sets may be theirs and are left to them: PERHAPS.
-        YES also where the entry was finished meanwhile.
+        What others own of a set is left to them: it may hold the stems of two splits that Suno made in the same
+        millisecond. While other entries for the same song are started, as many sets may be theirs too: PERHAPS. YES
+        also where the entry was finished meanwhile.
         """
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:

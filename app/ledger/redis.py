@@ -89,18 +89,23 @@ if not owned(e) then
   return redis.call('HGET', entry_key(e.id), 'state') == 'done' and 'yes' or 'perhaps'
 end
 local unclaimed = {}
-for _, packed in ipairs(cjson.decode(ARGV[2])) do
-  if not others('claim', e, cjson.decode(packed)) then table.insert(unclaimed, packed) end
+for _, stems in ipairs(cjson.decode(ARGV[2])) do
+  local rest = {}
+  for _, stem in ipairs(stems) do
+    if not others('claim', e, {stem}) then table.insert(rest, stem) end
+  end
+  if #rest > 0 then table.insert(unclaimed, rest) end
 end
 redis.call('ZREMRANGEBYSCORE', song_key(e), '-inf', ARGV[3])
 local under_way = redis.call('ZCARD', song_key(e))
 if redis.call('ZSCORE', song_key(e), e.id) then under_way = under_way - 1 end
 if #unclaimed == 0 then return 'no' end
 if #unclaimed <= under_way then return 'perhaps' end
-local stems = cjson.decode(unclaimed[1])
-finish(e, unclaimed[1])
-mark('claim', e, stems)
-mark('taken', e, stems)
+local packed = {}
+for _, stem in ipairs(unclaimed[1]) do table.insert(packed, stem[2]) end
+finish(e, '[' .. table.concat(packed, ', ') .. ']')
+mark('claim', e, unclaimed[1])
+mark('taken', e, unclaimed[1])
 return 'yes'
 """
 
@@ -167,7 +172,9 @@ class RedisLedger:
         return bool(self._run(FINISH, entry, pack(stems), int(claim)))
 
     def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
-        return Found(self._run(SETTLE, entry, json.dumps([pack(stems) for stems in sets]), time.time()))
+        # Each stem with its text as it is to be kept: cjson would write 183.0 as 183.
+        told = [[[stem.id, pack([stem])[1:-1]] for stem in stems] for stems in sets]
+        return Found(self._run(SETTLE, entry, json.dumps(told), time.time()))
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:
         self._run(ANSWER, entry, pack(stems))

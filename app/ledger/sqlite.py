@@ -114,13 +114,8 @@ class SqliteLedger:
             held = db.execute("SELECT attempt, state FROM splits WHERE id = ?", (entry.id,)).fetchone()
             if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
                 return Found.YES if held and held[1] == State.DONE else Found.PERHAPS
-            paid = db.execute("SELECT stems FROM splits WHERE song = ? AND id != ? AND paid", (entry.song, entry.id))
-            others_stems = {stem.id for [stems] in paid for stem in unpack(stems)}
-            unclaimed = [
-                stems
-                for stems in sets
-                if others_stems.isdisjoint(stem.id for stem in stems) and not self._claimed(db, entry, stems)
-            ]
+            owned = self._owned_by_others(db, entry, sets)
+            unclaimed = [rest for stems in sets if (rest := [stem for stem in stems if stem.id not in owned])]
             [(others,)] = db.execute(
                 "SELECT count(*) FROM splits "
                 "WHERE song = ? AND account = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
@@ -176,6 +171,18 @@ class SqliteLedger:
     def _claim(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip]) -> None:
         claims = [(stem.id, entry.id, time.time()) for stem in stems]
         db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
+
+    def _owned_by_others(self, db: sqlite3.Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> set[str]:
+        ids = [stem.id for stems in sets for stem in stems]
+        marks = ", ".join("?" * len(ids))
+        taken = db.execute(f"SELECT clip FROM claims WHERE clip IN ({marks}) AND split != ?", (*ids, entry.id))
+        owned = {clip for [clip] in taken}
+        # Who was over a minute before this entry began has not paid for what Suno made since.
+        answered = db.execute(
+            "SELECT stems FROM splits WHERE song = ? AND id != ? AND paid AND deadline > ?",
+            (entry.song, entry.id, entry.began - 60),
+        )
+        return owned.union(stem.id for [stems] in answered for stem in unpack(stems))
 
     def _lead(self, db: sqlite3.Connection, entry: Entry, found: Entry) -> None:
         """Lead from a new entry's request id to the entry that was found instead."""

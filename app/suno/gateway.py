@@ -29,8 +29,8 @@ from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_PAGES = 50
-"""Pages of stems that are read of one song; 24 stems are two."""
+MOST_PAGES = 500
+"""Pages of stems that are read of one song; 24 stems are two. Of more it is not known which are the newest."""
 
 WAV_TAKES = 600.0
 """Seconds for which a WAV conversion counts as under way."""
@@ -117,10 +117,10 @@ class SunoGateway:
                 raise _changed("which stems a song has") from error
             return []
         pages = reply.get("pages") if isinstance(reply, dict) else None
-        if not isinstance(pages, int):
+        if not isinstance(pages, int) or pages > MOST_PAGES:
             raise _changed("the number of a song's pages of stems")
         stems: dict[str, Clip] = {}
-        for page in range(min(pages, MOST_PAGES)):
+        for page in range(pages):
             reply = self._read(account, "stems", "GET", f"{path}?page={page}", deadline=deadline)
             for stem in _read_as(clips_from_wire, reply, "stems", "clips", stem_of=song_id):
                 stems.setdefault(stem.id, stem)

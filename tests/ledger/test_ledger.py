@@ -48,7 +48,7 @@ def aged(entry: Entry, *, days: int) -> Entry:
 
 def clips(*names: str) -> list[Clip]:
     return [
-        Clip(f"{name}-{part}", "submitted", "2026-01-01T00:00:00Z", "T", "song", 1.5)
+        Clip(f"{name}-{part}", "submitted", "2026-01-01T00:00:00Z", f"T ({part})", "song", 1.5)
         for name in names
         for part in "vi"
     ]
@@ -234,6 +234,19 @@ def test_a_set_that_may_be_that_of_a_request_under_way_is_left_to_it(ledger: Led
     assert ledger.settle(doubtful, sets[:1]) is Found.PERHAPS
     assert ledger.settle(doubtful, sets) is Found.YES
     assert ledger.finish(under_way, sets[1], claim=True)
+
+
+def test_of_a_set_of_several_splits_an_entry_in_doubt_takes_what_is_nobodys(ledger: Ledger) -> None:
+    account, theirs, mine = fresh("a"), clips(fresh("s")), clips(fresh("s"))
+    answered, doubtful = entry("1", account=account), entry("2", account=account)
+    for new in (answered, doubtful):
+        ledger.begin(new)
+    ledger.finish(answered, theirs, claim=True)
+    ledger.doubt(doubtful)
+    assert ledger.settle(doubtful, [[*theirs, *mine]]) is Found.YES
+    kept = ledger.get(doubtful.id)
+    assert kept
+    assert list(kept.stems) == mine
 
 
 def test_of_many_in_doubt_each_takes_a_set_of_its_own(ledger_url: str) -> None:

@@ -143,11 +143,10 @@ def test_a_list_of_stems_that_is_gone_is_not_taken_for_an_empty_one(gateway: Sun
         gateway.stems(ALICE, SONG)
 
 
-def test_an_endless_list_of_pages_ends(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_list_of_stems_that_is_too_long_is_not_told_in_part(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{STEMS}/pages", json={"pages": 10**9})
-    wire.get(STEMS, json={"stems": []})
-    assert gateway.stems(ALICE, SONG) == []
-    assert calls(wire, STEMS) == 50
+    with pytest.raises(errors.SunoFailed, match="number of a song's pages"):
+        gateway.stems(ALICE, SONG)
 
 
 def test_credits_are_whole_numbers(gateway: SunoGateway, wire: RequestsMock) -> None:
