@@ -42,7 +42,10 @@ SONGS = [
     *("0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862", "song-4-stems"),
 ]
 FAULTS = ["reset-before-reading", "reset-after-charge", "truncated", "502-after-charge", "not-json", "hang", "429"]
-ACCOUNT = "sandbox-rich"
+ACCOUNTS = "sandbox-load-"
+KEYS = 80
+"""Keys to an account. It has credits for 100; and nobody has a song split a thousand times, a hundred pages long."""
+
 PACE = 45.0
 """Seconds that stems stay submitted, queued and streaming: SUNO_WAIT_TIMEOUT ends before they are complete."""
 
@@ -85,7 +88,7 @@ def soak(seconds: float) -> tuple[Course, set[str], list[dict[str, object]]]:
     numbers = itertools.count()
     with ExitStack() as servers, tempfile.TemporaryDirectory() as folder:
         suno = servers.enter_context(stack.suno("--pace", str(PACE)))
-        settings = SETTINGS | {"SUNO_COOKIE": ACCOUNT, "LEDGER_URL": f"sqlite:///{folder}/ledger.db"}
+        settings = SETTINGS | {"SUNO_COOKIE": f"{ACCOUNTS}0", "LEDGER_URL": f"sqlite:///{folder}/ledger.db"}
         port = stack.free_port()
         running = servers.enter_context(ExitStack())
         service = running.enter_context(stack.service(suno.url, settings, port=port))
@@ -96,10 +99,11 @@ def soak(seconds: float) -> tuple[Course, set[str], list[dict[str, object]]]:
                 number = next(numbers)
                 key = f"soak-{number}"
                 sent.add(key)
-                keep_sending(key, {"audio_id": SONGS[number % len(SONGS)], "wait_audio": waits})
+                account = f"{ACCOUNTS}{number // KEYS}"
+                keep_sending(key, account, {"audio_id": SONGS[number % len(SONGS)], "wait_audio": waits})
                 over.wait(0.3)
 
-        def keep_sending(key: str, body: dict[str, object]) -> None:
+        def keep_sending(key: str, account: str, body: dict[str, object]) -> None:
             while not settled.is_set():
                 began = time.monotonic()
                 why = "connection"
@@ -107,7 +111,7 @@ def soak(seconds: float) -> tuple[Course, set[str], list[dict[str, object]]]:
                     reply = requests.post(
                         f"http://127.0.0.1:{port}/api/generate_stems",
                         json=body,
-                        headers={"Idempotency-Key": key},
+                        headers={"Idempotency-Key": key, "X-Suno-Cookie": account},
                         timeout=180,
                         proxies={"http": ""},
                     )
@@ -165,7 +169,7 @@ def strike(suno: str, rate: float) -> None:
 def charges(suno: str) -> list[dict[str, object]]:
     """Read the books."""
     books = requests.get(f"{suno}/sandbox/charges", timeout=30, proxies={"http": ""}).json()
-    return [charge for charge in books if charge["account"] == ACCOUNT]
+    return [charge for charge in books if str(charge["account"]).startswith(ACCOUNTS)]
 
 
 def measured(pid: int) -> tuple[float, int]:
