@@ -149,8 +149,9 @@ class Ledger(Protocol):
         """Finish an entry in doubt with the first set that is nobody's.
 
         What others own of a set is left to them: it may hold the stems of two splits that Suno made in the same
-        millisecond. While other entries for the same song are started, as many sets may be theirs too: PERHAPS. YES
-        also where the entry was finished meanwhile.
+        millisecond. What remains is a set if it has each title of theirs; else it is what their answer left out.
+        While other entries for the same song are started, as many sets may be theirs too: PERHAPS. YES also where the
+        entry was finished meanwhile.
         """
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:

@@ -90,11 +90,15 @@ if not owned(e) then
 end
 local unclaimed = {}
 for _, stems in ipairs(cjson.decode(ARGV[2])) do
-  local rest = {}
+  local rest, titles, is_whole = {}, {}, true
   for _, stem in ipairs(stems) do
-    if not others('claim', e, {stem}) then table.insert(rest, stem) end
+    if not others('claim', e, {stem}) then
+      table.insert(rest, stem)
+      titles[stem[3]] = true
+    end
   end
-  if #rest > 0 then table.insert(unclaimed, rest) end
+  for _, stem in ipairs(stems) do is_whole = is_whole and titles[stem[3]] end
+  if #rest > 0 and is_whole then table.insert(unclaimed, rest) end
 end
 redis.call('ZREMRANGEBYSCORE', song_key(e), '-inf', ARGV[3])
 local under_way = redis.call('ZCARD', song_key(e))
@@ -173,7 +177,7 @@ class RedisLedger:
 
     def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
         # Each stem with its text as it is to be kept: cjson would write 183.0 as 183.
-        told = [[[stem.id, pack([stem])[1:-1]] for stem in stems] for stems in sets]
+        told = [[[stem.id, pack([stem])[1:-1], stem.title or ""] for stem in stems] for stems in sets]
         return Found(self._run(SETTLE, entry, json.dumps(told), time.time()))
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:

@@ -115,7 +115,7 @@ class SqliteLedger:
             if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
                 return Found.YES if held and held[1] == State.DONE else Found.PERHAPS
             owned = self._owned_by_others(db, entry, sets)
-            unclaimed = [rest for stems in sets if (rest := [stem for stem in stems if stem.id not in owned])]
+            unclaimed = [rest for stems in sets if (rest := _left_of(stems, owned))]
             [(others,)] = db.execute(
                 "SELECT count(*) FROM splits "
                 "WHERE song = ? AND account = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
@@ -249,6 +249,12 @@ class SqliteLedger:
         db.executescript(SCHEMA)
         db.execute("PRAGMA busy_timeout = 0")
         return db
+
+
+def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
+    """What is nobody's, if it is a split's: with each title of what is owned, else it is the rest of that."""
+    left = [stem for stem in stems if stem.id not in owned]
+    return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []
 
 
 def _execute(db: sqlite3.Connection, statement: str, *values: object) -> sqlite3.Cursor:

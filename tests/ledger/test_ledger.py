@@ -249,6 +249,16 @@ def test_of_a_set_of_several_splits_an_entry_in_doubt_takes_what_is_nobodys(ledg
     assert list(kept.stems) == mine
 
 
+def test_what_an_answer_left_out_is_nobody_elses_set(ledger: Ledger) -> None:
+    account, [vocals, instrumental] = fresh("a"), clips(fresh("s"))
+    answered, doubtful = entry("1", account=account), entry("2", account=account)
+    for new in (answered, doubtful):
+        ledger.begin(new)
+    ledger.finish(answered, [vocals], claim=True)
+    ledger.doubt(doubtful)
+    assert ledger.settle(doubtful, [[vocals, instrumental]]) is Found.NO
+
+
 def test_of_many_in_doubt_each_takes_a_set_of_its_own(ledger_url: str) -> None:
     account = fresh("a")
     sets = [clips(fresh("s")) for _ in range(8)]
