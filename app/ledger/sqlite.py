@@ -1,18 +1,22 @@
 """The ledger in a SQLite file, shared by the workers of one machine.
 
-Each transaction is a few statements without a wait between them: under gevent no other greenlet runs inside one. WAL
-with synchronous=NORMAL survives the end of a process at any moment; a power failure may cost the last entries.
+What several requests have to write at the same time is one transaction, of statements without a wait between them:
+under gevent no other greenlet runs inside one. WAL with synchronous=NORMAL survives the end of a process at any
+moment; a power failure may cost the last entries.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from sqlite3 import Connection
 from threading import Lock
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from app.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
 from app.suno.clip import Clip
@@ -58,37 +62,60 @@ READ = "BEGIN"
 
 COLUMNS = "id, caller, account, key, question, song, task, request_id, began, deadline, attempt, state, stems, reply"
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Change:
+    """What one request has to write."""
+
+    make: Callable[[Connection], Any]
+    is_over: bool = False
+    result: Any = None
+    error: BaseException | None = None
+
+
+def _change(make: Callable[Concatenate[SqliteLedger, Connection, P], T]) -> Callable[Concatenate[SqliteLedger, P], T]:
+    """Make a method of what it writes: it returns, or raises, once that is committed."""
+
+    def write(self: SqliteLedger, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._write(lambda db: make(self, db, *args, **kwargs))
+
+    return write
+
 
 class SqliteLedger:
     """See Ledger for what its methods promise."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._lock = Lock()
+        self._waiting: deque[_Change] = deque()
         self._swept = 0.0
 
-    def begin(self, entry: Entry) -> Entry:
-        with self._transaction() as db:
-            self._sweep(db, entry.began)
-            if entry.key:
-                same_key = "account = ? AND caller = ? AND key = ?"
-                key = entry.account, entry.caller, entry.key
-                if found := self._read(db, f"{same_key} AND began > ?", *key, entry.began - KEPT):
-                    self._lead(db, entry, found)
-                    return found
-                db.execute(f"UPDATE splits SET key = NULL WHERE {same_key}", key)
-            db.execute(
-                f"INSERT INTO splits ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-                (
-                    *(entry.id, entry.caller, entry.account, entry.key or None, entry.question, entry.song),
-                    *(entry.task, entry.request_id, entry.began, entry.deadline, entry.attempt, State.STARTED),
-                ),
-            )
-            return entry
+    @_change
+    def begin(self, db: Connection, entry: Entry) -> Entry:
+        self._sweep(db, entry.began)
+        if entry.key:
+            same_key = "account = ? AND caller = ? AND key = ?"
+            key = entry.account, entry.caller, entry.key
+            if found := self._read(db, f"{same_key} AND began > ?", *key, entry.began - KEPT):
+                self._lead(db, entry, found)
+                return found
+            db.execute(f"UPDATE splits SET key = NULL WHERE {same_key}", key)
+        db.execute(
+            f"INSERT INTO splits ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+            (
+                *(entry.id, entry.caller, entry.account, entry.key or None, entry.question, entry.song),
+                *(entry.task, entry.request_id, entry.began, entry.deadline, entry.attempt, State.STARTED),
+            ),
+        )
+        return entry
 
     def get(self, id: str) -> Entry | None:
-        with self._transaction(READ) as db:
+        with self._lock, self._transaction(READ) as db:
             return self._read(db, "id = ?", id)
 
     def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
@@ -98,81 +125,81 @@ class SqliteLedger:
             f"UNION ALL SELECT split, at FROM retries WHERE {of_caller} AND at > ? ORDER BY at DESC LIMIT 1"
         )
         values = account, caller, request_id, time.time() - KEPT
-        with self._transaction(READ) as db:
+        with self._lock, self._transaction(READ) as db:
             return self._read(db, f"id = (SELECT id FROM ({latest}))", *values, *values)
 
-    def finish(self, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
-        with self._transaction() as db:
-            if claim and self._claimed(db, entry, stems):
-                return False
-            if not self._finish(db, entry, stems, paid=claim) and claim:
-                self._claim(db, entry, stems)
-            return True
+    @_change
+    def finish(self, db: Connection, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
+        if claim and self._claimed(db, entry, stems):
+            return False
+        if not self._finish(db, entry, stems, paid=claim) and claim:
+            self._claim(db, entry, stems)
+        return True
 
-    def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
-        with self._transaction() as db:
-            held = db.execute("SELECT attempt, state FROM splits WHERE id = ?", (entry.id,)).fetchone()
-            if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
-                return Found.YES if held and held[1] == State.DONE else Found.PERHAPS
-            owned = self._owned_by_others(db, entry, sets)
-            unclaimed = [rest for stems in sets if (rest := _left_of(stems, owned))]
-            [(others,)] = db.execute(
-                "SELECT count(*) FROM splits "
-                "WHERE song = ? AND account = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
-                (entry.song, entry.account, entry.task, time.time(), entry.id),
-            )
-            if len(unclaimed) <= others:
-                return Found.PERHAPS if unclaimed else Found.NO
-            self._finish(db, entry, unclaimed[0], paid=True)
-            self._claim(db, entry, unclaimed[0])
-            return Found.YES
+    @_change
+    def settle(self, db: Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
+        held = db.execute("SELECT attempt, state FROM splits WHERE id = ?", (entry.id,)).fetchone()
+        if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
+            return Found.YES if held and held[1] == State.DONE else Found.PERHAPS
+        owned = self._owned_by_others(db, entry, sets)
+        unclaimed = [rest for stems in sets if (rest := _left_of(stems, owned))]
+        [(others,)] = db.execute(
+            "SELECT count(*) FROM splits "
+            "WHERE song = ? AND account = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
+            (entry.song, entry.account, entry.task, time.time(), entry.id),
+        )
+        if len(unclaimed) <= others:
+            return Found.PERHAPS if unclaimed else Found.NO
+        self._finish(db, entry, unclaimed[0], paid=True)
+        self._claim(db, entry, unclaimed[0])
+        return Found.YES
 
-    def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:
-        with self._transaction() as db:
-            db.execute("UPDATE splits SET reply = ? WHERE id = ? AND reply IS NULL", (pack(stems), entry.id))
+    @_change
+    def answer(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> None:
+        db.execute("UPDATE splits SET reply = ? WHERE id = ? AND reply IS NULL", (pack(stems), entry.id))
 
-    def doubt(self, entry: Entry) -> None:
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE splits SET state = 'in_doubt' WHERE id = ? AND attempt = ? AND state = 'started'",
-                (entry.id, entry.attempt),
-            )
+    @_change
+    def doubt(self, db: Connection, entry: Entry) -> None:
+        db.execute(
+            "UPDATE splits SET state = 'in_doubt' WHERE id = ? AND attempt = ? AND state = 'started'",
+            (entry.id, entry.attempt),
+        )
 
-    def restart(self, entry: Entry, lasts: float) -> Entry | None:
+    @_change
+    def restart(self, db: Connection, entry: Entry, lasts: float) -> Entry | None:
         again = entry.restarted(lasts)
-        with self._transaction() as db:
-            changed = db.execute(
-                "UPDATE splits SET attempt = ?, deadline = ?, state = 'started' "
-                "WHERE id = ? AND attempt = ? AND state != 'done'",
-                (again.attempt, again.deadline, entry.id, entry.attempt),
-            )
-            return again if changed.rowcount else None
+        changed = db.execute(
+            "UPDATE splits SET attempt = ?, deadline = ?, state = 'started' "
+            "WHERE id = ? AND attempt = ? AND state != 'done'",
+            (again.attempt, again.deadline, entry.id, entry.attempt),
+        )
+        return again if changed.rowcount else None
 
-    def free(self, entry: Entry) -> None:
-        with self._transaction() as db:
-            deleted = db.execute(
-                "DELETE FROM splits WHERE id = ? AND attempt = ? AND state != 'done'", (entry.id, entry.attempt)
-            )
-            if deleted.rowcount:
-                # Lest an earlier split by the same request id be taken for it.
-                self._lead(db, entry, entry)
+    @_change
+    def free(self, db: Connection, entry: Entry) -> None:
+        deleted = db.execute(
+            "DELETE FROM splits WHERE id = ? AND attempt = ? AND state != 'done'", (entry.id, entry.attempt)
+        )
+        if deleted.rowcount:
+            # Lest an earlier split by the same request id be taken for it.
+            self._lead(db, entry, entry)
 
-    def check(self) -> None:
-        with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO claims VALUES ('', '', ?)", (time.time(),))
+    @_change
+    def check(self, db: Connection) -> None:
+        db.execute("INSERT OR REPLACE INTO claims VALUES ('', '', ?)", (time.time(),))
 
-    def _finish(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> bool:
+    def _finish(self, db: Connection, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> bool:
         changed = db.execute(
             "UPDATE splits SET state = 'done', stems = ?, paid = ? WHERE id = ? AND attempt = ? AND state != 'done'",
             (pack(stems), paid, entry.id, entry.attempt),
         )
         return changed.rowcount > 0
 
-    def _claim(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip]) -> None:
+    def _claim(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> None:
         claims = [(stem.id, entry.id, time.time()) for stem in stems]
         db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
 
-    def _owned_by_others(self, db: sqlite3.Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> set[str]:
+    def _owned_by_others(self, db: Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> set[str]:
         ids = [stem.id for stems in sets for stem in stems]
         marks = ", ".join("?" * len(ids))
         taken = db.execute(f"SELECT clip FROM claims WHERE clip IN ({marks}) AND split != ?", (*ids, entry.id))
@@ -184,19 +211,19 @@ class SqliteLedger:
         )
         return owned.union(stem.id for [stems] in answered for stem in unpack(stems))
 
-    def _lead(self, db: sqlite3.Connection, entry: Entry, found: Entry) -> None:
+    def _lead(self, db: Connection, entry: Entry, found: Entry) -> None:
         """Lead from a new entry's request id to the entry that was found instead."""
         db.execute(
             "INSERT OR REPLACE INTO retries VALUES (?, ?, ?, ?, ?)",
             (entry.account, entry.caller, entry.request_id, found.id, entry.began),
         )
 
-    def _claimed(self, db: sqlite3.Connection, entry: Entry, stems: Sequence[Clip]) -> bool:
+    def _claimed(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> bool:
         marks = ", ".join("?" * len(stems))
         claim = f"SELECT 1 FROM claims WHERE clip IN ({marks}) AND split != ? LIMIT 1"
         return db.execute(claim, (*(stem.id for stem in stems), entry.id)).fetchone() is not None
 
-    def _read(self, db: sqlite3.Connection, where: str, *values: object) -> Entry | None:
+    def _read(self, db: Connection, where: str, *values: object) -> Entry | None:
         row = _execute(db, f"SELECT {COLUMNS} FROM splits WHERE {where}", *values).fetchone()
         if row is None:
             return None
@@ -207,30 +234,63 @@ class SqliteLedger:
             entry, key=entry.key or "", written_state=State(state), stems=unpack(stems), reply=unpack(reply)
         )
 
-    def _sweep(self, db: sqlite3.Connection, now: float) -> None:
+    def _sweep(self, db: Connection, now: float) -> None:
         if now - self._swept > SWEEP_EVERY:
             self._swept = now
             db.execute("DELETE FROM splits WHERE began < ?", (now - CLAIMS_KEPT,))
             db.execute("DELETE FROM retries WHERE at < ?", (now - KEPT,))
             db.execute("DELETE FROM claims WHERE at < ?", (now - CLAIMS_KEPT,))
 
-    @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    def _write(self, make: Callable[[Connection], T]) -> T:
+        mine = _Change(make)
+        self._waiting.append(mine)
+        # Others that are ready by now add theirs; who goes on first commits for all (15 % of a split, at 32 a time).
+        time.sleep(0)
         with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._connect()
-                _execute(self._connection, begin)
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-                why = error.strerror if isinstance(error, OSError) else None
-                raise LedgerUnavailable(why or str(error)) from error
+            if not mine.is_over:
+                self._commit_all()
+        if mine.error:
+            raise mine.error
+        result: T = mine.result
+        return result
 
-    def _connect(self) -> sqlite3.Connection:
+    def _commit_all(self) -> None:
+        """Make and commit all changes that wait, or none."""
+        changes: list[_Change] = []
+        try:
+            with self._transaction("BEGIN IMMEDIATE") as db:
+                changes = self._take_waiting()
+                for change in changes:
+                    change.result = change.make(db)
+        except BaseException as error:
+            changes = changes or self._take_waiting()
+            for change in changes:
+                change.error = error
+        for change in changes:
+            change.is_over = True
+
+    def _take_waiting(self) -> list[_Change]:
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        """Hold the lock for this."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            _execute(self._connection, begin)
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if not isinstance(error, Exception):
+                raise
+            why = error.strerror if isinstance(error, OSError) else None
+            raise LedgerUnavailable(why or str(error)) from error
+
+    def _connect(self) -> Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
         db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
@@ -257,7 +317,7 @@ def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
     return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []
 
 
-def _execute(db: sqlite3.Connection, statement: str, *values: object) -> sqlite3.Cursor:
+def _execute(db: Connection, statement: str, *values: object) -> sqlite3.Cursor:
     """Execute the first statement of a transaction, as soon as no other process is in one.
 
     SQLite's own way to wait stops the worker with all its requests, for as long as another process holds the file.

@@ -425,3 +425,70 @@ def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
         ledger.begin(entry())
     other.execute("COMMIT")
     ledger.begin(entry())
+
+
+TOGETHER = """
+from gevent import monkey; monkey.patch_all()
+import sqlite3, sys, gevent
+from tests.ledger.test_ledger import LedgerUnavailable, aged, entry, open_ledger
+
+statements = []
+connect = sqlite3.connect
+
+def traced(*where, **how):
+    db = connect(*where, **how)
+    db.set_trace_callback(statements.append)
+    return db
+
+sqlite3.connect = traced
+ledger = open_ledger(f"sqlite:///{sys.argv[1]}")
+ledger.check()
+statements.clear()
+
+def begun(one):
+    try:
+        return ledger.begin(one) == one
+    except LedgerUnavailable:
+        return "unavailable"
+
+def at_once(*entries):
+    return [one.get() for one in [gevent.spawn(begun, one) for one in entries]]
+
+"""
+
+
+def together(path: Path, code: str) -> str:
+    run = subprocess.run([sys.executable, "-c", TOGETHER + code, str(path)], capture_output=True, text=True)
+    return run.stdout + run.stderr
+
+
+def test_requests_that_write_at_the_same_time_write_in_one_transaction(tmp_path: Path) -> None:
+    code = """
+print(at_once(*[entry(str(n), account="a") for n in range(20)]) == [True] * 20, statements.count("COMMIT"))
+print(at_once(*[entry(key, account="a") for key in ("0", "0", "new")]), statements.count("COMMIT"))
+"""
+    assert together(tmp_path / "ledger.db", code) == "True 1\n[False, False, True] 2\n"
+
+
+def test_of_changes_that_are_written_together_each_is_told_that_they_failed(tmp_path: Path) -> None:
+    code = """
+first, other = entry(), entry()
+print(at_once(first), at_once(other, first))
+print(ledger.get(other.id), at_once(other))
+"""
+    outcome = "[True] ['unavailable', 'unavailable']\nNone [True]\n"
+    assert together(tmp_path / "ledger.db", code) == outcome
+
+
+def test_none_of_those_that_wait_for_a_locked_file_is_forgotten(tmp_path: Path) -> None:
+    code = """
+import app.ledger.sqlite
+app.ledger.sqlite.BUSY_TIMEOUT = 0.01
+entries = [entry() for _ in range(20)]
+other = connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+print(set(at_once(*entries)))
+other.execute("COMMIT")
+print(set(at_once(*entries)))
+"""
+    assert together(tmp_path / "ledger.db", code) == "{'unavailable'}\n{True}\n"
