@@ -83,6 +83,7 @@ _suno_seconds = cache(SUNO_SECONDS.labels)
 class Record:
     """What is known of a request so far."""
 
+    request_id: str
     started: float
     suno_seconds: float = 0.0
     suno_calls: int = 0
@@ -118,10 +119,7 @@ def expect_codes(codes: Iterable[str]) -> None:
 
 def request_id() -> str:
     """The caller's X-Request-ID where it is sane, else one made for this request."""
-    if "request_id" not in g:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _SANE.fullmatch(given) else uuid.uuid4().hex
-    return str(g.request_id)
+    return _record().request_id
 
 
 def note_account(account: Account) -> None:
@@ -161,19 +159,18 @@ def exposition() -> bytes:
 
 
 def _begin() -> None:
-    g.record = Record(time.perf_counter())
+    given = request.headers.get("X-Request-ID", "")
+    g.record = Record(given if _SANE.fullmatch(given) else uuid.uuid4().hex, time.perf_counter())
 
 
 def _record() -> Record:
-    if "record" not in g:
-        _begin()
     record: Record = g.record
     return record
 
 
 def _end(response: Response) -> Response:
-    response.headers["X-Request-ID"] = id = request_id()
     record = _record()
+    response.headers["X-Request-ID"] = record.request_id
     seconds = time.perf_counter() - record.started
     # Not the path: anyone can make up as many of those as they like, with anything in them.
     route = request.url_rule.rule if request.url_rule else "(none)"
@@ -186,7 +183,7 @@ def _end(response: Response) -> Response:
     level = logging.WARNING if status >= 500 else logging.DEBUG if route in _QUIET else logging.INFO
     if log.isEnabledFor(level):
         fields = {
-            "request_id": id,
+            "request_id": record.request_id,
             "method": method,
             "route": route,
             "status": status,

@@ -287,8 +287,8 @@ class SqliteLedger:
                 self._connection = None
             if not isinstance(error, Exception):
                 raise
-            why = error.strerror if isinstance(error, OSError) else None
-            raise LedgerUnavailable(why or str(error)) from error
+            why = str(error) if isinstance(error, sqlite3.Error) else getattr(error, "strerror", None)
+            raise LedgerUnavailable(why or type(error).__name__) from error
 
     def _connect(self) -> Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,12 +28,22 @@ class OriginAdapter(HTTPAdapter):
             self._pool.ConnectionCls = type("Connection", (_Looked, self._pool.ConnectionCls), {})
         return self._pool
 
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        """What the request line names, which only a proxy makes more than the path (1 %)."""
+        return super().request_url(request, proxies) if proxies else request.path_url
+
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """The response without a cookie jar and a second set of headers, which nobody reads (5 %)."""
-        response = Response()
-        response.request, response.raw = req, resp
-        response.status_code, response.headers = resp.status, resp.headers
-        return response
+        """The response as it came."""
+        return _Response(req, resp)
+
+
+class _Response(Response):
+    """A response without a cookie jar and a second set of headers, which nobody reads (6 %)."""
+
+    def __init__(self, request: PreparedRequest, raw: Any) -> None:
+        self.request, self.raw = request, raw
+        self.status_code, self.headers = raw.status, raw.headers
+        self._content_consumed = False
 
 
 class _Looked:
