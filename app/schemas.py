@@ -15,9 +15,6 @@ from app.errors import ErrorCode
 from app.ledger import State
 from app.suno.clip import StemTask
 
-_KEY = re.compile(r"[!-~]{1,255}")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-_ESCAPED = re.compile(r'\\(["\\])')
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
 MOST_IDS = 50
@@ -188,31 +185,6 @@ class SplitRequest(Schema):
         metadata={
             "description": "Answer with the song's finished stems of this kind, for free, where it has a whole set; "
             "else split it.",
-        },
-    )
-
-
-class Key(fields.String):
-    """An Idempotency-Key: a structured field's string, or that string without its quotes."""
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        quoted = _QUOTED.fullmatch(value)
-        key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else value
-        if not _KEY.fullmatch(key) or (not quoted and '"' in key):
-            raise ValidationError("Idempotency-Key must be 1 to 255 visible ASCII characters, in quotes or without.")
-        return key
-
-
-class SplitHeaders(Schema):
-    """What makes a split safe to send again."""
-
-    key = Key(
-        data_key="Idempotency-Key",
-        load_default="",
-        metadata={
-            "description": "1 to 255 visible ASCII characters, with or without quotes, new for each split: a request "
-            "with the same key and question gets the first one's reply, and is not charged again, for 24 hours. For "
-            "instance a UUID.",
         },
     )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from flask import request
+from webargs.flaskparser import abort
 
 from app.account import account_of_request
 from app.api import FREE_READ, Blueprint
@@ -14,7 +18,6 @@ from app.schemas import (
     EXAMPLE_SPLIT_STATE,
     EXAMPLE_SPLITS,
     EXAMPLE_STEMS,
-    SplitHeaders,
     SplitRequest,
     SplitState,
     StemClip,
@@ -23,12 +26,24 @@ from app.schemas import (
 from app.split import Split, split_of_request
 from app.suno.clip import Clip
 
+_KEY = re.compile(r"[!-~]{1,255}")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_ESCAPED = re.compile(r'\\(["\\])')
+
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "1 to 255 visible ASCII characters, with or without quotes, new for each split: a request with "
+    "the same key and question gets the first one's reply, and is not charged again, for 24 hours. For instance a "
+    "UUID.",
+    "schema": {"type": "string"},
+}
+
 blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs taken apart")
 
 
 @blueprint.route("/generate_stems", methods=["POST"])
 @blueprint.arguments(SplitRequest, examples=EXAMPLE_SPLITS)
-@blueprint.arguments(SplitHeaders, location="headers")
 @blueprint.response(
     200,
     StemClip(many=True),
@@ -41,7 +56,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
         }
     },
 )
-@blueprint.doc(operationId="generateStems")
+@blueprint.doc(operationId="generateStems", parameters=[IDEMPOTENCY_KEY])
 @blueprint.fails_with(
     *FREE_READ,
     ErrorCode.INVALID_REQUEST,
@@ -53,7 +68,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.LEDGER_UNAVAILABLE,
 )
-def generate_stems(wanted: dict[str, Any], headers: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]]:
+def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]]:
     """Split a song into its stems.
 
     Charges the Suno account: 10 credits for two stems, 50 for twelve, as reported in 2026. Without an
@@ -62,7 +77,7 @@ def generate_stems(wanted: dict[str, Any], headers: dict[str, Any]) -> tuple[Seq
     The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
     `wait_audio` it comes when they are.
     """
-    stems = Split(account=account_of_request(), **wanted, **headers, **parts()).stems()
+    stems = Split(key=_key_of_request(), account=account_of_request(), **wanted, **parts()).stems()
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 
@@ -106,3 +121,19 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
     Free. Each split of a song adds its own stems to the list.
     """
     return gateway.stems(account_of_request(), query["song_id"])
+
+
+def _key_of_request() -> str:
+    """Read the Idempotency-Key, a structured field's string, with its quotes or without; "" where there is none.
+
+    By hand: with a schema of its own a split costs 5 % more.
+    """
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return ""
+    quoted = _QUOTED.fullmatch(given)
+    key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else given
+    if not _KEY.fullmatch(key) or (not quoted and '"' in key):
+        sentence = "Idempotency-Key must be 1 to 255 visible ASCII characters, in quotes or without."
+        abort(400, messages={"headers": {"Idempotency-Key": [sentence]}})
+    return key

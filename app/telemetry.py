@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from app import logs
 from app.access import caller_of_request
+from app.ids import new_id
 from app.suno.session import Account
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def exposition() -> bytes:
 
 def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
-    g.record = Record(given if _SANE.fullmatch(given) else uuid.uuid4().hex, time.perf_counter())
+    g.record = Record(given if _SANE.fullmatch(given) else new_id(), time.perf_counter())
 
 
 def _record() -> Record:

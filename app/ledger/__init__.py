@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import math
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from app.ids import new_id
 from app.suno.clip import Clip
 
 KEPT = 24 * 3600
@@ -59,7 +59,6 @@ class Entry:
     """One split, as it was asked for and as far as it is. Times are seconds since 1970."""
 
     id: str
-    """Begins with the time, so that new entries are written side by side."""
     caller: str
     """A hash of the API key, or "" where there are none."""
     account: str
@@ -97,7 +96,7 @@ class Entry:
         """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds."""
         now = time.time()
         return cls(
-            id=f"{time.time_ns():016x}{uuid.uuid4().hex[16:]}",
+            id=new_id(),
             caller=caller,
             account=account,
             key=key,

@@ -1,0 +1,11 @@
+"""Ids that begin with the time."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+
+def new_id() -> str:
+    """32 hex digits, of which half are random; the later id is the greater, so that an index grows at its end."""
+    return f"{time.time_ns():016x}{uuid.uuid4().hex[16:]}"
