@@ -33,6 +33,9 @@ LOOKS = 4
 LOOK_FOR = 20.0
 """Seconds for all of these looks."""
 
+INSIST = 10.0
+"""Seconds for which a ledger that is away is told again what was paid for, SUNO_POLL_INTERVAL apart."""
+
 CLOCKS_DIFFER = 10.0
 """Seconds between Suno's clock and ours, either way."""
 
@@ -134,9 +137,23 @@ class Split:
                 _told(self.ledger.finish, entry, existing, claim=False)
                 return existing
         clips = self.gateway.generate_stems(self.account, self.song_id, self.task, deadline)
-        if _told(self.ledger.finish, entry, clips, claim=True) is False and self.key:
+        if self._tell_paid(entry, clips) is False and self.key:
             raise OutcomeUnknown("Suno's stems were taken by another request that was in doubt about its own.")
         return clips
+
+    def _tell_paid(self, entry: Entry, clips: Sequence[Clip]) -> bool | None:
+        """Tell the ledger what this entry has paid for; with a key, for a while if it is away.
+
+        Else a request in doubt for the same song would take these stems for its own, once the entry is overdue.
+        """
+        ends = time.monotonic() + (INSIST if self.key else 0)
+        while time.monotonic() < ends and not is_stopping():
+            try:
+                return self.ledger.finish(entry, clips, claim=True)
+            except LedgerUnavailable as error:
+                log.warning("Request %s tells the ledger again what it paid for: %s", entry.request_id, error.why)
+                time.sleep(self.settings.suno_poll_interval)
+        return _told(self.ledger.finish, entry, clips, claim=True)
 
     def _recover(self, entry: Entry) -> Sequence[Clip]:
         try:

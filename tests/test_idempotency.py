@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -343,6 +345,29 @@ def test_without_a_ledger_a_key_sends_nothing_and_no_key_goes_on(
 
     assert "The ledger was not told of request" in service.server.logged()
     assert len(suno.charges(account)) == 1
+
+
+def test_what_was_paid_for_is_told_to_a_ledger_that_comes_back(
+    start: Callable[..., Client], suno: Suno, account: str, tmp_path: Path
+) -> None:
+    service = start(**FAST, LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    suno.forget()
+    suno.set(delay=1)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(split, service, account, headers={"X-Request-ID": f"insists-{account}"})
+            while not suno.log("/api/edit/"):
+                assert not first.done()
+            other.execute("BEGIN IMMEDIATE")
+            while "tells the ledger again" not in service.server.logged():
+                assert not first.done()
+            other.execute("COMMIT")
+            paid = ids(first.result())
+    finally:
+        suno.set(delay=0)
+    known = service.get(f"/api/requests/insists-{account}", headers={"X-Suno-Cookie": account}).json()
+    assert (known["state"], [stem["id"] for stem in known["clips"]]) == ("done", paid)
 
 
 def kill_workers(service: Client) -> None:

@@ -44,6 +44,8 @@ SONGS = [
     *("0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862", "song-4-stems"),
 ]
 CLIENTS = 8
+ACCOUNT = "sandbox-rich"
+"""Has credits for any number of keys."""
 
 
 @dataclass
@@ -85,7 +87,7 @@ def torture(*, seed: int, keys: int, redis: bool = False, ledger: bool = True, p
     chance = random.Random(seed)
     with ExitStack() as servers:
         suno = servers.enter_context(stack.suno("--pace", "0.1"))
-        settings = dict(SETTINGS)
+        settings = {**SETTINGS, "SUNO_COOKIE": ACCOUNT}
         killed: dict[str, int] = {"a worker": 0}
         if redis:
             keeper = servers.enter_context(_redis())
@@ -137,7 +139,7 @@ def torture(*, seed: int, keys: int, redis: bool = False, ledger: bool = True, p
         outcome.charges = [
             charge
             for charge in requests.get(f"{suno.url}/sandbox/charges", timeout=5).json()
-            if charge["account"] == stack.ACCOUNT
+            if charge["account"] == ACCOUNT
         ]
         return outcome
 
