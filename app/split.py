@@ -130,7 +130,8 @@ class Split:
         return Stems(clips=clips, replayed=False)
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
-        deadline = Deadline(self.settings.suno.deadline)
+        # Not from now on: what the ledger took is gone, and it counts this call as over at the entry's deadline.
+        deadline = Deadline(entry.deadline - SLACK - time.time())
         if self.reuse_existing:
             existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.task)
             if existing:

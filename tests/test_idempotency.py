@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -345,6 +346,23 @@ def test_without_a_ledger_a_key_sends_nothing_and_no_key_goes_on(
 
     assert "The ledger was not told of request" in service.server.logged()
     assert len(suno.charges(account)) == 1
+
+
+def test_a_split_that_the_ledger_has_kept_past_its_deadline_is_not_asked_for(
+    start: Callable[..., Client], suno: Suno, account: str, tmp_path: Path
+) -> None:
+    service = start(**FAST | {"SUNO_DEADLINE": "0.1"}, LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    suno.forget()
+    with ThreadPoolExecutor(1) as pool:
+        overdue = time.time() + 1.3
+        first = pool.submit(split, service, account)
+        while time.time() < overdue:
+            assert not first.done()
+        other.execute("COMMIT")
+    assert_error(first.result(), 503, "suno_unreachable")
+    assert suno.log("/api/edit/") == []
 
 
 def test_what_was_paid_for_is_told_to_a_ledger_that_comes_back(

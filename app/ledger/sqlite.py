@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -60,20 +59,23 @@ answer; the others are known by `paid`.
 READ = "BEGIN"
 """A transaction that keeps nobody from writing."""
 
+WRITE = "BEGIN IMMEDIATE"
+
 COLUMNS = "id, caller, account, key, question, song, task, request_id, began, deadline, attempt, state, stems, reply"
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Change:
     """What one request has to write."""
 
     make: Callable[[Connection], Any]
+    until: float
+    """The moment at which it is given up, where the file stays locked."""
     is_over: bool = False
     result: Any = None
-    error: BaseException | None = None
 
 
 def _change(make: Callable[Concatenate[SqliteLedger, Connection, P], T]) -> Callable[Concatenate[SqliteLedger, P], T]:
@@ -92,7 +94,7 @@ class SqliteLedger:
         self._path = Path(path)
         self._connection: Connection | None = None
         self._lock = Lock()
-        self._waiting: deque[_Change] = deque()
+        self._waiting: list[_Change] = []
         self._swept = 0.0
 
     @_change
@@ -242,53 +244,59 @@ class SqliteLedger:
             db.execute("DELETE FROM claims WHERE at < ?", (now - CLAIMS_KEPT,))
 
     def _write(self, make: Callable[[Connection], T]) -> T:
-        mine = _Change(make)
+        mine = _Change(make, time.monotonic() + BUSY_TIMEOUT)
         self._waiting.append(mine)
-        # Others that are ready by now add theirs; who goes on first commits for all (15 % of a split, at 32 a time).
-        time.sleep(0)
-        with self._lock:
-            if not mine.is_over:
-                self._commit_all()
-        if mine.error:
-            raise mine.error
+        try:
+            # Others that are ready add theirs; who goes on first commits for all (15 % of a split, with 32 at once).
+            time.sleep(0)
+        finally:
+            # Also where this greenlet is killed: what it has to write may be paid for.
+            with self._lock:
+                if not mine.is_over:
+                    self._commit(mine)
         result: T = mine.result
         return result
 
-    def _commit_all(self) -> None:
-        """Make and commit all changes that wait, or none."""
-        changes: list[_Change] = []
+    def _commit(self, mine: _Change) -> None:
+        """Commit all changes that wait; where that fails, mine alone: the others have turns of their own."""
         try:
-            with self._transaction("BEGIN IMMEDIATE") as db:
-                changes = self._take_waiting()
-                for change in changes:
-                    change.result = change.make(db)
-        except BaseException as error:
-            changes = changes or self._take_waiting()
+            try:
+                self._make(self._waiting, mine.until)
+            except Exception:
+                if len(self._waiting) == 1:
+                    raise
+                self._make([mine], mine.until)
+        finally:
+            if not mine.is_over:
+                self._waiting.remove(mine)
+
+    def _make(self, waiting: list[_Change], until: float) -> None:
+        with self._transaction(WRITE, until) as db:
+            # With those that have come while the file was locked.
+            changes = waiting.copy()
             for change in changes:
-                change.error = error
+                change.result = change.make(db)
         for change in changes:
             change.is_over = True
-
-    def _take_waiting(self) -> list[_Change]:
-        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+            self._waiting.remove(change)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        """Hold the lock for this."""
+    def _transaction(self, begin: str, until: float | None = None) -> Iterator[Connection]:
+        """Begin a transaction and commit it; what has failed is undone. Hold the lock for this."""
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            _execute(self._connection, begin)
+            _execute(self._connection, begin, until=until)
             yield self._connection
             self._connection.execute("COMMIT")
         except BaseException as error:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            if not isinstance(error, Exception):
+            if not isinstance(error, sqlite3.Error | OSError):
                 raise
-            why = str(error) if isinstance(error, sqlite3.Error) else getattr(error, "strerror", None)
-            raise LedgerUnavailable(why or type(error).__name__) from error
+            why = error.strerror if isinstance(error, OSError) else None
+            raise LedgerUnavailable(why or str(error)) from error
 
     def _connect(self) -> Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -317,12 +325,12 @@ def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
     return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []
 
 
-def _execute(db: Connection, statement: str, *values: object) -> sqlite3.Cursor:
+def _execute(db: Connection, statement: str, *values: object, until: float | None = None) -> sqlite3.Cursor:
     """Execute the first statement of a transaction, as soon as no other process is in one.
 
     SQLite's own way to wait stops the worker with all its requests, for as long as another process holds the file.
     """
-    ends = time.monotonic() + BUSY_TIMEOUT
+    ends = until or time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
             return db.execute(statement, values)

@@ -430,7 +430,8 @@ def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
 TOGETHER = """
 from gevent import monkey; monkey.patch_all()
 import sqlite3, sys, gevent
-from tests.ledger.test_ledger import LedgerUnavailable, aged, entry, open_ledger
+import app.ledger.sqlite
+from tests.ledger.test_ledger import LedgerUnavailable, entry, open_ledger
 
 statements = []
 connect = sqlite3.connect
@@ -470,25 +471,63 @@ print(at_once(*[entry(key, account="a") for key in ("0", "0", "new")]), statemen
     assert together(tmp_path / "ledger.db", code) == "True 1\n[False, False, True] 2\n"
 
 
-def test_of_changes_that_are_written_together_each_is_told_that_they_failed(tmp_path: Path) -> None:
+def test_a_change_that_fails_takes_none_with_it_that_was_to_be_written_with_it(tmp_path: Path) -> None:
     code = """
-first, other = entry(), entry()
-print(at_once(first), at_once(other, first))
-print(ledger.get(other.id), at_once(other))
+first, others = entry(), [entry(), entry(), entry()]
+print(at_once(first), at_once(others[0], first, *others[1:]))
+print([ledger.get(other.id) == other for other in others])
 """
-    outcome = "[True] ['unavailable', 'unavailable']\nNone [True]\n"
+    outcome = "[True] [True, 'unavailable', True, True]\n[True, True, True]\n"
     assert together(tmp_path / "ledger.db", code) == outcome
 
 
-def test_none_of_those_that_wait_for_a_locked_file_is_forgotten(tmp_path: Path) -> None:
-    code = """
-import app.ledger.sqlite
-app.ledger.sqlite.BUSY_TIMEOUT = 0.01
-entries = [entry() for _ in range(20)]
+LOCKED = """
 other = connect(sys.argv[1], isolation_level=None)
 other.execute("BEGIN IMMEDIATE")
+"""
+
+
+def test_of_those_that_wait_for_a_locked_file_each_fails_and_is_not_written_later(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+app.ledger.sqlite.BUSY_TIMEOUT = 0.01
+entries = [entry() for _ in range(20)]
 print(set(at_once(*entries)))
 other.execute("COMMIT")
-print(set(at_once(*entries)))
+print(at_once(entry()), {{ledger.get(one.id) for one in entries}}, set(at_once(*entries)))
 """
-    assert together(tmp_path / "ledger.db", code) == "{'unavailable'}\n{True}\n"
+    assert together(tmp_path / "ledger.db", code) == "{'unavailable'}\n[True] {None} {True}\n"
+
+
+def test_each_waits_for_a_locked_file_as_long_as_it_may(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+app.ledger.sqlite.BUSY_TIMEOUT = 0.01
+hasty = [gevent.spawn(begun, entry()) for _ in range(2)]
+gevent.sleep(0)
+app.ledger.sqlite.BUSY_TIMEOUT = 60
+patient = gevent.spawn(begun, entry())
+print([one.get(timeout=20) for one in hasty], patient.ready())
+other.execute("COMMIT")
+print(patient.get())
+"""
+    assert together(tmp_path / "ledger.db", code) == "['unavailable', 'unavailable'] False\nTrue\n"
+
+
+def test_who_is_killed_while_the_file_is_locked_takes_nobody_with_it(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+greenlets = [gevent.spawn(begun, entry()) for _ in range(3)]
+gevent.sleep(0.01)
+greenlets[0].kill()
+other.execute("COMMIT")
+print(type(greenlets[0].get()).__name__, greenlets[1].get(), greenlets[2].get())
+"""
+    assert together(tmp_path / "ledger.db", code) == "GreenletExit True True\n"
+
+
+def test_who_is_killed_before_its_turn_still_has_it(tmp_path: Path) -> None:
+    code = """
+one = entry()
+greenlet = gevent.spawn(begun, one)
+gevent.get_hub().loop.run_callback(greenlet.throw, gevent.GreenletExit)
+print(type(greenlet.get()).__name__, ledger.get(one.id) == one)
+"""
+    assert together(tmp_path / "ledger.db", code) == "GreenletExit True\n"
