@@ -130,8 +130,10 @@ class Split:
         return Stems(clips=clips, replayed=False)
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
-        # Not from now on: what the ledger took is gone, and it counts this call as over at the entry's deadline.
-        deadline = Deadline(entry.deadline - SLACK - time.time())
+        # What the ledger took to write the entry is gone: it counts this call as over at the entry's deadline.
+        left = entry.deadline - SLACK - time.time()
+        # But no longer than that where the clock was set back meanwhile.
+        deadline = Deadline(min(left, self.settings.suno.deadline))
         if self.reuse_existing:
             existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.task)
             if existing:
@@ -147,13 +149,13 @@ class Split:
 
         Else a request in doubt for the same song would take these stems for its own, once the entry is overdue.
         """
-        ends = time.monotonic() + (INSIST if self.key else 0)
-        while time.monotonic() < ends and not is_stopping():
+        patience = Deadline(INSIST if self.key else 0)
+        while patience.remaining and not is_stopping():
             try:
                 return self.ledger.finish(entry, clips, claim=True)
             except LedgerUnavailable as error:
                 log.warning("Request %s tells the ledger again what it paid for: %s", entry.request_id, error.why)
-                time.sleep(self.settings.suno_poll_interval)
+                time.sleep(min(self.settings.suno_poll_interval, patience.remaining))
         return _told(self.ledger.finish, entry, clips, claim=True)
 
     def _recover(self, entry: Entry) -> Sequence[Clip]:

@@ -78,7 +78,9 @@ class _Change:
     result: Any = None
 
 
-def _change(make: Callable[Concatenate[SqliteLedger, Connection, P], T]) -> Callable[Concatenate[SqliteLedger, P], T]:
+def _committed(
+    make: Callable[Concatenate[SqliteLedger, Connection, P], T],
+) -> Callable[Concatenate[SqliteLedger, P], T]:
     """Make a method of what it writes: it returns, or raises, once that is committed."""
 
     def write(self: SqliteLedger, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -97,7 +99,7 @@ class SqliteLedger:
         self._waiting: list[_Change] = []
         self._swept = 0.0
 
-    @_change
+    @_committed
     def begin(self, db: Connection, entry: Entry) -> Entry:
         self._sweep(db, entry.began)
         if entry.key:
@@ -130,7 +132,7 @@ class SqliteLedger:
         with self._lock, self._transaction(READ) as db:
             return self._read(db, f"id = (SELECT id FROM ({latest}))", *values, *values)
 
-    @_change
+    @_committed
     def finish(self, db: Connection, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
         if claim and self._claimed(db, entry, stems):
             return False
@@ -138,7 +140,7 @@ class SqliteLedger:
             self._claim(db, entry, stems)
         return True
 
-    @_change
+    @_committed
     def settle(self, db: Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
         held = db.execute("SELECT attempt, state FROM splits WHERE id = ?", (entry.id,)).fetchone()
         if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
@@ -156,18 +158,18 @@ class SqliteLedger:
         self._claim(db, entry, unclaimed[0])
         return Found.YES
 
-    @_change
+    @_committed
     def answer(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> None:
         db.execute("UPDATE splits SET reply = ? WHERE id = ? AND reply IS NULL", (pack(stems), entry.id))
 
-    @_change
+    @_committed
     def doubt(self, db: Connection, entry: Entry) -> None:
         db.execute(
             "UPDATE splits SET state = 'in_doubt' WHERE id = ? AND attempt = ? AND state = 'started'",
             (entry.id, entry.attempt),
         )
 
-    @_change
+    @_committed
     def restart(self, db: Connection, entry: Entry, lasts: float) -> Entry | None:
         again = entry.restarted(lasts)
         changed = db.execute(
@@ -177,7 +179,7 @@ class SqliteLedger:
         )
         return again if changed.rowcount else None
 
-    @_change
+    @_committed
     def free(self, db: Connection, entry: Entry) -> None:
         deleted = db.execute(
             "DELETE FROM splits WHERE id = ? AND attempt = ? AND state != 'done'", (entry.id, entry.attempt)
@@ -186,7 +188,7 @@ class SqliteLedger:
             # Lest an earlier split by the same request id be taken for it.
             self._lead(db, entry, entry)
 
-    @_change
+    @_committed
     def check(self, db: Connection) -> None:
         db.execute("INSERT OR REPLACE INTO claims VALUES ('', '', ?)", (time.time(),))
 

@@ -235,6 +235,18 @@ def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
         (format_datetime(datetime.now(UTC) - timedelta(minutes=1), usegmt=True), 0),
         (format_datetime(datetime.now(UTC) + timedelta(days=3), usegmt=True), 86_400),
     ],
+    # Of its own: the processes that share the tests would name two of them by the second each was collected in.
+    ids=[
+        "seconds",
+        "spaces",
+        "too-many",
+        "words",
+        "negative",
+        "empty",
+        "no-such-year",
+        "a-date-past",
+        "a-date-to-come",
+    ],
 )
 def test_retry_after_is_read_in_both_its_forms(
     gateway: SunoGateway, wire: RequestsMock, told: str, expected: int | None
