@@ -3,7 +3,7 @@
 from environs import EnvError
 from gunicorn.errors import AppImportError
 
-from app import create_app
+from app.web.factory import create_app
 
 try:
     app = create_app()

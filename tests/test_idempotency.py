@@ -16,7 +16,7 @@ import requests
 from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
-from tests.ledger.conftest import redis_url as redis_url
+from tests.splits.conftest import redis_url as redis_url
 
 FAST = {
     "SUNO_CONNECT_TIMEOUT": "1",

@@ -38,7 +38,7 @@ def test_every_answer_shown_is_one_given(
     moved.get("/readyz")
     logged = dead.server.logged() + moved.server.logged()
     for line in DAY.splitlines():
-        if line.startswith("WARNING app.health"):
+        if line.startswith("WARNING app.web.health"):
             assert line.partition(": ")[2] in logged
 
 

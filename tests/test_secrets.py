@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app import create_app
+from app.web.factory import create_app
 from sandbox import stack
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS

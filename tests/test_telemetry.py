@@ -90,7 +90,7 @@ def test_probes_are_for_debug(lone_worker: Client, service: Client) -> None:
 def test_gunicorns_own_lines_have_the_same_form(service: Client) -> None:
     logged = [json.loads(line) for line in service.server.logged().splitlines()]
     assert {tuple(line)[:4] for line in logged} == {("time", "level", "logger", "message")}
-    assert {"gunicorn.error", "app.telemetry"} <= {line["logger"] for line in logged}
+    assert {"gunicorn.error", "app.web.telemetry"} <= {line["logger"] for line in logged}
 
 
 def test_text_is_for_people(start: Callable[..., Client], account: str) -> None:
@@ -98,7 +98,7 @@ def test_text_is_for_people(start: Callable[..., Client], account: str) -> None:
     service.split("fault-402", account, headers={"X-API-Key": "first-key", "X-Request-ID": "mine"})
     [line] = [line for line in service.server.logged().splitlines() if "request_id=mine" in line]
     assert re.fullmatch(
-        r"[\d-]+ [\d:,]+ INFO app.telemetry: POST /api/generate_stems 402 code=out_of_credits duration=[\d.]+ "
+        r"[\d-]+ [\d:,]+ INFO app.web.telemetry: POST /api/generate_stems 402 code=out_of_credits duration=[\d.]+ "
         r"suno_duration=[\d.]+ suno_calls=3 account=[0-9a-f]{12} caller=[0-9a-f]{12} request_id=mine",
         line,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ledger.conftest import REDIS
+from tests.splits.conftest import REDIS
 from tests.torture import torture
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import requests
 
 from sandbox import stack
-from tests.ledger.conftest import redis_server
+from tests.splits.conftest import redis_server
 
 SETTINGS = {
     "SUNO_CONNECT_TIMEOUT": "1",

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from environs import Env
 
-from app import BODY_LIMIT
-from app.errors import ErrorCode
 from app.settings import read_settings
-from app.split import LOOK_FOR
+from app.splits.split import LOOK_FOR
+from app.web.errors import ErrorCode
+from app.web.factory import BODY_LIMIT
 from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno

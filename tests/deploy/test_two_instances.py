@@ -16,7 +16,7 @@ import requests
 from sandbox import stack
 from tests.conftest import SONG, Client, Suno
 from tests.deploy.conftest import OFTEN, SHORT, Proxy, Tls, nginx_at, workers
-from tests.ledger.conftest import REDIS, redis_server
+from tests.splits.conftest import REDIS, redis_server
 
 SLOW = "fault-slow-2s"
 RICH = "sandbox-rich"

@@ -9,18 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
-from app import telemetry
-from app.access import caller_of_request
-from app.account import ledger_name
-from app.current import is_stopping, ledger
-from app.errors import InProgress, KeyReused, SplitNotFound
-from app.ledger import Entry, Found, Ledger, LedgerUnavailable, State, seconds_until
+from app import metrics
 from app.settings import Settings
+from app.splits.ledger import Entry, Found, Ledger, LedgerUnavailable, State, seconds_until
 from app.suno.clip import Clip, StemTask, finished_set, sets_made
 from app.suno.errors import OutcomeUnknown, SessionExpired, SunoError
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.wire import Deadline
+from app.web import telemetry
+from app.web.access import caller_of_request
+from app.web.account import ledger_name
+from app.web.current import is_stopping, ledger
+from app.web.errors import InProgress, KeyReused, SplitNotFound
 
 log = logging.getLogger(__name__)
 
@@ -248,7 +249,7 @@ class Split:
         return outcome, ()
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        with telemetry.WAITERS.track_inprogress():
+        with metrics.WAITERS.track_inprogress():
             return self.gateway.wait_for(
                 self.account,
                 clips,

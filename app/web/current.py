@@ -7,8 +7,8 @@ from typing import Any, cast
 from flask import current_app
 from werkzeug.local import LocalProxy
 
-from app.ledger import Ledger
 from app.settings import Settings
+from app.splits.ledger import Ledger
 from app.suno.gateway import SunoGateway
 
 gateway = cast(SunoGateway, LocalProxy(lambda: current_app.extensions["suno"]))

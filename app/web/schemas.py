@@ -11,9 +11,9 @@ from marshmallow import EXCLUDE, ValidationError, fields
 from marshmallow.validate import OneOf, Range
 from webargs.fields import DelimitedList
 
-from app.errors import ErrorCode
-from app.ledger import State
+from app.splits.ledger import State
 from app.suno.clip import StemTask
+from app.web.errors import ErrorCode
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"

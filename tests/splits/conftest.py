@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ledger import Ledger, open_ledger
+from app.splits.ledger import Ledger, open_ledger
 from sandbox.stack import free_port
 
 REDIS = shutil.which("redis-server")

@@ -12,9 +12,10 @@ from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
-from app import telemetry
-from app.ledger import LedgerUnavailable
+from app import metrics
+from app.splits.ledger import LedgerUnavailable
 from app.suno import errors as suno
+from app.web import telemetry
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
 }
 
 OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
-    401: (ErrorCode.API_KEY_REQUIRED, ""),  # app/access.py says why
+    401: (ErrorCode.API_KEY_REQUIRED, ""),  # app/web/access.py says why
     404: (ErrorCode.NOT_FOUND, "There is nothing at this path; /docs lists what there is."),
     405: (
         ErrorCode.METHOD_NOT_ALLOWED,
@@ -156,7 +157,7 @@ def handle(error: Exception) -> ResponseReturnValue:
         return body(*OF_STATUS[500]), 500
     sentence = str(error)
     if getattr(error, "may_have_charged", False):
-        telemetry.IN_DOUBT.inc()
+        metrics.IN_DOUBT.inc()
         sentence = f"{sentence} {LOOK_FIRST}"
     retry_after = getattr(error, "retry_after", None)
     return body(code, sentence), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from app.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
+from app.splits.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
 from app.suno.clip import Clip
 
 TIMEOUT = 2.0

@@ -9,12 +9,14 @@ from typing import Any
 from flask import request
 from webargs.flaskparser import abort
 
-from app.account import account_of_request
-from app.api import FREE_READ, Blueprint
-from app.current import gateway, parts
-from app.errors import ErrorCode
-from app.ledger import Entry
-from app.schemas import (
+from app.splits.ledger import Entry
+from app.splits.split import Split, split_of_request
+from app.suno.clip import Clip
+from app.web.account import account_of_request
+from app.web.api import FREE_READ, Blueprint
+from app.web.current import gateway, parts
+from app.web.errors import ErrorCode
+from app.web.schemas import (
     EXAMPLE_SPLIT_STATE,
     EXAMPLE_SPLITS,
     EXAMPLE_STEMS,
@@ -23,8 +25,6 @@ from app.schemas import (
     StemClip,
     StemsQuery,
 )
-from app.split import Split, split_of_request
-from app.suno.clip import Clip
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')

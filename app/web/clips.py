@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from app.account import account_of_request
-from app.api import FREE_READ, Blueprint
-from app.current import gateway, settings
-from app.errors import ErrorCode
-from app.schemas import EXAMPLE_CLIP, EXAMPLE_DOWNLOAD, ClipsQuery, Download, DownloadRequest, FullClip
 from app.suno.clip import Clip
+from app.web.account import account_of_request
+from app.web.api import FREE_READ, Blueprint
+from app.web.current import gateway, settings
+from app.web.errors import ErrorCode
+from app.web.schemas import EXAMPLE_CLIP, EXAMPLE_DOWNLOAD, ClipsQuery, Download, DownloadRequest, FullClip
 
 blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Songs and stems, looked at and fetched")
 

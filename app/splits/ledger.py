@@ -172,10 +172,10 @@ class Ledger(Protocol):
 def open_ledger(url: str) -> Ledger:
     """Make the ledger that LEDGER_URL names. It connects when it is first used: its failure must stop no start."""
     if url.startswith("sqlite:///"):
-        from app.ledger.sqlite import SqliteLedger
+        from app.splits.sqlite import SqliteLedger
 
         return SqliteLedger(url.removeprefix("sqlite:///"))
-    from app.ledger.redis import RedisLedger
+    from app.splits.redis import RedisLedger
 
     return RedisLedger(url)
 

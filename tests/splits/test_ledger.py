@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from app.ledger import Entry, Found, Ledger, LedgerUnavailable, State, open_ledger
+from app.splits.ledger import Entry, Found, Ledger, LedgerUnavailable, State, open_ledger
 from app.suno.clip import Clip
 from sandbox.stack import free_port
 
@@ -397,7 +397,7 @@ def test_there_is_no_cookie_in_the_file(tmp_path: Path) -> None:
 WAITING = """
 from gevent import monkey; monkey.patch_all()
 import sqlite3, sys, gevent
-from tests.ledger.test_ledger import entry, open_ledger
+from tests.splits.test_ledger import entry, open_ledger
 path = sys.argv[1]
 ledger = open_ledger(f"sqlite:///{path}")
 ledger.check()
@@ -420,7 +420,7 @@ def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
     ledger.check()
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr("app.ledger.sqlite.BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("app.splits.sqlite.BUSY_TIMEOUT", 0.01)
     with pytest.raises(LedgerUnavailable, match="locked"):
         ledger.begin(entry())
     other.execute("COMMIT")
@@ -430,8 +430,8 @@ def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
 TOGETHER = """
 from gevent import monkey; monkey.patch_all()
 import sqlite3, sys, gevent
-import app.ledger.sqlite
-from tests.ledger.test_ledger import LedgerUnavailable, entry, open_ledger
+import app.splits.sqlite
+from tests.splits.test_ledger import LedgerUnavailable, entry, open_ledger
 
 statements = []
 connect = sqlite3.connect
@@ -489,7 +489,7 @@ other.execute("BEGIN IMMEDIATE")
 
 def test_of_those_that_wait_for_a_locked_file_each_fails_and_is_not_written_later(tmp_path: Path) -> None:
     code = f"""{LOCKED}
-app.ledger.sqlite.BUSY_TIMEOUT = 0.01
+app.splits.sqlite.BUSY_TIMEOUT = 0.01
 entries = [entry() for _ in range(20)]
 print(set(at_once(*entries)))
 other.execute("COMMIT")
@@ -500,10 +500,10 @@ print(at_once(entry()), {{ledger.get(one.id) for one in entries}}, set(at_once(*
 
 def test_each_waits_for_a_locked_file_as_long_as_it_may(tmp_path: Path) -> None:
     code = f"""{LOCKED}
-app.ledger.sqlite.BUSY_TIMEOUT = 0.01
+app.splits.sqlite.BUSY_TIMEOUT = 0.01
 hasty = [gevent.spawn(begun, entry()) for _ in range(2)]
 gevent.sleep(0)
-app.ledger.sqlite.BUSY_TIMEOUT = 60
+app.splits.sqlite.BUSY_TIMEOUT = 60
 patient = gevent.spawn(begun, entry())
 print([one.get(timeout=20) for one in hasty], patient.ready())
 other.execute("COMMIT")

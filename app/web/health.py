@@ -11,13 +11,13 @@ from typing import Any, cast
 from flask import Flask, Response, current_app, jsonify, make_response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from app import telemetry
-from app.access import require_key_unless_local
-from app.account import house_account
-from app.api import Api, Blueprint
-from app.current import gateway, ledger
-from app.errors import ErrorCode, body, code_of
-from app.schemas import Alive, NotReady, Ready
+from app import metrics
+from app.web.access import require_key_unless_local
+from app.web.account import house_account
+from app.web.api import Api, Blueprint
+from app.web.current import gateway, ledger
+from app.web.errors import ErrorCode, body, code_of
+from app.web.schemas import Alive, NotReady, Ready
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Check:
             # The text of an error that the table does not know may quote a secret.
             why = type(error).__name__ if code is ErrorCode.INTERNAL_ERROR else str(error)
             log.warning("Not ready, %s: %s", self._part, why)
-        telemetry.READY.labels(self._part).set(works)
+        metrics.READY.labels(self._part).set(works)
         return found, works
 
 
@@ -115,13 +115,13 @@ def readyz() -> Response:
 )
 @blueprint.fails_with(ErrorCode.API_KEY_REQUIRED)
 @blueprint.doc(operationId="metrics")
-def metrics() -> Response:
+def tell_metrics() -> Response:
     """Tell the metrics of all workers.
 
     Open to the service's own machine, without a proxy in between; elsewhere it asks for an API key.
     """
     require_key_unless_local()
-    return Response(telemetry.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(metrics.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _readiness() -> Response:

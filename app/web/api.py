@@ -12,8 +12,8 @@ from flask import Request
 from marshmallow import EXCLUDE, Schema
 from webargs.flaskparser import FlaskParser, abort
 
-from app.errors import ErrorCode
-from app.schemas import Error
+from app.web.errors import ErrorCode
+from app.web.schemas import Error
 
 FREE_READ = (
     ErrorCode.REFUSED_BY_SUNO,

@@ -21,7 +21,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from app.api import Api
+from app.web.api import Api
 
 VERSION = "0.1.0"
 

@@ -17,7 +17,7 @@ from sqlite3 import Connection
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from app.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
+from app.splits.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
 from app.suno.clip import Clip
 
 BUSY_TIMEOUT = 2.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from flask import Flask, current_app, request
 
-from app import telemetry
-from app.api import FREE_READ, Blueprint
-from app.current import gateway
-from app.errors import CookieMissing
-from app.schemas import EXAMPLE_CREDITS, CreditsLeft
 from app.settings import Settings
 from app.suno.clip import Credits
 from app.suno.session import Account, UnusableCookie, client_in, client_of
+from app.web import telemetry
+from app.web.api import FREE_READ, Blueprint
+from app.web.current import gateway
+from app.web.errors import CookieMissing
+from app.web.schemas import EXAMPLE_CREDITS, CreditsLeft
 
 blueprint = Blueprint("account", __name__, url_prefix="/api", description="The Suno account")
 

@@ -1,0 +1,80 @@
+"""The series that Prometheus reads, and the observer of calls to Suno."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_UP_TO_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 120)
+
+REQUESTS = Counter(
+    "suno_stems_requests_total",
+    "Requests answered, by route, method and status; code is the error's, or ok.",
+    ["route", "method", "status", "code"],
+)
+REQUEST_SECONDS = Histogram(
+    "suno_stems_request_duration_seconds",
+    "Time until a request was answered.",
+    ["route"],
+    buckets=_UP_TO_SECONDS,
+)
+SUNO_CALLS = Counter(
+    "suno_stems_suno_calls_total",
+    "Calls to Suno; outcome is the answer's status, html where it was a web page, not_sent or no_whole_answer.",
+    ["kind", "outcome"],
+)
+SUNO_SECONDS = Histogram(
+    "suno_stems_suno_call_duration_seconds",
+    "Time until a call to Suno was answered or given up.",
+    ["kind"],
+    buckets=_UP_TO_SECONDS,
+)
+SPLITS_PAID = Counter("suno_stems_splits_paid_total", "Splits that Suno took on: each is charged.")
+SIGN_INS = Counter("suno_stems_sign_ins_total", "Tokens that Suno's sign-in gave.")
+IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended without knowing whether Suno has charged.")
+WAITERS = Gauge(
+    "suno_stems_waiters",
+    "Requests that wait for Suno to complete stems.",
+    multiprocess_mode="livesum",
+)
+HOUSE_FAILURES = Counter(
+    "suno_stems_house_failures_total",
+    "Requests on the account of SUNO_COOKIE that failed, by the error's code.",
+    ["code"],
+)
+READY = Gauge(
+    "suno_stems_ready",
+    "Whether /readyz last found the part working: 1 or 0.",
+    ["part"],
+    multiprocess_mode="livemostrecent",
+)
+WORKER_STARTS = Counter("suno_stems_worker_starts_total", "Worker processes started.")
+
+# A series found once for its labels, of which there are a few dozen: to find them each time costs 3 % of a split.
+requests = cache(REQUESTS.labels)
+request_seconds = cache(REQUEST_SECONDS.labels)
+_suno_calls = cache(SUNO_CALLS.labels)
+_suno_seconds = cache(SUNO_SECONDS.labels)
+
+
+def note_call(kind: str, outcome: str, seconds: float) -> None:
+    """Count a call to Suno."""
+    _suno_calls(kind, outcome).inc()
+    _suno_seconds(kind).observe(seconds)
+    if outcome.startswith("2"):
+        if kind == "split":
+            SPLITS_PAID.inc()
+        elif kind == "token":
+            SIGN_INS.inc()
+
+
+def exposition() -> bytes:
+    """The metrics of all workers, in Prometheus' text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

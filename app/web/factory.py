@@ -1,0 +1,61 @@
+"""A small service in front of Suno: it turns songs into their stems."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+from gevent import monkey
+
+from app.settings import Settings, read_settings
+from app.splits.ledger import Ledger, LedgerUnavailable, open_ledger
+from app.suno.gateway import SunoGateway
+from app.web import access, account, clips, docs, errors, health, stems, telemetry
+from app.web.api import Api
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request's body."""
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the WSGI application. Raises environs.EnvError, which names each setting that is wrong."""
+    settings = settings or read_settings()
+    telemetry.set_up_logging(settings.log_level, settings.log_format)
+
+    app = Flask(__name__)
+    app.url_map.merge_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT)
+    app.extensions["settings"] = settings
+    telemetry.register(app)
+    access.register(app, settings)
+    account.register(app, settings)
+    app.extensions["suno"] = SunoGateway(settings.suno, observer=telemetry.note_call)
+    app.extensions["ledger"] = open_ledger(settings.ledger_url)
+    app.extensions["is_stopping"] = lambda: False
+
+    api = Api(app)
+    for module in (stems, clips, account):
+        api.register_blueprint(module.blueprint)
+    health.register(app, api)
+    docs.register(app, api)
+    errors.register(app)
+    _say_what_is_unsafe(settings)
+    _check_ledger(app.extensions["ledger"])
+    return app
+
+
+def _check_ledger(ledger: Ledger) -> None:
+    try:
+        ledger.check()
+    except LedgerUnavailable as error:
+        log.error("Requests with an Idempotency-Key are refused until the ledger can be used: %s", error.why)
+
+
+def _say_what_is_unsafe(settings: Settings) -> None:
+    if settings.suno_client is None:
+        log.warning("SUNO_COOKIE is not set: only requests that bring their own Suno cookie are served.")
+    if not monkey.is_module_patched("socket"):
+        log.warning("SUNO_DEADLINE is not enforced: run this under gunicorn with gunicorn.conf.py (gevent workers).")
