@@ -81,10 +81,16 @@ class Operation:
 
     def __enter__(self) -> Operation:
         self._summary.click()
+        wait_for(self._browser, self._is_open)
         return self
 
     def __exit__(self, *_: object) -> None:
+        # What is below moves up as the block closes: a click before that would land on its neighbour.
         self._summary.click()
+        wait_for(self._browser, lambda: not self._is_open())
+
+    def _is_open(self) -> bool:
+        return bool(self._all(".opblock-body"))
 
     def _all(self, selector: str) -> list[WebElement]:
         return self._block.find_elements(By.CSS_SELECTOR, selector)
