@@ -47,6 +47,6 @@ def test_once_signed_in_a_split_is_one_call_to_suno_over_a_kept_connection(
 
 def test_the_service_imports_nothing_heavy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
-    code = "import sys, app; app.create_app(); print(*sys.modules)"
+    code = "import sys; from app.web.factory import create_app; create_app(); print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()) & HEAVY == set()
