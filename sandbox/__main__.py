@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import threading
@@ -12,13 +13,13 @@ from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
 from sandbox.server import Sandbox
 from sandbox.songs import SONGS
-from sandbox.suno import Options
+from sandbox.suno import OF_2024, Options, change
 
 NOT_SIMULATED = (
     "the quality of a real separation: each song is four seconds of synthesised music, whatever its duration",
     "mp3 and m4a: there is no encoder here, their download_url leads to the WAV file",
     "two takes that differ: both takes of a part sound the same",
-    "pictures and video: the addresses in image_url lead nowhere here",
+    "pictures, video and media_urls: their addresses lead nowhere here",
     "making songs, editing, playlists, sharing, and every other call of Suno's",
     "captchas that can be solved: where one is required, that is the end",
     "Suno's limits on rate and on jobs at once: 429 comes only where it was asked for",
@@ -28,16 +29,14 @@ NOT_SIMULATED = (
 CONTROL = (
     ("GET, DELETE /sandbox/log", "every request so far; cookies and tokens as fingerprints only"),
     ("GET /sandbox/charges", "every split that was paid, and whether its reply was lost"),
+    ("GET /sandbox/unlocks", "the songs that each account has unlocked for download: each was counted once"),
     ("GET /sandbox/accounts", "credits and downloads of every account"),
     ("GET /sandbox/sockets", "TCP connections accepted"),
     (
         "POST, DELETE /sandbox/faults",
         '{"seed": 7, "rate": 0.3, "kinds": ["truncated"], "limit": 5}: random faults',
     ),
-    (
-        "POST /sandbox/settings",
-        '{"token_lifetime", "pace", "delay", "drip", "feed": v2+v3|v3-only|v3-only-405|v2-only}',
-    ),
+    ("POST /sandbox/settings", "any of the options that --set takes, as a JSON object"),
     ("POST /sandbox/revoke", '{"account"}: its tokens so far are refused with 401'),
     ("POST /sandbox/reset", "back to the start; tokens stay valid"),
 )
@@ -63,10 +62,35 @@ def epilog() -> str:
             ),
             table("songs whose split fails and is not charged:", free),
             table("songs whose split is made and charged, and then:", paid),
+            table("options of --set NAME=VALUE:", OPTIONS),
             table("control (no account needed):", CONTROL),
             "\n".join(["not simulated:", *(f"  - {text}" for text in NOT_SIMULATED)]),
         ]
     )
+
+
+OPTIONS = (
+    ("feed", "dying (v2 tells 21 clips whatever it is asked), v2+v3, v3-only, v3-only-405, v2-only, by-ids"),
+    ("edit_route, v2_web_route", "there, or the status that it answers: 400, 403, 404, 405, 410, 422"),
+    ("active_token", "whether /v1/client tells a token too"),
+    ("active_token_age", "seconds since that token was made"),
+    ("stale_tokens", "whether a split is refused with 422 when its token is past half its life"),
+    ("browser_token", "whether a split is refused with 422 without a fresh header browser-token"),
+    ("v3_wants_user", "whether feed v3 refuses a library without the account's own user"),
+    ("pages_from", "0 or 1: the first page of a song's stems"),
+    ("wav_by_download", "whether /api/download/clip knows wav, or only convert_wav does"),
+    ("address_lifetime", "seconds for which a download_url can be fetched"),
+    ("token_lifetime, pace, delay, drip", "seconds, as on the command line; drip is between two dripped bytes"),
+)
+
+
+def option(text: str) -> tuple[str, object]:
+    """Read NAME=VALUE."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def seconds(text: str) -> float:
@@ -91,9 +115,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--token-lifetime",
         type=seconds,
-        default=initial.token_lifetime,
+        default=None,
         metavar="S",
-        help="seconds until a bearer token expires (%(default)g)",
+        help=f"seconds until a bearer token expires ({initial.token_lifetime:g}; on the wire of 2024 60)",
     )
     parser.add_argument(
         "--pace",
@@ -116,6 +140,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="how many requests /sandbox/log remembers (%(default)s)",
     )
+    parser.add_argument(
+        "--wire", choices=["2026", "2024"], default="2026", help="which Suno it plays: of 2026-10 or of 2024"
+    )
+    parser.add_argument(
+        "--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="set an option (see below)"
+    )
     parser.add_argument("--charge-log", action="store_true", help="print a line for every charge")
     parser.add_argument("--quiet", action="store_true", help="print the address only")
     return parser.parse_args(arguments)
@@ -125,12 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal says stop."""
     given = parse(arguments)
     options = Options(
-        token_lifetime=given.token_lifetime,
-        pace=given.pace,
-        delay=given.delay,
-        log_size=given.log_size,
-        charge_log=given.charge_log,
+        wire=given.wire, pace=given.pace, delay=given.delay, log_size=given.log_size, charge_log=given.charge_log
     )
+    wanted = (OF_2024 if given.wire == "2024" else {}) | dict(given.set)
+    if given.token_lifetime is not None:
+        wanted["token_lifetime"] = given.token_lifetime
+    if complaint := change(options, wanted):
+        print(complaint, file=sys.stderr)
+        return 2
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

@@ -58,6 +58,7 @@ class AccountKind:
     first_token: Literal["accepted", "401", "403"] = "accepted"
     refuses_tokens: bool = False
     needs_captcha: bool = False
+    captcha_version: int = 1  # 1: hCaptcha, 2: Turnstile
     old_billing: bool = False
     kept_splits: int | None = None  # None: all
 
@@ -91,8 +92,14 @@ ACCOUNTS: dict[str, AccountKind] = {
         ),
         AccountKind(
             name="sandbox-needs-captcha",
-            about="c/check says that a captcha is required, v2-web is 422",
+            about="c/check says that an hCaptcha is required, v2-web is 422",
             needs_captcha=True,
+        ),
+        AccountKind(
+            name="sandbox-needs-turnstile",
+            about="c/check says that a Turnstile is required, v2-web is 422",
+            needs_captcha=True,
+            captcha_version=2,
         ),
         AccountKind(
             name="sandbox-old-billing",
@@ -195,7 +202,8 @@ class Account:
     name: str
     credits: int
     cookie: str
-    downloads: set[str] = field(default_factory=set)
+    downloads: set[str] = field(default_factory=set)  # of 2024: what has been counted
+    unlocked: list[str] = field(default_factory=list)  # songs, in the order of their unlocking
     stems: dict[str, Stem] = field(default_factory=dict)
     splits: dict[str, deque[Split]] = field(default_factory=dict)  # by song, oldest first
     paid: deque[Split] = field(default_factory=deque)  # oldest first
@@ -211,11 +219,12 @@ class Account:
     @property
     def downloads_used(self) -> int:
         """Downloads of the month so far, those before the start included."""
-        return self.kind.plan.downloads_used + len(self.downloads)
+        return self.kind.plan.downloads_used + len(self.downloads) + len(self.unlocked)
 
 
 def kind_of(cookie: str) -> tuple[str, AccountKind] | None:
-    """The account that a cookie names and its kind."""
+    """The account that a cookie names and its kind; `<name>-again` is another cookie of the same account."""
+    cookie = cookie.removesuffix("-again")
     if LOAD_ACCOUNT.fullmatch(cookie):
         return cookie, ACCOUNTS["sandbox-load-<n>"]
     name = "sandbox-rotating" if ROTATED.fullmatch(cookie) else cookie

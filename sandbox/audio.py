@@ -39,6 +39,25 @@ BACKING_PARTS = (
 )
 TWELVE = VOCAL_PARTS + BACKING_PARTS
 TWO = ("Vocals", "Instrumental")
+EXTRACTS = {
+    "Lead Vocal": "Vocals",
+    "Backing Vocals": "Backing Vocals",
+    "Drum Kit": "Drums",
+    "Bass": "Bass",
+    "Lead Electric Guitar": "Guitar",
+    "Rhythm Electric Guitar": "Guitar",
+    "Guitar": "Guitar",
+    "Keyboards": "Keyboard",
+    "Percussion": "Percussion",
+    "String Section": "Strings",
+    "Synth": "Synth",
+    "Sound Effects": "FX",
+    "Brass Section": "Brass",
+    "Woodwinds": "Woodwinds",
+}
+"""What Suno can take out of a mix, and the part that it is here."""
+WITHOUT = "Without "
+"""How the name of what is left begins."""
 
 TABLE = 512
 SINE = [math.sin(2 * math.pi * i / TABLE) for i in range(TABLE)]
@@ -66,11 +85,16 @@ def song(song_id: str) -> bytes:
 
 
 def stem(song_id: str, task: str, part: str) -> bytes:
-    """One part of a `two` or a `twelve` as a WAV file."""
+    """One stem as a WAV file: of a `two`, a `twelve`, or an `extract` with what is left without it."""
     parts = _parts(song_id)
     if task == "twelve":
         return as_wav(parts[part])
-    return as_wav(add_up(parts[name] for name in (VOCAL_PARTS if part == "Vocals" else BACKING_PARTS)))
+    if task == "two":
+        return as_wav(add_up(parts[name] for name in (VOCAL_PARTS if part == "Vocals" else BACKING_PARTS)))
+    if part.startswith(WITHOUT):
+        taken = EXTRACTS[part.removeprefix(WITHOUT)]
+        return as_wav(add_up(parts[name] for name in TWELVE if name != taken))
+    return as_wav(parts[EXTRACTS[part]])
 
 
 def _parts(song_id: str) -> dict[str, array[int]]:

@@ -19,6 +19,13 @@ class Clerk:
         """Tell the sessions of a cookie."""
         account = self._account(request)
         sessions = sessions_of(account)
+        for session in sessions:
+            if session["status"] == "active" and self._tells_token(account):
+                account.session_used = True
+                session["last_active_token"] = {
+                    "object": "token",
+                    "jwt": self._suno.issue_token(account, session["id"], self._suno.options.active_token_age),
+                }
         last = sessions[0]["id"] if sessions and sessions[0]["status"] == "active" else None
         return json_reply(
             200, {"response": {"object": "client", "last_active_session_id": last, "sessions": sessions}}
@@ -45,10 +52,15 @@ class Clerk:
             )
         return reply
 
+    def _tells_token(self, account: Account) -> bool:
+        kind = account.kind
+        ordinary = kind.token_calls == "ordinary" and kind.first_token == "accepted" and not kind.loses_session
+        return self._suno.options.active_token and ordinary and not kind.rotates
+
     def _account(self, request: Request) -> Account:
         """Whose cookie it is; Refused if it lets nobody in."""
         query = request.query
-        for name in ("__clerk_api_version", "_clerk_js_version"):
+        for name in ("__clerk_api_version", "_clerk_js_version") if self._suno.options.wire == "2024" else ():
             if not query.get(name):
                 raise Refused(clerk_error(400, "missing_parameter", f"The query lacks {name}"))
         cookie, header = client_cookie(request), request.headers.get("authorization") or None

@@ -13,8 +13,7 @@ from sandbox.songs import Song
 # What a complete clip shows as its address since September 2026, whatever host one asks.
 FORBIDDEN = "https://studio-api.prod.suno.com/api/forbidden"
 
-PARTS = {"two": audio.TWO, "twelve": audio.TWELVE}
-PRICES = {"two": 10, "twelve": 50}  # credits
+PRICES = {"two": 10, "twelve": 50, "extract": 10}  # credits
 
 
 @dataclass(slots=True)
@@ -78,6 +77,7 @@ class Stem:
             return {"id": self.id}
         failed = status == "error"
         title = f"{song.title} - {self.part}" if self.old else f"{song.title} ({self.part})"
+        taken = self.part.removeprefix(audio.WITHOUT) if self.task == "extract" else self.part
         metadata: JsonObject = {
             "type": "stem",
             "stem_from_id": song.id,
@@ -90,7 +90,11 @@ class Stem:
         if not self.old:
             metadata["stem_task"] = self.task
             metadata["stem_type_id"] = 91.0
-            metadata["stem_type_group_name"] = self.part.replace(" ", "_")
+            if song.shape == "history":
+                metadata["stem_name"] = self.part
+            else:
+                # Of an extract both stems have the name that was asked for: their titles tell them apart.
+                metadata["stem_type_group_name"] = taken if self.task == "extract" else self.part.replace(" ", "_")
         clip: JsonObject = {
             "id": self.id,
             "status": status,
@@ -100,17 +104,37 @@ class Stem:
             "video_url": "",
             "image_url": None,
             "model_name": "chirp-stem",
+            **_of_2026(self.id),
             "metadata": metadata,
         }
         if song.shape != "full":
             del metadata["stem_from_id"]
+        if song.shape == "history":
+            metadata["history"] = [{"id": "an-older-ancestor"}, {"id": f"m_{song.id}"}]
         if song.shape == "roots":
+            metadata["type"] = "gen"
             clip["clip_roots"] = {"clips": [{"id": song.id, "title": song.title}]}
         return clip
 
 
+NEW_FIELDS = ("entity_type", "batch_index", "major_model_version", "media_urls", "is_download_unlocked")
+"""What a clip has since 2026 and had not in 2024; `metadata` has NEW_METADATA besides."""
+NEW_METADATA = ("min_bpm", "avg_bpm", "max_bpm", "key")
+
+
+def _of_2026(clip_id: str) -> JsonObject:
+    media = {"content_type": "m4a-opus", "delivery": "progressive", "encoding": "1.0.0"}
+    return {
+        "entity_type": "song_schema",
+        "batch_index": 1,
+        "major_model_version": "v6",
+        "media_urls": [{"url": f"https://cdn2.suno.ai/{clip_id}.m4a", **media}],
+        "is_download_unlocked": False,
+    }
+
+
 def song_as_json(song: Song, has_stems: bool) -> JsonObject:
-    """A whole song."""
+    """A whole song, locked."""
     return {
         "id": song.id,
         "status": "complete",
@@ -120,8 +144,13 @@ def song_as_json(song: Song, has_stems: bool) -> JsonObject:
         "video_url": "",
         "image_url": f"https://cdn2.suno.ai/image_{song.id}.jpeg",
         "model_name": "chirp-v4",
+        **_of_2026(song.id),
         "metadata": {
             "type": "gen",
+            "min_bpm": song.bpm - 20,
+            "avg_bpm": song.bpm,
+            "max_bpm": song.bpm + 20,
+            "key": song.key,
             "duration": song.duration,
             "tags": song.tags,
             "prompt": song.lyrics,
@@ -133,10 +162,10 @@ def song_as_json(song: Song, has_stems: bool) -> JsonObject:
     }
 
 
-def make_stems(song: Song, task: str, now: float) -> list[Stem]:
-    """The clips of one split: each take complete before the next."""
-    parts = PARTS[task]
-    takes = song.takes_of_two if task == "two" else song.takes_of_twelve
+def make_stems(song: Song, task: str, now: float, taken: str = "") -> list[Stem]:
+    """The clips of one split: each take complete before the next. `taken` is the part that an `extract` takes out."""
+    parts = (taken, audio.WITHOUT + taken) if task == "extract" else audio.TWO if task == "two" else audio.TWELVE
+    takes = song.takes_of_twelve if task == "twelve" else song.takes_of_two
     named = parts[:1] if song.single_object else parts * takes
     created_at = timestamp(now)
     stems = [Stem(str(uuid.uuid4()), song, task, part, now, created_at) for part in named]

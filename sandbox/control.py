@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
 from sandbox.message import JsonObject, Reply, Request, detail, json_reply
-from sandbox.suno import FeedForms, RandomFaults, Suno
+from sandbox.suno import RandomFaults, Suno, change
 
 
 class Control:
@@ -33,6 +33,12 @@ class Control:
         paid = [split for account in self._suno.accounts.values() for split in account.paid]
         paid.sort(key=lambda split: split.number)
         return json_reply(200, [split.as_json() for split in paid])
+
+    def unlocks(self, request: Request) -> Reply:
+        """Give every song that was unlocked, by account, in order."""
+        return json_reply(
+            200, {name: account.unlocked for name, account in self._suno.accounts.items() if account.unlocked}
+        )
 
     def accounts(self, request: Request) -> Reply:
         """Tell credits and downloads of every account."""
@@ -82,17 +88,8 @@ class Control:
         body = _object(request)
         if body is None:
             return detail(400, "A JSON object is expected.")
-        for key, value in body.items():
-            if key in ("token_lifetime", "pace", "delay", "drip"):
-                if type(value) not in (int, float) or value < 0:
-                    return detail(400, f"{key} is a number of seconds.")
-            elif key != "feed" or value not in get_args(FeedForms):
-                return detail(
-                    400,
-                    f"token_lifetime, pace, delay and drip can be set, and feed to {get_args(FeedForms)}.",
-                )
-        for key, value in body.items():
-            setattr(self._suno.options, key, value if key == "feed" else float(value))
+        if complaint := change(self._suno.options, body):
+            return detail(400, complaint)
         return json_reply(200, asdict(self._suno.options))
 
     def revoke(self, request: Request) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -37,6 +38,12 @@ class Request:
         """The query's parameters; of one that comes twice the last."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
+    def all(self, name: str) -> list[str]:
+        """Every value of a parameter of the query that may come more than once."""
+        return [
+            value for key, value in parse_qsl(self.target.partition("?")[2], keep_blank_values=True) if key == name
+        ]
+
     @property
     def origin(self) -> str:
         """Where the client believes us to be, so that our own URLs work from there."""
@@ -66,7 +73,7 @@ class Reply:
 
     def head(self, length: int | None = None) -> bytes:
         """The status line and headers; `length` overrides the honest Content-Length."""
-        lines = [f"HTTP/1.1 {self.status} {PHRASES.get(self.status, 'Unknown')}"]
+        lines = [f"HTTP/1.1 {self.status} {PHRASES.get(self.status, 'Unknown')}", f"Date: {formatdate(usegmt=True)}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if self.status != 204:
             lines.append(f"Content-Length: {len(self.body) if length is None else length}")

@@ -16,11 +16,13 @@ from sandbox.clerk import Clerk, client_cookie
 from sandbox.connection import Connection, Gone
 from sandbox.control import Control
 from sandbox.message import Refused, Reply, Request, detail
-from sandbox.studio import Studio
+from sandbox.studio import Studio, address_is_good
 from sandbox.suno import Options, Suno, fingerprint
 
 BACKLOG = 1024
-LOGGED_HEADERS = ("device-id", "user-agent", "origin", "referer", "content-type")
+LOGGED_HEADERS = ("device-id", "browser-token", "user-agent", "origin", "referer", "content-type")
+
+AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
 
 View = Callable[..., Reply]
 
@@ -68,6 +70,10 @@ class Sandbox:
             ("POST", "/api/c/check", studio.captcha_check),
             ("GET", "/api/feed/v2", studio.feed_v2),
             ("POST", "/api/feed/v3", studio.feed_v3),
+            ("GET", "/api/clips/get_songs_by_ids", studio.songs_by_ids),
+            ("GET", "/api/session/", studio.session),
+            ("GET", "/api/gen/{id}/waveform-aggregates", studio.waveform),
+            ("POST", "/api/download/authorize", studio.authorize),
             ("GET", "/api/clip/{id}", studio.clip),
             ("GET", "/api/clip/{id}/stems/pages", studio.stem_pages),
             ("GET", "/api/clip/{id}/stems", studio.stems),
@@ -77,10 +83,12 @@ class Sandbox:
             ("GET", "/api/gen/{id}/wav_file/", studio.wav_file),
             ("GET", "/v1/client", clerk.client),
             ("POST", "/v1/client/sessions/{id}/tokens", clerk.token),
-            ("GET", "/audio/{id}\\.wav", self._audio),
+            ("GET", "/audio/{id}\\.(mp3|m4a|wav)", self._audio),
+            ("HEAD", "/audio/{id}\\.(mp3|m4a|wav)", self._no_head),
             ("GET", "/sandbox/log", control.log),
             ("DELETE", "/sandbox/log", control.clear_log),
             ("GET", "/sandbox/charges", control.charges),
+            ("GET", "/sandbox/unlocks", control.unlocks),
             ("GET", "/sandbox/accounts", control.accounts),
             ("GET", "/sandbox/sockets", control.sockets),
             ("POST", "/sandbox/faults", control.set_faults),
@@ -169,7 +177,13 @@ class Sandbox:
             return Reply(307, headers={"Location": other + request.target[len(path) :]})
         return detail(404, "Not Found")
 
-    def _audio(self, request: Request, clip_id: str) -> Reply:
+    def _no_head(self, request: Request, clip_id: str, format: str) -> Reply:
+        return Reply(403)
+
+    def _audio(self, request: Request, clip_id: str, format: str) -> Reply:
+        """A file in storage, for whoever has its signed address; Suno's own token is none of its business."""
+        if "authorization" in request.headers or not address_is_good(self.suno, request):
+            return Reply(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
         with self.suno.lock:
             song, stem = self.suno.song(clip_id), self.suno.stems.get(clip_id)
         if song:
@@ -178,7 +192,7 @@ class Sandbox:
             wav = audio.stem(stem.song.id, stem.task, stem.part)
         else:
             return detail(404, "Not Found")
-        return Reply(200, wav, {"Content-Type": "audio/wav"})
+        return _ranged(request, wav, AUDIO_TYPES[format])
 
     def _note(self, request: Request, reply: Reply, at: float) -> None:
         headers: dict[str, object] = {
@@ -202,3 +216,16 @@ class Sandbox:
                     "token_sha256": fingerprint(token.removeprefix("Bearer ")) if token else None,
                 }
             )
+
+
+def _ranged(request: Request, body: bytes, content_type: str) -> Reply:
+    """A file, or the one range of it that is asked for."""
+    headers = {"Content-Type": content_type, "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    if wanted is None:
+        return Reply(200, body, headers)
+    first, last = int(wanted[1]), min(int(wanted[2] or len(body) - 1), len(body) - 1)
+    if first > last:
+        return Reply(416, b"", {**headers, "Content-Range": f"bytes */{len(body)}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+    return Reply(206, body[first : last + 1], headers)

@@ -23,7 +23,7 @@ class Song:
     takes_of_two: int = 1
     takes_of_twelve: int = 2
     single_object: bool = False
-    shape: Literal["full", "bare", "roots", "no-roots"] = "full"  # how much its stem clips tell
+    shape: Literal["full", "bare", "roots", "no-roots", "history"] = "full"  # how much its stem clips tell
     last_stem_fails: bool = False
     late: bool = False
     feed_failures: int = 0  # feed calls that fail after each split
@@ -31,6 +31,10 @@ class Song:
     without_stems: Literal[200, 400, 404] = 200  # the answer to stems/pages while it has none
     stems_key: Literal["stems", "clips"] = "stems"
     needs_captcha: bool = False
+    left_out: bool = False  # of every list: only /api/clip/<id> knows it and its stems
+    unlock: Literal["ordinary", "lost", "reset", "busy"] = "ordinary"  # what happens to its first unlocking
+    key: str = "C_major"
+    bpm: float = 120.0
     listed: bool = True
 
 
@@ -112,7 +116,7 @@ SONGS: dict[str, Song] = {
         Song(
             id="song-roots",
             title="Deep Roots",
-            about="stem clips name the song in clip_roots.clips[].id, not in metadata.stem_from_id",
+            about="stem clips are of type gen and name the song in clip_roots.clips[].id alone",
             shape="roots",
         ),
         Song(
@@ -120,6 +124,36 @@ SONGS: dict[str, Song] = {
             title="Driftwood",
             about="stem clips name the song nowhere",
             shape="no-roots",
+        ),
+        Song(
+            id="song-history",
+            title="Long Memory",
+            about="its stems name the song in metadata.history[] alone, as m_<id>, and their part in stem_name",
+            shape="history",
+        ),
+        Song(
+            id="song-left-out",
+            title="Off the Record",
+            about="every list leaves it and its stems out: only /api/clip/<id> knows them",
+            left_out=True,
+        ),
+        Song(
+            id="song-unlock-lost",
+            title="Locked Twice",
+            about="its first unlocking is counted, and the answer is lost",
+            unlock="lost",
+        ),
+        Song(
+            id="song-unlock-reset",
+            title="Stuck Key",
+            about="the connection of its first unlocking breaks, and nothing is counted",
+            unlock="reset",
+        ),
+        Song(
+            id="song-unlock-busy",
+            title="Queue at the Gate",
+            about="its first unlocking is refused: rate_limited",
+            unlock="busy",
         ),
         Song(
             id="song-stem-fails",

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import random
 import re
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
+from sandbox import audio
 from sandbox.accounts import Account
-from sandbox.clips import PRICES, Split, Stem, song_as_json
+from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, Split, Stem, song_as_json, timestamp
 from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, Fault
 from sandbox.message import JsonObject, Refused, Reply, Request, detail, json_reply
 from sandbox.songs import SONGS, Song
-from sandbox.suno import Suno
+from sandbox.suno import Suno, user_id_of
 
 CLIPS_PER_PAGE = 20
 UNAUTHORIZED = "Unauthorized"
 NOT_FOUND = "Clip not found."
 BROWSER_ONLY = "Token validation failed."
+DYING_FEED_TELLS = 21
+MINUTE = 60.0
 
 Complaint = dict[str, Any]
 
@@ -33,41 +41,60 @@ class Studio:
 
     def edit_stems(self, request: Request, song_id: str) -> Reply:
         """Ask for two stems, by the route of 2024."""
-        account = self._account(request)
+        account = self._paying(request, self._suno.options.edit_route)
         if not isinstance(_body(request), dict):
             return detail(422, [_complaint("A JSON object is expected")])
         return self._split(request, account, song_id, "two")
 
     def generate(self, request: Request) -> Reply:
         """Ask for stems as suno.com itself does."""
-        account = self._account(request)
+        account = self._paying(request, self._suno.options.v2_web_route)
         body = _body(request)
         if complaints := v2_web_complaints(body):
             return detail(422, complaints)
         song = self._suno.song(body["continue_clip_id"])
         if account.kind.needs_captcha or (song and song.needs_captcha):
             return detail(422, BROWSER_ONLY)
-        return self._split(request, account, body["continue_clip_id"], body["stem_task"], batch=True)
+        task, taken = body["stem_task"], body.get("stem_name", "")
+        if task == "extract" and taken not in audio.EXTRACTS:
+            return detail(400, f"There is no stem of the name {taken!r}.")
+        return self._split(request, account, body["continue_clip_id"], task, taken, batch=True)
 
-    def _split(self, request: Request, account: Account, song_id: str, task: str, batch: bool = False) -> Reply:
+    def _paying(self, request: Request, route: str) -> Account:
+        """Whose paid call it is; Refused if the route is gone or the token will not do."""
+        account = self._account(request)
+        if route != "there":
+            raise Refused(detail(int(route), "Not Found" if route == "404" else "This is not available."))
+        options = self._suno.options
+        token = self._suno.read_token(request.headers["authorization"].removeprefix("Bearer "))
+        stale = options.stale_tokens and token is not None and token.is_stale
+        if stale or (options.browser_token and not _is_fresh(request.headers.get("browser-token", ""))):
+            raise Refused(detail(422, BROWSER_ONLY))
+        return account
+
+    def _split(
+        self, request: Request, account: Account, song_id: str, task: str, taken: str = "", batch: bool = False
+    ) -> Reply:
         song = self._suno.song(song_id)
         if song is None:
             raise Refused(detail(404, NOT_FOUND))
         fault = self._fault(song)
         if fault is None:
-            reply, _ = self._pay(account, song, task, batch)
+            reply, _ = self._pay(account, song, task, taken, batch)
         else:
-            reply = self._spoil(fault, request, account, song, task, batch)
+            reply = self._spoil(fault, request, account, song, task, taken, batch)
         reply.delay += self._suno.options.delay
         return reply
 
-    def _spoil(self, fault: Fault, request: Request, account: Account, song: Song, task: str, batch: bool) -> Reply:
+    def _spoil(
+        self, fault: Fault, request: Request, account: Account, song: Song, task: str, taken: str, batch: bool
+    ) -> Reply:
         """Let a fault strike the paid call, after the payment if it is one that charges."""
         token = request.headers["authorization"]
         if not fault.charges:
             spoilt = fault.play(Call(request, account, token, song, None))
-            return spoilt or self._pay(account, song, task, batch)[0]
-        paid, split = self._pay(account, song, task, batch)
+            return spoilt or self._pay(account, song, task, taken, batch)[0]
+        paid, split = self._pay(account, song, task, taken, batch)
         split.reply_lost = fault.loses_reply
         return fault.play(Call(request, account, token, song, paid)) or paid
 
@@ -76,18 +103,24 @@ class Studio:
             return FAULTS[song.id.removeprefix("fault-")]
         return self._suno.faults.draw() if self._suno.faults else None
 
-    def _pay(self, account: Account, song: Song, task: str, batch: bool) -> tuple[Reply, Split]:
+    def _pay(self, account: Account, song: Song, task: str, taken: str, batch: bool) -> tuple[Reply, Split]:
         """Make the split and take its price; Refused, and nothing taken, where that cannot be."""
         if not account.kind.plan.stems:
             raise Refused(detail(403, "Stem extraction is not included in your plan."))
-        split = self._suno.split(account, song, task)
+        split = self._suno.split(account, song, task, taken)
         if split is None:
             words = f"Insufficient credits: this needs {PRICES[task]}, you have {account.credits}."
             raise Refused(detail(402, words))
-        clips = [stem.as_json("submitted") for stem in split.stems]
+        clips = [self._shown(account, song, stem.as_json("submitted")) for stem in split.stems]
         content: JsonObject = clips[0] if song.single_object else {"clips": clips}
         if batch and not song.single_object:
-            content |= {"id": str(uuid.uuid4()), "status": "submitted", "batch_size": len(clips)}
+            content |= {
+                "id": str(uuid.uuid4()),
+                "metadata": {},
+                "status": "submitted",
+                "created_at": timestamp(split.at),
+                "batch_size": len(clips),
+            }
         reply = json_reply(200, content)
 
         def lost() -> None:
@@ -102,17 +135,21 @@ class Studio:
         body = _body(request)
         if not isinstance(body, dict) or body.get("ctype") != "generation":
             return detail(422, [_complaint("Input should be 'generation'", "ctype")])
-        return json_reply(200, {"required": account.kind.needs_captcha, "captcha_version": 1})
+        return json_reply(
+            200, {"required": account.kind.needs_captcha, "captcha_version": account.kind.captcha_version}
+        )
 
     # Reading back.
 
     def feed_v2(self, request: Request) -> Reply:
         """Tell of these clips, or of a page of all."""
         account = self._account(request)
-        if self._suno.options.feed == "v3-only":
+        if self._suno.options.feed in ("v3-only", "by-ids"):
             return detail(404, "Not Found")
         if self._suno.options.feed == "v3-only-405":
             return detail(405, "Method Not Allowed", {"Allow": "POST"})
+        if self._suno.options.feed == "dying":
+            return json_reply(200, {"clips": self._library(account)[:DYING_FEED_TELLS]})
         query = request.query
         if "ids" in query:
             return self._feed_failure(account, query["ids"].split(",")) or json_reply(
@@ -135,32 +172,57 @@ class Studio:
     def feed_v3(self, request: Request) -> Reply:
         """Tell of these clips, or of all from a cursor on."""
         account = self._account(request)
-        if self._suno.options.feed == "v2-only":
+        if self._suno.options.feed in ("v2-only", "by-ids"):
             return detail(404, "Not Found")
         body = _body(request)
         if complaints := v3_complaints(body):
             return detail(422, complaints)
         limit = body.get("limit", CLIPS_PER_PAGE)
-        if ids := body.get("filters", {}).get("ids"):
+        filters = body.get("filters", {})
+        if ids := filters.get("ids"):
             if failure := self._feed_failure(account, ids["clipIds"]):
                 return failure
             clips, start = self._clips(account, ids["clipIds"]), 0
         else:
-            clips, start = self._library(account), int(body.get("cursor") or 0)
-        more = start + limit < len(clips)
+            user = filters.get("user", {}).get("userId")
+            if self._suno.options.v3_wants_user and user != user_id_of(account.name):
+                return detail(422, [_complaint("Field required", "filters", "user", "userId")])
+            songs_only = filters.get("stem", {}).get("presence") == "False"
+            clips, start = self._library(account, songs_only=songs_only), int(body.get("cursor") or 0)
+        page: JsonObject = {"clips": clips[start : start + limit], "has_more": start + limit < len(clips)}
+        if page["has_more"]:
+            page["next_cursor"] = str(start + limit)
+        return json_reply(200, page)
+
+    def songs_by_ids(self, request: Request) -> Reply:
+        """Tell of these clips."""
+        account = self._account(request)
+        if self._suno.options.wire == "2024" or self._suno.options.feed == "v2-only":
+            return detail(404, "Not Found")
+        ids = request.all("ids")
+        return self._feed_failure(account, ids) or json_reply(200, {"clips": self._clips(account, ids)})
+
+    def session(self, request: Request) -> Reply:
+        """Tell who is signed in."""
+        account = self._account(request)
+        return json_reply(200, {"user": {"id": user_id_of(account.name), "handle": account.name}})
+
+    def waveform(self, request: Request, clip_id: str) -> Reply:
+        """Tell a clip's waveform in two resolutions, locked or not."""
+        account = self._account(request)
+        if not self._clips(account, [clip_id], everything=True):
+            return detail(404, NOT_FOUND)
+        heights = random.Random(clip_id)
+        fine = [round(heights.random(), 3) for _ in range(1_000)]
         return json_reply(
             200,
-            {
-                "clips": clips[start : start + limit],
-                "has_more": more,
-                "next_cursor": str(start + limit) if more else None,
-            },
+            {"waveform_aggregates": [{"resolution": 1_000, "data": fine}, {"resolution": 100, "data": fine[::10]}]},
         )
 
     def clip(self, request: Request, clip_id: str) -> Reply:
         """Tell of one clip."""
         account = self._account(request)
-        found = self._clips(account, [clip_id])
+        found = self._clips(account, [clip_id], everything=True)
         return json_reply(200, found[0]) if found else detail(404, NOT_FOUND)
 
     def stem_pages(self, request: Request, song_id: str) -> Reply:
@@ -183,9 +245,11 @@ class Studio:
         page = request.query.get("page", "0")
         if not page.isdecimal():
             return detail(422, [_complaint("Input should be a valid integer", "page", place="query")])
-        start = int(page) * CLIPS_PER_PAGE
+        if int(page) < self._suno.options.pages_from:
+            return detail(400, "Pages count from 1.")
+        start = (int(page) - self._suno.options.pages_from) * CLIPS_PER_PAGE
         stems = self._stems(account, song)[start : start + CLIPS_PER_PAGE]
-        return json_reply(200, {song.stems_key: [self._as_json(stem) for stem in stems]})
+        return json_reply(200, {song.stems_key: [self._as_json(account, stem) for stem in stems]})
 
     def billing(self, request: Request) -> Reply:
         """Tell credits, plan and downloads."""
@@ -206,26 +270,32 @@ class Studio:
                 **credits,
                 "plan": {"name": plan.name, "plan_key": plan.key},
                 "accessible_features": [{"name": name} for name in features],
+                "models": [{"external_key": "chirp-v3-5-b", "can_use": True}],
                 "download_usage": {
                     "current_period_downloads_limit": plan.downloads,
                     "current_period_downloads_used": account.downloads_used,
+                    "additional_download_remaining": 0,
                 },
             },
         )
 
-    def _clips(self, account: Account, ids: list[str]) -> list[JsonObject]:
-        """Those of the clips that the account knows, in the order asked."""
+    def _clips(self, account: Account, ids: list[str], *, everything: bool = False) -> list[JsonObject]:
+        """Those of the clips that the account knows, in the order asked; lists leave some out."""
         clips = []
         for clip_id in ids:
-            if song := self._suno.song(clip_id):
-                clips.append(song_as_json(song, bool(account.splits.get(clip_id))))
-            elif (stem := account.stems.get(clip_id)) and self._knows(stem):
-                clips.append(self._as_json(stem))
+            stem = account.stems.get(clip_id)
+            song = stem.song if stem else self._suno.song(clip_id)
+            if song is None or (song.left_out and not everything):
+                continue
+            if stem is None:
+                clips.append(self._shown(account, song, song_as_json(song, bool(account.splits.get(clip_id)))))
+            elif self._knows(stem):
+                clips.append(self._as_json(account, stem))
         return clips
 
-    def _library(self, account: Account) -> list[JsonObject]:
+    def _library(self, account: Account, *, songs_only: bool = False) -> list[JsonObject]:
         """All clips of the account, newest first."""
-        stems = [stem for stem in account.stems.values() if self._knows(stem)]
+        stems = [stem for stem in account.stems.values() if self._knows(stem) and not songs_only]
         dated = [(song.created_at, song.id) for song in SONGS.values()]
         dated += [(stem.created_at, stem.id) for stem in stems]
         # Stable: stems of one split keep their order.
@@ -243,8 +313,19 @@ class Studio:
     def _status(self, stem: Stem) -> str:
         return stem.status(time.time(), self._suno.options.pace)
 
-    def _as_json(self, stem: Stem) -> JsonObject:
-        return stem.as_json(self._status(stem))
+    def _as_json(self, account: Account, stem: Stem) -> JsonObject:
+        return self._shown(account, stem.song, stem.as_json(self._status(stem)))
+
+    def _shown(self, account: Account, song: Song, clip: JsonObject) -> JsonObject:
+        """A clip as this account sees it, on the wire of the year that is played."""
+        if "is_download_unlocked" in clip:
+            clip["is_download_unlocked"] = song.id in account.unlocked
+        if self._suno.options.wire == "2024":
+            for name in NEW_FIELDS:
+                clip.pop(name, None)
+            for name in NEW_METADATA:
+                clip.get("metadata", {}).pop(name, None)
+        return clip
 
     def _feed_failure(self, account: Account, ids: list[str]) -> Reply | None:
         """The failure that a feed call for these clips meets, where their song says so."""
@@ -259,16 +340,60 @@ class Studio:
 
     # Audio.
 
-    def download(self, request: Request, clip_id: str) -> Reply:
-        """Give the address of an mp3 or m4a once it is ready."""
+    def authorize(self, request: Request) -> Reply:
+        """Unlock a song for download: this is what counts, once for a song and its stems."""
         account = self._account(request)
-        if (wanted := request.query.get("format")) not in ("mp3", "m4a"):
+        if self._suno.options.wire == "2024":
+            return detail(404, "Not Found")
+        body = _body(request)
+        if not isinstance(body, dict) or body.get("item_type") != "clip" or not _is_text(body.get("item_id")):
+            return detail(422, [_complaint("Field required", "item_id")])
+        song = self._suno.song(body["item_id"])
+        if song is None:
+            known = body["item_id"] in account.stems
+            return _refusal("no_permission", "Unlock the song of this stem.") if known else detail(404, NOT_FOUND)
+        if song.id in account.unlocked:
+            return json_reply(200, {"ok": True, "already_unlocked": True, "credit_deducted": False})
+        strikes = song.unlock if account.memory.setdefault(f"unlock {song.id}", song.unlock) else "ordinary"
+        account.memory[f"unlock {song.id}"] = ""
+        if strikes == "busy":
+            return _refusal("rate_limited", "Too many downloads at once. Try again in a minute.")
+        if strikes == "reset":
+            return Reply(0, act=lambda connection: connection.reset())
+        if account.downloads_used >= account.kind.plan.downloads:
+            return _refusal("no_permission", "You have used all downloads of this period.")
+        account.unlocked.append(song.id)
+        if strikes == "lost":
+            return Reply(0, act=lambda connection: connection.reset())
+        return json_reply(200, {"ok": True, "already_unlocked": False, "credit_deducted": False})
+
+    def download(self, request: Request, clip_id: str) -> Reply:
+        """Give the address of a file once it is ready."""
+        account = self._account(request)
+        old = self._suno.options.wire == "2024"
+        known = ("mp3", "m4a", "wav") if self._suno.options.wav_by_download and not old else ("mp3", "m4a")
+        if (wanted := request.query.get("format")) not in known:
             return detail(422, [_complaint("Input should be 'mp3' or 'm4a'", "format", place="query")])
         if refusal := self._refuse_download(account, clip_id):
             return refusal
-        if self._prepare(account, clip_id, wanted):
-            return json_reply(200, {"download_url": _audio_url(request, clip_id)})
-        return json_reply(200, {"status": "processing"})
+        if wanted == "wav" and not account.kind.plan.wav:
+            return _refusal("no_permission", "WAV downloads are not included in your plan.")
+        ready = self._prepare(account, clip_id, wanted)
+        if old:
+            url = {"download_url": f"{request.origin}/audio/{clip_id}.wav"}
+            return json_reply(200, url if ready else {"status": "processing"})
+        if ready:
+            url = {"download_url": self._address(request, clip_id, wanted)}
+            return json_reply(200, {"ok": True, "status": "ready", **url})
+        return json_reply(200, {"ok": True, "status": "processing"})
+
+    def _address(self, request: Request, clip_id: str, wanted: str) -> str:
+        path = f"/audio/{clip_id}.{wanted}"
+        if self._suno.options.wire == "2024":
+            return f"{request.origin}{path}"
+        expires = f"{time.time() + self._suno.options.address_lifetime:.3f}"
+        signature = self._suno.sign(f"{path} {expires}")
+        return f"{request.origin}{path}?{urlencode({'Expires': expires, 'Signature': signature})}"
 
     def convert_wav(self, request: Request, clip_id: str) -> Reply:
         """Begin to make a WAV file."""
@@ -286,18 +411,21 @@ class Studio:
         started = account.preparing.get((clip_id, "wav"))
         if started is None or time.time() - started < self._suno.options.pace:
             return detail(404, "No WAV file for this clip yet.")
-        return json_reply(200, {"wav_file_url": _audio_url(request, clip_id)})
+        return json_reply(200, {"wav_file_url": self._address(request, clip_id, "wav")})
 
     def _refuse_wav(self, account: Account) -> Reply | None:
         return None if account.kind.plan.wav else detail(403, "WAV downloads are not included in your plan.")
 
     def _refuse_download(self, account: Account, clip_id: str) -> Reply | None:
-        """Why this download may not start; when it may, count it."""
+        """Why this download may not start; in 2024, when it may, count it."""
         stem = account.stems.get(clip_id)
         if not stem and not self._suno.song(clip_id):
             return detail(404, NOT_FOUND)
         if stem and self._status(stem) != "complete":
             return detail(400, "This clip is not complete yet.")
+        if self._suno.options.wire == "2026":
+            locked = (stem.song.id if stem else clip_id) not in account.unlocked
+            return _refusal("not_authorized", "This clip has not been unlocked for download.") if locked else None
         counted_as = f"stems of {stem.song.id}" if stem else clip_id
         if counted_as not in account.downloads:
             if account.downloads_used >= account.kind.plan.downloads:
@@ -330,8 +458,27 @@ class Studio:
         return account
 
 
-def _audio_url(request: Request, clip_id: str) -> str:
-    return f"{request.origin}/audio/{clip_id}.wav"
+def address_is_good(suno: Suno, request: Request) -> bool:
+    """Whether storage serves this address: it is signed, and its time is not over."""
+    if suno.options.wire == "2024":
+        return True
+    query = request.query
+    expires, signature = query.get("Expires", ""), query.get("Signature", "")
+    return suno.sign(f"{request.path} {expires}") == signature and time.time() < float(expires)
+
+
+def _refusal(reason: str, message: str) -> Reply:
+    """How downloads are refused since September 2026: with 200."""
+    return json_reply(200, {"ok": False, "reason": reason, "message": message})
+
+
+def _is_fresh(browser_token: str) -> bool:
+    """Whether a browser-token was made within the last minute."""
+    try:
+        made = json.loads(base64.b64decode(json.loads(browser_token)["token"]))["timestamp"]
+        return abs(time.time() - made / 1000) < MINUTE
+    except (ValueError, LookupError, TypeError, binascii.Error):
+        return False
 
 
 def _body(request: Request) -> Any:
@@ -365,12 +512,12 @@ V2_WEB: dict[str, Callable[[Any], bool]] = {
     "tags": _is(""),
     "negative_tags": _is(""),
     "prompt": _is(""),
-    "mv": lambda value: value in ("chirp-v3-0", "chirp-auk"),
+    "mv": lambda value: value in ("chirp-v3-5-b", "chirp-v3-0"),
     "make_instrumental": _is(True),
     "continue_clip_id": _is_text,
     "stem_type_id": _is(91),
-    "stem_type_group_name": lambda value: value in ("Two", "Twelve"),
-    "stem_task": lambda value: value in ("two", "twelve"),
+    "stem_type_group_name": _is_text,
+    "stem_task": lambda value: value in ("twelve", "extract"),
     "override_fields": _is([]),
     "token": _is(None),
     "token_provider": _is(None),
@@ -393,8 +540,10 @@ def v2_web_complaints(body: Any) -> list[Complaint]:
     complaints = _compare(body, V2_WEB)
     if isinstance(body.get("metadata"), dict):
         complaints += _compare(body["metadata"], V2_WEB_METADATA, "metadata")
-    if not complaints and body["stem_type_group_name"].lower() != body["stem_task"]:
-        complaints.append(_complaint("Does not fit stem_task", "stem_type_group_name"))
+    if not complaints:
+        fits = "Twelve" if body["stem_task"] == "twelve" else body.get("stem_name")
+        if body["stem_type_group_name"] != fits:
+            complaints.append(_complaint("Does not fit stem_task", "stem_type_group_name"))
     return complaints
 
 

@@ -11,9 +11,10 @@ import random
 import secrets
 import threading
 import time
+import uuid
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from sandbox.accounts import Account, kind_of
 from sandbox.clips import PRICES, Split, Stem, existing_stems, make_stems
@@ -21,20 +22,60 @@ from sandbox.faults import FAULT_SONGS, Fault
 from sandbox.message import JsonObject
 from sandbox.songs import SONGS, Song
 
-FeedForms = Literal["v2+v3", "v3-only", "v3-only-405", "v2-only"]
+FeedForms = Literal["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids"]
+Route = Literal["there", "400", "403", "404", "405", "410", "422"]
 
 
 @dataclass(slots=True)
 class Options:
-    """What can be set at start and while running; all times in seconds."""
+    """What can be set at start and while running; all times in seconds. The defaults are Suno of 2026-10."""
 
-    token_lifetime: float = 60.0
+    wire: Literal["2026", "2024"] = "2026"
+    token_lifetime: float = 3600.0
     pace: float = 1.0  # how long a stem keeps each status
     delay: float = 0.0  # before a split is answered
     drip: float = 1.0  # between the bytes of a dripped reply
-    feed: FeedForms = "v2+v3"
+    feed: FeedForms = "dying"
+    edit_route: Route = "there"
+    v2_web_route: Route = "there"
+    active_token: bool = True  # whether /v1/client tells a token too
+    active_token_age: float = 0.0  # how old that one is
+    stale_tokens: bool = True  # whether a paid call is refused with a token past half its life
+    browser_token: bool = False  # whether a paid call is refused without a fresh one
+    v3_wants_user: bool = False  # whether the library is told only with the account's own user
+    pages_from: Literal[0, 1] = 0  # the first page of a song's stems
+    wav_by_download: bool = True  # whether /api/download/clip knows WAV, or only the older calls do
+    address_lifetime: float = 3600.0  # of a download_url
     log_size: int = 20_000
     charge_log: bool = False
+
+
+OF_2024 = {"token_lifetime": 60.0, "feed": "v2+v3", "active_token": False, "stale_tokens": False}
+"""How the options differ on the wire of 2024."""
+
+
+def change(options: Options, wanted: JsonObject) -> str | None:
+    """Change options; or say what is wrong with one of them, and change none."""
+    types = get_type_hints(Options)
+    for key, value in wanted.items():
+        if key not in types or key in ("log_size", "charge_log"):
+            return f"{key} cannot be set."
+        if choices := get_args(types[key]):
+            if value not in choices or isinstance(value, bool):
+                return f"{key} is one of {choices}."
+        elif types[key] is bool:
+            if not isinstance(value, bool):
+                return f"{key} is true or false."
+        elif type(value) not in (int, float) or value < 0:
+            return f"{key} is a number of seconds."
+    for key, value in wanted.items():
+        setattr(options, key, float(value) if types[key] is float else value)
+    return None
+
+
+def user_id_of(name: str) -> str:
+    """Suno's own id of an account, whatever its cookie."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox/{name}"))
 
 
 @dataclass(slots=True)
@@ -61,7 +102,13 @@ class Token:
 
     account: Account
     number: int
+    issued_at: float
     expires_at: float
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether more than half of its life is over."""
+        return time.time() > (self.issued_at + self.expires_at) / 2
 
 
 @dataclass(slots=True)
@@ -124,7 +171,7 @@ class Suno:
             self.stems[stem.id] = stem
         return split
 
-    def split(self, account: Account, song: Song, task: str) -> Split | None:
+    def split(self, account: Account, song: Song, task: str, taken: str = "") -> Split | None:
         """Take the price and make the stems; None, and nothing taken, when the credits do not suffice."""
         price = PRICES[task]
         if account.credits < price:
@@ -132,7 +179,7 @@ class Suno:
         account.credits -= price
         account.charges += 1
         self.splits_made += 1
-        split = self._keep(account, song, make_stems(song, task, self._moment()))
+        split = self._keep(account, song, make_stems(song, task, self._moment(), taken))
         split.credits = price
         account.paid.append(split)
         account.feed_failures[song.id] = song.feed_failures
@@ -152,20 +199,26 @@ class Suno:
         """Find a song of the catalogue, or one that stands for a fault."""
         return SONGS.get(song_id) or FAULT_SONGS.get(song_id)
 
-    def issue_token(self, account: Account, session_id: str) -> str:
-        """A new JWT; it means something to this process only."""
+    def issue_token(self, account: Account, session_id: str, age: float = 0.0) -> str:
+        """A JWT that was made `age` seconds ago; it means something to this process only."""
         self.tokens_issued += 1
         if account.first_token is None:
             account.first_token = self.tokens_issued
-        now, lifetime = time.time(), self.options.token_lifetime
+        now, lifetime = time.time() - age, self.options.token_lifetime
         # Clerk counts in whole seconds; a life of a second or two needs finer ones to last as long as asked.
         issued = math.floor(now) if lifetime >= 5 else now
         claims = {
             "iat": issued,
             "exp": issued + (int(lifetime) if lifetime.is_integer() else lifetime),
             "iss": "sandbox",
+            "aud": "suno-api",
             "sid": session_id,
-            "sub": account.name,
+            "sub": f"user_{user_id_of(account.name).replace('-', '')[:27]}",
+            "suno.com/claims/user_id": user_id_of(account.name),
+            "suno.com/claims/email": f"{account.name}@mail.example",
+            "suno/handle": account.name.replace("-", ""),
+            "plan": account.kind.plan.key,
+            "sandbox/account": account.name,
             "jti": self.tokens_issued,
         }
         signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(claims)}"
@@ -178,8 +231,12 @@ class Suno:
             return None
         payload = signed.partition(".")[2]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        account = self.account(claims["sub"])
-        return Token(account, claims["jti"], claims["exp"]) if account else None
+        account = self.account(claims["sandbox/account"])
+        return Token(account, claims["jti"], claims["iat"], claims["exp"]) if account else None
+
+    def sign(self, text: str) -> str:
+        """A signature that only this process can make."""
+        return self._signature(text)
 
     def _signature(self, signed: str) -> str:
         digest = hmac.digest(self.secret, signed.encode(), "sha256")

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from sandbox.server import Sandbox
-from sandbox.suno import Options
+from sandbox.suno import OF_2024, Options, change
 
 QUERY = {"__clerk_api_version": "2025-11-10", "_clerk_js_version": "5.117.0"}
 OCEAN_WANDERER = "c3d4e5f6-a7b8-9012-cdef-123456789012"
@@ -61,7 +61,8 @@ class Client:
         return self.post(f"/api/edit/stems/{song}/", **how)
 
     def feed(self, ids: list[str]) -> list[dict[str, Any]]:
-        return self.get("/api/feed/v2", ids=",".join(ids)).json()["clips"]
+        body = {"filters": {"ids": {"presence": "True", "clipIds": ids}}, "limit": 100}
+        return self.post("/api/feed/v3", body).json()["clips"]
 
     def credits(self) -> int:
         return self.get("/api/billing/info/").json()["total_credits_left"]
@@ -77,6 +78,14 @@ class Client:
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(Options(pace=PACE, drip=0.01)) as running:
         yield running
+
+
+@pytest.fixture
+def wire_of_2024(sandbox: Sandbox) -> None:
+    """Make the sandbox play the old wire."""
+    sandbox.suno.initial = Options(wire="2024", pace=PACE, drip=0.01)
+    change(sandbox.suno.initial, OF_2024)
+    sandbox.suno.reset()
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_stopping_breaks_what_is_open():
     with Sandbox() as running:
         waiting = socket.create_connection(("127.0.0.1", running.port), timeout=3)
         waiting.sendall(b"GET /sandbox/sockets HTTP/1.1\r\n\r\n")
-        assert waiting.recv(100)
+        assert waiting.recv(1000)
     assert waiting.recv(100) == b""
     waiting.close()
     with pytest.raises(OSError, match="refused"):

@@ -175,6 +175,7 @@ def test_new_ids_can_be_late_in_every_reading_call(alice, eventually):
 
 
 def test_the_feed_can_fail_after_each_split(alice):
+    alice.post("/sandbox/settings", {"feed": "v2+v3"})
     for _ in range(2):
         query = {"ids": ",".join(ids_of(alice.split("song-feed-fails")))}
         assert [alice.get("/api/feed/v2", **query).status_code for _ in range(3)] == [500, 500, 200]
@@ -185,23 +186,25 @@ def test_the_feed_can_fail_after_each_split(alice):
 
 
 def test_both_feeds_tell_the_same(alice):
+    alice.post("/sandbox/settings", {"feed": "v2+v3"})
     alice.post("/sandbox/settings", {"pace": 60})
     ids = [*ids_of(alice.split()), OCEAN_WANDERER, "unknown"]
     body = {"filters": {"ids": {"presence": "True", "clipIds": ids}}, "limit": 20}
     v3 = alice.post("/api/feed/v3", body).json()
-    assert v3["clips"] == alice.feed(ids)
+    assert v3["clips"] == alice.get("/api/feed/v2", ids=",".join(ids)).json()["clips"]
     assert [clip["id"] for clip in v3["clips"]] == ids[:3]
-    assert (v3["has_more"], v3["next_cursor"]) == (False, None)
+    assert (v3["has_more"], "next_cursor" in v3) == (False, False)
 
 
 def test_both_feeds_list_the_whole_account_newest_first(alice):
+    alice.post("/sandbox/settings", {"feed": "v2+v3"})
     by_page, page = [], 0
-    while clips := alice.get("/api/feed/v2", page=page).json()["clips"]:
+    while page < 20 and (clips := alice.get("/api/feed/v2", page=page).json()["clips"]):
         by_page += clips
         page += 1
     by_cursor, reply = [], {"has_more": True, "next_cursor": None}
-    while reply["has_more"]:
-        reply = alice.post("/api/feed/v3", {"limit": 15, "cursor": reply["next_cursor"]}).json()
+    while len(by_cursor) < 1_000 and reply["has_more"]:
+        reply = alice.post("/api/feed/v3", {"limit": 15, "cursor": reply.get("next_cursor")}).json()
         by_cursor += reply["clips"]
     assert page > 1
     assert by_cursor == by_page

@@ -1,0 +1,226 @@
+"""What the local Suno has had since the summer of 2026, as /v1 and /api were captured then."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import pytest
+import requests
+
+from sandbox.suno import user_id_of
+from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
+
+
+def extract_body(name: str = "Lead Vocal", song: str = OCEAN_WANDERER) -> dict[str, object]:
+    return v2_web_body(song=song) | {
+        "mv": "chirp-v3-5-b",
+        "stem_task": "extract",
+        "stem_type_group_name": name,
+        "stem_name": name,
+    }
+
+
+def claims(jwt: str) -> dict[str, object]:
+    payload = jwt.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def test_sign_in_tells_a_token_that_is_ready_for_use(stranger):
+    alice = stranger("sandbox-alice")
+    [session] = alice.client().json()["response"]["sessions"]
+    alice.token = session["last_active_token"]["jwt"]
+    assert alice.credits() == 500
+    told = claims(alice.token)
+    assert (told["aud"], told["exp"] - told["iat"]) == ("suno-api", 3600)
+    assert told["suno.com/claims/user_id"] == user_id_of("sandbox-alice")
+
+
+def test_two_cookies_can_be_one_account(sign_in):
+    first, again = sign_in("sandbox-alice"), sign_in("sandbox-alice-again")
+    assert claims(first.token)["suno.com/claims/user_id"] == claims(again.token)["suno.com/claims/user_id"]
+    first.split()
+    assert again.credits() == 490
+    assert again.get("/api/session/").json()["user"]["id"] == user_id_of("sandbox-alice")
+
+
+def test_an_extract_gives_the_part_and_the_rest(alice):
+    reply = alice.post("/api/generate/v2-web/", extract_body("Drum Kit"))
+    assert [clip["title"] for clip in reply.json()["clips"]] == [
+        "Ocean Wanderer (Drum Kit)",
+        "Ocean Wanderer (Without Drum Kit)",
+    ]
+    assert {clip["metadata"]["stem_task"] for clip in reply.json()["clips"]} == {"extract"}
+    assert set(reply.json()) == {"id", "clips", "metadata", "status", "created_at", "batch_size"}
+    assert alice.credits() == 490
+
+
+def test_there_is_no_part_of_another_name(alice):
+    assert alice.post("/api/generate/v2-web/", extract_body("Kazoo")).status_code == 400
+    assert alice.charges() == []
+
+
+@pytest.mark.parametrize("status", ["400", "403", "404", "405", "410", "422"])
+def test_each_route_can_be_gone(alice, status):
+    alice.post("/sandbox/settings", {"edit_route": status, "v2_web_route": status})
+    assert alice.split().status_code == int(status)
+    assert alice.post("/api/generate/v2-web/", extract_body()).status_code == int(status)
+    assert alice.charges() == []
+
+
+def test_a_paid_call_with_a_token_past_half_its_life_is_refused(alice):
+    alice.post("/sandbox/settings", {"active_token_age": 1900})
+    [session] = alice.client().json()["response"]["sessions"]
+    alice.token = session["last_active_token"]["jwt"]
+    assert (alice.split().status_code, alice.split().json()) == (422, {"detail": "Token validation failed."})
+    assert alice.credits() == 500
+
+
+def test_a_paid_call_can_want_a_fresh_browser_token(alice):
+    alice.post("/sandbox/settings", {"browser_token": True})
+    fresh = base64.b64encode(json.dumps({"timestamp": int(time.time() * 1000)}).encode()).decode()
+    stale = base64.b64encode(b'{"timestamp": 1}').decode()
+    for token in ("", "nonsense", json.dumps({"token": stale})):
+        assert alice.split(headers={"browser-token": token}).status_code == 422
+    assert alice.split(headers={"browser-token": json.dumps({"token": fresh})}).status_code == 200
+
+
+def test_the_dying_feed_ignores_ids_and_tells_21_clips(alice):
+    told = [alice.get("/api/feed/v2", **query).json()["clips"] for query in ({"ids": OCEAN_WANDERER}, {"page": 0})]
+    assert told[0] == told[1]
+    assert len(told[0]) == 21
+
+
+def test_clips_can_be_asked_for_by_repeated_ids(alice):
+    ids = ids_of(alice.split())
+    reply = alice.get("/api/clips/get_songs_by_ids", ids=ids)
+    assert [clip["id"] for clip in reply.json()["clips"]] == ids
+
+
+def test_the_library_is_told_without_stems_by_cursor(alice):
+    alice.split()
+    body = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
+    first = alice.post("/api/feed/v3", body).json()
+    last = alice.post("/api/feed/v3", body | {"cursor": first["next_cursor"]}).json()
+    assert {clip["metadata"]["type"] for clip in first["clips"] + last["clips"]} == {"gen"}
+    assert (first["has_more"], last["has_more"], "next_cursor" in last) == (True, False, False)
+
+
+def test_the_library_can_want_the_accounts_own_user(alice):
+    alice.post("/sandbox/settings", {"v3_wants_user": True})
+    mine = {"user": {"presence": "True", "userId": user_id_of("sandbox-alice")}}
+    assert alice.post("/api/feed/v3", {"filters": {}}).status_code == 422
+    assert alice.post("/api/feed/v3", {"filters": mine}).status_code == 200
+
+
+def test_lists_leave_some_songs_out_that_are_there(alice):
+    assert alice.feed(["song-left-out"]) == []
+    assert alice.get("/api/clip/song-left-out").json()["title"] == "Off the Record"
+
+
+def test_stems_pages_can_count_from_one(alice):
+    alice.post("/sandbox/settings", {"pages_from": 1})
+    path = "/api/clip/song-with-two/stems"
+    assert alice.get(path, page=0).status_code == 400
+    assert len(alice.get(path, page=1).json()["stems"]) == 2
+
+
+def test_a_song_has_the_fields_of_the_captured_one(alice):
+    song = alice.get(f"/api/clip/{OCEAN_WANDERER}").json()
+    assert {"entity_type", "batch_index", "media_urls", "major_model_version"} <= set(song)
+    assert song["is_download_unlocked"] is False
+    assert {"min_bpm", "avg_bpm", "max_bpm", "key"} <= set(song["metadata"])
+
+
+def test_a_parent_can_stand_in_the_history_alone(alice):
+    clip = alice.split("song-history").json()["clips"][0]["metadata"]
+    assert clip["history"][-1] == {"id": "m_song-history"}
+    assert (clip["stem_name"], "stem_from_id" in clip, "stem_type_group_name" in clip) == ("Vocals", False, False)
+
+
+@pytest.mark.usefixtures("wire_of_2024")
+def test_in_2024_none_of_this_is_there(stranger):
+    alice = stranger("sandbox-alice").sign_in()
+    assert "last_active_token" not in stranger("sandbox-alice").client().json()["response"]["sessions"][0]
+    assert "is_download_unlocked" not in alice.get(f"/api/clip/{OCEAN_WANDERER}").json()
+    assert alice.post("/api/download/authorize", {}).status_code == 404
+    assert alice.get("/api/clips/get_songs_by_ids", ids="a").status_code == 404
+
+
+def authorize(client, clip_id):
+    return client.post("/api/download/authorize", {"item_id": clip_id, "item_type": "clip"})
+
+
+def test_unlocking_counts_once_for_a_song(alice):
+    assert authorize(alice, OCEAN_WANDERER).json()["already_unlocked"] is False
+    assert authorize(alice, OCEAN_WANDERER).json()["already_unlocked"] is True
+    assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": [OCEAN_WANDERER]}
+    assert alice.get(f"/api/clip/{OCEAN_WANDERER}").json()["is_download_unlocked"] is True
+
+
+def test_a_locked_song_and_its_stems_are_refused_with_200(alice):
+    for clip in (OCEAN_WANDERER, alice.get("/api/clip/song-with-two/stems").json()["stems"][0]["id"]):
+        reply = alice.get(f"/api/download/clip/{clip}", format="mp3")
+        assert (reply.status_code, reply.json()["ok"], reply.json()["reason"]) == (200, False, "not_authorized")
+
+
+def test_a_stem_cannot_be_unlocked_itself(alice):
+    stem = alice.get("/api/clip/song-with-two/stems").json()["stems"][0]["id"]
+    assert authorize(alice, stem).json()["reason"] == "no_permission"
+
+
+@pytest.fixture
+def address(alice, eventually):
+    """A function that unlocks a song and gives its file's address."""
+
+    def ready(song: str, format: str = "wav") -> str:
+        authorize(alice, song)
+        return eventually(lambda: alice.get(f"/api/download/clip/{song}", format=format).json().get("download_url"))
+
+    return ready
+
+
+def test_a_file_can_be_fetched_in_ranges_and_not_by_head(address):
+    url = address(OCEAN_WANDERER)
+    whole = requests.get(url, timeout=5)
+    part = requests.get(url, headers={"Range": "bytes=100-"}, timeout=5)
+    assert (part.status_code, part.content) == (206, whole.content[100:])
+    assert part.headers["Content-Range"] == f"bytes 100-{len(whole.content) - 1}/{len(whole.content)}"
+    assert requests.head(url, timeout=5).status_code == 403
+    assert "Access-Control-Allow-Origin" not in whole.headers
+
+
+def test_storage_takes_no_token_and_no_address_of_another_file(address):
+    url = address(OCEAN_WANDERER)
+    assert requests.get(url, headers={"Authorization": "Bearer x"}, timeout=5).status_code == 403
+    assert requests.get(url.replace(".wav", ".mp3"), timeout=5).status_code == 403
+
+
+def test_an_address_expires(alice, address):
+    alice.post("/sandbox/settings", {"address_lifetime": 0})
+    assert requests.get(address(OCEAN_WANDERER), timeout=5).status_code == 403
+
+
+def test_an_unlocking_can_be_counted_and_its_answer_lost(alice):
+    with pytest.raises(requests.ConnectionError):
+        authorize(alice, "song-unlock-lost")
+    assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-lost"]}
+    with pytest.raises(requests.ConnectionError):
+        authorize(alice, "song-unlock-reset")
+    assert authorize(alice, "song-unlock-busy").json()["reason"] == "rate_limited"
+    assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-lost"]}
+
+
+def test_a_plan_has_a_number_of_unlockings(sign_in):
+    free = sign_in("sandbox-free")
+    assert [authorize(free, song).json()["ok"] for song in ("song-roots", "song-bare", "song-history")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_waveform_is_told_of_a_locked_clip(alice):
+    reply = alice.get(f"/api/gen/{OCEAN_WANDERER}/waveform-aggregates").json()
+    assert [len(level["data"]) for level in reply["waveform_aggregates"]] == [1000, 100]
