@@ -17,7 +17,7 @@ from sandbox.suno import OF_2024, Options, change
 
 NOT_SIMULATED = (
     "the quality of a real separation: each song is four seconds of synthesised music, whatever its duration",
-    "mp3 and m4a: there is no encoder here, their download_url leads to the WAV file",
+    "mp3 and m4a: there is no encoder here, their download_url gives WAV bytes, as Content-Type audio/wav",
     "two takes that differ: both takes of a part sound the same",
     "pictures, video and media_urls: their addresses lead nowhere here",
     "making songs, editing, playlists, sharing, and every other call of Suno's",
@@ -55,7 +55,10 @@ def epilog() -> str:
     paid = ((f"fault-{fault.name}", fault.about) for fault in FAULTS.values() if fault.charges)
     return "\n\n".join(
         [
-            table("accounts (the value of the __client cookie):", ((k.name, k.about) for k in ACCOUNTS.values())),
+            table(
+                "accounts (the value of the __client cookie; <name>-again is a second cookie of the same account):",
+                ((k.name, k.about) for k in ACCOUNTS.values()),
+            ),
             table(
                 "songs (every account owns them all):",
                 ((s.id, f"{s.title}: {s.about}") for s in SONGS.values()),

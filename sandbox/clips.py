@@ -92,6 +92,8 @@ class Stem:
             metadata["stem_type_id"] = 91.0
             if song.shape == "history":
                 metadata["stem_name"] = self.part
+            elif song.shape == "plain-history":
+                metadata["stem"] = self.part
             else:
                 # Of an extract both stems have the name that was asked for: their titles tell them apart.
                 metadata["stem_type_group_name"] = taken if self.task == "extract" else self.part.replace(" ", "_")
@@ -111,6 +113,8 @@ class Stem:
             del metadata["stem_from_id"]
         if song.shape == "history":
             metadata["history"] = [{"id": "an-older-ancestor"}, {"id": f"m_{song.id}"}]
+        if song.shape == "plain-history":
+            metadata["history"] = ["an-older-ancestor", song.id]
         if song.shape == "roots":
             metadata["type"] = "gen"
             clip["clip_roots"] = {"clips": [{"id": song.id, "title": song.title}]}

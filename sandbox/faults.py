@@ -107,8 +107,9 @@ def _truncate(call: Call) -> Reply:
     return _act(reply, lambda connection: connection.send(reply.head() + reply.body[: len(reply.body) // 2]))
 
 
-def _chunked_head(reply: Reply) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+def _chunked_head() -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: application/json\r\n"
+    return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def _chunk(data: bytes) -> bytes:
@@ -118,7 +119,7 @@ def _chunk(data: bytes) -> bytes:
 def _truncate_chunked(call: Call) -> Reply:
     reply = call.ordinary
     half = reply.body[: len(reply.body) // 2]
-    return _act(reply, lambda connection: connection.send(_chunked_head(reply) + _chunk(half)))
+    return _act(reply, lambda connection: connection.send(_chunked_head() + _chunk(half)))
 
 
 def _drip_body(call: Call) -> Reply:
@@ -146,15 +147,13 @@ def _oversize(call: Call) -> Reply:
 
 
 def _endless(call: Call) -> Reply:
-    reply = call.ordinary
-
     def act(connection: Connection) -> None:
-        connection.send(_chunked_head(reply) + _chunk(b'{"padding": "'))
+        connection.send(_chunked_head() + _chunk(b'{"padding": "'))
         while True:
             connection.pause(0.001)
             connection.send(_chunk(b"x" * 65536))
 
-    return _act(reply, act)
+    return _act(call.ordinary, act)
 
 
 def _slow(call: Call) -> Reply:
@@ -202,6 +201,13 @@ FAULTS: dict[str, Fault] = {
             "422 with a list of loc and msg",
             _always(
                 lambda: detail(422, [{"type": "missing", "loc": ["body", "stem_task"], "msg": "Field required"}])
+            ),
+        ),
+        Fault(
+            "422-schema-text",
+            "422 with such a list in a string, as Python prints it",
+            _always(
+                lambda: detail(422, str([{"type": "missing", "loc": ("body", "stem_task"), "msg": "Field required"}]))
             ),
         ),
         Fault(

@@ -22,8 +22,6 @@ from sandbox.suno import Options, Suno, fingerprint
 BACKLOG = 1024
 LOGGED_HEADERS = ("device-id", "browser-token", "user-agent", "origin", "referer", "content-type")
 
-AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
-
 View = Callable[..., Reply]
 
 
@@ -192,7 +190,7 @@ class Sandbox:
             wav = audio.stem(stem.song.id, stem.task, stem.part)
         else:
             return detail(404, "Not Found")
-        return _ranged(request, wav, AUDIO_TYPES[format])
+        return _ranged(request, wav)
 
     def _note(self, request: Request, reply: Reply, at: float) -> None:
         headers: dict[str, object] = {
@@ -218,9 +216,9 @@ class Sandbox:
             )
 
 
-def _ranged(request: Request, body: bytes, content_type: str) -> Reply:
-    """A file, or the one range of it that is asked for."""
-    headers = {"Content-Type": content_type, "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
+def _ranged(request: Request, body: bytes) -> Reply:
+    """A WAV file, or the one range of it that is asked for."""
+    headers = {"Content-Type": "audio/wav", "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
     if wanted is None:
         return Reply(200, body, headers)

@@ -23,7 +23,9 @@ class Song:
     takes_of_two: int = 1
     takes_of_twelve: int = 2
     single_object: bool = False
-    shape: Literal["full", "bare", "roots", "no-roots", "history"] = "full"  # how much its stem clips tell
+    shape: Literal["full", "bare", "roots", "no-roots", "history", "plain-history"] = (
+        "full"  # how much its stem clips tell
+    )
     last_stem_fails: bool = False
     late: bool = False
     feed_failures: int = 0  # feed calls that fail after each split
@@ -32,7 +34,7 @@ class Song:
     stems_key: Literal["stems", "clips"] = "stems"
     needs_captcha: bool = False
     left_out: bool = False  # of every list: only /api/clip/<id> knows it and its stems
-    unlock: Literal["ordinary", "lost", "reset", "busy"] = "ordinary"  # what happens to its first unlocking
+    unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlocking
     key: str = "C_major"
     bpm: float = 120.0
     listed: bool = True
@@ -132,6 +134,12 @@ SONGS: dict[str, Song] = {
             shape="history",
         ),
         Song(
+            id="song-plain-history",
+            title="Family Album",
+            about="its stems name the song in metadata.history[] alone, as a plain id, and their part in stem",
+            shape="plain-history",
+        ),
+        Song(
             id="song-left-out",
             title="Off the Record",
             about="every list leaves it and its stems out: only /api/clip/<id> knows them",
@@ -154,6 +162,12 @@ SONGS: dict[str, Song] = {
             title="Queue at the Gate",
             about="its first unlocking is refused: rate_limited",
             unlock="busy",
+        ),
+        Song(
+            id="song-unlock-slow",
+            title="Rusty Hinge",
+            about="its first unlocking is counted at once and answered 2 seconds late",
+            unlock="slow",
         ),
         Song(
             id="song-stem-fails",

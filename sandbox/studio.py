@@ -27,6 +27,7 @@ NOT_FOUND = "Clip not found."
 BROWSER_ONLY = "Token validation failed."
 DYING_FEED_TELLS = 21
 MINUTE = 60.0
+SLOW_UNLOCK = 2.0
 
 Complaint = dict[str, Any]
 
@@ -56,6 +57,8 @@ class Studio:
         if account.kind.needs_captcha or (song and song.needs_captcha):
             return detail(422, BROWSER_ONLY)
         task, taken = body["stem_task"], body.get("stem_name", "")
+        if task == "extract" and self._suno.options.wire == "2024":
+            return detail(422, [_complaint("Input should be 'twelve'", "stem_task")])
         if task == "extract" and taken not in audio.EXTRACTS:
             return detail(400, f"There is no stem of the name {taken!r}.")
         return self._split(request, account, body["continue_clip_id"], task, taken, batch=True)
@@ -196,20 +199,20 @@ class Studio:
 
     def songs_by_ids(self, request: Request) -> Reply:
         """Tell of these clips."""
-        account = self._account(request)
-        if self._suno.options.wire == "2024" or self._suno.options.feed == "v2-only":
+        account = self._account_of_2026(request)
+        if self._suno.options.feed == "v2-only":
             return detail(404, "Not Found")
         ids = request.all("ids")
         return self._feed_failure(account, ids) or json_reply(200, {"clips": self._clips(account, ids)})
 
     def session(self, request: Request) -> Reply:
         """Tell who is signed in."""
-        account = self._account(request)
+        account = self._account_of_2026(request)
         return json_reply(200, {"user": {"id": user_id_of(account.name), "handle": account.name}})
 
     def waveform(self, request: Request, clip_id: str) -> Reply:
         """Tell a clip's waveform in two resolutions, locked or not."""
-        account = self._account(request)
+        account = self._account_of_2026(request)
         if not self._clips(account, [clip_id], everything=True):
             return detail(404, NOT_FOUND)
         heights = random.Random(clip_id)
@@ -342,9 +345,7 @@ class Studio:
 
     def authorize(self, request: Request) -> Reply:
         """Unlock a song for download: this is what counts, once for a song and its stems."""
-        account = self._account(request)
-        if self._suno.options.wire == "2024":
-            return detail(404, "Not Found")
+        account = self._account_of_2026(request)
         body = _body(request)
         if not isinstance(body, dict) or body.get("item_type") != "clip" or not _is_text(body.get("item_id")):
             return detail(422, [_complaint("Field required", "item_id")])
@@ -365,7 +366,10 @@ class Studio:
         account.unlocked.append(song.id)
         if strikes == "lost":
             return Reply(0, act=lambda connection: connection.reset())
-        return json_reply(200, {"ok": True, "already_unlocked": False, "credit_deducted": False})
+        reply = json_reply(200, {"ok": True, "already_unlocked": False, "credit_deducted": True})
+        if strikes == "slow":
+            reply.delay = SLOW_UNLOCK
+        return reply
 
     def download(self, request: Request, clip_id: str) -> Reply:
         """Give the address of a file once it is ready."""
@@ -440,6 +444,13 @@ class Studio:
         return started != now and now - started >= self._suno.options.pace
 
     # The bearer token.
+
+    def _account_of_2026(self, request: Request) -> Account:
+        """The same, for a call that the wire of 2024 has not."""
+        account = self._account(request)
+        if self._suno.options.wire == "2024":
+            raise Refused(detail(404, "Not Found"))
+        return account
 
     def _account(self, request: Request) -> Account:
         """Whose token it is; Refused if it lets nobody in."""

@@ -212,6 +212,7 @@ FAULTS = [
     ("404", 404, "song_not_found", "Clip not found."),
     ("422-captcha", 403, "captcha_required", "Open suno.com"),
     ("422-schema", 400, "refused_by_suno", "body.stem_task: Field required"),
+    ("422-schema-text", 400, "refused_by_suno", "Field required"),
     ("429", 429, "rate_limited", "Too many running jobs."),
     ("429-html", 429, "rate_limited", "fewer requests"),
     ("bad-retry-after", 429, "rate_limited", "Slow down."),

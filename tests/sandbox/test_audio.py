@@ -3,6 +3,7 @@ from __future__ import annotations
 import array
 import io
 import wave
+from operator import add
 
 import pytest
 import requests
@@ -42,6 +43,16 @@ def test_the_stems_add_up_to_the_song_sample_by_sample(sandbox, alice):
     for ids in (ids_of(alice.split()), ids_of(twelve)[:12], ids_of(twelve)[12:]):
         assert list(map(sum, zip(*(fetch(sandbox, clip) for clip in ids), strict=True))) == song
     assert max(map(abs, song)) > 15_000
+
+
+@pytest.mark.parametrize("name", ["Lead Vocal", "Drum Kit", "Rhythm Electric Guitar"])
+def test_a_song_is_the_part_taken_out_and_what_is_left(sandbox, alice, name):
+    extract = {"stem_task": "extract", "stem_type_group_name": name, "stem_name": name}
+    part, rest = (
+        fetch(sandbox, clip) for clip in ids_of(alice.post("/api/generate/v2-web/", v2_web_body() | extract))
+    )
+    assert list(map(add, part, rest)) == fetch(sandbox, OCEAN_WANDERER)
+    assert any(part)
 
 
 def test_audio_depends_on_the_song_alone():

@@ -23,6 +23,7 @@ STATUSES = {
     "404": 404,
     "422-captcha": 422,
     "422-schema": 422,
+    "422-schema-text": 422,
     "429": 429,
     "bad-retry-after": 429,
     "retry-after-date": 429,
@@ -70,11 +71,21 @@ def test_what_the_refusals_say(alice):
     assert split(alice, "403-jwt").json() == {"detail": "JWT expired"}
     assert split(alice, "422-captcha").json() == {"detail": "Token validation failed."}
     assert split(alice, "422-schema").json()["detail"][0]["loc"] == ["body", "stem_task"]
+    assert (
+        split(alice, "422-schema-text")
+        .json()["detail"]
+        .startswith("[{'type': 'missing', 'loc': ('body', 'stem_task')")
+    )
     assert split(alice, "429").headers["Retry-After"] == "13"
     assert split(alice, "bad-retry-after").headers["Retry-After"] == "soon"
     assert split(alice, "retry-after-date").headers["Retry-After"].endswith("GMT")
     assert split(alice, "500").json()["error_type"] == "server_error"
     assert len(split(alice, "long-detail").json()["detail"]) == 10_000
+
+
+@pytest.mark.parametrize("name", ["truncated-chunked", "oversize-chunked-endless", "drip-body", "500", "429-html"])
+def test_a_reply_has_a_date_however_it_goes_on(alice, name):
+    assert alice.split(f"fault-{name}", stream=True).headers["Date"].endswith("GMT")
 
 
 def test_401_once_refuses_the_first_token_and_accepts_the_next(alice):

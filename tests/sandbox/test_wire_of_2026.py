@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from sandbox.suno import user_id_of
+from sandbox.suno import fingerprint, user_id_of
 from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
 
 
@@ -139,6 +139,25 @@ def test_a_parent_can_stand_in_the_history_alone(alice):
     assert (clip["stem_name"], "stem_from_id" in clip, "stem_type_group_name" in clip) == ("Vocals", False, False)
 
 
+def test_a_parent_can_stand_in_the_history_as_a_plain_id(alice):
+    clip = alice.split("song-plain-history").json()["clips"][0]["metadata"]
+    assert clip["history"][-1] == "song-plain-history"
+    assert (clip["stem"], "stem_from_id" in clip, "stem_name" in clip) == ("Vocals", False, False)
+
+
+def test_a_token_names_its_account_by_mail_which_no_client_may_log(alice):
+    told = claims(alice.token)
+    assert told["suno.com/claims/email"] == "sandbox-alice@mail.example"
+    assert (told["sub"].startswith("user_"), told["plan"]) == (True, "pro")
+
+
+@pytest.mark.parametrize("missing", ["token", "token_provider", "stem_name"])
+def test_a_body_that_lacks_a_field_is_422(alice, missing):
+    body = {key: value for key, value in extract_body().items() if key != missing}
+    assert alice.post("/api/generate/v2-web/", body).status_code == 422
+    assert alice.charges() == []
+
+
 @pytest.mark.usefixtures("wire_of_2024")
 def test_in_2024_none_of_this_is_there(stranger):
     alice = stranger("sandbox-alice").sign_in()
@@ -146,6 +165,9 @@ def test_in_2024_none_of_this_is_there(stranger):
     assert "is_download_unlocked" not in alice.get(f"/api/clip/{OCEAN_WANDERER}").json()
     assert alice.post("/api/download/authorize", {}).status_code == 404
     assert alice.get("/api/clips/get_songs_by_ids", ids="a").status_code == 404
+    assert alice.get("/api/session/").status_code == 404
+    assert alice.get(f"/api/gen/{OCEAN_WANDERER}/waveform-aggregates").status_code == 404
+    assert alice.post("/api/generate/v2-web/", extract_body()).status_code == 422
 
 
 def authorize(client, clip_id):
@@ -153,8 +175,9 @@ def authorize(client, clip_id):
 
 
 def test_unlocking_counts_once_for_a_song(alice):
-    assert authorize(alice, OCEAN_WANDERER).json()["already_unlocked"] is False
-    assert authorize(alice, OCEAN_WANDERER).json()["already_unlocked"] is True
+    first, again = (authorize(alice, OCEAN_WANDERER).json() for _ in range(2))
+    assert first == {"ok": True, "already_unlocked": False, "credit_deducted": True}
+    assert again == {"ok": True, "already_unlocked": True, "credit_deducted": False}
     assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": [OCEAN_WANDERER]}
     assert alice.get(f"/api/clip/{OCEAN_WANDERER}").json()["is_download_unlocked"] is True
 
@@ -189,12 +212,21 @@ def test_a_file_can_be_fetched_in_ranges_and_not_by_head(address):
     assert part.headers["Content-Range"] == f"bytes 100-{len(whole.content) - 1}/{len(whole.content)}"
     assert requests.head(url, timeout=5).status_code == 403
     assert "Access-Control-Allow-Origin" not in whole.headers
+    assert whole.headers["Content-Type"] == "audio/wav"
 
 
 def test_storage_takes_no_token_and_no_address_of_another_file(address):
     url = address(OCEAN_WANDERER)
     assert requests.get(url, headers={"Authorization": "Bearer x"}, timeout=5).status_code == 403
     assert requests.get(url.replace(".wav", ".mp3"), timeout=5).status_code == 403
+
+
+def test_a_request_to_storage_that_carries_a_token_is_in_the_log(alice, address):
+    url = address(OCEAN_WANDERER)
+    requests.get(url, headers={"Authorization": f"Bearer {alice.token}"}, timeout=5)
+    entry = alice.log()[-1]
+    assert entry["path"].startswith("/audio/")
+    assert (entry["status"], entry["token_sha256"]) == (403, fingerprint(alice.token))
 
 
 def test_an_address_expires(alice, address):
@@ -210,6 +242,13 @@ def test_an_unlocking_can_be_counted_and_its_answer_lost(alice):
         authorize(alice, "song-unlock-reset")
     assert authorize(alice, "song-unlock-busy").json()["reason"] == "rate_limited"
     assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-lost"]}
+
+
+def test_an_unlocking_can_be_counted_and_answered_too_late(alice):
+    with pytest.raises(requests.ReadTimeout):
+        alice.post("/api/download/authorize", {"item_id": "song-unlock-slow", "item_type": "clip"}, timeout=0.2)
+    assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-slow"]}
+    assert authorize(alice, "song-unlock-slow").json()["already_unlocked"] is True
 
 
 def test_a_plan_has_a_number_of_unlockings(sign_in):
