@@ -33,14 +33,14 @@ SUNO_SECONDS = Histogram(
     buckets=_UP_TO_SECONDS,
 )
 SPLITS_PAID = Counter("suno_stems_splits_paid_total", "Splits that Suno took on: each is charged.")
-SIGN_INS = Counter("suno_stems_sign_ins_total", "Tokens that Suno's sign-in gave.")
+SIGN_INS = Counter("suno_stems_sign_ins_total", "Calls to Suno's sign-in that it answered: one or two for a token.")
 IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended without knowing whether Suno has charged.")
 WAITERS = Gauge(
     "suno_stems_waiters",
     "Requests that wait for Suno to complete stems.",
     multiprocess_mode="livesum",
 )
-HOUSE_FAILURES = Counter(
+DEFAULT_FAILURES = Counter(
     "suno_stems_house_failures_total",
     "Requests on the account of SUNO_COOKIE that failed, by the error's code.",
     ["code"],
@@ -67,7 +67,7 @@ def note_call(kind: str, outcome: str, seconds: float) -> None:
     if outcome.startswith("2"):
         if kind == "split":
             SPLITS_PAID.inc()
-        elif kind == "token":
+        elif kind in ("sign_in", "token"):
             SIGN_INS.inc()
 
 

@@ -11,8 +11,9 @@ from environs import Env
 from marshmallow import ValidationError, fields
 from marshmallow.validate import URL, OneOf, Range, Regexp
 
-from app.suno.gateway import Endpoint
-from app.suno.session import UnusableCookie, client_of
+from app.suno.endpoint import Endpoint, StemsRoute
+from app.suno.session import UnusableCookie, cookie_of
+from app.timing import Timing
 
 # Clerk and Suno expect a browser; which one ages, hence the setting.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -22,12 +23,10 @@ USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Ge
 class Settings:
     """What the environment asks for. Times are in seconds."""
 
-    suno_client: str | None = field(repr=False)
+    suno_cookie: str | None = field(repr=False)
     """The `__client` value of SUNO_COOKIE: the account that pays where a request names none."""
     suno: Endpoint
-    suno_wait_timeout: float
-    suno_poll_interval: float
-    suno_settle_time: float
+    timing: Timing
     ledger_url: str = field(repr=False)
     api_keys: tuple[str, ...] = field(repr=False)
     """Without any, everyone who reaches the port may ask."""
@@ -54,22 +53,27 @@ def read_settings(env: Env | None = None) -> Settings:
     seconds = Range(min=0, min_inclusive=False, max=3600)
     text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
     ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It begins with sqlite:/// or redis://.")
+    deadline = env.float("SUNO_DEADLINE", 40.0, validate=seconds)
     settings = Settings(
-        suno_client=env.cookie("SUNO_COOKIE", None),
+        suno_cookie=env.cookie("SUNO_COOKIE", None),
         suno=Endpoint(
-            api_url=env.str("SUNO_API_URL", "https://studio-api.prod.suno.com", validate=url),
+            api_url=env.str("SUNO_API_URL", "https://studio-api-prod.suno.com", validate=url),
             auth_url=env.str("SUNO_AUTH_URL", "https://auth.suno.com", validate=url),
-            stems_route=env.str("SUNO_STEMS_ROUTE", "edit", validate=OneOf(["edit", "v2-web"])),
+            stems_route=StemsRoute(env.str("SUNO_STEMS_ROUTE", "auto", validate=OneOf(list(StemsRoute))) or "auto"),
+            stems_model=env.str("SUNO_STEMS_MODEL", "chirp-v3-5-b", validate=text),
             connect_timeout=env.float("SUNO_CONNECT_TIMEOUT", 5.0, validate=seconds),
             read_timeout=env.float("SUNO_READ_TIMEOUT", 30.0, validate=seconds),
-            deadline=env.float("SUNO_DEADLINE", 40.0, validate=seconds),
+            deadline=deadline,
             user_agent=env.str("SUNO_USER_AGENT", USER_AGENT, validate=text),
             clerk_api_version=env.str("SUNO_CLERK_API_VERSION", "2025-11-10", validate=text),
             clerk_js_version=env.str("SUNO_CLERK_JS_VERSION", "5.117.0", validate=text),
         ),
-        suno_wait_timeout=env.float("SUNO_WAIT_TIMEOUT", 100.0, validate=seconds),
-        suno_poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
-        suno_settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
+        timing=Timing(
+            deadline=deadline,
+            wait_timeout=env.float("SUNO_WAIT_TIMEOUT", 100.0, validate=seconds),
+            poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
+            settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
+        ),
         ledger_url=env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger),
         api_keys=env.api_keys("API_KEYS", None) or (),
         cors_origins=env.origins("CORS_ORIGINS", None) or (),
@@ -88,7 +92,7 @@ class Cookie(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         value = _file_or(value).strip()
         try:
-            client = client_of(value)
+            client = cookie_of(value)
         except UnusableCookie:
             client = None
         if value and client is None:

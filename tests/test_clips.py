@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,22 +23,24 @@ def ask(service: Client, method: str, path: str, cookie: str, **options: Any) ->
 
 
 def until_complete(service: Client, cookie: str, ids: list[str]) -> list[dict[str, Any]]:
-    while True:
+    for _ in range(1_000):
         clips = ask(service, "GET", f"/api/get?ids={','.join(ids)}", cookie).json()
         if {clip["status"] for clip in clips} == {"complete"}:
             return clips  # type: ignore[no-any-return]
+    raise AssertionError("they never are complete")
 
 
-@pytest.fixture(params=["v2+v3", "v3-only", "v3-only-405"])
+@pytest.fixture(params=["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids"])
 def feed(request: pytest.FixtureRequest, suno: Suno) -> Iterator[str]:
     suno.set(feed=request.param)
     yield request.param
-    suno.set(feed="v2+v3")
+    suno.set(feed="dying")
 
 
 def test_clips_have_every_key_of_the_peers_in_its_types(service: Client, account: str) -> None:
     [song] = ask(service, "GET", f"/api/get?ids={SONG}", account).json()
-    assert list(song) == [*PEERS_FIELDS, "stem_from_id"]
+    assert list(song) == [*PEERS_FIELDS, "stem_from_id", "part", "take", "bpm", "key", "download_unlocked"]
+    assert (song["part"], song["take"], song["bpm"], song["key"]) == (None, None, 120, "C_major")
     assert song["title"] == "Ocean Wanderer"
     assert song["duration"] == 183.4
     assert song["lyric"].count("\n") == song["prompt"].count("\n") - 1
@@ -53,29 +55,91 @@ def test_stems_are_looked_at_in_the_order_asked(service: Client, account: str) -
     assert {clip["stem_from_id"] for clip in clips} == {SONG}
 
 
-def test_both_forms_of_the_feed_will_do(start: Any, account: str, feed: str) -> None:
+def test_any_list_of_clips_will_do(start: Any, account: str, feed: str) -> None:
     service = start(WEB_CONCURRENCY="1")
     ids = [stem["id"] for stem in service.split(cookie=account).json()]
     assert [clip["id"] for clip in ask(service, "GET", f"/api/get?ids={','.join(ids)}", account).json()] == ids
-    assert ids[0] in [clip["id"] for clip in ask(service, "GET", "/api/get", account).json()]
-    further = ask(service, "GET", "/api/get?page=1", account)
-    if feed == "v2+v3":
-        assert further.status_code == 200
+    songs = ask(service, "GET", "/api/get", account)
+    if feed == "by-ids":
+        assert "no longer tells" in assert_error(songs, 500, "suno_failed")["error"]
+    elif feed == "v2-only":
+        assert songs.status_code == 200
     else:
-        assert "first page" in assert_error(further, 400, "refused_by_suno")["error"]
+        assert "song-with-twelve" in [clip["id"] for clip in songs.json()]
 
 
-def test_without_ids_the_accounts_own_songs_are_listed_newest_first(service: Client, account: str) -> None:
+def test_clips_that_a_list_leaves_out_are_asked_for_singly(service: Client, suno: Suno, account: str) -> None:
+    suno.forget()
+    clips = ask(service, "GET", f"/api/get?ids=song-left-out&ids={SONG},nobody", account).json()
+    assert [clip["id"] for clip in clips] == ["song-left-out", SONG]
+    assert [e["path"] for e in suno.log("/api/")] == ["/api/feed/v3", "/api/clip/song-left-out", "/api/clip/nobody"]
+
+
+def test_at_most_ten_clips_are_asked_for_singly(service: Client, suno: Suno, account: str) -> None:
+    suno.forget()
+    assert ask(service, "GET", f"/api/get?ids={','.join(f'nobody-{n}' for n in range(50))}", account).json() == []
+    assert len(suno.log("/api/clip/")) == 10
+
+
+def test_without_ids_the_accounts_songs_are_listed_newest_first(service: Client, suno: Suno, account: str) -> None:
+    service.split(cookie=account)
     listed: list[dict[str, Any]] = []
-    for page in itertools.count():
+    for page in range(50):
         clips = ask(service, "GET", f"/api/get?page={page}", account).json()
         if not clips:
             break
         listed += clips
     assert SONG in [clip["id"] for clip in listed]
+    assert {clip["type"] for clip in listed} == {"gen"}
     assert len({clip["id"] for clip in listed}) == len(listed) > 20
     made = [clip["created_at"] for clip in listed if clip["created_at"]]
     assert made == sorted(made, reverse=True)
+
+
+def test_the_next_page_of_songs_is_one_call(lone_worker: Client, suno: Suno, account: str) -> None:
+    ask(lone_worker, "GET", "/api/get?page=0", account)
+    suno.forget()
+    assert ask(lone_worker, "GET", "/api/get?page=1", account).json()
+    assert [entry["path"] for entry in suno.log()] == ["/api/feed/v3"]
+
+
+def test_the_library_can_want_the_accounts_own_user(service: Client, suno: Suno, account: str) -> None:
+    suno.set(v3_wants_user=True)
+    try:
+        assert ask(service, "GET", "/api/get", account).status_code == 200
+        assert suno.log("/api/feed/v2") == []
+    finally:
+        suno.set(v3_wants_user=False)
+
+
+def test_a_clip_is_told_in_sunos_own_words(service: Client, account: str) -> None:
+    sent = ask(service, "GET", f"/api/clip?id={SONG}", account).json()
+    assert (sent["entity_type"], sent["metadata"]["avg_bpm"]) == ("song_schema", 120)
+    assert_error(ask(service, "GET", "/api/clip?id=nobody", account), 404, "song_not_found")
+
+
+def test_songs_can_be_named_by_the_address_of_their_page(service: Client, suno: Suno, account: str) -> None:
+    for page in (f"https://suno.com/song/{SONG}", f"https://www.suno.com/song/{SONG}/?sh=1#top"):
+        assert ask(service, "GET", "/api/clip", account, params={"id": page}).json()["id"] == SONG
+        assert service.split(page, account).json()[0]["stem_from_id"] == SONG
+    assert [charge["song"] for charge in suno.charges(account)] == [SONG, SONG]
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("https://suno.com/s/abc", "copy the long address"),
+        (f"https://evil.example/song/{SONG}", "1 to 128"),
+        (f"https://suno.com.evil.example/song/{SONG}", "1 to 128"),
+        (f"https://suno.com@evil.example/song/{SONG}", "1 to 128"),
+        ("https://suno.com/song/../api", "1 to 128"),
+        (f"https://suno.com/song/{SONG}/edit", "1 to 128"),
+    ],
+)
+def test_no_other_address_is_taken(service: Client, suno: Suno, account: str, link: str, words: str) -> None:
+    suno.forget()
+    assert words in assert_error(service.split(link, account), 400, "invalid_request")["error"]
+    assert suno.log() == []
 
 
 def test_a_cookie_pays_nothing_to_look(service: Client, suno: Suno, account: str) -> None:
@@ -90,7 +154,7 @@ def test_credits_are_told_as_the_peer_does_and_more(service: Client, account: st
     after = ask(service, "GET", "/api/get_limit", account).json()
     assert list(before) == [
         *("credits_left", "period", "monthly_limit", "monthly_usage"),
-        *("downloads_limit", "downloads_used", "can_split"),
+        *("downloads_limit", "downloads_used", "downloads_extra", "can_split"),
     ]
     assert (before["credits_left"], after["credits_left"]) == (1000, 990)
     assert before["can_split"] is True
@@ -119,7 +183,13 @@ def test_every_stem_a_song_has_is_listed_for_free(service: Client, account: str,
     stems = ask(service, "GET", f"/api/stems?audio_id={song}", account).json()
     assert len({stem["id"] for stem in stems}) == len(stems) == count
     assert {stem["stem_from_id"] for stem in stems} <= {song}
-    assert all(list(stem) == ["id", "status", "created_at", "title", "stem_from_id", "duration"] for stem in stems)
+    fields = ["id", "status", "created_at", "title", "stem_from_id", "duration", "part", "take"]
+    assert all(list(stem) == fields for stem in stems)
+
+
+def test_two_takes_of_a_part_are_told_apart(service: Client, account: str) -> None:
+    stems = ask(service, "GET", "/api/stems?audio_id=song-with-twelve", account).json()
+    assert sorted(stem["take"] for stem in stems if stem["part"] == "backing vocals") == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +201,19 @@ def test_every_stem_a_song_has_is_listed_for_free(service: Client, account: str,
         ("GET", "/api/get?ids=" + ",".join("a" * 51), {}, "ids"),
         ("GET", "/api/get?page=-1", {}, "page"),
         ("GET", "/api/get?page=one", {}, "page"),
+        ("GET", "/api/get?page=50", {}, "page"),
+        ("GET", "/api/clip", {}, "id"),
+        ("POST", "/api/generate_stems", {"json": {"audio_id": "a", "stem_name": ""}}, "stem_name"),
+        ("POST", "/api/generate_stems", {"json": {"audio_id": "a", "stem_name": "x" * 65}}, "stem_name"),
+        ("POST", "/api/generate_stems", {"json": {"audio_id": "a", "stem_name": "tab\t"}}, "stem_name"),
+        ("POST", "/api/generate_stems", {"json": {"audio_id": "a", "stem_name": 5}}, "stem_name"),
+        (
+            "POST",
+            "/api/generate_stems",
+            {"json": {"audio_id": "a", "stem_name": "Bass", "stem_task": "twelve"}},
+            "stem_name",
+        ),
+        ("POST", "/api/download", {"json": {"id": "a", "format": "mp3", "wait": 1}}, "wait"),
         ("GET", "/api/stems", {}, "audio_id"),
         ("GET", "/api/stems?audio_id=", {}, "audio_id"),
         ("GET", "/api/stems?audio_id=a/b", {}, "audio_id"),
@@ -232,7 +315,8 @@ def test_stems_that_are_there_are_reused_for_free(service: Client, suno: Suno, a
         json={"audio_id": song, "reuse_existing": True},
         headers={"X-Suno-Cookie": account},
     )
-    assert response.json() == ask(service, "GET", f"/api/stems?audio_id={song}", account).json()
+    listed = ask(service, "GET", f"/api/stems?audio_id={song}", account).json()
+    assert [stem["id"] for stem in response.json()] == [stem["id"] for stem in listed]
     assert suno.charges(account) == []
 
 
@@ -265,15 +349,74 @@ def test_audio_is_fetched_by_asking_until_it_is_ready(service: Client, suno: Sun
 
     wanted = {"id": vocals["id"], "format": format}
     response = ask(service, "POST", "/api/download", account, json=wanted)
-    assert (response.status_code, response.json()) == (202, {**wanted, "download_url": None})
+    assert (response.status_code, response.json()) == (202, {**wanted, "download_url": None, "counted": True})
     assert int(response.headers["Retry-After"]) == 1
-    while response.status_code == 202:
-        response = ask(service, "POST", "/api/download", account, json=wanted)
+    response = ask(service, "POST", "/api/download", account, json=wanted | {"wait": True})
 
     assert response.status_code == 200
-    assert list(response.json()) == ["id", "format", "download_url"]
+    assert list(response.json()) == ["id", "format", "download_url", "counted"]
+    assert response.json()["counted"] is False
     assert requests.get(response.json()["download_url"], timeout=10).content[:4] == b"RIFF"
-    assert len(suno.log(f"/api/gen/{vocals['id']}/convert_wav/")) in ((1, 2) if format == "wav" else (0,))
+    assert suno.get("/sandbox/unlocks").json()[account] == [SONG]
+
+
+@pytest.fixture
+def old_wav(suno: Suno) -> Iterator[None]:
+    suno.set(wav_by_download=False)
+    yield
+    suno.set(wav_by_download=True)
+
+
+@pytest.mark.usefixtures("old_wav")
+def test_a_wav_that_only_the_older_calls_know_is_converted_once(service: Client, suno: Suno, account: str) -> None:
+    [vocals, _] = service.split(cookie=account).json()
+    until_complete(service, account, [vocals["id"]])
+    wanted = {"id": vocals["id"], "format": "wav", "wait": True}
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: ask(service, "POST", "/api/download", account, json=wanted), range(8)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len(suno.log(f"/api/gen/{vocals['id']}/convert_wav/")) == 1
+
+
+def test_however_many_ask_for_a_song_it_is_unlocked_once(service: Client, suno: Suno, account: str) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(
+            pool.map(
+                lambda kind: ask(
+                    service, "POST", "/api/download", account, json={"id": SONG, "format": kind, "wait": True}
+                ),
+                ["mp3", "m4a", "wav", "mp3"] * 4,
+            )
+        )
+    assert [reply.status_code for reply in replies] == [200] * 16
+    assert [reply.json()["counted"] for reply in replies].count(True) == 1
+    assert suno.get("/sandbox/unlocks").json()[account] == [SONG]
+
+
+def test_an_unlocking_with_a_lost_answer_is_found_out(service: Client, suno: Suno, account: str) -> None:
+    wanted = {"id": "song-unlock-lost", "format": "mp3", "wait": True}
+    assert ask(service, "POST", "/api/download", account, json=wanted).json()["counted"] is True
+    assert suno.get("/sandbox/unlocks").json()[account] == ["song-unlock-lost"]
+    assert len(suno.log("/api/download/authorize")) >= 1
+
+
+def test_an_unlocking_that_may_still_arrive_is_not_sent_again(start: Any, suno: Suno, account: str) -> None:
+    service = start(SUNO_SETTLE_TIME="600")
+    suno.forget()
+    for _ in range(3):
+        reply = ask(service, "POST", "/api/download", account, json={"id": "song-unlock-reset", "format": "mp3"})
+        assert "unlock" in assert_error(reply, 503, "outcome_unknown")["error"] or "download" in reply.text
+    assert len(suno.log("/api/download/authorize")) == 1
+
+
+@pytest.mark.parametrize(
+    ("song", "status", "code"), [("song-unlock-busy", 429, "rate_limited"), ("nobody", 404, "song_not_found")]
+)
+def test_a_refused_unlocking_is_told_in_sunos_words(
+    service: Client, account: str, song: str, status: int, code: str
+) -> None:
+    reply = ask(service, "POST", "/api/download", account, json={"id": song, "format": "mp3"})
+    assert_error(reply, status, code)
 
 
 def test_a_plan_without_wav_is_told_in_sunos_words(service: Client) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.accounts import AccountNames
 from app.web.factory import create_app
 from sandbox import stack
 from sandbox.accounts import ACCOUNTS
@@ -96,11 +97,18 @@ def test_a_crash_is_told_without_its_message(
         def stems(self, account: object, *question: object) -> list[object]:
             return []
 
+        def known_user(self, account: object) -> str:
+            return "user"
+
+        def now(self) -> None:
+            return None
+
     secret = "my-" + "secret"
     monkeypatch.setenv("SUNO_COOKIE", secret)
     monkeypatch.setenv("SUNO_POLL_INTERVAL", "0.01")
     app = create_app()
-    app.extensions["suno"] = Broken()
+    app.extensions["parts"].gateway = Broken()
+    app.extensions["parts"].names = AccountNames(Broken(), app.extensions["parts"].ledger)
 
     response = app.test_client().post("/api/generate_stems", json={"audio_id": "song"})
 

@@ -28,26 +28,26 @@ def known() -> dict[str, Any]:
 
 def test_the_defaults_are_usable() -> None:
     settings = read_settings()
-    assert settings.suno_client is None
+    assert settings.suno_cookie is None
     assert settings.suno.deadline == 40.0
 
 
 @pytest.mark.parametrize("value", ["abc", "__client=abc", "theme=dark; __client=abc; a=b", "  abc\n"])
 def test_a_cookie_may_be_a_header_or_the_bare_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SUNO_COOKIE", value)
-    assert read_settings().suno_client == "abc"
+    assert read_settings().suno_cookie == "abc"
 
 
 def test_a_cookie_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "cookie"
     file.write_text("__client=abc; a=b\n")
     monkeypatch.setenv("SUNO_COOKIE", f"@{file}")
-    assert read_settings().suno_client == "abc"
+    assert read_settings().suno_cookie == "abc"
 
 
 def test_an_empty_cookie_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUNO_COOKIE", "")
-    assert read_settings().suno_client is None
+    assert read_settings().suno_cookie is None
 
 
 @pytest.mark.parametrize(

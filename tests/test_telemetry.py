@@ -55,7 +55,7 @@ def test_a_request_is_one_line_with_everything_in_it(lone_worker: Client, accoun
     assert (first["method"], first["route"], first["status"]) == ("POST", "/api/generate_stems", 200)
     assert (first["code"], first["caller"]) == (None, None)
     assert re.fullmatch(r"[0-9a-f]{12}", first["account"])
-    assert (first["suno_calls"], second["suno_calls"]) == (3, 1)
+    assert (first["suno_calls"], second["suno_calls"]) == (2, 1)
     assert 0 < second["suno_duration"] <= second["duration"]
     assert first["account"] == second["account"]
 
@@ -99,7 +99,7 @@ def test_text_is_for_people(start: Callable[..., Client], account: str) -> None:
     [line] = [line for line in service.server.logged().splitlines() if "request_id=mine" in line]
     assert re.fullmatch(
         r"[\d-]+ [\d:,]+ INFO app.web.telemetry: POST /api/generate_stems 402 code=out_of_credits duration=[\d.]+ "
-        r"suno_duration=[\d.]+ suno_calls=3 account=[0-9a-f]{12} caller=[0-9a-f]{12} request_id=mine",
+        r"suno_duration=[\d.]+ suno_calls=2 account=[0-9a-f]{12} caller=[0-9a-f]{12} request_id=mine",
         line,
     )
 

@@ -1,48 +1,46 @@
 """What has been asked and paid for: nobody is charged twice, and nothing paid for is lost.
 
-An entry is written before the paid call leaves, so that it is known after a crash. It is `started` until the call's
-deadline, then `done` with the stems, or `in doubt`: perhaps charged, without an answer. Stems belong to the entry
-whose answer named them, or which took them while it was in doubt: no other that is in doubt takes the same ones.
+Every rule of that is here, once, over a store that knows none. An entry is written before the paid call leaves, so
+that it is known after a crash. It is `started` until the call is over, then `done` with the stems, or `in doubt`:
+perhaps charged, without an answer.
 
-No cookie and no token is in it: accounts and callers are hashes.
+Stems belong to the entry to which Suno's answer named them. An entry in doubt may take stems that are nobody's, but
+only while no other request for the same song can still be told that they are its own. Suno's answer outranks that.
+
+No cookie, token or address of audio is in it.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any
 
 from app.ids import new_id
+from app.splits.clock import Moment
+from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
+from app.suno.stems import Made
 
-KEPT = 24 * 3600
-"""Seconds for which an entry is remembered."""
+log = logging.getLogger(__name__)
 
-CLAIMS_KEPT = 2 * KEPT
-"""Seconds for which it is known whose a stem is: longer than any entry could be in doubt about it."""
+KEPT = 24 * 3600.0
+"""Seconds for which a key, and what became of a request, is remembered."""
 
+STEPS = 2 * 24 * 3600.0
+"""Seconds by which a wall clock may be set, either way, without a key being forgotten."""
 
-class LedgerUnavailable(Exception):
-    """The ledger cannot be read or written now."""
+OWNED = 2 * KEPT
+"""Seconds for which it is known who owns a stem: longer than any entry can be in doubt about it."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(
-            f"The ledger of what was paid for cannot be used now: {why}. Nothing was charged; try again."
-        )
+COOKIE_KEPT = 30 * KEPT
+"""Seconds for which it is known, without a sign-in, which account a cookie is of."""
 
-
-class State(StrEnum):
-    """How far a split is."""
-
-    STARTED = "started"
-    DONE = "done"
-    IN_DOUBT = "in_doubt"
+LEADS = 50
+"""Further request ids by which an entry is found, at most: its latest retries."""
 
 
 class Found(StrEnum):
@@ -51,147 +49,385 @@ class Found(StrEnum):
     YES = "yes"
     NO = "no"
     PERHAPS = "perhaps"
-    """There are some that are nobody's, but they may be those of a request that is under way."""
+    """There are some that are nobody's, but they may be those of another request, or of no split of this kind."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One split, as it was asked for and as far as it is. Times are seconds since 1970."""
+class Turn(StrEnum):
+    """Who is to do something that is done once."""
 
-    id: str
-    caller: str
-    """A hash of the API key, or "" where there are none."""
+    OURS = "ours"
+    UNDER_WAY = "under_way"
+    IN_DOUBT = "in_doubt"
+    """Somebody began, and no answer came."""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Something that is to be done once, and whose turn it is."""
+
+    kind: str
     account: str
-    """A hash of the account's cookie, or the one name of the operator's account."""
-    key: str
-    """The Idempotency-Key, or "" where the request has none."""
-    question: str
-    song: str
-    task: str
-    request_id: str
-    began: float
-    deadline: float
-    """When the paid call is over, one way or the other."""
-    attempt: int = 1
-    """Counts the paid calls made for it."""
-    written_state: State = State.STARTED
-    stems: tuple[Clip, ...] = ()
-    """What was paid for, as first told by Suno."""
-    reply: tuple[Clip, ...] = ()
-    """What was answered first; empty while nothing was."""
-
-    @classmethod
-    def begin(
-        cls,
-        *,
-        caller: str,
-        account: str,
-        key: str,
-        question: str,
-        song: str,
-        task: str,
-        request_id: str,
-        lasts: float,
-    ) -> Entry:
-        """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds."""
-        now = time.time()
-        return cls(
-            id=new_id(),
-            caller=caller,
-            account=account,
-            key=key,
-            question=question,
-            song=song,
-            task=task,
-            request_id=request_id,
-            began=now,
-            deadline=now + lasts,
-        )
-
-    @property
-    def state(self) -> State:
-        """How far it is by now: one that was cut off before its end is in doubt."""
-        overdue = self.written_state is State.STARTED and time.time() >= self.deadline
-        return State.IN_DOUBT if overdue else self.written_state
-
-    def restarted(self, lasts: float) -> Entry:
-        """Its next attempt to pay."""
-        return replace(self, attempt=self.attempt + 1, deadline=time.time() + lasts, written_state=State.STARTED)
+    name: str
+    turn: Turn
+    attempt: int
+    over_for: float
+    """Seconds for which the last attempt has been over; below 0 while it may still arrive."""
 
 
-class Ledger(Protocol):
-    """Where entries are kept. Every method is atomic and raises LedgerUnavailable.
+class Ledger:
+    """The rules. Every method is one transaction and raises LedgerUnavailable.
 
     A method that changes an entry does so only for the attempt it is given: a process that was asleep past its
     deadline must not undo what another has done since.
     """
 
-    def begin(self, entry: Entry) -> Entry:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.clock = store.clock
+
+    def new_entry(
+        self,
+        *,
+        caller: str,
+        account: str,
+        idempotency_key: str,
+        question: str,
+        song_id: str,
+        task: str,
+        request_id: str,
+        lasts: float,
+    ) -> Entry:
+        """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds."""
+        now = self.clock.now()
+        return Entry(
+            id=new_id(),
+            caller=caller,
+            account=account,
+            idempotency_key=idempotency_key,
+            question=question,
+            song_id=song_id,
+            task=task,
+            request_id=request_id,
+            began=now,
+            attempt_began=now,
+            lasts=lasts,
+        )
+
+    def begin(self, entry: Entry, *, aliases: Sequence[str] = ()) -> Entry:
         """Write a new entry and return it; or return that of the same caller, account and key, if there is one.
 
-        Either can be found by the new entry's request id from now on.
+        `aliases` are further names of the account, under which an older ledger may have it. The entry is found by
+        the new one's request id from now on, unless it was another question.
         """
+
+        def change(tx: Transaction) -> Entry:
+            if entry.idempotency_key:
+                for account in (entry.account, *aliases):
+                    held = tx.entry_of_key(account, entry.caller, entry.idempotency_key)
+                    if held is None:
+                        continue
+                    if not self._is_forgotten(held):
+                        self._lead(tx, entry, held if held.question == entry.question else None)
+                        return held
+                    tx.put(replace(held, idempotency_key=""))
+            tx.put(entry)
+            return entry
+
+        return self._told(self._store.transact(change))
 
     def get(self, id: str) -> Entry | None:
-        """Read an entry."""
+        """Read an entry, as far as it is by now: one that was cut off before its end is in doubt."""
+        found = self._store.read(lambda tx: tx.entry(id))
+        return self._told(found) if found else None
 
-    def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
-        """Read the entry that this caller's latest request of that id, on this account, was about."""
+    def of_request(self, caller: str, accounts: Iterable[str], request_id: str) -> Entry | None:
+        """Read the entry that this caller's latest request of that id was about, under any of the account's names."""
 
-    def finish(self, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
-        """Note what Suno answered; with `claim`, as paid for by this entry.
+        def look(tx: Transaction) -> Entry | None:
+            latest: tuple[float, Entry | None] = (math.inf, None)
+            for account in accounts:
+                for entry in tx.entries_of_request(account, caller, request_id):
+                    latest = min(latest, (self.clock.since(entry.began), entry), key=lambda found: found[0])
+                if lead := tx.record("request", _request_name(account, caller, request_id)):
+                    at = self.clock.since(Moment(*lead["at"]))
+                    if at < latest[0]:
+                        latest = at, tx.entry(lead["entry"])
+            return latest[1]
 
-        False, and nothing noted, where an entry in doubt has taken a stem to `claim` for its own.
+        found = self._store.read(look)
+        return self._told(found) if found and not self._is_forgotten(found) else None
+
+    def finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
+        """Note what Suno answered, and return the entry: its `stems` are what its request is to be told.
+
+        They are those of an earlier attempt where that was told first: a key has one story. With `paid`, the stems
+        belong to this entry from now on, whatever was taken for its own by one in doubt.
         """
 
-    def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
-        """Finish an entry in doubt with the first set that is nobody's.
+        def change(tx: Transaction) -> Entry:
+            held = tx.entry(entry.id)
+            if paid:
+                self._withdraw_guesses(tx, entry, stems)
+            if held is None:
+                # Its beginning could not be written, or was long ago: it is known from now on.
+                done = replace(entry, state=State.DONE, stems=tuple(stems), paid=paid)
+            elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
+                # An earlier attempt's answer came late, and was told: a key has one story.
+                self._own(tx, entry, stems)
+                done = replace(held, state=State.DONE)
+            elif held.attempt == entry.attempt and (held.state is not State.DONE or self._is_guess(tx, held)):
+                done = replace(held, state=State.DONE, stems=tuple(stems), paid=paid)
+                if held.stems and {stem.id for stem in held.stems} != {stem.id for stem in stems}:
+                    # It had been told a guess, and Suno's answer is another.
+                    done = replace(done, reply=(), final_reply=())
+            else:
+                # Late: a newer attempt is under way, or has ended.
+                if paid:
+                    self._own(tx, entry, stems)
+                done = held if held.stems else replace(held, stems=tuple(stems), paid=paid)
+            if done is not held:
+                tx.put(done)
+            return done
 
-        What others own of a set is left to them: it may hold the stems of two splits that Suno made in the same
-        millisecond. What remains is a set if it has each title of theirs; else it is what their answer left out.
-        While other entries for the same song are started, as many sets may be theirs too: PERHAPS. YES also where the
-        entry was finished meanwhile.
+        return self._store.transact(change)
+
+    def settle(self, entry: Entry, made: Made) -> Found:
+        """Finish an entry in doubt with the oldest of the sets that are nobody's, if it is certain that it may.
+
+        Each stem counts by itself: what others own of a set is left to them, and what remains is a set if it has
+        each title of theirs. YES also where the entry was finished meanwhile.
         """
+
+        def change(tx: Transaction) -> Found:
+            held = tx.entry(entry.id)
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+                return Found.YES if held and held.state is State.DONE else Found.PERHAPS
+            others = [other for other in tx.entries_of_song(entry.song_id) if other.id != entry.id]
+            owned = self._owned(tx, entry, others, made)
+            unclaimed = [left for stems in made.sets if (left := _left_of(stems, owned))]
+            unknown = [stem for stem in made.unknown if stem.id not in owned]
+            if not unclaimed:
+                return Found.PERHAPS if unknown else Found.NO
+            if any(self._is_under_way(other) for other in others):
+                return Found.PERHAPS
+            tx.put(replace(held, state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
+            for stem in unclaimed[0]:
+                tx.put_record("taken", stem.id, entry.id, kept=OWNED)
+            return Found.YES
+
+        return self._store.transact(change)
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:
-        """Note what was answered, unless something was before."""
+        """Note what was answered, unless something was before; once all stems are final, that too."""
+
+        def change(tx: Transaction) -> None:
+            held = tx.entry(entry.id)
+            if held is None:
+                return
+            answered = replace(
+                held,
+                reply=held.reply or tuple(stems),
+                final_reply=held.final_reply or (tuple(stems) if all(stem.is_final for stem in stems) else ()),
+            )
+            if answered != held:
+                tx.put(answered)
+
+        self._store.transact(change)
 
     def doubt(self, entry: Entry) -> None:
         """Note that the paid call may have gone through."""
 
+        def change(tx: Transaction) -> None:
+            held = tx.entry(entry.id) or entry
+            if held.attempt == entry.attempt and held.state is State.STARTED:
+                tx.put(replace(held, state=State.IN_DOUBT))
+
+        self._store.transact(change)
+
     def restart(self, entry: Entry, lasts: float) -> Entry | None:
         """Begin the next attempt of an entry in doubt; None where another has begun it or found the stems."""
+
+        def change(tx: Transaction) -> Entry | None:
+            held = tx.entry(entry.id)
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+                return None
+            again = replace(
+                held,
+                attempt=held.attempt + 1,
+                attempt_began=self.clock.now(),
+                lasts=lasts,
+                state=State.STARTED,
+            )
+            tx.put(again)
+            return again
+
+        return self._store.transact(change)
 
     def free(self, entry: Entry) -> None:
         """Forget an entry that certainly cost nothing."""
 
+        def change(tx: Transaction) -> None:
+            held = tx.entry(entry.id)
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+                return
+            tx.remove(held)
+            earlier = [
+                other
+                for other in tx.entries_of_request(entry.account, entry.caller, entry.request_id)
+                if other.id != entry.id
+            ]
+            if earlier or tx.record("request", _request_name(entry.account, entry.caller, entry.request_id)):
+                # An earlier split by the same request id is not what became of this one.
+                self._lead(tx, entry, None)
+
+        self._store.transact(change)
+
+    def account_of_cookie(self, cookie_hash: str) -> str | None:
+        """Read which account a cookie was of when it last signed in."""
+        account: str | None = self._store.read(lambda tx: tx.record("cookie", cookie_hash))
+        return account
+
+    def note_cookie(self, cookie_hash: str, account: str) -> None:
+        """Note which account a cookie is of."""
+        self._store.transact(lambda tx: tx.put_record("cookie", cookie_hash, account, kept=COOKIE_KEPT))
+
+    def begin_once(self, kind: str, account: str, name: str, *, lasts: float) -> Once:
+        """Take the turn to do something that is to be done once, before it is sent; or learn who has it.
+
+        `lasts`: seconds until the attempt is over, one way or the other.
+        """
+
+        def change(tx: Transaction) -> Once:
+            held = tx.record("once", _once_name(kind, account, name))
+            if held is None:
+                self._put_once(tx, kind, account, name, "started", 1, lasts)
+                return Once(kind, account, name, Turn.OURS, 1, -lasts)
+            over_for = self.clock.since(Moment(*held["began"])) - held["lasts"]
+            if held["state"] == "done":
+                turn = Turn.DONE
+            else:
+                turn = Turn.UNDER_WAY if held["state"] == "started" and over_for < 0 else Turn.IN_DOUBT
+            return Once(kind, account, name, turn, held["attempt"], over_for)
+
+        return self._store.transact(change)
+
+    def retry_once(self, once: Once, *, lasts: float) -> Once | None:
+        """Take the turn for another attempt, where the last one certainly did nothing; None where another has."""
+
+        def change(tx: Transaction) -> Once | None:
+            held = tx.record("once", _once_name(once.kind, once.account, once.name))
+            if held is None or held["attempt"] != once.attempt or held["state"] == "done":
+                return None
+            self._put_once(tx, once.kind, once.account, once.name, "started", once.attempt + 1, lasts)
+            return replace(once, turn=Turn.OURS, attempt=once.attempt + 1, over_for=-lasts)
+
+        return self._store.transact(change)
+
+    def end_once(self, once: Once, turn: Turn | None) -> None:
+        """Note how an attempt ended: DONE, IN_DOUBT, or None where it certainly did nothing."""
+
+        def change(tx: Transaction) -> None:
+            name = _once_name(once.kind, once.account, once.name)
+            held = tx.record("once", name)
+            if turn is Turn.DONE:
+                done = {**(held or self._begun(0.0)), "attempt": once.attempt, "state": "done"}
+                tx.put_record("once", name, done, kept=OWNED)
+            elif held is not None and held["attempt"] == once.attempt and held["state"] == "started":
+                tx.put_record("once", name, {**held, "state": "in_doubt"} if turn else None, kept=OWNED)
+
+        self._store.transact(change)
+
     def check(self) -> None:
         """Write something, to see whether that can be done."""
+        self._store.check()
+
+    def _told(self, entry: Entry) -> Entry:
+        """An entry as far as it is by now."""
+        overdue = entry.state is State.STARTED and not self._is_under_way(entry)
+        return replace(entry, state=State.IN_DOUBT) if overdue else entry
+
+    def over_for(self, entry: Entry) -> float:
+        """Seconds for which the entry's paid call has been over; below 0 while it is not."""
+        return self.clock.since(entry.attempt_began) - entry.lasts
+
+    def _is_under_way(self, entry: Entry) -> bool:
+        return entry.state is State.STARTED and self.over_for(entry) < 0
+
+    def _is_forgotten(self, entry: Entry) -> bool:
+        same_boot = entry.began.boot_id == self.clock.boot_id
+        return self.clock.since(entry.began) > (KEPT if same_boot else KEPT + STEPS)
+
+    def _is_guess(self, tx: Transaction, entry: Entry) -> bool:
+        taken = tx.records("taken", [stem.id for stem in entry.stems])
+        return entry.id in taken.values()
+
+    def _withdraw_guesses(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
+        """Put back in doubt whoever took these stems for its own: Suno's answer has named them to this entry."""
+        for clip, taker in tx.records("taken", [stem.id for stem in stems]).items():
+            if taker == entry.id:
+                continue
+            wrong = tx.entry(taker)
+            if wrong is not None and wrong.state is State.DONE:
+                log.error("Request %s was told stems that another had paid for", wrong.request_id)
+                tx.put(replace(wrong, state=State.IN_DOUBT, stems=(), reply=(), final_reply=()))
+            tx.put_record("taken", clip, None, kept=0)
+
+    def _own(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
+        for stem in stems:
+            tx.put_record("owned", stem.id, entry.id, kept=OWNED)
+
+    def _owned(self, tx: Transaction, entry: Entry, others: Sequence[Entry], made: Made) -> set[str]:
+        """Which of the stems are others'."""
+        ids = [stem.id for stems in (*made.sets, made.unknown) for stem in stems]
+        owned = {stem.id for other in others if other.paid for stem in other.stems}
+        for kind in ("taken", "owned"):
+            owned |= {clip for clip, owner in tx.records(kind, ids).items() if owner != entry.id}
+        return owned
+
+    def _lead(self, tx: Transaction, entry: Entry, found: Entry | None) -> None:
+        """Lead from a new request's id to the entry that was found instead; or to nothing."""
+        name = _request_name(entry.account, entry.caller, entry.request_id)
+        now = self.clock.now()
+        lead = {"entry": found.id if found else "", "at": [now.boot_id, now.boot, now.wall]}
+        tx.put_record("request", name, lead, kept=KEPT)
+        leads: list[str] = tx.record("leads", found.id if found else entry.account) or []
+        leads = [*(other for other in leads if other != name), name]
+        for oldest in leads[:-LEADS]:
+            tx.put_record("request", oldest, None, kept=0)
+        tx.put_record("leads", found.id if found else entry.account, leads[-LEADS:], kept=KEPT)
+
+    def _begun(self, lasts: float) -> dict[str, Any]:
+        now = self.clock.now()
+        return {"began": [now.boot_id, now.boot, now.wall], "lasts": lasts}
+
+    def _put_once(
+        self, tx: Transaction, kind: str, account: str, name: str, state: str, attempt: int, lasts: float
+    ) -> None:
+        value = {"state": state, "attempt": attempt, **self._begun(lasts)}
+        tx.put_record("once", _once_name(kind, account, name), value, kept=OWNED)
 
 
 def open_ledger(url: str) -> Ledger:
     """Make the ledger that LEDGER_URL names. It connects when it is first used: its failure must stop no start."""
     if url.startswith("sqlite:///"):
-        from app.splits.sqlite import SqliteLedger
+        from app.splits.sqlite import SqliteStore
 
-        return SqliteLedger(url.removeprefix("sqlite:///"))
-    from app.splits.redis import RedisLedger
+        return Ledger(SqliteStore(url.removeprefix("sqlite:///")))
+    from app.splits.redis import RedisStore
 
-    return RedisLedger(url)
-
-
-def pack(stems: Sequence[Clip]) -> str:
-    """Write stems as text: what a reply needs of them."""
-    return json.dumps(
-        [[stem.id, stem.status, stem.created_at, stem.title, stem.stem_from_id, stem.duration] for stem in stems]
-    )
+    return Ledger(RedisStore(url))
 
 
-def unpack(text: str | None) -> tuple[Clip, ...]:
-    """Read what `pack` has written."""
-    return tuple(Clip(*fields) for fields in json.loads(text)) if text else ()
+def _request_name(account: str, caller: str, request_id: str) -> str:
+    return f"{account}:{caller}:{request_id}"
 
 
-def seconds_until(moment: float) -> int:
-    """Whole seconds until then, at least one: for Retry-After."""
-    return max(1, math.ceil(moment - time.time()))
+def _once_name(kind: str, account: str, name: str) -> str:
+    return f"{kind}:{account}:{name}"
+
+
+def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
+    """The stems of a set that are nobody's; none where they lack a title that is owned: then they are its rest."""
+    left = [stem for stem in stems if stem.id not in owned]
+    return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []

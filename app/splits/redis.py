@@ -1,6 +1,7 @@
-"""The ledger in Redis, shared by several machines.
+"""The ledger's entries in Redis, shared by several machines.
 
-Every change is one script, which Redis runs by itself. Redis has to keep what it was told: `appendonly yes`,
+A transaction reads what it needs, and is committed by one script: it writes only if nothing that was read has changed
+meanwhile, else the transaction is run again. Redis has to keep what it was told: `appendonly yes`,
 `appendfsync always` and `maxmemory-policy noeviction`; without them a restart forgets keys.
 """
 
@@ -8,199 +9,187 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
-from app.splits.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
-from app.suno.clip import Clip
+from app.splits.clock import Clock, Moment
+from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack, unpack
+from app.suno.clock import boot_time
 
 TIMEOUT = 2.0
 """Seconds for a connection, and for an answer."""
 
 PREFIX = "suno-stems:"
 
-NAMES = ("id", "caller", "account", "key", "song", "task", "request_id", "attempt")
-"""What the scripts have to know of an entry."""
+ATTEMPTS = 100
+"""How often a transaction is run again because others wrote what it had read."""
 
-WRITTEN = (*NAMES, "question", "began", "deadline")
-"""What is written of a new one, besides its state."""
+DAY = 24 * 3600
+ENTRIES_KEPT = 4 * DAY
+"""Seconds by Redis's clock for which an entry stays: the rules' two days, and two by which the clock may be set."""
 
-# Each script gets the prefix as KEYS[1]; the names below it are made of the entry's own fields.
-COMMON = f"""
-local prefix = KEYS[1]
-local function entry_key(id) return prefix .. 'entry:' .. id end
-local function song_key(e) return prefix .. 'song:' .. e.account .. ':' .. e.song .. ':' .. e.task end
-local function others(kind, e, stems)
-  for _, stem in ipairs(stems) do
-    local owner = redis.call('GET', prefix .. kind .. ':' .. stem[1])
-    if owner and owner ~= e.id then return true end
-  end
-  return false
+COMMIT = """
+local reads, writes = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+for _, read in ipairs(reads) do
+  if redis.call('GET', read[1]) ~= read[2] then return 0 end
 end
-local function mark(kind, e, stems)
-  for _, stem in ipairs(stems) do
-    redis.call('SET', prefix .. kind .. ':' .. stem[1], e.id, 'EX', {CLAIMS_KEPT})
-  end
-end
-local function owned(e)
-  local held = redis.call('HMGET', entry_key(e.id), 'attempt', 'state')
-  return held[1] == tostring(e.attempt) and held[2] ~= 'done'
-end
-local function finish(e, packed)
-  if owned(e) then redis.call('HSET', entry_key(e.id), 'state', 'done', 'stems', packed) end
-  redis.call('ZREM', song_key(e), e.id)
-end
-local e = cjson.decode(ARGV[1])
-"""
-
-BEGIN = f"""
-local function pointer(name) return prefix .. name .. ':' .. e.account .. ':' .. e.caller .. ':' end
-local id = e.id
-if e.key ~= '' then
-  local found = redis.call('GET', pointer('key') .. e.key)
-  if found and redis.call('EXISTS', entry_key(found)) == 1 then id = found end
-end
-if id == e.id then
-  redis.call('HSET', entry_key(id), unpack(cjson.decode(ARGV[2])))
-  redis.call('EXPIRE', entry_key(id), {KEPT})
-  redis.call('ZADD', song_key(e), ARGV[3], id)
-  redis.call('EXPIRE', song_key(e), {KEPT})
-  if e.key ~= '' then redis.call('SET', pointer('key') .. e.key, id, 'EX', {KEPT}) end
-end
-redis.call('SET', pointer('request') .. e.request_id, id, 'EX', {KEPT})
-return redis.call('HGETALL', entry_key(id))
-"""
-
-FINISH = """
-local stems = cjson.decode(ARGV[2])
-local claim = ARGV[3] == '1'
-if claim and others('taken', e, stems) then return 0 end
-finish(e, ARGV[2])
-if claim then mark('claim', e, stems) end
+for _, write in ipairs(writes) do redis.call(unpack(write)) end
 return 1
 """
+"""`reads`: keys, each with the value that was read or `false`. `writes`: commands."""
 
-SETTLE = """
-if not owned(e) then
-  return redis.call('HGET', entry_key(e.id), 'state') == 'done' and 'yes' or 'perhaps'
-end
-local unclaimed = {}
-for _, stems in ipairs(cjson.decode(ARGV[2])) do
-  local rest, titles, is_whole = {}, {}, true
-  for _, stem in ipairs(stems) do
-    if not others('claim', e, {stem}) then
-      table.insert(rest, stem)
-      titles[stem[3]] = true
-    end
-  end
-  for _, stem in ipairs(stems) do is_whole = is_whole and titles[stem[3]] end
-  if #rest > 0 and is_whole then table.insert(unclaimed, rest) end
-end
-redis.call('ZREMRANGEBYSCORE', song_key(e), '-inf', ARGV[3])
-local under_way = redis.call('ZCARD', song_key(e))
-if redis.call('ZSCORE', song_key(e), e.id) then under_way = under_way - 1 end
-if #unclaimed == 0 then return 'no' end
-if #unclaimed <= under_way then return 'perhaps' end
-local packed = {}
-for _, stem in ipairs(unclaimed[1]) do table.insert(packed, stem[2]) end
-finish(e, '[' .. table.concat(packed, ', ') .. ']')
-mark('claim', e, unclaimed[1])
-mark('taken', e, unclaimed[1])
-return 'yes'
-"""
-
-ANSWER = """
-if redis.call('EXISTS', entry_key(e.id)) == 1 then redis.call('HSETNX', entry_key(e.id), 'reply', ARGV[2]) end
-return 1
-"""
-
-DOUBT = """
-if owned(e) then
-  redis.call('HSET', entry_key(e.id), 'state', 'in_doubt')
-  redis.call('ZREM', song_key(e), e.id)
-end
-return 1
-"""
-
-RESTART = """
-if not owned(e) then return 0 end
-redis.call('HSET', entry_key(e.id), 'state', 'started', 'attempt', e.attempt + 1, 'deadline', ARGV[2])
-redis.call('ZADD', song_key(e), ARGV[2], e.id)
-return 1
-"""
-
-FREE = """
-if owned(e) then
-  redis.call('DEL', entry_key(e.id))
-  redis.call('ZREM', song_key(e), e.id)
-end
-return 1
-"""
+T = TypeVar("T")
 
 
-class RedisLedger:
-    """See Ledger for what its methods promise."""
+class RedisClock(Clock):
+    """The clock that several machines share: Redis's own, as it was last told."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self) -> None:
+        super().__init__(lambda: time.time() if self._offset is None else boot_time() + self._offset)
+        self._offset: float | None = None
+
+    def note(self, seconds: int, microseconds: int) -> None:
+        """Take over Redis's time, which has just been told."""
+        self._offset = seconds + microseconds / 1e6 - boot_time()
+
+
+class RedisStore:
+    """See Store for what its methods promise."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
         # No retries: they would hold a request for seconds, and a script may have run although its answer was lost.
         self._redis = redis.Redis.from_url(
             url, decode_responses=True, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None
         )
-        scripts = (BEGIN, FINISH, SETTLE, ANSWER, DOUBT, RESTART, FREE)
-        self._scripts = {script: self._redis.register_script(COMMON + script) for script in scripts}
+        self._commit = self._redis.register_script(COMMIT)
+        self._shared = RedisClock()
+        self.clock: Clock = clock or self._shared
 
-    def begin(self, entry: Entry) -> Entry:
-        fields = {name: str(value) for name, value in asdict(entry).items() if name in WRITTEN}
-        fields |= {"began": repr(entry.began), "deadline": repr(entry.deadline), "state": State.STARTED.value}
-        found = self._run(
-            BEGIN, entry, json.dumps([text for pair in fields.items() for text in pair]), entry.deadline
-        )
-        told = dict(zip(found[::2], found[1::2], strict=True))
-        return entry if told["id"] == entry.id else _entry(told)
-
-    def get(self, id: str) -> Entry | None:
+    def transact(self, change: Callable[[Transaction], T]) -> T:
         with _unavailable():
-            fields: Any = self._redis.hgetall(f"{PREFIX}entry:{id}")
-        return _entry(fields) if fields else None
+            for _ in range(ATTEMPTS):
+                transaction = _Keys(self._redis, self._shared)
+                result = change(transaction)
+                if not transaction.writes or self._commit(args=[*transaction.as_arguments()]):
+                    return result
+        raise LedgerUnavailable("Redis, too many requests write the same entries")
 
-    def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
+    def read(self, look: Callable[[Transaction], T]) -> T:
         with _unavailable():
-            id: Any = self._redis.get(f"{PREFIX}request:{account}:{caller}:{request_id}")
-        return self.get(id) if id else None
-
-    def finish(self, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
-        return bool(self._run(FINISH, entry, pack(stems), int(claim)))
-
-    def settle(self, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
-        # Each stem with its text as it is to be kept: cjson would write 183.0 as 183.
-        told = [[[stem.id, pack([stem])[1:-1], stem.title or ""] for stem in stems] for stems in sets]
-        return Found(self._run(SETTLE, entry, json.dumps(told), time.time()))
-
-    def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:
-        self._run(ANSWER, entry, pack(stems))
-
-    def doubt(self, entry: Entry) -> None:
-        self._run(DOUBT, entry)
-
-    def restart(self, entry: Entry, lasts: float) -> Entry | None:
-        again = entry.restarted(lasts)
-        return again if self._run(RESTART, entry, again.deadline) else None
-
-    def free(self, entry: Entry) -> None:
-        self._run(FREE, entry)
+            return look(_Keys(self._redis, self._shared))
 
     def check(self) -> None:
         with _unavailable():
             self._redis.set(f"{PREFIX}check", "", ex=60)
+            self._shared.note(*self._redis.time())
 
-    def _run(self, script: str, entry: Entry, *arguments: str | float) -> Any:
-        names = {name: getattr(entry, name) for name in NAMES}
-        with _unavailable():
-            return self._scripts[script](keys=[PREFIX], args=[json.dumps(names), *arguments])
+
+class _Keys:
+    """A transaction: what was read so far, and what is to be written."""
+
+    def __init__(self, connection: Any, clock: RedisClock) -> None:
+        self._redis = connection
+        self._clock = clock
+        self._read: dict[str, str | None] = {}
+        self.writes: list[list[Any]] = []
+
+    def as_arguments(self) -> tuple[str, str]:
+        """What the script takes."""
+        reads = [[key, False if value is None else value] for key, value in self._read.items()]
+        return json.dumps(reads), json.dumps(self.writes)
+
+    def entry(self, id: str) -> Entry | None:
+        found = self._get(_entry_key(id))
+        return _entry(found) if found else None
+
+    def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
+        id = self._get(_pointer(account, caller, idempotency_key))
+        return self.entry(id) if id else None
+
+    def entries_of_request(self, account: str, caller: str, request_id: str) -> list[Entry]:
+        return self._members(_request_key(account, caller, request_id))
+
+    def entries_of_song(self, song_id: str) -> list[Entry]:
+        return self._members(_song_key(song_id))
+
+    def put(self, entry: Entry) -> None:
+        self._write("SET", _entry_key(entry.id), _text(entry), "EX", ENTRIES_KEPT)
+        if entry.idempotency_key:
+            pointer = _pointer(entry.account, entry.caller, entry.idempotency_key)
+            self._write("SET", pointer, entry.id, "EX", ENTRIES_KEPT)
+        for key in (
+            _song_key(entry.song_id),
+            _request_key(entry.account, entry.caller, entry.request_id),
+        ):
+            self._write("SADD", key, entry.id)
+            self._write("EXPIRE", key, ENTRIES_KEPT)
+        # Who has read a song's entries learns that there is another.
+        self._write("INCR", f"{_song_key(entry.song_id)}:version")
+        self._write("EXPIRE", f"{_song_key(entry.song_id)}:version", ENTRIES_KEPT)
+
+    def remove(self, entry: Entry) -> None:
+        self._write("DEL", _entry_key(entry.id))
+        if entry.idempotency_key:
+            self._write("DEL", _pointer(entry.account, entry.caller, entry.idempotency_key))
+        for key in (_song_key(entry.song_id), _request_key(entry.account, entry.caller, entry.request_id)):
+            self._write("SREM", key, entry.id)
+
+    def record(self, kind: str, name: str) -> Any:
+        found = self._get(_record_key(kind, name))
+        return json.loads(found) if found else None
+
+    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+        keys = [_record_key(kind, name) for name in names]
+        found = self._get_all(keys)
+        return {name: json.loads(value) for name, value in zip(names, found, strict=True) if value}
+
+    def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
+        key = _record_key(kind, name)
+        if value is None:
+            self._write("DEL", key)
+        else:
+            self._write("SET", key, json.dumps(value), "EX", int(kept) + 2 * DAY)
+
+    def _members(self, key: str) -> list[Entry]:
+        self._get(f"{key}:version")
+        ids = sorted(self._redis.smembers(key))
+        entries = self._get_all([_entry_key(id) for id in ids])
+        for id, text in zip(ids, entries, strict=True):
+            if text is None:
+                self._write("SREM", key, id)
+        return [_entry(text) for text in entries if text]
+
+    def _get(self, key: str) -> str | None:
+        return self._get_all([key])[0]
+
+    def _get_all(self, keys: Sequence[str]) -> list[str | None]:
+        unread = [key for key in keys if key not in self._read]
+        if unread:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.mget(unread)
+                pipeline.time()
+                values, told = pipeline.execute()
+            self._clock.note(*told)
+            self._read.update(zip(unread, values, strict=True))
+        return [self._read[key] for key in keys]
+
+    def _write(self, *command: Any) -> None:
+        self.writes.append(list(command))
+
+
+def why_unavailable(error: redis.RedisError) -> str:
+    """What to say of an error of Redis's: its class and the first word of Redis's answer, such as NOAUTH.
+
+    Not its text, which may hold the address with its password.
+    """
+    # Redis's client takes some of these words off its texts, and makes classes of them.
+    word = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    known = word if isinstance(word, str) and word.isupper() and word.isalpha() else ""
+    return " ".join(filter(None, ("Redis,", type(error).__name__, known)))
 
 
 @contextmanager
@@ -208,18 +197,44 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        # Without its text, which may hold the address with its password.
-        raise LedgerUnavailable(f"Redis, {type(error).__name__}") from None
+        raise LedgerUnavailable(why_unavailable(error)) from None
 
 
-def _entry(fields: dict[str, str]) -> Entry:
-    plain = {name: fields[name] for name in WRITTEN if name not in ("began", "deadline", "attempt")}
-    return Entry(
-        **plain,
-        began=float(fields["began"]),
-        deadline=float(fields["deadline"]),
-        attempt=int(fields["attempt"]),
-        written_state=State(fields["state"]),
-        stems=unpack(fields.get("stems")),
-        reply=unpack(fields.get("reply")),
-    )
+def _entry_key(id: str) -> str:
+    return f"{PREFIX}entry:{id}"
+
+
+def _pointer(account: str, caller: str, idempotency_key: str) -> str:
+    return f"{PREFIX}key:{account}:{caller}:{idempotency_key}"
+
+
+def _request_key(account: str, caller: str, request_id: str) -> str:
+    return f"{PREFIX}requests:{account}:{caller}:{request_id}"
+
+
+def _song_key(song_id: str) -> str:
+    return f"{PREFIX}entries-of:{song_id}"
+
+
+def _record_key(kind: str, name: str) -> str:
+    return f"{PREFIX}{kind}:{name}"
+
+
+def _text(entry: Entry) -> str:
+    fields = asdict(entry)
+    packed = {name: pack(getattr(entry, name)) for name in ("stems", "reply", "final_reply")}
+    moments = {
+        name: [moment.boot_id, moment.boot, moment.wall]
+        for name, moment in (("began", entry.began), ("attempt_began", entry.attempt_began))
+    }
+    return json.dumps(fields | packed | moments)
+
+
+def _entry(text: str) -> Entry:
+    fields = json.loads(text)
+    fields["state"] = State(fields["state"])
+    for name in ("stems", "reply", "final_reply"):
+        fields[name] = unpack(fields[name])
+    for name in ("began", "attempt_began"):
+        fields[name] = Moment(*fields[name])
+    return Entry(**fields)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import ParamSpec, Protocol, TypeVar
 
-from app import metrics
-from app.settings import Settings
-from app.splits.ledger import Entry, Found, Ledger, LedgerUnavailable, State, seconds_until
-from app.suno.clip import Clip, StemTask, finished_set, sets_made
-from app.suno.errors import OutcomeUnknown, SessionExpired, SunoError
-from app.suno.gateway import SunoGateway
+from app.splits.ledger import Found, Ledger
+from app.splits.store import Entry, LedgerUnavailable, State
+from app.suno.clip import Clip
+from app.suno.errors import SessionExpired, SunoError
 from app.suno.session import Account
+from app.suno.stems import StemChoice, finished_set, stems_made
 from app.suno.wire import Deadline
-from app.web import telemetry
-from app.web.access import caller_of_request
-from app.web.account import ledger_name
-from app.web.current import is_stopping, ledger
-from app.web.errors import InProgress, KeyReused, SplitNotFound
+from app.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +25,64 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LOOKS = 4
-"""How often a request that lost Suno's answer looks for its stems before it says so, SUNO_POLL_INTERVAL apart."""
+"""How often to look for lost stems before reporting `outcome_unknown`, `poll_interval` apart."""
 
 LOOK_FOR = 20.0
 """Seconds for all of these looks."""
 
 INSIST = 10.0
-"""Seconds for which a ledger that is away is told again what was paid for, SUNO_POLL_INTERVAL apart."""
+"""Seconds to keep retrying the ledger write after a paid call, `poll_interval` apart."""
 
 CLOCKS_DIFFER = 10.0
-"""Seconds between Suno's clock and ours, either way."""
+"""Seconds by which the dates of Suno's clips and the `Date` of its answers may differ, either way."""
 
 SLACK = 1.0
 """Seconds between the deadline of the paid call and the moment at which the ledger counts it as over."""
 
 GLANCE = 0.1
 """Seconds between two looks at the ledger, for a retry that waits for the first request."""
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key was used for another question."""
+
+
+class InProgress(Exception):
+    """A request with this Idempotency-Key has not ended, or what became of it is not known yet."""
+
+    def __init__(self, sentence: str, *, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class SplitNotFound(Exception):
+    """The ledger knows no such request of this caller."""
+
+
+class Gateway(Protocol):
+    """What a split needs of Suno."""
+
+    def generate_stems(
+        self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
+    ) -> list[Clip]:
+        """Split a song: the account is charged."""
+
+    def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
+        """Every stem that a song has."""
+
+    def now(self) -> float | None:
+        """Seconds since 1970 by Suno's clock."""
+
+    def wait_for(
+        self,
+        account: Account,
+        stems: Sequence[Clip],
+        *,
+        patience: float,
+        interval: float,
+        stopping: Callable[[], bool] = ...,
+    ) -> list[Clip]:
+        """The stems once all are final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,220 +98,245 @@ class Stems:
 class Split:
     """A request for the stems of a song."""
 
+    caller: str
     account: Account
+    account_names: tuple[str, ...]
+    """How the ledger calls the account, and after that how an older ledger called it."""
+    request_id: str
+    idempotency_key: str
+    """"" where there is none: then each request is a split of its own."""
     song_id: str
-    task: StemTask
+    choice: StemChoice
     reuse_existing: bool
     wait_audio: bool
-    key: str
-    """The Idempotency-Key; "" where there is none: then each request is a split of its own."""
 
-    gateway: SunoGateway
+    gateway: Gateway
     ledger: Ledger
-    settings: Settings
+    timing: Timing
+    is_stopping: Callable[[], bool] = lambda: False
 
-    def stems(self) -> Stems:
+    def pay_once(self) -> Stems:
         """Split the song, or answer with what an earlier request with the same key has paid for.
 
         Raises KeyReused, InProgress, LedgerUnavailable (nothing was sent then), or what Suno says.
         """
-        patience = Deadline(self.settings.suno.deadline)
+        patience = Deadline(self.timing.deadline)
         while True:
-            entry = self._entry()
-            found = self._begin(entry)
-            if found.id == entry.id:
-                return self._first(entry)
-            if found.question != entry.question:
+            entry = self._new_entry()
+            held = self._begin(entry)
+            if held.id == entry.id:
+                return self._pay(entry)
+            if held.question != entry.question:
                 raise KeyReused(
                     "This Idempotency-Key was used for another question within 24 hours: take a new key for a new "
                     "split, or send the first question again for its answer."
                 )
-            if (stems := self._later(found, patience)) is not None:
+            if (stems := self._answer_retry(held, patience)) is not None:
                 return stems
 
-    def _entry(self) -> Entry:
-        return Entry.begin(
-            caller=caller_of_request(),
-            account=ledger_name(self.account),
-            key=self.key,
-            question=json.dumps([self.song_id, self.task, self.reuse_existing]),
-            song=self.song_id,
-            task=self.task,
-            request_id=telemetry.request_id(),
+    def _new_entry(self) -> Entry:
+        question: list[object] = [self.song_id, self.choice.task, self.reuse_existing]
+        if self.choice.stem_name:
+            question.append(self.choice.stem_name)
+        return self.ledger.new_entry(
+            caller=self.caller,
+            account=self.account_names[0],
+            idempotency_key=self.idempotency_key,
+            question=json.dumps(question),
+            song_id=self.song_id,
+            task=self.choice.task,
+            request_id=self.request_id,
             lasts=self._paid_call_lasts(),
         )
 
     def _paid_call_lasts(self) -> float:
-        return self.settings.suno.deadline + SLACK
+        return self.timing.deadline + SLACK
 
     def _begin(self, entry: Entry) -> Entry:
-        if self.key:
-            return self.ledger.begin(entry)
-        return _told(self.ledger.begin, entry) or entry
+        if self.idempotency_key:
+            return self.ledger.begin(entry, aliases=self.account_names[1:])
+        return self._note_if_possible(self.ledger.begin, entry) or entry
 
-    def _first(self, entry: Entry) -> Stems:
+    def _pay(self, entry: Entry) -> Stems:
         """Ask Suno, and find out what became of the question where Suno's answer is lost."""
         try:
             clips = self._ask(entry)
         except Exception as error:
             if not getattr(error, "may_have_charged", True):
-                _told(self.ledger.free, entry)
+                self._note_if_possible(self.ledger.free, entry)
                 raise
-            _told(self.ledger.doubt, entry)
+            self._note_if_possible(self.ledger.doubt, entry)
             clips = self._recover(entry)
             if not clips:
                 raise
         if self.wait_audio:
             clips = self._wait(clips)
-        if self.wait_audio or self.key:
+        if self.wait_audio or self.idempotency_key:
             # Else what was answered is what was paid for, which the ledger has; nobody can ask for it again.
-            _told(self.ledger.answer, entry, clips)
+            self._note_if_possible(self.ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False)
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
-        # What the ledger took to write the entry is gone: it counts this call as over at the entry's deadline.
-        left = entry.deadline - SLACK - time.time()
-        # But no longer than that where the clock was set back meanwhile.
-        deadline = Deadline(min(left, self.settings.suno.deadline))
+        # Time spent writing counts: the ledger expires the entry at its own deadline.
+        left = entry.lasts - SLACK - self.ledger.clock.since(entry.attempt_began)
+        deadline = Deadline(min(left, self.timing.deadline))
         if self.reuse_existing:
-            existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.task)
+            existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.choice)
             if existing:
-                _told(self.ledger.finish, entry, existing, claim=False)
+                self._note_if_possible(self.ledger.finish, entry, existing, paid=False)
                 return existing
-        clips = self.gateway.generate_stems(self.account, self.song_id, self.task, deadline)
-        if self._tell_paid(entry, clips) is False and self.key:
-            raise OutcomeUnknown("Suno's stems were taken by another request that was in doubt about its own.")
-        return clips
+        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline)
+        return self._note_paid(entry, clips)
 
-    def _tell_paid(self, entry: Entry, clips: Sequence[Clip]) -> bool | None:
-        """Tell the ledger what this entry has paid for; with a key, for a while if it is away.
+    def _note_paid(self, entry: Entry, clips: Sequence[Clip]) -> Sequence[Clip]:
+        """Write to the ledger what this entry has paid for; with a key, keep trying for a while.
 
-        Else a request in doubt for the same song would take these stems for its own, once the entry is overdue.
+        Another request in doubt could claim stems that are not recorded. Returns what to answer: an earlier
+        attempt's stems where those were answered before.
         """
-        patience = Deadline(INSIST if self.key else 0)
-        while patience.remaining and not is_stopping():
+        patience = Deadline(INSIST if self.idempotency_key else 0)
+        while patience.remaining and not self.is_stopping():
             try:
-                return self.ledger.finish(entry, clips, claim=True)
+                return self.ledger.finish(entry, clips, paid=True).stems
             except LedgerUnavailable as error:
-                log.warning("Request %s tells the ledger again what it paid for: %s", entry.request_id, error.why)
-                time.sleep(min(self.settings.suno_poll_interval, patience.remaining))
-        return _told(self.ledger.finish, entry, clips, claim=True)
+                log.warning("Request %s retries the ledger write of what it paid for: %s", self.request_id, error.why)
+                time.sleep(min(self.timing.poll_interval, patience.remaining))
+        noted = self._note_if_possible(self.ledger.finish, entry, clips, paid=True)
+        return noted.stems if noted else clips
 
     def _recover(self, entry: Entry) -> Sequence[Clip]:
-        try:
-            return self._look(entry, LOOKS)[1]
-        except (SunoError, LedgerUnavailable) as error:
-            log.warning("Request %s could not look for its stems: %s", entry.request_id, error)
-            return ()
+        """Look for stems that Suno has made without telling; empty where they are not found in time.
 
-    def _later(self, found: Entry, patience: Deadline) -> Stems | None:
-        """Answer a retry; None where the ledger has to be asked again."""
-        match found.state:
+        It goes on after an empty look or a failure: new stems appear late, and Suno may be back by then.
+        """
+        deadline = Deadline(LOOK_FOR)
+        seen: list[list[str]] = []
+        for look in range(LOOKS):
+            if look:
+                time.sleep(min(self.timing.poll_interval, deadline.remaining))
+            try:
+                outcome, seen = self._look(entry, deadline, seen)
+                if outcome is Found.YES:
+                    settled = self.ledger.get(entry.id)
+                    return settled.stems if settled else ()
+            except (SunoError, LedgerUnavailable) as error:
+                log.warning("Request %s could not look for its stems: %s", self.request_id, error)
+        return ()
+
+    def _look(self, entry: Entry, deadline: Deadline, seen: list[list[str]]) -> tuple[Found, list[list[str]]]:
+        """Look once for the stems that an entry in doubt has paid for; what two looks in a row saw alike is settled.
+
+        `seen` is what the look before saw, and what is returned beside the outcome.
+        """
+        stems = self.gateway.stems(self.account, self.song_id, deadline)
+        since, until = self._when_made(entry)
+        made = stems_made(stems, self.choice, since=since, until=until)
+        if not made.sets and not made.unknown:
+            return Found.NO, []
+        return (self.ledger.settle(entry, made) if made.ids == seen else Found.PERHAPS), made.ids
+
+    def _when_made(self, entry: Entry) -> tuple[float, float]:
+        """When Suno can have made the entry's stems, in seconds since 1970 by its own clock."""
+        now = self.gateway.now()
+        clock = self.ledger.clock
+        if now is None:
+            first, last = entry.began.wall, entry.attempt_began.wall
+        else:
+            first, last = now - clock.since(entry.began), now - clock.since(entry.attempt_began)
+        return first - CLOCKS_DIFFER, last + entry.lasts + self.timing.settle_time + CLOCKS_DIFFER
+
+    def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | None:
+        """Answer a request whose key was used before; None where the ledger has to be asked again."""
+        match held.state:
             case State.DONE:
-                return self._replay(found)
+                return self._replay(held)
             case State.IN_DOUBT:
-                return self._settle(found)
+                return self._settle(held)
             case State.STARTED:
-                now: Entry | None = found
-                while now and now.state is State.STARTED:
-                    if not patience.remaining or is_stopping():
-                        raise InProgress(
-                            "The first request with this Idempotency-Key is still under way: send it again later.",
-                            retry_after=seconds_until(now.deadline),
-                        )
-                    time.sleep(GLANCE)
-                    now = self.ledger.get(found.id)
+                self._wait_for_first(held, patience)
                 return None
 
-    def _replay(self, found: Entry) -> Stems:
-        clips: Sequence[Clip] = found.reply or found.stems
+    def _wait_for_first(self, held: Entry, patience: Deadline) -> None:
+        """Wait until the first request has ended, for as long as the retry has time."""
+        now: Entry | None = held
+        while now and now.state is State.STARTED:
+            if not patience.remaining or self.is_stopping():
+                raise InProgress(
+                    "The first request with this Idempotency-Key is still under way: send it again later.",
+                    retry_after=_whole_seconds(-self.ledger.over_for(now)),
+                )
+            time.sleep(GLANCE)
+            now = self.ledger.get(held.id)
+
+    def _replay(self, held: Entry) -> Stems:
+        """Answer with what was answered first; with `wait_audio`, with what was answered first of final stems."""
+        clips: Sequence[Clip] = (self.wait_audio and held.final_reply) or held.reply or held.stems
         if self.wait_audio and not all(clip.is_final for clip in clips):
             clips = self._wait(clips)
-            _told(self.ledger.answer, found, clips)
+        if not held.reply or (self.wait_audio and not held.final_reply):
+            self._note_if_possible(self.ledger.answer, held, clips)
         return Stems(clips=clips, replayed=True)
 
-    def _settle(self, found: Entry) -> Stems | None:
+    def _settle(self, held: Entry) -> Stems | None:
         """Look for the stems of a request in doubt; pay again only once it is certain that it made none."""
-        certain = found.deadline + self.settings.suno_settle_time
+        deadline = Deadline(LOOK_FOR)
         try:
-            outcome, clips = self._look(found, 2)
+            outcome, seen = self._look(held, deadline, [])
+            if outcome is Found.PERHAPS:
+                time.sleep(min(self.timing.poll_interval, deadline.remaining))
+                outcome, _ = self._look(held, deadline, seen)
         except SessionExpired:
             raise
         except SunoError as error:
             raise InProgress(
                 f"What became of the first request with this Idempotency-Key cannot be found out now. {error}",
-                retry_after=max(
-                    seconds_until(certain), seconds_until(time.time() + self.settings.suno_poll_interval)
-                ),
+                retry_after=self._settled_in(held),
             ) from error
         if outcome is Found.YES:
-            return self._replay(replace(found, stems=tuple(clips)))
-        if outcome is Found.NO and time.time() >= certain:
-            again = self.ledger.restart(found, self._paid_call_lasts())
-            return self._first(again) if again else None
+            settled = self.ledger.get(held.id)
+            return self._replay(settled) if settled else None
+        if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time:
+            again = self.ledger.restart(held, self._paid_call_lasts())
+            return self._pay(again) if again else None
         raise InProgress(
             "The first request with this Idempotency-Key got no whole answer from Suno, which may have charged; its "
             "stems are not to be found yet. Send it again later: it is not paid for twice.",
-            retry_after=max(seconds_until(certain), seconds_until(time.time() + self.settings.suno_poll_interval)),
+            retry_after=self._settled_in(held),
         )
 
-    def _look(self, entry: Entry, looks: int) -> tuple[Found, Sequence[Clip]]:
-        """Look for the stems that an entry in doubt has paid for, until nothing changes between two looks.
-
-        With two looks it ends after the first that sees none or fails; with more it goes on, for new stems appear
-        late, and Suno may be back by then.
-        """
-        deadline = Deadline(LOOK_FOR)
-        until = entry.deadline + self.settings.suno_settle_time + CLOCKS_DIFFER
-        before: list[list[str]] = []
-        outcome = Found.NO
-        for look in range(looks):
-            if look:
-                time.sleep(min(self.settings.suno_poll_interval, deadline.remaining))
-            try:
-                stems = self.gateway.stems(self.account, self.song_id, deadline)
-            except SunoError:
-                if look + 1 == looks or looks == 2:
-                    raise
-                continue
-            sets = sets_made(stems, self.task, since=entry.began - CLOCKS_DIFFER, until=until)
-            ids = [[clip.id for clip in clips] for clips in sets]
-            if sets:
-                outcome = self.ledger.settle(entry, sets) if ids == before else Found.PERHAPS
-            elif looks == 2:
-                return Found.NO, ()
-            if outcome is Found.YES:
-                settled = self.ledger.get(entry.id)
-                return outcome, settled.stems if settled else ()
-            before = ids
-        return outcome, ()
+    def _settled_in(self, held: Entry) -> int:
+        """Whole seconds until a retry can learn more."""
+        return _whole_seconds(max(self.timing.settle_time - self.ledger.over_for(held), self.timing.poll_interval))
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        with metrics.WAITERS.track_inprogress():
-            return self.gateway.wait_for(
-                self.account,
-                clips,
-                patience=self.settings.suno_wait_timeout,
-                interval=self.settings.suno_poll_interval,
-                stopping=is_stopping,
-            )
+        return self.gateway.wait_for(
+            self.account,
+            clips,
+            patience=self.timing.wait_timeout,
+            interval=self.timing.poll_interval,
+            stopping=self.is_stopping,
+        )
+
+    def _note_if_possible(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Write something to the ledger that must not stop the request; a failure is logged, and None."""
+        try:
+            return write(*args, **kwargs)
+        except LedgerUnavailable as error:
+            log.error("The ledger could not be written for request %s: %s", self.request_id, error.why)
+            return None
 
 
-def split_of_request(account: Account, request_id: str) -> Entry:
+def find_split(ledger: Ledger, caller: str, account_names: Sequence[str], request_id: str) -> Entry:
     """Read what the ledger has of a split. Raises SplitNotFound, which also is what others' requests are."""
-    entry = ledger.of_request(caller_of_request(), ledger_name(account), request_id)
+    entry = ledger.of_request(caller, account_names, request_id)
     if entry is None:
         raise SplitNotFound(
-            "No split of the last 24 hours is known by this request id, for this account: it was not sent, was not "
-            "charged, or was another's."
+            "No split of the last 24 hours is known by this request id, for this account: it was another's, it was "
+            "refused and cost nothing, or the ledger could not be written then."
         )
     return entry
 
 
-def _told(tell: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """Tell the ledger something that must not stop the request; its failure is logged."""
-    try:
-        return tell(*args, **kwargs)
-    except LedgerUnavailable as error:
-        log.error("The ledger was not told of request %s: %s", telemetry.request_id(), error.why)
-        return None
+def _whole_seconds(seconds: float) -> int:
+    """At least one: for Retry-After."""
+    return max(1, math.ceil(seconds))

@@ -1,4 +1,4 @@
-"""The ledger in a SQLite file, shared by the workers of one machine.
+"""The ledger's entries in a SQLite file, shared by the workers of one machine.
 
 What several requests have to write at the same time is one transaction, of statements without a wait between them:
 under gevent no other greenlet runs inside one. WAL with synchronous=NORMAL survives the end of a process at any
@@ -7,18 +7,20 @@ moment; a power failure may cost the last entries.
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
 from threading import Lock
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-from app.splits.ledger import CLAIMS_KEPT, KEPT, Entry, Found, LedgerUnavailable, State, pack, unpack
-from app.suno.clip import Clip
+from app.splits.clock import Clock, Moment
+from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack, unpack
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for another process's transaction."""
@@ -27,43 +29,71 @@ GLANCE = 0.0005
 """Seconds between two attempts to begin one."""
 
 SWEEP_EVERY = 3600.0
-"""Seconds between two removals of what is too old: they read all there is, which costs less than an index by age."""
+"""Seconds between two removals of what is too old."""
+
+SWEPT_AT_ONCE = 500
+"""Rows that one removal takes, so that no request waits for it; the rest goes a second later."""
 
 CHECKPOINT_PAGES = 8_000
-"""Of 4 kB in the write-ahead log before they go to the file, while the worker waits for the disk: at the default of
-1,000 that is every 250 splits."""
+"""Of 4 kB in the write-ahead log before they go to the file, while the worker waits for the disk: at SQLite's default
+that is every 250 splits."""
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS splits (
-    id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, key TEXT, question TEXT NOT NULL,
-    song TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, began REAL NOT NULL, deadline REAL NOT NULL,
-    attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, reply TEXT, paid INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS splits_of_key ON splits (account, caller, key) WHERE key IS NOT NULL;
-CREATE INDEX IF NOT EXISTS splits_of_request ON splits (request_id);
-CREATE INDEX IF NOT EXISTS splits_of_song ON splits (song);
-CREATE TABLE IF NOT EXISTS retries (
-    account TEXT NOT NULL, caller TEXT NOT NULL, request_id TEXT NOT NULL, split TEXT NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (account, caller, request_id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (
-    clip TEXT PRIMARY KEY, split TEXT NOT NULL, at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-"""
-"""A split without a key and without trouble writes to `splits` alone, whose ids begin with the time: at its end.
+DAY = 24 * 3600.0
+ENTRIES_KEPT = 4 * DAY
+"""Seconds by the wall clock for which an entry stays: the rules' two days, and two by which the clock may be set."""
 
-`retries` are the further requests of a key. `claims` are the stems that a split got by other ways than by its own
-answer; the others are known by `paid`.
+VERSION = 1
+"""Of the tables; 0 is what was written before there was a number."""
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS entries (
+    id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, idempotency_key TEXT, question TEXT NOT NULL,
+    song_id TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, boot_id TEXT NOT NULL, began REAL NOT NULL,
+    began_wall REAL NOT NULL, attempt_boot_id TEXT, attempt_began REAL NOT NULL, attempt_wall REAL NOT NULL,
+    lasts REAL NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, paid INTEGER NOT NULL, reply TEXT,
+    final_reply TEXT
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS entry_of_key ON entries (account, caller, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_of_request ON entries (request_id);
+CREATE INDEX IF NOT EXISTS entries_of_song ON entries (song_id);
+CREATE TABLE IF NOT EXISTS records (
+    kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_by_end ON records (ends);
+PRAGMA user_version = {VERSION};
 """
+"""A split without a key and without trouble writes to `entries` alone, whose ids begin with the time: at its end."""
+
+FROM_VERSION_0 = """
+INSERT OR IGNORE INTO entries
+SELECT id, caller, account, key, question, song, task, request_id, '', 0, began, NULL, 0, began, deadline - began,
+       attempt, state, stems, paid, reply, NULL FROM splits;
+INSERT OR IGNORE INTO records SELECT 'taken', clip, json_quote(split), at + 345600 FROM claims WHERE clip != '';
+INSERT OR IGNORE INTO records
+SELECT 'request', account || ':' || caller || ':' || request_id,
+       json_object('entry', split, 'at', json_array('', 0, at)), at + 345600 FROM retries;
+"""
+"""Takes over what an older version wrote, and leaves it where it is: one may go back."""
 
 READ = "BEGIN"
 """A transaction that keeps nobody from writing."""
 
 WRITE = "BEGIN IMMEDIATE"
 
-COLUMNS = "id, caller, account, key, question, song, task, request_id, began, deadline, attempt, state, stems, reply"
+COLUMNS = (
+    "id, caller, account, idempotency_key, question, song_id, task, request_id, boot_id, began, began_wall, "
+    "attempt_boot_id, attempt_began, attempt_wall, lasts, attempt, state, stems, paid, reply, final_reply"
+)
+PUT = (
+    f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))}) "
+    "ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, "
+    "attempt_boot_id = excluded.attempt_boot_id, attempt_began = excluded.attempt_began, "
+    "attempt_wall = excluded.attempt_wall, lasts = excluded.lasts, attempt = excluded.attempt, "
+    "state = excluded.state, stems = excluded.stems, paid = excluded.paid, reply = excluded.reply, "
+    "final_reply = excluded.final_reply"
+)
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -71,185 +101,40 @@ T = TypeVar("T")
 class _Change:
     """What one request has to write."""
 
-    make: Callable[[Connection], Any]
+    make: Callable[[Transaction], Any]
     until: float
     """The moment at which it is given up, where the file stays locked."""
     is_over: bool = False
     result: Any = None
 
 
-def _committed(
-    make: Callable[Concatenate[SqliteLedger, Connection, P], T],
-) -> Callable[Concatenate[SqliteLedger, P], T]:
-    """Make a method of what it writes: it returns, or raises, once that is committed."""
+class _MachineClock(Clock):
+    """The clock of one machine: a process of before its last start is dead, and never younger than that start."""
 
-    def write(self: SqliteLedger, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._write(lambda db: make(self, db, *args, **kwargs))
-
-    return write
+    def since(self, moment: Moment) -> float:
+        if moment.boot_id == self.boot_id:
+            return super().since(moment)
+        return max(super().since(moment), self.now().boot)
 
 
-class SqliteLedger:
-    """See Ledger for what its methods promise."""
+class SqliteStore:
+    """See Store for what its methods promise."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or _MachineClock()
         self._path = Path(path)
         self._connection: Connection | None = None
+        self._file: tuple[tuple[int, int], tuple[int, int]] | None = None
+        """Which files the connection has open: the database's and its log's, as device and inode."""
         self._lock = Lock()
         self._waiting: list[_Change] = []
-        self._swept = 0.0
+        self._sweeps_at = 0.0
 
-    @_committed
-    def begin(self, db: Connection, entry: Entry) -> Entry:
-        self._sweep(db, entry.began)
-        if entry.key:
-            same_key = "account = ? AND caller = ? AND key = ?"
-            key = entry.account, entry.caller, entry.key
-            if found := self._read(db, f"{same_key} AND began > ?", *key, entry.began - KEPT):
-                self._lead(db, entry, found)
-                return found
-            db.execute(f"UPDATE splits SET key = NULL WHERE {same_key}", key)
-        db.execute(
-            f"INSERT INTO splits ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-            (
-                *(entry.id, entry.caller, entry.account, entry.key or None, entry.question, entry.song),
-                *(entry.task, entry.request_id, entry.began, entry.deadline, entry.attempt, State.STARTED),
-            ),
-        )
-        return entry
-
-    def get(self, id: str) -> Entry | None:
-        with self._lock, self._transaction(READ) as db:
-            return self._read(db, "id = ?", id)
-
-    def of_request(self, caller: str, account: str, request_id: str) -> Entry | None:
-        of_caller = "account = ? AND caller = ? AND request_id = ?"
-        latest = (
-            f"SELECT id, began AS at FROM splits WHERE {of_caller} AND began > ? "
-            f"UNION ALL SELECT split, at FROM retries WHERE {of_caller} AND at > ? ORDER BY at DESC LIMIT 1"
-        )
-        values = account, caller, request_id, time.time() - KEPT
-        with self._lock, self._transaction(READ) as db:
-            return self._read(db, f"id = (SELECT id FROM ({latest}))", *values, *values)
-
-    @_committed
-    def finish(self, db: Connection, entry: Entry, stems: Sequence[Clip], *, claim: bool) -> bool:
-        if claim and self._claimed(db, entry, stems):
-            return False
-        if not self._finish(db, entry, stems, paid=claim) and claim:
-            self._claim(db, entry, stems)
-        return True
-
-    @_committed
-    def settle(self, db: Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> Found:
-        held = db.execute("SELECT attempt, state FROM splits WHERE id = ?", (entry.id,)).fetchone()
-        if held != (entry.attempt, State.IN_DOUBT) and held != (entry.attempt, State.STARTED):
-            return Found.YES if held and held[1] == State.DONE else Found.PERHAPS
-        owned = self._owned_by_others(db, entry, sets)
-        unclaimed = [rest for stems in sets if (rest := _left_of(stems, owned))]
-        [(others,)] = db.execute(
-            "SELECT count(*) FROM splits "
-            "WHERE song = ? AND account = ? AND task = ? AND state = 'started' AND deadline > ? AND id != ?",
-            (entry.song, entry.account, entry.task, time.time(), entry.id),
-        )
-        if len(unclaimed) <= others:
-            return Found.PERHAPS if unclaimed else Found.NO
-        self._finish(db, entry, unclaimed[0], paid=True)
-        self._claim(db, entry, unclaimed[0])
-        return Found.YES
-
-    @_committed
-    def answer(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> None:
-        db.execute("UPDATE splits SET reply = ? WHERE id = ? AND reply IS NULL", (pack(stems), entry.id))
-
-    @_committed
-    def doubt(self, db: Connection, entry: Entry) -> None:
-        db.execute(
-            "UPDATE splits SET state = 'in_doubt' WHERE id = ? AND attempt = ? AND state = 'started'",
-            (entry.id, entry.attempt),
-        )
-
-    @_committed
-    def restart(self, db: Connection, entry: Entry, lasts: float) -> Entry | None:
-        again = entry.restarted(lasts)
-        changed = db.execute(
-            "UPDATE splits SET attempt = ?, deadline = ?, state = 'started' "
-            "WHERE id = ? AND attempt = ? AND state != 'done'",
-            (again.attempt, again.deadline, entry.id, entry.attempt),
-        )
-        return again if changed.rowcount else None
-
-    @_committed
-    def free(self, db: Connection, entry: Entry) -> None:
-        deleted = db.execute(
-            "DELETE FROM splits WHERE id = ? AND attempt = ? AND state != 'done'", (entry.id, entry.attempt)
-        )
-        if deleted.rowcount:
-            # Lest an earlier split by the same request id be taken for it.
-            self._lead(db, entry, entry)
-
-    @_committed
-    def check(self, db: Connection) -> None:
-        db.execute("INSERT OR REPLACE INTO claims VALUES ('', '', ?)", (time.time(),))
-
-    def _finish(self, db: Connection, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> bool:
-        changed = db.execute(
-            "UPDATE splits SET state = 'done', stems = ?, paid = ? WHERE id = ? AND attempt = ? AND state != 'done'",
-            (pack(stems), paid, entry.id, entry.attempt),
-        )
-        return changed.rowcount > 0
-
-    def _claim(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> None:
-        claims = [(stem.id, entry.id, time.time()) for stem in stems]
-        db.executemany("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", claims)
-
-    def _owned_by_others(self, db: Connection, entry: Entry, sets: Sequence[Sequence[Clip]]) -> set[str]:
-        ids = [stem.id for stems in sets for stem in stems]
-        marks = ", ".join("?" * len(ids))
-        taken = db.execute(f"SELECT clip FROM claims WHERE clip IN ({marks}) AND split != ?", (*ids, entry.id))
-        owned = {clip for [clip] in taken}
-        # Who was over a minute before this entry began has not paid for what Suno made since.
-        answered = db.execute(
-            "SELECT stems FROM splits WHERE song = ? AND id != ? AND paid AND deadline > ?",
-            (entry.song, entry.id, entry.began - 60),
-        )
-        return owned.union(stem.id for [stems] in answered for stem in unpack(stems))
-
-    def _lead(self, db: Connection, entry: Entry, found: Entry) -> None:
-        """Lead from a new entry's request id to the entry that was found instead."""
-        db.execute(
-            "INSERT OR REPLACE INTO retries VALUES (?, ?, ?, ?, ?)",
-            (entry.account, entry.caller, entry.request_id, found.id, entry.began),
-        )
-
-    def _claimed(self, db: Connection, entry: Entry, stems: Sequence[Clip]) -> bool:
-        marks = ", ".join("?" * len(stems))
-        claim = f"SELECT 1 FROM claims WHERE clip IN ({marks}) AND split != ? LIMIT 1"
-        return db.execute(claim, (*(stem.id for stem in stems), entry.id)).fetchone() is not None
-
-    def _read(self, db: Connection, where: str, *values: object) -> Entry | None:
-        row = _execute(db, f"SELECT {COLUMNS} FROM splits WHERE {where}", *values).fetchone()
-        if row is None:
-            return None
-        *plain, attempt, state, stems, reply = row
-        names = COLUMNS.split(", ")
-        entry = Entry(**dict(zip(names, plain, strict=False)), attempt=attempt)
-        return replace(
-            entry, key=entry.key or "", written_state=State(state), stems=unpack(stems), reply=unpack(reply)
-        )
-
-    def _sweep(self, db: Connection, now: float) -> None:
-        if now - self._swept > SWEEP_EVERY:
-            self._swept = now
-            db.execute("DELETE FROM splits WHERE began < ?", (now - CLAIMS_KEPT,))
-            db.execute("DELETE FROM retries WHERE at < ?", (now - KEPT,))
-            db.execute("DELETE FROM claims WHERE at < ?", (now - CLAIMS_KEPT,))
-
-    def _write(self, make: Callable[[Connection], T]) -> T:
-        mine = _Change(make, time.monotonic() + BUSY_TIMEOUT)
+    def transact(self, change: Callable[[Transaction], T]) -> T:
+        mine = _Change(change, time.monotonic() + BUSY_TIMEOUT)
         self._waiting.append(mine)
         try:
-            # Others that are ready add theirs; who goes on first commits for all (15 % of a split, with 32 at once).
+            # Others that are ready add theirs; who goes on first commits for all.
             time.sleep(0)
         finally:
             # Also where this greenlet is killed: what it has to write may be paid for.
@@ -258,6 +143,13 @@ class SqliteLedger:
                     self._commit(mine)
         result: T = mine.result
         return result
+
+    def read(self, look: Callable[[Transaction], T]) -> T:
+        with self._lock, self._transaction(READ) as db:
+            return look(_Rows(db))
+
+    def check(self) -> None:
+        self.transact(lambda tx: tx.put_record("check", "", 0, kept=60))
 
     def _commit(self, mine: _Change) -> None:
         """Commit all changes that wait; where that fails, mine alone: the others have turns of their own."""
@@ -274,20 +166,40 @@ class SqliteLedger:
 
     def _make(self, waiting: list[_Change], until: float) -> None:
         with self._transaction(WRITE, until) as db:
+            self._sweep(db)
             # With those that have come while the file was locked.
             changes = waiting.copy()
             for change in changes:
-                change.result = change.make(db)
+                change.result = change.make(_Rows(db))
         for change in changes:
             change.is_over = True
             self._waiting.remove(change)
+
+    def _sweep(self, db: Connection) -> None:
+        now = time.monotonic()
+        if now < self._sweeps_at:
+            return
+        wall = time.time()
+        # Ids begin with the time at which they were made, in nanoseconds.
+        oldest = f"{max(0, int((wall - ENTRIES_KEPT) * 1e9)):016x}"
+        swept = db.execute(
+            "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE id < ? ORDER BY id LIMIT ?)",
+            (oldest, SWEPT_AT_ONCE),
+        ).rowcount
+        swept += db.execute(
+            "DELETE FROM records WHERE (kind, name) IN "
+            "(SELECT kind, name FROM records WHERE ends < ? ORDER BY ends LIMIT ?)",
+            (wall, SWEPT_AT_ONCE),
+        ).rowcount
+        self._sweeps_at = now + (1.0 if swept >= SWEPT_AT_ONCE else SWEEP_EVERY)
 
     @contextmanager
     def _transaction(self, begin: str, until: float | None = None) -> Iterator[Connection]:
         """Begin a transaction and commit it; what has failed is undone. Hold the lock for this."""
         try:
             if self._connection is None:
-                self._connection = self._connect()
+                self._connection = self._connect(until or time.monotonic() + BUSY_TIMEOUT)
+            self._look_at_file()
             _execute(self._connection, begin, until=until)
             yield self._connection
             self._connection.execute("COMMIT")
@@ -300,34 +212,152 @@ class SqliteLedger:
             why = error.strerror if isinstance(error, OSError) else None
             raise LedgerUnavailable(why or str(error)) from error
 
-    def _connect(self) -> Connection:
+    def _look_at_file(self) -> None:
+        """Refuse to go on where the file has been replaced: what it knew is in the old one, and only there."""
+        there = _files(self._path)
+        if self._file is None:
+            self._file = there
+        if there != self._file:
+            raise LedgerUnavailable(
+                f"{self._path.name} was removed or replaced while in use, so what was paid for may be forgotten: "
+                "put the file back, or restart the service to begin with the one that is there"
+            )
+
+    def _connect(self, until: float) -> Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        expected = os.environ.get(FILE_IN_USE)
+        if expected is not None and (not self._path.exists() or expected != describe(self._path)):
+            raise LedgerUnavailable(
+                f"{self._path.name} was removed or replaced while in use, so what was paid for may be forgotten: "
+                "put the file back, or restart the service to begin with the one that is there"
+            )
         self._path.touch(mode=0o600)
-        db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-        ends = time.monotonic() + BUSY_TIMEOUT
-        while True:
-            try:
-                # SQLite does not wait where two processes change the journal's mode at once.
-                db.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.01)
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        db.executescript(SCHEMA)
-        db.execute("PRAGMA busy_timeout = 0")
+        # No time-out of SQLite's own: it would stop the worker with all its requests.
+        db = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            _execute(db, "PRAGMA journal_mode = WAL", until=until)
+            _execute(db, "PRAGMA synchronous = NORMAL", until=until)
+            _execute(db, f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}", until=until)
+            [(version,)] = _execute(db, "PRAGMA user_version", until=until)
+            if version > VERSION:
+                raise LedgerUnavailable(f"{self._path.name} was written by a newer version of this service")
+            if version < VERSION:
+                self._upgrade(db, until)
+            # Its log is there from the first transaction on.
+            _execute(db, READ, until=until)
+            _execute(db, "SELECT count(*) FROM records WHERE kind = ''", until=until)
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
         return db
 
+    def _upgrade(self, db: Connection, until: float) -> None:
+        _execute(db, WRITE, until=until)
+        [(version,)] = db.execute("PRAGMA user_version")
+        if version < VERSION:
+            for statement in SCHEMA.split(";"):
+                db.execute(statement)
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'splits'").fetchone():
+                for statement in FROM_VERSION_0.split(";"):
+                    db.execute(statement)
+        db.execute("COMMIT")
 
-def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
-    """What is nobody's, if it is a split's: with each title of what is owned, else it is the rest of that."""
-    left = [stem for stem in stems if stem.id not in owned]
-    return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []
+
+FILE_IN_USE = "SUNO_STEMS_LEDGER_FILE"
+"""The variable by which gunicorn's first process tells its workers which file they all use; no setting."""
 
 
-def _execute(db: Connection, statement: str, *values: object, until: float | None = None) -> sqlite3.Cursor:
+def describe(path: Path) -> str:
+    """Which file is at a path, whatever is put there later."""
+    found = path.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _files(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    file, its_log = path.stat(), Path(f"{path}-wal").stat()
+    return (file.st_dev, file.st_ino), (its_log.st_dev, its_log.st_ino)
+
+
+class _Rows:
+    """A transaction on the file."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def entry(self, id: str) -> Entry | None:
+        return self._one("id = ?", id)
+
+    def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
+        return self._one("account = ? AND caller = ? AND idempotency_key = ?", account, caller, idempotency_key)
+
+    def entries_of_request(self, account: str, caller: str, request_id: str) -> list[Entry]:
+        return self._all("request_id = ? AND account = ? AND caller = ?", request_id, account, caller)
+
+    def entries_of_song(self, song_id: str) -> list[Entry]:
+        return self._all("song_id = ?", song_id)
+
+    def put(self, entry: Entry) -> None:
+        self._db.execute(PUT, _row(entry))
+
+    def remove(self, entry: Entry) -> None:
+        self._db.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
+
+    def record(self, kind: str, name: str) -> Any:
+        found = self._db.execute("SELECT value FROM records WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+        marks = ", ".join("?" * len(names))
+        found = self._db.execute(
+            f"SELECT name, value FROM records WHERE kind = ? AND name IN ({marks})", (kind, *names)
+        )
+        return {name: json.loads(value) for name, value in found}
+
+    def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
+        if value is None:
+            self._db.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
+            return
+        ends = time.time() + kept + 2 * DAY
+        self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, name, json.dumps(value), ends))
+
+    def _one(self, where: str, *values: object) -> Entry | None:
+        row = self._db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values).fetchone()
+        return _entry(row) if row else None
+
+    def _all(self, where: str, *values: object) -> list[Entry]:
+        return [_entry(row) for row in self._db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values)]
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    began, attempt = entry.began, entry.attempt_began
+    return (
+        *(entry.id, entry.caller, entry.account, entry.idempotency_key or None, entry.question, entry.song_id),
+        *(entry.task, entry.request_id, began.boot_id, began.boot, began.wall, attempt.boot_id, attempt.boot),
+        *(attempt.wall, entry.lasts, entry.attempt, entry.state, pack(entry.stems) if entry.stems else None),
+        *(entry.paid, pack(entry.reply) if entry.reply else None),
+        pack(entry.final_reply) if entry.final_reply else None,
+    )
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    told = dict(zip(COLUMNS.split(", "), row, strict=True))
+    return Entry(
+        **{name: told[name] for name in ("id", "caller", "account", "question", "song_id", "task", "request_id")},
+        idempotency_key=told["idempotency_key"] or "",
+        began=Moment(told["boot_id"], told["began"], told["began_wall"]),
+        attempt_began=Moment(told["attempt_boot_id"] or "", told["attempt_began"], told["attempt_wall"]),
+        lasts=told["lasts"],
+        attempt=told["attempt"],
+        state=State(told["state"]),
+        stems=unpack(told["stems"]),
+        paid=bool(told["paid"]),
+        reply=unpack(told["reply"]),
+        final_reply=unpack(told["final_reply"]),
+    )
+
+
+def _execute(db: Connection, statement: str, *, until: float | None = None) -> sqlite3.Cursor:
     """Execute the first statement of a transaction, as soon as no other process is in one.
 
     SQLite's own way to wait stops the worker with all its requests, for as long as another process holds the file.
@@ -335,7 +365,7 @@ def _execute(db: Connection, statement: str, *values: object, until: float | Non
     ends = until or time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
-            return db.execute(statement, values)
+            return db.execute(statement)
         except sqlite3.OperationalError as error:
             if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > ends:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import dataclass
@@ -27,10 +28,8 @@ LONGEST = 300
 """Characters of Suno's words that are passed on."""
 
 NOTHING_CHARGED = "Nothing was charged; try again later."
-SOLVE_CAPTCHA = (
-    "Suno wants a captcha, which only a browser can solve. Nothing was charged. Open suno.com, make one song there, "
-    'and try again; or split with stem_task "two" where SUNO_STEMS_ROUTE is edit.'
-)
+CAPTCHAS = {1: "an hCaptcha", 2: "a Turnstile check"}
+"""By the `captcha_version` of Suno's answer to /api/c/check."""
 
 _STATUSES = frozenset(HTTPStatus)
 _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
@@ -68,6 +67,11 @@ class Answer:
         return self.status == 401 or "jwt expired" in words or "invalid token" in words
 
     @property
+    def refuses_stale_token(self) -> bool:
+        """Whether Suno wants a younger token for a paid call, or a captcha: both look alike; nothing was done."""
+        return self.status == 422 and "token validation failed" in self.words.lower()
+
+    @property
     def kind(self) -> str:
         """What came, for a sentence."""
         if self.is_html:
@@ -84,13 +88,16 @@ class Answer:
     def words(self) -> str:
         """What Suno says in `detail`, on one line, cut and without anything like a token; "" where nothing.
 
-        A schema complaint, `[{"loc": [...], "msg": ...}]`, becomes `loc.loc: msg; ...`.
+        A schema complaint, `[{"loc": [...], "msg": ...}]`, becomes `loc.loc: msg; ...`; so does one that is sent as
+        text, as Python prints it.
         """
         try:
             reply = None if self.is_html else self.json()
         except ValueError:
             reply = None
         detail = reply.get("detail") if isinstance(reply, dict) else None
+        if isinstance(detail, str) and detail.startswith("[{"):
+            detail = _printed_list(detail)
         if isinstance(detail, list):
             detail = "; ".join(_complaint(item) for item in detail[:LONGEST])
         if not isinstance(detail, str):
@@ -122,6 +129,11 @@ class Answer:
 
     def failure(self, *, paid: bool) -> SunoError:
         """What a status that is no success means, with Suno's own words where it has any."""
+        failure = self._failure(paid=paid)
+        failure.status = self.status
+        return failure
+
+    def _failure(self, *, paid: bool) -> SunoError:
         said = f' Suno says: "{self.words}"' if self.words else ""
         match self.status:
             case 429:
@@ -137,14 +149,30 @@ class Answer:
                 return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its song.{said}")
             case 404:
                 return SongNotFound(f"Suno knows no such song on this account.{said}")
-            case 422 if "token validation failed" in self.words.lower():
-                return CaptchaRequired(SOLVE_CAPTCHA + said)
+            case 422 if self.refuses_stale_token:
+                return captcha_required()
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
         # Only of these is it certain that Suno did nothing: a 408 or 499 may be a proxy that gave up waiting.
         doubt = paid and not (300 <= self.status < 400 or self.status in (400, 401, 402, 403, 404, 405, 415, 422))
         what = f"Suno answered {self.status} with {self.kind}.{said}"
         return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
+
+
+def captcha_required(version: object = None) -> CaptchaRequired:
+    """The failure where only a browser can go on; `version` is Suno's `captcha_version`, where it told one."""
+    which = CAPTCHAS.get(version, "a captcha") if isinstance(version, int) else "a captcha"
+    return CaptchaRequired(
+        f"Suno wants {which}, which only a browser can solve. Nothing was charged. Open suno.com in the browser that "
+        "the cookie is from, make one song there, and try again."
+    )
+
+
+def _printed_list(text: str) -> Any:
+    try:
+        return ast.literal_eval(text[:10_000])
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
 
 
 def _complaint(item: Any) -> str:

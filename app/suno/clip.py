@@ -1,13 +1,11 @@
-"""What Suno's replies mean: clips, sets of stems and credits, in our own words."""
+"""What Suno's replies mean: clips and credits, in our own words."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 FORBIDDEN = "/api/forbidden"
@@ -15,20 +13,14 @@ FORBIDDEN = "/api/forbidden"
 
 FINAL = frozenset({"complete", "error"})
 
+PART_FIELDS = ("stem_type_group_name", "stem_name", "stem")
+"""Where the part of a stem may stand in its metadata, the most telling first."""
+
 _PART_IN_TITLE = re.compile(r"(?: - |\()([^()]+?)\)?\s*$")
 
 
 class UnreadableReply(Exception):
     """Suno's JSON does not have the form that this version knows; the text says what came."""
-
-
-class StemTask(StrEnum):
-    """Into how many parts a song is split. Suno makes one or two takes of each part."""
-
-    TWO = "two"
-    """Vocals and instrumental; 10 credits, as reported in 2026."""
-    TWELVE = "twelve"
-    """Every instrument; 50 credits, as reported in 2026."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +46,41 @@ class Clip:
     tags: str | None = field(default=None, repr=False)
     error_message: str | None = field(default=None, repr=False)
     stem_task: str | None = None
-    """What made a stem, as StemTask; None on songs and on stems of before 2026."""
+    """What made a stem, `two`, `twelve` or `extract`; None on songs and on stems of before 2026."""
     stem_group: str | None = None
-    """The part, `Backing_Vocals`; only on stems of 2026."""
+    """The part in Suno's own name, `Backing_Vocals`; only on stems of 2026."""
     has_stems: bool = False
     """Whether Suno says of a song that it has been split."""
+    bpm: float | None = None
+    """Beats a minute, on average; of songs of 2026."""
+    key: str | None = None
+    """Of songs of 2026: `C_major`."""
+    download_unlocked: bool | None = None
+    """Whether Suno has counted this song's download; None on the wire of before September 2026."""
+    is_stem: bool = False
+    take: int | None = None
+    """Which of the stems with the same part this is, from 1 on; only where several were looked at together."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], *, stem_of: str | None = None) -> Clip:
-        """Read a clip as Suno sends it; `stem_of` is the parent where Suno does not name one.
+        """Read a clip as Suno sends it; `stem_of` is the song that was asked for, where it is known.
 
-        The parent is in `metadata.stem_from_id`, or (some replies of 2026) the first of `clip_roots.clips`.
+        Elsewhere the parent of a stem is in `metadata.stem_from_id`, the last of `metadata.history`, or (type `gen`)
+        `clip_roots.clips[].id`; its part in one of PART_FIELDS (captures of 2026-06 to 2026-10).
         """
         metadata = _mapping(wire.get("metadata"))
         prompt = _text(metadata.get("prompt"))
         audio_url = _text(wire.get("audio_url"))
+        marks = ("stem_from_id", "stem_task", "stem_type_id", *PART_FIELDS)
+        is_stem = metadata.get("type") == "stem" or any(metadata.get(mark) is not None for mark in marks)
+        parent = _text(metadata.get("stem_from_id")) or (_ancestor(metadata, wire) if is_stem else None)
+        unlocked = wire.get("is_download_unlocked")
         return cls(
             id=wire["id"],
             status=_text(wire.get("status")),
             created_at=_text(wire.get("created_at")),
             title=_text(wire.get("title")),
-            stem_from_id=_text(metadata.get("stem_from_id")) or _root(wire) or stem_of,
+            stem_from_id=stem_of or _plain(parent),
             duration=_number(metadata.get("duration")),
             image_url=_text(wire.get("image_url")),
             lyric="\n".join(line for line in prompt.splitlines() if line.strip()) if prompt else None,
@@ -87,8 +93,12 @@ class Clip:
             tags=_text(metadata.get("tags")),
             error_message=_text(metadata.get("error_message")),
             stem_task=_text(metadata.get("stem_task")),
-            stem_group=_text(metadata.get("stem_type_group_name")),
+            stem_group=next((part for name in PART_FIELDS if (part := _text(metadata.get(name)))), None),
             has_stems=metadata.get("has_stem") is True,
+            bpm=_number(metadata.get("avg_bpm")),
+            key=_text(metadata.get("key")),
+            download_unlocked=unlocked if isinstance(unlocked, bool) else None,
+            is_stem=is_stem or stem_of is not None,
         )
 
     @property
@@ -99,10 +109,12 @@ class Clip:
     @property
     def part(self) -> str:
         """Which part of the song a stem is, in lower case: `vocals`; "" where it cannot be told."""
-        if self.stem_group:
-            return self.stem_group.replace("_", " ").lower()
         found = _PART_IN_TITLE.search(self.title or "")
-        return found[1].lower() if found else ""
+        titled = found[1].lower() if found else ""
+        if self.stem_group and not titled.startswith("without "):
+            return self.stem_group.replace("_", " ").lower()
+        # Of an `extract` both stems may have the name of the part that was taken out.
+        return titled
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,8 @@ class Credits:
     monthly_usage: int | None
     downloads_limit: int | None
     downloads_used: int | None
+    downloads_extra: int | None
+    """Downloads that were bought by the piece and are left."""
     can_split: bool | None
 
     @classmethod
@@ -133,6 +147,7 @@ class Credits:
             monthly_usage=_whole(billing.get("monthly_usage")),
             downloads_limit=_whole(downloads.get("current_period_downloads_limit")),
             downloads_used=_whole(downloads.get("current_period_downloads_used")),
+            downloads_extra=_whole(downloads.get("additional_download_remaining")),
             can_split=any(_mapping(feature).get("name") == "get_stems" for feature in features)
             if isinstance(features, list)
             else None,
@@ -165,59 +180,23 @@ def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
     return stems
 
 
-def finished_set(stems: Sequence[Clip], task: StemTask) -> list[Clip]:
-    """The complete stems that such a split has made of a song, if they are a whole set; else none.
-
-    A set is whole when each part that any such split began has a complete stem. Stems of before 2026 do not say
-    what made them: a vocal and an instrumental are a `two`.
-    """
-    made = [stem for stem in stems if stem.stem_task == task]
-    if not made and task is StemTask.TWO:
-        made = [stem for stem in stems if stem.stem_task is None and stem.part in ("vocals", "instrumental")]
-    complete = [stem for stem in made if stem.status == "complete"]
-    parts = {(stem.part, stem.title) for stem in complete}
-    return complete if len(parts) > 1 and parts == {(stem.part, stem.title) for stem in made} else []
-
-
-def sets_made(stems: Sequence[Clip], task: StemTask, *, since: float, until: float) -> list[list[Clip]]:
-    """The sets of stems that splits of this kind made in a time (seconds since 1970), oldest first.
-
-    Suno does not say which stems are of one split. Those of one are made at once: with the same `created_at` where
-    each such group has more than one part, else with less than a second between one and the next.
-    """
-    times = {stem.id: _moment(stem.created_at) for stem in stems if stem.stem_task in (task, None)}
-    made = [(time, stem) for stem in stems if (time := times.get(stem.id)) is not None and since <= time <= until]
-    made.sort(key=lambda pair: pair[0])
-    exact = _grouped(made, 0.0)
-    return exact if all(len({stem.title for stem in stems}) > 1 for stems in exact) else _grouped(made, 1.0)
-
-
-def _grouped(made: Sequence[tuple[float, Clip]], gap: float) -> list[list[Clip]]:
-    groups: list[list[Clip]] = []
-    before = -math.inf
-    for time, stem in made:
-        if time - before > gap:
-            groups.append([])
-        groups[-1].append(stem)
-        before = time
-    return groups
-
-
-def _moment(iso: str | None) -> float | None:
-    try:
-        moment = datetime.fromisoformat(iso or "")
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
 def _has_id(clip: Any) -> bool:
     return isinstance(clip, dict) and isinstance(clip.get("id"), str) and clip["id"] != ""
 
 
-def _root(wire: Mapping[str, Any]) -> str | None:
-    roots = _mapping(wire.get("clip_roots")).get("clips")
-    return _text(_mapping(roots[0]).get("id")) if isinstance(roots, list) and roots else None
+def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
+    """The nearest ancestor that a stem names, where it names its parent by no field of its own."""
+    for ancestors, nearest in ((metadata.get("history"), -1), (_mapping(wire.get("clip_roots")).get("clips"), 0)):
+        if isinstance(ancestors, list) and ancestors:
+            found = ancestors[nearest]
+            if id := _text(_mapping(found).get("id")) or _text(found):
+                return id
+    return None
+
+
+def _plain(id: str | None) -> str | None:
+    """An id as every other call has it: in a history one may begin with `m_`."""
+    return id.removeprefix("m_") if id else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -22,9 +22,11 @@ class SunoError(Exception):
 
     `retry_after`: seconds until Suno wants to be asked again, where it said so.
     `may_have_charged`: a paid call may have gone through all the same.
+    `status`: that of Suno's answer, where this is one.
     """
 
     may_have_charged = False
+    status: int | None = None
 
     def __init__(self, sentence: str, *, retry_after: int | None = None) -> None:
         super().__init__(sentence)

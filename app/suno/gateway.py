@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, assert_never
 
-from app.suno.answer import NOTHING_CHARGED, SOLVE_CAPTCHA, Answer
-from app.suno.clip import Clip, Credits, StemTask, UnreadableReply, clips_from_wire, stems_from_wire
+from app.suno.answer import Answer, captcha_required
+from app.suno.clip import Clip, Credits, UnreadableReply, clips_from_wire, stems_from_wire
+from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import (
-    CaptchaRequired,
+    NotAllowed,
     OutcomeUnknown,
     RateLimited,
     RefusedBySuno,
     SongNotFound,
     SunoError,
     SunoFailed,
-    SunoUnreachable,
 )
-from app.suno.session import Account, Sessions
-from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
+from app.suno.feed import Feed
+from app.suno.session import Account
+from app.suno.stems import StemChoice, StemTask
+from app.suno.studio import Kind, StudioApi, changed, json_of, read_as, reply_of
+from app.suno.wire import Deadline, Observer
 
-P = ParamSpec("P")
-T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+AudioFormat = Literal["mp3", "m4a", "wav"]
 
 MOST_PAGES = 500
 """Pages of stems that are read of one song; 24 stems are two. Of more it is not known which are the newest."""
 
-WAV_TAKES = 600.0
-"""Seconds for which a WAV conversion counts as under way."""
+FREE_REFUSALS = (400, 403, 404, 405, 410, 422)
+"""With these a split is certainly not made."""
 
-WAV_CONVERSIONS = 1_000
-"""Conversions that a process remembers."""
+EDIT_GONE_FOR = 3600.0
+"""Seconds until the older call for a pair of stems is tried again."""
+
+NO_UNLOCKING = (404, 405, 410)
+"""How a Suno of before September 2026 answers who wants to unlock a song."""
+
+UNKNOWN_FORMAT = (400, 404, 405, 422)
+"""How the newer call for a file refuses a format that it does not know."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where Suno is, and how long it is waited for, in seconds."""
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """What became of the request to unlock a song."""
 
-    api_url: str
-    auth_url: str
-    connect_timeout: float
-    read_timeout: float
-    deadline: float
-    """Over all that one method asks of Suno."""
-    user_agent: str
-    clerk_api_version: str
-    clerk_js_version: str
-    stems_route: str = "edit"
-    """Which of Suno's two calls makes a `two`, `edit` or `v2-web`; a `twelve` is always made by v2-web."""
+    counted: bool
+    """Whether Suno counts it against the account's downloads: once for a song."""
 
 
 class SunoGateway:
@@ -63,107 +63,177 @@ class SunoGateway:
     says what to do next.
     """
 
-    def __init__(self, suno: Endpoint, *, observer: Observer | None = None) -> None:
+    def __init__(self, suno: Endpoint, *, observer: Observer | None = None, free_only: bool = False) -> None:
+        """`free_only`: refuse every call that may cost."""
         self._suno = suno
-        self._observer = observer
-        self._once = self._wire(suno.api_url, resend=False)
-        self._again = self._wire(suno.api_url, resend=True)
-        self._sessions = Sessions(
-            self._wire(suno.auth_url, resend=True),
-            user_agent=suno.user_agent,
-            clerk_api_version=suno.clerk_api_version,
-            clerk_js_version=suno.clerk_js_version,
-        )
-        self._feed_v2_is_gone = False
-        self._wav_started: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._wav_lock = Lock()
+        self._studio = StudioApi(suno, observer=observer, free_only=free_only)
+        self._feed = Feed(self._studio)
+        self._edit_gone_until = 0.0
 
     def sign_in(self, account: Account) -> None:
         """Make sure that the account's cookie signs in; free, and no call at all while its token is fresh."""
-        self._sessions.bearer(account, Deadline(self._suno.deadline))
+        self._studio.sessions.bearer(account, self._deadline())
+
+    def known_user(self, account: Account) -> str | None:
+        """Suno's own user behind the account's cookie, where this process has signed in with it; no call."""
+        return self._studio.sessions.user(account)
+
+    def user_of(self, account: Account) -> str | None:
+        """Suno's own user behind the account's cookie; free, and no call once this process has signed in.
+
+        None where Suno's token names nobody.
+        """
+        user = self._studio.sessions.user(account)
+        if user is None:
+            self.sign_in(account)
+            user = self._studio.sessions.user(account)
+        return user
+
+    def now(self) -> float | None:
+        """Seconds since 1970 by Suno's clock, which dates the clips; None before its first answer."""
+        return self._studio.clock.now()
 
     def generate_stems(
-        self, account: Account, song_id: str, task: StemTask = StemTask.TWO, deadline: Deadline | None = None
+        self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
     ) -> list[Clip]:
         """Split a song; the account is charged. The stems are not ready yet."""
-        deadline = deadline or Deadline(self._suno.deadline)
-        if task is StemTask.TWO and self._suno.stems_route == "edit":
-            path, body = f"/api/edit/stems/{song_id}/", b"{}"
-        else:
-            title = self._clip(account, song_id, deadline).title
-            self._check_captcha(account, deadline)
-            path, body = "/api/generate/v2-web/", _v2_web_body(song_id, title or "", task)
-        answer = self._ask(account, "split", "POST", path, body, deadline=deadline)
+        choice, deadline = choice or StemChoice(), deadline or self._deadline()
+        if choice != StemChoice() or not self._edit_is_there():
+            return self._by_v2_web(account, song_id, choice, deadline)
         try:
-            return stems_from_wire(_json(answer), song_id=song_id)
-        except UnreadableReply as error:
-            sentence = f"Suno answered {answer.status} with {error}, which is not what it sends for a split."
-            if answer.is_html:
-                raise SunoFailed(sentence, may_have_charged=True) from error
-            raise OutcomeUnknown(sentence) from error
+            return self._by_edit(account, song_id, deadline)
+        except SunoError as refusal:
+            if self._suno.stems_route is not StemsRoute.AUTO or refusal.status not in FREE_REFUSALS:
+                raise
+            song = self._song_in_spite_of(refusal, account, song_id, deadline)
+        stems = self._by_v2_web(account, song_id, choice, deadline, title=song.title or "")
+        self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
+        log.warning(
+            "Suno refuses /api/edit/stems and takes /api/generate/v2-web, which makes pairs of stems for an hour. "
+            "SUNO_STEMS_ROUTE=v2-web makes it so for good."
+        )
+        return stems
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
         """Every stem that a song has, in Suno's order; free. None where Suno knows no such song.
 
         An empty list is certain: a retry of a split in doubt pays again on the strength of it.
         """
-        deadline = deadline or Deadline(self._suno.deadline)
+        deadline = deadline or self._deadline()
         path = f"/api/clip/{song_id}/stems"
         try:
-            reply = self._read(account, "stems", "GET", f"{path}/pages", deadline=deadline)
+            reply = self._studio.read(account, Kind.STEMS, "GET", f"{path}/pages", deadline=deadline)
         except (SongNotFound, RefusedBySuno) as error:
             # How Suno says that a song has none, but also what a call would answer that is there no more.
             if self._has_stems(account, song_id, deadline):
-                raise _changed("which stems a song has") from error
+                raise changed("which stems a song has") from error
             return []
         pages = reply.get("pages") if isinstance(reply, dict) else None
         if not isinstance(pages, int) or pages > MOST_PAGES:
-            raise _changed("the number of a song's pages of stems")
+            raise changed("the number of a song's pages of stems")
         stems: dict[str, Clip] = {}
-        for page in range(pages):
-            reply = self._read(account, "stems", "GET", f"{path}?page={page}", deadline=deadline)
-            for stem in _read_as(clips_from_wire, reply, "stems", "clips", stem_of=song_id):
+        numbers = list(range(pages))
+        while numbers:
+            answer = self._studio.ask(
+                account,
+                Kind.STEMS,
+                "GET",
+                f"{path}?page={numbers[0]}",
+                deadline=deadline,
+                accept=(400, 404, 422) if numbers[0] == 0 else (),
+            )
+            if not answer.succeeded:
+                # Some count from 1.
+                numbers = list(range(1, pages + 1))
+                continue
+            for stem in read_as(clips_from_wire, reply_of(answer), "stems", "clips", stem_of=song_id):
                 stems.setdefault(stem.id, stem)
+            numbers.pop(0)
         return list(stems.values())
 
-    def clips(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+    def clips(
+        self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
+    ) -> list[Clip]:
         """The clips with these ids, in this order; free. Those that Suno does not know (yet) are left out.
 
-        `within`: seconds to spend on it, where that is less than the gateway's deadline.
+        `within`: seconds to spend on it, where that is less than the gateway's deadline. `one_by_one`: whether up to
+        ten that Suno's list leaves out are asked for singly.
         """
         deadline = Deadline(min(within or self._suno.deadline, self._suno.deadline))
-        filters = {"ids": {"presence": "True", "clipIds": list(ids)}}
-        v3 = {"filters": filters, "limit": len(ids)}
-        found = {clip.id: clip for clip in self._feed(account, f"?ids={','.join(ids)}", v3, deadline)}
-        return [found[id] for id in dict.fromkeys(ids) if id in found]
+        return self._feed.clips(account, ids, deadline, one_by_one=one_by_one)
+
+    def clip(self, account: Account, id: str) -> Clip:
+        """One clip; free. Raises SongNotFound."""
+        return self._feed.clip(account, id, self._deadline())
+
+    def clip_as_sent(self, account: Account, id: str) -> dict[str, Any]:
+        """One clip in Suno's own words; free. Raises SongNotFound."""
+        return self._feed.clip_as_sent(account, id, self._deadline())
 
     def songs(self, account: Account, page: int = 0) -> list[Clip]:
-        """A page of the account's own clips, newest first; free. Pages count from 0.
-
-        Raises RefusedBySuno for a further page where only v3 of the feed is left, which has none.
-        """
-        deadline = Deadline(self._suno.deadline)
-        return self._feed(account, f"?page={page}", {"limit": 20} if page == 0 else None, deadline)
+        """A page of the account's own songs, newest first; free. Pages count from 0, to DEEPEST at most."""
+        return self._feed.songs(account, page, self._deadline())
 
     def credits(self, account: Account) -> Credits:
         """What the account has left; free."""
-        reply = self._read(account, "billing", "GET", "/api/billing/info/", deadline=Deadline(self._suno.deadline))
-        return _read_as(Credits.from_wire, reply)
+        reply = self._studio.read(account, Kind.BILLING, "GET", "/api/billing/info/", deadline=self._deadline())
+        return read_as(Credits.from_wire, reply)
 
-    def download_url(self, account: Account, clip_id: str, format: Literal["mp3", "m4a", "wav"]) -> str | None:
-        """Where a clip's audio can be fetched, or None while Suno prepares it: then ask again.
+    def unlock(self, account: Account, song_id: str) -> Unlock:
+        """Unlock a song and its stems for download: **Suno counts this**, once for a song. Sent once.
 
-        It counts against the account's monthly downloads: call it for nobody who has not asked for just that.
+        Raises OutcomeUnknown where the answer is lost: look at the song's `download_unlocked` before anything else.
         """
-        deadline = Deadline(self._suno.deadline)
-        if format == "wav":
-            return self._wav_url(account, clip_id, deadline)
+        body = json.dumps({"item_id": song_id, "item_type": "clip"}).encode()
+        answer = self._studio.ask(
+            account,
+            Kind.UNLOCK,
+            "POST",
+            "/api/download/authorize",
+            body,
+            deadline=self._deadline(),
+            accept=NO_UNLOCKING,
+        )
+        if not answer.succeeded:
+            return Unlock(counted=False)
+        try:
+            reply = json_of(answer)
+        except UnreadableReply as error:
+            raise OutcomeUnknown(f"Suno was asked to unlock the song, and answered with {error}.") from error
+        _raise_refusal(reply)
+        return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
+
+    def download_url(self, account: Account, clip_id: str, format: AudioFormat) -> str | None:
+        """Where a clip's audio can be fetched, or None while Suno prepares it: then ask again. Counts nothing.
+
+        Raises NotAllowed while the clip's song is locked, UnknownFormat where only the older calls know the format.
+        """
         path = f"/api/download/clip/{clip_id}?format={format}"
-        reply = self._read(account, "download", "GET", path, deadline=deadline)
+        accept = UNKNOWN_FORMAT if format == "wav" else ()
+        answer = self._studio.ask(account, Kind.DOWNLOAD, "GET", path, deadline=self._deadline(), accept=accept)
+        if not answer.succeeded:
+            raise UnknownFormat
+        reply = reply_of(answer)
+        _raise_refusal(reply)
         url = reply.get("download_url") if isinstance(reply, dict) else None
         if url is None and isinstance(reply, dict) and reply.get("status") == "processing":
             return None
         return _url(url)
+
+    def wav_file(self, account: Account, clip_id: str) -> str | None:
+        """Where a clip's WAV file is, by the older call; None where it has not been converted, or not yet."""
+        answer = self._studio.ask(
+            account, Kind.DOWNLOAD, "GET", f"/api/gen/{clip_id}/wav_file/", deadline=self._deadline(), accept=(404,)
+        )
+        if answer.status == 404:
+            return None
+        reply = reply_of(answer)
+        return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)
+
+    def convert_wav(self, account: Account, clip_id: str) -> None:
+        """Begin to make a clip's WAV file, by the older call, which may be counted. Sent once."""
+        path = f"/api/gen/{clip_id}/convert_wav/"
+        self._studio.ask(account, Kind.CONVERT_WAV, "POST", path, b"", deadline=self._deadline())
 
     def wait_for(
         self,
@@ -182,166 +252,92 @@ class SunoGateway:
         known = {stem.id: stem for stem in stems}
         ends = time.monotonic() + patience
         pause = interval
+        looks_in_vain = 0
         while not all(stem.is_final for stem in known.values()):
             left = ends - time.monotonic()
             if left <= 0 or not _slept(min(pause, left), interval, stopping):
                 break
             pause = interval
             try:
-                seen = self.clips(account, list(known), within=max(1.0, ends - time.monotonic()))
+                within = max(1.0, ends - time.monotonic())
+                # New clips appear late; a list that leaves out all of them twice may be one that leaves out more.
+                seen = self.clips(account, list(known), within=within, one_by_one=looks_in_vain >= 2)
             except RateLimited as error:
                 pause = max(interval, error.retry_after or 2 * interval)
             except SunoError:
                 pass
             else:
+                looks_in_vain = 0 if seen and looks_in_vain < 2 else looks_in_vain + 1
                 known |= {clip.id: _with_parent(clip, known[clip.id]) for clip in seen}
         return list(known.values())
 
+    def _deadline(self) -> Deadline:
+        return Deadline(self._suno.deadline)
+
+    def _edit_is_there(self) -> bool:
+        match self._suno.stems_route:
+            case StemsRoute.EDIT:
+                return True
+            case StemsRoute.V2_WEB:
+                return False
+            case StemsRoute.AUTO:
+                return time.monotonic() >= self._edit_gone_until
+        assert_never(self._suno.stems_route)
+
+    def _by_edit(self, account: Account, song_id: str, deadline: Deadline) -> list[Clip]:
+        path = f"/api/edit/stems/{song_id}/"
+        return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, b"{}", deadline=deadline), song_id)
+
+    def _by_v2_web(
+        self, account: Account, song_id: str, choice: StemChoice, deadline: Deadline, title: str | None = None
+    ) -> list[Clip]:
+        if title is None:
+            title = self._feed.clip(account, song_id, deadline).title or ""
+        required, version = self._studio.captcha(account, deadline)
+        if required:
+            raise captcha_required(version)
+        body = _v2_web_body(song_id, title, choice, self._suno.stems_model)
+        path = "/api/generate/v2-web/"
+        return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, body, deadline=deadline), song_id)
+
+    def _song_in_spite_of(self, refusal: SunoError, account: Account, song_id: str, deadline: Deadline) -> Clip:
+        """The song of a split that was refused; where it cannot be seen, the refusal is the answer."""
+        try:
+            return self._feed.clip(account, song_id, deadline)
+        except SunoError:
+            raise refusal from None
+
     def _has_stems(self, account: Account, song_id: str, deadline: Deadline) -> bool:
         try:
-            return self._clip(account, song_id, deadline).has_stems
+            return self._feed.clip(account, song_id, deadline).has_stems
         except SongNotFound:
             return False
 
-    def _clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
-        reply = self._read(account, "clip", "GET", f"/api/clip/{id}", deadline=deadline)
-        if not isinstance(reply, dict) or reply.get("id") != id:
-            raise _changed("a clip")
-        return Clip.from_wire(reply)
 
-    def _check_captcha(self, account: Account, deadline: Deadline) -> None:
-        body = b'{"ctype":"generation"}'
-        reply = self._read(account, "captcha", "POST", "/api/c/check", body, deadline=deadline)
-        required = reply.get("required") if isinstance(reply, dict) else None
-        if not isinstance(required, bool):
-            raise _changed("whether a captcha is required")
-        if required:
-            raise CaptchaRequired(SOLVE_CAPTCHA)
-
-    def _feed(self, account: Account, v2: str, v3: dict[str, Any] | None, deadline: Deadline) -> list[Clip]:
-        """Ask v2 of the feed, or v3 once v2 is gone; `v3` is None for what that cannot tell."""
-        if not self._feed_v2_is_gone:
-            path = f"/api/feed/v2{v2}"
-            answer = self._ask(account, "feed", "GET", path, deadline=deadline, accept=(404, 405))
-            if answer.succeeded:
-                return _read_as(clips_from_wire, _reply(answer), "clips")
-            self._feed_v2_is_gone = True
-        if v3 is None:
-            raise RefusedBySuno(
-                "Suno lists the account's songs by cursor now, not by page: only the first page can be had (page=0)."
-            )
-        body = json.dumps(v3).encode()
-        reply = self._read(account, "feed", "POST", "/api/feed/v3", body, deadline=deadline)
-        return _read_as(clips_from_wire, reply, "clips")
-
-    def _wav_url(self, account: Account, clip_id: str, deadline: Deadline) -> str | None:
-        path = f"/api/gen/{clip_id}"
-        answer = self._ask(account, "download", "GET", f"{path}/wav_file/", deadline=deadline, accept=(404,))
-        if answer.status != 404:
-            self._wav_started.pop((account.key, clip_id), None)
-            reply = _reply(answer)
-            return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)
-        if self._begins_wav(account, clip_id):
-            try:
-                self._ask(account, "convert_wav", "POST", f"{path}/convert_wav/", b"", deadline=deadline)
-            except SunoError as error:
-                # Without an answer it may be under way: the next request looks, and does not ask again.
-                if not isinstance(error, SunoUnreachable):
-                    self._wav_started.pop((account.key, clip_id), None)
-                raise
-        return None
-
-    def _begins_wav(self, account: Account, clip_id: str) -> bool:
-        """Note a WAV conversion as begun; False where one is under way."""
-        now = time.monotonic()
-        key = (account.key, clip_id)
-        with self._wav_lock:
-            if now - self._wav_started.get(key, -WAV_TAKES) < WAV_TAKES:
-                return False
-            self._wav_started[key] = now
-            if len(self._wav_started) > WAV_CONVERSIONS:
-                self._wav_started.popitem(last=False)
-            return True
-
-    def _read(
-        self, account: Account, kind: str, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
-    ) -> Any:
-        """Ask for something that is free; its JSON."""
-        return _reply(self._ask(account, kind, method, path, body, deadline=deadline))
-
-    def _ask(
-        self,
-        account: Account,
-        kind: str,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        deadline: Deadline,
-        accept: tuple[int, ...] = (),
-    ) -> Answer:
-        """Send a call with the account's token, again only after Suno refused the token (and did nothing).
-
-        Of its kinds, `split` costs credits and `convert_wav` a download: they are sent once. Returns a success, or
-        an answer with a status of `accept`; any other raises what it means.
-        """
-        # A paid call keeps half of the time for itself: sent later, a slow answer would be cut off once charged.
-        sign_in = deadline.earlier(self._suno.deadline / 2) if kind == "split" else deadline
-        token = self._sessions.bearer(account, sign_in)
-        answer = self._send(account, token, kind, method, path, body, deadline)
-        if answer.refuses_token:
-            token = self._sessions.bearer(account, sign_in, refused=token)
-            answer = self._send(account, token, kind, method, path, body, deadline)
-            if answer.refuses_token:
-                raise self._sessions.renewed_in_vain(account)
-        if answer.succeeded or answer.status in accept:
-            return answer
-        raise answer.failure(paid=kind == "split")
-
-    def _send(
-        self,
-        account: Account,
-        token: str,
-        kind: str,
-        method: str,
-        path: str,
-        body: bytes | None,
-        deadline: Deadline,
-    ) -> Answer:
-        paid = kind == "split"
-        if paid and deadline.remaining < self._suno.deadline / 2:
-            raise SunoUnreachable(f"Suno took too long before the split was asked for. {NOTHING_CHARGED}")
-        headers = self._sessions.headers(account)
-        headers["Authorization"] = f"Bearer {token}"
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        wire = self._once if kind in ("split", "convert_wav") else self._again
-        try:
-            return wire.ask(method, path, headers=headers, body=body, deadline=deadline, kind=kind)
-        except NotSent as error:
-            raise SunoUnreachable(
-                f"Suno could not be reached: {error}. Nothing was asked or charged; it is safe to try again."
-            ) from error
-        except WireError as error:
-            if paid:
-                raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
-            raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
-
-    def _wire(self, url: str, *, resend: bool) -> Wire:
-        return Wire(
-            base_url=url,
-            connect_timeout=self._suno.connect_timeout,
-            read_timeout=self._suno.read_timeout,
-            resend=resend,
-            observer=self._observer,
-        )
+class UnknownFormat(Exception):
+    """Suno's newer call for files does not know the format: the older calls may."""
 
 
-def _v2_web_body(song_id: str, title: str, task: StemTask) -> bytes:
-    """What suno.com sends for stems, as captured from a browser on 2026-06-30 with twelve.
+def _stems_of(answer: Answer, song_id: str) -> list[Clip]:
+    try:
+        return stems_from_wire(json_of(answer), song_id=song_id)
+    except UnreadableReply as error:
+        sentence = f"Suno answered {answer.status} with {error}, which is not what it sends for a split."
+        if answer.is_html:
+            raise SunoFailed(sentence, may_have_charged=True) from error
+        raise OutcomeUnknown(sentence) from error
 
-    Two was never captured: its `mv` is from a reseller's page.
-    """
+
+def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str) -> bytes:
+    """What suno.com sends for stems: `twelve` as captured on 2026-06-30, `extract` as two clients of 2026-09 do."""
+    match choice.task:
+        case StemTask.TWELVE:
+            kind = {"stem_type_group_name": "Twelve", "stem_task": "twelve"}
+        case StemTask.TWO:
+            name = choice.extracted
+            kind = {"stem_type_group_name": name, "stem_task": "extract", "stem_name": name}
+        case _:
+            assert_never(choice.task)
     body: dict[str, Any] = {
         "task": "gen_stem",
         "generation_type": "TEXT",
@@ -349,12 +345,11 @@ def _v2_web_body(song_id: str, title: str, task: StemTask) -> bytes:
         "tags": "",
         "negative_tags": "",
         "prompt": "",
-        "mv": "chirp-v3-0" if task is StemTask.TWELVE else "chirp-auk",
+        "mv": model,
         "make_instrumental": True,
         "continue_clip_id": song_id,
         "stem_type_id": 91,
-        "stem_type_group_name": task.capitalize(),
-        "stem_task": task,
+        **kind,
         "override_fields": [],
         "token": None,
         "token_provider": None,
@@ -370,43 +365,26 @@ def _v2_web_body(song_id: str, title: str, task: StemTask) -> bytes:
     return json.dumps(body).encode()
 
 
-def _json(answer: Answer) -> Any:
-    if answer.is_html:
-        raise UnreadableReply(answer.kind)
-    try:
-        return answer.json()
-    except ValueError:
-        raise UnreadableReply(answer.kind) from None
-
-
-def _reply(answer: Answer) -> Any:
-    """The JSON of a free call's answer."""
-    return _read_as(_json, answer)
-
-
-def _read_as(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Read a free call's reply; what cannot be read is a failure of Suno's that cost nothing."""
-    try:
-        return read(*args, **kwargs)
-    except UnreadableReply as error:
-        raise SunoFailed(
-            f"Suno answered with {error}: its wire format may have changed. {NOTHING_CHARGED}"
-        ) from error
-
-
-def _changed(what: str) -> SunoFailed:
-    return SunoFailed(f"Suno no longer tells {what}: its wire format may have changed. {NOTHING_CHARGED}")
+def _raise_refusal(reply: Any) -> None:
+    """Raise what a download's `ok: false` means: since 2026-09 Suno refuses these with 200."""
+    if not isinstance(reply, dict) or reply.get("ok") is not False:
+        return
+    message = reply.get("message")
+    said = f' Suno says: "{" ".join(message.split())[:300]}"' if isinstance(message, str) and message else ""
+    if reply.get("reason") == "rate_limited":
+        raise RateLimited(f"Suno wants fewer downloads at once; nothing was counted. Wait and try again.{said}")
+    raise NotAllowed(f"Suno does not allow this download; nothing was counted.{said}")
 
 
 def _url(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
-        raise _changed("where the audio can be fetched")
+        raise changed("where the audio can be fetched")
     return value
 
 
 def _with_parent(clip: Clip, before: Clip) -> Clip:
     """The parent is known from the split, where the feed does not name it."""
-    return replace(clip, stem_from_id=clip.stem_from_id or before.stem_from_id)
+    return replace(clip, stem_from_id=before.stem_from_id or clip.stem_from_id)
 
 
 def _slept(seconds: float, slice: float, stopping: Callable[[], bool]) -> bool:

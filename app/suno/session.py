@@ -20,10 +20,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode
 
 from app.suno.answer import NOTHING_CHARGED, Answer
+from app.suno.clock import moment_of
 from app.suno.errors import (
     CaptchaRequired,
     RateLimited,
@@ -45,30 +46,36 @@ _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
 MARGIN = 1 / 6
 """The part of a token's life that is left when it is renewed: 10 s of 60 s."""
 
+YOUNG = 1 / 4
+"""The part of its life for which a token that sign-in happens to hold is worth taking."""
+
+USER_CLAIMS = ("suno.com/claims/user_id", "sub")
+"""Who a token is of, the best first: Suno's own user, else Clerk's (captured 2026-08). No other claim is kept."""
+
 
 @dataclass(frozen=True)
 class Account:
     """A Suno account, as a request or the operator names it."""
 
-    client: str = field(repr=False)
+    cookie: str = field(repr=False)
     """The value of the cookie `__client`: a secret that signs in as the account's owner."""
     named_by: str
     """Where the cookie came from, in words for its owner: `SUNO_COOKIE`, `the header X-Suno-Cookie`."""
 
-    is_house: bool = False
+    is_default: bool = False
     """Whether it is the operator's own."""
 
     @cached_property
-    def key(self) -> str:
+    def cookie_hash(self) -> str:
         """A name for the account that is no secret."""
-        return hashlib.sha256(self.client.encode()).hexdigest()
+        return hashlib.sha256(self.cookie.encode()).hexdigest()
 
 
 class UnusableCookie(ValueError):
     """There is a cookie `__client`, but its value is none that could be sent."""
 
 
-def client_in(cookie_header: str) -> str | None:
+def cookie_in(cookie_header: str) -> str | None:
     """The value of the cookie `__client`, "" counting as none. Raises UnusableCookie.
 
     `__client_uat=1` is another cookie: it names no account. Servers join several Cookie lines with commas.
@@ -85,23 +92,26 @@ def client_in(cookie_header: str) -> str | None:
     return None
 
 
-def client_of(text: str) -> str | None:
+def cookie_of(text: str) -> str | None:
     """The `__client` value in a whole Cookie header, or `text` itself where it is the bare value.
 
     Raises UnusableCookie.
     """
     bare = "=" not in text and _COOKIE_VALUE.fullmatch(text)
-    return text if bare else client_in(text)
+    return text if bare else cookie_in(text)
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     value: str = field(repr=False)
     renew_at: float
+    stale_at: float
+    """From then on Suno may refuse it for a paid call: half of its life is over (seen 2026-04)."""
+    user: str | None = field(repr=False)
 
-    @property
-    def is_fresh(self) -> bool:
-        return time.monotonic() < self.renew_at
+    def will_do(self, *, paid: bool) -> bool:
+        """Whether it can be sent: a paid call is never sent with one past half its life."""
+        return time.monotonic() < (min(self.renew_at, self.stale_at) if paid else self.renew_at)
 
 
 @dataclass(slots=True)
@@ -109,11 +119,12 @@ class _Session:
     """What this process knows of one account's sign-in."""
 
     account: Account
-    client: str = field(repr=False)
+    cookie: str = field(repr=False)
     """The newest value that Clerk has set for the account's cookie."""
     device_id: str
     session_id: str | None = None
     token: _Token | None = None
+    user: str | None = field(default=None, repr=False)
     dead_until: float = 0.0
     vain_until: float = 0.0
     """Until then a token that Suno refuses is not renewed: a new one was refused too."""
@@ -137,15 +148,21 @@ class Sessions:
         """What a browser sends with every call, with the account's own device id."""
         return self._browser_headers(self._session(account))
 
-    def bearer(self, account: Account, deadline: Deadline, *, refused: str | None = None) -> str:
+    def user(self, account: Account) -> str | None:
+        """Who the account is for Suno, whatever its cookie; None before it has signed in, or where no token tells."""
+        return self._session(account).user
+
+    def bearer(self, account: Account, deadline: Deadline, *, paid: bool = False, refused: str | None = None) -> str:
         """A token that Suno should accept; `refused` is one that it did not and that is not given again.
+
+        For a paid call it is a young one.
 
         However many requests wait for one, an account's token is renewed by one of them. Raises SessionExpired,
         CaptchaRequired, RateLimited, SunoFailed or SunoUnreachable: in each case nothing was charged.
         """
         session = self._session(account)
         with self._lock:
-            if session.token and session.token.is_fresh and session.token.value != refused:
+            if session.token and session.token.will_do(paid=paid) and session.token.value != refused:
                 return session.token.value
             now = time.monotonic()
             if now < session.dead_until or (refused and now < session.vain_until):
@@ -175,12 +192,12 @@ class Sessions:
         return _expired(session.account)
 
     def _session(self, account: Account) -> _Session:
-        key = account.key
+        key = account.cookie_hash
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
                 device_id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
-                session = self._sessions[key] = _Session(account, account.client, device_id)
+                session = self._sessions[key] = _Session(account, account.cookie, device_id)
                 if len(self._sessions) > self._limit:
                     self._forget_one()
             else:
@@ -189,13 +206,14 @@ class Sessions:
 
     def _forget_one(self) -> None:
         """Forget the account unused for longest; those that never signed in go first, the operator's never goes."""
-        others = [key for key, session in self._sessions.items() if not session.account.is_house][:-1]
+        others = [key for key, session in self._sessions.items() if not session.account.is_default][:-1]
         never_in = (key for key in others if self._sessions[key].session_id is None)
         del self._sessions[next(never_in, others[0])]
 
     def _settle(self, renewal: Future[str], session: _Session, deadline: Deadline) -> None:
         try:
             session.token = self._renew(session, deadline)
+            session.user = session.token.user or session.user
             outcome = session.token.value
         except BaseException as error:
             session.renewal = None
@@ -209,33 +227,39 @@ class Sessions:
             answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
             # Signed out elsewhere, or another session of the same browser is the current one.
             if answer.is_html or answer.status not in (401, 403, 404):
-                return _token(self._understood(answer, session))
+                return _token(self._understood(answer, session), answer)
         try:
-            session.session_id = self._sign_in(session, deadline)
+            ready = self._sign_in(session, deadline)
         except SessionExpired:
             # Another process may have been given a newer cookie than ours: the first is worth one more try.
-            if session.client == session.account.client:
+            if session.cookie == session.account.cookie:
                 raise
-            session.client = session.account.client
-            session.session_id = self._sign_in(session, deadline)
+            session.cookie = session.account.cookie
+            ready = self._sign_in(session, deadline)
             session.dead_until = 0.0
-        answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
-        return _token(self._understood(answer, session))
+        # One that was refused could be told again.
+        if ready and (session.token is None or ready.value != session.token.value):
+            return ready
+        answer = self._clerk("POST", _tokens(session.session_id or ""), session, deadline)
+        return _token(self._understood(answer, session), answer)
 
-    def _sign_in(self, session: _Session, deadline: Deadline) -> str:
-        reply = self._understood(self._clerk("GET", "", session, deadline), session)
+    def _sign_in(self, session: _Session, deadline: Deadline) -> _Token | None:
+        """Find the account's session, and its token where sign-in holds one that is young."""
+        answer = self._clerk("GET", "", session, deadline)
+        reply = self._understood(answer, session)
         if "response" not in reply:
             raise SunoFailed("Suno's sign-in answered without a session: its wire format may have changed.")
         client = reply["response"]
         session_id = _session_id(client) if isinstance(client, dict) else None
         if session_id is None:
             raise self._bury(session)
-        return session_id
+        session.session_id = session_id
+        return _ready_token(client, session_id, answer)
 
     def _clerk(self, method: str, path: str, session: _Session, deadline: Deadline) -> Answer:
         headers = self._browser_headers(session)
-        headers["Cookie"] = f"__client={session.client}"
-        headers["Authorization"] = session.client
+        headers["Cookie"] = f"__client={session.cookie}"
+        headers["Authorization"] = session.cookie
         body = b"" if method == "POST" else None
         try:
             answer = self._wire.ask(
@@ -250,7 +274,7 @@ class Sessions:
             raise SunoUnreachable(
                 f"Suno's sign-in could not be reached: {error}. Nothing was charged; try again."
             ) from error
-        session.client = _newest_client(answer.headers.getlist("Set-Cookie")) or session.client
+        session.cookie = _newest_cookie(answer.headers.getlist("Set-Cookie")) or session.cookie
         return answer
 
     def _understood(self, answer: Answer, session: _Session) -> Mapping[str, Any]:
@@ -280,6 +304,7 @@ class Sessions:
             "Origin": "https://suno.com",
             "Referer": "https://suno.com/",
             "device-id": session.device_id,
+            "browser-token": _browser_token(),
         }
 
 
@@ -309,33 +334,81 @@ def _clerk_codes(reply: Any) -> list[Any]:
     return [error.get("code") for error in errors or [] if isinstance(error, dict)]
 
 
-def _token(reply: Mapping[str, Any]) -> _Token:
+def _token(reply: Mapping[str, Any], answer: Answer) -> _Token:
     jwt = reply.get("jwt")
-    if not isinstance(jwt, str) or not jwt.isascii() or not jwt.isprintable() or not jwt:
+    if not _is_jwt(jwt):
         raise SunoFailed("Suno's sign-in answered without a token: its wire format may have changed.")
-    return _Token(jwt, time.monotonic() + _lifetime(jwt) * (1 - MARGIN))
+    claims = _claims(jwt)
+    life, age = _life(claims, answer), 0.0
+    return _kept(jwt, claims, life, age)
 
 
-def _lifetime(jwt: str) -> float:
-    """Seconds until the token's own `exp` (seen: 60 and 3600); a token that does not say lasts until a 401."""
+def _ready_token(client: Mapping[str, Any], session_id: str, answer: Answer) -> _Token | None:
+    """The token that the reply to a sign-in holds already, where it is young (seen 2026-08 and 09)."""
+    sessions = client.get("sessions")
+    for session in sessions if isinstance(sessions, list) else []:
+        if isinstance(session, dict) and session.get("id") == session_id:
+            held = session.get("last_active_token")
+            jwt = held.get("jwt") if isinstance(held, dict) else None
+            if _is_jwt(jwt):
+                claims = _claims(jwt)
+                life, age = _life(claims, answer), _now(answer) - _number(claims, "iat", -math.inf)
+                if life < math.inf and -5 < age < life * YOUNG:
+                    return _kept(jwt, claims, life, max(0.0, age))
+    return None
+
+
+def _kept(jwt: str, claims: Mapping[str, Any], life: float, age: float) -> _Token:
+    begins = time.monotonic() - age
+    users = [value for name in USER_CLAIMS if isinstance(value := claims.get(name), str) and value]
+    return _Token(jwt, begins + life * (1 - MARGIN), begins + life / 2, users[0] if users else None)
+
+
+def _is_jwt(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
+
+
+def _claims(jwt: str) -> Mapping[str, Any]:
+    """What a token says; nothing where it cannot be read."""
     try:
         payload = jwt.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        left = float(claims["exp"]) - time.time()
-        whole = float(claims["exp"]) - float(claims["iat"]) if "iat" in claims else left
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
-        return math.inf
-    # A new token that is over by this machine's clock shows that the clock is fast; where it is slow, the token's own
-    # two times still bound its life.
-    return whole if left <= 0 else min(left, whole)
+    except (ValueError, LookupError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
-def _newest_client(set_cookies: list[str]) -> str | None:
+def _life(claims: Mapping[str, Any], answer: Answer) -> float:
+    """Seconds that a token lives by its own two times (seen: 60, 3600); one that does not say lasts until a 401."""
+    ends = _number(claims, "exp", math.inf)
+    return ends - _number(claims, "iat", _now(answer))
+
+
+def _number(claims: Mapping[str, Any], name: str, default: float) -> float:
+    try:
+        return float(claims[name])
+    except (LookupError, ValueError, TypeError, OverflowError):
+        return default
+
+
+def _now(answer: Answer) -> float:
+    """Seconds since 1970 by the clock of who answered; by ours where it does not tell."""
+    told = moment_of(answer.headers.get("Date", ""))
+    return time.time() if told is None else told
+
+
+def _browser_token() -> str:
+    """What the page makes anew for each call (several clients of 2026; no refusal for want of it was captured)."""
+    made = base64.b64encode(b'{"timestamp":%d}' % (time.time() * 1000)).decode()
+    return f'{{"token":"{made}"}}'
+
+
+def _newest_cookie(set_cookies: list[str]) -> str | None:
     """The last `__client` that a reply sets, without those that it deletes."""
     newest = None
     for header in set_cookies:
         cookie, _, attributes = header.partition(";")
         if "max-age=0" not in attributes.replace(" ", "").lower():
             with suppress(UnusableCookie):
-                newest = client_in(cookie) or newest
+                newest = cookie_in(cookie) or newest
     return newest

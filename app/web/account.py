@@ -6,10 +6,10 @@ from flask import Flask, current_app, request
 
 from app.settings import Settings
 from app.suno.clip import Credits
-from app.suno.session import Account, UnusableCookie, client_in, client_of
+from app.suno.session import Account, UnusableCookie, cookie_in, cookie_of
 from app.web import telemetry
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import gateway
+from app.web.current import parts
 from app.web.errors import CookieMissing
 from app.web.schemas import EXAMPLE_CREDITS, CreditsLeft
 
@@ -29,30 +29,30 @@ def account_of_request() -> Account:
 
 def register(app: Flask, settings: Settings) -> None:
     """Make the operator's account, once: it knows its own hash then."""
-    client = settings.suno_client
-    app.extensions["house"] = Account(client, "SUNO_COOKIE", is_house=True) if client else None
+    cookie = settings.suno_cookie
+    app.extensions["default_account"] = Account(cookie, "SUNO_COOKIE", is_default=True) if cookie else None
 
 
-def house_account() -> Account | None:
+def default_account() -> Account | None:
     """The account of SUNO_COOKIE."""
-    house: Account | None = current_app.extensions["house"]
-    return house
+    default: Account | None = current_app.extensions["default_account"]
+    return default
 
 
 def _named_account() -> Account:
     try:
-        if client := client_in(request.headers.get("Cookie", "")):
-            return _account(client, "the request's Cookie header")
+        if cookie := cookie_in(request.headers.get("Cookie", "")):
+            return _account(cookie, "the request's Cookie header")
         if "X-Suno-Cookie" in request.headers:
-            if client := client_of(request.headers["X-Suno-Cookie"].strip()):
-                return _account(client, "the header X-Suno-Cookie")
+            if cookie := cookie_of(request.headers["X-Suno-Cookie"].strip()):
+                return _account(cookie, "the header X-Suno-Cookie")
             raise UnusableCookie
     except UnusableCookie:
         raise CookieMissing(
             "The request names an account, but without a usable cookie __client: send the Cookie header of a browser "
             "that is signed in to suno.com, or in X-Suno-Cookie the value of __client alone. Nothing was charged."
         ) from None
-    if account := house_account():
+    if account := default_account():
         return account
     raise CookieMissing(
         "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "
@@ -60,14 +60,9 @@ def _named_account() -> Account:
     )
 
 
-def _account(client: str, named_by: str) -> Account:
-    house = house_account()
-    return Account(client, named_by, is_house=house is not None and client == house.client)
-
-
-def ledger_name(account: Account) -> str:
-    """Name the account in the ledger: the operator's has one name, however often its cookie is renewed."""
-    return "house" if account.is_house else account.key
+def _account(cookie: str, named_by: str) -> Account:
+    default = default_account()
+    return Account(cookie, named_by, is_default=default is not None and cookie == default.cookie)
 
 
 @blueprint.route("/get_limit", methods=["GET"])
@@ -79,4 +74,4 @@ def get_limit() -> Credits:
 
     Free. Enough `credits_left` for a split are 10 for two stems and 50 for twelve, as reported in 2026.
     """
-    return gateway.credits(account_of_request())
+    return parts().gateway.credits(account_of_request())

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+from flask import Response, jsonify
+
+from app.splits.download import Download
 from app.suno.clip import Clip
+from app.suno.raw import without_addresses
+from app.suno.stems import numbered
+from app.web import schemas
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import gateway, settings
+from app.web.current import is_stopping, parts
 from app.web.errors import ErrorCode
-from app.web.schemas import EXAMPLE_CLIP, EXAMPLE_DOWNLOAD, ClipsQuery, Download, DownloadRequest, FullClip
+from app.web.schemas import (
+    EXAMPLE_CLIP,
+    EXAMPLE_DOWNLOAD,
+    EXAMPLE_RAW_CLIP,
+    ClipQuery,
+    ClipsQuery,
+    DownloadRequest,
+    FullClip,
+)
 
 blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Songs and stems, looked at and fetched")
 
@@ -28,33 +43,72 @@ blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Songs a
 def get_clips(query: dict[str, Any]) -> list[Clip]:
     """Look at clips by their ids, or at the account's own songs.
 
-    Free. Without `ids` it lists the account's clips, newest first, by `page`: this is how to find the id of a song.
+    Free. Without `ids` it lists the account's songs, newest first, by `page`: this is how to find the id of a song.
     Stems that were just ordered may be missing for some seconds.
     """
-    account = account_of_request()
-    return gateway.clips(account, query["ids"]) if "ids" in query else gateway.songs(account, query["page"])
+    account, gateway = account_of_request(), parts().gateway
+    if "ids" not in query:
+        return gateway.songs(account, query["page"])
+    clips = gateway.clips(account, query["ids"])
+    takes = numbered(clips)
+    return [replace(clip, take=takes.get(clip.id)) for clip in clips]
+
+
+@blueprint.route("/clip", methods=["GET"])
+@blueprint.arguments(ClipQuery, location="query")
+@blueprint.response(200, {"type": "object"}, description="The clip as Suno sends it.", example=EXAMPLE_RAW_CLIP)
+@blueprint.doc(operationId="getClip")
+@blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
+def get_clip(query: dict[str, Any]) -> Response:
+    """Look at one clip in Suno's own words.
+
+    Free. Its fields are Suno's and change with it. Whatever would sign in or download is left out: signed addresses
+    are null.
+    """
+    sent = parts().gateway.clip_as_sent(account_of_request(), query["id"])
+    return jsonify(without_addresses(sent))
 
 
 @blueprint.route("/download", methods=["POST"])
 @blueprint.arguments(DownloadRequest)
-@blueprint.response(200, Download, description="The audio is ready.", example=EXAMPLE_DOWNLOAD)
+@blueprint.response(200, schemas.Download, description="The audio is ready.", example=EXAMPLE_DOWNLOAD)
 @blueprint.alt_response(
     202,
-    schema=Download,
+    schema=schemas.Download,
     description="Suno prepares it: send the same request again after `Retry-After` seconds.",
-    example={**EXAMPLE_DOWNLOAD, "download_url": None},
+    example={**EXAMPLE_DOWNLOAD, "download_url": None, "counted": False},
     headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
     success=True,
 )
 @blueprint.doc(operationId="download")
-@blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST, ErrorCode.BODY_TOO_LARGE, ErrorCode.NOT_JSON)
+@blueprint.fails_with(
+    *FREE_READ,
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.BODY_TOO_LARGE,
+    ErrorCode.NOT_JSON,
+    ErrorCode.OUTCOME_UNKNOWN,
+    ErrorCode.LEDGER_UNAVAILABLE,
+)
 def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Get the address of a clip's audio.
 
-    Free of credits, but **counted by Suno against the plan's monthly downloads** (a song's stems share one), so
-    nothing else in this service ever starts one. MP3 and M4A are ready after one or two questions, WAV takes longer
-    and is not in every plan.
+    Free of credits. The first download of a song unlocks it, and **Suno counts that against the plan's monthly
+    downloads**: once for a song, its stems and all formats. Nothing else in this service ever unlocks one. `counted`
+    tells whether this request was the one. With `wait` the reply comes when the file is ready.
     """
-    url = gateway.download_url(account_of_request(), wanted["id"], wanted["format"])
-    waiting = {} if url else {"Retry-After": str(math.ceil(settings.suno_poll_interval))}
-    return {**wanted, "download_url": url}, 200 if url else 202, waiting
+    account, of_app = account_of_request(), parts()
+    timing = of_app.settings.timing
+    address = Download(
+        account=account,
+        account_name=of_app.names.of(account, ledger_needed=True)[0],
+        clip_id=wanted["id"],
+        format=wanted["format"],
+        wait=wanted["wait"],
+        gateway=of_app.gateway,
+        ledger=of_app.ledger,
+        timing=timing,
+        is_stopping=is_stopping,
+    ).address()
+    waiting = {} if address.url else {"Retry-After": str(math.ceil(timing.poll_interval))}
+    answer = {"id": wanted["id"], "format": wanted["format"], "download_url": address.url, "counted": address.counted}
+    return answer, 200 if address.url else 202, waiting

@@ -13,7 +13,8 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from app import metrics
-from app.splits.ledger import LedgerUnavailable
+from app.splits.split import InProgress, KeyReused, SplitNotFound
+from app.splits.store import LedgerUnavailable
 from app.suno import errors as suno
 from app.web import telemetry
 
@@ -22,22 +23,6 @@ log = logging.getLogger(__name__)
 
 class CookieMissing(Exception):
     """Neither the request nor the operator names an account."""
-
-
-class SplitNotFound(Exception):
-    """The ledger knows no such request of this caller."""
-
-
-class KeyReused(Exception):
-    """The Idempotency-Key was used for another question."""
-
-
-class InProgress(Exception):
-    """A request with this Idempotency-Key has not ended, or what became of it is not known yet."""
-
-    def __init__(self, sentence: str, *, retry_after: int) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
 
 
 class ErrorCode(Enum):

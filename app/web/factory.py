@@ -7,11 +7,14 @@ import logging
 from flask import Flask
 from gevent import monkey
 
+from app.accounts import AccountNames
 from app.settings import Settings, read_settings
-from app.splits.ledger import Ledger, LedgerUnavailable, open_ledger
+from app.splits.ledger import Ledger, open_ledger
+from app.splits.store import LedgerUnavailable
 from app.suno.gateway import SunoGateway
 from app.web import access, account, clips, docs, errors, health, stems, telemetry
 from app.web.api import Api
+from app.web.current import Parts
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +31,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT)
-    app.extensions["settings"] = settings
     telemetry.register(app)
     access.register(app, settings)
     account.register(app, settings)
-    app.extensions["suno"] = SunoGateway(settings.suno, observer=telemetry.note_call)
-    app.extensions["ledger"] = open_ledger(settings.ledger_url)
+    gateway, ledger = SunoGateway(settings.suno, observer=telemetry.note_call), open_ledger(settings.ledger_url)
+    app.extensions["parts"] = Parts(settings, gateway, ledger, AccountNames(gateway, ledger))
     app.extensions["is_stopping"] = lambda: False
 
     api = Api(app)
@@ -43,7 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     docs.register(app, api)
     errors.register(app)
     _say_what_is_unsafe(settings)
-    _check_ledger(app.extensions["ledger"])
+    _check_ledger(ledger)
     return app
 
 
@@ -55,7 +57,7 @@ def _check_ledger(ledger: Ledger) -> None:
 
 
 def _say_what_is_unsafe(settings: Settings) -> None:
-    if settings.suno_client is None:
+    if settings.suno_cookie is None:
         log.warning("SUNO_COOKIE is not set: only requests that bring their own Suno cookie are served.")
     if not monkey.is_module_patched("socket"):
         log.warning("SUNO_DEADLINE is not enforced: run this under gunicorn with gunicorn.conf.py (gevent workers).")

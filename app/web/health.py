@@ -13,9 +13,9 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app import metrics
 from app.web.access import require_key_unless_local
-from app.web.account import house_account
+from app.web.account import default_account
 from app.web.api import Api, Blueprint
-from app.web.current import gateway, ledger
+from app.web.current import parts
 from app.web.errors import ErrorCode, body, code_of
 from app.web.schemas import Alive, NotReady, Ready
 
@@ -136,13 +136,13 @@ def _readiness() -> Response:
 
 
 def _session() -> str:
-    account = house_account()
+    account = default_account()
     if account is None:
         return "not_configured"
-    gateway.sign_in(account)
+    parts().gateway.sign_in(account)
     return "ok"
 
 
 def _ledger() -> str:
-    ledger.check()
+    parts().ledger.check()
     return "ok"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import marshmallow
-from marshmallow import EXCLUDE, ValidationError, fields
-from marshmallow.validate import OneOf, Range
+from marshmallow import EXCLUDE, ValidationError, fields, validates_schema
+from marshmallow.validate import OneOf, Range, Regexp
 from webargs.fields import DelimitedList
 
-from app.splits.ledger import State
-from app.suno.clip import StemTask
+from app.splits.store import State
+from app.suno.feed import DEEPEST
+from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
+_SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
+_SHORT_LINK = re.compile(r"https?://(?:www\.)?suno\.com/s/", re.IGNORECASE)
+ID_PATTERN = r"^([A-Za-z0-9_-]{1,128}|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}/?([?#].*)?)$"
 MOST_IDS = 50
 
 STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
@@ -45,6 +47,18 @@ EXAMPLE_STEMS = [
         ("e5f6a7b8-c9d0-1234-efab-345678901234", "Instrumental"),
     ]
 ]
+EXAMPLE_LISTED_STEMS = [
+    stem | {"part": part, "take": 1} for stem, part in zip(EXAMPLE_STEMS, ("vocals", "instrumental"), strict=True)
+]
+EXAMPLE_RAW_CLIP = {
+    "id": EXAMPLE_SONG,
+    "entity_type": "song_schema",
+    "status": "complete",
+    "title": "Ocean Wanderer",
+    "created_at": "2024-01-15T11:00:00.000Z",
+    "is_download_unlocked": False,
+    "metadata": {"type": "gen", "duration": 183.4, "avg_bpm": 120.0, "key": "C_major", "has_stem": True},
+}
 EXAMPLE_CLIP = {
     "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
     "title": "Ocean Wanderer (Vocals)",
@@ -62,6 +76,11 @@ EXAMPLE_CLIP = {
     "duration": 183.4,
     "error_message": None,
     "stem_from_id": EXAMPLE_SONG,
+    "part": "vocals",
+    "take": 1,
+    "bpm": None,
+    "key": None,
+    "download_unlocked": False,
 }
 EXAMPLE_CREDITS = {
     "credits_left": 500,
@@ -70,6 +89,7 @@ EXAMPLE_CREDITS = {
     "monthly_usage": 2000,
     "downloads_limit": 20,
     "downloads_used": 3,
+    "downloads_extra": 0,
     "can_split": True,
 }
 EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS}
@@ -77,19 +97,20 @@ EXAMPLE_DOWNLOAD = {
     "id": EXAMPLE_SONG,
     "format": "mp3",
     "download_url": f"https://cdn.example/{EXAMPLE_SONG}.mp3",
+    "counted": True,
 }
 
 
 def song_id(name: str, *, data_key: str | None = None, description: str) -> fields.String:
-    """Make a required field for an id; its errors call it `name`.
+    """Make a required field for an id, or the address of a song's page; its errors call it `name`.
 
     Nothing that could be more than one segment of a path is an id: on it depends that a request reaches that song
     alone, and not another of Suno's paid calls.
     """
-    return fields.String(
+    return Id(
+        name,
         data_key=data_key,
         required=True,
-        validate=_check_id(f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -."),
         error_messages={
             "required": f"{name} is missing: give the id of a song or stem of your Suno account.",
             "null": f"{name} is null: give the id of a song or stem of your Suno account.",
@@ -99,12 +120,27 @@ def song_id(name: str, *, data_key: str | None = None, description: str) -> fiel
     )
 
 
-def _check_id(complaint: str) -> Callable[[str], None]:
-    def check(value: str) -> None:
-        if not _ID.fullmatch(value):
-            raise ValidationError(complaint)
+class Id(fields.String):
+    """An id of a song or stem, or the address of a song's page, from which the id is taken."""
 
-    return check
+    def __init__(self, name: str, **how: Any) -> None:
+        super().__init__(**how)
+        self._name = name
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if page := _SONG_PAGE.fullmatch(text):
+            return page[1]
+        if _SHORT_LINK.match(text):
+            raise ValidationError(
+                f"{self._name} is a short link: open it in a browser and copy the long address of the song's page."
+            )
+        if not _ID.fullmatch(text):
+            raise ValidationError(
+                f"{self._name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -, or the address of a song's "
+                "page: https://suno.com/song/…"
+            )
+        return text
 
 
 def text(description: str, example: Any, **metadata: Any) -> fields.String:
@@ -136,10 +172,13 @@ class Flag(fields.Boolean):
 
 
 class Ids(DelimitedList):
-    """1 to 50 ids with commas between; a wrong one is an error of the whole."""
+    """1 to 50 ids, with commas between or each in a parameter of its own; a wrong one is an error of the whole."""
+
+    is_multiple = True  # webargs then gives every value of the parameter
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        ids = [id.strip() for id in value.split(",")]
+        texts = [value] if isinstance(value, str) else value
+        ids = [id.strip() for text in texts for id in text.split(",")]
         if len(ids) > MOST_IDS or not all(_ID.fullmatch(id) for id in ids):
             raise ValidationError(
                 f"{attr} must be 1 to {MOST_IDS} ids with commas between, each of 1 to 128 of the characters "
@@ -175,9 +214,18 @@ class SplitRequest(Schema):
         load_default=StemTask.TWO,
         error_messages={"unknown": 'stem_task must be "two" or "twelve".', "null": "stem_task must not be null."},
         metadata={
-            "description": "`two`: vocals and instrumental (10 credits, as reported in 2026); `twelve`: every "
-            "instrument (50 credits).",
+            "description": "`two`: voice and music, or the part of `stem_name` and the rest (10 credits, as reported "
+            "in 2026); `twelve`: every instrument (50 credits).",
             "default": "two",
+        },
+    )
+    stem_name = fields.String(
+        validate=Regexp(r"^[ -~]{1,64}\Z", error="stem_name must be 1 to 64 printable ASCII characters."),
+        error_messages={"null": "stem_name must not be null.", "invalid": "stem_name must be a string."},
+        metadata={
+            "description": "With `two`: the part to take out, as Suno's page names it (`Lead Vocal`, `Drum Kit`, "
+            "`Bass`, …); the other stem is the rest. Suno judges which names there are.",
+            "pattern": "^[ -~]{1,64}$",
         },
     )
     reuse_existing = Flag(
@@ -187,6 +235,13 @@ class SplitRequest(Schema):
             "else split it.",
         },
     )
+
+    @validates_schema
+    def _check_stem_name(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data.get("stem_name") and data.get("task") is StemTask.TWELVE:
+            raise ValidationError(
+                'stem_name goes with stem_task "two": "twelve" takes out every part.', field_name="stem_name"
+            )
 
 
 class StemsQuery(Schema):
@@ -204,15 +259,20 @@ class ClipsQuery(Schema):
             "description": "1 to 50 ids of songs or stems, with commas between. Left out: the account's own songs.",
             "minItems": 1,
             "maxItems": MOST_IDS,
-            "example": [EXAMPLE_SONG],
         },
     )
     page = fields.Integer(
         load_default=0,
-        validate=Range(min=0, max=100_000, error="page must be a whole number from 0."),
-        error_messages={"invalid": "page must be a whole number from 0."},
+        validate=Range(min=0, max=DEEPEST - 1, error=f"page must be a whole number from 0 to {DEEPEST - 1}."),
+        error_messages={"invalid": f"page must be a whole number from 0 to {DEEPEST - 1}."},
         metadata={"description": "Which page of the account's songs, from 0. With `ids` it means nothing."},
     )
+
+
+class ClipQuery(Schema):
+    """Which clip to look at."""
+
+    id = song_id("id", description="The id of a song or stem.")
 
 
 class DownloadRequest(Schema):
@@ -229,6 +289,35 @@ class DownloadRequest(Schema):
         },
         metadata={"description": "WAV takes longer, and not every plan has it.", "example": "mp3"},
     )
+    wait = Flag(
+        load_default=False,
+        metadata={"description": "Answer when the file is ready, or after SUNO_WAIT_TIMEOUT (100 s) with 202."},
+    )
+
+
+class Part(fields.String):
+    """The part of a stem; null where it cannot be told, and on songs."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return obj.part if obj.is_stem and obj.part else None
+
+
+PART = Part(
+    required=True,
+    allow_none=True,
+    metadata={
+        "description": "Of a stem, the part in Suno's own name, in lower case; null where Suno does not tell.",
+        "example": "vocals",
+    },
+)
+TAKE = fields.Integer(
+    required=True,
+    allow_none=True,
+    metadata={
+        "description": "Of a stem, which take of its part it is, among those in this reply: 1 is the oldest.",
+        "example": 1,
+    },
+)
 
 
 class StemClip(Schema):
@@ -253,6 +342,13 @@ class StemClip(Schema):
             "example": "183.4",
         },
     )
+
+
+class ListedStem(StemClip):
+    """One stem that a song has."""
+
+    part = PART
+    take = TAKE
 
 
 class SplitState(Schema):
@@ -302,6 +398,19 @@ class FullClip(Schema):
     )
     error_message = text("Why Suno could not make it.", None)
     stem_from_id = text("Of a stem, the song that it is a part of.", EXAMPLE_SONG)
+    part = PART
+    take = TAKE
+    bpm = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a song, beats a minute on average.", "example": 120.0},
+    )
+    key = text("Of a song, its key.", "C_major")
+    download_unlocked = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whether Suno has counted the song's download already.", "example": False},
+    )
 
 
 class CreditsLeft(Schema):
@@ -316,6 +425,7 @@ class CreditsLeft(Schema):
     monthly_usage = count("Credits of them spent.", 2000)
     downloads_limit = count("Downloads a period in the plan.", 20)
     downloads_used = count("Downloads of them used; a song's stems share one.", 3)
+    downloads_extra = count("Downloads bought by the piece that are left.", 0)
     can_split = fields.Boolean(
         required=True,
         allow_none=True,
@@ -331,7 +441,15 @@ class Download(Schema):
         required=True, metadata={"description": "As asked for.", "enum": ["mp3", "m4a", "wav"], "example": "mp3"}
     )
     download_url = text(
-        "Where to fetch it, without any account; null while Suno prepares it.", EXAMPLE_DOWNLOAD["download_url"]
+        "Where to fetch it, without any account, for an hour; null while Suno prepares it.",
+        EXAMPLE_DOWNLOAD["download_url"],
+    )
+    counted = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether Suno counted this request against the plan's downloads: once for a song.",
+            "example": True,
+        },
     )
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import request
 from webargs.flaskparser import abort
 
-from app.splits.ledger import Entry
-from app.splits.split import Split, split_of_request
+from app.splits.split import Split, find_split
+from app.splits.store import Entry
 from app.suno.clip import Clip
+from app.suno.stems import StemChoice, numbered
+from app.web import telemetry
+from app.web.access import caller_of_request
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import gateway, parts
+from app.web.current import is_stopping, parts
 from app.web.errors import ErrorCode
 from app.web.schemas import (
+    EXAMPLE_LISTED_STEMS,
     EXAMPLE_SPLIT_STATE,
     EXAMPLE_SPLITS,
     EXAMPLE_STEMS,
+    ListedStem,
     SplitRequest,
     SplitState,
     StemClip,
@@ -36,7 +42,12 @@ IDEMPOTENCY_KEY = {
     "description": "1 to 255 visible ASCII characters, with or without quotes, new for each split: a request with "
     "the same key and question gets the first one's reply, and is not charged again, for 24 hours. For instance a "
     "UUID.",
-    "schema": {"type": "string"},
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 512,
+        "pattern": r'^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$',
+    },
 }
 
 blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs taken apart")
@@ -77,7 +88,22 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
     `wait_audio` it comes when they are.
     """
-    stems = Split(key=_key_of_request(), account=account_of_request(), **wanted, **parts()).stems()
+    idempotency_key, account, of_app = _idempotency_key(), account_of_request(), parts()
+    stems = Split(
+        caller=caller_of_request(),
+        account=account,
+        account_names=of_app.names.of(account, ledger_needed=bool(idempotency_key)),
+        request_id=telemetry.request_id(),
+        idempotency_key=idempotency_key,
+        song_id=wanted["song_id"],
+        choice=StemChoice(wanted["task"], wanted.get("stem_name", "")),
+        reuse_existing=wanted["reuse_existing"],
+        wait_audio=wanted["wait_audio"],
+        gateway=of_app.gateway,
+        ledger=of_app.ledger,
+        timing=of_app.settings.timing,
+        is_stopping=is_stopping,
+    ).pay_once()
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 
@@ -102,16 +128,17 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
 def get_request(request_id: str) -> Entry:
     """Tell what became of a split.
 
-    Free, and asks nothing of Suno. `request_id` is the `X-Request-ID` that the split was sent with or got; of several
+    Free. `request_id` is the `X-Request-ID` that the split was sent with or got; of several
     with the same, the latest counts. Only the same account (and API key) is told, for 24 hours.
     """
-    return split_of_request(account_of_request(), request_id)
+    account, of_app = account_of_request(), parts()
+    return find_split(of_app.ledger, caller_of_request(), of_app.names.of(account, ledger_needed=True), request_id)
 
 
 @blueprint.route("/stems", methods=["GET"])
 @blueprint.arguments(StemsQuery, location="query")
 @blueprint.response(
-    200, StemClip(many=True), description="Its stems, in Suno's order; none: [].", example=EXAMPLE_STEMS
+    200, ListedStem(many=True), description="Its stems, in Suno's order; none: [].", example=EXAMPLE_LISTED_STEMS
 )
 @blueprint.doc(operationId="listStems")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
@@ -120,10 +147,12 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
 
     Free. Each split of a song adds its own stems to the list.
     """
-    return gateway.stems(account_of_request(), query["song_id"])
+    stems = parts().gateway.stems(account_of_request(), query["song_id"])
+    takes = numbered(stems)
+    return [replace(stem, take=takes.get(stem.id)) for stem in stems]
 
 
-def _key_of_request() -> str:
+def _idempotency_key() -> str:
     """Read the Idempotency-Key, a structured field's string, with its quotes or without; "" where there is none.
 
     By hand: with a schema of its own a split costs 5 % more.

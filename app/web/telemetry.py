@@ -33,7 +33,7 @@ class Record:
     suno_seconds: float = 0.0
     suno_calls: int = 0
     account: str | None = None
-    of_house: bool = False
+    of_default: bool = False
     code: str | None = None
 
 
@@ -59,7 +59,7 @@ def set_up_logging(level: str, form: str | None) -> None:
 def expect_codes(codes: Iterable[str]) -> None:
     """Tell metrics which codes there are."""
     for code in codes:
-        metrics.HOUSE_FAILURES.labels(code)
+        metrics.DEFAULT_FAILURES.labels(code)
 
 
 def request_id() -> str:
@@ -70,8 +70,8 @@ def request_id() -> str:
 def note_account(account: Account) -> None:
     """Remember which Suno account the request speaks for."""
     record = _record()
-    record.account = account.key[:12]
-    record.of_house = account.is_house
+    record.account = account.cookie_hash[:12]
+    record.of_default = account.is_default
 
 
 def note_code(code: str) -> None:
@@ -108,8 +108,8 @@ def _end(response: Response) -> Response:
     status = response.status_code
     metrics.requests(route, method, str(status), record.code or "ok").inc()
     metrics.request_seconds(route).observe(seconds)
-    if record.of_house and record.code:
-        metrics.HOUSE_FAILURES.labels(record.code).inc()
+    if record.of_default and record.code:
+        metrics.DEFAULT_FAILURES.labels(record.code).inc()
     level = logging.WARNING if status >= 500 else logging.DEBUG if route in _QUIET else logging.INFO
     if log.isEnabledFor(level):
         fields = {

@@ -413,8 +413,8 @@ def test_nginx_waits_longer_than_the_service_takes(monkeypatch: pytest.MonkeyPat
     for name in env.dump():
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
-    longest = 2 * settings.suno.deadline + 2 * LOOK_FOR + settings.suno_wait_timeout
-    assert seconds("proxy_read_timeout") > longest + settings.suno_poll_interval
+    longest = 2 * settings.suno.deadline + 2 * LOOK_FOR + settings.timing.wait_timeout
+    assert seconds("proxy_read_timeout") > longest + settings.timing.poll_interval
 
 
 def test_nginx_takes_the_bodies_that_the_service_takes() -> None:

@@ -1,4 +1,4 @@
-"""Both ledgers, each as it is deployed: a file, and a real Redis that keeps what it was told."""
+"""The three stores, each as it is deployed: in memory, a file, and a real Redis that keeps what it was told."""
 
 from __future__ import annotations
 
@@ -6,16 +6,75 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
-from app.splits.ledger import Ledger, open_ledger
+from app.splits.clock import Clock, Moment
+from app.splits.ledger import Ledger
+from app.splits.redis import RedisStore
+from app.splits.sqlite import SqliteStore
+from app.splits.store import Entry, MemoryStore, Store
+from app.suno.clip import Clip
 from sandbox.stack import free_port
 
 REDIS = shutil.which("redis-server")
+
+
+@dataclass
+class SteppedClock(Clock):
+    """A clock that goes when it is told to, and a wall clock that can be set."""
+
+    seconds: float = 1_000.0
+    wall: float = 1_800_000_000.0
+    boot: str = "this start"
+
+    @property
+    def boot_id(self) -> str:
+        return self.boot
+
+    def now(self) -> Moment:
+        return Moment(self.boot, self.seconds, self.wall)
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.wall += seconds
+
+    def set_wall(self, seconds: float) -> None:
+        """Step the wall clock by so many seconds."""
+        self.wall += seconds
+
+
+def stems(*ids: str, at: str = "2026-11-25T10:00:00.000Z", **fields: Any) -> tuple[Clip, ...]:
+    """A set of stems that differ in their titles."""
+    return tuple(
+        Clip(id, status="submitted", created_at=at, title=f"Song (Part {n})", stem_from_id="song", **fields)
+        for n, id in enumerate(ids)
+    )
+
+
+def entry(ledger: Ledger, idempotency_key: str = "", **fields: Any) -> Entry:
+    """A new entry; each has a song and an account of its own unless they are given."""
+    own = uuid.uuid4().hex
+    return ledger.new_entry(
+        **{
+            "caller": "",
+            "account": own,
+            "idempotency_key": idempotency_key,
+            "question": "?",
+            "song_id": own,
+            "task": "two",
+            "request_id": own,
+            "lasts": 41.0,
+        }
+        | fields
+    )
 
 
 @contextmanager
@@ -64,5 +123,23 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def ledger(ledger_url: str) -> Ledger:
-    return open_ledger(ledger_url)
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: SteppedClock) -> Store:
+    match request.param:
+        case "memory":
+            return MemoryStore(clock)
+        case "sqlite":
+            return SqliteStore(str(tmp_path / "ledger.db"), clock)
+        case _:
+            url = request.getfixturevalue("redis_url")
+            redis.Redis.from_url(url).flushdb()
+            return RedisStore(url, clock)
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    return Ledger(store)

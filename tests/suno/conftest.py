@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import responses
 
-from app.suno.gateway import Endpoint, SunoGateway
+from app.suno.endpoint import Endpoint
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 
-API = "https://studio-api.prod.suno.com"
+API = "https://studio-api-prod.suno.com"
 AUTH = "https://auth.suno.com"
 CLIENT = f"{AUTH}/v1/client"
 TOKENS = f"{AUTH}/v1/client/sessions/sess_2Z1/tokens"

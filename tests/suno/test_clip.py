@@ -54,13 +54,54 @@ def test_a_clip_with_nothing_but_an_id_is_a_clip() -> None:
 @pytest.mark.parametrize(
     ("wire", "parent"),
     [
-        ({"metadata": {"stem_from_id": SONG}, "clip_roots": {"clips": [{"id": "root"}]}}, SONG),
-        ({"metadata": {}, "clip_roots": {"clips": [{"id": "root"}, {"id": "other"}]}}, "root"),
-        ({"metadata": {}, "clip_roots": {"clips": []}}, "asked-for"),
-        ({"metadata": {}, "clip_roots": {"clips": [None]}}, "asked-for"),
-        ({"metadata": {}, "clip_roots": None}, "asked-for"),
-        ({"metadata": {"stem_from_id": 5}}, "asked-for"),
+        ({"metadata": {"type": "stem", "stem_from_id": SONG}, "clip_roots": {"clips": [{"id": "root"}]}}, SONG),
+        ({"metadata": {"type": "stem", "history": [{"id": "older"}, {"id": f"m_{SONG}"}]}}, SONG),
+        ({"metadata": {"type": "stem", "history": ["older", SONG]}}, SONG),
+        (
+            {
+                "metadata": {"type": "gen", "stem_task": "two"},
+                "clip_roots": {"clips": [{"id": SONG}, {"id": "other"}]},
+            },
+            SONG,
+        ),
+        ({"metadata": {"type": "stem"}, "clip_roots": {"clips": []}}, None),
+        ({"metadata": {"type": "stem", "history": [None]}, "clip_roots": {"clips": [None]}}, None),
+        ({"metadata": {"type": "stem", "stem_from_id": 5}, "clip_roots": None}, None),
+        ({"metadata": {"type": "gen", "history": [{"id": "the song it was extended from"}]}}, None),
     ],
 )
-def test_the_parent_is_found_where_suno_puts_it(wire: dict[str, Any], parent: str) -> None:
-    assert clip(**wire).stem_from_id == parent
+def test_the_parent_is_found_where_suno_puts_it(wire: dict[str, Any], parent: str | None) -> None:
+    assert Clip.from_wire(CLIP | wire).stem_from_id == parent
+
+
+def test_the_parent_is_in_any_case_the_song_that_was_asked_for() -> None:
+    assert clip(metadata={"type": "stem", "stem_from_id": "another"}).stem_from_id == "asked-for"
+
+
+@pytest.mark.parametrize(
+    ("title", "metadata", "part"),
+    [
+        ("Song - Vocals", {}, "vocals"),
+        ("Song (Vocals)", {}, "vocals"),
+        ("Song", {"stem_type_group_name": "Backing_Vocals"}, "backing vocals"),
+        ("Song", {"stem_name": "Drum Kit"}, "drum kit"),
+        ("Song", {"stem": "Bass"}, "bass"),
+        ("Song (Lead Vocal)", {"stem_type_group_name": "Lead Vocal"}, "lead vocal"),
+        ("Song (Without Lead Vocal)", {"stem_type_group_name": "Lead Vocal"}, "without lead vocal"),
+        ("Song", {}, ""),
+        (None, {}, ""),
+    ],
+)
+def test_the_part_is_found_where_suno_puts_it(title: str | None, metadata: dict[str, Any], part: str) -> None:
+    assert clip(title=title, metadata={"type": "stem"} | metadata).part == part
+
+
+def test_a_song_tells_its_tempo_key_and_whether_it_is_unlocked() -> None:
+    song = Clip.from_wire(
+        {
+            "id": SONG,
+            "is_download_unlocked": False,
+            "metadata": {"type": "gen", "min_bpm": 68.18, "avg_bpm": 130.05, "max_bpm": 157.89, "key": "C_major"},
+        }
+    )
+    assert (song.bpm, song.key, song.download_unlocked, song.is_stem) == (130.05, "C_major", False, False)

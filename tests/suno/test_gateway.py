@@ -151,7 +151,6 @@ def test_one_song_that_is_refused_leaves_the_account_usable(gateway: SunoGateway
         ({"status": 403} | HTML, errors.SunoFailed, "bot wall"),
         ({"status": 401} | HTML, errors.SunoFailed, "bot wall"),
         ({"status": 404, "json": {"detail": "Clip not found."}}, errors.SongNotFound, "Clip not found."),
-        ({"status": 422, "json": {"detail": "Token validation failed."}}, errors.CaptchaRequired, "captcha"),
         (
             {"status": 422, "json": {"detail": [{"loc": ["body", "task"], "msg": "field required"}]}},
             errors.RefusedBySuno,

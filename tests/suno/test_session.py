@@ -8,7 +8,7 @@ from responses import RequestsMock
 
 from app.suno import errors
 from app.suno.gateway import SunoGateway
-from app.suno.session import Account, Sessions, UnusableCookie, client_in, client_of
+from app.suno.session import Account, Sessions, UnusableCookie, cookie_in, cookie_of
 from app.suno.wire import Deadline, Wire
 from tests.suno.conftest import ALICE, AUTH, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
 
@@ -62,13 +62,13 @@ def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
     ],
 )
 def test_only_the_cookie_client_names_an_account(header: str, client: str | None) -> None:
-    assert client_in(header) == client
+    assert cookie_in(header) == client
 
 
 @pytest.mark.parametrize("header", ["__client=a b", "__client=a\r\nX-Evil: 1", "__client=ä", '__client=a"b'])
 def test_a_cookie_that_could_not_be_sent_is_no_absent_one(header: str) -> None:
     with pytest.raises(UnusableCookie):
-        client_in(header)
+        cookie_in(header)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_a_cookie_that_could_not_be_sent_is_no_absent_one(header: str) -> None:
     [("abc", "abc"), ("__client=abc", "abc"), ("a=1; __client=abc", "abc"), ("a=1", None), ("a b", None), ("", None)],
 )
 def test_an_account_may_be_named_by_the_bare_value(text: str, client: str | None) -> None:
-    assert client_of(text) == client
+    assert cookie_of(text) == client
 
 
 def test_an_account_never_shows_its_cookie() -> None:
-    assert "alice-client" not in repr(ALICE) + ALICE.key
+    assert "alice-client" not in repr(ALICE) + ALICE.cookie_hash
 
 
 def test_signing_in_sends_the_cookie_both_ways_with_clerks_versions(sessions: Sessions, wire: RequestsMock) -> None:
@@ -278,7 +278,7 @@ def test_the_operators_account_is_never_forgotten_and_the_dead_go_first(
     sessions: Sessions, wire: RequestsMock
 ) -> None:
     signed_in(wire)
-    house = Account("client-h", "SUNO_COOKIE", is_house=True)
+    house = Account("client-h", "SUNO_COOKIE", is_default=True)
     for client in ("client-h", "client-1", "client-2", "client-3", "client-h"):
         bearer(sessions, house if client == "client-h" else Account(client, "the header X-Suno-Cookie"))
     assert sum(call.request.headers["Cookie"] == "__client=client-h" for call in wire.calls) == 2

@@ -1,0 +1,157 @@
+"""A clip's audio: its song is unlocked once, whoever asks, and then Suno is asked until there is an address."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.splits.ledger import Ledger, Once, Turn
+from app.splits.store import LedgerUnavailable
+from app.suno.errors import OutcomeUnknown, SunoError
+from app.suno.gateway import AudioFormat, SunoGateway, UnknownFormat
+from app.suno.session import Account
+from app.timing import Timing
+
+log = logging.getLogger(__name__)
+
+UNLOCK = "unlock"
+CONVERT = "convert"
+
+GLANCE = 0.1
+"""Seconds between two looks at the ledger, for who waits until another request has unlocked the song."""
+
+CONVERSION = 600.0
+"""Seconds for which a WAV conversion counts as under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a clip's audio can be fetched."""
+
+    url: str | None
+    """None while Suno prepares it: ask again."""
+    counted: bool
+    """Whether this request was counted against the account's downloads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A request for the audio of a song or stem.
+
+    Unlocking is what Suno counts. It is noted in the ledger before it is sent, once for a song, from however many
+    processes and machines; an answer that is lost is found out by looking at the song.
+    """
+
+    account: Account
+    account_name: str
+    clip_id: str
+    format: AudioFormat
+    wait: bool
+
+    gateway: SunoGateway
+    ledger: Ledger
+    timing: Timing
+    is_stopping: Callable[[], bool] = lambda: False
+
+    def address(self) -> Address:
+        """Unlock the song if it is locked, and ask for the address; with `wait`, until there is one.
+
+        Raises LedgerUnavailable (nothing was sent then), or what Suno says.
+        """
+        ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
+        counted = self._unlock(ends)
+        if counted is None:
+            return Address(None, counted=False)
+        while True:
+            url = self._url()
+            left = ends - time.monotonic()
+            if url is not None or left <= 0 or self.is_stopping():
+                return Address(url, counted)
+            time.sleep(min(self.timing.poll_interval, left))
+
+    def _unlock(self, ends: float) -> bool | None:
+        """Make sure that the song is unlocked; whether this request was counted. None while another is at it."""
+        clip = self.gateway.clip(self.account, self.clip_id)
+        if clip.download_unlocked:
+            return False
+        song_id = (clip.is_stem and clip.stem_from_id) or self.clip_id
+        if song_id != self.clip_id and self._is_unlocked(song_id):
+            return False
+        while True:
+            once = self.ledger.begin_once(UNLOCK, self.account_name, song_id, lasts=self.timing.deadline)
+            match once.turn:
+                case Turn.OURS:
+                    return self._unlock_now(once, song_id)
+                case Turn.DONE:
+                    return False
+                case Turn.IN_DOUBT:
+                    return self._find_out(once, song_id)
+                case Turn.UNDER_WAY:
+                    if time.monotonic() >= ends or self.is_stopping():
+                        return None
+                    time.sleep(GLANCE)
+
+    def _unlock_now(self, once: Once, song_id: str) -> bool:
+        try:
+            unlocked = self.gateway.unlock(self.account, song_id)
+        except OutcomeUnknown:
+            self._note(once, Turn.IN_DOUBT)
+            if not self._is_unlocked(song_id):
+                raise
+            self._note(once, Turn.DONE)
+            return True
+        except SunoError:
+            self._note(once, None)
+            raise
+        self._note(once, Turn.DONE)
+        return unlocked.counted
+
+    def _note(self, once: Once, turn: Turn | None) -> None:
+        """Write how an attempt ended; where that fails, the next request looks at the song."""
+        try:
+            self.ledger.end_once(once, turn)
+        except LedgerUnavailable as error:
+            log.error("The ledger could not be written for the download of %s: %s", self.clip_id, error.why)
+
+    def _find_out(self, once: Once, song_id: str) -> bool:
+        """Whether an unlocking without an answer went through; another is sent only once it certainly did not."""
+        if self._is_unlocked(song_id):
+            self._note(once, Turn.DONE)
+            return False
+        if once.over_for >= self.timing.settle_time and (
+            again := self.ledger.retry_once(once, lasts=self.timing.deadline)
+        ):
+            return self._unlock_now(again, song_id)
+        raise OutcomeUnknown(
+            "Suno was asked to unlock the song, and no answer came; the song is not unlocked yet. It is not asked "
+            "twice: send this again in a minute."
+        )
+
+    def _is_unlocked(self, song_id: str) -> bool:
+        return self.gateway.clip(self.account, song_id).download_unlocked is True
+
+    def _url(self) -> str | None:
+        try:
+            return self.gateway.download_url(self.account, self.clip_id, self.format)
+        except UnknownFormat:
+            return self._converted()
+
+    def _converted(self) -> str | None:
+        """The address of a WAV file by the older calls, which convert it first: once, whoever asks."""
+        url = self.gateway.wav_file(self.account, self.clip_id)
+        if url is not None:
+            return url
+        once = self.ledger.begin_once(CONVERT, self.account_name, self.clip_id, lasts=CONVERSION)
+        if once.turn is Turn.IN_DOUBT:
+            once = self.ledger.retry_once(once, lasts=CONVERSION) or once
+        if once.turn is Turn.OURS:
+            try:
+                self.gateway.convert_wav(self.account, self.clip_id)
+            except SunoError as error:
+                # Without an answer it may be under way: the next request looks, and does not ask again.
+                if not error.may_have_charged:
+                    self._note(once, None)
+                raise
+        return None

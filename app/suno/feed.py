@@ -1,0 +1,182 @@
+"""Looking at clips: by their ids, or through the account's own songs. Free; Suno has had three such lists."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+from urllib.parse import urlencode
+
+from app.suno.clip import Clip, clips_from_wire
+from app.suno.errors import SongNotFound
+from app.suno.session import Account
+from app.suno.studio import Kind, StudioApi, changed, read_as, reply_of
+from app.suno.wire import Deadline
+
+GONE = (400, 404, 405, 410, 422)
+"""How a list that is no longer there, or no longer as this version knows it, answers."""
+
+GONE_FOR = 3600.0
+"""Seconds until a list that was gone is tried again."""
+
+ONE_BY_ONE = 10
+"""Clips that one request asks for singly, at most."""
+
+SONGS_A_PAGE = 20
+
+ACCOUNTS = 1_000
+"""Accounts for which a process remembers the cursors of their songs."""
+
+DEEPEST = 50
+"""Pages of an account's songs that can be read."""
+
+
+class Feed:
+    """The lists of the studio API, the newest first: v3, then `get_songs_by_ids` for ids, then v2, which is dying."""
+
+    def __init__(self, studio: StudioApi) -> None:
+        self._studio = studio
+        self._gone_until: dict[str, float] = {}
+        self._cursors: OrderedDict[str, list[str | None]] = OrderedDict()
+        self._lock = Lock()
+
+    def clips(self, account: Account, ids: Sequence[str], deadline: Deadline, *, one_by_one: bool) -> list[Clip]:
+        """The clips with these ids, in this order; without those that Suno does not know (yet).
+
+        `one_by_one`: whether those that the list leaves out are asked for singly: lists do not tell all.
+        """
+        body = {
+            "cursor": None,
+            "limit": len(ids),
+            "filters": {"ids": {"presence": "True", "clipIds": list(ids)}},
+        }
+        listed = self._first_that_is_there(
+            ("v3", lambda: self._v3(account, body, deadline)),
+            (
+                "by ids",
+                lambda: self._get(account, "/api/clips/get_songs_by_ids?", [("ids", i) for i in ids], deadline),
+            ),
+            ("v2", lambda: self._get(account, "/api/feed/v2?", [("ids", ",".join(ids))], deadline)),
+        )
+        if listed is None and len(ids) > ONE_BY_ONE:
+            raise changed("an account's clips by any list that is known")
+        found = {clip.id: clip for clip in listed or ()}
+        missing = [id for id in dict.fromkeys(ids) if id not in found]
+        for id in missing[:ONE_BY_ONE] if one_by_one or listed is None else ():
+            try:
+                found[id] = self.clip(account, id, deadline)
+            except SongNotFound:
+                continue
+        return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+    def clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
+        """One clip. Raises SongNotFound."""
+        return Clip.from_wire(self.clip_as_sent(account, id, deadline))
+
+    def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> dict[str, Any]:
+        """One clip, in Suno's own words. Raises SongNotFound."""
+        reply = self._studio.read(account, Kind.CLIP, "GET", f"/api/clip/{id}", deadline=deadline)
+        if not isinstance(reply, dict) or reply.get("id") != id:
+            raise changed("a clip")
+        return reply
+
+    def songs(self, account: Account, page: int, deadline: Deadline) -> list[Clip]:
+        """A page of the account's songs, newest first, from 0 on. A page past the last is empty.
+
+        v3 goes by cursors: those that were told are remembered, so that the next page is one call.
+        """
+        listed = self._first_that_is_there(
+            ("v3 library", lambda: self._v3_page(account, page, deadline)),
+            ("v2", lambda: self._get(account, "/api/feed/v2?", [("page", str(page))], deadline)),
+        )
+        if listed is None:
+            raise changed("an account's songs by any list that is known")
+        return [clip for clip in listed if not clip.is_stem]
+
+    def _v3_page(self, account: Account, page: int, deadline: Deadline) -> list[Clip] | None:
+        # The library may want the account's own user, which only its token tells.
+        self._studio.sessions.bearer(account, deadline)
+        known = self._known_cursors(account)
+        at = min(page, len(known) - 1)
+        while True:
+            cursor = known[at]
+            if at and cursor is None:
+                return []
+            reply = self._v3_reply(account, _library(self._studio.sessions.user(account), cursor), deadline)
+            if reply is None:
+                return None
+            further = reply.get("next_cursor") if isinstance(reply, dict) else None
+            known[at + 1 :] = [further if isinstance(further, str) and further else None]
+            if at == page:
+                return read_as(clips_from_wire, reply, "clips")
+            at += 1
+
+    def _known_cursors(self, account: Account) -> list[str | None]:
+        """The cursor of each page that is known, from the first on; one of None after the first: there is no more."""
+        with self._lock:
+            known = self._cursors.setdefault(account.cookie_hash, [None])
+            self._cursors.move_to_end(account.cookie_hash)
+            if len(self._cursors) > ACCOUNTS:
+                self._cursors.popitem(last=False)
+            return known
+
+    def _v3(self, account: Account, body: dict[str, Any], deadline: Deadline) -> list[Clip] | None:
+        reply = self._v3_reply(account, body, deadline)
+        return None if reply is None else read_as(clips_from_wire, reply, "clips")
+
+    def _v3_reply(self, account: Account, body: dict[str, Any], deadline: Deadline) -> Any:
+        answer = self._studio.ask(
+            account,
+            Kind.FEED,
+            "POST",
+            "/api/feed/v3",
+            json.dumps(body).encode(),
+            deadline=deadline,
+            accept=GONE,
+        )
+        return reply_of(answer) if answer.succeeded else None
+
+    def _get(
+        self, account: Account, path: str, query: Sequence[tuple[str, str]], deadline: Deadline
+    ) -> list[Clip] | None:
+        answer = self._studio.ask(
+            account, Kind.FEED, "GET", path + urlencode(query, safe=","), deadline=deadline, accept=GONE
+        )
+        return read_as(_clips_in, reply_of(answer)) if answer.succeeded else None
+
+    def _first_that_is_there(self, *lists: tuple[str, Callable[[], list[Clip] | None]]) -> list[Clip] | None:
+        """Ask the first list that is not gone; one that was is tried again within the hour. None where all are."""
+        for name, ask in lists:
+            if time.monotonic() >= self._gone_until.get(name, 0.0):
+                found = ask()
+                if found is not None:
+                    return found
+                self._gone_until[name] = time.monotonic() + GONE_FOR
+        # All are gone: ask each of them anew next time.
+        for name, _ in lists:
+            self._gone_until.pop(name, None)
+        return None
+
+
+def _clips_in(reply: Any) -> list[Clip]:
+    """The clips of a reply that is a list of them, or holds one: of `get_songs_by_ids` no capture tells the shape."""
+    if isinstance(reply, list):
+        return clips_from_wire({"clips": reply}, "clips")
+    return clips_from_wire(reply, "clips", "songs", "data")
+
+
+def _library(user: str | None, cursor: str | None) -> dict[str, Any]:
+    """What suno.com asks for the songs of an account (captured 2026-10-05): flags are strings."""
+    filters: dict[str, Any] = {
+        "disliked": "False",
+        "trashed": "False",
+        "stem": {"presence": "False"},
+        "stemComplement": "False",
+        "fromStudioProject": {"presence": "False"},
+    }
+    if user:
+        filters["user"] = {"presence": "True", "userId": user}
+    return {"cursor": cursor, "limit": SONGS_A_PAGE, "filters": filters}

@@ -1,0 +1,205 @@
+"""What can be taken out of a song, and which stems a split has made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import assert_never
+
+from app.suno.clip import Clip
+
+LEAD_VOCAL = "Lead Vocal"
+"""The part that makes today's pair of voice and music; Suno's page has had no other since August 2026."""
+
+WITHOUT = "without "
+"""How the part of the other stem of an `extract` begins, in lower case."""
+
+_VOICES = frozenset({"vocals", LEAD_VOCAL.lower()})
+_MUSICS = frozenset({"instrumental", WITHOUT + LEAD_VOCAL.lower()})
+
+NEAR = 1.0
+"""Seconds between two stems of one split, at most."""
+
+
+class StemTask(StrEnum):
+    """Into how many parts a song is split. Suno makes one or two takes of each part."""
+
+    TWO = "two"
+    """One part and the rest: voice and music, where no part is named."""
+    TWELVE = "twelve"
+    """Every instrument."""
+
+    @property
+    def credits(self) -> int:
+        """What Suno charges for it, as its help pages said in August 2026."""
+        match self:
+            case StemTask.TWO:
+                return 10
+            case StemTask.TWELVE:
+                return 50
+        assert_never(self)
+
+
+@dataclass(frozen=True, slots=True)
+class StemChoice:
+    """What a caller wants of a song."""
+
+    task: StemTask = StemTask.TWO
+    stem_name: str = ""
+    """The part to take out, in Suno's own name; "" for voice and music. With TWELVE it means nothing."""
+
+    @property
+    def extracted(self) -> str:
+        """The part that Suno's newer call is asked to take out."""
+        return self.stem_name or LEAD_VOCAL
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What splits of one kind made of a song in some time, as far as Suno's list tells."""
+
+    sets: tuple[tuple[Clip, ...], ...] = ()
+    """The stems of each split, oldest first."""
+    unknown: tuple[Clip, ...] = ()
+    """Stems that may be of such a split, but do not say so, or not when they were made."""
+
+    @property
+    def ids(self) -> list[list[str]]:
+        """What to compare two looks by."""
+        return [[stem.id for stem in stems] for stems in (*self.sets, self.unknown)]
+
+
+def finished_set(stems: Sequence[Clip], choice: StemChoice) -> list[Clip]:
+    """The complete stems that such a split has made of a song, if they are a whole set; else none.
+
+    A set is whole when each part that any such split began has a complete stem. The older call's stems go before the
+    newer one's, and those before stems of before 2026, which do not say what made them.
+    """
+    by_label: dict[str | None, list[Clip]] = {"two": [], "twelve": [], "extract": [], None: []}
+    for stem in stems:
+        if _is_of(stem, choice):
+            by_label[stem.stem_task].append(stem)
+    unlabelled = [stem for stem in stems if stem.stem_task is None and stem.part]
+    if _is_set_of(unlabelled, choice) and choice.task is StemTask.TWO:
+        by_label[None] = unlabelled
+    return next((whole for made in by_label.values() if (whole := _complete(made))), [])
+
+
+def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until: float) -> Made:
+    """What splits of this kind made in a time (seconds since 1970 by Suno's clock).
+
+    Suno does not say which stems are of one split. Those of one are made at once: with the same `created_at`, or
+    some milliseconds apart; then a title that comes again begins the next split.
+    """
+    of_kind: list[tuple[float, Clip]] = []
+    unlabelled: list[tuple[float, Clip]] = []
+    unknown: list[Clip] = []
+    for stem in stems:
+        kind, made = _is_of(stem, choice), _moment(stem.created_at)
+        if kind is False or (made is not None and not since <= made <= until):
+            continue
+        if made is None:
+            unknown.append(stem)
+        elif kind:
+            of_kind.append((made, stem))
+        elif stem.stem_task is None:
+            unlabelled.append((made, stem))
+        else:
+            unknown.append(stem)
+    sets = _sets(of_kind)
+    for made_together in _sets(unlabelled):
+        if _is_set_of(made_together, choice):
+            sets.append(made_together)
+        else:
+            unknown += made_together
+    sets.sort(key=lambda made: _moment(made[0].created_at) or 0.0)
+    return Made(tuple(tuple(made) for made in sets), tuple(unknown))
+
+
+def numbered(stems: Iterable[Clip]) -> dict[str, int]:
+    """Which take each stem is, by its id: 1, 2, … among those of its song with the same part, oldest first."""
+    takes: dict[tuple[str | None, str], int] = {}
+    numbers: dict[str, int] = {}
+    for stem in sorted(stems, key=lambda stem: stem.created_at or ""):
+        if stem.is_stem:
+            of_part = (stem.stem_from_id, stem.part)
+            numbers[stem.id] = takes[of_part] = takes.get(of_part, 0) + 1
+    return numbers
+
+
+def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
+    """Whether a split of this kind makes such a stem; None where the stem does not tell."""
+    match stem.stem_task:
+        case "two":
+            return choice.task is StemTask.TWO and not choice.stem_name
+        case "twelve":
+            return choice.task is StemTask.TWELVE
+        case "extract" if choice.task is StemTask.TWELVE:
+            return False
+        case "extract":
+            part = choice.extracted.replace("_", " ").lower()
+            return stem.part in (part, WITHOUT + part) if stem.part else None
+        case _:
+            return None
+
+
+def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
+    """Whether stems without a label are those of one split of this kind: by their parts."""
+    parts = {stem.part for stem in stems}
+    if choice.task is StemTask.TWELVE:
+        return len(parts) > 2
+    if choice.stem_name:
+        part = choice.stem_name.lower()
+        return WITHOUT + part in parts and parts <= {part, WITHOUT + part}
+    return bool(parts & _MUSICS) and parts <= _VOICES | _MUSICS
+
+
+def _complete(made: Sequence[Clip]) -> list[Clip]:
+    complete = [stem for stem in made if stem.status == "complete"]
+    parts = {(stem.part, stem.title) for stem in complete}
+    return complete if len(parts) > 1 and parts == {(stem.part, stem.title) for stem in made} else []
+
+
+def _sets(made: list[tuple[float, Clip]]) -> list[list[Clip]]:
+    made.sort(key=lambda pair: pair[0])
+    exact = _grouped(made, 0.0)
+    if all(len({stem.title for _, stem in stems}) > 1 for stems in exact):
+        return [[stem for _, stem in stems] for stems in exact]
+    return [part for near in _grouped(made, NEAR) for part in _by_titles(near)]
+
+
+def _grouped(made: Sequence[tuple[float, Clip]], gap: float) -> list[list[tuple[float, Clip]]]:
+    groups: list[list[tuple[float, Clip]]] = []
+    before = -math.inf
+    for moment, stem in made:
+        if moment - before > gap:
+            groups.append([])
+        groups[-1].append((moment, stem))
+        before = moment
+    return groups
+
+
+def _by_titles(near: Sequence[tuple[float, Clip]]) -> list[list[Clip]]:
+    """Parts of a group in which no title comes again, but at the same moment: two takes are made at once."""
+    sets: list[tuple[dict[str | None, float], list[Clip]]] = []
+    for moment, stem in near:
+        for one_set in sets:
+            if one_set[0].get(stem.title, moment) == moment:
+                break
+        else:
+            one_set = {}, []
+            sets.append(one_set)
+        one_set[0][stem.title] = moment
+        one_set[1].append(stem)
+    return [stems for _, stems in sets]
+
+
+def _moment(iso: str | None) -> float | None:
+    try:
+        moment = datetime.fromisoformat(iso or "")
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

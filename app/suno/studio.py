@@ -1,0 +1,210 @@
+"""A call to the studio API with an account's token: sent, sent again only where that is safe, and understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, StrEnum
+from typing import Any, ParamSpec, TypeVar, assert_never
+
+from app.suno.answer import NOTHING_CHARGED, Answer, captcha_required
+from app.suno.clip import UnreadableReply
+from app.suno.clock import SunoClock
+from app.suno.endpoint import Endpoint
+from app.suno.errors import OutcomeUnknown, SunoError, SunoFailed, SunoUnreachable
+from app.suno.session import Account, Sessions
+from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Cost(Enum):
+    """What a call may cost the account."""
+
+    NOTHING = "nothing"
+    CREDITS = "credits"
+    DOWNLOAD = "one of the month's downloads"
+
+
+class Kind(StrEnum):
+    """What is asked, for the observer and for how it is sent."""
+
+    SPLIT = "split"
+    UNLOCK = "unlock"
+    CONVERT_WAV = "convert_wav"
+    DOWNLOAD = "download"
+    STEMS = "stems"
+    CLIP = "clip"
+    CAPTCHA = "captcha"
+    FEED = "feed"
+    BILLING = "billing"
+    WAVEFORM = "waveform"
+
+    @property
+    def cost(self) -> Cost:
+        """What it may cost: such a call is sent once, and never again blindly."""
+        match self:
+            case Kind.SPLIT:
+                return Cost.CREDITS
+            case Kind.UNLOCK | Kind.CONVERT_WAV:
+                return Cost.DOWNLOAD
+            case Kind.DOWNLOAD | Kind.STEMS | Kind.CLIP | Kind.CAPTCHA | Kind.FEED | Kind.BILLING | Kind.WAVEFORM:
+                return Cost.NOTHING
+        assert_never(self)
+
+
+class CostsSomething(Exception):
+    """A call that may cost was asked of an API that is to be free: a bug, and nothing was sent."""
+
+
+class StudioApi:
+    """The studio host, for any number of accounts, over kept-alive connections. Safe to share between greenlets.
+
+    Every method raises a SunoError that says what to do next.
+    """
+
+    def __init__(self, suno: Endpoint, *, observer: Observer | None = None, free_only: bool = False) -> None:
+        """`free_only`: refuse every call that may cost."""
+        self.endpoint = suno
+        self.clock = SunoClock()
+        self._free_only = free_only
+        self._observer = observer
+        self._once = self._wire(suno.api_url, resend=False)
+        self._again = self._wire(suno.api_url, resend=True)
+        self.sessions = Sessions(
+            self._wire(suno.auth_url, resend=True),
+            user_agent=suno.user_agent,
+            clerk_api_version=suno.clerk_api_version,
+            clerk_js_version=suno.clerk_js_version,
+        )
+
+    def read(
+        self, account: Account, kind: Kind, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
+    ) -> Any:
+        """Ask for something that is free; its JSON."""
+        return reply_of(self.ask(account, kind, method, path, body, deadline=deadline))
+
+    def ask(
+        self,
+        account: Account,
+        kind: Kind,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        deadline: Deadline,
+        accept: tuple[int, ...] = (),
+    ) -> Answer:
+        """Send a call with the account's token, again only after Suno refused the token (and did nothing).
+
+        Returns a success, or an answer with a status of `accept`; any other raises what it means.
+        """
+        costs = kind.cost is not Cost.NOTHING
+        if costs and self._free_only:
+            raise CostsSomething(kind)
+        # A paid call keeps half of the time for itself: sent later, a slow answer would be cut off once charged.
+        sign_in = deadline.earlier(self.endpoint.deadline / 2) if costs else deadline
+        token = self.sessions.bearer(account, sign_in, paid=costs)
+        answer = self._send(account, token, kind, method, path, body, deadline)
+        if answer.refuses_token or answer.refuses_stale_token:
+            token = self.sessions.bearer(account, sign_in, paid=costs, refused=token)
+            answer = self._send(account, token, kind, method, path, body, deadline)
+            if answer.refuses_token:
+                raise self.sessions.renewed_in_vain(account)
+        if answer.succeeded or answer.status in accept:
+            return answer
+        if answer.refuses_stale_token:
+            # A young token was refused too.
+            failure: SunoError = captcha_required(self._captcha_version(account, deadline))
+            failure.status = answer.status
+            raise failure
+        raise answer.failure(paid=kind is Kind.SPLIT)
+
+    def captcha(self, account: Account, deadline: Deadline) -> tuple[bool, object]:
+        """Whether the newer split wants a captcha now, and its version (1 hCaptcha, 2 Turnstile); free."""
+        reply = self.read(account, Kind.CAPTCHA, "POST", "/api/c/check", b'{"ctype":"generation"}', deadline=deadline)
+        required = reply.get("required") if isinstance(reply, dict) else None
+        if not isinstance(required, bool):
+            raise changed("whether a captcha is required")
+        return required, reply.get("captcha_version")
+
+    def _captcha_version(self, account: Account, deadline: Deadline) -> object:
+        try:
+            required, version = self.captcha(account, deadline)
+        except SunoError:
+            return None
+        return version if required else None
+
+    def _send(
+        self,
+        account: Account,
+        token: str,
+        kind: Kind,
+        method: str,
+        path: str,
+        body: bytes | None,
+        deadline: Deadline,
+    ) -> Answer:
+        costs = kind.cost is not Cost.NOTHING
+        if costs and deadline.remaining < self.endpoint.deadline / 2:
+            raise SunoUnreachable(f"Suno took too long before the {kind} was asked for. {NOTHING_CHARGED}")
+        headers = self.sessions.headers(account)
+        headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        wire = self._once if costs else self._again
+        try:
+            answer = wire.ask(method, path, headers=headers, body=body, deadline=deadline, kind=kind)
+        except NotSent as error:
+            raise SunoUnreachable(
+                f"Suno could not be reached: {error}. Nothing was asked or charged; it is safe to try again."
+            ) from error
+        except WireError as error:
+            if kind is Kind.SPLIT:
+                raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
+            if costs:
+                raise OutcomeUnknown(
+                    f"Suno was asked to prepare the download, but {error}. It may have been counted."
+                ) from error
+            raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
+        self.clock.note(answer.headers.get("Date", ""))
+        return answer
+
+    def _wire(self, url: str, *, resend: bool) -> Wire:
+        return Wire(
+            base_url=url,
+            connect_timeout=self.endpoint.connect_timeout,
+            read_timeout=self.endpoint.read_timeout,
+            resend=resend,
+            observer=self._observer,
+        )
+
+
+def json_of(answer: Answer) -> Any:
+    """The JSON of an answer. Raises UnreadableReply."""
+    if answer.is_html:
+        raise UnreadableReply(answer.kind)
+    try:
+        return answer.json()
+    except ValueError:
+        raise UnreadableReply(answer.kind) from None
+
+
+def reply_of(answer: Answer) -> Any:
+    """The JSON of a free call's answer."""
+    return read_as(json_of, answer)
+
+
+def read_as(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Read a free call's reply; what cannot be read is a failure of Suno's that cost nothing."""
+    try:
+        return read(*args, **kwargs)
+    except UnreadableReply as error:
+        raise SunoFailed(
+            f"Suno answered with {error}: its wire format may have changed. {NOTHING_CHARGED}"
+        ) from error
+
+
+def changed(what: str) -> SunoFailed:
+    """The failure where a free call's reply has lost something that this version needs."""
+    return SunoFailed(f"Suno no longer tells {what}: its wire format may have changed. {NOTHING_CHARGED}")

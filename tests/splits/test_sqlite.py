@@ -1,0 +1,298 @@
+"""What is particular about the ledger in a file: one transaction for many, no wait that stops a worker, upgrades."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.ids import new_id
+from app.splits.ledger import Ledger, open_ledger
+from app.splits.sqlite import FILE_IN_USE, SqliteStore, describe
+from app.splits.store import LedgerUnavailable, State
+from tests.splits.conftest import SteppedClock, entry
+
+OF_VERSION_0 = """
+CREATE TABLE splits (
+    id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, key TEXT, question TEXT NOT NULL,
+    song TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, began REAL NOT NULL, deadline REAL NOT NULL,
+    attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, reply TEXT, paid INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE retries (
+    account TEXT NOT NULL, caller TEXT NOT NULL, request_id TEXT NOT NULL, split TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (account, caller, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE claims (clip TEXT PRIMARY KEY, split TEXT NOT NULL, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO splits VALUES (
+    'OLD_ID', '', 'house', 'k1', '["song", "two", false]', 'song', 'two', 'r1',
+    1799999000.0, 1799999041.0, 1, 'done', '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]',
+    '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]', 1
+);
+INSERT INTO retries VALUES ('house', '', 'r2', 'OLD_ID', 1799999100.0);
+INSERT INTO claims VALUES ('b', 'OLD_ID', 1799999000.0);
+"""
+"""A file as the version before user_version wrote it."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Ledger:
+    return open_ledger(f"sqlite:///{path}")
+
+
+def test_what_an_older_version_wrote_is_still_found(path: Path, clock: SteppedClock) -> None:
+    with sqlite3.connect(path) as older:
+        older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
+    older.close()
+    ledger = Ledger(SqliteStore(str(path), clock))
+    held = ledger.begin(entry(ledger, "k1", account="user", request_id="r3"), aliases=("hash", "house"))
+    assert (held.state, held.reply[0].id) == (State.DONE, "a")
+    for request_id in ("r1", "r2"):
+        found = ledger.of_request("", ["user", "hash", "house"], request_id)
+        assert found is not None
+        assert found.id == held.id
+
+
+def test_an_older_version_can_still_read_its_own(path: Path, ledger: Ledger) -> None:
+    with sqlite3.connect(path) as older:
+        older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
+    ledger.check()
+    assert older.execute("SELECT count(*) FROM splits").fetchone() == (1,)
+    older.close()
+
+
+def test_a_file_of_a_newer_version_is_left_alone(path: Path, ledger: Ledger) -> None:
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(LedgerUnavailable, match="newer version"):
+        ledger.check()
+
+
+def test_workers_that_start_at_once_make_one_file(path: Path) -> None:
+    ledgers = [open_ledger(f"sqlite:///{path}") for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: one.begin(entry(one)), ledgers))
+    assert len(list(path.parent.glob("ledger.db*"))) == 3
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_goes_while_it_is_used_is_noticed(path: Path, ledger: Ledger, name: str, replaced: bool) -> None:
+    ledger.begin(entry(ledger, "k"))
+    (path.parent / name).unlink()
+    if replaced:
+        (path.parent / name).touch()
+    with pytest.raises(LedgerUnavailable, match=r"removed or replaced|No such file"):
+        ledger.begin(entry(ledger, "k"))
+
+
+def test_a_worker_that_starts_later_does_not_begin_with_another_file(
+    path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.begin(entry(ledger))
+    monkeypatch.setenv(FILE_IN_USE, describe(path))
+    open_ledger(f"sqlite:///{path}").check()
+    kept = path.rename(path.with_name("kept.db"))
+    for there in (False, True):
+        if there:
+            path.touch()
+        with pytest.raises(LedgerUnavailable, match="removed or replaced"):
+            open_ledger(f"sqlite:///{path}").check()
+    kept.rename(path)
+    open_ledger(f"sqlite:///{path}").check()
+
+
+def test_what_is_old_is_removed_in_slices(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.check()
+    monkeypatch.setattr("app.splits.sqlite.SWEPT_AT_ONCE", 3)
+    with sqlite3.connect(path) as db:
+        db.executemany("INSERT INTO records VALUES ('old', ?, '0', 1.0)", [(str(n),) for n in range(5)])
+    later = open_ledger(f"sqlite:///{path}")
+    later.check()
+    assert db.execute("SELECT count(*) FROM records WHERE kind = 'old'").fetchone() == (2,)
+    db.close()
+
+
+LOCKED_AT_START = """
+from gevent import monkey; monkey.patch_all()
+import sqlite3, sys, gevent
+from app.splits.ledger import open_ledger
+from app.splits.store import LedgerUnavailable
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("PRAGMA locking_mode = EXCLUSIVE")
+other.execute("CREATE TABLE held (id)")
+other.execute("BEGIN EXCLUSIVE")
+turns = 0
+
+def others():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0.001)
+
+gevent.spawn(others)
+try:
+    open_ledger(f"sqlite:///{sys.argv[1]}").check()
+except LedgerUnavailable as error:
+    print(error.why, turns > 100)
+"""
+
+
+def test_a_file_that_is_locked_when_a_worker_connects_stops_nobody_else(path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", LOCKED_AT_START, str(path)], capture_output=True, text=True)
+    assert run.stdout == "database is locked True\n", run.stderr
+
+
+WAITING = """
+from gevent import monkey; monkey.patch_all()
+import sqlite3, sys, gevent
+from app.splits.ledger import open_ledger
+from tests.splits.conftest import entry as new_entry
+path = sys.argv[1]
+ledger = open_ledger(f"sqlite:///{path}")
+ledger.check()
+other = sqlite3.connect(path, isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+gevent.spawn(other.execute, "COMMIT")
+print(ledger.begin(new_entry(ledger)).state)
+"""
+
+
+def test_a_worker_that_waits_for_the_file_serves_others_meanwhile(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WAITING, str(tmp_path / "ledger.db")]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "started\n"
+
+
+def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.check()
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("app.splits.sqlite.BUSY_TIMEOUT", 0.01)
+    with pytest.raises(LedgerUnavailable, match="locked"):
+        ledger.begin(entry(ledger))
+    other.execute("COMMIT")
+    ledger.begin(entry(ledger))
+
+
+TOGETHER = """
+from gevent import monkey; monkey.patch_all()
+import sqlite3, sys, gevent
+import app.splits.sqlite
+from app.splits.ledger import open_ledger
+from app.splits.store import LedgerUnavailable
+from tests.splits.conftest import entry as new_entry
+
+statements = []
+connect = sqlite3.connect
+
+def traced(*where, **how):
+    db = connect(*where, **how)
+    db.set_trace_callback(statements.append)
+    return db
+
+sqlite3.connect = traced
+ledger = open_ledger(f"sqlite:///{sys.argv[1]}")
+ledger.check()
+statements.clear()
+
+def entry(*about, **fields):
+    return new_entry(ledger, *about, **fields)
+
+def begun(one):
+    try:
+        return ledger.begin(one) == one
+    except LedgerUnavailable:
+        return "unavailable"
+
+def at_once(*entries):
+    return [one.get() for one in [gevent.spawn(begun, one) for one in entries]]
+
+"""
+
+
+def together(path: Path, code: str) -> str:
+    run = subprocess.run([sys.executable, "-c", TOGETHER + code, str(path)], capture_output=True, text=True)
+    return run.stdout + run.stderr
+
+
+def test_requests_that_write_at_the_same_time_write_in_one_transaction(tmp_path: Path) -> None:
+    code = """
+print(at_once(*[entry(str(n), account="a") for n in range(20)]) == [True] * 20, statements.count("COMMIT"))
+print(at_once(*[entry(key, account="a") for key in ("0", "0", "new")]), statements.count("COMMIT"))
+"""
+    assert together(tmp_path / "ledger.db", code) == "True 1\n[False, False, True] 2\n"
+
+
+def test_a_change_that_fails_takes_none_with_it_that_was_to_be_written_with_it(tmp_path: Path) -> None:
+    code = """
+wrong, others = entry(song_id=None), [entry(), entry(), entry()]
+print(at_once(others[0], wrong, *others[1:]))
+print([ledger.get(other.id) == other for other in others])
+"""
+    outcome = "[True, 'unavailable', True, True]\n[True, True, True]\n"
+    assert together(tmp_path / "ledger.db", code) == outcome
+
+
+LOCKED = """
+other = connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+"""
+
+
+def test_of_those_that_wait_for_a_locked_file_each_fails_and_is_not_written_later(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+app.splits.sqlite.BUSY_TIMEOUT = 0.01
+entries = [entry() for _ in range(20)]
+print(set(at_once(*entries)))
+other.execute("COMMIT")
+print(at_once(entry()), {{ledger.get(one.id) for one in entries}}, set(at_once(*entries)))
+"""
+    assert together(tmp_path / "ledger.db", code) == "{'unavailable'}\n[True] {None} {True}\n"
+
+
+def test_each_waits_for_a_locked_file_as_long_as_it_may(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+app.splits.sqlite.BUSY_TIMEOUT = 0.01
+hasty = [gevent.spawn(begun, entry()) for _ in range(2)]
+gevent.sleep(0)
+app.splits.sqlite.BUSY_TIMEOUT = 60
+patient = gevent.spawn(begun, entry())
+print([one.get(timeout=20) for one in hasty], patient.ready())
+other.execute("COMMIT")
+print(patient.get())
+"""
+    assert together(tmp_path / "ledger.db", code) == "['unavailable', 'unavailable'] False\nTrue\n"
+
+
+def test_who_is_killed_while_the_file_is_locked_takes_nobody_with_it(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+greenlets = [gevent.spawn(begun, entry()) for _ in range(3)]
+gevent.sleep(0.01)
+greenlets[0].kill()
+other.execute("COMMIT")
+print(type(greenlets[0].get()).__name__, greenlets[1].get(), greenlets[2].get())
+"""
+    assert together(tmp_path / "ledger.db", code) == "GreenletExit True True\n"
+
+
+def test_who_is_killed_before_its_turn_still_has_it(tmp_path: Path) -> None:
+    code = """
+one = entry()
+greenlet = gevent.spawn(begun, one)
+gevent.get_hub().loop.run_callback(greenlet.throw, gevent.GreenletExit)
+print(type(greenlet.get()).__name__, ledger.get(one.id) == one)
+"""
+    assert together(tmp_path / "ledger.db", code) == "GreenletExit True\n"

@@ -1,0 +1,100 @@
+"""Unlocking, and asking where a file is: refusals come with 200."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+from responses import RequestsMock
+
+from app.suno import errors
+from app.suno.gateway import SunoGateway, UnknownFormat
+from tests.suno.conftest import ALICE, API, SONG, calls, signed_in
+
+AUTHORIZE = f"{API}/api/download/authorize"
+FILE = f"{API}/api/download/clip/a"
+REFUSED = {"ok": False, "reason": "no_permission", "message": "You have used all downloads."}
+
+
+@pytest.fixture(autouse=True)
+def sign_in(wire: RequestsMock) -> None:
+    signed_in(wire)
+
+
+@pytest.mark.parametrize("already", [True, False])
+def test_unlocking_says_whether_it_was_counted(gateway: SunoGateway, wire: RequestsMock, already: bool) -> None:
+    wire.post(AUTHORIZE, json={"ok": True, "already_unlocked": already, "credit_deducted": False})
+    assert gateway.unlock(ALICE, SONG).counted is not already
+    assert json.loads(wire.calls[-1].request.body) == {"item_id": SONG, "item_type": "clip"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("not_authorized", errors.NotAllowed),
+        ("no_permission", errors.NotAllowed),
+        ("rate_limited", errors.RateLimited),
+        ("a new one", errors.NotAllowed),
+        (None, errors.NotAllowed),
+    ],
+)
+def test_a_refusal_with_200_is_told_in_sunos_words(
+    gateway: SunoGateway, wire: RequestsMock, reason: object, expected: type[Exception]
+) -> None:
+    wire.post(AUTHORIZE, json=REFUSED | {"reason": reason})
+    wire.get(FILE, json=REFUSED | {"reason": reason})
+    for ask in (lambda: gateway.unlock(ALICE, SONG), lambda: gateway.download_url(ALICE, "a", "mp3")):
+        with pytest.raises(expected, match="used all downloads"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "reply", [{"body": requests.ReadTimeout()}, {"body": requests.ConnectionError()}, {"status": 200, "body": "?"}]
+)
+def test_an_unlocking_without_an_answer_is_never_sent_again(
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, Any]
+) -> None:
+    wire.post(AUTHORIZE, **reply)
+    with pytest.raises(errors.OutcomeUnknown, match=r"unlock|download"):
+        gateway.unlock(ALICE, SONG)
+    assert calls(wire, AUTHORIZE) == 1
+
+
+def test_a_suno_without_unlocking_counts_nothing(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(AUTHORIZE, status=404, json={"detail": "Not Found"})
+    assert gateway.unlock(ALICE, SONG).counted is False
+
+
+@pytest.mark.parametrize("format", ["mp3", "m4a", "wav"])
+def test_asking_again_is_how_a_file_is_waited_for(gateway: SunoGateway, wire: RequestsMock, format: str) -> None:
+    url = f"{FILE}?format={format}"
+    wire.get(url, json={"ok": True, "status": "processing"})
+    wire.get(url, json={"ok": True, "status": "ready", "download_url": "https://cdn.example/a"})
+    assert gateway.download_url(ALICE, "a", format) is None  # type: ignore[arg-type]
+    assert gateway.download_url(ALICE, "a", format) == "https://cdn.example/a"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "reply", [{}, {"download_url": "javascript:1"}, {"download_url": 5}, {"status": "error"}, []]
+)
+def test_a_file_without_an_address_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock, reply: Any) -> None:
+    wire.get(FILE, json=reply)
+    with pytest.raises(errors.SunoFailed, match="no longer tells where"):
+        gateway.download_url(ALICE, "a", "mp3")
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 422])
+def test_a_wav_that_the_newer_call_does_not_know_is_had_by_the_older(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    wire.get(FILE, status=status, json={"detail": "?"})
+    with pytest.raises(UnknownFormat):
+        gateway.download_url(ALICE, "a", "wav")
+    wire.get(f"{API}/api/gen/a/wav_file/", status=404, json={"detail": "?"})
+    wire.get(f"{API}/api/gen/a/wav_file/", json={"wav_file_url": "https://cdn.example/a.wav"})
+    wire.post(f"{API}/api/gen/a/convert_wav/", status=204)
+    assert gateway.wav_file(ALICE, "a") is None
+    gateway.convert_wav(ALICE, "a")
+    assert gateway.wav_file(ALICE, "a") == "https://cdn.example/a.wav"

@@ -1,0 +1,254 @@
+"""The two ways to ask for stems, and which is taken when."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+import requests
+from responses import RequestsMock
+
+from app.suno import errors
+from app.suno.endpoint import StemsRoute
+from app.suno.gateway import SunoGateway
+from app.suno.stems import StemChoice, StemTask
+from tests.suno.conftest import ALICE, API, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
+
+V2_WEB = f"{API}/api/generate/v2-web/"
+CHECK = f"{API}/api/c/check"
+DETAIL = {"detail": "Not Found"}
+STALE = {"detail": "Token validation failed."}
+TWELVE = StemChoice(StemTask.TWELVE)
+
+
+@pytest.fixture(autouse=True)
+def sign_in(wire: RequestsMock) -> None:
+    signed_in(wire, jwt(n=1), jwt(n=2))
+
+
+def named(*ids: str) -> dict[str, Any]:
+    return {"clips": [CLIP | {"id": id} for id in ids]}
+
+
+@pytest.fixture
+def v2_web(wire: RequestsMock) -> None:
+    """Let v2-web take whatever is asked."""
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
+    wire.post(CHECK, json={"required": False, "captcha_version": 1})
+    wire.post(V2_WEB, json=named("a", "b") | {"status": "submitted", "batch_size": 2})
+
+
+def body_of(wire: RequestsMock) -> dict[str, Any]:
+    return json.loads(wire.calls[-1].request.body)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 410, 422])
+@pytest.mark.usefixtures("v2_web")
+def test_where_edit_refuses_for_free_v2_web_is_asked_and_edit_is_gone_for_an_hour(
+    gateway: SunoGateway,
+    wire: RequestsMock,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire.post(SPLIT, status=status, json=DETAIL)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == ["a", "b"]
+    assert (calls(wire, SPLIT), calls(wire, V2_WEB)) == (1, 3)
+    assert caplog.text.count("SUNO_STEMS_ROUTE") == 1
+    later = time.monotonic() + 3601
+    monkeypatch.setattr("app.suno.gateway.time.monotonic", lambda: later)
+    gateway.generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 2
+
+
+@pytest.mark.usefixtures("v2_web")
+def test_a_pair_by_v2_web_is_the_lead_vocal_taken_out(wire: RequestsMock) -> None:
+    SunoGateway(endpoint(stems_route=StemsRoute.V2_WEB)).generate_stems(ALICE, SONG)
+    body = body_of(wire)
+    assert (body["stem_task"], body["stem_type_group_name"], body["stem_name"]) == (
+        "extract",
+        "Lead Vocal",
+        "Lead Vocal",
+    )
+    assert (body["title"], body["mv"]) == ("Song", "chirp-v3-5-b")
+    assert calls(wire, SPLIT) == 0
+
+
+@pytest.mark.parametrize("route", list(StemsRoute))
+@pytest.mark.usefixtures("v2_web")
+def test_a_named_part_always_goes_by_v2_web(wire: RequestsMock, route: StemsRoute) -> None:
+    gateway = SunoGateway(endpoint(stems_route=route, stems_model="chirp-x"))
+    gateway.generate_stems(ALICE, SONG, StemChoice(stem_name="Drum Kit"))
+    assert (body_of(wire)["stem_name"], body_of(wire)["mv"]) == ("Drum Kit", "chirp-x")
+    assert calls(wire, SPLIT) == 0
+
+
+@pytest.mark.usefixtures("v2_web")
+def test_with_the_route_edit_a_refusal_is_the_answer(wire: RequestsMock) -> None:
+    wire.post(SPLIT, status=404, json=DETAIL)
+    with pytest.raises(errors.SongNotFound):
+        SunoGateway(endpoint(stems_route=StemsRoute.EDIT)).generate_stems(ALICE, SONG)
+    assert calls(wire, V2_WEB) == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ({"status": 402, "json": DETAIL}, errors.OutOfCredits),
+        ({"status": 429, "json": DETAIL}, errors.RateLimited),
+        ({"status": 500, "json": DETAIL}, errors.SunoFailed),
+        ({"status": 401, "json": DETAIL}, errors.SessionExpired),
+        ({"body": requests.ReadTimeout()}, errors.OutcomeUnknown),
+        ({"status": 200, "json": {"ok": True}}, errors.OutcomeUnknown),
+    ],
+)
+@pytest.mark.usefixtures("v2_web")
+def test_any_other_answer_of_edit_is_the_answer(
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, Any], expected: type[Exception]
+) -> None:
+    wire.post(SPLIT, **reply)
+    with pytest.raises(expected):
+        gateway.generate_stems(ALICE, SONG)
+    assert calls(wire, V2_WEB) == 0
+
+
+@pytest.mark.parametrize("song", [{"status": 404, "json": DETAIL}, {"body": requests.ConnectionError()}])
+def test_where_the_song_cannot_be_seen_the_refusal_is_the_answer(
+    gateway: SunoGateway, wire: RequestsMock, song: dict[str, Any]
+) -> None:
+    wire.post(SPLIT, status=400, json={"detail": "Bad clip."})
+    wire.get(f"{API}/api/clip/{SONG}", **song)
+    with pytest.raises(errors.RefusedBySuno, match="Bad clip"):
+        gateway.generate_stems(ALICE, SONG)
+
+
+def test_where_both_refuse_the_second_ones_words_are_the_answer(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(SPLIT, status=404, json=DETAIL)
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.post(CHECK, json={"required": False})
+    wire.post(V2_WEB, status=403, json={"detail": "Upgrade to Pro."})
+    for _ in range(2):
+        with pytest.raises(errors.NotAllowed, match="Upgrade to Pro"):
+            gateway.generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "which"), [(1, "hCaptcha"), (2, "Turnstile"), (None, "a captcha"), (9, "a captcha")]
+)
+def test_a_required_captcha_is_named(wire: RequestsMock, version: object, which: str) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.post(CHECK, json={"required": True, "captcha_version": version})
+    with pytest.raises(errors.CaptchaRequired, match=which):
+        SunoGateway(endpoint(stems_route=StemsRoute.V2_WEB)).generate_stems(ALICE, SONG)
+    assert calls(wire, V2_WEB) == 0
+
+
+def test_a_stale_token_is_renewed_once_before_it_is_called_a_captcha(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.post(SPLIT, status=422, json=STALE)
+    wire.post(SPLIT, json=named("a"))
+    assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == ["a"]
+    assert (calls(wire, SPLIT), calls(wire, TOKENS)) == (2, 2)
+
+
+def test_where_a_young_token_is_refused_too_the_captcha_is_named(wire: RequestsMock) -> None:
+    wire.post(SPLIT, status=422, json=STALE)
+    wire.post(CHECK, json={"required": True, "captcha_version": 2})
+    with pytest.raises(errors.CaptchaRequired, match="Turnstile"):
+        SunoGateway(endpoint(stems_route=StemsRoute.EDIT)).generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 2
+
+
+def test_a_schema_complaint_may_come_as_printed_text(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.post(CHECK, json={"required": False})
+    wire.post(V2_WEB, status=422, json={"detail": "[{'loc': ['body', 'mv'], 'msg': 'Field required'}]"})
+    with pytest.raises(errors.RefusedBySuno, match=r"body\.mv: Field required"):
+        gateway.generate_stems(ALICE, SONG, TWELVE)
+
+
+def test_twelve_is_asked_as_a_browser_asks_after_reading_and_checking(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
+    wire.post(CHECK, json={"required": False, "captcha_version": 1})
+    wire.post(V2_WEB, json=named("a", "b") | {"status": "submitted", "batch_size": 2})
+
+    stems = gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
+
+    assert [stem.id for stem in stems] == ["a", "b"]
+    asked = [call.request.url for call in wire.calls[2:]]
+    assert asked == [f"{API}/api/clip/{SONG}", CHECK, V2_WEB]
+    assert json.loads(wire.calls[-2].request.body) == {"ctype": "generation"}
+    body = json.loads(wire.calls[-1].request.body)
+    assert len(body.pop("transaction_uuid")) == len(body["metadata"].pop("create_session_token")) == 36
+    assert body == {
+        "task": "gen_stem",
+        "generation_type": "TEXT",
+        "title": "Song",
+        "tags": "",
+        "negative_tags": "",
+        "prompt": "",
+        "mv": "chirp-v3-5-b",
+        "make_instrumental": True,
+        "continue_clip_id": SONG,
+        "stem_type_id": 91,
+        "stem_type_group_name": "Twelve",
+        "stem_task": "twelve",
+        "override_fields": [],
+        "token": None,
+        "token_provider": None,
+        "metadata": {
+            "web_client_pathname": "/create",
+            "create_mode": "custom",
+            "disable_volume_normalization": False,
+            "is_remix": True,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("clip", "check", "expected"),
+    [
+        ({"status": 404, "json": DETAIL}, {"json": {"required": False}}, errors.SongNotFound),
+        ({"status": 500, "json": DETAIL}, {"json": {"required": False}}, errors.SunoFailed),
+        ({"body": requests.ConnectionError()}, {"json": {"required": False}}, errors.SunoUnreachable),
+        ({"json": {"id": "another"}}, {"json": {"required": False}}, errors.SunoFailed),
+        ({"json": CLIP | {"id": SONG}}, {"json": {"required": True}}, errors.CaptchaRequired),
+        ({"json": CLIP | {"id": SONG}}, {"json": {}}, errors.SunoFailed),
+        ({"json": CLIP | {"id": SONG}}, {"status": 500, "json": DETAIL}, errors.SunoFailed),
+    ],
+)
+def test_what_stops_v2_web_stops_it_before_it_pays(
+    gateway: SunoGateway, wire: RequestsMock, clip: Any, check: Any, expected: type[Exception]
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", **clip)
+    wire.post(CHECK, **check)
+    wire.post(V2_WEB, json=named("a"))
+    with pytest.raises(expected):
+        gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
+    assert calls(wire, V2_WEB) == calls(wire, SPLIT) == 0
+
+
+def test_a_paid_call_is_not_sent_with_less_than_half_of_its_time_left(
+    gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+
+    def slow(request: object) -> tuple[int, dict[str, str], str]:
+        monkeypatch.setattr("app.suno.wire.time.monotonic", lambda: now + 25)
+        return 200, {}, json.dumps(CLIP | {"id": SONG})
+
+    wire.add_callback("GET", f"{API}/api/clip/{SONG}", slow)
+    wire.post(CHECK, json={"required": False})
+    wire.post(V2_WEB, json=named("a"))
+    with pytest.raises(errors.SunoUnreachable, match="took too long"):
+        gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
+    assert calls(wire, V2_WEB) == 0

@@ -1,0 +1,147 @@
+"""Which stems a split has made, and which are a finished set."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.suno.clip import Clip
+from app.suno.stems import StemChoice, StemTask, finished_set, numbered, stems_made
+
+PAIR, TWELVE, DRUMS = StemChoice(), StemChoice(StemTask.TWELVE), StemChoice(stem_name="Drum Kit")
+NOON = 1_795_608_000.0  # 2026-11-25T12:00:00Z
+
+
+def stem(id: str, title: str, task: str | None = "two", status: str = "complete", group: str | None = None) -> Clip:
+    return Clip(id, status=status, title=title, stem_task=task, stem_group=group)
+
+
+@pytest.mark.parametrize(
+    ("stems", "task", "reused"),
+    [
+        ([], "two", []),
+        ([stem("a", "S (Vocals)"), stem("b", "S (Instrumental)")], "two", ["a", "b"]),
+        ([stem("a", "S (Vocals)"), stem("b", "S (Instrumental)")], "twelve", []),
+        ([stem("a", "S (Vocals)")], "two", []),
+        ([stem("a", "S (Vocals)"), stem("b", "S (Instrumental)", status="streaming")], "two", []),
+        ([stem("a", "S (Vocals)"), stem("b", "S (Instrumental)", status="error")], "two", []),
+        (
+            [
+                stem("c", "S (Vocals)", status="queued"),
+                stem("a", "S (Vocals)"),
+                stem("d", "S (Instrumental)", status="error"),
+                stem("b", "S (Instrumental)"),
+            ],
+            "two",
+            ["a", "b"],
+        ),
+        ([stem("a", "S - Vocals", None), stem("b", "S - Instrumental", None)], "two", ["a", "b"]),
+        ([stem("a", "S - Vocals", None), stem("b", "S - Instrumental", None)], "twelve", []),
+        ([stem("a", "S - Vocals", None), stem("b", "S - Drums", None)], "two", []),
+        ([stem("a", "S", None, group="Vocals"), stem("b", "S", None, group="Instrumental")], "two", ["a", "b"]),
+        (
+            [stem(f"{take}{n}", f"S (Part {n})", "twelve", group=f"P_{n}") for take in "ab" for n in range(12)],
+            "twelve",
+            [f"{take}{n}" for take in "ab" for n in range(12)],
+        ),
+        ([stem(f"a{n}", f"S (Part {n})", "twelve") for n in range(12)], "two", []),
+    ],
+)
+def test_a_finished_set_is_of_the_kind_and_whole(stems: list[Clip], task: str, reused: list[str]) -> None:
+    assert [stem.id for stem in finished_set(stems, StemChoice(StemTask(task)))] == reused
+
+
+def test_a_pair_by_either_call_is_a_finished_set() -> None:
+    by_v2_web = [
+        stem("a", "S (Lead Vocal)", "extract", group="Lead Vocal"),
+        stem("b", "S (Without Lead Vocal)", "extract", group="Lead Vocal"),
+    ]
+    assert finished_set(by_v2_web, PAIR) == by_v2_web
+    assert finished_set(by_v2_web, StemChoice(stem_name="Lead Vocal")) == by_v2_web
+    assert finished_set(by_v2_web, DRUMS) == finished_set(by_v2_web, TWELVE) == []
+
+
+def at(ms: int, id: str, title: str, task: str | None = "two", group: str | None = None) -> Clip:
+    """A stem made so many milliseconds after noon."""
+    made = f"2026-11-25T12:00:{ms // 1000:02}.{ms % 1000:03}Z"
+    return Clip(id, created_at=made, title=title, stem_task=task, stem_group=group)
+
+
+def made(choice: StemChoice, *stems: Clip) -> tuple[list[list[str]], list[str]]:
+    found = stems_made(stems, choice, since=NOON - 10, until=NOON + 50)
+    return [[stem.id for stem in one] for one in found.sets], [stem.id for stem in found.unknown]
+
+
+def test_stems_of_one_split_are_those_of_one_moment() -> None:
+    stems = [
+        at(0, "v1", "V"),
+        at(0, "i1", "I"),
+        at(0, "v2", "V"),
+        at(0, "i2", "I"),
+        at(1, "v3", "V"),
+        at(1, "i3", "I"),
+    ]
+    assert made(PAIR, *stems) == ([["v1", "i1", "v2", "i2"], ["v3", "i3"]], [])
+
+
+def test_stems_some_milliseconds_apart_are_told_apart_by_their_titles() -> None:
+    stems = [at(0, "v1", "V"), at(3, "i1", "I"), at(5, "v2", "V"), at(8, "i2", "I")]
+    assert made(PAIR, *stems) == ([["v1", "i1"], ["v2", "i2"]], [])
+    crossed = [at(0, "v1", "V"), at(2, "v2", "V"), at(3, "i1", "I"), at(8, "i2", "I")]
+    assert made(PAIR, *crossed) == ([["v1", "i1"], ["v2", "i2"]], [])
+
+
+def test_stems_of_another_time_are_nobodys() -> None:
+    early, late = Clip("e", created_at="2026-11-25T11:59:00Z", stem_task="two"), at(59_000, "l", "V")
+    assert made(PAIR, early, late) == ([], [])
+
+
+def test_stems_of_another_kind_are_others() -> None:
+    others = [at(0, "t", "T", "twelve"), at(0, "d", "S (Drum Kit)", "extract", "Drum Kit")]
+    assert made(PAIR, *others) == ([], [])
+    assert made(DRUMS, at(0, "l", "S (Lead Vocal)", "extract", "Lead Vocal"), at(0, "p", "V")) == ([], [])
+
+
+def test_a_pair_whose_first_attempt_went_by_the_other_call_is_found() -> None:
+    stems = [
+        at(0, "l", "S (Lead Vocal)", "extract", "Lead Vocal"),
+        at(0, "w", "S (Without Lead Vocal)", "extract", "Lead Vocal"),
+    ]
+    assert made(PAIR, *stems) == ([["l", "w"]], [])
+
+
+def test_stems_that_do_not_say_when_they_were_made_are_unknown() -> None:
+    assert made(PAIR, Clip("x", title="V", stem_task="two"), Clip("y", created_at="soon")) == ([], ["x", "y"])
+    assert made(PAIR, Clip("z", title="T", stem_task="twelve")) == ([], [])
+
+
+def test_a_label_that_is_not_known_is_unknown() -> None:
+    assert made(PAIR, at(0, "x", "V", "quartet")) == ([], ["x"])
+    assert made(PAIR, at(0, "x", "S", "extract")) == ([], ["x"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "titles", "is_set"),
+    [
+        (PAIR, ["S (Vocals)", "S (Instrumental)"], True),
+        (PAIR, ["S (Vocals)"], False),
+        (PAIR, ["S (Vocals)", "S (Drums)"], False),
+        (PAIR, [f"S (Part {n})" for n in range(12)], False),
+        (TWELVE, [f"S (Part {n})" for n in range(12)], True),
+        (TWELVE, ["S (Vocals)", "S (Instrumental)"], False),
+        (DRUMS, ["S (Drum Kit)", "S (Without Drum Kit)"], True),
+        (DRUMS, ["S (Vocals)", "S (Instrumental)"], False),
+    ],
+)
+def test_stems_without_a_label_are_told_by_their_parts(choice: StemChoice, titles: list[str], is_set: bool) -> None:
+    stems = [at(0, title, title, None) for title in titles]
+    assert made(choice, *stems) == (([titles], []) if is_set else ([], titles))
+
+
+def test_takes_are_numbered_by_part_the_oldest_first() -> None:
+    stems = [
+        Clip("new", created_at="2026-11-25T12:00:01Z", title="S (Vocals)", is_stem=True),
+        Clip("old", created_at="2026-11-25T12:00:00Z", title="S (Vocals)", is_stem=True),
+        Clip("other", created_at="2026-11-25T12:00:00Z", title="S (Instrumental)", is_stem=True),
+        Clip("song"),
+    ]
+    assert numbered(stems) == {"old": 1, "new": 2, "other": 1}
