@@ -1,0 +1,442 @@
+"""A split from the question to its stems, against a Suno and a ledger in memory: no sockets, no Flask, no waiting."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from app.splits.ledger import Ledger
+from app.splits.split import InProgress, KeyReused, Split, SplitNotFound, Stems, find_split
+from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
+from app.suno.clip import Clip
+from app.suno.errors import (
+    OutcomeUnknown,
+    OutOfCredits,
+    RefusedBySuno,
+    SessionExpired,
+    SunoFailed,
+    SunoUnreachable,
+)
+from app.suno.session import Account
+from app.suno.stems import StemChoice, StemTask
+from app.suno.wire import Deadline
+from app.timing import Timing
+from tests.splits.conftest import SteppedClock
+
+ALICE = Account("alice-cookie", "SUNO_COOKIE")
+TIMING = Timing(deadline=40.0, wait_timeout=100.0, poll_interval=3.0, settle_time=60.0)
+NOON = 1_795_608_000.0  # 2026-11-25T12:00:00Z, by Suno's clock
+LOST = OutcomeUnknown("Suno was asked to split the song, but it did not answer in time.")
+
+
+@dataclass
+class Suno:
+    """What a split needs of Suno: it makes a pair of stems for each paid call that its script lets through."""
+
+    clock: SteppedClock
+    script: list[Exception | Callable[[], None] | None] = field(default_factory=list)
+    """What becomes of each paid call in turn: answered, or failed, or something done before it is answered."""
+    makes_although_lost: bool = True
+    paid: int = 0
+    looks: int = 0
+    waits: int = 0
+    listed: list[Clip] = field(default_factory=list)
+    look_failures: list[Exception] = field(default_factory=list)
+    deadlines: list[float] = field(default_factory=list)
+
+    def generate_stems(
+        self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
+    ) -> list[Clip]:
+        self.deadlines.append(deadline.remaining if deadline else 0.0)
+        outcome = self.script.pop(0) if self.script else None
+        if isinstance(outcome, Exception):
+            if getattr(outcome, "may_have_charged", False) and self.makes_although_lost:
+                self._make(choice or StemChoice())
+            raise outcome
+        stems = self._make(choice or StemChoice())
+        if outcome is not None:
+            outcome()
+        return stems
+
+    def _make(self, choice: StemChoice) -> list[Clip]:
+        self.paid += 1
+        made = f"2026-11-25T12:{int(self.clock.seconds - 1_000) // 60:02}:{int(self.clock.seconds - 1_000) % 60:02}Z"
+        stems = [
+            Clip(f"{part}{self.paid}", "submitted", made, f"Song ({part})", song_id, stem_task=choice.task)
+            for part, song_id in (("Vocals", "song"), ("Instrumental", "song"))
+        ]
+        self.listed += stems
+        return stems
+
+    def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
+        self.looks += 1
+        if self.look_failures:
+            raise self.look_failures.pop(0)
+        return self.listed
+
+    def now(self) -> float | None:
+        return NOON + self.clock.seconds - 1_000
+
+    def wait_for(self, account: Account, stems: Sequence[Clip], **how: Any) -> list[Clip]:
+        self.waits += 1
+        return [replace(stem, status="complete", duration=183.4) for stem in stems]
+
+
+class BrokenStore(MemoryStore):
+    """A store that is away for some of its transactions, counted from 1."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        super().__init__(clock)
+        self.transactions = 0
+        self.away: set[int] = set()
+
+    def transact(self, change: Callable[[Transaction], Any]) -> Any:
+        self.transactions += 1
+        if self.transactions in self.away:
+            raise LedgerUnavailable("away")
+        return super().transact(change)
+
+
+@pytest.fixture(autouse=True)
+def no_time_is_spent(monkeypatch: pytest.MonkeyPatch, clock: SteppedClock) -> None:
+    """Let sleeping move the clock, and nothing else."""
+    monkeypatch.setattr("app.splits.split.time.sleep", clock.pass_by)
+    monkeypatch.setattr("app.suno.wire.time.monotonic", lambda: clock.seconds)
+
+
+@pytest.fixture
+def store(clock: SteppedClock) -> BrokenStore:
+    return BrokenStore(clock)
+
+
+@pytest.fixture
+def ledger(store: BrokenStore) -> Ledger:
+    return Ledger(store)
+
+
+@pytest.fixture
+def suno(clock: SteppedClock) -> Suno:
+    return Suno(clock)
+
+
+Ask = Callable[..., Stems]
+
+
+@pytest.fixture
+def ask(suno: Suno, ledger: Ledger) -> Ask:
+    def ask(idempotency_key: str = "", **fields: Any) -> Stems:
+        return Split(
+            **{
+                "caller": "",
+                "account": ALICE,
+                "account_names": ("user",),
+                "request_id": "r",
+                "idempotency_key": idempotency_key,
+                "song_id": "song",
+                "choice": StemChoice(),
+                "reuse_existing": False,
+                "wait_audio": False,
+                "gateway": suno,
+                "ledger": ledger,
+                "timing": TIMING,
+            }
+            | fields
+        ).pay_once()
+
+    return ask
+
+
+def ids(stems: Stems) -> list[str]:
+    return [clip.id for clip in stems.clips]
+
+
+def test_a_split_is_one_paid_call(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    stems = ask()
+    assert (ids(stems), stems.replayed, suno.paid, suno.looks) == (["Vocals1", "Instrumental1"], False, 1, 0)
+    assert find_split(ledger, "", ["user"], "r").state is State.DONE
+
+
+def test_without_a_key_two_requests_are_two_splits(ask: Ask, suno: Suno) -> None:
+    assert ids(ask()) != ids(ask())
+    assert suno.paid == 2
+
+
+def test_a_key_is_paid_for_once(ask: Ask, suno: Suno) -> None:
+    first, again = ask("k"), ask("k")
+    assert (ids(again), again.replayed, suno.paid) == (ids(first), True, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"song_id": "another"},
+        {"choice": StemChoice(StemTask.TWELVE)},
+        {"choice": StemChoice(stem_name="Bass")},
+        {"reuse_existing": True},
+    ],
+)
+def test_a_key_is_for_one_question(ask: Ask, suno: Suno, other: dict[str, Any]) -> None:
+    ask("k")
+    with pytest.raises(KeyReused):
+        ask("k", **other)
+    assert suno.paid == 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [OutOfCredits("no"), RefusedBySuno("no"), SunoUnreachable("no"), SunoFailed("no"), SessionExpired("no")],
+)
+def test_what_cost_nothing_frees_the_key(ask: Ask, suno: Suno, ledger: Ledger, refusal: Exception) -> None:
+    suno.script = [refusal]
+    with pytest.raises(type(refusal)):
+        ask("k")
+    with pytest.raises(SplitNotFound):
+        find_split(ledger, "", ["user"], "r")
+    assert not ask("k").replayed
+    assert suno.looks == 0
+
+
+@pytest.mark.parametrize("failure", [LOST, SunoFailed("502", may_have_charged=True), RuntimeError("a bug")])
+def test_a_lost_answer_is_found_out(ask: Ask, suno: Suno, failure: Exception) -> None:
+    suno.script = [failure]
+    suno.makes_although_lost = True
+    if isinstance(failure, RuntimeError):
+        failure.may_have_charged = True  # type: ignore[attr-defined]
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+    assert (suno.paid, suno.looks) == (1, 2)
+
+
+def test_where_suno_made_nothing_the_outcome_is_unknown(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    suno.script, suno.makes_although_lost = [LOST], False
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    assert (suno.paid, suno.looks) == (0, 4)
+    assert find_split(ledger, "", ["user"], "r").state is State.IN_DOUBT
+
+
+def test_a_look_that_fails_is_followed_by_another(ask: Ask, suno: Suno) -> None:
+    suno.script, suno.look_failures = [LOST], [SunoUnreachable("away"), SunoFailed("502")]
+    assert ids(ask()) == ["Vocals1", "Instrumental1"]
+    assert suno.looks == 4
+
+
+def test_stems_from_before_the_request_are_not_its_own(ask: Ask, suno: Suno) -> None:
+    suno.listed = [Clip("old", "complete", "2026-11-25T11:59:00Z", "Song (Vocals)", stem_task="two")]
+    suno.script, suno.makes_although_lost = [LOST], False
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+
+
+@pytest.fixture
+def doubted(ask: Ask, suno: Suno) -> None:
+    """Let a request with the key `k` have ended without an answer, and without stems so far."""
+    suno.script, suno.makes_although_lost = [LOST], False
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    suno.looks = 0
+
+
+@pytest.mark.usefixtures("doubted")
+def test_a_retry_finds_stems_that_appeared_meanwhile(ask: Ask, suno: Suno) -> None:
+    suno._make(StemChoice())
+    again = ask("k")
+    assert (ids(again), again.replayed, suno.paid) == (["Vocals1", "Instrumental1"], True, 1)
+    assert ask("k").clips == again.clips
+
+
+@pytest.mark.usefixtures("doubted")
+def test_a_retry_that_finds_none_does_not_pay_before_it_is_certain(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    with pytest.raises(InProgress) as raised:
+        ask("k")
+    assert suno.looks == 1
+    assert 60 <= raised.value.retry_after <= 101
+    clock.pass_by(raised.value.retry_after)
+    stems = ask("k")
+    assert (ids(stems), stems.replayed, suno.paid) == (["Vocals1", "Instrumental1"], False, 1)
+
+
+@pytest.mark.parametrize("step", [150.0, 86_400.0, -3_300.0])
+@pytest.mark.usefixtures("doubted")
+def test_no_step_of_the_clock_pays_again_or_hides_the_stems(
+    ask: Ask, suno: Suno, clock: SteppedClock, step: float
+) -> None:
+    clock.set_wall(step)
+    with pytest.raises(InProgress):
+        ask("k")
+    suno._make(StemChoice())
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+    assert suno.paid == 1
+
+
+@pytest.mark.usefixtures("doubted")
+def test_while_suno_cannot_be_read_nothing_is_paid(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    clock.pass_by(1_000)
+    suno.look_failures = [SunoFailed("502")]
+    with pytest.raises(InProgress, match="cannot be found out now"):
+        ask("k")
+    suno.look_failures = [SessionExpired("the cookie")]
+    with pytest.raises(SessionExpired):
+        ask("k")
+    assert suno.paid == 0
+
+
+@pytest.mark.usefixtures("doubted")
+def test_stems_without_a_date_keep_it_in_doubt(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    clock.pass_by(1_000)
+    suno.listed = [Clip("x", title="Song (Vocals)")]
+    with pytest.raises(InProgress):
+        ask("k")
+    assert suno.paid == 0
+
+
+@pytest.mark.usefixtures("doubted")
+def test_while_another_request_for_the_song_is_under_way_it_stays_in_doubt(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    seen: list[Any] = []
+
+    def a_retry_comes() -> None:
+        with pytest.raises(InProgress):
+            ask("k")
+        seen.append(True)
+
+    suno.script = [a_retry_comes]
+    first = ask()
+    assert seen
+    assert ids(first) == ["Vocals1", "Instrumental1"]
+
+
+def test_a_retry_waits_for_the_first_request(ask: Ask, suno: Suno, clock: SteppedClock, ledger: Ledger) -> None:
+    def a_retry_comes() -> None:
+        with pytest.raises(InProgress, match="still under way") as raised:
+            ask("k")
+        assert raised.value.retry_after >= 1
+
+    suno.script = [a_retry_comes]
+    before = clock.seconds
+    ask("k")
+    assert clock.seconds - before >= 40
+
+
+def test_a_retry_gives_up_at_once_where_the_process_is_to_stop(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    def a_retry_comes() -> None:
+        with pytest.raises(InProgress):
+            ask("k", is_stopping=lambda: True)
+
+    suno.script = [a_retry_comes]
+    before = clock.seconds
+    ask("k")
+    assert clock.seconds == before
+
+
+def test_the_paid_call_has_what_is_left_of_the_entrys_time(ask: Ask, suno: Suno) -> None:
+    ask()
+    assert suno.deadlines == [pytest.approx(40.0)]
+
+
+# Waiting.
+
+
+def test_with_wait_audio_the_reply_has_final_stems_and_so_has_each_replay(ask: Ask, suno: Suno) -> None:
+    first = ask("k", wait_audio=True)
+    assert {clip.status for clip in first.clips} == {"complete"}
+    assert ask("k", wait_audio=True).clips == ask("k").clips == tuple(first.clips)
+    assert (suno.waits, suno.paid) == (1, 1)
+
+
+def test_a_reply_never_changes_whether_or_not_others_waited(ask: Ask, suno: Suno) -> None:
+    first = ask("k")
+    waited = ask("k", wait_audio=True)
+    assert ids(waited) == ids(first)
+    assert {clip.status for clip in waited.clips} == {"complete"}
+    assert ask("k").clips == tuple(first.clips)
+    assert ask("k", wait_audio=True).clips == tuple(waited.clips)
+    assert suno.waits == 1
+
+
+def test_finished_stems_are_reused_for_free(ask: Ask, suno: Suno) -> None:
+    suno.listed = [
+        Clip(part, "complete", "2024-01-01T00:00:00Z", f"Song ({part})", stem_task="two")
+        for part in ("Vocals", "Music")
+    ]
+    first = ask("k", reuse_existing=True)
+    assert (ids(first), suno.paid) == (["Vocals", "Music"], 0)
+    assert ids(ask("k", reuse_existing=True)) == ids(first)
+
+
+# Where the ledger is away.
+
+
+def test_with_a_key_nothing_is_sent_without_the_ledger(ask: Ask, suno: Suno, store: BrokenStore) -> None:
+    store.away = {1}
+    with pytest.raises(LedgerUnavailable):
+        ask("k")
+    assert suno.paid == 0
+
+
+def test_without_a_key_the_split_goes_on_and_is_known_once_its_end_can_be_written(
+    ask: Ask, suno: Suno, store: BrokenStore, ledger: Ledger
+) -> None:
+    store.away = {1}
+    assert ids(ask()) == ["Vocals1", "Instrumental1"]
+    assert find_split(ledger, "", ["user"], "r").state is State.DONE
+
+
+def test_what_was_paid_for_is_written_as_soon_as_the_ledger_is_back(
+    ask: Ask, store: BrokenStore, suno: Suno, ledger: Ledger
+) -> None:
+    store.away = {2, 3}
+    first = ask("k")
+    assert find_split(ledger, "", ["user"], "r").state is State.DONE
+    assert ids(ask("k")) == ids(first)
+    assert suno.paid == 1
+
+
+def test_where_the_ledger_stays_away_the_reply_goes_out_and_a_retry_finds_the_stems(
+    ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock
+) -> None:
+    store.away = set(range(2, 20))
+    first = ask("k")
+    store.away = set()
+    clock.pass_by(60)
+    again = ask("k")
+    assert (ids(again), again.replayed, suno.paid) == (ids(first), True, 1)
+
+
+def test_where_the_doubt_cannot_be_written_the_entry_comes_in_doubt_by_itself(
+    ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock
+) -> None:
+    suno.script, suno.makes_although_lost = [LOST], False
+    store.away = {2}
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    clock.pass_by(60)
+    with pytest.raises(InProgress):
+        ask("k")
+    assert suno.paid == 0
+
+
+def test_what_cannot_be_settled_is_not_paid(ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock) -> None:
+    suno.script, suno.makes_although_lost = [LOST], False
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    clock.pass_by(1_000)
+    store.away = {store.transactions + 2}
+    with pytest.raises(LedgerUnavailable):
+        ask("k")
+    assert suno.paid == 0
+
+
+# What it is made of.
+
+
+@pytest.mark.parametrize("module", ["app.splits.split", "app.splits.download", "app.accounts", "app.ids"])
+def test_the_heart_loads_neither_flask_nor_gunicorn(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"flask", "flask_smorest", "werkzeug", "gunicorn", "prometheus_client"} & set(loaded)

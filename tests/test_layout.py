@@ -1,0 +1,47 @@
+"""Dependencies run one way: web -> splits, accounts -> suno."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+MAY_IMPORT = {
+    "app/suno": {"app.suno"},
+    "app/splits": {"app.splits", "app.suno", "app.ids", "app.timing"},
+    "app/accounts.py": {"app.splits", "app.suno"},
+    "app/settings.py": {"app.suno", "app.timing"},
+    "app/metrics.py": set(),
+    "app/logs.py": set(),
+    "app/ids.py": set(),
+    "app/timing.py": set(),
+}
+"""What of the app each part may import; `app/web` may import all."""
+
+
+def imports_of(file: Path) -> set[str]:
+    """The modules of the app that a file imports, wherever it does so."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return {name for name in found if name.startswith("app.")}
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_part_imports_only_what_it_may(part: str) -> None:
+    files = Path(part).rglob("*.py") if Path(part).is_dir() else [Path(part)]
+    for file in files:
+        for name in imports_of(file):
+            assert any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[part]), (
+                file,
+                name,
+            )
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {str(path) for path in Path("app").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert parts - {"app/__init__.py", "app/web", "app/__pycache__"} == set(MAY_IMPORT)
