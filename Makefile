@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run sandbox test programs torture soak lint openapi bench lock clean
+.PHONY: help demo run doctor sandbox test programs torture soak lint openapi bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audi
 
 run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
 	@$(BIN)/gunicorn
+
+doctor: .venv/run ## see whether your SUNO_COOKIE works and Suno is as this version knows it: free
+	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor
 
 sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
 	@$(BIN)/python -m sandbox.serve

@@ -12,7 +12,7 @@ from app.settings import Settings, read_settings
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.store import LedgerUnavailable
 from app.suno.gateway import SunoGateway
-from app.web import access, account, clips, docs, errors, health, stems, telemetry
+from app.web import access, account, clips, docs, doctor, errors, health, stems, telemetry
 from app.web.api import Api
 from app.web.current import Parts
 
@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api)
+    app.register_blueprint(doctor.blueprint)
     errors.register(app)
     _say_what_is_unsafe(settings)
     _check_ledger(ledger)

@@ -1,0 +1,224 @@
+"""Does this cookie work, what may its account do, and has Suno's wire changed? Free calls only."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.suno.clip import Clip, Credits
+from app.suno.endpoint import Endpoint, StemsRoute
+from app.suno.errors import SunoError
+from app.suno.feed import GONE
+from app.suno.session import Account
+from app.suno.studio import Kind, StudioApi, reply_of
+from app.suno.wire import Deadline
+
+TIME = 30.0
+"""Seconds for all checks."""
+
+CLIP_FIELDS = ("id", "status", "title", "created_at", "metadata", "is_download_unlocked")
+METADATA_FIELDS = ("duration", "type")
+
+Shape = dict[str, Any] | list[Any] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    ok: bool
+    said: str
+    """One sentence, without anything secret."""
+    turn: str = ""
+    """Which setting to turn, or what else to do, where it is not ok."""
+
+
+class Doctor:
+    """Asks Suno what this version needs of it, one check after the other.
+
+    It cannot spend: every call that may cost is refused before it is sent.
+    """
+
+    def __init__(self, suno: Endpoint, account: Account | None) -> None:
+        self._suno = replace(suno, deadline=min(suno.deadline, TIME))
+        self._account = account
+        self._studio = StudioApi(self._suno, free_only=True)
+        self._ends = Deadline(TIME)
+        self.shapes: dict[str, Shape] = {}
+        """The form of each reply: names and types of fields, lengths of lists, and no values."""
+
+    def checks(self) -> Iterator[Finding]:
+        """Each check as it is done; those that make no sense after a failure are left out."""
+        if self._account is None:
+            yield Finding(
+                "cookie", False, "SUNO_COOKIE is not set.", "SUNO_COOKIE: the cookie __client of a browser."
+            )
+            return
+        sign_in = self._sign_in(self._account)
+        yield sign_in
+        if not sign_in.ok:
+            return
+        yield from self._billing(self._account)
+        yield from self._feed(self._account)
+        yield self._captcha(self._account)
+        yield self._route()
+
+    def _sign_in(self, account: Account) -> Finding:
+        started = time.monotonic()
+        try:
+            self._studio.sessions.bearer(account, self._ends)
+        except SunoError as error:
+            turn = (
+                "SUNO_COOKIE: sign in at suno.com and copy the cookie again."
+                if type(error).__name__ == "SessionExpired"
+                else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: see the page's own calls."
+            )
+            return Finding("sign-in", False, str(error), turn)
+        user = "names its user" if self._studio.sessions.user(account) else "names no user"
+        return Finding(
+            "sign-in", True, f"The cookie signs in ({time.monotonic() - started:.1f} s); its token {user}."
+        )
+
+    def _billing(self, account: Account) -> Iterator[Finding]:
+        try:
+            reply = self._read(account, Kind.BILLING, "GET", "/api/billing/info/")
+            left = Credits.from_wire(reply)
+        except Exception as error:
+            yield self._failed(
+                "credits", error, "SUNO_API_URL: compare it with the host of the page's calls to /api/."
+            )
+            return
+        plan = reply.get("plan") if isinstance(reply.get("plan"), dict) else {}
+        yield Finding("credits", True, f"{left.credits_left} credits left; plan: {_word(plan.get('plan_key'))}.")
+        if left.downloads_limit is None:
+            yield Finding(
+                "downloads", False, "Suno no longer tells the downloads.", "nothing: this version reads less."
+            )
+        else:
+            used, extra = left.downloads_used or 0, left.downloads_extra or 0
+            yield Finding(
+                "downloads", True, f"{left.downloads_limit - used + extra} of {left.downloads_limit} downloads left."
+            )
+        yield Finding(
+            "plan",
+            left.can_split is not False,
+            "The plan includes stems." if left.can_split else "The plan does not say that it includes stems.",
+            "" if left.can_split else "the plan at suno.com",
+        )
+
+    def _feed(self, account: Account) -> Iterator[Finding]:
+        songs: list[Any] = []
+        library = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
+        if user := self._studio.sessions.user(account):
+            library["filters"] = {"stem": {"presence": "False"}, "user": {"presence": "True", "userId": user}}
+        for name, method, path, body in (
+            ("feed v3", "POST", "/api/feed/v3", library),
+            ("feed v2", "GET", "/api/feed/v2?page=0", None),
+        ):
+            try:
+                reply = self._read(account, Kind.FEED, method, path, body)
+            except SunoError as error:
+                gone = error.status in GONE
+                yield Finding(
+                    name,
+                    name == "feed v2",
+                    "It is gone." if gone else str(error),
+                    "" if name == "feed v2" else "nothing: the service falls back on the older lists.",
+                )
+                continue
+            listed = reply.get("clips") if isinstance(reply, dict) else None
+            if isinstance(listed, list):
+                yield Finding(name, True, f"It tells {len(listed)} clips.")
+                songs = songs or [
+                    clip for clip in listed if isinstance(clip, dict) and isinstance(clip.get("id"), str)
+                ]
+            else:
+                yield Finding(name, False, "It answers without clips.", "a newer version of this service")
+        if not songs:
+            yield Finding(
+                "songs", False, "No song can be seen, so clips are not looked at.", "make one song at suno.com"
+            )
+            return
+        yield self._clip(account, songs[0])
+        yield self._stems(account, songs[0]["id"])
+
+    def _clip(self, account: Account, song: Mapping[str, Any]) -> Finding:
+        try:
+            sent = self._read(account, Kind.CLIP, "GET", f"/api/clip/{song['id']}")
+        except SunoError as error:
+            return self._failed("clip", error, "a newer version of this service")
+        metadata = sent.get("metadata") if isinstance(sent, dict) else None
+        missing = [name for name in CLIP_FIELDS if not isinstance(sent, dict) or name not in sent]
+        missing += [f"metadata.{name}" for name in METADATA_FIELDS if name not in (metadata or {})]
+        if missing:
+            return Finding(
+                "clip",
+                False,
+                f"A clip lacks {', '.join(missing)}.",
+                "nothing, where null will do; else a newer version",
+            )
+        Clip.from_wire(sent)
+        return Finding("clip", True, "A clip has the fields that this version reads.")
+
+    def _stems(self, account: Account, song_id: str) -> Finding:
+        try:
+            reply = self._read(account, Kind.STEMS, "GET", f"/api/clip/{song_id}/stems/pages")
+        except SunoError as error:
+            if error.status in (400, 404):
+                return Finding("stems", True, "The song looked at has no stems.")
+            return self._failed("stems", error, "a newer version of this service")
+        if not isinstance(reply, dict) or not isinstance(reply.get("pages"), int):
+            return Finding("stems", False, "Suno does not tell a song's pages of stems.", "a newer version")
+        return Finding("stems", True, f"Pages of stems are told ({reply['pages']} of the song looked at).")
+
+    def _captcha(self, account: Account) -> Finding:
+        try:
+            required, version = self._studio.captcha(account, self._ends)
+        except SunoError as error:
+            return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which asks for none")
+        if required:
+            which = {1: "hCaptcha", 2: "Turnstile"}.get(version if isinstance(version, int) else 0, "unknown")
+            return Finding(
+                "captcha", False, f"Suno wants a captcha now ({which}).", "make one song in the cookie's own browser"
+            )
+        return Finding("captcha", True, "Suno wants no captcha now.")
+
+    def _route(self) -> Finding:
+        said = {
+            StemsRoute.AUTO: "Pairs go by edit/stems while Suno takes it, then by v2-web: worth leaving so.",
+            StemsRoute.EDIT: "Pairs go by edit/stems alone, which Suno's page no longer uses.",
+            StemsRoute.V2_WEB: "Pairs go by v2-web alone, which may want a captcha.",
+        }[self._suno.stems_route]
+        turn = "SUNO_STEMS_ROUTE=auto" if self._suno.stems_route is StemsRoute.EDIT else ""
+        return Finding("route", True, f"{said} Whether edit/stems is there is known only by paying.", turn)
+
+    def _read(self, account: Account, kind: Kind, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        sent = None if body is None else json.dumps(body).encode()
+        reply = reply_of(self._studio.ask(account, kind, method, path, sent, deadline=self._ends))
+        self.shapes[f"{kind} {path.partition('?')[0] if kind is Kind.FEED else kind}"] = shape_of(reply)
+        return reply
+
+    def _failed(self, check: str, error: Exception, turn: str) -> Finding:
+        said = str(error) if isinstance(error, SunoError) else f"This version cannot read it: {error}"
+        return Finding(check, False, said, turn)
+
+
+def shape_of(reply: Any) -> Shape:
+    """The form of a reply: names and types of fields, lengths of lists; no value.
+
+    A name that is not a plain word could be a value, and is told as `…`.
+    """
+    if isinstance(reply, dict):
+        return {_word(name): shape_of(value) for name, value in list(reply.items())[:200]}
+    if isinstance(reply, list):
+        return [f"{len(reply)} of", *([shape_of(reply[0])] if reply else [])]
+    return "null" if reply is None else type(reply).__name__
+
+
+def _word(value: Any) -> str:
+    plain = isinstance(value, str) and value.replace("_", "").isalpha() and value.isascii() and len(value) <= 40
+    return value if plain else "…"

@@ -1,0 +1,113 @@
+"""The doctor against a healthy Suno and against broken ones: it says what is wrong and what to turn, for free."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.suno.doctor import shape_of
+from app.suno.studio import Cost, CostsSomething, Kind, StudioApi
+from app.suno.wire import Deadline
+from sandbox.suno import user_id_of
+from tests.conftest import Suno
+from tests.suno.conftest import ALICE, endpoint
+
+
+def diagnose(
+    suno: Suno, tmp_path: Path, cookie: str, *options: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SUNO_")}
+    environment |= {
+        "SUNO_API_URL": suno.url,
+        "SUNO_AUTH_URL": suno.url,
+        "SUNO_COOKIE": cookie,
+        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
+        "LOG_LEVEL": "ERROR",
+        **settings,
+    }
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor", *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def findings(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    return {finding["check"]: finding for finding in map(json.loads, run.stdout.splitlines())}
+
+
+def test_a_healthy_account_is_told_line_by_line(suno: Suno, tmp_path: Path, account: str) -> None:
+    suno.forget()
+    run = diagnose(suno, tmp_path, account)
+    assert run.returncode == 0, run.stdout + run.stderr
+    for words in ("signs in", "1000 credits left", "20 of 20 downloads left", "includes stems", "no captcha now"):
+        assert words in run.stdout
+    assert suno.charges(account) == []
+    paths = [entry["path"] for entry in suno.log()]
+    assert not [
+        path for path in paths if "/edit/" in path or "v2-web" in path or "authorize" in path or "wav" in path
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cookie", "options", "check", "words", "turn"),
+    [
+        ("sandbox-dead", {}, "sign-in", "no longer accepts the cookie", "SUNO_COOKIE"),
+        ("sandbox-clerk-wrong-shape", {}, "sign-in", "wire format", "SUNO_AUTH_URL"),
+        ("sandbox-no-stems", {}, "plan", "does not say", "the plan"),
+        ("sandbox-needs-turnstile", {}, "captcha", "Turnstile", "make one song"),
+        ("sandbox-alice", {"feed": "v2-only"}, "feed v3", "gone", "falls back"),
+        ("sandbox-alice", {"feed": "by-ids"}, "songs", "No song can be seen", "make one song"),
+    ],
+)
+def test_each_trouble_is_named_with_what_to_turn(
+    suno: Suno, tmp_path: Path, cookie: str, options: dict[str, str], check: str, words: str, turn: str
+) -> None:
+    suno.set(**options)
+    try:
+        run = diagnose(suno, tmp_path, cookie, "--json")
+    finally:
+        suno.set(feed="dying")
+    assert run.returncode == 1
+    found = findings(run)[check]
+    assert (found["ok"], words in found["said"], turn in found["turn"]) == (False, True, True), found
+
+
+def test_without_a_cookie_or_a_suno_it_says_so(suno: Suno, tmp_path: Path) -> None:
+    assert "SUNO_COOKIE is not set" in diagnose(suno, tmp_path, "").stdout
+    away = diagnose(suno, tmp_path, "sandbox-alice", "--json", SUNO_AUTH_URL="http://127.0.0.1:1")
+    assert "could not be reached" in findings(away)["sign-in"]["said"]
+
+
+def test_a_report_has_the_shapes_and_no_value(suno: Suno, tmp_path: Path, account: str) -> None:
+    report = tmp_path / "report.json"
+    diagnose(suno, tmp_path, account, "--report", str(report))
+    text = report.read_text()
+    shapes = json.loads(text)
+    assert shapes["billing billing"]["total_credits_left"] == "int"
+    assert shapes["clip clip"]["metadata"]["avg_bpm"] == "float"
+    for value in (
+        account,
+        user_id_of(account),
+        "Ocean Wanderer",
+        "Glass Orchard",
+        "song-with",
+        "C_major",
+        "2026-",
+        "eyJ",
+    ):
+        assert value not in text
+
+
+def test_names_that_could_be_values_are_left_out() -> None:
+    assert shape_of({"c3d4e5f6-a7b8": 1, "ok": [True, False]}) == {"…": "int", "ok": ["2 of", "bool"]}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind.cost is not Cost.NOTHING])
+def test_no_call_that_may_cost_can_be_sent(kind: Kind) -> None:
+    studio = StudioApi(endpoint(api_url="http://127.0.0.1:1", auth_url="http://127.0.0.1:1"), free_only=True)
+    with pytest.raises(CostsSomething):
+        studio.ask(ALICE, kind, "POST", "/api/edit/stems/song/", b"{}", deadline=Deadline(1))
