@@ -1,8 +1,8 @@
-"""How a line of the log looks, here and in gunicorn.conf.py, which loads this file by itself: it imports no app."""
+"""How a line of the log looks, the app's and gunicorn's alike."""
 
 from __future__ import annotations
 
-import logging
+import logging.config
 import sys
 import time
 
@@ -37,3 +37,18 @@ def formatter(form: str | None) -> logging.Formatter:
     lines.default_time_format = "%Y-%m-%dT%H:%M:%S"
     lines.default_msec_format = "%s.%03dZ"
     return lines
+
+
+def set_up(level: str, form: str | None) -> None:
+    """Log to standard error through the standard library."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"lines": {"()": formatter, "form": form}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+            "root": {"level": level, "handlers": ["stderr"]},
+            # It quotes what it cannot read of a reply's headers, cookies included, and the path of each request.
+            "loggers": {"urllib3": {"level": "CRITICAL"}},
+        }
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -51,6 +52,11 @@ READY = Gauge(
     ["part"],
     multiprocess_mode="livemostrecent",
 )
+SETTINGS_STALE = Gauge(
+    "suno_stems_settings_stale",
+    "1 where a reload could not read the settings, so that older ones are in force; else 0.",
+    multiprocess_mode="livemostrecent",
+)
 WORKER_STARTS = Counter("suno_stems_worker_starts_total", "Worker processes started.")
 
 # A series found once for its labels, of which there are a few dozen: to find them each time costs 3 % of a split.
@@ -61,7 +67,12 @@ _suno_seconds = cache(SUNO_SECONDS.labels)
 
 
 def note_call(kind: str, outcome: str, seconds: float) -> None:
-    """Count a call to Suno."""
+    """Count a call to Suno. Never raises: the call may have been paid for, and its answer is on its way."""
+    with suppress(OSError, ValueError):
+        _note_call(kind, outcome, seconds)
+
+
+def _note_call(kind: str, outcome: str, seconds: float) -> None:
     _suno_calls(kind, outcome).inc()
     _suno_seconds(kind).observe(seconds)
     if outcome.startswith("2"):
@@ -69,6 +80,11 @@ def note_call(kind: str, outcome: str, seconds: float) -> None:
             SPLITS_PAID.inc()
         elif kind in ("sign_in", "token"):
             SIGN_INS.inc()
+
+
+def are_off() -> bool:
+    """Whether this worker counts for itself alone, as there was no room to count in together."""
+    return "SUNO_STEMS_METRICS_OFF" in os.environ
 
 
 def exposition() -> bytes:

@@ -1,19 +1,24 @@
-"""Every setting, its default and its meaning: the only reader of the environment."""
+"""Every setting, its default and its meaning: the only reader of the environment.
+
+gunicorn's first process reads it, for itself and for its workers, which inherit what it has read: a reload with a
+wrong file leaves the old settings in force. So this loads nothing that gevent has to patch.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from environs import Env
+from environs import Env, EnvError
 from marshmallow import ValidationError, fields
 from marshmallow.validate import URL, OneOf, Range, Regexp
 
+from app.suno.cookie import UnusableCookie, cookie_of
 from app.suno.endpoint import Endpoint, StemsRoute
-from app.suno.session import UnusableCookie, cookie_of
-from app.timing import Timing
+from app.timing import LOOK_FOR, Timing
 
 # Clerk and Suno expect a browser; which one ages, hence the setting.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -36,7 +41,30 @@ class Settings:
     log_level: str
     log_format: str | None
     host: str
-    """Where gunicorn.conf.py has gunicorn listen."""
+    """The address to listen on, or `unix:` and a path."""
+    port: int
+    workers: int
+    """Processes."""
+    body_timeout: float
+    """For a request's whole body."""
+    send_timeout: float
+    """For a client to take any of its answer."""
+    connections_per_address: int
+    """How many of one address a worker keeps open at once; unix sockets have none."""
+
+    @property
+    def bind(self) -> str:
+        """Where gunicorn listens."""
+        return self.host if self.host.startswith("unix:") else f"{self.host}:{self.port}"
+
+    @property
+    def graceful_timeout(self) -> int:
+        """Seconds for which a worker that is to stop finishes its requests: one in flight may have been paid for.
+
+        One that waits for its stems looks whether it is to stop once an interval; one that lost Suno's answer looks
+        for its stems for LOOK_FOR seconds.
+        """
+        return math.ceil(self.timing.deadline + self.timing.poll_interval + LOOK_FOR + 5)
 
 
 def read_settings(env: Env | None = None) -> Settings:
@@ -81,8 +109,45 @@ def read_settings(env: Env | None = None) -> Settings:
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
         log_format=env.str("LOG_FORMAT", None, validate=OneOf(["json", "text"])),
         host=env.str("HOST", "127.0.0.1"),
+        port=env.int("PORT", 3000, validate=Range(min=1, max=65_535)),
+        workers=env.int("WEB_CONCURRENCY", 2, validate=Range(min=1, max=1_000)),
+        body_timeout=env.float("BODY_TIMEOUT", 15.0, validate=seconds),
+        send_timeout=env.float("SEND_TIMEOUT", 30.0, validate=seconds),
+        connections_per_address=env.int("CONNECTIONS_PER_ADDRESS", 500, validate=Range(min=1, max=1_000)),
     )
     env.seal()
+    return settings
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What this process, or gunicorn's first one before it, has read."""
+
+    settings: Settings | None = None
+    complaint: str = ""
+    """Which settings could not be read anew, so that older ones are in force; no value."""
+
+
+remembered = Remembered()
+
+
+def current_settings() -> Settings:
+    """The settings that gunicorn's first process has read; else those of the environment. Raises EnvError."""
+    return remembered.settings or read_settings()
+
+
+def reread_settings() -> Settings:
+    """Read the environment and its files anew, and remember it; where it is wrong now, what was right stays in force.
+
+    Raises EnvError where nothing was right before.
+    """
+    try:
+        settings, complaint = read_settings(), ""
+    except EnvError as error:
+        if remembered.settings is None:
+            raise
+        settings, complaint = remembered.settings, str(error)
+    remembered.settings, remembered.complaint = settings, complaint
     return settings
 
 
@@ -90,7 +155,9 @@ class Cookie(fields.String):
     """A Cookie header or its bare `__client` value, or `@` and the path of a file with either; "" is none."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        value = _file_or(value).strip()
+        is_file, value = value.startswith("@"), _file_or(value).strip()
+        if is_file and not value:
+            raise ValidationError("Its file is empty.")
         try:
             client = cookie_of(value)
         except UnusableCookie:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOOK_FOR = 20.0
+"""Seconds for which a request that lost Suno's answer looks for its stems."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:

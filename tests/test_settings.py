@@ -10,7 +10,7 @@ from environs import Env, EnvError
 
 from app.settings import read_settings
 
-GUNICORNS = {"PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"}
+GUNICORNS = {"GUNICORN_CMD_ARGS"}
 STANDARD = {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"}
 
 

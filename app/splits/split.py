@@ -17,7 +17,7 @@ from app.suno.errors import SessionExpired, SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set, stems_made
 from app.suno.wire import Deadline
-from app.timing import Timing
+from app.timing import LOOK_FOR, Timing
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,6 @@ T = TypeVar("T")
 
 LOOKS = 4
 """How often to look for lost stems before reporting `outcome_unknown`, `poll_interval` apart."""
-
-LOOK_FOR = 20.0
-"""Seconds for all of these looks."""
 
 INSIST = 10.0
 """Seconds to keep retrying the ledger write after a paid call, `poll_interval` apart."""

@@ -265,7 +265,7 @@ class SqliteStore:
 
 
 FILE_IN_USE = "SUNO_STEMS_LEDGER_FILE"
-"""The variable by which gunicorn's first process tells its workers which file they all use; no setting."""
+"""The variable by which gunicorn's first process tells its workers which file they all use (app/serving.py)."""
 
 
 def describe(path: Path) -> str:

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import math
-import re
 import time
 import uuid
 from collections import OrderedDict
@@ -25,6 +24,7 @@ from urllib.parse import quote, urlencode
 
 from app.suno.answer import NOTHING_CHARGED, Answer
 from app.suno.clock import moment_of
+from app.suno.cookie import UnusableCookie, cookie_in
 from app.suno.errors import (
     CaptchaRequired,
     RateLimited,
@@ -39,9 +39,6 @@ ACCOUNTS = 1_000
 
 DEAD_FOR = 15.0
 """Seconds for which a refused cookie is refused here, without asking Clerk again."""
-
-_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
-"""What RFC 6265 allows in a cookie: nothing that could end the header it is sent in."""
 
 MARGIN = 1 / 6
 """The part of a token's life that is left when it is renewed: 10 s of 60 s."""
@@ -69,36 +66,6 @@ class Account:
     def cookie_hash(self) -> str:
         """A name for the account that is no secret."""
         return hashlib.sha256(self.cookie.encode()).hexdigest()
-
-
-class UnusableCookie(ValueError):
-    """There is a cookie `__client`, but its value is none that could be sent."""
-
-
-def cookie_in(cookie_header: str) -> str | None:
-    """The value of the cookie `__client`, "" counting as none. Raises UnusableCookie.
-
-    `__client_uat=1` is another cookie: it names no account. Servers join several Cookie lines with commas.
-    """
-    for pair in re.split("[;,]", cookie_header):
-        name, _, value = pair.partition("=")
-        value = value.strip()
-        if value[:1] == value[-1:] == '"':
-            value = value[1:-1]
-        if name.strip() == "__client" and value:
-            if not _COOKIE_VALUE.fullmatch(value):
-                raise UnusableCookie
-            return value
-    return None
-
-
-def cookie_of(text: str) -> str | None:
-    """The `__client` value in a whole Cookie header, or `text` itself where it is the bare value.
-
-    Raises UnusableCookie.
-    """
-    bare = "=" not in text and _COOKIE_VALUE.fullmatch(text)
-    return text if bare else cookie_in(text)
 
 
 @dataclass(frozen=True, slots=True)

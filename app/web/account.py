@@ -6,7 +6,8 @@ from flask import Flask, current_app, request
 
 from app.settings import Settings
 from app.suno.clip import Credits
-from app.suno.session import Account, UnusableCookie, cookie_in, cookie_of
+from app.suno.cookie import UnusableCookie, cookie_in, cookie_of
+from app.suno.session import Account
 from app.web import telemetry
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import parts

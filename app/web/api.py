@@ -8,10 +8,13 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import flask_smorest
+import gevent
 from flask import Request
 from marshmallow import EXCLUDE, Schema
 from webargs.flaskparser import FlaskParser, abort
+from werkzeug.exceptions import RequestTimeout
 
+from app.web.current import parts
 from app.web.errors import ErrorCode
 from app.web.schemas import Error
 
@@ -55,7 +58,7 @@ class Parser(FlaskParser):
         """Read the body; none is an empty object, so that the schema names what is missing."""
         if req.mimetype and req.mimetype != "application/json":
             abort(415)
-        content = req.get_data()
+        content = _body_of(req)
         if req.content_length is None:
             # A chunked body was cut at the limit without a word: only reading on tells.
             req.stream.read(1)
@@ -71,6 +74,20 @@ class Parser(FlaskParser):
         if not isinstance(body, dict):
             abort(400, messages={"json": {"body": ["The body must be a JSON object."]}})
         return body
+
+
+def _body_of(req: Request) -> bytes:
+    """Read a body, for as long as its client may take to send it."""
+    connection = req.environ.get("suno_stems.connection")
+    if connection is None:
+        return req.get_data()
+    # Meanwhile it may be ended, as nothing has been done for it.
+    stage, connection.stage = connection.stage, type(connection.stage).READING
+    limit = parts().settings.body_timeout
+    with gevent.Timeout(limit, RequestTimeout(f"The body did not come within {limit:g} s.")):
+        content = req.get_data()
+    connection.stage = stage
+    return content
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]

@@ -86,6 +86,7 @@ def get_clip(query: dict[str, Any]) -> Response:
     ErrorCode.INVALID_REQUEST,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.NOT_JSON,
+    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.LEDGER_UNAVAILABLE,
 )

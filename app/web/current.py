@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,7 +29,9 @@ def parts() -> Parts:
     return cast(Parts, current_app.extensions["parts"])
 
 
+is_stopping_hook: Callable[[], bool] = lambda: False  # noqa: E731 (app/serving.py puts another in its place)
+
+
 def is_stopping() -> bool:
-    """Whether this process has been asked to stop: app/serving.py tells the app how to know."""
-    stopping: bool = current_app.extensions["is_stopping"]()
-    return stopping
+    """Whether this process has been asked to stop."""
+    return is_stopping_hook()

@@ -52,6 +52,7 @@ class ErrorCode(Enum):
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
     NOT_FOUND = "not_found", 404, "There is no such path here."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
+    REQUEST_TIMEOUT = "request_timeout", 408, "The request did not come in time: send it whole."
     IN_PROGRESS = (
         "in_progress",
         409,
@@ -116,6 +117,7 @@ OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
         ErrorCode.METHOD_NOT_ALLOWED,
         "This path does not take that method; the header Allow names those it takes.",
     ),
+    408: (ErrorCode.REQUEST_TIMEOUT, ""),
     413: (ErrorCode.BODY_TOO_LARGE, "The body is longer than 64 KiB."),
     415: (ErrorCode.NOT_JSON, "Send the body as JSON, with Content-Type: application/json."),
     500: (ErrorCode.INTERNAL_ERROR, "Something went wrong in this service; its log has more under this request id."),

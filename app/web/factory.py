@@ -7,8 +7,9 @@ import logging
 from flask import Flask
 from gevent import monkey
 
+from app import logs, metrics
 from app.accounts import AccountNames
-from app.settings import Settings, read_settings
+from app.settings import Settings, current_settings
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.store import LedgerUnavailable
 from app.suno.gateway import SunoGateway
@@ -24,19 +25,18 @@ BODY_LIMIT = 64 * 1024
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the WSGI application. Raises environs.EnvError, which names each setting that is wrong."""
-    settings = settings or read_settings()
-    telemetry.set_up_logging(settings.log_level, settings.log_format)
+    settings = settings or current_settings()
+    logs.set_up(settings.log_level, settings.log_format)
 
     app = Flask(__name__)
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT)
+    app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT, METRICS_ARE_OFF=metrics.are_off())
     telemetry.register(app)
     access.register(app, settings)
     account.register(app, settings)
     gateway, ledger = SunoGateway(settings.suno, observer=telemetry.note_call), open_ledger(settings.ledger_url)
     app.extensions["parts"] = Parts(settings, gateway, ledger, AccountNames(gateway, ledger))
-    app.extensions["is_stopping"] = lambda: False
 
     api = Api(app)
     for module in (stems, clips, account):

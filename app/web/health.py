@@ -12,6 +12,7 @@ from flask import Flask, Response, current_app, jsonify, make_response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app import metrics
+from app.settings import remembered
 from app.web.access import require_key_unless_local
 from app.web.account import default_account
 from app.web.api import Api, Blueprint
@@ -128,6 +129,10 @@ def _readiness() -> Response:
     checks = cast(dict[str, Check], current_app.extensions["checks"])
     found = {part: check.find() for part, check in checks.items()}
     told: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
+    if current_app.config["METRICS_ARE_OFF"]:
+        told["checks"]["metrics"] = "off"
+    if remembered.complaint:
+        told["checks"]["settings"] = f"stale: {remembered.complaint}"
     failing = [f"{part} ({tells})" for part, (tells, works) in found.items() if not works]
     if failing:
         sentence = f"Not ready: {', '.join(failing)}. The log says more."

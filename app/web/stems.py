@@ -75,6 +75,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
     ErrorCode.IN_PROGRESS,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.NOT_JSON,
+    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.IDEMPOTENCY_KEY_REUSED,
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.LEDGER_UNAVAILABLE,

@@ -11,8 +11,9 @@ from http import HTTPMethod
 
 from flask import Flask, Response, g, has_request_context, request
 
-from app import logs, metrics
+from app import metrics
 from app.ids import new_id
+from app.settings import remembered
 from app.suno.session import Account
 from app.web.access import caller_of_request
 
@@ -45,15 +46,7 @@ def register(app: Flask) -> None:
     for outcome in ("200", "500", "html", "not_sent", "no_whole_answer"):
         metrics.SUNO_CALLS.labels("split", outcome)
     metrics.WORKER_STARTS.inc()
-
-
-def set_up_logging(level: str, form: str | None) -> None:
-    """Log to standard error through the standard library."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logs.formatter(form))
-    logging.basicConfig(level=level, handlers=[handler])
-    # It quotes what it cannot read of a reply's headers, cookies included, and the path of each request.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+    metrics.SETTINGS_STALE.set(bool(remembered.complaint))
 
 
 def expect_codes(codes: Iterable[str]) -> None:

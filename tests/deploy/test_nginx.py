@@ -19,7 +19,7 @@ import pytest
 from environs import Env
 
 from app.settings import read_settings
-from app.splits.split import LOOK_FOR
+from app.timing import LOOK_FOR
 from app.web.errors import ErrorCode
 from app.web.factory import BODY_LIMIT
 from sandbox import stack

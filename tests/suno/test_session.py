@@ -7,8 +7,9 @@ import requests
 from responses import RequestsMock
 
 from app.suno import errors
+from app.suno.cookie import UnusableCookie, cookie_in, cookie_of
 from app.suno.gateway import SunoGateway
-from app.suno.session import Account, Sessions, UnusableCookie, cookie_in, cookie_of
+from app.suno.session import Account, Sessions
 from app.suno.wire import Deadline, Wire
 from tests.suno.conftest import ALICE, AUTH, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
 

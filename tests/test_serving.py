@@ -1,0 +1,271 @@
+"""Standing up to full disks, cleaners, clients that do not read or do not send, and wrong files at a reload."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client, Suno
+
+Start = Callable[..., Client]
+
+
+def eventually(condition: Callable[[], Any]) -> Any:
+    """Wait until something is so, and return it."""
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError("it did not come about")
+
+
+def connect(service: Client) -> socket.socket:
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A temporary folder with room for 12 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True
+    )
+    if not mounted or mounted.returncode != 0:
+        pytest.skip("only root can mount a small disk: a full temporary folder is not tested")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path, *, but: int = 0) -> None:
+    """Fill a disk up, but for so many bytes."""
+    filler = folder / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        for _ in range(1_000):
+            file.write(bytes(65_536))
+    os.truncate(filler, filler.stat().st_size - but)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    while chunk := connection.recv(65_536):
+        received += chunk
+    return received
+
+
+def worker_of(service: Client) -> int:
+    pid = service.server.process.pid
+    [worker] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(worker)
+
+
+def test_a_temporary_folder_that_fills_up_costs_no_split(
+    start: Start, suno: Suno, account: str, small_disk: Path
+) -> None:
+    service = start(TMPDIR=str(small_disk))
+    assert service.split(cookie=account).status_code == 200
+    fill(small_disk)
+    for n in range(30):
+        assert service.split(cookie=f"{account}{n:02}").status_code == 200
+    assert "suno_stems_splits_paid_total 31.0" in service.get("/metrics").text
+    assert "metrics" not in service.get("/readyz").json()["checks"]
+
+
+def test_where_there_is_no_room_to_count_metrics_are_off_and_said_to_be(
+    start: Start, account: str, small_disk: Path
+) -> None:
+    fill(small_disk, but=200_000)
+    service = start(TMPDIR=str(small_disk))
+    assert service.split(cookie=account).status_code == 200
+    ready = service.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["metrics"]) == (200, "off")
+    assert service.get("/metrics").status_code == 200
+    assert "Metrics are off" in service.server.logged()
+
+
+def test_metrics_recover_from_a_cleaner_of_the_temporary_folder(start: Start, account: str, tmp_path: Path) -> None:
+    service = start(TMPDIR=str(tmp_path))
+    [folder] = tmp_path.glob("suno-stems-metrics-*")
+    shutil.rmtree(folder)
+    assert service.split(cookie=account).status_code == 200
+    eventually(lambda: folder.is_dir() and service.split(cookie=account).status_code == 200)
+    eventually(lambda: "suno_stems_splits_paid_total" in service.get("/metrics").text)
+    service.server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "suno_stems_worker_starts_total" in service.get("/metrics").text)
+    assert service.server.process.poll() is None
+
+
+def test_what_a_killed_service_left_is_removed_at_the_next_start(start: Start, tmp_path: Path) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    (left := tmp_path / f"suno-stems-metrics-{process.pid}-abc").mkdir()
+    (kept := tmp_path / f"suno-stems-metrics-{os.getpid()}-abc").mkdir()
+    start(TMPDIR=str(tmp_path))
+    assert (left.exists(), kept.exists()) == (False, True)
+
+
+CROWD = 40
+
+
+@pytest.fixture
+def crowded(start: Start) -> Client:
+    return start(CONNECTIONS_PER_ADDRESS="10", SEND_TIMEOUT="60", BODY_TIMEOUT="60")
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /api/generate_stems HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
+        "Content-Type: application/json\r\n\r\n{",
+        "GET /healthz HTTP/1.1\r\n",
+    ],
+    ids=["answers-that-are-not-read", "bodies-that-never-end", "heads-that-never-end"],
+)
+def test_a_crowd_that_stalls_keeps_nobody_else_out(crowded: Client, request_head: str) -> None:
+    with ExitStack() as stalled:
+        for _ in range(CROWD):
+            connection = stalled.enter_context(connect(crowded))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(request_head.encode())
+        for _ in range(5):
+            assert crowded.get("/healthz").status_code == 200
+
+
+def test_a_request_that_is_worked_on_is_not_ended_for_others(crowded: Client, suno: Suno, account: str) -> None:
+    crowded.split(cookie=account)
+    suno.forget()
+    with ThreadPoolExecutor(8) as pool, ExitStack() as stalled:
+        paid = [pool.submit(crowded.split, "fault-slow-2s", account) for _ in range(8)]
+        eventually(lambda: len(suno.log("/api/edit/stems/")) == 8)
+        for _ in range(CROWD):
+            stalled.enter_context(connect(crowded)).sendall(b"GET / HTTP/1.1\r\n")
+        assert [reply.result().status_code for reply in paid] == [200] * 8
+
+
+UNENDING = (
+    b"POST /api/generate_stems HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
+    b"Content-Type: application/json\r\n\r\n{"
+)
+
+
+def test_a_body_has_to_come_in_time(start: Start) -> None:
+    service = start(BODY_TIMEOUT="0.1")
+    with connect(service) as slow:
+        slow.sendall(UNENDING)
+        answer = read_all(slow)
+    assert b" 408 " in answer
+    assert b"request_timeout" in answer
+
+
+def test_an_answer_has_to_be_taken_in_time(start: Start) -> None:
+    service = start(SEND_TIMEOUT="0.1")
+    service.get("/docs/swagger-ui-bundle.js")
+    files = Path(f"/proc/{worker_of(service)}/fd")
+    before = min(len(list(files.iterdir())) for _ in range(50))
+    with connect(service) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
+        eventually(lambda: len(list(files.iterdir())) > before)
+        eventually(lambda: len(list(files.iterdir())) <= before)
+
+
+def test_who_does_not_send_a_whole_request_does_not_hold_up_the_stop(start: Start, suno: Suno, account: str) -> None:
+    service = start(BODY_TIMEOUT="600", SEND_TIMEOUT="600")
+    service.split(cookie=account)
+    suno.forget()
+    with ThreadPoolExecutor(1) as pool, connect(service) as body, connect(service):
+        body.sendall(UNENDING)
+        paid = pool.submit(service.split, "fault-slow-2s", account)
+        eventually(lambda: suno.log("/api/edit/stems/"))
+        service.server.process.send_signal(signal.SIGTERM)
+        assert paid.result().status_code == 200
+        assert service.server.process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("keys", [("one", "two"), ("one", "one"), ('"one"', "two"), ("a,b", "c")])
+def test_two_idempotency_keys_are_refused(service: Client, suno: Suno, keys: tuple[str, str]) -> None:
+    suno.forget()
+    body = f'{{"audio_id": "{SONG}"}}'.encode()
+    lines = "".join(f"Idempotency-Key: {key}\r\n" for key in keys)
+    with connect(service) as raw:
+        raw.sendall(
+            f"POST /api/generate_stems HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{lines}"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            + body
+        )
+        answer = read_all(raw)
+    assert b" 400 " in answer
+    assert b"Idempotency-Key" in answer
+    assert suno.log() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("SUNO_COOKIE", "{account}", "theme=dark"),
+        ("SUNO_COOKIE", "{account}", ""),
+        ("SUNO_COOKIE", "{account}", None),
+        ("API_KEYS", "first-key", "sp ace"),
+        ("API_KEYS", "first-key", ""),
+    ],
+)
+def test_a_reload_with_a_wrong_file_leaves_the_old_settings_in_force(
+    start: Start, account: str, tmp_path: Path, name: str, right: str, wrong: str | None
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(right.format(account=account))
+    service = start(**{name: f"@{file}"})
+    key = {"X-API-Key": "first-key"}
+    assert service.split(headers=key).status_code == 200
+
+    file.unlink() if wrong is None else file.write_text(wrong)
+    service.server.process.send_signal(signal.SIGHUP)
+    stale = eventually(lambda: service.get("/readyz").json()["checks"].get("settings"))
+
+    assert name in stale
+    assert service.get("/readyz").status_code == 200
+    assert service.split(headers=key).status_code == 200
+    assert "suno_stems_settings_stale 1.0" in service.get("/metrics").text
+    assert service.server.logged().count("The old settings stay in force") == 1
+
+    file.write_text(right.format(account=account))
+    service.server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "settings" not in service.get("/readyz").json()["checks"])
+
+
+def test_a_ledger_that_is_replaced_is_not_taken_for_the_old_one_by_a_new_worker(
+    start: Start, suno: Suno, account: str, tmp_path: Path
+) -> None:
+    service = start(LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")
+    key = {"Idempotency-Key": "k"}
+    assert service.split(cookie=account, headers=key).status_code == 200
+    for file in tmp_path.glob("ledger.db*"):
+        file.unlink()
+    assert_error(service.split(cookie=account, headers=key), 503, "ledger_unavailable")
+    os.kill(worker_of(service), signal.SIGKILL)
+
+    def answers() -> list[requests.Response]:
+        try:
+            return [service.split(cookie=account, headers=key)]
+        except requests.ConnectionError:
+            return []
+
+    assert_error(eventually(answers)[0], 503, "ledger_unavailable")
+    assert service.get("/readyz").json()["checks"]["ledger"] == "ledger_unavailable"
+    assert len(suno.charges(account)) == 1
