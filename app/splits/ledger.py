@@ -171,18 +171,15 @@ class Ledger:
                 self._withdraw_guesses(tx, entry, stems)
             if held is None:
                 # Its beginning could not be written, or was long ago: it is known from now on.
-                done = replace(entry, state=State.DONE, stems=tuple(stems), paid=paid)
+                done = replace(self._again(tx, entry), state=State.DONE, stems=tuple(stems), paid=paid)
             elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
                 # An earlier attempt's answer came late, and was told: a key has one story.
                 self._own(tx, entry, stems)
                 done = replace(held, state=State.DONE)
-            elif held.attempt == entry.attempt and (held.state is not State.DONE or self._is_guess(tx, held)):
+            elif held.attempt == entry.attempt and held.state is not State.DONE:
                 done = replace(held, state=State.DONE, stems=tuple(stems), paid=paid)
-                if held.stems and {stem.id for stem in held.stems} != {stem.id for stem in stems}:
-                    # It had been told a guess, and Suno's answer is another.
-                    done = replace(done, reply=(), final_reply=())
             else:
-                # Late: a newer attempt is under way, or has ended.
+                # Late: a newer attempt is under way, or stems were found for this one and told meanwhile.
                 if paid:
                     self._own(tx, entry, stems)
                 done = held if held.stems else replace(held, stems=tuple(stems), paid=paid)
@@ -207,9 +204,18 @@ class Ledger:
             owned = self._owned(tx, entry, others, made)
             unclaimed = [left for stems in made.sets if (left := _left_of(stems, owned))]
             unknown = [stem for stem in made.unknown if stem.id not in owned]
+            may_be_anothers = any(self._is_under_way(other) for other in others)
+            if held.stems:
+                # An earlier attempt's answer came late, and was told: a key has one story.
+                told = {stem.id for stem in held.stems}
+                further = [left for left in unclaimed if not told & {stem.id for stem in left}]
+                if further and not may_be_anothers:
+                    self._own(tx, entry, further[0])
+                tx.put(replace(held, state=State.DONE))
+                return Found.YES
             if not unclaimed:
                 return Found.PERHAPS if unknown else Found.NO
-            if any(self._is_under_way(other) for other in others):
+            if may_be_anothers:
                 return Found.PERHAPS
             tx.put(replace(held, state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
             for stem in unclaimed[0]:
@@ -239,7 +245,7 @@ class Ledger:
         """Note that the paid call may have gone through."""
 
         def change(tx: Transaction) -> None:
-            held = tx.entry(entry.id) or entry
+            held = tx.entry(entry.id) or self._again(tx, entry)
             if held.attempt == entry.attempt and held.state is State.STARTED:
                 tx.put(replace(held, state=State.IN_DOUBT))
 
@@ -358,9 +364,11 @@ class Ledger:
         same_boot = entry.began.boot_id == self.clock.boot_id
         return self.clock.since(entry.began) > (KEPT if same_boot else KEPT + STEPS)
 
-    def _is_guess(self, tx: Transaction, entry: Entry) -> bool:
-        taken = tx.records("taken", [stem.id for stem in entry.stems])
-        return entry.id in taken.values()
+    def _again(self, tx: Transaction, entry: Entry) -> Entry:
+        """An entry that is not there (any more), to be written; without its key, if another has begun with that."""
+        key = entry.idempotency_key
+        taken = key and tx.entry_of_key(entry.account, entry.caller, key)
+        return replace(entry, idempotency_key="") if taken else entry
 
     def _withdraw_guesses(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
         """Put back in doubt whoever took these stems for its own: Suno's answer has named them to this entry."""

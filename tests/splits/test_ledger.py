@@ -199,6 +199,15 @@ def test_sunos_answer_outranks_a_guess(ledger: Ledger, clock: SteppedClock) -> N
     assert ledger.settle(guesser, made(stems("p", "q"))) is Found.NO
 
 
+def test_what_was_found_and_told_stays_the_story_of_its_entry(ledger: Ledger, clock: SteppedClock) -> None:
+    asleep = ledger.begin(entry(ledger, "key"))
+    clock.pass_by(60)
+    assert ledger.settle(asleep, made(stems("found"))) is Found.YES
+    assert [stem.id for stem in ledger.finish(asleep, stems("answered"), paid=True).stems] == ["found"]
+    other = in_doubt(ledger, song_id=asleep.song_id)
+    assert ledger.settle(other, made(stems("found"), stems("answered"))) is Found.NO
+
+
 def test_of_a_set_of_several_splits_one_in_doubt_takes_what_is_nobodys(ledger: Ledger) -> None:
     song = entry(ledger).song_id
     first, second = stems("f1", "f2"), stems("g1", "g2")
@@ -278,12 +287,37 @@ def test_a_late_answer_leaves_the_newer_attempt_under_way(ledger: Ledger) -> Non
     assert told.stems == ledger.get(first.id).stems
 
 
+def test_a_key_that_was_told_stems_keeps_them_whatever_becomes_of_a_later_attempt(ledger: Ledger) -> None:
+    first = in_doubt(ledger, "key")
+    second = ledger.restart(first, 41)
+    told = ledger.finish(first, stems("1a", "1b"), paid=True).stems
+    ledger.doubt(second)
+    assert ledger.settle(second, made(stems("1a", "1b"), stems("2a", "2b"))) is Found.YES
+    assert ledger.get(first.id).stems == told
+    other = in_doubt(ledger, song_id=first.song_id)
+    assert ledger.settle(other, made(stems("1a", "1b"), stems("2a", "2b"))) is Found.NO
+
+
 def test_a_key_has_one_story(ledger: Ledger) -> None:
     first = in_doubt(ledger, "key")
     second = ledger.restart(first, 41)
     late = ledger.finish(first, stems("1a"), paid=True).stems
     ledger.answer(first, late)
     assert ledger.finish(second, stems("2a"), paid=True).stems == late
+
+
+@pytest.mark.parametrize("end", ["answered", "lost"])
+def test_an_attempt_that_was_asleep_while_its_key_was_freed_does_not_take_it_back(ledger: Ledger, end: str) -> None:
+    first = in_doubt(ledger, "key")
+    second = ledger.restart(first, 41)
+    ledger.free(second)
+    new = ledger.begin(entry(ledger, "key", account=first.account))
+    if end == "answered":
+        ledger.finish(first, stems("late"), paid=True)
+    else:
+        ledger.doubt(first)
+    assert ledger.begin(entry(ledger, "key", account=first.account)).id == new.id
+    assert ledger.get(first.id) is not None
 
 
 # Request ids.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -273,6 +273,7 @@ def test_the_rules_hold_over_all_stores(redis_url: str) -> None:
             max_examples=int(os.environ.get("RULES_EXAMPLES", "150")),
             stateful_step_count=40,
             deadline=None,
+            phases=[Phase.generate, *([Phase.shrink] if "RULES_EXAMPLES" in os.environ else [])],
             suppress_health_check=list(HealthCheck),
             print_blob=True,
             database=None,
