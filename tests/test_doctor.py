@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from responses import RequestsMock
 
-from app.suno.doctor import shape_of
+from app.suno.doctor import Doctor, shape_of
 from app.suno.studio import Cost, CostsSomething, Kind, StudioApi
 from app.suno.wire import Deadline
 from sandbox.suno import user_id_of
 from tests.conftest import Suno
-from tests.suno.conftest import ALICE, endpoint
+from tests.suno.conftest import ALICE, API, endpoint, signed_in
+from tests.suno.conftest import wire as wire
 
 
 def diagnose(
@@ -89,6 +93,7 @@ def test_a_report_has_the_shapes_and_no_value(suno: Suno, tmp_path: Path, accoun
     shapes = json.loads(text)
     assert shapes["billing billing"]["total_credits_left"] == "int"
     assert shapes["clip clip"]["metadata"]["avg_bpm"] == "float"
+    assert shapes["captcha captcha"]["required"] == "bool"
     for value in (
         account,
         user_id_of(account),
@@ -100,6 +105,39 @@ def test_a_report_has_the_shapes_and_no_value(suno: Suno, tmp_path: Path, accoun
         "eyJ",
     ):
         assert value not in text
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A host that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_when_the_time_is_over_it_says_so_and_still_writes_the_report(
+    suno: Suno, tmp_path: Path, account: str, silent: str
+) -> None:
+    report = tmp_path / "report.json"
+    options = ("--json", "--within", "2", "--report", str(report))
+    run = diagnose(suno, tmp_path, account, *options, SUNO_API_URL=silent)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert list(findings(run)) == ["sign-in", "time"]
+    assert "within 2 s" in findings(run)["time"]["said"]
+    assert json.loads(report.read_text()) == {}
+
+
+@pytest.mark.parametrize("clip", [{"id": "a", "metadata": 5}, {"id": "a", "metadata": "text"}, ["a"], 5])
+def test_a_clip_of_another_form_is_told_and_no_traceback(wire: RequestsMock, clip: object) -> None:
+    signed_in(wire)
+    wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
+    wire.post(f"{API}/api/feed/v3", json={"clips": [{"id": "a"}]})
+    wire.get(f"{API}/api/feed/v2", json={"clips": []})
+    wire.get(f"{API}/api/clip/a", json=clip)
+    wire.get(f"{API}/api/clip/a/stems/pages", json={"pages": 0})
+    wire.post(f"{API}/api/c/check", json=["?"])
+    found = {finding.check: finding for finding in Doctor(endpoint(), ALICE).checks()}
+    assert "metadata.duration" in found["clip"].said
+    assert (found["clip"].ok, found["captcha"].ok, found["stems"].ok) == (False, False, True)
 
 
 def test_names_that_could_be_values_are_left_out() -> None:

@@ -43,11 +43,12 @@ class Doctor:
     It cannot spend: every call that may cost is refused before it is sent.
     """
 
-    def __init__(self, suno: Endpoint, account: Account | None) -> None:
-        self._suno = replace(suno, deadline=min(suno.deadline, TIME))
+    def __init__(self, suno: Endpoint, account: Account | None, *, within: float = TIME) -> None:
+        """`within`: seconds for all checks."""
+        self._suno = replace(suno, deadline=min(suno.deadline, within))
         self._account = account
         self._studio = StudioApi(self._suno, free_only=True)
-        self._ends = Deadline(TIME)
+        self._ends = Deadline(within)
         self.shapes: dict[str, Shape] = {}
         """The form of each reply: names and types of fields, lengths of lists, and no values."""
 
@@ -152,8 +153,9 @@ class Doctor:
         except SunoError as error:
             return self._failed("clip", error, "a newer version of this service")
         metadata = sent.get("metadata") if isinstance(sent, dict) else None
+        told = metadata if isinstance(metadata, dict) else {}
         missing = [name for name in CLIP_FIELDS if not isinstance(sent, dict) or name not in sent]
-        missing += [f"metadata.{name}" for name in METADATA_FIELDS if name not in (metadata or {})]
+        missing += [f"metadata.{name}" for name in METADATA_FIELDS if name not in told]
         if missing:
             return Finding(
                 "clip",
@@ -177,10 +179,14 @@ class Doctor:
 
     def _captcha(self, account: Account) -> Finding:
         try:
-            required, version = self._studio.captcha(account, self._ends)
+            reply = self._read(account, Kind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
         except SunoError as error:
             return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which asks for none")
+        required = reply.get("required") if isinstance(reply, dict) else None
+        if not isinstance(required, bool):
+            return Finding("captcha", False, "Suno does not tell whether it wants a captcha.", "a newer version")
         if required:
+            version = reply.get("captcha_version")
             which = {1: "hCaptcha", 2: "Turnstile"}.get(version if isinstance(version, int) else 0, "unknown")
             return Finding(
                 "captcha", False, f"Suno wants a captcha now ({which}).", "make one song in the cookie's own browser"

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from flask import Blueprint
 
-from app.suno.doctor import TIME, Doctor
+from app.suno.doctor import TIME, Doctor, Finding
 from app.web.account import default_account
 from app.web.current import parts
 
@@ -21,27 +21,34 @@ blueprint = Blueprint("doctor", __name__, cli_group=None)
 @blueprint.cli.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a check.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write the shapes of Suno's replies, without values.")
-def diagnose(as_json: bool, report: Path | None) -> None:
+@click.option("--within", type=click.FloatRange(0.1, TIME), default=TIME, help="Seconds for all checks.")
+def diagnose(as_json: bool, report: Path | None, within: float) -> None:
     """Tell whether SUNO_COOKIE works and Suno answers as this version knows it. Free."""
-    doctor = Doctor(parts().settings.suno, default_account())
-    well = True
-    # Without gevent's workers nothing else bounds an answer that drips.
-    signal.signal(signal.SIGALRM, _give_up)
-    signal.setitimer(signal.ITIMER_REAL, TIME)
-    for finding in doctor.checks():
-        well = well and finding.ok
+    doctor = Doctor(parts().settings.suno, default_account(), within=within)
+
+    def tell(finding: Finding) -> None:
         if as_json:
             click.echo(json.dumps(asdict(finding)))
-        else:
-            click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<9} {finding.said}")
-            if finding.turn:
-                click.echo(f"{'':14} Turn: {finding.turn}")
-    if report:
-        report.write_text(json.dumps(doctor.shapes, indent=2) + "\n", encoding="utf-8")
+            return
+        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<9} {finding.said}")
+        if finding.turn:
+            click.echo(f"{'':14} Turn: {finding.turn}")
+
+    def give_up(*_: object) -> None:
+        said = f"Suno did not answer all of this within {within:g} s."
+        tell(Finding("time", False, said, "nothing, if Suno is slow today; else SUNO_API_URL and SUNO_AUTH_URL"))
+        sys.exit(1)
+
+    well = True
+    # Without gevent's workers nothing else bounds an answer that drips.
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, within)
+    try:
+        for finding in doctor.checks():
+            well = well and finding.ok
+            tell(finding)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if report:
+            report.write_text(json.dumps(doctor.shapes, indent=2) + "\n", encoding="utf-8")
     sys.exit(0 if well else 1)
-
-
-def _give_up(*_: object) -> None:
-    click.echo(f"FAIL time      Suno did not answer all of this within {TIME:.0f} s.")
-    click.echo(f"{'':14} Turn: nothing, if Suno is slow today; else SUNO_API_URL and SUNO_AUTH_URL")
-    sys.exit(1)

@@ -57,6 +57,7 @@ def test_a_clip_with_nothing_but_an_id_is_a_clip() -> None:
         ({"metadata": {"type": "stem", "stem_from_id": SONG}, "clip_roots": {"clips": [{"id": "root"}]}}, SONG),
         ({"metadata": {"type": "stem", "history": [{"id": "older"}, {"id": f"m_{SONG}"}]}}, SONG),
         ({"metadata": {"type": "stem", "history": ["older", SONG]}}, SONG),
+        ({"metadata": {"type": "gen", "stem_type_id": 91.0, "history": [{"id": SONG}]}}, SONG),
         (
             {
                 "metadata": {"type": "gen", "stem_task": "two"},

@@ -10,6 +10,7 @@ import pytest
 from responses import RequestsMock
 
 from app.suno import errors
+from app.suno.clip import Clip
 from app.suno.gateway import SunoGateway
 from tests.suno.conftest import ALICE, API, CLIP, calls, jwt, signed_in
 
@@ -85,6 +86,26 @@ def test_where_every_list_is_gone_ten_clips_can_be_asked_for_singly(gateway: Sun
     assert ids(gateway.clips(ALICE, ["a"])) == ["a"]
     with pytest.raises(errors.SunoFailed, match="by any list"):
         gateway.clips(ALICE, [f"a{n}" for n in range(11)])
+
+
+def test_a_wait_asks_for_clips_singly_only_where_all_are_missing_twice(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.post(V3, json=named())
+    for id in ("a", "b"):
+        wire.get(f"{API}/api/clip/{id}", json=CLIP | {"id": id, "status": "complete"})
+    stems = gateway.wait_for(ALICE, [Clip("a"), Clip("b")], patience=30, interval=0.0)
+    assert {stem.status for stem in stems} == {"complete"}
+    asked = [call.request.url.removeprefix(API) for call in wire.calls[2:]]
+    assert asked == ["/api/feed/v3"] * 3 + ["/api/clip/a", "/api/clip/b"]
+
+
+def test_a_wait_that_sees_some_of_its_clips_asks_for_none_singly(gateway: SunoGateway, wire: RequestsMock) -> None:
+    for _ in range(4):
+        wire.post(V3, json=named("a"))
+    wire.post(V3, json={"clips": [CLIP | {"id": id, "status": "complete"} for id in ("a", "b")]})
+    gateway.wait_for(ALICE, [Clip("a"), Clip("b")], patience=30, interval=0.0)
+    assert calls(wire, V3) == len(wire.calls) - 2 == 5
 
 
 def test_a_failing_list_is_a_failure_and_not_gone(gateway: SunoGateway, wire: RequestsMock) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import json
 import time
+from typing import Any
 
 import pytest
 import requests
@@ -206,6 +209,98 @@ def test_a_token_that_is_over_is_renewed_by_one_call(sessions: Sessions, wire: R
     signed_in(wire, stale, "next")
     assert [bearer(sessions) for _ in range(3)] == [stale, "next", "next"]
     assert (calls(wire, CLIENT), calls(wire, TOKENS)) == (1, 2)
+
+
+def holding(jwt: str | None, session_id: str = "sess_2Z1") -> dict[str, Any]:
+    """A reply to a sign-in that holds a token already, as Clerk sends it (captured 2026-08)."""
+    session = {"id": session_id, "status": "active", "last_active_token": {"object": "token", "jwt": jwt}}
+    return {"response": {"last_active_session_id": "sess_2Z1", "sessions": [session]}}
+
+
+def test_a_young_token_that_sign_in_holds_is_taken(sessions: Sessions, wire: RequestsMock) -> None:
+    held = jwt(3000, iat=time.time() - 600)
+    wire.get(CLIENT, json=holding(held))
+    assert [bearer(sessions), bearer(sessions)] == [held, held]
+    assert len(wire.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        holding(jwt(2400, iat=time.time() - 1200)),
+        holding(jwt(0, iat=time.time() - 3600)),
+        holding("opaque"),
+        holding(None),
+        holding(jwt(), session_id="another"),
+    ],
+)
+def test_a_token_that_sign_in_holds_is_left_where_it_is_not_known_to_be_young(
+    sessions: Sessions, wire: RequestsMock, reply: dict[str, Any]
+) -> None:
+    wire.get(CLIENT, json=reply)
+    wire.post(TOKENS, json={"jwt": "new"})
+    assert bearer(sessions) == "new"
+
+
+def test_a_token_held_by_sign_in_is_not_given_again_once_refused(sessions: Sessions, wire: RequestsMock) -> None:
+    held = jwt()
+    wire.get(CLIENT, json=holding(held))
+    wire.post(TOKENS, status=404, json=CLERK_REFUSAL)
+    wire.post(TOKENS, json={"jwt": "new"})
+    bearer(sessions)
+    assert bearer(sessions, refused=held) == "new"
+
+
+def test_a_paid_call_has_a_token_in_the_first_half_of_its_life(
+    sessions: Sessions, wire: RequestsMock, clock: Clock
+) -> None:
+    first = jwt(3600)
+    signed_in(wire, first, "next")
+    bearer(sessions)
+    clock.now += 1790
+    assert sessions.bearer(ALICE, Deadline(40), paid=True) == first
+    clock.now += 20
+    assert bearer(sessions) == first
+    assert sessions.bearer(ALICE, Deadline(40), paid=True) == "next"
+
+
+def test_the_age_of_a_token_that_sign_in_holds_counts_for_a_paid_call(
+    sessions: Sessions, wire: RequestsMock, clock: Clock
+) -> None:
+    held = jwt(3000, iat=time.time() - 600)
+    wire.get(CLIENT, json=holding(held))
+    wire.post(TOKENS, json={"jwt": "next"})
+    assert bearer(sessions) == held
+    clock.now += 1150
+    assert sessions.bearer(ALICE, Deadline(40), paid=True) == held
+    clock.now += 100
+    assert sessions.bearer(ALICE, Deadline(40), paid=True) == "next"
+
+
+@pytest.mark.parametrize(
+    ("claims", "user"),
+    [
+        ({"suno.com/claims/user_id": "uuid", "sub": "user_1", "email": "a@example.com"}, "uuid"),
+        ({"suno.com/claims/user_id": "", "sub": "user_1"}, "user_1"),
+        ({"suno.com/claims/user_id": 5}, None),
+        ({}, None),
+    ],
+)
+def test_an_account_is_sunos_own_user(
+    gateway: SunoGateway, wire: RequestsMock, claims: dict[str, object], user: str | None
+) -> None:
+    signed_in(wire, jwt(**claims))
+    assert gateway.known_user(ALICE) is None
+    assert gateway.user_of(ALICE) == gateway.known_user(ALICE) == user
+    gateway.user_of(ALICE)
+    assert len(wire.calls) == 2
+
+
+def test_each_call_has_a_browser_token_of_its_own_moment(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in (1_795_608_000, 1_795_608_001):
+        monkeypatch.setattr("app.suno.session.time.time", lambda second=second: second)
+        sent = json.loads(sessions.headers(ALICE)["browser-token"])
+        assert json.loads(base64.b64decode(sent["token"])) == {"timestamp": second * 1000}
 
 
 def test_a_session_that_ended_is_signed_in_anew(sessions: Sessions, wire: RequestsMock) -> None:

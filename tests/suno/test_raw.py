@@ -1,0 +1,35 @@
+"""A clip in Suno's own words tells nothing that signs in or downloads."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.suno.raw import without_addresses
+from tests.suno.conftest import jwt
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://storage.example/a.wav?X-Amz-Signature=00ff&X-Amz-Expires=3600",
+        "https://cdn1.suno.ai/a.mp3?token=1",
+        "https://user:word@storage.example/a.wav",
+        "https://storage.example/a.wav#token",
+        "https://[storage.example/a.wav",
+        f"said: {jwt()}",
+    ],
+)
+def test_what_lets_in_is_cut_wherever_it_stands(secret: str) -> None:
+    sent = {"audio_url": secret, "media_urls": [{"url": secret, "delivery": "progressive"}]}
+    assert without_addresses(sent) == {"audio_url": None, "media_urls": [{"url": None, "delivery": "progressive"}]}
+
+
+def test_all_else_stays_as_suno_sent_it() -> None:
+    sent = {
+        "id": "a",
+        "audio_url": "https://studio-api.prod.suno.com/api/forbidden",
+        "image_url": "https://cdn2.suno.ai/image_a.jpeg?width=100",
+        "is_download_unlocked": False,
+        "metadata": {"avg_bpm": 130.05, "prompt": "Who? Me.", "history": None},
+    }
+    assert without_addresses(sent) == sent
