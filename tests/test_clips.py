@@ -104,6 +104,7 @@ def test_the_next_page_of_songs_is_one_call(lone_worker: Client, suno: Suno, acc
 
 
 def test_the_library_can_want_the_accounts_own_user(service: Client, suno: Suno, account: str) -> None:
+    suno.forget()
     suno.set(v3_wants_user=True)
     try:
         assert ask(service, "GET", "/api/get", account).status_code == 200

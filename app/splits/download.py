@@ -96,15 +96,12 @@ class Download:
     def _unlock_now(self, once: Once, song_id: str) -> bool:
         try:
             unlocked = self.gateway.unlock(self.account, song_id)
-        except OutcomeUnknown:
-            self._note(once, Turn.IN_DOUBT)
-            if not self._is_unlocked(song_id):
+        except SunoError as error:
+            self._note(once, Turn.IN_DOUBT if error.may_have_charged else None)
+            if not error.may_have_charged or not self._is_unlocked(song_id):
                 raise
             self._note(once, Turn.DONE)
             return True
-        except SunoError:
-            self._note(once, None)
-            raise
         self._note(once, Turn.DONE)
         return unlocked.counted
 
@@ -124,10 +121,9 @@ class Download:
             again := self.ledger.retry_once(once, lasts=self.timing.deadline)
         ):
             return self._unlock_now(again, song_id)
-        raise OutcomeUnknown(
-            "Suno was asked to unlock the song, and no answer came; the song is not unlocked yet. It is not asked "
-            "twice: send this again in a minute."
-        )
+        lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came; the song is not unlocked yet.")
+        lost.is_download = True
+        raise lost
 
     def _is_unlocked(self, song_id: str) -> bool:
         return self.gateway.clip(self.account, song_id).download_unlocked is True

@@ -127,13 +127,13 @@ class Answer:
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
-    def failure(self, *, paid: bool) -> SunoError:
+    def failure(self, *, costs: bool) -> SunoError:
         """What a status that is no success means, with Suno's own words where it has any."""
-        failure = self._failure(paid=paid)
+        failure = self._failure(costs=costs)
         failure.status = self.status
         return failure
 
-    def _failure(self, *, paid: bool) -> SunoError:
+    def _failure(self, *, costs: bool) -> SunoError:
         said = f' Suno says: "{self.words}"' if self.words else ""
         match self.status:
             case 429:
@@ -154,7 +154,9 @@ class Answer:
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
         # Only of these is it certain that Suno did nothing: a 408 or 499 may be a proxy that gave up waiting.
-        doubt = paid and not (300 <= self.status < 400 or self.status in (400, 401, 402, 403, 404, 405, 415, 422))
+        doubt = costs and not (
+            300 <= self.status < 400 or self.status in (400, 401, 402, 403, 404, 405, 410, 415, 422)
+        )
         what = f"Suno answered {self.status} with {self.kind}.{said}"
         return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
 

@@ -26,6 +26,8 @@ class SunoError(Exception):
     """
 
     may_have_charged = False
+    is_download = False
+    """Whether what may have been charged is one of the month's downloads, and not credits."""
     status: int | None = None
 
     def __init__(self, sentence: str, *, retry_after: int | None = None) -> None:

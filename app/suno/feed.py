@@ -109,19 +109,29 @@ class Feed:
             if reply is None:
                 return None
             further = reply.get("next_cursor") if isinstance(reply, dict) else None
-            known[at + 1 :] = [further if isinstance(further, str) and further else None]
+            further = further if isinstance(further, str) and further else None
+            if known[at + 1 : at + 2] != [further]:
+                # The songs have moved: what is known of deeper pages is no longer so.
+                known[at + 1 :] = [further]
+                self._remember(account, known)
             if at == page:
                 return read_as(clips_from_wire, reply, "clips")
             at += 1
 
     def _known_cursors(self, account: Account) -> list[str | None]:
-        """The cursor of each page that is known, from the first on; one of None after the first: there is no more."""
+        """The cursor of each page that is known, from the first on; one of None after the first: there is no more.
+
+        A copy: others read the same account's songs meanwhile.
+        """
         with self._lock:
-            known = self._cursors.setdefault(account.cookie_hash, [None])
+            return list(self._cursors.get(account.cookie_hash, (None,)))
+
+    def _remember(self, account: Account, known: list[str | None]) -> None:
+        with self._lock:
+            self._cursors[account.cookie_hash] = list(known)
             self._cursors.move_to_end(account.cookie_hash)
             if len(self._cursors) > ACCOUNTS:
                 self._cursors.popitem(last=False)
-            return known
 
     def _v3(self, account: Account, body: dict[str, Any], deadline: Deadline) -> list[Clip] | None:
         reply = self._v3_reply(account, body, deadline)

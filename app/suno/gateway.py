@@ -199,7 +199,9 @@ class SunoGateway:
         try:
             reply = json_of(answer)
         except UnreadableReply as error:
-            raise OutcomeUnknown(f"Suno was asked to unlock the song, and answered with {error}.") from error
+            lost = OutcomeUnknown(f"Suno was asked to unlock the song, and answered with {error}.")
+            lost.is_download = True
+            raise lost from error
         _raise_refusal(reply)
         return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
 

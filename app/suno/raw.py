@@ -9,25 +9,26 @@ from urllib.parse import parse_qsl, urlsplit
 _HARMLESS = frozenset({"w", "h", "q", "v", "width", "height", "quality", "format", "size"})
 """What the query of an address may hold that lets nobody in: how big a picture is to be."""
 
+_ADDRESS = re.compile(r"//\S+")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]*")
 
 
 def without_addresses(sent: Any) -> Any:
-    """The same JSON with null for each text that is a signed address or a token."""
+    """The same JSON with null for each text that holds a signed address or a token; such a name is left out."""
     if isinstance(sent, dict):
-        return {name: without_addresses(value) for name, value in sent.items()}
+        return {name: without_addresses(value) for name, value in sent.items() if not _lets_in(name)}
     if isinstance(sent, list):
         return [without_addresses(value) for value in sent]
-    if isinstance(sent, str) and (_TOKEN.search(sent) or _lets_in(sent)):
-        return None
-    return sent
+    return None if isinstance(sent, str) and _lets_in(sent) else sent
 
 
 def _lets_in(text: str) -> bool:
-    if "://" not in text[:32]:
-        return False
+    return bool(_TOKEN.search(text)) or any(map(_is_signed, _ADDRESS.findall(text)))
+
+
+def _is_signed(address: str) -> bool:
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(address)
         query = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
         return bool(parts.username or parts.password or parts.fragment or query - _HARMLESS)
     except ValueError:

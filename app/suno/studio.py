@@ -115,10 +115,12 @@ class StudioApi:
             return answer
         if answer.refuses_stale_token:
             # A young token was refused too.
-            failure: SunoError = captcha_required(self._captcha_version(account, deadline))
-            failure.status = answer.status
-            raise failure
-        raise answer.failure(paid=kind is Kind.SPLIT)
+            wanted = captcha_required(self._captcha_version(account, deadline))
+            wanted.status = answer.status
+            raise wanted
+        failure = answer.failure(costs=costs)
+        failure.is_download = kind.cost is Cost.DOWNLOAD
+        raise failure
 
     def captcha(self, account: Account, deadline: Deadline) -> tuple[bool, object]:
         """Whether the newer split wants a captcha now, and its version (1 hCaptcha, 2 Turnstile); free."""
@@ -163,9 +165,9 @@ class StudioApi:
             if kind is Kind.SPLIT:
                 raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
             if costs:
-                raise OutcomeUnknown(
-                    f"Suno was asked to prepare the download, but {error}. It may have been counted."
-                ) from error
+                lost = OutcomeUnknown(f"Suno was asked to prepare the download, but {error}.")
+                lost.is_download = True
+                raise lost from error
             raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
         self.clock.note(answer.headers.get("Date", ""))
         return answer

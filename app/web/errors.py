@@ -92,6 +92,11 @@ LOOK_FIRST = (
     "which is free."
 )
 
+ASK_AGAIN = (
+    "It may have been counted against the plan's downloads. Send this again in a minute: the service looks at the "
+    "song before it asks Suno again."
+)
+
 OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
     InProgress: ErrorCode.IN_PROGRESS,
@@ -145,7 +150,7 @@ def handle(error: Exception) -> ResponseReturnValue:
     sentence = str(error)
     if getattr(error, "may_have_charged", False):
         metrics.IN_DOUBT.inc()
-        sentence = f"{sentence} {LOOK_FIRST}"
+        sentence = f"{sentence} {ASK_AGAIN if getattr(error, 'is_download', False) else LOOK_FIRST}"
     retry_after = getattr(error, "retry_after", None)
     return body(code, sentence), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
 

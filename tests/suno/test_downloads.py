@@ -62,6 +62,14 @@ def test_an_unlocking_without_an_answer_is_never_sent_again(
     assert calls(wire, AUTHORIZE) == 1
 
 
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 504])
+def test_a_failure_that_may_have_counted_says_so(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
+    wire.post(AUTHORIZE, status=status, json={"detail": "?"})
+    with pytest.raises(errors.SunoFailed) as raised:
+        gateway.unlock(ALICE, SONG)
+    assert raised.value.may_have_charged
+
+
 def test_a_suno_without_unlocking_counts_nothing(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(AUTHORIZE, status=404, json={"detail": "Not Found"})
     assert gateway.unlock(ALICE, SONG).counted is False

@@ -143,3 +143,20 @@ def test_songs_by_v2_go_by_page_and_leave_stems_out(gateway: SunoGateway, wire: 
     wire.get(V2, json={"clips": [SONG | {"id": "song"}, CLIP | {"id": "stem"}]})
     assert ids(gateway.songs(ALICE, 3)) == ["song"]
     assert wire.calls[-1].request.url == f"{V2}?page=3"
+
+
+def test_who_reads_the_first_page_meanwhile_confuses_nobody(gateway: SunoGateway, wire: RequestsMock) -> None:
+    def page_after(request: Any) -> tuple[int, dict[str, str], str]:
+        number = int((json.loads(request.body)["cursor"] or "0").removeprefix("c"))
+        if number == 3 and len(wire.calls) < 12:
+            assert ids(gateway.songs(ALICE, 0)) == ["song-0"]
+        reply = {"clips": [SONG | {"id": f"song-{number}"}], "has_more": True, "next_cursor": f"c{number + 1}"}
+        return 200, {}, json.dumps(reply)
+
+    wire.add_callback("POST", V3, page_after)
+    told = [ids(gateway.songs(ALICE, page)) for page in (3, 4, 2, 6)]
+    assert told == [["song-3"], ["song-4"], ["song-2"], ["song-6"]]
+    before = calls(wire, V3)
+    gateway.songs(ALICE, 0)
+    gateway.songs(ALICE, 7)
+    assert calls(wire, V3) == before + 2

@@ -16,6 +16,8 @@ from tests.suno.conftest import jwt
         "https://user:word@storage.example/a.wav",
         "https://storage.example/a.wav#token",
         "https://[storage.example/a.wav",
+        "//storage.example/a.wav?X-Amz-Signature=00ff",
+        "what came of it, after forty characters or so: https://storage.example/a.wav?Signature=1",
         f"said: {jwt()}",
     ],
 )
