@@ -171,7 +171,7 @@ def test_a_request_id_is_made_where_none_is_usable(deployed: Stack, given: str) 
     for path in ("/nowhere", "/metrics"):
         body = assert_error(deployed.nginx.get(path, headers={"X-Request-ID": given}), 404, "not_found")
         assert re.fullmatch("[0-9a-f]{32}", body["request_id"])
-    logged = [json.loads(line) for line in (deployed.nginx.folder / "suno-stems.log").read_text().splitlines()]
+    logged = [json.loads(line) for line in (deployed.nginx.folder / "access.log").read_text().splitlines()]
     assert body["request_id"] in {line["request_id"] for line in logged}
 
 
@@ -205,7 +205,7 @@ def test_what_a_client_says_of_where_it_comes_from_does_not_matter(deployed: Sta
     }
     told = deployed.nginx.get("/api/get_limit", headers=lies)
     assert (told.status_code, told.json()) == (plain.status_code, plain.json()) == (200, plain.json())
-    logged = (deployed.nginx.folder / "suno-stems.log").read_text().splitlines()
+    logged = (deployed.nginx.folder / "access.log").read_text().splitlines()
     assert {json.loads(line)["client"] for line in logged} == {"127.0.0.1"}
 
 
@@ -292,6 +292,25 @@ def test_a_body_past_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
     chunks = (b" " * 10_000 for _ in range(10))
     assert_error(deployed.nginx.post("/api/generate_stems", data=chunks, headers=JSON), 413, "body_too_large")
     assert deployed.service.logged().count("\n") == logged
+
+
+def test_a_body_past_64_kib_is_413_over_http_2_too(deployed: Stack, tmp_path: Path) -> None:
+    (body := tmp_path / "body").write_bytes(b" " * (BODY_LIMIT + 1))
+    command = [
+        "curl",
+        "-sS",
+        "--http2",
+        "--cacert",
+        str(deployed.nginx.tls.certificate),
+        "--noproxy",
+        "*",
+        "--data-binary",
+        f"@{body}",
+    ]
+    command += ["-w", "\\n%{http_version} %{http_code}", "-H", "Content-Type: application/json"]
+    run = subprocess.run([*command, f"{deployed.nginx.url}/api/generate_stems"], capture_output=True, text=True)
+    answer, _, told = run.stdout.strip().rpartition("\n")
+    assert (told, json.loads(answer)["code"]) == ("2 413", "body_too_large"), run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""systemd's unit by systemd's own tools; the container files by what they have to say, as no engine runs here."""
+"""systemd's unit by systemd's own tools, and the container files by what they have to say."""
 
 from __future__ import annotations
 
@@ -90,7 +90,10 @@ def test_containers_have_no_rights_that_they_do_not_need(name: str) -> None:
 
 def test_redis_keeps_what_it_was_told() -> None:
     redis = " ".join(COMPOSE["services"]["redis"]["command"])
-    assert redis == "redis-server --appendonly yes --appendfsync always --maxmemory-policy noeviction"
+    assert (
+        redis
+        == "redis-server --protected-mode no --appendonly yes --appendfsync always --maxmemory-policy noeviction"
+    )
     assert "ledger:/data" in COMPOSE["services"]["redis"]["volumes"]
     assert "ports" not in COMPOSE["services"]["redis"]
     assert COMPOSE["services"]["service"]["environment"]["LEDGER_URL"].startswith("redis://redis:")
