@@ -45,6 +45,8 @@ FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemostrecent")
 FILE_SIZE = 1 << 20
 """Bytes of each, had before they are written to: a mapped file for which there is no room kills its process."""
 
+_ledger_files: list[int] = []
+
 LEDGER_FILE = "SUNO_STEMS_LEDGER_FILE"
 """The variable by which the workers know which file is their ledger (app/splits/sqlite.py)."""
 
@@ -63,6 +65,8 @@ class Connection:
     def __init__(self, greenlet: gevent.Greenlet) -> None:
         self.greenlet = greenlet
         self.stage = Stage.READING
+        self.buffered = 0
+        """Bytes of the request's body that came with its head."""
 
 
 class Connections:
@@ -183,6 +187,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         Nothing else would, where Suno and the client both answer at once: gevent goes on as long as there is
         something to read.
         """
+        gevent.getcurrent().connection.buffered = len(req.unreader.buf.getvalue())
         keys = [value for name, value in req.headers if name == "IDEMPOTENCY-KEY"]
         if len(keys) > 1:
             # WSGI joins them by commas, which a key may have. No key has a space: the app refuses this.
@@ -271,6 +276,8 @@ def when_ready(server: Any) -> None:
 def use_ledger_file(server: Any) -> None:
     """Note which file the ledger is, so that no worker begins with another one; also at each reload."""
     os.environ.pop(LEDGER_FILE, None)
+    while _ledger_files:
+        os.close(_ledger_files.pop())
     url = remembered.settings.ledger_url if remembered.settings else ""
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
@@ -278,7 +285,10 @@ def use_ledger_file(server: Any) -> None:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            found = path.stat()
+            # Kept open, so that no file that is made later can have its number.
+            in_use = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            _ledger_files.append(in_use)
+            found = os.fstat(in_use)
             os.environ[LEDGER_FILE] = f"{found.st_dev}:{found.st_ino}"
 
 

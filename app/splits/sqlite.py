@@ -28,6 +28,9 @@ BUSY_TIMEOUT = 2.0
 GLANCE = 0.0005
 """Seconds between two attempts to begin one."""
 
+LOOKED_AT_EVERY = 0.05
+"""Seconds between two looks whether the file is still the one that is open."""
+
 SWEEP_EVERY = 3600.0
 """Seconds between two removals of what is too old."""
 
@@ -129,6 +132,8 @@ class SqliteStore:
         self._lock = Lock()
         self._waiting: list[_Change] = []
         self._sweeps_at = 0.0
+        self._looks_at = 0.0
+        self._is_lost = False
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         mine = _Change(change, time.monotonic() + BUSY_TIMEOUT)
@@ -199,6 +204,7 @@ class SqliteStore:
         try:
             if self._connection is None:
                 self._connection = self._connect(until or time.monotonic() + BUSY_TIMEOUT)
+                self._looks_at = 0.0
             self._look_at_file()
             _execute(self._connection, begin, until=until)
             yield self._connection
@@ -214,10 +220,20 @@ class SqliteStore:
 
     def _look_at_file(self) -> None:
         """Refuse to go on where the file has been replaced: what it knew is in the old one, and only there."""
-        there = _files(self._path)
+        now = time.monotonic()
+        if self._file is not None and now < self._looks_at:
+            return
+        self._looks_at = now + LOOKED_AT_EVERY
+        try:
+            there = _files(self._path)
+        except FileNotFoundError:
+            self._is_lost = self._file is not None
+            raise
         if self._file is None:
             self._file = there
-        if there != self._file:
+        # For good: a file that is made later may have the number of the one that is gone.
+        self._is_lost = self._is_lost or there != self._file
+        if self._is_lost:
             raise LedgerUnavailable(
                 f"{self._path.name} was removed or replaced while in use, so what was paid for may be forgotten: "
                 "put the file back, or restart the service to begin with the one that is there"
@@ -341,19 +357,27 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    told = dict(zip(COLUMNS.split(", "), row, strict=True))
+    (id, caller, account, idempotency_key, question, song_id, task, request_id, *rest) = row
+    (boot_id, began, began_wall, attempt_boot_id, attempt_began, attempt_wall, *rest) = rest
+    (lasts, attempt, state, stems, paid, reply, final_reply) = rest
     return Entry(
-        **{name: told[name] for name in ("id", "caller", "account", "question", "song_id", "task", "request_id")},
-        idempotency_key=told["idempotency_key"] or "",
-        began=Moment(told["boot_id"], told["began"], told["began_wall"]),
-        attempt_began=Moment(told["attempt_boot_id"] or "", told["attempt_began"], told["attempt_wall"]),
-        lasts=told["lasts"],
-        attempt=told["attempt"],
-        state=State(told["state"]),
-        stems=unpack(told["stems"]),
-        paid=bool(told["paid"]),
-        reply=unpack(told["reply"]),
-        final_reply=unpack(told["final_reply"]),
+        id=id,
+        caller=caller,
+        account=account,
+        idempotency_key=idempotency_key or "",
+        question=question,
+        song_id=song_id,
+        task=task,
+        request_id=request_id,
+        began=Moment(boot_id, began, began_wall),
+        attempt_began=Moment(attempt_boot_id or "", attempt_began, attempt_wall),
+        lasts=lasts,
+        attempt=attempt,
+        state=State(state),
+        stems=unpack(stems),
+        paid=bool(paid),
+        reply=unpack(reply),
+        final_reply=unpack(final_reply),
     )
 
 

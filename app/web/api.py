@@ -79,7 +79,7 @@ class Parser(FlaskParser):
 def _body_of(req: Request) -> bytes:
     """Read a body, for as long as its client may take to send it."""
     connection = req.environ.get("suno_stems.connection")
-    if connection is None:
+    if connection is None or (req.content_length is not None and req.content_length <= connection.buffered):
         return req.get_data()
     # Meanwhile it may be ended, as nothing has been done for it.
     stage, connection.stage = connection.stage, type(connection.stage).READING
