@@ -9,8 +9,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audio in demo/
-	@$(BIN)/python -m sandbox.demo
+demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audio in demo/ (DEMO='--wire 2024' for the old Suno)
+	@$(BIN)/python -m sandbox.demo $(DEMO)
 
 run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
 	@$(BIN)/gunicorn

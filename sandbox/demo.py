@@ -61,7 +61,8 @@ class Service:
 def main() -> int:
     """Run the demo; 0 when the files are there."""
     try:
-        with stack.suno("--pace", "0.7") as suno, stack.service(suno.url) as server:
+        # More of the local Suno's options: `make demo DEMO="--wire 2024"`.
+        with stack.suno("--pace", "0.7", *sys.argv[1:]) as suno, stack.service(suno.url) as server:
             service = Service(server.url)
             print(f"Credits before: {service.get('/api/get_limit')['credits_left']}\n")
             stems = split(service)

@@ -22,11 +22,14 @@ def samples(file: Path) -> array.array[int]:
         return array.array("h", sound.readframes(sound.getnframes()))
 
 
-def test_the_demo_shows_a_real_split() -> None:
+@pytest.mark.parametrize("wire", ["2026", "2024"])
+def test_the_demo_shows_a_real_split(wire: str) -> None:
     for file in stack.ROOT.glob("demo/*"):
         file.unlink()
 
-    run = subprocess.run([sys.executable, "-m", "sandbox.demo"], cwd=stack.ROOT, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "sandbox.demo", "--wire", wire], cwd=stack.ROOT, capture_output=True, text=True
+    )
 
     assert run.returncode == 0, run.stderr
     assert "curl -X POST" in run.stdout

@@ -1,0 +1,47 @@
+"""The main path on Suno's wire of 2026, and on that of 2024, which may still be there for some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from sandbox import stack
+from tests.conftest import SONG, Client, Suno
+
+ANOTHER = "a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b"
+ACCOUNT = {"X-Suno-Cookie": "sandbox-load-77"}
+
+
+@pytest.fixture(scope="module", params=["2026", "2024"])
+def wire(request: pytest.FixtureRequest) -> Iterator[tuple[Suno, Client]]:
+    settings = {"WEB_CONCURRENCY": "1", "SUNO_POLL_INTERVAL": "0.05"}
+    with (
+        stack.suno("--pace", "0.05", "--wire", request.param) as suno,
+        stack.service(suno.url, settings) as service,
+    ):
+        yield Suno(suno), Client(service)
+
+
+def test_a_song_is_found_split_followed_and_fetched(wire: tuple[Suno, Client]) -> None:
+    suno, service = wire
+    assert SONG in [song["id"] for song in service.get("/api/get", headers=ACCOUNT).json()]
+    question = {"audio_id": SONG, "wait_audio": True}
+    key = {"Idempotency-Key": "k"}
+    stems = service.post("/api/generate_stems", json=question, headers=ACCOUNT | key)
+    assert [stem["status"] for stem in stems.json()] == ["complete", "complete"]
+    assert service.post("/api/generate_stems", json=question, headers=ACCOUNT | key).content == stems.content
+    listed = service.get(f"/api/stems?audio_id={SONG}", headers=ACCOUNT).json()
+    assert [stem["part"] for stem in listed] == ["vocals", "instrumental"]
+    for format in ("mp3", "wav"):
+        wanted = {"id": stems.json()[0]["id"], "format": format, "wait": True}
+        address = service.post("/api/download", json=wanted, headers=ACCOUNT).json()["download_url"]
+        assert requests.get(address, timeout=10).content[:4] == b"RIFF"
+    assert len(suno.charges("sandbox-load-77")) == 1
+
+
+def test_every_instrument_can_be_had(wire: tuple[Suno, Client]) -> None:
+    _, service = wire
+    stems = service.post("/api/generate_stems", json={"audio_id": ANOTHER, "stem_task": "twelve"}, headers=ACCOUNT)
+    assert len(stems.json()) == 24, stems.text
