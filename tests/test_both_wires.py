@@ -38,7 +38,7 @@ def test_a_song_is_found_split_followed_and_fetched(wire: tuple[Suno, Client]) -
         wanted = {"id": stems.json()[0]["id"], "format": format, "wait": True}
         address = service.post("/api/download", json=wanted, headers=ACCOUNT).json()["download_url"]
         assert requests.get(address, timeout=10).content[:4] == b"RIFF"
-    assert len(suno.charges("sandbox-load-77")) == 1
+    assert len(suno.charges("sandbox-load-77", SONG)) == 1
 
 
 def test_every_instrument_can_be_had(wire: tuple[Suno, Client]) -> None:

@@ -257,7 +257,7 @@ def test_a_paid_call_has_a_token_in_the_first_half_of_its_life(
     first = jwt(3600)
     signed_in(wire, first, "next")
     bearer(sessions)
-    clock.now += 1790
+    clock.now += 1430
     assert sessions.bearer(ALICE, Deadline(40), paid=True) == first
     clock.now += 20
     assert bearer(sessions) == first
@@ -271,7 +271,7 @@ def test_the_age_of_a_token_that_sign_in_holds_counts_for_a_paid_call(
     wire.get(CLIENT, json=holding(held))
     wire.post(TOKENS, json={"jwt": "next"})
     assert bearer(sessions) == held
-    clock.now += 1150
+    clock.now += 830
     assert sessions.bearer(ALICE, Deadline(40), paid=True) == held
     clock.now += 100
     assert sessions.bearer(ALICE, Deadline(40), paid=True) == "next"
