@@ -82,10 +82,10 @@ class Connections:
         others = self._of_address.setdefault(address, {})
         if address and len(others) >= limit:
             idle = next((other for other in others if other.stage is not Stage.WORKING), None)
-            if idle is None:
-                raise ConnectionRefusedError
-            others.pop(idle)
-            idle.greenlet.kill(block=False)
+            # Where all are being worked on, the worker's own limit of connections is the bound.
+            if idle is not None:
+                others.pop(idle)
+                idle.greenlet.kill(block=False)
         others[connection] = None
         try:
             yield connection
@@ -173,13 +173,10 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         client.settimeout(settings.send_timeout if settings else None)
         address = addr[0] if isinstance(addr, tuple) else ""
         limit = settings.connections_per_address if settings else sys.maxsize
-        try:
-            with self.connections.open(address, limit) as connection:
-                gevent.getcurrent().connection = connection
-                # Past gevent's own, which would take the time-out off.
-                super(ggevent.GeventWorker, self).handle(listener, client, addr)
-        except ConnectionRefusedError:
-            util.close(client)
+        with self.connections.open(address, limit) as connection:
+            gevent.getcurrent().connection = connection
+            # Past gevent's own, which would take the time-out off.
+            super(ggevent.GeventWorker, self).handle(listener, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve a request, then let the other connections have their turn.

@@ -113,7 +113,7 @@ def read_settings(env: Env | None = None) -> Settings:
         workers=env.int("WEB_CONCURRENCY", 2, validate=Range(min=1, max=1_000)),
         body_timeout=env.float("BODY_TIMEOUT", 15.0, validate=seconds),
         send_timeout=env.float("SEND_TIMEOUT", 30.0, validate=seconds),
-        connections_per_address=env.int("CONNECTIONS_PER_ADDRESS", 500, validate=Range(min=1, max=1_000)),
+        connections_per_address=env.int("CONNECTIONS_PER_ADDRESS", 900, validate=Range(min=1, max=1_000)),
     )
     env.seal()
     return settings

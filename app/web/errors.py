@@ -50,7 +50,7 @@ class ErrorCode(Enum):
     CAPTCHA_REQUIRED = "captcha_required", 403, "Suno wants a captcha: go on in a browser first. Nothing was charged."
     NOT_ALLOWED = "not_allowed", 403, "Not in the account's plan, or not its song."
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
-    NOT_FOUND = "not_found", 404, "There is no such path here."
+    NOT_FOUND = "not_found", 404, "There is no such path here, or no such request of this caller and account."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
     REQUEST_TIMEOUT = "request_timeout", 408, "The request did not come in time: send it whole."
     IN_PROGRESS = (
