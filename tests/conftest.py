@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from app.settings import remembered
 from sandbox import stack
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
@@ -60,6 +61,12 @@ class Suno(Client):
     def set(self, **options: Any) -> None:
         """Change the options of the command line while it runs."""
         self.post("/sandbox/settings", json=options).raise_for_status()
+
+
+@pytest.fixture(autouse=True)
+def settings_unread() -> None:
+    """Let no test find the settings that another has read in this process."""
+    remembered.settings, remembered.complaint = None, ""
 
 
 @pytest.fixture(scope="session")
