@@ -130,7 +130,7 @@ class Ledger:
                     if not self._is_forgotten(held):
                         self._lead(tx, entry, held if held.question == entry.question else None)
                         return held
-                    tx.put(replace(held, idempotency_key=""))
+                    tx.put(held._replace(idempotency_key=""))
             tx.put(entry)
             return entry
 
@@ -171,18 +171,18 @@ class Ledger:
                 self._withdraw_guesses(tx, entry, stems)
             if held is None:
                 # Its beginning could not be written, or was long ago: it is known from now on.
-                done = replace(self._again(tx, entry), state=State.DONE, stems=tuple(stems), paid=paid)
+                done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
             elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
                 # An earlier attempt's answer came late, and was told: a key has one story.
                 self._own(tx, entry, stems)
-                done = replace(held, state=State.DONE)
+                done = held._replace(state=State.DONE)
             elif held.attempt == entry.attempt and held.state is not State.DONE:
-                done = replace(held, state=State.DONE, stems=tuple(stems), paid=paid)
+                done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
             else:
                 # Late: a newer attempt is under way, or stems were found for this one and told meanwhile.
                 if paid:
                     self._own(tx, entry, stems)
-                done = held if held.stems else replace(held, stems=tuple(stems), paid=paid)
+                done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
             if done is not held:
                 tx.put(done)
             return done
@@ -211,13 +211,13 @@ class Ledger:
                 further = [left for left in unclaimed if not told & {stem.id for stem in left}]
                 if further and not may_be_anothers:
                     self._own(tx, entry, further[0])
-                tx.put(replace(held, state=State.DONE))
+                tx.put(held._replace(state=State.DONE))
                 return Found.YES
             if not unclaimed:
                 return Found.PERHAPS if unknown else Found.NO
             if may_be_anothers:
                 return Found.PERHAPS
-            tx.put(replace(held, state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
+            tx.put(held._replace(state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
             for stem in unclaimed[0]:
                 tx.put_record("taken", stem.id, entry.id, kept=OWNED)
             return Found.YES
@@ -231,8 +231,7 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is None:
                 return
-            answered = replace(
-                held,
+            answered = held._replace(
                 reply=held.reply or tuple(stems),
                 final_reply=held.final_reply or (tuple(stems) if all(stem.is_final for stem in stems) else ()),
             )
@@ -247,7 +246,7 @@ class Ledger:
         def change(tx: Transaction) -> None:
             held = tx.entry(entry.id) or self._again(tx, entry)
             if held.attempt == entry.attempt and held.state is State.STARTED:
-                tx.put(replace(held, state=State.IN_DOUBT))
+                tx.put(held._replace(state=State.IN_DOUBT))
 
         self._store.transact(change)
 
@@ -258,8 +257,7 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
                 return None
-            again = replace(
-                held,
+            again = held._replace(
                 attempt=held.attempt + 1,
                 attempt_began=self.clock.now(),
                 lasts=lasts,
@@ -351,7 +349,7 @@ class Ledger:
     def _told(self, entry: Entry) -> Entry:
         """An entry as far as it is by now."""
         overdue = entry.state is State.STARTED and not self._is_under_way(entry)
-        return replace(entry, state=State.IN_DOUBT) if overdue else entry
+        return entry._replace(state=State.IN_DOUBT) if overdue else entry
 
     def over_for(self, entry: Entry) -> float:
         """Seconds for which the entry's paid call has been over; below 0 while it is not."""
@@ -368,7 +366,7 @@ class Ledger:
         """An entry that is not there (any more), to be written; without its key, if another has begun with that."""
         key = entry.idempotency_key
         taken = key and tx.entry_of_key(entry.account, entry.caller, key)
-        return replace(entry, idempotency_key="") if taken else entry
+        return entry._replace(idempotency_key="") if taken else entry
 
     def _withdraw_guesses(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
         """Put back in doubt whoever took these stems for its own: Suno's answer has named them to this entry."""
@@ -378,7 +376,7 @@ class Ledger:
             wrong = tx.entry(taker)
             if wrong is not None and wrong.state is State.DONE:
                 log.error("Request %s was told stems that another had paid for", wrong.request_id)
-                tx.put(replace(wrong, state=State.IN_DOUBT, stems=(), reply=(), final_reply=()))
+                tx.put(wrong._replace(state=State.IN_DOUBT, stems=(), reply=(), final_reply=()))
             tx.put_record("taken", clip, None, kept=0)
 
     def _own(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
@@ -397,7 +395,7 @@ class Ledger:
         """Lead from a new request's id to the entry that was found instead; or to nothing."""
         name = _request_name(entry.account, entry.caller, entry.request_id)
         now = self.clock.now()
-        lead = {"entry": found.id if found else "", "at": [now.boot_id, now.boot, now.wall]}
+        lead = {"entry": found.id if found else "", "at": list(now)}
         tx.put_record("request", name, lead, kept=KEPT)
         leads: list[str] = tx.record("leads", found.id if found else entry.account) or []
         leads = [*(other for other in leads if other != name), name]
@@ -407,7 +405,7 @@ class Ledger:
 
     def _begun(self, lasts: float) -> dict[str, Any]:
         now = self.clock.now()
-        return {"began": [now.boot_id, now.boot, now.wall], "lasts": lasts}
+        return {"began": list(now), "lasts": lasts}
 
     def _put_once(
         self, tx: Transaction, kind: str, account: str, name: str, state: str, attempt: int, lasts: float

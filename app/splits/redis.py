@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 import redis
@@ -221,13 +220,9 @@ def _record_key(kind: str, name: str) -> str:
 
 
 def _text(entry: Entry) -> str:
-    fields = asdict(entry)
+    fields = entry._asdict()
     packed = {name: pack(getattr(entry, name)) for name in ("stems", "reply", "final_reply")}
-    moments = {
-        name: [moment.boot_id, moment.boot, moment.wall]
-        for name, moment in (("began", entry.began), ("attempt_began", entry.attempt_began))
-    }
-    return json.dumps(fields | packed | moments)
+    return json.dumps(fields | packed)
 
 
 def _entry(text: str) -> Entry:

@@ -88,14 +88,14 @@ COLUMNS = (
     "id, caller, account, idempotency_key, question, song_id, task, request_id, boot_id, began, began_wall, "
     "attempt_boot_id, attempt_began, attempt_wall, lasts, attempt, state, stems, paid, reply, final_reply"
 )
+CHANGING = COLUMNS.split(", ")[COLUMNS.split(", ").index("attempt_boot_id") :]
 PUT = (
     f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))}) "
     "ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, "
-    "attempt_boot_id = excluded.attempt_boot_id, attempt_began = excluded.attempt_began, "
-    "attempt_wall = excluded.attempt_wall, lasts = excluded.lasts, attempt = excluded.attempt, "
-    "state = excluded.state, stems = excluded.stems, paid = excluded.paid, reply = excluded.reply, "
-    "final_reply = excluded.final_reply"
+    + ", ".join(f"{column} = excluded.{column}" for column in CHANGING)
 )
+UPDATE = f"UPDATE entries SET {', '.join(f'{column} = ?' for column in CHANGING)} WHERE id = ?"
+"""For an entry that is there, with the same key: no index has to be looked at."""
 
 T = TypeVar("T")
 
@@ -127,8 +127,10 @@ class SqliteStore:
         self.clock: Clock = clock or _MachineClock()
         self._path = Path(path)
         self._connection: Connection | None = None
-        self._file: tuple[tuple[int, int], tuple[int, int]] | None = None
-        """Which files the connection has open: the database's and its log's, as device and inode."""
+        self._file: tuple[int, int] | None = None
+        """Which file the database is, as device and inode."""
+        self._log: tuple[int, int] | None = None
+        """Which file its log is. SQLite removes that with the last connection, and makes another with the next."""
         self._lock = Lock()
         self._waiting: list[_Change] = []
         self._sweeps_at = 0.0
@@ -213,6 +215,7 @@ class SqliteStore:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+                self._log = None
             if not isinstance(error, sqlite3.Error | OSError):
                 raise
             why = error.strerror if isinstance(error, OSError) else None
@@ -221,18 +224,17 @@ class SqliteStore:
     def _look_at_file(self) -> None:
         """Refuse to go on where the file has been replaced: what it knew is in the old one, and only there."""
         now = time.monotonic()
-        if self._file is not None and now < self._looks_at:
+        if self._log is not None and now < self._looks_at:
             return
         self._looks_at = now + LOOKED_AT_EVERY
         try:
-            there = _files(self._path)
+            file, its_log = _identity(self._path), _identity(Path(f"{self._path}-wal"))
         except FileNotFoundError:
             self._is_lost = self._file is not None
             raise
-        if self._file is None:
-            self._file = there
+        self._file, self._log = self._file or file, self._log or its_log
         # For good: a file that is made later may have the number of the one that is gone.
-        self._is_lost = self._is_lost or there != self._file
+        self._is_lost = self._is_lost or (file, its_log) != (self._file, self._log)
         if self._is_lost:
             raise LedgerUnavailable(
                 f"{self._path.name} was removed or replaced while in use, so what was paid for may be forgotten: "
@@ -290,9 +292,9 @@ def describe(path: Path) -> str:
     return f"{found.st_dev}:{found.st_ino}"
 
 
-def _files(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    file, its_log = path.stat(), Path(f"{path}-wal").stat()
-    return (file.st_dev, file.st_ino), (its_log.st_dev, its_log.st_ino)
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 class _Rows:
@@ -300,6 +302,8 @@ class _Rows:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
+        self._keys: dict[str, str] = {}
+        """The keys of the entries that are known to be there, by their ids."""
 
     def entry(self, id: str) -> Entry | None:
         return self._one("id = ?", id)
@@ -314,10 +318,16 @@ class _Rows:
         return self._all("song_id = ?", song_id)
 
     def put(self, entry: Entry) -> None:
-        self._db.execute(PUT, _row(entry))
+        row = _row(entry)
+        if self._keys.get(entry.id) == entry.idempotency_key:
+            self._db.execute(UPDATE, (*row[-len(CHANGING) :], entry.id))
+        else:
+            self._db.execute(PUT, row)
+            self._keys[entry.id] = entry.idempotency_key
 
     def remove(self, entry: Entry) -> None:
         self._db.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
+        self._keys.pop(entry.id, None)
 
     def record(self, kind: str, name: str) -> Any:
         found = self._db.execute("SELECT value FROM records WHERE kind = ? AND name = ?", (kind, name)).fetchone()
@@ -338,11 +348,13 @@ class _Rows:
         self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, name, json.dumps(value), ends))
 
     def _one(self, where: str, *values: object) -> Entry | None:
-        row = self._db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values).fetchone()
-        return _entry(row) if row else None
+        return next(iter(self._all(where, *values)), None)
 
     def _all(self, where: str, *values: object) -> list[Entry]:
-        return [_entry(row) for row in self._db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values)]
+        found = [_entry(row) for row in self._db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values)]
+        for entry in found:
+            self._keys[entry.id] = entry.idempotency_key
+        return found
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
@@ -357,28 +369,10 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    (id, caller, account, idempotency_key, question, song_id, task, request_id, *rest) = row
-    (boot_id, began, began_wall, attempt_boot_id, attempt_began, attempt_wall, *rest) = rest
-    (lasts, attempt, state, stems, paid, reply, final_reply) = rest
-    return Entry(
-        id=id,
-        caller=caller,
-        account=account,
-        idempotency_key=idempotency_key or "",
-        question=question,
-        song_id=song_id,
-        task=task,
-        request_id=request_id,
-        began=Moment(boot_id, began, began_wall),
-        attempt_began=Moment(attempt_boot_id or "", attempt_began, attempt_wall),
-        lasts=lasts,
-        attempt=attempt,
-        state=State(state),
-        stems=unpack(stems),
-        paid=bool(paid),
-        reply=unpack(reply),
-        final_reply=unpack(final_reply),
-    )
+    (lasts, attempt, state, stems, paid, reply, final_reply) = row[14:]
+    began, attempt_began = Moment(*row[8:11]), Moment(row[11] or "", *row[12:14])
+    rest = (lasts, attempt, State(state), unpack(stems), bool(paid), unpack(reply), unpack(final_reply))
+    return Entry._make((*row[:3], row[3] or "", *row[4:8], began, attempt_began, *rest))
 
 
 def _execute(db: Connection, statement: str, *, until: float | None = None) -> sqlite3.Cursor:

@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from app.splits.clock import Clock, Moment
 from app.suno.clip import Clip
@@ -37,8 +37,7 @@ class LedgerUnavailable(Exception):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One split, as it was asked for and as far as it is."""
 
     id: str

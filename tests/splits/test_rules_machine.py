@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -200,7 +199,7 @@ class Rules(RuleBasedStateMachine):
         unexplained = [call for call in charged if call.made[0].id not in self.answered and not self.is_taken(call)]
         asleep = [call for call in charged if not call.is_over]
         assert not unexplained or asleep, "paid again although its own stems are listed and nobody's"
-        again = self.all(lambda ledger: (e := ledger.restart(entry, LASTS)) and replace(e))
+        again = self.all(lambda ledger: (e := ledger.restart(entry, LASTS)) and e)
         if again:
             self.calls.append(Call(len(self.calls), again))
 

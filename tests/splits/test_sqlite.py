@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -98,6 +99,17 @@ def test_a_file_that_goes_while_it_is_used_is_noticed(
     for _ in range(2):
         with pytest.raises(LedgerUnavailable, match=r"removed or replaced|No such file"):
             ledger.begin(entry(ledger, "k"))
+
+
+def test_the_log_that_sqlite_makes_anew_after_a_failure_is_no_replaced_file(path: Path, ledger: Ledger) -> None:
+    ledger.begin(entry(ledger, "k"))
+    # Kept, so that the next log cannot have its number.
+    os.link(f"{path}-wal", f"{path}-kept")
+    with pytest.raises(LedgerUnavailable):
+        ledger.begin(entry(ledger, song_id=None))
+    assert not Path(f"{path}-wal").exists()
+    ledger.begin(entry(ledger, "l"))
+    assert Path(f"{path}-wal").stat().st_ino != Path(f"{path}-kept").stat().st_ino
 
 
 def test_a_worker_that_starts_later_does_not_begin_with_another_file(
