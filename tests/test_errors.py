@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.suno import errors as suno_errors
+from app.web.errors import OF_EXCEPTION
 from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
@@ -275,3 +277,8 @@ def test_a_studio_that_is_not_there_while_sign_in_is_costs_nothing(start: Any, s
     body = assert_error(service.split(cookie=account), 503, "suno_unreachable")
     assert "safe to try again" in body["error"]
     assert suno.charges(account) == []
+
+
+def test_each_failure_of_suno_has_a_row_in_the_table() -> None:
+    failures = {kind for kind in vars(suno_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert failures - {suno_errors.SunoError} <= OF_EXCEPTION.keys()

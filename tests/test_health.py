@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from app.web.health import Check
 from sandbox import stack
 from tests.conftest import Client, Suno
 
@@ -109,3 +110,13 @@ def test_a_reload_takes_the_new_cookie_and_keys_of_the_files(
         assert service.server.process.poll() is None
     assert split.status_code == 200
     assert "suno_stems_worker_starts_total 2.0" in service.get("/metrics").text
+
+
+def test_what_was_found_is_told_for_a_few_seconds_and_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, now = [], [1000.0]
+    monkeypatch.setattr("app.web.health.time.monotonic", lambda: now[0])
+    check = Check("ledger", lambda: looks.append(now[0]) or "ok")
+    for seconds in (0, 1, 10, 1):
+        now[0] += seconds
+        assert check.find() == ("ok", True)
+    assert looks == [1000, 1011]

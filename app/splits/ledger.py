@@ -33,8 +33,8 @@ KEPT = 24 * 3600.0
 STEPS = 2 * 24 * 3600.0
 """Seconds by which a wall clock may be set, either way, without a key being forgotten."""
 
-OWNED = 2 * KEPT
-"""Seconds for which it is known who owns a stem: longer than any entry can be in doubt about it."""
+OWNED = KEPT + STEPS
+"""Seconds for which it is known who owns a stem: as long as any entry can be in doubt about it."""
 
 COOKIE_KEPT = 30 * KEPT
 """Seconds for which it is known, without a sign-in, which account a cookie is of."""

@@ -168,8 +168,8 @@ class Split:
                 raise
         if self.wait_audio:
             clips = self._wait(clips)
-        if self.wait_audio or self.idempotency_key:
-            # Else what was answered is what was paid for, which the ledger has; nobody can ask for it again.
+        if self.idempotency_key:
+            # Without a key nobody can ask for this reply again.
             self._note_if_possible(self.ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False)
 

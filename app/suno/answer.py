@@ -6,12 +6,11 @@ import ast
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-from urllib3 import HTTPHeaderDict
+from urllib3 import HTTPHeaderDict, Retry
+from urllib3.exceptions import InvalidHeader
 
 from app.suno.errors import (
     CaptchaRequired,
@@ -26,6 +25,9 @@ from app.suno.errors import (
 
 LONGEST = 300
 """Characters of Suno's words that are passed on."""
+
+_RETRY = Retry(retry_after_max=86_400)
+"""Reads Retry-After, and takes no more than a day for meant."""
 
 NOTHING_CHARGED = "Nothing was charged; try again later."
 CAPTCHAS = {1: "an hCaptcha", 2: "a Turnstile check"}
@@ -109,16 +111,10 @@ class Answer:
     @property
     def retry_after(self) -> int | None:
         """Seconds until Suno wants to be asked again, sent as such or as a date; None where it does not say."""
-        value = self.headers.get("Retry-After", "").strip()
-        if value.isascii() and value.isdigit():
-            return min(int(value[:9]), 86_400)
         try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
+            return round(_RETRY.parse_retry_after(self.headers.get("Retry-After", "")))
+        except (InvalidHeader, ValueError, OverflowError):
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return min(max(0, round((moment - datetime.now(UTC)).total_seconds())), 86_400)
 
     def json(self) -> Any:
         """The body as JSON. Raises ValueError where it is none."""

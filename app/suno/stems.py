@@ -132,29 +132,30 @@ def numbered(stems: Iterable[Clip]) -> dict[str, int]:
 
 def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
     """Whether a split of this kind makes such a stem; None where the stem does not tell."""
-    match stem.stem_task:
-        case "two":
-            return choice.task is StemTask.TWO and not choice.stem_name
-        case "twelve":
-            return choice.task is StemTask.TWELVE
-        case "extract" if choice.task is StemTask.TWELVE:
-            return False
-        case "extract":
+    label = stem.stem_task
+    match choice.task:
+        case StemTask.TWELVE:
+            return label == "twelve" if label in ("two", "twelve", "extract") else None
+        case StemTask.TWO if label == "extract":
             part = choice.extracted.replace("_", " ").lower()
             return stem.part in (part, WITHOUT + part) if stem.part else None
-        case _:
-            return None
+        case StemTask.TWO:
+            return label == "two" and not choice.stem_name if label in ("two", "twelve") else None
+    assert_never(choice.task)
 
 
 def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
     """Whether stems without a label are those of one split of this kind: by their parts."""
     parts = {stem.part for stem in stems}
-    if choice.task is StemTask.TWELVE:
-        return len(parts) > 2
-    if choice.stem_name:
-        part = choice.stem_name.lower()
-        return WITHOUT + part in parts and parts <= {part, WITHOUT + part}
-    return bool(parts & _MUSICS) and parts <= _VOICES | _MUSICS
+    match choice.task:
+        case StemTask.TWELVE:
+            return len(parts) > 2
+        case StemTask.TWO if choice.stem_name:
+            part = choice.stem_name.lower()
+            return WITHOUT + part in parts and parts <= {part, WITHOUT + part}
+        case StemTask.TWO:
+            return bool(parts & _MUSICS) and parts <= _VOICES | _MUSICS
+    assert_never(choice.task)
 
 
 def _complete(made: Sequence[Clip]) -> list[Clip]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import redis
 
-from app.splits.ledger import KEPT, LEADS, Found, Ledger, Turn, open_ledger
-from app.splits.redis import why_unavailable
-from app.splits.store import LedgerUnavailable, State
+from app.splits.ledger import KEPT, LEADS, STEPS, Found, Ledger, Turn, open_ledger
+from app.splits.redis import RedisStore, why_unavailable
+from app.splits.sqlite import SqliteStore
+from app.splits.store import LedgerUnavailable, MemoryStore, State, Store, Transaction
 from app.suno.stems import Made
 from tests.splits.conftest import SteppedClock, entry, stems
 
@@ -405,6 +409,41 @@ def test_a_cookies_account_is_known_without_a_sign_in(ledger: Ledger) -> None:
     assert ledger.account_of_cookie(cookie) is None
     ledger.note_cookie(cookie, "user")
     assert ledger.account_of_cookie(cookie) == "user"
+
+
+# How long it is known.
+
+
+def test_who_owns_a_stem_is_known_for_longer_than_one_can_be_in_doubt(
+    store: Store, ledger: Ledger, request: pytest.FixtureRequest
+) -> None:
+    """Whichever way the wall clock is set meanwhile, by up to two days."""
+    if isinstance(store, MemoryStore):
+        return
+    assert ledger.settle(in_doubt(ledger), made(stems("a", "b"))) is Found.YES
+    if isinstance(store, SqliteStore):
+        with sqlite3.connect(request.getfixturevalue("tmp_path") / "ledger.db") as file:
+            [(left,)] = file.execute(
+                "SELECT ends - ? FROM records WHERE kind = 'taken' AND name = 'a'", (time.time(),)
+            )
+        file.close()
+    else:
+        left = redis.Redis.from_url(request.getfixturevalue("redis_url")).ttl("suno-stems:taken:a")
+    assert left > KEPT + STEPS + STEPS - 60
+
+
+def test_what_another_writes_between_reading_and_writing_is_read_again(redis_url: str) -> None:
+    ours, theirs = (RedisStore(redis_url) for _ in range(2))
+    song, seen = uuid.uuid4().hex, []
+
+    def change(tx: Transaction) -> None:
+        seen.append(len(tx.entries_of_song(song)))
+        if len(seen) == 1:
+            Ledger(theirs).begin(entry(Ledger(theirs), song_id=song))
+        tx.put(entry(Ledger(ours), song_id=song))
+
+    ours.transact(change)
+    assert seen == [0, 1]
 
 
 # When it is away.

@@ -100,6 +100,15 @@ def test_a_wait_asks_for_clips_singly_only_where_all_are_missing_twice(
     assert asked == ["/api/feed/v3"] * 3 + ["/api/clip/a", "/api/clip/b"]
 
 
+def test_while_waiting_a_stem_keeps_its_parent_which_the_list_need_not_name(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    nameless = {"id": "a", "status": "complete", "metadata": {"type": "stem"}}
+    wire.post(V3, json={"clips": [nameless]})
+    (stem,) = gateway.wait_for(ALICE, [Clip("a", stem_from_id="its-song")], patience=30, interval=0.0)
+    assert (stem.status, stem.stem_from_id) == ("complete", "its-song")
+
+
 def test_a_wait_that_sees_some_of_its_clips_asks_for_none_singly(gateway: SunoGateway, wire: RequestsMock) -> None:
     for _ in range(4):
         wire.post(V3, json=named("a"))

@@ -225,6 +225,7 @@ def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
     ("told", "expected"),
     [
         ("13", 13),
+        ("0", 0),
         (" 13 ", 13),
         ("999999999999", 86_400),
         ("soon", None),
@@ -237,6 +238,7 @@ def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
     # Of its own: the processes that share the tests would name two of them by the second each was collected in.
     ids=[
         "seconds",
+        "at-once",
         "spaces",
         "too-many",
         "words",

@@ -359,6 +359,7 @@ def test_the_first_cookie_is_tried_once_more_where_the_newest_is_refused(
     assert [call.request.headers["Authorization"] for call in wire.calls[2:]] == [
         *("new", "new", "alice-client", "alice-client")
     ]
+    assert bearer(sessions, refused="next") == "next", "an account that has signed in since is not dead"
 
 
 def test_the_account_unused_for_longest_is_forgotten_first(sessions: Sessions, wire: RequestsMock) -> None:
