@@ -59,7 +59,7 @@ SETTINGS_STALE = Gauge(
 )
 WORKER_STARTS = Counter("suno_stems_worker_starts_total", "Worker processes started.")
 
-# A series found once for its labels, of which there are a few dozen: to find them each time costs 3 % of a split.
+# A series is found once for its labels, of which there are a few dozen.
 requests = cache(REQUESTS.labels)
 request_seconds = cache(REQUEST_SECONDS.labels)
 _suno_calls = cache(SUNO_CALLS.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.metrics import note_call
+from app.web.factory import create_app
 from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client
@@ -123,6 +127,19 @@ def test_metrics_count_what_was_asked_and_what_it_cost(start: Callable[..., Clie
     assert told["suno_stems_in_doubt_total"] == 3
     assert told["suno_stems_house_failures_total code=out_of_credits"] == 1
     assert told["suno_stems_waiters"] == 0
+
+
+def test_durations_are_those_that_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = itertools.count(0.0, 7.0)
+    monkeypatch.setattr("app.web.telemetry.time.perf_counter", lambda: next(now))
+    series = ("suno_stems_request_duration_seconds_sum", {"route": "/healthz"})
+    before = REGISTRY.get_sample_value(*series) or 0.0
+    create_app().test_client().get("/healthz")
+    assert (REGISTRY.get_sample_value(*series) or 0.0) - before == 7.0
+    series = ("suno_stems_suno_call_duration_seconds_sum", {"kind": "captcha"})
+    before = REGISTRY.get_sample_value(*series) or 0.0
+    note_call("captcha", "200", 7.0)
+    assert (REGISTRY.get_sample_value(*series) or 0.0) - before == 7.0
 
 
 def test_a_callers_own_dead_cookie_is_not_the_operators_trouble(lone_worker: Client) -> None:

@@ -102,12 +102,10 @@ class StudioApi:
         costs = kind.cost is not Cost.NOTHING
         if costs and self._free_only:
             raise CostsSomething(kind)
-        # A paid call keeps half of the time for itself: sent later, a slow answer would be cut off once charged.
-        sign_in = deadline.earlier(self.endpoint.deadline / 2) if costs else deadline
-        token = self.sessions.bearer(account, sign_in, paid=costs)
+        token = self.sessions.bearer(account, deadline, paid=costs)
         answer = self._send(account, token, kind, method, path, body, deadline)
         if answer.refuses_token or answer.refuses_stale_token:
-            token = self.sessions.bearer(account, sign_in, paid=costs, refused=token)
+            token = self.sessions.bearer(account, deadline, paid=costs, refused=token)
             answer = self._send(account, token, kind, method, path, body, deadline)
             if answer.refuses_token:
                 raise self.sessions.renewed_in_vain(account)
@@ -148,6 +146,7 @@ class StudioApi:
         deadline: Deadline,
     ) -> Answer:
         costs = kind.cost is not Cost.NOTHING
+        # Sent later, a slow answer would be cut off once charged.
         if costs and deadline.remaining < self.endpoint.deadline / 2:
             raise SunoUnreachable(f"Suno took too long before the {kind} was asked for. {NOTHING_CHARGED}")
         headers = self.sessions.headers(account)

@@ -66,10 +66,6 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
 
-    def earlier(self, seconds: float) -> Deadline:
-        """A deadline so much before this one."""
-        return Deadline(self._ends - time.monotonic() - seconds)
-
     @property
     def remaining(self) -> float:
         """Seconds left; 0 when it has passed."""
@@ -171,7 +167,7 @@ class Wire:
         sent = None if body is None else _Body(body)
         request.body = sent  # type: ignore[assignment]  # requests takes files; its types do not say so
         length = {} if body is None else {"Content-Length": str(len(body))}
-        # A plain dict: to look up names in either case costs 3 % of a split, and nobody does.
+        # A plain dict: nobody looks up its names in another case, and to allow that takes time.
         request.headers = {**headers, **length}  # type: ignore[assignment]
         # The timeouts of requests bound the silence between two bytes; only this bounds the exchange.
         timeout = gevent.Timeout.start_new(deadline.remaining)

@@ -29,18 +29,18 @@ class Instance:
     def __init__(self, suno_url: str, redis_url: str) -> None:
         self._suno_url = suno_url
         self._settings = PATIENCE | {"LEDGER_URL": redis_url, "TRUSTED_HOSTS": "localhost,127.0.0.1"}
-        self._servers = ExitStack()
+        self.servers = ExitStack()
         self.port = stack.free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.start()
 
     def start(self) -> None:
-        self.server = self._servers.enter_context(stack.service(self._suno_url, self._settings, port=self.port))
+        self.server = self.servers.enter_context(stack.service(self._suno_url, self._settings, port=self.port))
         self.client = Client(self.server)
 
     def stop(self) -> None:
         """Let what is in flight end, as systemd and the container engine do."""
-        self._servers.close()
+        self.servers.close()
         assert self.server.process.returncode == 0
 
     def kill(self) -> None:
@@ -48,7 +48,7 @@ class Instance:
         pids = [self.server.process.pid, *workers(self.server.process.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        self._servers.close()
+        self.servers.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def pair(
     with ExitStack() as running:
         instances = [Instance(suno.url, redis_url) for _ in range(2)]
         for instance in instances:
-            running.callback(instance._servers.close)
+            running.callback(instance.servers.close)
         nginx = running.enter_context(
             nginx_at(
                 tmp_path_factory.mktemp("pair"), tls, *(instance.address for instance in instances), limit_req=OFTEN

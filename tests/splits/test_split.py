@@ -56,14 +56,14 @@ class Suno:
         outcome = self.script.pop(0) if self.script else None
         if isinstance(outcome, Exception):
             if getattr(outcome, "may_have_charged", False) and self.makes_although_lost:
-                self._make(choice or StemChoice())
+                self.make(choice or StemChoice())
             raise outcome
-        stems = self._make(choice or StemChoice())
+        stems = self.make(choice or StemChoice())
         if outcome is not None:
             outcome()
         return stems
 
-    def _make(self, choice: StemChoice) -> list[Clip]:
+    def make(self, choice: StemChoice) -> list[Clip]:
         self.paid += 1
         made = f"2026-11-25T12:{int(self.clock.seconds - 1_000) // 60:02}:{int(self.clock.seconds - 1_000) % 60:02}Z"
         stems = [
@@ -243,7 +243,7 @@ def doubted(ask: Ask, suno: Suno) -> None:
 
 @pytest.mark.usefixtures("doubted")
 def test_a_retry_finds_stems_that_appeared_meanwhile(ask: Ask, suno: Suno) -> None:
-    suno._make(StemChoice())
+    suno.make(StemChoice())
     again = ask("k")
     assert (ids(again), again.replayed, suno.paid) == (["Vocals1", "Instrumental1"], True, 1)
     assert ask("k").clips == again.clips
@@ -268,7 +268,7 @@ def test_no_step_of_the_clock_pays_again_or_hides_the_stems(
     clock.set_wall(step)
     with pytest.raises(InProgress):
         ask("k")
-    suno._make(StemChoice())
+    suno.make(StemChoice())
     assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
     assert suno.paid == 1
 

@@ -276,6 +276,22 @@ def test_a_deadline_that_is_over_sends_nothing(host: Callable[[Script], Host]) -
     assert there.connections == 0
 
 
+def test_each_of_many_exchanges_at_once_finds_a_kept_connection(host: Callable[[Script], Host]) -> None:
+    together = threading.Barrier(8)
+
+    def answer_when_all_are_there(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            together.wait(timeout=10)
+            connection.sendall(OK)
+
+    there = host(answer_when_all_are_there)
+    suno = wire(there.url, read=10)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(2):
+            assert list(pool.map(lambda _: ask(suno), range(8))) == [200] * 8
+    assert there.connections == 8
+
+
 def test_the_environment_is_not_asked_again_for_each_exchange(
     monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
 ) -> None:
