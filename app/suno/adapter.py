@@ -25,10 +25,6 @@ class OriginAdapter(HTTPAdapter):
             self._pool.ConnectionCls = type("Connection", (_Looked, self._pool.ConnectionCls), {})
         return self._pool
 
-    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
-        """What the request line names, which only a proxy makes more than the path."""
-        return super().request_url(request, proxies) if proxies else request.path_url
-
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """The response as it came."""
         return _Response(req, resp)
