@@ -22,7 +22,6 @@ from typing import Any
 
 import gevent
 from gevent import events
-from gevent.server import StreamServer
 from gunicorn import glogging, util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers import ggevent
@@ -100,18 +99,6 @@ class Connections:
             for connection in list(of_address):
                 if connection.stage is Stage.READING:
                     connection.greenlet.kill(block=False)
-
-
-class Server(StreamServer):  # type: ignore[misc]
-    """gevent's, which takes on up to 16 waiting connections in each turn of its loop.
-
-    gunicorn sets 1, and a busy worker's turns are long: many clients that come at once would wait for seconds.
-    """
-
-    max_accept = property(lambda self: 16, lambda self, ours: None)
-
-
-ggevent.StreamServer = Server
 
 
 class Worker(ggevent.GeventWorker):  # type: ignore[misc]
