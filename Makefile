@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor sandbox test programs torture soak lint openapi bench lock clean
+.PHONY: help demo run doctor caller sandbox test programs torture soak lint openapi bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
 
 doctor: .venv/run ## see whether your SUNO_COOKIE works and Suno is as this version knows it: free
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor
+
+caller: .venv/run ## make an API key for a program or person: make caller NAME=n8n
+	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi caller $(NAME)
 
 sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
 	@$(BIN)/python -m sandbox.serve

@@ -1,11 +1,15 @@
-"""Which account of Suno's a cookie is of: its name in the ledger, whatever becomes of the cookie."""
+"""On whose account a request is, how the ledger calls it, and what may be spent on it."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import product
 
-from app.splits.ledger import Ledger
+from app.callers import DEFAULT, Caller, OperatorAccount
+from app.splits.budget import Budget
+from app.splits.ledger import Ledger, Owner
 from app.splits.store import LedgerUnavailable
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
@@ -14,6 +18,77 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 10_000
 """Cookies of which a process remembers that the ledger knows them."""
+
+
+class NotAllowed(Exception):
+    """The operator does not allow the caller this."""
+
+
+class Accounts:
+    """The operator's accounts, and which of them a caller may use. Raises NotAllowed in the same words for one that
+    there is and one that there is not.
+    """
+
+    def __init__(self, accounts: Mapping[str, OperatorAccount]) -> None:
+        self._limits = {name: account.credits_per_day for name, account in accounts.items()}
+        self._by_name = {
+            name: Account(account.cookie, "SUNO_COOKIE" if name == DEFAULT else f"the account {name}", name)
+            for name, account in accounts.items()
+        }
+        self._by_cookie = {account.cookie: account for account in self._by_name.values()}
+
+    @property
+    def default(self) -> Account | None:
+        """The account of SUNO_COOKIE."""
+        return self._by_name.get(DEFAULT)
+
+    def of_cookie(self, caller: Caller, cookie: str, named_by: str) -> Account:
+        """The account of a cookie that the caller has brought."""
+        known = self._by_cookie.get(cookie)
+        if not caller.own_cookie and not (known and self._may_use(caller, known.name)):
+            raise NotAllowed(
+                "This API key may not bring a Suno cookie of its own: leave it out, and name one of the operator's "
+                "accounts by X-Suno-Account."
+            )
+        return Account(cookie, named_by, known.name if known else "")
+
+    def named(self, caller: Caller, name: str) -> Account:
+        """The operator's account of that name."""
+        account = self._by_name.get(name)
+        if account is None or not self._may_use(caller, name):
+            raise NotAllowed("X-Suno-Account names no account that this API key may use. Nothing was charged.")
+        return account
+
+    def first(self, caller: Caller) -> Account | None:
+        """The account that is used where a request names none."""
+        name = DEFAULT if caller.accounts is None else next(iter(caller.accounts), None)
+        return self._by_name.get(name) if name else None
+
+    def budgets(self, caller: Caller, account: Account, owner: Owner) -> tuple[Budget, ...]:
+        """From which a split's credits are taken."""
+        own = budget_of(caller, "credits")
+        limit = self._limits.get(account.name)
+        if limit is None:
+            return (own,) if own else ()
+        shared = Budget(f"account {account.name}", f"credits:account:{owner[0]}", "credits", limit, 1)
+        return (own, shared) if own else (shared,)
+
+    @staticmethod
+    def _may_use(caller: Caller, name: str) -> bool:
+        return caller.accounts is None or name in caller.accounts
+
+
+def budget_of(caller: Caller, unit: str) -> Budget | None:
+    """What a caller may spend in credits a day, or in downloads a month; None where there is no limit."""
+    limit, days = {"credits": (caller.credits_per_day, 1), "downloads": (caller.downloads_per_month, 30)}[unit]
+    return (
+        None if limit is None else Budget(f"caller {caller.name}", f"{unit}:caller:{caller.name}", unit, limit, days)
+    )
+
+
+def owners(account_names: tuple[str, ...], caller: Caller) -> tuple[Owner, ...]:
+    """How the ledger calls account and caller, and after that how an older ledger called them."""
+    return tuple(product(account_names, (caller.name, *caller.older_names)))
 
 
 class AccountNames:
@@ -38,7 +113,7 @@ class AccountNames:
             user = known or self._gateway.user_of(account) or cookie
         if self._noted.get(cookie) != user:
             self._note(cookie, user)
-        older = (cookie, "house") if account.is_default else (cookie,)
+        older = (cookie, "house") if account.name == DEFAULT else (cookie,)
         return (user, *(name for name in older if name != user))
 
     def _known_to_ledger(self, cookie: str, *, ledger_needed: bool) -> str | None:

@@ -34,6 +34,23 @@ SUNO_SECONDS = Histogram(
     buckets=_UP_TO_SECONDS,
 )
 SPLITS_PAID = Counter("suno_stems_splits_paid_total", "Splits that Suno took on: each is charged.")
+CREDITS_SPENT = Counter(
+    "suno_stems_credits_spent_total",
+    "Credits that Suno charged, or perhaps did; account is the operator's name, or (own) where a request brought it.",
+    ["caller", "account", "task"],
+)
+BUDGET_LIMIT = Gauge(
+    "suno_stems_budget_limit",
+    "Credits that a caller may spend in any 24 hours.",
+    ["caller"],
+    multiprocess_mode="livemostrecent",
+)
+BUDGET_LEFT = Gauge(
+    "suno_stems_budget_left",
+    "Credits of it that are left.",
+    ["caller"],
+    multiprocess_mode="livemostrecent",
+)
 SIGN_INS = Counter("suno_stems_sign_ins_total", "Calls to Suno's sign-in that it answered: one or two for a token.")
 IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended without knowing whether Suno has charged.")
 WAITERS = Gauge(
@@ -64,6 +81,7 @@ requests = cache(REQUESTS.labels)
 request_seconds = cache(REQUEST_SECONDS.labels)
 _suno_calls = cache(SUNO_CALLS.labels)
 _suno_seconds = cache(SUNO_SECONDS.labels)
+_credits_spent = cache(CREDITS_SPENT.labels)
 
 
 def note_call(kind: str, outcome: str, seconds: float) -> None:
@@ -80,6 +98,12 @@ def _note_call(kind: str, outcome: str, seconds: float) -> None:
             SPLITS_PAID.inc()
         elif kind in ("sign_in", "token"):
             SIGN_INS.inc()
+
+
+def note_spent(caller: str, account: str, task: str, credits: int) -> None:
+    """Count credits. Never raises: they are spent, and the answer is on its way."""
+    with suppress(OSError, ValueError):
+        _credits_spent(caller, account or "(own)", task).inc(credits)
 
 
 def are_off() -> bool:

@@ -1,4 +1,4 @@
-"""Every setting, its default and its meaning: the only reader of the environment.
+"""Every setting, its default and its meaning: the only reader of the environment and, by it, of the callers file.
 
 gunicorn's first process reads it, for itself and for its workers, which inherit what it has read: a reload with a
 wrong file leaves the old settings in force. So this loads nothing that gevent has to patch.
@@ -7,7 +7,9 @@ wrong file leaves the old settings in force. So this loads nothing that gevent h
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from environs import Env, EnvError
 from marshmallow import ValidationError, fields
 from marshmallow.validate import URL, OneOf, Range, Regexp
 
+from app.callers import DEFAULT, Caller, Callers, OperatorAccount, caller_of_key, read_callers
 from app.suno.cookie import UnusableCookie, cookie_of
 from app.suno.endpoint import Endpoint, StemsRoute
+from app.suno.stems import StemTask
 from app.timing import LOOK_FOR, Timing
 
 # Clerk and Suno expect a browser; which one ages, hence the setting.
@@ -28,13 +32,17 @@ USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Ge
 class Settings:
     """What the environment asks for. Times are in seconds."""
 
-    suno_cookie: str | None = field(repr=False)
-    """The `__client` value of SUNO_COOKIE: the account that pays where a request names none."""
+    accounts: Mapping[str, OperatorAccount]
+    """The operator's, by their names; `default` is SUNO_COOKIE's."""
+    callers: tuple[Caller, ...]
+    """Who has an API key. Without any, everyone who reaches the port may ask."""
+    secret_files: tuple[Path, ...]
+    """Files that nobody else should be able to read."""
+    prices: Mapping[StemTask, int]
+    """Credits that Suno charges for a split."""
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
-    api_keys: tuple[str, ...] = field(repr=False)
-    """Without any, everyone who reaches the port may ask."""
     cors_origins: tuple[str, ...]
     trusted_hosts: tuple[str, ...]
     """In lower case, IPv6 without brackets; one that begins with a dot stands for all names under it."""
@@ -77,13 +85,27 @@ def read_settings(env: Env | None = None) -> Settings:
     env.add_parser_from_field("api_keys", ApiKeys)
     env.add_parser_from_field("origins", Origins)
     env.add_parser_from_field("hosts", Hosts)
+    env.add_parser_from_field("callers", CallersFile)
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
     text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
     ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It begins with sqlite:/// or redis://.")
     deadline = env.float("SUNO_DEADLINE", 40.0, validate=seconds)
+    price = Range(min=0, max=100_000)
+    suno_cookie = env.cookie("SUNO_COOKIE", None)
+    api_keys = env.api_keys("API_KEYS", None) or ()
+    callers = env.callers("CALLERS_FILE", None, suno_cookie=suno_cookie)
+    if callers is None:
+        own = {DEFAULT: OperatorAccount(DEFAULT, suno_cookie)} if suno_cookie else {}
+        callers = Callers(own, (), ())
     settings = Settings(
-        suno_cookie=env.cookie("SUNO_COOKIE", None),
+        accounts=callers.accounts,
+        callers=(*callers.callers, *map(caller_of_key, api_keys)),
+        secret_files=(*_files_of("SUNO_COOKIE", "API_KEYS"), *callers.files),
+        prices={
+            StemTask.TWO: env.int("SUNO_TWO_CREDITS", StemTask.TWO.credits, validate=price),
+            StemTask.TWELVE: env.int("SUNO_TWELVE_CREDITS", StemTask.TWELVE.credits, validate=price),
+        },
         suno=Endpoint(
             api_url=env.str("SUNO_API_URL", "https://studio-api-prod.suno.com", validate=url),
             auth_url=env.str("SUNO_AUTH_URL", "https://auth.suno.com", validate=url),
@@ -103,7 +125,6 @@ def read_settings(env: Env | None = None) -> Settings:
             settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
         ),
         ledger_url=env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger),
-        api_keys=env.api_keys("API_KEYS", None) or (),
         cors_origins=env.origins("CORS_ORIGINS", None) or (),
         trusted_hosts=env.hosts("TRUSTED_HOSTS", None) or (),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
@@ -167,6 +188,17 @@ class Cookie(fields.String):
         return client
 
 
+class CallersFile(fields.String):
+    """The path of the callers file; "" is none."""
+
+    def __init__(self, *, suno_cookie: str | None, **how: Any) -> None:
+        super().__init__(**how)
+        self._suno_cookie = suno_cookie
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        return read_callers(Path(value), self._suno_cookie) if value else None
+
+
 class Listed(fields.String):
     """Values parted by commas; "" is none."""
 
@@ -210,6 +242,11 @@ class Hosts(Listed):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         hosts = super()._deserialize(value, attr, data, **kwargs)
         return tuple(host.lower().strip("[]") for host in hosts)
+
+
+def _files_of(*names: str) -> list[Path]:
+    """The files that these variables name by @."""
+    return [Path(value[1:]) for name in names if (value := os.environ.get(name, "")).startswith("@")]
 
 
 def _file_or(value: str) -> str:

@@ -68,7 +68,13 @@ def test_every_error_code_is_in_the_spec_and_the_readme() -> None:
 def test_an_account_and_an_api_key_can_each_be_named_in_two_ways(spec: dict[str, Any]) -> None:
     schemes = spec["components"]["securitySchemes"]
     ways = {(scheme.get("in") or scheme["scheme"], scheme.get("name")) for scheme in schemes.values()}
-    assert ways == {("header", "X-Suno-Cookie"), ("cookie", "__client"), ("bearer", None), ("header", "X-API-Key")}
+    assert ways == {
+        ("header", "X-Suno-Cookie"),
+        ("cookie", "__client"),
+        ("header", "X-Suno-Account"),
+        ("bearer", None),
+        ("header", "X-API-Key"),
+    }
     assert {} in spec["security"]
     assert {name for way in spec["security"] for name in way} == set(schemes)
 

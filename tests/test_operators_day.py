@@ -12,16 +12,20 @@ from tests.conftest import Client
 
 README = Path("README.md").read_text(encoding="utf-8")
 DAY = README.partition("## An operator's day")[2].partition("\n## ")[0]
+API_KEY = "a-key-of-the-test"
 ALERTS = Path("deploy/alerts.yml").read_text(encoding="utf-8")
 
 
 def test_every_answer_shown_is_one_given(
-    start: Callable[..., Client], service: Client, suno: Client, account: str
+    start: Callable[..., Client], service: Client, suno: Client, account: str, tmp_path: Path
 ) -> None:
     dead = start(SUNO_COOKIE="sandbox-dead")
     moved = start(SUNO_AUTH_URL=f"{suno.url}/old")
     alone = start(f"http://127.0.0.1:{stack.free_port()}")
+    wild = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers_file(tmp_path)))
+    looped = [wild.split(headers={"X-API-Key": API_KEY}) for _ in range(3)]
     replies = [
+        looped[-1],
         *(one.split() for one in (dead, moved, alone)),
         *(one.get("/readyz") for one in (dead, alone)),
         *(service.split(cookie=cookie) for cookie in ("sandbox-poor", "sandbox-clerk-wrong-shape")),
@@ -40,6 +44,12 @@ def test_every_answer_shown_is_one_given(
     for line in DAY.splitlines():
         if line.startswith("WARNING app.web.health"):
             assert line.partition(": ")[2] in logged
+
+
+def callers_file(folder: Path) -> Path:
+    file = folder / "callers.toml"
+    file.write_text(f'[callers.n8n]\napi_key = "{API_KEY}"\ncredits_per_day = 20\n')
+    return file
 
 
 def test_every_alert_named_exists() -> None:

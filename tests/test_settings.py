@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from environs import Env, EnvError
 
+from app.callers import hash_of
 from app.settings import read_settings
 from app.timing import LOOK_FOR
 
 GUNICORNS = {"GUNICORN_CMD_ARGS"}
 STANDARD = {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"}
+
+LONG = "a-key-of-the-test"
 
 
 @pytest.fixture(autouse=True)
@@ -29,26 +32,26 @@ def known() -> dict[str, Any]:
 
 def test_the_defaults_are_usable() -> None:
     settings = read_settings()
-    assert settings.suno_cookie is None
+    assert not settings.accounts
     assert settings.suno.deadline == 40.0
 
 
 @pytest.mark.parametrize("value", ["abc", "__client=abc", "theme=dark; __client=abc; a=b", "  abc\n"])
 def test_a_cookie_may_be_a_header_or_the_bare_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SUNO_COOKIE", value)
-    assert read_settings().suno_cookie == "abc"
+    assert read_settings().accounts["default"].cookie == "abc"
 
 
 def test_a_cookie_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "cookie"
     file.write_text("__client=abc; a=b\n")
     monkeypatch.setenv("SUNO_COOKIE", f"@{file}")
-    assert read_settings().suno_cookie == "abc"
+    assert read_settings().accounts["default"].cookie == "abc"
 
 
 def test_an_empty_cookie_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUNO_COOKIE", "")
-    assert read_settings().suno_cookie is None
+    assert not read_settings().accounts
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_api_keys_are_listed_here_or_in_a_file(monkeypatch: pytest.MonkeyPatch, 
         (f"@{file}", ("one", "two", "three")),
     ):
         monkeypatch.setenv("API_KEYS", value)
-        assert read_settings().api_keys == keys
+        assert [caller.key_hashes for caller in read_settings().callers] == [(hash_of(key.encode()),) for key in keys]
 
 
 def test_trusted_hosts_are_read_as_requests_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +145,64 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
     assert runpy.run_path("gunicorn.conf.py")["bind"] == "0.0.0.0:80"
     monkeypatch.setenv("HOST", "unix:/run/suno-stems/gunicorn.sock")
     assert runpy.run_path("gunicorn.conf.py")["bind"] == "unix:/run/suno-stems/gunicorn.sock"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("[callers", "no TOML"),
+        ('[accounts.studio]\ncookie = ""', "accounts.studio.cookie: it has no cookie __client"),
+        ('[accounts.studio]\ncookie = "@nowhere"', "accounts.studio.cookie: nowhere cannot be read"),
+        ('[accounts."a b"]\ncookie = "secret"', "accounts.a b: A name is 1 to 40 letters"),
+        ('[accounts.default]\ncookie = "secret"', "accounts.default.cookie: SUNO_COOKIE is set too"),
+        ("[callers.n8n]", "callers.n8n: it has neither api_key nor api_key_sha256"),
+        ('[callers.n8n]\napi_key = "secret"', "callers.n8n.api_key: a key is 16"),
+        ("[callers.n8n]\napi_key = 5", "callers.n8n.api_key: it is a text"),
+        ('[callers.n8n]\napi_key_sha256 = "secret"', "callers.n8n.api_key_sha256: a SHA-256"),
+        (f'[callers.n8n]\napi_key = "{LONG}"\naccounts = ["studio"]', "callers.n8n.accounts: there is no account"),
+        (f'[callers.n8n]\napi_key = "{LONG}"\ncredits_per_day = -1', "callers.n8n.credits_per_day: "),
+        (f'[callers.n8n]\napi_key = "{LONG}"\ncredits_per_day = "secret"', "callers.n8n.credits_per_day: "),
+        (f'[callers.n8n]\napi_key = "{LONG}"\nown_cookie = "secret"', "callers.n8n.own_cookie: "),
+        (f'[callers.n8n]\napi_key = "{LONG}"\ntasks = ["three"]', "callers.n8n.tasks.0: "),
+        (f'[callers.n8n]\napi_key = "{LONG}"\nbudget = 5', "callers.n8n.budget: Unknown field"),
+        (f'[callers.a]\napi_key = "{LONG}"\n[callers.b]\napi_key = "{LONG}"', "callers: two of them"),
+        ("key = 5", "key: Unknown field"),
+        ("callers = 5", "callers: "),
+        ("[callers]\nn8n = 5", "callers.n8n: it is no table"),
+    ],
+)
+def test_a_wrong_callers_file_is_told_by_table_and_key_and_without_a_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, complaint: str
+) -> None:
+    file = tmp_path / "callers.toml"
+    file.write_text(content)
+    monkeypatch.setenv("SUNO_COOKIE", "cookie")
+    monkeypatch.setenv("CALLERS_FILE", str(file))
+    with pytest.raises(EnvError) as raised:
+        read_settings()
+    assert complaint in str(raised.value)
+    assert "CALLERS_FILE" in str(raised.value)
+    assert "secret" not in str(raised.value)
+    assert LONG not in str(raised.value)
+
+
+def test_the_callers_file_and_the_older_settings_go_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "n8n.key").write_text(f"{LONG}\n{LONG}er\n")
+    (tmp_path / "studio.cookie").write_text("__client=abc; a=b")
+    file = tmp_path / "callers.toml"
+    file.write_text(
+        '[accounts.studio]\ncookie = "@studio.cookie"\n[accounts.default]\ncredits_per_day = 30\n'
+        '[callers.n8n]\napi_key = "@n8n.key"\n'
+    )
+    for name, value in (("SUNO_COOKIE", "its-own"), ("API_KEYS", "another"), ("CALLERS_FILE", str(file))):
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    assert {name: (a.cookie, a.credits_per_day) for name, a in settings.accounts.items()} == {
+        "studio": ("abc", None),
+        "default": ("its-own", 30),
+    }
+    n8n, another = settings.callers
+    assert (n8n.name, n8n.accounts, n8n.own_cookie) == ("n8n", ("default",), True)
+    assert n8n.key_hashes == (hash_of(LONG.encode()), hash_of(f"{LONG}er".encode()))
+    assert (another.name, another.accounts) == (hash_of(b"another")[:12], None)
+    assert not {"abc", "its-own", LONG, "another", *n8n.key_hashes} & set(re.findall(r"[\w-]+", repr(settings)))

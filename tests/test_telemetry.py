@@ -213,10 +213,15 @@ def test_promtool_finds_the_metrics_right(service: Client) -> None:
     assert promtool("check", "metrics", given=service.get("/metrics").text) == ""
 
 
-def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(lone_worker: Client) -> None:
-    lone_worker.get("/readyz")
-    lone_worker.split()
-    told = lone_worker.get("/metrics").text
+def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(
+    start: Callable[..., Client], account: str, tmp_path: Path
+) -> None:
+    callers = tmp_path / "callers.toml"
+    callers.write_text('[callers.n8n]\napi_key = "a-key-of-the-test"\ncredits_per_day = 50\n')
+    service = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers))
+    service.get("/readyz")
+    service.split(headers={"X-API-Key": "a-key-of-the-test"})
+    told = service.get("/metrics").text
     alerts = ALERTS.read_text(encoding="utf-8")
     named = set(re.findall(r"suno_stems_\w+", alerts))
     assert len(named) > 8

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from app.splits.budget import Budget
 from app.splits.ledger import Ledger, Once, Turn
 from app.splits.store import LedgerUnavailable
 from app.suno.errors import OutcomeUnknown, SunoError
@@ -46,6 +47,8 @@ class Download:
 
     account: Account
     account_name: str
+    budgets: Sequence[Budget]
+    """From which an unlocking is taken."""
     clip_id: str
     format: AudioFormat
     wait: bool
@@ -58,7 +61,7 @@ class Download:
     def address(self) -> Address:
         """Unlock the song if it is locked, and ask for the address; with `wait`, until there is one.
 
-        Raises LedgerUnavailable (nothing was sent then), or what Suno says.
+        Raises LedgerUnavailable and OverBudget (nothing was sent then), or what Suno says.
         """
         ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
         counted = self._unlock(ends)
@@ -80,7 +83,9 @@ class Download:
         if song_id != self.clip_id and self._is_unlocked(song_id):
             return False
         while True:
-            once = self.ledger.begin_once(UNLOCK, self.account_name, song_id, lasts=self.timing.deadline)
+            once = self.ledger.begin_once(
+                UNLOCK, self.account_name, song_id, lasts=self.timing.deadline, budgets=self.budgets
+            )
             match once.turn:
                 case Turn.OURS:
                     return self._unlock_now(once, song_id)
@@ -102,13 +107,13 @@ class Download:
                 raise
             self._note(once, Turn.DONE)
             return True
-        self._note(once, Turn.DONE)
+        self._note(once, Turn.DONE, counted=unlocked.counted)
         return unlocked.counted
 
-    def _note(self, once: Once, turn: Turn | None) -> None:
+    def _note(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
         """Write how an attempt ended; where that fails, the next request looks at the song."""
         try:
-            self.ledger.end_once(once, turn)
+            self.ledger.end_once(once, turn, counted=counted)
         except LedgerUnavailable as error:
             log.error("The ledger could not be written for the download of %s: %s", self.clip_id, error.why)
 
@@ -118,7 +123,7 @@ class Download:
             self._note(once, Turn.DONE)
             return False
         if once.over_for >= self.timing.settle_time and (
-            again := self.ledger.retry_once(once, lasts=self.timing.deadline)
+            again := self.ledger.retry_once(once, lasts=self.timing.deadline, budgets=self.budgets)
         ):
             return self._unlock_now(again, song_id)
         lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came; the song is not unlocked yet.")

@@ -4,6 +4,9 @@ Every rule of that is here, once, over a store that knows none. An entry is writ
 that it is known after a crash. It is `started` until the call is over, then `done` with the stems, or `in doubt`:
 perhaps charged, without an answer.
 
+What a split costs is taken from the budgets of its caller and account, in the transaction that begins it. It stays
+taken while it is in doubt, and is given back once it is certain that nothing was charged.
+
 Stems belong to the entry to which Suno's answer named them. An entry in doubt may take stems that are nobody's, but
 only while no other request for the same song can still be told that they are its own. Suno's answer outranks that.
 
@@ -17,15 +20,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from app.ids import new_id
+from app.splits.budget import Budget, Left, OverBudget, Spending, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
 from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
 from app.suno.stems import Made
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KEPT = 24 * 3600.0
 """Seconds for which a key, and what became of a request, is remembered."""
@@ -41,6 +47,10 @@ COOKIE_KEPT = 30 * KEPT
 
 LEADS = 50
 """Further request ids by which an entry is found, at most: its latest retries."""
+
+
+Owner = tuple[str, str]
+"""An account and a caller, by the names that the ledger has of them."""
 
 
 class Found(StrEnum):
@@ -73,6 +83,8 @@ class Once:
     attempt: int
     over_for: float
     """Seconds for which the last attempt has been over; below 0 while it may still arrive."""
+    taken: Spending | None = None
+    """What the last attempt took from budgets."""
 
 
 class Ledger:
@@ -97,8 +109,12 @@ class Ledger:
         task: str,
         request_id: str,
         lasts: float,
+        price: int = 0,
     ) -> Entry:
-        """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds."""
+        """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds.
+
+        `price`: credits.
+        """
         now = self.clock.now()
         return Entry(
             id=new_id(),
@@ -112,41 +128,47 @@ class Ledger:
             began=now,
             attempt_began=now,
             lasts=lasts,
+            price=price,
         )
 
-    def begin(self, entry: Entry, *, aliases: Sequence[str] = ()) -> Entry:
+    def begin(self, entry: Entry, *, older: Sequence[Owner] = (), budgets: Sequence[Budget] = ()) -> Entry:
         """Write a new entry and return it; or return that of the same caller, account and key, if there is one.
 
-        `aliases` are further names of the account, under which an older ledger may have it. The entry is found by
-        the new one's request id from now on, unless it was another question.
+        A new entry's price is taken from the budgets. Raises OverBudget, having written nothing.
+
+        `older` are further names of account and caller, under which an older ledger may have the entry. It is found
+        by the new one's request id from now on, unless it was another question.
         """
 
-        def change(tx: Transaction) -> Entry:
+        def change(tx: Transaction) -> Entry | Left:
             if entry.idempotency_key:
-                for account in (entry.account, *aliases):
-                    held = tx.entry_of_key(account, entry.caller, entry.idempotency_key)
+                for account, caller in ((entry.account, entry.caller), *older):
+                    held = tx.entry_of_key(account, caller, entry.idempotency_key)
                     if held is None:
                         continue
                     if not self._is_forgotten(held):
                         self._lead(tx, entry, held if held.question == entry.question else None)
                         return held
                     tx.put(held._replace(idempotency_key=""))
-            tx.put(entry)
-            return entry
+            if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
+                return over
+            new = entry._replace(budgets=tuple(budget.name for budget in budgets))
+            tx.put(new)
+            return new
 
-        return self._told(self._store.transact(change))
+        return self._told(_allowed(self._store.transact(change), entry.price))
 
     def get(self, id: str) -> Entry | None:
         """Read an entry, as far as it is by now: one that was cut off before its end is in doubt."""
         found = self._store.read(lambda tx: tx.entry(id))
         return self._told(found) if found else None
 
-    def of_request(self, caller: str, accounts: Iterable[str], request_id: str) -> Entry | None:
-        """Read the entry that this caller's latest request of that id was about, under any of the account's names."""
+    def of_request(self, owners: Iterable[Owner], request_id: str) -> Entry | None:
+        """Read the entry that the latest request of that id was about, by any of these names of its owner."""
 
         def look(tx: Transaction) -> Entry | None:
             latest: tuple[float, Entry | None] = (math.inf, None)
-            for account in accounts:
+            for account, caller in owners:
                 for entry in tx.entries_of_request(account, caller, request_id):
                     latest = min(latest, (self.clock.since(entry.began), entry), key=lambda found: found[0])
                 if lead := tx.record("request", _request_name(account, caller, request_id)):
@@ -162,7 +184,8 @@ class Ledger:
         """Note what Suno answered, and return the entry: its `stems` are what its request is to be told.
 
         They are those of an earlier attempt where that was told first: a key has one story. With `paid`, the stems
-        belong to this entry from now on, whatever was taken for its own by one in doubt.
+        belong to this entry from now on, whatever was taken for its own by one in doubt. Else its price is given
+        back.
         """
 
         def change(tx: Transaction) -> Entry:
@@ -178,10 +201,15 @@ class Ledger:
                 done = held._replace(state=State.DONE)
             elif held.attempt == entry.attempt and held.state is not State.DONE:
                 done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
+                if not paid:
+                    done = self._give_back(tx, done)
             else:
                 # Late: a newer attempt is under way, or stems were found for this one and told meanwhile.
                 if paid:
                     self._own(tx, entry, stems)
+                    if held.attempt != entry.attempt:
+                        # Its price was given back for the newer one.
+                        spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
                 done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
             if done is not held:
                 tx.put(done)
@@ -250,10 +278,13 @@ class Ledger:
 
         self._store.transact(change)
 
-    def restart(self, entry: Entry, lasts: float) -> Entry | None:
-        """Begin the next attempt of an entry in doubt; None where another has begun it or found the stems."""
+    def restart(self, entry: Entry, lasts: float, *, budgets: Sequence[Budget] = ()) -> Entry | None:
+        """Begin the next attempt of an entry in doubt; None where another has begun it or found the stems.
 
-        def change(tx: Transaction) -> Entry | None:
+        The last attempt certainly cost nothing: its price is given back. Raises OverBudget, having written nothing.
+        """
+
+        def change(tx: Transaction) -> Entry | Left | None:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
                 return None
@@ -262,11 +293,17 @@ class Ledger:
                 attempt_began=self.clock.now(),
                 lasts=lasts,
                 state=State.STARTED,
+                price=entry.price,
+                budgets=tuple(budget.name for budget in budgets),
             )
+            if budgets or held.budgets:
+                over = spend(tx, self.clock, budgets, again.price, again.attempt_began, instead=_taken(held))
+                if over:
+                    return over
             tx.put(again)
             return again
 
-        return self._store.transact(change)
+        return _allowed(self._store.transact(change), entry.price)
 
     def free(self, entry: Entry) -> None:
         """Forget an entry that certainly cost nothing."""
@@ -275,7 +312,7 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
                 return
-            tx.remove(held)
+            tx.remove(self._give_back(tx, held))
             earlier = [
                 other
                 for other in tx.entries_of_request(entry.account, entry.caller, entry.request_id)
@@ -296,44 +333,52 @@ class Ledger:
         """Note which account a cookie is of."""
         self._store.transact(lambda tx: tx.put_record("cookie", cookie_hash, account, kept=COOKIE_KEPT))
 
-    def begin_once(self, kind: str, account: str, name: str, *, lasts: float) -> Once:
+    def begin_once(self, kind: str, account: str, name: str, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once:
         """Take the turn to do something that is to be done once, before it is sent; or learn who has it.
 
-        `lasts`: seconds until the attempt is over, one way or the other.
+        `lasts`: seconds until the attempt is over, one way or the other. A turn takes 1 from each of the budgets.
+        Raises OverBudget, having written nothing.
         """
 
-        def change(tx: Transaction) -> Once:
+        def change(tx: Transaction) -> Once | Left:
             held = tx.record("once", _once_name(kind, account, name))
             if held is None:
-                self._put_once(tx, kind, account, name, "started", 1, lasts)
-                return Once(kind, account, name, Turn.OURS, 1, -lasts)
+                return self._take_turn(tx, Once(kind, account, name, Turn.OURS, 1, -lasts), lasts, budgets)
             over_for = self.clock.since(Moment(*held["began"])) - held["lasts"]
             if held["state"] == "done":
                 turn = Turn.DONE
             else:
                 turn = Turn.UNDER_WAY if held["state"] == "started" and over_for < 0 else Turn.IN_DOUBT
-            return Once(kind, account, name, turn, held["attempt"], over_for)
+            return Once(kind, account, name, turn, held["attempt"], over_for, _taken_once(held))
 
-        return self._store.transact(change)
+        return _allowed(self._store.transact(change), 1)
 
-    def retry_once(self, once: Once, *, lasts: float) -> Once | None:
-        """Take the turn for another attempt, where the last one certainly did nothing; None where another has."""
+    def retry_once(self, once: Once, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once | None:
+        """Take the turn for another attempt, where the last one certainly did nothing; None where another has.
 
-        def change(tx: Transaction) -> Once | None:
+        Raises OverBudget, having written nothing.
+        """
+
+        def change(tx: Transaction) -> Once | Left | None:
             held = tx.record("once", _once_name(once.kind, once.account, once.name))
             if held is None or held["attempt"] != once.attempt or held["state"] == "done":
                 return None
-            self._put_once(tx, once.kind, once.account, once.name, "started", once.attempt + 1, lasts)
-            return replace(once, turn=Turn.OURS, attempt=once.attempt + 1, over_for=-lasts)
+            again = replace(once, turn=Turn.OURS, attempt=once.attempt + 1, over_for=-lasts, taken=_taken_once(held))
+            return self._take_turn(tx, again, lasts, budgets)
 
-        return self._store.transact(change)
+        return _allowed(self._store.transact(change), 1)
 
-    def end_once(self, once: Once, turn: Turn | None) -> None:
-        """Note how an attempt ended: DONE, IN_DOUBT, or None where it certainly did nothing."""
+    def end_once(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
+        """Note how an attempt ended: DONE, IN_DOUBT, or None where it certainly did nothing.
+
+        What it took from budgets is given back where it did nothing, or nothing that Suno `counted`.
+        """
 
         def change(tx: Transaction) -> None:
             name = _once_name(once.kind, once.account, once.name)
             held = tx.record("once", name)
+            if once.taken and (turn is None or not counted) and held and held["attempt"] == once.attempt:
+                give_back(tx, self.clock, once.taken)
             if turn is Turn.DONE:
                 done = {**(held or self._begun(0.0)), "attempt": once.attempt, "state": "done"}
                 tx.put_record("once", name, done, kept=OWNED)
@@ -341,6 +386,10 @@ class Ledger:
                 tx.put_record("once", name, {**held, "state": "in_doubt"} if turn else None, kept=OWNED)
 
         self._store.transact(change)
+
+    def left(self, budget: Budget) -> Left:
+        """Read what is left of a budget."""
+        return self._store.read(lambda tx: left_of(tx, self.clock, budget))
 
     def check(self) -> None:
         """Write something, to see whether that can be done."""
@@ -407,11 +456,18 @@ class Ledger:
         now = self.clock.now()
         return {"began": list(now), "lasts": lasts}
 
-    def _put_once(
-        self, tx: Transaction, kind: str, account: str, name: str, state: str, attempt: int, lasts: float
-    ) -> None:
-        value = {"state": state, "attempt": attempt, **self._begun(lasts)}
-        tx.put_record("once", _once_name(kind, account, name), value, kept=OWNED)
+    def _take_turn(self, tx: Transaction, once: Once, lasts: float, budgets: Sequence[Budget]) -> Once | Left:
+        now, names = self.clock.now(), [budget.name for budget in budgets]
+        if (budgets or once.taken) and (over := spend(tx, self.clock, budgets, 1, now, instead=once.taken)):
+            return over
+        value = {"state": "started", "attempt": once.attempt, "began": list(now), "lasts": lasts, "budgets": names}
+        tx.put_record("once", _once_name(once.kind, once.account, once.name), value, kept=OWNED)
+        return replace(once, taken=Spending(names, 1, now))
+
+    def _give_back(self, tx: Transaction, entry: Entry) -> Entry:
+        if entry.budgets:
+            give_back(tx, self.clock, _taken(entry))
+        return entry._replace(budgets=())
 
 
 def open_ledger(url: str) -> Ledger:
@@ -423,6 +479,21 @@ def open_ledger(url: str) -> Ledger:
     from app.splits.redis import RedisStore
 
     return Ledger(RedisStore(url))
+
+
+def _taken(entry: Entry) -> Spending:
+    return Spending(entry.budgets, entry.price, entry.attempt_began)
+
+
+def _taken_once(held: dict[str, Any]) -> Spending:
+    return Spending(held.get("budgets", ()), 1, Moment(*held["began"]))
+
+
+def _allowed(outcome: T | Left, price: int) -> T:
+    """The outcome of a transaction, which must not raise itself: others are committed with it."""
+    if isinstance(outcome, Left):
+        raise OverBudget(outcome, price)
+    return outcome
 
 
 def _request_name(account: str, caller: str, request_id: str) -> str:

@@ -232,4 +232,5 @@ def _entry(text: str) -> Entry:
         fields[name] = unpack(fields[name])
     for name in ("began", "attempt_began"):
         fields[name] = Moment(*fields[name])
+    fields["budgets"] = tuple(fields.get("budgets", ()))
     return Entry(**fields)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
-from app.splits.ledger import Found, Ledger
+from app.splits.budget import Budget, OverBudget
+from app.splits.ledger import Found, Ledger, Owner
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.suno.clip import Clip
 from app.suno.errors import SessionExpired, SunoError
@@ -89,16 +90,17 @@ class Stems:
     clips: Sequence[Clip]
     replayed: bool
     """Whether it was paid for by an earlier request with the same key."""
+    credits: int = 0
+    """What Suno has charged for this request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """A request for the stems of a song."""
 
-    caller: str
     account: Account
-    account_names: tuple[str, ...]
-    """How the ledger calls the account, and after that how an older ledger called it."""
+    owners: Sequence[Owner]
+    """How the ledger calls account and caller, and after that how an older ledger called them."""
     request_id: str
     idempotency_key: str
     """"" where there is none: then each request is a split of its own."""
@@ -106,6 +108,10 @@ class Split:
     choice: StemChoice
     reuse_existing: bool
     wait_audio: bool
+    price: int = 0
+    """Credits that Suno charges for it."""
+    budgets: Sequence[Budget] = ()
+    """From which it is taken."""
 
     gateway: Gateway
     ledger: Ledger
@@ -115,14 +121,19 @@ class Split:
     def pay_once(self) -> Stems:
         """Split the song, or answer with what an earlier request with the same key has paid for.
 
-        Raises KeyReused, InProgress, LedgerUnavailable (nothing was sent then), or what Suno says.
+        Raises KeyReused, InProgress, LedgerUnavailable and OverBudget (nothing was sent then), or what Suno says.
         """
         patience = Deadline(self.timing.deadline)
         while True:
             entry = self._new_entry()
-            held = self._begin(entry)
+            try:
+                held = self._begin(entry, self.budgets)
+            except OverBudget as over:
+                if not self.reuse_existing:
+                    raise
+                return self._reuse_only(over)
             if held.id == entry.id:
-                return self._pay(entry)
+                return self._pay(held)
             if held.question != entry.question:
                 raise KeyReused(
                     "This Idempotency-Key was used for another question within 24 hours: take a new key for a new "
@@ -135,28 +146,49 @@ class Split:
         question: list[object] = [self.song_id, self.choice.task, self.reuse_existing]
         if self.choice.stem_name:
             question.append(self.choice.stem_name)
+        account, caller = self.owners[0]
         return self.ledger.new_entry(
-            caller=self.caller,
-            account=self.account_names[0],
+            caller=caller,
+            account=account,
             idempotency_key=self.idempotency_key,
             question=json.dumps(question),
             song_id=self.song_id,
             task=self.choice.task,
             request_id=self.request_id,
             lasts=self._paid_call_lasts(),
+            price=self.price,
         )
 
     def _paid_call_lasts(self) -> float:
         return self.timing.deadline + SLACK
 
-    def _begin(self, entry: Entry) -> Entry:
-        if self.idempotency_key:
-            return self.ledger.begin(entry, aliases=self.account_names[1:])
+    def _begin(self, entry: Entry, budgets: Sequence[Budget]) -> Entry:
+        if self.idempotency_key or self.budgets:
+            return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets)
         return self._note_if_possible(self.ledger.begin, entry) or entry
+
+    def _reuse_only(self, over: OverBudget) -> Stems:
+        """Answer with stems that the song has; a budget allows no others. Raises OverBudget where it has none."""
+        entry = self._new_entry()
+        held = self._begin(entry, ())
+        if held.id != entry.id:
+            raise over
+        try:
+            existing = self._existing(held, Deadline(self.timing.deadline))
+        except SunoError:
+            self._note_if_possible(self.ledger.free, held)
+            raise
+        if not existing:
+            self._note_if_possible(self.ledger.free, held)
+            raise over
+        return self._answer(held, existing, credits=0)
 
     def _pay(self, entry: Entry) -> Stems:
         """Ask Suno, and find out what became of the question where Suno's answer is lost."""
+        credits = entry.price
         try:
+            if self.reuse_existing and (existing := self._existing(entry, self._deadline_of(entry))):
+                return self._answer(entry, existing, credits=0)
             clips = self._ask(entry)
         except Exception as error:
             if not getattr(error, "may_have_charged", True):
@@ -166,22 +198,30 @@ class Split:
             clips = self._recover(entry)
             if not clips:
                 raise
+        return self._answer(entry, clips, credits=credits)
+
+    def _answer(self, entry: Entry, clips: Sequence[Clip], *, credits: int) -> Stems:
         if self.wait_audio:
             clips = self._wait(clips)
         if self.idempotency_key:
             # Without a key nobody can ask for this reply again.
             self._note_if_possible(self.ledger.answer, entry, clips)
-        return Stems(clips=clips, replayed=False)
+        return Stems(clips=clips, replayed=False, credits=credits)
 
-    def _ask(self, entry: Entry) -> Sequence[Clip]:
+    def _deadline_of(self, entry: Entry) -> Deadline:
         # Time spent writing counts: the ledger expires the entry at its own deadline.
         left = entry.lasts - SLACK - self.ledger.clock.since(entry.attempt_began)
-        deadline = Deadline(min(left, self.timing.deadline))
-        if self.reuse_existing:
-            existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.choice)
-            if existing:
-                self._note_if_possible(self.ledger.finish, entry, existing, paid=False)
-                return existing
+        return Deadline(min(left, self.timing.deadline))
+
+    def _existing(self, entry: Entry, deadline: Deadline) -> Sequence[Clip]:
+        """The stems that the song has already, which then are the answer; none where they are no whole set."""
+        existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.choice)
+        if existing:
+            self._note_if_possible(self.ledger.finish, entry, existing, paid=False)
+        return existing
+
+    def _ask(self, entry: Entry) -> Sequence[Clip]:
+        deadline = self._deadline_of(entry)
         clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline)
         return self._note_paid(entry, clips)
 
@@ -293,7 +333,9 @@ class Split:
             settled = self.ledger.get(held.id)
             return self._replay(settled) if settled else None
         if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time:
-            again = self.ledger.restart(held, self._paid_call_lasts())
+            again = self.ledger.restart(
+                held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets
+            )
             return self._pay(again) if again else None
         raise InProgress(
             "The first request with this Idempotency-Key got no whole answer from Suno, which may have charged; its "
@@ -323,9 +365,9 @@ class Split:
             return None
 
 
-def find_split(ledger: Ledger, caller: str, account_names: Sequence[str], request_id: str) -> Entry:
+def find_split(ledger: Ledger, owners: Sequence[Owner], request_id: str) -> Entry:
     """Read what the ledger has of a split. Raises SplitNotFound, which also is what others' requests are."""
-    entry = ledger.of_request(caller, account_names, request_id)
+    entry = ledger.of_request(owners, request_id)
     if entry is None:
         raise SplitNotFound(
             "No split of the last 24 hours is known by this request id, for this account: it was another's, it was "

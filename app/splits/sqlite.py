@@ -45,7 +45,7 @@ DAY = 24 * 3600.0
 ENTRIES_KEPT = 4 * DAY
 """Seconds by the wall clock for which an entry stays: the rules' two days, and two by which the clock may be set."""
 
-VERSION = 1
+VERSION = 2
 """Of the tables; 0 is what was written before there was a number."""
 
 SCHEMA = f"""
@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS entries (
     song_id TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, boot_id TEXT NOT NULL, began REAL NOT NULL,
     began_wall REAL NOT NULL, attempt_boot_id TEXT, attempt_began REAL NOT NULL, attempt_wall REAL NOT NULL,
     lasts REAL NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, paid INTEGER NOT NULL, reply TEXT,
-    final_reply TEXT
+    final_reply TEXT, price INTEGER NOT NULL DEFAULT 0, budgets TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS entry_of_key ON entries (account, caller, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
@@ -71,13 +71,18 @@ PRAGMA user_version = {VERSION};
 FROM_VERSION_0 = """
 INSERT OR IGNORE INTO entries
 SELECT id, caller, account, key, question, song, task, request_id, '', 0, began, NULL, 0, began, deadline - began,
-       attempt, state, stems, paid, reply, NULL FROM splits;
+       attempt, state, stems, paid, reply, NULL, 0, NULL FROM splits;
 INSERT OR IGNORE INTO records SELECT 'taken', clip, json_quote(split), at + 345600 FROM claims WHERE clip != '';
 INSERT OR IGNORE INTO records
 SELECT 'request', account || ':' || caller || ':' || request_id,
        json_object('entry', split, 'at', json_array('', 0, at)), at + 345600 FROM retries;
 """
 """Takes over what an older version wrote, and leaves it where it is: one may go back."""
+
+FROM_VERSION_1 = """
+ALTER TABLE entries ADD COLUMN price INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE entries ADD COLUMN budgets TEXT
+"""
 
 READ = "BEGIN"
 """A transaction that keeps nobody from writing."""
@@ -86,7 +91,8 @@ WRITE = "BEGIN IMMEDIATE"
 
 COLUMNS = (
     "id, caller, account, idempotency_key, question, song_id, task, request_id, boot_id, began, began_wall, "
-    "attempt_boot_id, attempt_began, attempt_wall, lasts, attempt, state, stems, paid, reply, final_reply"
+    "attempt_boot_id, attempt_began, attempt_wall, lasts, attempt, state, stems, paid, reply, final_reply, "
+    "price, budgets"
 )
 CHANGING = COLUMNS.split(", ")[COLUMNS.split(", ").index("attempt_boot_id") :]
 PUT = (
@@ -273,12 +279,15 @@ class SqliteStore:
     def _upgrade(self, db: Connection, until: float) -> None:
         _execute(db, WRITE, until=until)
         [(version,)] = db.execute("PRAGMA user_version")
+        if version == 1:
+            for statement in FROM_VERSION_1.split(";"):
+                db.execute(statement)
         if version < VERSION:
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
-            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'splits'").fetchone():
-                for statement in FROM_VERSION_0.split(";"):
-                    db.execute(statement)
+        if version == 0 and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'splits'").fetchone():
+            for statement in FROM_VERSION_0.split(";"):
+                db.execute(statement)
         db.execute("COMMIT")
 
 
@@ -365,14 +374,16 @@ def _row(entry: Entry) -> tuple[object, ...]:
         *(attempt.wall, entry.lasts, entry.attempt, entry.state, pack(entry.stems) if entry.stems else None),
         *(entry.paid, pack(entry.reply) if entry.reply else None),
         pack(entry.final_reply) if entry.final_reply else None,
+        *(entry.price, json.dumps(entry.budgets) if entry.budgets else None),
     )
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    (lasts, attempt, state, stems, paid, reply, final_reply) = row[14:]
+    (lasts, attempt, state, stems, paid, reply, final_reply, price, budgets) = row[14:]
     began, attempt_began = Moment(*row[8:11]), Moment(row[11] or "", *row[12:14])
     rest = (lasts, attempt, State(state), unpack(stems), bool(paid), unpack(reply), unpack(final_reply))
-    return Entry._make((*row[:3], row[3] or "", *row[4:8], began, attempt_began, *rest))
+    spent = price, tuple(json.loads(budgets)) if budgets else ()
+    return Entry._make((*row[:3], row[3] or "", *row[4:8], began, attempt_began, *rest, *spent))
 
 
 def _execute(db: Connection, statement: str, *, until: float | None = None) -> sqlite3.Cursor:

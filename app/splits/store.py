@@ -67,6 +67,10 @@ class Entry(NamedTuple):
     """What was answered first; empty while nothing was."""
     final_reply: tuple[Clip, ...] = ()
     """What was answered first once all stems were final; empty until then."""
+    price: int = 0
+    """Credits for each attempt."""
+    budgets: tuple[str, ...] = ()
+    """From which the latest attempt's price was taken."""
 
 
 class Transaction(Protocol):

@@ -62,8 +62,8 @@ class Account:
     named_by: str
     """Where the cookie came from, in words for its owner: `SUNO_COOKIE`, `the header X-Suno-Cookie`."""
 
-    is_default: bool = False
-    """Whether it is the operator's own."""
+    name: str = ""
+    """How the operator calls it; "" where it is not the operator's."""
 
     @cached_property
     def cookie_hash(self) -> str:
@@ -176,7 +176,7 @@ class Sessions:
 
     def _forget_one(self) -> None:
         """Forget the account unused for longest; those that never signed in go first, the operator's never goes."""
-        others = [key for key, session in self._sessions.items() if not session.account.is_default][:-1]
+        others = [key for key, session in self._sessions.items() if not session.account.name][:-1]
         never_in = (key for key in others if self._sessions[key].session_id is None)
         del self._sessions[next(never_in, others[0])]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
+import stat
 from functools import lru_cache
 from ipaddress import ip_address
+from itertools import product
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
+from app.callers import EVERYONE, Caller, hash_of
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ class ApiKeyRequired(Unauthorized):
 
 def register(app: Flask, settings: Settings) -> None:
     """Guard every path of the app, unknown ones included."""
-    app.extensions["api_keys"] = {key.encode(): _short_hash(key) for key in settings.api_keys}
+    app.extensions["callers"] = settings.callers
     if settings.trusted_hosts or is_loopback(settings.host):
         app.extensions["trusted_hosts"] = settings.trusted_hosts
         app.before_request(_check_host)
@@ -40,9 +43,10 @@ def register(app: Flask, settings: Settings) -> None:
     _say_what_is_open(settings)
 
 
-def caller_of_request() -> str:
-    """A short name for the API key of the request, which does not give the key away; "" where none are set."""
-    return str(g.get("caller", ""))
+def caller_of_request() -> Caller:
+    """Whose API key the request has; everyone where there are none."""
+    caller: Caller = g.get("caller", EVERYONE)
+    return caller
 
 
 def require_key(sentence: str) -> None:
@@ -52,15 +56,16 @@ def require_key(sentence: str) -> None:
     given = [request.headers.get("X-API-Key", "").encode("latin-1")]
     if scheme.lower() == "bearer":
         given.append(bearer.strip().encode("latin-1"))
-    caller = ""
+    hashes = [hash_of(api_key) for api_key in given]
+    found = None
     # Every key is compared with every one given, so that the time taken tells nothing about them.
-    for key, name in current_app.extensions["api_keys"].items():
-        for candidate in given:
-            if hmac.compare_digest(key, candidate):
-                caller = name
-    if not caller:
+    for caller in current_app.extensions["callers"]:
+        for known, hash in product(caller.key_hashes, hashes):
+            if hmac.compare_digest(known, hash):
+                found = caller
+    if found is None:
         raise ApiKeyRequired(sentence)
-    g.caller = caller
+    g.caller = found
 
 
 def require_key_unless_local() -> None:
@@ -87,7 +92,7 @@ def is_loopback(host: str) -> bool:
 
 def _check_key() -> None:
     # A browser sends the preflight of CORS without any key; OPTIONS reaches no view.
-    if current_app.extensions["api_keys"] and request.path.startswith("/api/") and request.method != "OPTIONS":
+    if current_app.extensions["callers"] and request.path.startswith("/api/") and request.method != "OPTIONS":
         require_key(
             "This service asks for an API key: send the one its operator gave you, as Authorization: Bearer <key> "
             "or X-API-Key: <key>."
@@ -132,6 +137,7 @@ def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
             "Idempotency-Key",
             "X-API-Key",
             "X-Request-ID",
+            "X-Suno-Account",
             "X-Suno-Cookie",
         ],
         expose_headers=["Idempotent-Replayed", "Retry-After", "X-Request-ID"],
@@ -140,16 +146,22 @@ def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
 
 
 def _say_what_is_open(settings: Settings) -> None:
-    if not settings.api_keys and not is_loopback(settings.host):
+    for file in settings.secret_files:
+        if _is_open_to_others(file):
+            log.warning("%s can be read by others on this machine: chmod o-r it.", file)
+    if not settings.callers and not is_loopback(settings.host):
         log.warning(
             "API_KEYS is not set while HOST is %s: anyone who can reach the port can spend the account's credits.",
             settings.host or "every address",
         )
-    if not settings.api_keys and settings.cors_origins:
+    if not settings.callers and settings.cors_origins:
         log.warning("API_KEYS is not set while CORS_ORIGINS is: those web pages can spend the account's credits.")
     if not settings.trusted_hosts and not is_loopback(settings.host):
         log.warning("TRUSTED_HOSTS is not set while HOST is beyond loopback: any name in Host is taken.")
 
 
-def _short_hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+def _is_open_to_others(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

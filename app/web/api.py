@@ -33,7 +33,7 @@ FREE_READ = (
 """How any question to Suno may fail."""
 
 _SECONDS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-HEADERS = {ErrorCode.RATE_LIMITED: _SECONDS, ErrorCode.IN_PROGRESS: _SECONDS}
+HEADERS = {ErrorCode.RATE_LIMITED: _SECONDS, ErrorCode.IN_PROGRESS: _SECONDS, ErrorCode.OVER_BUDGET: _SECONDS}
 """What a failure tells besides its body."""
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -8,11 +8,13 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from app.accounts import budget_of
 from app.splits.download import Download
 from app.suno.clip import Clip
 from app.suno.raw import without_addresses
 from app.suno.stems import numbered
 from app.web import schemas
+from app.web.access import caller_of_request
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import is_stopping, parts
@@ -84,6 +86,7 @@ def get_clip(query: dict[str, Any]) -> Response:
 @blueprint.fails_with(
     *FREE_READ,
     ErrorCode.INVALID_REQUEST,
+    ErrorCode.OVER_BUDGET,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.NOT_JSON,
     ErrorCode.REQUEST_TIMEOUT,
@@ -99,9 +102,11 @@ def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
     """
     account, of_app = account_of_request(), parts()
     timing = of_app.settings.timing
+    budget = budget_of(caller_of_request(), "downloads")
     address = Download(
         account=account,
         account_name=of_app.names.of(account, ledger_needed=True)[0],
+        budgets=(budget,) if budget else (),
         clip_id=wanted["id"],
         format=wanted["format"],
         wait=wanted["wait"],

@@ -8,7 +8,7 @@ from typing import cast
 
 from flask import current_app
 
-from app.accounts import AccountNames
+from app.accounts import AccountNames, Accounts
 from app.settings import Settings
 from app.splits.ledger import Ledger
 from app.suno.gateway import SunoGateway
@@ -22,6 +22,7 @@ class Parts:
     gateway: SunoGateway
     ledger: Ledger
     names: AccountNames
+    accounts: Accounts
 
 
 def parts() -> Parts:

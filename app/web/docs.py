@@ -29,11 +29,13 @@ DESCRIPTION = """\
 Takes songs of a Suno account apart into stems: the voice, the music, or every instrument.
 
 **Whose account.** The cookie `__client` names a Suno account and signs in as its owner. A request may bring one, in
-the header `X-Suno-Cookie` (Swagger UI: *Authorize*) or in `Cookie`; else the operator's account is used and charged.
+the header `X-Suno-Cookie` (Swagger UI: *Authorize*) or in `Cookie`; or name one of the operator's accounts in
+`X-Suno-Account`. Else the operator's first account is used and charged.
 
 **Who may ask.** Where the operator has set API keys, every call under `/api/` needs one besides, as
 `Authorization: Bearer <key>` or as `X-API-Key: <key>`; `401` with `api_key_required` says so. An API key and a cookie
-go together: *Authorize* takes both.
+go together: *Authorize* takes both. The operator may set how many credits and downloads each key may spend: then
+`402` with `over_budget` says when how much is free again, and `GET /api/get_limit` what is left.
 
 **Failures** all have one shape: `error`, a sentence that says what to do; `code`, stable, for programs; `request_id`.
 """
@@ -45,6 +47,40 @@ CONTENT_SECURITY_POLICY = (
 
 SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
+SECURITY_SCHEMES = {
+    "Your-Suno-cookie": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Suno-Cookie",
+        "description": "Another Suno account than the operator's: the value of the cookie `__client` of a browser "
+        "signed in to suno.com, or its whole Cookie header. For web pages and Swagger UI, which cannot set `Cookie`.",
+    },
+    "Your-Suno-cookie-itself": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__client",
+        "description": "The same in the request's own `Cookie` header, for programs: Swagger UI cannot set it. "
+        "It goes before `X-Suno-Cookie`.",
+    },
+    "Suno-account": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Suno-Account",
+        "description": "One of the operator's Suno accounts, by its name, where the operator has several.",
+    },
+    "API-key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key of this service, where its operator has set any.",
+    },
+    "API-key-in-its-own-header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same in a header of its own, for clients that need `Authorization` for something else.",
+    },
+}
+
 CONFIG = {
     "API_TITLE": "Suno Stems",
     "API_VERSION": VERSION,
@@ -52,35 +88,7 @@ CONFIG = {
     "API_SPEC_OPTIONS": {
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
         "servers": [{"url": "/", "description": "this server"}],
-        "security": [{}, {"sunoCookie": []}, {"clientCookie": []}, {"bearerKey": []}, {"headerKey": []}],
-    },
-}
-
-SECURITY_SCHEMES = {
-    "sunoCookie": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Suno-Cookie",
-        "description": "Another Suno account than the operator's: the value of the cookie `__client` of a browser "
-        "signed in to suno.com, or its whole Cookie header. For web pages and Swagger UI, which cannot set `Cookie`.",
-    },
-    "clientCookie": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "__client",
-        "description": "The same in the request's own `Cookie` header, for programs: Swagger UI cannot set it. "
-        "It goes before `X-Suno-Cookie`.",
-    },
-    "bearerKey": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "An API key of this service, where its operator has set any.",
-    },
-    "headerKey": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-API-Key",
-        "description": "The same in a header of its own, for clients that need `Authorization` for something else.",
+        "security": [{}, *({name: []} for name in SECURITY_SCHEMES)],
     },
 }
 

@@ -12,7 +12,6 @@ import click
 from flask import Blueprint
 
 from app.suno.doctor import TIME, Doctor, Finding
-from app.web.account import default_account
 from app.web.current import parts
 
 blueprint = Blueprint("doctor", __name__, cli_group=None)
@@ -24,7 +23,7 @@ blueprint = Blueprint("doctor", __name__, cli_group=None)
 @click.option("--within", type=click.FloatRange(0.1, TIME), default=TIME, help="Seconds for all checks.")
 def diagnose(as_json: bool, report: Path | None, within: float) -> None:
     """Tell whether SUNO_COOKIE works and Suno answers as this version knows it. Free."""
-    doctor = Doctor(parts().settings.suno, default_account(), within=within)
+    doctor = Doctor(parts().settings.suno, parts().accounts.default, within=within)
 
     def tell(finding: Finding) -> None:
         if as_json:

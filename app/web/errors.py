@@ -13,6 +13,8 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from app import metrics
+from app.accounts import NotAllowed
+from app.splits.budget import OverBudget
 from app.splits.split import InProgress, KeyReused, SplitNotFound
 from app.splits.store import LedgerUnavailable
 from app.suno import errors as suno
@@ -46,9 +48,15 @@ class ErrorCode(Enum):
         401,
         "Suno refuses the cookie that `error` names: sign in at suno.com and copy a new one.",
     )
+    OVER_BUDGET = (
+        "over_budget",
+        402,
+        "The operator's budget for the API key or the account does not allow it: nothing was asked of Suno. Wait for "
+        "`Retry-After` seconds, where it says so.",
+    )
     OUT_OF_CREDITS = "out_of_credits", 402, "The Suno account is out of credits."
     CAPTCHA_REQUIRED = "captcha_required", 403, "Suno wants a captcha: go on in a browser first. Nothing was charged."
-    NOT_ALLOWED = "not_allowed", 403, "Not in the account's plan, or not its song."
+    NOT_ALLOWED = "not_allowed", 403, "Not in the account's plan, not its song, or not allowed to this API key."
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
     NOT_FOUND = "not_found", 404, "There is no such path here, or no such request of this caller and account."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
@@ -100,6 +108,8 @@ ASK_AGAIN = (
 OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
     InProgress: ErrorCode.IN_PROGRESS,
+    NotAllowed: ErrorCode.NOT_ALLOWED,
+    OverBudget: ErrorCode.OVER_BUDGET,
     KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,
     LedgerUnavailable: ErrorCode.LEDGER_UNAVAILABLE,
     SplitNotFound: ErrorCode.NOT_FOUND,

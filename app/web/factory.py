@@ -8,12 +8,12 @@ from flask import Flask
 from gevent import monkey
 
 from app import logs, metrics
-from app.accounts import AccountNames
+from app.accounts import AccountNames, Accounts
 from app.settings import Settings, current_settings
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.store import LedgerUnavailable
 from app.suno.gateway import SunoGateway
-from app.web import access, account, clips, docs, doctor, errors, health, stems, telemetry
+from app.web import access, account, caller, clips, docs, doctor, errors, health, stems, telemetry
 from app.web.api import Api
 from app.web.current import Parts
 
@@ -34,9 +34,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT, METRICS_ARE_OFF=metrics.are_off())
     telemetry.register(app)
     access.register(app, settings)
-    account.register(app, settings)
     gateway, ledger = SunoGateway(settings.suno, observer=telemetry.note_call), open_ledger(settings.ledger_url)
-    app.extensions["parts"] = Parts(settings, gateway, ledger, AccountNames(gateway, ledger))
+    app.extensions["parts"] = Parts(
+        settings, gateway, ledger, AccountNames(gateway, ledger), Accounts(settings.accounts)
+    )
 
     api = Api(app)
     for module in (stems, clips, account):
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     health.register(app, api)
     docs.register(app, api)
     app.register_blueprint(doctor.blueprint)
+    app.register_blueprint(caller.blueprint)
     errors.register(app)
     _say_what_is_unsafe(settings)
     _check_ledger(ledger)
@@ -58,7 +60,7 @@ def _check_ledger(ledger: Ledger) -> None:
 
 
 def _say_what_is_unsafe(settings: Settings) -> None:
-    if settings.suno_cookie is None:
+    if not settings.accounts:
         log.warning("SUNO_COOKIE is not set: only requests that bring their own Suno cookie are served.")
     if not monkey.is_module_patched("socket"):
         log.warning("SUNO_DEADLINE is not enforced: run this under gunicorn with gunicorn.conf.py (gevent workers).")

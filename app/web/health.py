@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Any, cast
 
@@ -12,9 +13,10 @@ from flask import Flask, Response, current_app, jsonify, make_response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app import metrics
+from app.accounts import budget_of
 from app.settings import remembered
+from app.splits.store import LedgerUnavailable
 from app.web.access import require_key_unless_local
-from app.web.account import default_account
 from app.web.api import Api, Blueprint
 from app.web.current import parts
 from app.web.errors import ErrorCode, body, code_of
@@ -122,7 +124,17 @@ def tell_metrics() -> Response:
     Open to the service's own machine, without a proxy in between; elsewhere it asks for an API key.
     """
     require_key_unless_local()
+    _look_at_budgets()
     return Response(metrics.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _look_at_budgets() -> None:
+    """What is left of a budget grows by itself, as time goes by."""
+    for caller in parts().settings.callers:
+        if budget := budget_of(caller, "credits"):
+            with suppress(LedgerUnavailable):
+                metrics.BUDGET_LEFT.labels(caller.name).set(parts().ledger.left(budget).amount)
+                metrics.BUDGET_LIMIT.labels(caller.name).set(budget.limit)
 
 
 def _readiness() -> Response:
@@ -141,7 +153,7 @@ def _readiness() -> Response:
 
 
 def _session() -> str:
-    account = default_account()
+    account = parts().accounts.default
     if account is None:
         return "not_configured"
     parts().gateway.sign_in(account)

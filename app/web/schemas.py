@@ -413,6 +413,23 @@ class FullClip(Schema):
     )
 
 
+class BudgetLeft(Schema):
+    """What a caller may still spend. A limit that the operator has not set is left out."""
+
+    credits_per_day = fields.Integer(metadata={"description": "Credits in any 24 hours.", "example": 100})
+    credits_left = fields.Integer(metadata={"description": "Credits of them that are left.", "example": 60})
+    more_credits_in = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Seconds until there are more; null where none were spent.", "example": 5400},
+    )
+    downloads_per_month = fields.Integer(metadata={"description": "Downloads in any 30 days.", "example": 5})
+    downloads_left = fields.Integer(metadata={"description": "Downloads of them that are left.", "example": 5})
+    more_downloads_in = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Seconds until there are more; null where none were used.", "example": None},
+    )
+
+
 class CreditsLeft(Schema):
     """What a Suno account has left. Null is what Suno does not tell."""
 
@@ -430,6 +447,9 @@ class CreditsLeft(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "Whether the plan includes stems.", "example": True},
+    )
+    budget = fields.Nested(
+        BudgetLeft, metadata={"description": "What the operator allows this API key; only where that has a limit."}
     )
 
 

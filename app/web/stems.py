@@ -10,13 +10,15 @@ from typing import Any
 from flask import request
 from webargs.flaskparser import abort
 
+from app import metrics
+from app.accounts import NotAllowed
 from app.splits.split import Split, find_split
 from app.splits.store import Entry
 from app.suno.clip import Clip
-from app.suno.stems import StemChoice, numbered
+from app.suno.stems import StemChoice, StemTask, numbered
 from app.web import telemetry
 from app.web.access import caller_of_request
-from app.web.account import account_of_request
+from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import is_stopping, parts
 from app.web.errors import ErrorCode
@@ -72,6 +74,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
     *FREE_READ,
     ErrorCode.INVALID_REQUEST,
     ErrorCode.OUT_OF_CREDITS,
+    ErrorCode.OVER_BUDGET,
     ErrorCode.IN_PROGRESS,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.NOT_JSON,
@@ -89,22 +92,36 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
     `wait_audio` it comes when they are.
     """
-    idempotency_key, account, of_app = _idempotency_key(), account_of_request(), parts()
-    stems = Split(
-        caller=caller_of_request(),
+    idempotency_key, account, caller, of_app = _idempotency_key(), account_of_request(), caller_of_request(), parts()
+    task: StemTask = wanted["task"]
+    if task not in caller.tasks:
+        raise NotAllowed(f"This API key may not ask for stem_task {task.value}. Nothing was charged.")
+    owners = owners_of_request(account, ledger_needed=bool(idempotency_key) or caller.credits_per_day is not None)
+    split = Split(
         account=account,
-        account_names=of_app.names.of(account, ledger_needed=bool(idempotency_key)),
+        owners=owners,
         request_id=telemetry.request_id(),
         idempotency_key=idempotency_key,
         song_id=wanted["song_id"],
-        choice=StemChoice(wanted["task"], wanted.get("stem_name", "")),
+        choice=StemChoice(task, wanted.get("stem_name", "")),
         reuse_existing=wanted["reuse_existing"],
         wait_audio=wanted["wait_audio"],
+        price=of_app.settings.prices[task],
+        budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
         ledger=of_app.ledger,
         timing=of_app.settings.timing,
         is_stopping=is_stopping,
-    ).pay_once()
+    )
+    try:
+        stems = split.pay_once()
+    except Exception as error:
+        # In doubt counts as spent.
+        if getattr(error, "may_have_charged", False):
+            metrics.note_spent(caller.name, account.name, task, split.price)
+        raise
+    if stems.credits:
+        metrics.note_spent(caller.name, account.name, task, stems.credits)
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 
@@ -132,8 +149,7 @@ def get_request(request_id: str) -> Entry:
     Free. `request_id` is the `X-Request-ID` that the split was sent with or got; of several
     with the same, the latest counts. Only the same account (and API key) is told, for 24 hours.
     """
-    account, of_app = account_of_request(), parts()
-    return find_split(of_app.ledger, caller_of_request(), of_app.names.of(account, ledger_needed=True), request_id)
+    return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
 
 
 @blueprint.route("/stems", methods=["GET"])

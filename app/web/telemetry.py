@@ -12,6 +12,7 @@ from http import HTTPMethod
 from flask import Flask, Response, g, has_request_context, request
 
 from app import metrics
+from app.callers import DEFAULT
 from app.ids import new_id
 from app.settings import remembered
 from app.suno.session import Account
@@ -63,8 +64,8 @@ def request_id() -> str:
 def note_account(account: Account) -> None:
     """Remember which Suno account the request speaks for."""
     record = _record()
-    record.account = account.cookie_hash[:12]
-    record.of_default = account.is_default
+    record.account = account.name or account.cookie_hash[:12]
+    record.of_default = account.name == DEFAULT
 
 
 def note_code(code: str) -> None:
@@ -115,7 +116,7 @@ def _end(response: Response) -> Response:
             "suno_duration": round(record.suno_seconds, 4),
             "suno_calls": record.suno_calls,
             "account": record.account,
-            "caller": caller_of_request() or None,
+            "caller": caller_of_request().name or None,
         }
         log.log(level, "%s %s %d", method, route, status, extra=fields)
     return response

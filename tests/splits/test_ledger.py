@@ -49,7 +49,7 @@ def test_the_same_key_of_the_same_caller_and_account_is_the_same_entry(ledger: L
 def test_an_account_is_found_under_the_names_that_it_had(ledger: Ledger) -> None:
     one = ledger.begin(entry(ledger, "key", account=f"hash-{ledger.clock.now().boot}"))
     again = entry(ledger, "key", account="user")
-    assert ledger.begin(again, aliases=("other", one.account)).id == one.id
+    assert ledger.begin(again, older=(("other", ""), (one.account, ""))).id == one.id
 
 
 def test_of_many_at_once_one_begins(ledger_url: str) -> None:
@@ -82,7 +82,7 @@ def test_a_key_is_forgotten_after_a_day_and_its_stems_stay_its_own(ledger: Ledge
     clock.pass_by(2)
     new = ledger.begin(entry(ledger, "key", account=one.account, song_id="s-kept"))
     assert new.id != one.id
-    assert ledger.of_request("", [one.account], one.request_id) is None
+    assert ledger.of_request([(one.account, "")], one.request_id) is None
     ledger.doubt(new)
     assert ledger.settle(new, made(stems("kept-a", "kept-b"))) is Found.NO
 
@@ -138,7 +138,7 @@ def test_an_entry_that_cost_nothing_frees_its_key_and_leaves_nothing(ledger: Led
     one = ledger.begin(entry(ledger, "key"))
     ledger.free(one)
     assert ledger.get(one.id) is None
-    assert ledger.of_request("", [one.account], one.request_id) is None
+    assert ledger.of_request([(one.account, "")], one.request_id) is None
     assert ledger.begin(entry(ledger, "key", account=one.account)).id != one.id
 
 
@@ -155,8 +155,8 @@ def test_what_a_beginning_could_not_write_is_known_once_its_end_is(ledger: Ledge
     paid, doubted = entry(ledger), entry(ledger)
     ledger.finish(paid, stems("a"), paid=True)
     ledger.doubt(doubted)
-    assert ledger.of_request("", [paid.account], paid.request_id).state is State.DONE
-    assert ledger.of_request("", [doubted.account], doubted.request_id).state is State.IN_DOUBT
+    assert ledger.of_request([(paid.account, "")], paid.request_id).state is State.DONE
+    assert ledger.of_request([(doubted.account, "")], doubted.request_id).state is State.IN_DOUBT
 
 
 # Whose stems are they?
@@ -332,22 +332,22 @@ def test_a_request_id_finds_the_latest_entry_of_that_caller_and_account(ledger: 
     ledger.begin(entry(ledger, **about))
     clock.pass_by(1)
     latest = ledger.begin(entry(ledger, **about))
-    assert ledger.of_request("", [latest.account], "r").id == latest.id
-    assert ledger.of_request("another", [latest.account], "r") is None
-    assert ledger.of_request("", ["another"], "r") is None
+    assert ledger.of_request([(latest.account, "")], "r").id == latest.id
+    assert ledger.of_request([(latest.account, "another")], "r") is None
+    assert ledger.of_request([("another", "")], "r") is None
 
 
 def test_a_retry_is_found_by_its_own_request_id(ledger: Ledger) -> None:
     one = ledger.begin(entry(ledger, "key"))
     ledger.begin(entry(ledger, "key", account=one.account, request_id="retry"))
-    assert ledger.of_request("", [one.account], "retry").id == one.id
+    assert ledger.of_request([(one.account, "")], "retry").id == one.id
 
 
 def test_only_the_latest_retries_are_kept(ledger: Ledger, clock: SteppedClock) -> None:
     one = ledger.begin(entry(ledger, "key"))
     for n in range(LEADS + 5):
         ledger.begin(entry(ledger, "key", account=one.account, request_id=f"retry-{n}"))
-    found = [ledger.of_request("", [one.account], f"retry-{n}") is not None for n in range(LEADS + 5)]
+    found = [ledger.of_request([(one.account, "")], f"retry-{n}") is not None for n in range(LEADS + 5)]
     assert found == [False] * 5 + [True] * LEADS
 
 
@@ -356,7 +356,7 @@ def test_another_question_by_the_same_key_leads_to_no_split(ledger: Ledger, cloc
     clock.pass_by(1)
     held = ledger.begin(entry(ledger, "key", account=one.account, request_id="r", question="another"))
     assert held.question == "?"
-    assert ledger.of_request("", [one.account], "r") is None
+    assert ledger.of_request([(one.account, "")], "r") is None
 
 
 def test_a_split_that_cost_nothing_is_not_taken_for_an_earlier_one_by_its_request_id(
@@ -368,7 +368,7 @@ def test_a_split_that_cost_nothing_is_not_taken_for_an_earlier_one_by_its_reques
     later = ledger.begin(entry(ledger, request_id="r", account=earlier.account))
     clock.pass_by(1)
     ledger.free(later)
-    assert ledger.of_request("", [earlier.account], "r") is None
+    assert ledger.of_request([(earlier.account, "")], "r") is None
 
 
 # What is done once.
@@ -409,6 +409,54 @@ def test_a_cookies_account_is_known_without_a_sign_in(ledger: Ledger) -> None:
     assert ledger.account_of_cookie(cookie) is None
     ledger.note_cookie(cookie, "user")
     assert ledger.account_of_cookie(cookie) == "user"
+
+
+def test_a_turn_says_how_long_it_has_been_over(ledger: Ledger, clock: SteppedClock) -> None:
+    account = entry(ledger).account
+    assert ledger.begin_once("unlock", account, "song", lasts=40).over_for == -40
+    clock.pass_by(10)
+    assert ledger.begin_once("unlock", account, "song", lasts=40).over_for == -30
+    clock.pass_by(40)
+    doubted = ledger.begin_once("unlock", account, "song", lasts=40)
+    for attempt in (2, 3):
+        doubted = ledger.retry_once(doubted, lasts=40)
+        assert (doubted.attempt, doubted.over_for) == (attempt, -40)
+        ledger.end_once(doubted, Turn.IN_DOUBT)
+        assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.IN_DOUBT
+    ledger.end_once(doubted, Turn.DONE)
+    assert ledger.retry_once(doubted, lasts=40) is None
+    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.DONE
+
+
+def test_what_was_done_by_a_turn_that_is_forgotten_is_known(ledger: Ledger) -> None:
+    account = entry(ledger).account
+    once = ledger.begin_once("unlock", account, "song", lasts=40)
+    ledger.end_once(once, None)
+    ledger.end_once(once, Turn.DONE)
+    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.DONE
+
+
+def test_another_attempt_has_its_own_time(ledger: Ledger, clock: SteppedClock) -> None:
+    one = in_doubt(ledger, "k")
+    clock.pass_by(100)
+    again = ledger.restart(one, 20.0)
+    assert (ledger.over_for(again), again.began) == (-20.0, one.began)
+
+
+def test_what_was_found_for_one_in_doubt_counts_as_paid_by_it(ledger: Ledger) -> None:
+    one = in_doubt(ledger)
+    assert ledger.settle(one, made(stems("a", "b"))) is Found.YES
+    assert ledger.get(one.id).paid is True
+
+
+def test_a_freed_split_is_not_told_as_the_one_that_its_request_id_led_to(ledger: Ledger) -> None:
+    one = ledger.begin(entry(ledger, "k"))
+    owner = {"account": one.account, "request_id": "r2"}
+    ledger.begin(entry(ledger, "k", **owner))
+    assert ledger.of_request([(one.account, "")], "r2").id == one.id
+    free = ledger.begin(entry(ledger, **owner))
+    ledger.free(free)
+    assert ledger.of_request([(one.account, "")], "r2") is None
 
 
 # How long it is known.

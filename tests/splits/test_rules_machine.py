@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from app.splits.budget import Budget
 from app.splits.ledger import Found, Ledger
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
@@ -26,6 +27,10 @@ KEYS = st.sampled_from(["", "k1", "k1", "k2"])
 SONG = "song"
 LASTS = 41.0
 SETTLE = 60.0
+
+
+PRICE = 10
+BUDGET = Budget("caller x", "credits:caller:x", "credits", 1_000_000, 1)
 
 
 class Call:
@@ -96,10 +101,11 @@ class Rules(RuleBasedStateMachine):
             task="two",
             request_id=f"r{len(self.calls)}",
             lasts=LASTS,
+            price=PRICE,
         )
-        held = self.all(lambda ledger: ledger.begin(new))
+        held = self.all(lambda ledger: ledger.begin(new, budgets=[BUDGET]))
         if held.id == new.id:
-            self.calls.append(Call(len(self.calls), new))
+            self.calls.append(Call(len(self.calls), held))
         elif held.state is State.DONE:
             self.tell(held.id, held.reply or held.stems)
 
@@ -199,7 +205,7 @@ class Rules(RuleBasedStateMachine):
         unexplained = [call for call in charged if call.made[0].id not in self.answered and not self.is_taken(call)]
         asleep = [call for call in charged if not call.is_over]
         assert not unexplained or asleep, "paid again although its own stems are listed and nobody's"
-        again = self.all(lambda ledger: (e := ledger.restart(entry, LASTS)) and e)
+        again = self.all(lambda ledger: ledger.restart(entry, LASTS, budgets=[BUDGET]))
         if again:
             self.calls.append(Call(len(self.calls), again))
 
@@ -232,6 +238,13 @@ class Rules(RuleBasedStateMachine):
     def all_stores_tell_the_same(self) -> None:
         for id in dict.fromkeys(call.entry.id for call in getattr(self, "calls", ())):
             self.all(partial(_get, id))
+
+    @invariant()
+    def no_charge_is_left_out_of_the_budget(self) -> None:
+        if calls := getattr(self, "calls", ()):
+            spent = BUDGET.limit - self.all(lambda ledger: ledger.left(BUDGET).amount)
+            known = sum(PRICE for call in calls if call.made and not call.is_hidden)
+            assert known <= spent <= PRICE * len(calls), (known, spent, len(calls))
 
     @invariant()
     def a_stem_has_one_owner(self) -> None:

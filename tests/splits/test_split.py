@@ -52,6 +52,7 @@ class Suno:
     def generate_stems(
         self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
     ) -> list[Clip]:
+        assert (account, song_id) == (ALICE, "song")
         self.deadlines.append(deadline.remaining if deadline else 0.0)
         outcome = self.script.pop(0) if self.script else None
         if isinstance(outcome, Exception):
@@ -74,6 +75,8 @@ class Suno:
         return stems
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
+        assert (account, song_id) == (ALICE, "song")
+        assert deadline
         self.looks += 1
         if self.look_failures:
             raise self.look_failures.pop(0)
@@ -83,6 +86,9 @@ class Suno:
         return NOON + self.clock.seconds - 1_000
 
     def wait_for(self, account: Account, stems: Sequence[Clip], **how: Any) -> list[Clip]:
+        assert account == ALICE
+        assert how.keys() == {"patience", "interval", "stopping"}
+        assert (how["patience"], how["interval"]) == (TIMING.wait_timeout, TIMING.poll_interval)
         self.waits += 1
         return [replace(stem, status="complete", duration=183.4) for stem in stems]
 
@@ -132,9 +138,8 @@ def ask(suno: Suno, ledger: Ledger) -> Ask:
     def ask(idempotency_key: str = "", **fields: Any) -> Stems:
         return Split(
             **{
-                "caller": "",
                 "account": ALICE,
-                "account_names": ("user",),
+                "owners": (("user", ""),),
                 "request_id": "r",
                 "idempotency_key": idempotency_key,
                 "song_id": "song",
@@ -158,7 +163,36 @@ def ids(stems: Stems) -> list[str]:
 def test_a_split_is_one_paid_call(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     stems = ask()
     assert (ids(stems), stems.replayed, suno.paid, suno.looks) == (["Vocals1", "Instrumental1"], False, 1, 0)
-    assert find_split(ledger, "", ["user"], "r").state is State.DONE
+    assert find_split(ledger, [("user", "")], "r").state is State.DONE
+
+
+def test_the_ledger_has_what_was_asked_and_whether_it_was_paid(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    ask("k", choice=StemChoice(StemTask.TWELVE))
+    paid = find_split(ledger, [("user", "")], "r")
+    assert (paid.song_id, paid.task, paid.idempotency_key, paid.paid) == ("song", StemTask.TWELVE, "k", True)
+    for n, stem in enumerate(suno.listed):
+        suno.listed[n] = replace(stem, status="complete")
+    ask(request_id="r2", choice=StemChoice(StemTask.TWELVE), reuse_existing=True)
+    assert (find_split(ledger, [("user", "")], "r2").paid, suno.paid) == (False, 1)
+
+
+def test_a_failure_that_nobody_has_thought_of_is_in_doubt(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    suno.script = [RuntimeError("a bug")]
+    with pytest.raises(RuntimeError):
+        ask("k")
+    assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
+
+
+def test_a_key_is_found_by_an_older_name_of_its_owner(ask: Ask, suno: Suno) -> None:
+    first = ask("k", owners=[("hash", "")])
+    assert ask("k", owners=[("user", "n8n"), ("user", ""), ("hash", "")]).clips == first.clips
+    assert suno.paid == 1
+
+
+def test_another_part_is_another_question(ask: Ask) -> None:
+    ask("k", choice=StemChoice(stem_name="Drum Kit"))
+    with pytest.raises(KeyReused):
+        ask("k", choice=StemChoice(stem_name="Bass"))
 
 
 def test_without_a_key_two_requests_are_two_splits(ask: Ask, suno: Suno) -> None:
@@ -196,7 +230,7 @@ def test_what_cost_nothing_frees_the_key(ask: Ask, suno: Suno, ledger: Ledger, r
     with pytest.raises(type(refusal)):
         ask("k")
     with pytest.raises(SplitNotFound):
-        find_split(ledger, "", ["user"], "r")
+        find_split(ledger, [("user", "")], "r")
     assert not ask("k").replayed
     assert suno.looks == 0
 
@@ -216,7 +250,7 @@ def test_where_suno_made_nothing_the_outcome_is_unknown(ask: Ask, suno: Suno, le
     with pytest.raises(OutcomeUnknown):
         ask("k")
     assert (suno.paid, suno.looks) == (0, 4)
-    assert find_split(ledger, "", ["user"], "r").state is State.IN_DOUBT
+    assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
 
 
 def test_a_look_that_fails_is_followed_by_another(ask: Ask, suno: Suno) -> None:
@@ -384,7 +418,7 @@ def test_without_a_key_the_split_goes_on_and_is_known_once_its_end_can_be_writte
 ) -> None:
     store.away = {1}
     assert ids(ask()) == ["Vocals1", "Instrumental1"]
-    assert find_split(ledger, "", ["user"], "r").state is State.DONE
+    assert find_split(ledger, [("user", "")], "r").state is State.DONE
 
 
 def test_what_was_paid_for_is_written_as_soon_as_the_ledger_is_back(
@@ -392,7 +426,7 @@ def test_what_was_paid_for_is_written_as_soon_as_the_ledger_is_back(
 ) -> None:
     store.away = {2, 3}
     first = ask("k")
-    assert find_split(ledger, "", ["user"], "r").state is State.DONE
+    assert find_split(ledger, [("user", "")], "r").state is State.DONE
     assert ids(ask("k")) == ids(first)
     assert suno.paid == 1
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from app.accounts import owners as owners_of
+from app.callers import Caller, hash_of
 from app.ids import new_id
-from app.splits.ledger import Ledger, open_ledger
+from app.splits.ledger import Found, Ledger, open_ledger
 from app.splits.sqlite import FILE_IN_USE, SqliteStore, describe
 from app.splits.store import LedgerUnavailable, State
+from app.suno.clip import Clip
+from app.suno.stems import Made
 from tests.splits.conftest import SteppedClock, entry
 
 OF_VERSION_0 = """
@@ -39,6 +43,33 @@ INSERT INTO claims VALUES ('b', 'OLD_ID', 1799999000.0);
 """A file as the version before user_version wrote it."""
 
 
+OF_VERSION_1 = """
+CREATE TABLE entries (
+    id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, idempotency_key TEXT, question TEXT NOT NULL,
+    song_id TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, boot_id TEXT NOT NULL, began REAL NOT NULL,
+    began_wall REAL NOT NULL, attempt_boot_id TEXT, attempt_began REAL NOT NULL, attempt_wall REAL NOT NULL,
+    lasts REAL NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, paid INTEGER NOT NULL, reply TEXT,
+    final_reply TEXT
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX entry_of_key ON entries (account, caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX entries_of_request ON entries (request_id);
+CREATE INDEX entries_of_song ON entries (song_id);
+CREATE TABLE records (
+    kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX records_by_end ON records (ends);
+INSERT INTO entries VALUES (
+    'OLD_ID', '9e24b55356ef', 'user', 'k1', '["song", "two", false]', 'song', 'two', 'r1', 'this start', 900.0,
+    1799999900.0, 'this start', 900.0, 1799999900.0, 41.0, 1, 'done',
+    '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]', 1,
+    '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]', NULL
+);
+INSERT INTO records VALUES ('owned', 'b', '"OLD_ID"', 4102444800.0);
+PRAGMA user_version = 1;
+"""
+"""A file as version 1 wrote it, for a caller with the API key `first-key`."""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
@@ -54,12 +85,28 @@ def test_what_an_older_version_wrote_is_still_found(path: Path, clock: SteppedCl
         older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
     older.close()
     ledger = Ledger(SqliteStore(str(path), clock))
-    held = ledger.begin(entry(ledger, "k1", account="user", request_id="r3"), aliases=("hash", "house"))
+    held = ledger.begin(entry(ledger, "k1", account="user", request_id="r3"), older=(("hash", ""), ("house", "")))
     assert (held.state, held.reply[0].id) == (State.DONE, "a")
     for request_id in ("r1", "r2"):
-        found = ledger.of_request("", ["user", "hash", "house"], request_id)
+        found = ledger.of_request([("user", ""), ("hash", ""), ("house", "")], request_id)
         assert found is not None
         assert found.id == held.id
+
+
+def test_what_version_1_wrote_is_still_found_by_a_caller_that_has_a_name_now(path: Path, clock: SteppedClock) -> None:
+    with sqlite3.connect(path) as older:
+        older.executescript(OF_VERSION_1.replace("OLD_ID", new_id()))
+    older.close()
+    ledger = Ledger(SqliteStore(str(path), clock))
+    owners = owners_of(("user", "hash"), Caller("n8n", (hash_of(b"first-key"),)))
+    held = ledger.begin(entry(ledger, "k1", account="user", caller="n8n", request_id="r3"), older=owners)
+    assert (held.state, held.reply[0].id, held.price, held.budgets) == (State.DONE, "a", 0, ())
+    found = ledger.of_request(owners, "r1")
+    assert found is not None
+    assert found.id == held.id
+    doubtful = ledger.begin(entry(ledger, song_id="song"))
+    ledger.doubt(doubtful)
+    assert ledger.settle(doubtful, Made(((Clip("b"),),))) is Found.NO
 
 
 def test_an_older_version_can_still_read_its_own(path: Path, ledger: Ledger) -> None:

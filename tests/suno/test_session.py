@@ -375,7 +375,7 @@ def test_the_operators_account_is_never_forgotten_and_the_dead_go_first(
     sessions: Sessions, wire: RequestsMock
 ) -> None:
     signed_in(wire)
-    house = Account("client-h", "SUNO_COOKIE", is_default=True)
+    house = Account("client-h", "SUNO_COOKIE", name="default")
     for client in ("client-h", "client-1", "client-2", "client-3", "client-h"):
         bearer(sessions, house if client == "client-h" else Account(client, "the header X-Suno-Cookie"))
     assert sum(call.request.headers["Cookie"] == "__client=client-h" for call in wire.calls) == 2

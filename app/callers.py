@@ -1,0 +1,213 @@
+"""Who may ask, on which of the operator's Suno accounts, and what each may spend: the file of CALLERS_FILE.
+
+Like `app/settings.py`, which reads it, this loads nothing that gevent has to patch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from app.suno.cookie import UnusableCookie, cookie_of
+from app.suno.stems import StemTask
+
+DEFAULT = "default"
+"""The account of SUNO_COOKIE."""
+
+NAME = r"[A-Za-z0-9_-]{1,40}"
+NAME_RULE = "A name is 1 to 40 letters, digits, - and _."
+BUDGET = validate.Range(min=0, max=1_000_000_000)
+SHORTEST_KEY = 16
+"""Characters of an API key in the file: fewer could be guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAccount:
+    """A Suno account of the operator's."""
+
+    name: str
+    cookie: str = field(repr=False)
+    """The value of `__client`."""
+    credits_per_day: int | None = None
+    """What all callers together may spend in any 24 hours; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A program or person with an API key of its own; without API keys, everyone."""
+
+    name: str
+    """"" is everyone."""
+    key_hashes: tuple[str, ...] = field(default=(), repr=False)
+    """SHA-256 of its API keys, in hexadecimal."""
+    accounts: tuple[str, ...] | None = None
+    """Which of the operator's accounts it may use, the first where a request names none; None: all."""
+    own_cookie: bool = True
+    """Whether it may bring another account's cookie."""
+    credits_per_day: int | None = None
+    downloads_per_month: int | None = None
+    tasks: frozenset[StemTask] = frozenset(StemTask)
+
+    @property
+    def older_names(self) -> tuple[str, ...]:
+        """How the ledger called it while its keys stood in API_KEYS."""
+        return tuple(hash[:12] for hash in self.key_hashes if hash[:12] != self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """What the file says."""
+
+    accounts: Mapping[str, OperatorAccount]
+    callers: tuple[Caller, ...]
+    files: tuple[Path, ...]
+    """The file, and those it names."""
+
+
+EVERYONE = Caller("")
+"""Who asks where there are no API keys."""
+
+
+def hash_of(api_key: bytes) -> str:
+    """What stands for an API key: SHA-256, in hexadecimal."""
+    return hashlib.sha256(api_key).hexdigest()
+
+
+def caller_of_key(api_key: str) -> Caller:
+    """The caller of a key in API_KEYS: it has no name but a part of the key's hash, and no limit."""
+    hash = hash_of(api_key.encode())
+    return Caller(hash[:12], (hash,))
+
+
+def read_callers(path: Path, suno_cookie: str | None) -> Callers:
+    """Read the file; `suno_cookie` is the account `default`. Raises ValidationError, which names table and key."""
+    reader = _Reader(path)
+    try:
+        text = tomllib.loads(reader.read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ValidationError(f"It is no TOML: {error}.") from None
+    content = _load(_File(), text, "")
+    for kind, tables in content.items():
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                raise ValidationError(f"{kind}.{name}: it is no table.")
+            if not re.fullmatch(NAME, name):
+                raise ValidationError(f"{kind}.{name}: {NAME_RULE}")
+    accounts = {name: reader.account(name, table, suno_cookie) for name, table in content["accounts"].items()}
+    if suno_cookie and DEFAULT not in accounts:
+        accounts = {DEFAULT: OperatorAccount(DEFAULT, suno_cookie), **accounts}
+    callers = tuple(reader.caller(name, table, accounts) for name, table in content["callers"].items())
+    hashes = [hash for caller in callers for hash in caller.key_hashes]
+    if len(set(hashes)) < len(hashes):
+        raise ValidationError("callers: two of them have the same API key.")
+    return Callers(accounts, callers, tuple(reader.files))
+
+
+class _Account(Schema):
+    cookie = fields.String()
+    credits_per_day = fields.Integer(strict=True, validate=BUDGET)
+
+
+class _Caller(Schema):
+    api_key = fields.Raw()
+    api_key_sha256 = fields.Raw()
+    accounts = fields.List(fields.String())
+    own_cookie = fields.Boolean(truthy={True}, falsy={False})
+    credits_per_day = fields.Integer(strict=True, validate=BUDGET)
+    downloads_per_month = fields.Integer(strict=True, validate=BUDGET)
+    tasks = fields.List(fields.Enum(StemTask, by_value=True), validate=validate.Length(min=1))
+
+
+class _File(Schema):
+    accounts = fields.Dict(load_default=dict)
+    callers = fields.Dict(load_default=dict)
+
+
+class _Reader:
+    """Reads the tables, and the files they name, which are relative to the file itself."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        self.files: list[Path] = []
+
+    def read(self, path: Path) -> str:
+        self.files.append(path)
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValidationError(f"{path.name} cannot be read: {type(error).__name__}.") from None
+
+    def account(self, name: str, table: dict[str, Any], suno_cookie: str | None) -> OperatorAccount:
+        where = f"accounts.{name}"
+        loaded = _load(_Account(), table, where)
+        if name == DEFAULT and suno_cookie:
+            if "cookie" in loaded:
+                raise ValidationError(f"{where}.cookie: SUNO_COOKIE is set too, which is this account's.")
+            return OperatorAccount(name, suno_cookie, loaded.get("credits_per_day"))
+        try:
+            cookie = cookie_of(self._value(loaded.get("cookie", ""), f"{where}.cookie").strip())
+        except UnusableCookie:
+            cookie = None
+        if not cookie:
+            raise ValidationError(
+                f"{where}.cookie: it has no cookie __client: copy it from a browser that is signed in to suno.com."
+            )
+        return OperatorAccount(name, cookie, loaded.get("credits_per_day"))
+
+    def caller(self, name: str, table: dict[str, Any], accounts: Mapping[str, OperatorAccount]) -> Caller:
+        where = f"callers.{name}"
+        loaded = _load(_Caller(), table, where)
+        hashes = [hash.lower() for hash in _texts(loaded.pop("api_key_sha256", []), f"{where}.api_key_sha256")]
+        if not all(len(hash) == 64 and set(hash) <= set("0123456789abcdef") for hash in hashes):
+            raise ValidationError(f"{where}.api_key_sha256: a SHA-256 is 64 hexadecimal digits.")
+        for text in _texts(loaded.pop("api_key", []), f"{where}.api_key"):
+            keys = self._value(text, f"{where}.api_key").split()
+            if not keys or any(len(key) < SHORTEST_KEY or not key.isascii() for key in keys):
+                raise ValidationError(f"{where}.api_key: a key is {SHORTEST_KEY} ASCII characters or more.")
+            hashes += [hash_of(key.encode()) for key in keys]
+        if not hashes:
+            raise ValidationError(f"{where}: it has neither api_key nor api_key_sha256.")
+        own = tuple(loaded.pop("accounts", [DEFAULT] if DEFAULT in accounts else []))
+        if unknown := [account for account in own if account not in accounts]:
+            raise ValidationError(f"{where}.accounts: there is no account {unknown[0]!r}.")
+        tasks = frozenset(loaded.pop("tasks", StemTask))
+        return Caller(name, tuple(dict.fromkeys(hashes)), own, tasks=tasks, **loaded)
+
+    def _value(self, text: str, where: str) -> str:
+        """A value, or the content of the file that it names by @."""
+        if not text.startswith("@"):
+            return text
+        try:
+            return self.read(self._folder / text[1:])
+        except ValidationError as error:
+            raise ValidationError(f"{where}: {error.messages[0]}") from None
+
+
+def _load(schema: Schema, table: Any, where: str) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(table, unknown=RAISE)
+        return loaded
+    except ValidationError as error:
+        raise ValidationError([f"{place}: {text}" for place, text in _flat(error.messages, where)]) from None
+
+
+def _flat(messages: Any, where: str) -> list[tuple[str, str]]:
+    """Marshmallow's messages, which are nested, each with its place as TOML writes it; without any value."""
+    if isinstance(messages, list):
+        return [(where, text) for text in messages]
+    return [found for key, inner in messages.items() for found in _flat(inner, f"{where}.{key}".lstrip("."))]
+
+
+def _texts(value: Any, where: str) -> list[str]:
+    """One text, or a list of them."""
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValidationError(f"{where}: it is a text, or a list of texts.")
+    return texts

@@ -1,0 +1,188 @@
+"""What may be spent in a time, counted where it is spent: in the transaction that begins it.
+
+Spendings are added up in 48 parts of the time, so that a budget is one short record, however much it allows. What is
+spent counts for the whole time and up to one part more, by the clock that has no steps (app/splits/clock.py).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.splits.clock import Clock, Moment
+from app.splits.store import Transaction
+
+DAY = 24 * 3600.0
+PARTS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit for one caller or one account."""
+
+    whose: str
+    """For people: `caller n8n`."""
+    name: str
+    """By which the ledger counts."""
+    unit: str
+    """`credits` or `downloads`."""
+    limit: int
+    days: int
+    """The time: any so many days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was taken from budgets at a moment."""
+
+    names: Sequence[str]
+    amount: int
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a budget."""
+
+    budget: Budget
+    amount: int
+    more_in: float | None
+    """Seconds until there is as much as was asked for; None where there never is, or where nothing was spent."""
+
+
+class OverBudget(Exception):
+    """A budget does not allow this; nothing was sent. The text says whose it is, and when how much is free again."""
+
+    def __init__(self, left: Left, price: int) -> None:
+        self.retry_after = None if left.more_in is None else math.ceil(left.more_in)
+        budget = left.budget
+        when = (
+            f"Enough is free again in {in_words(left.more_in)}."
+            if left.more_in is not None
+            else "The whole budget is less than that: ask the operator."
+        )
+        days = "any 24 hours" if budget.days == 1 else f"any {budget.days} days"
+        super().__init__(
+            f"The budget of {budget.whose} is {budget.limit} {budget.unit} in {days}. Of that, {left.amount} are "
+            f"left, and this takes {price}. Nothing was charged. {when}"
+        )
+
+
+def spend(
+    tx: Transaction,
+    clock: Clock,
+    budgets: Sequence[Budget],
+    amount: int,
+    at: Moment,
+    *,
+    instead: Spending | None = None,
+) -> Left | None:
+    """Take an amount from all of the budgets; where one has not enough left, from none, and return what that has.
+
+    `instead`: what was taken before for the same, which is given back.
+    """
+    records = {budget.name: _Spent(tx, clock, budget.name, budget.days) for budget in budgets}
+    for name in instead.names if instead else ():
+        records.setdefault(name, _Spent(tx, clock, name)).add(-instead.amount, instead.at)  # type: ignore[union-attr]
+    for budget in budgets:
+        record = records[budget.name]
+        if record.total + amount > budget.limit:
+            return Left(budget, max(0, budget.limit - record.total), record.until(budget.limit, amount))
+    for budget in budgets:
+        records[budget.name].add(amount, at)
+    for record in records.values():
+        record.write(tx)
+    return None
+
+
+def give_back(tx: Transaction, clock: Clock, spending: Spending) -> None:
+    """Take back what was spent."""
+    for name in spending.names:
+        record = _Spent(tx, clock, name)
+        record.add(-spending.amount, spending.at)
+        record.write(tx)
+
+
+def spend_anyway(tx: Transaction, clock: Clock, spending: Spending) -> None:
+    """Count what was spent already, whether or not the budgets allow it."""
+    for name in spending.names:
+        record = _Spent(tx, clock, name)
+        record.add(spending.amount, spending.at)
+        record.write(tx)
+
+
+def left_of(tx: Transaction, clock: Clock, budget: Budget) -> Left:
+    """What is left now, and when there is more."""
+    record = _Spent(tx, clock, budget.name, budget.days)
+    more_in = record.until(budget.limit, budget.limit - record.total + 1) if record.total else None
+    return Left(budget, max(0, budget.limit - record.total), more_in)
+
+
+def in_words(seconds: float) -> str:
+    """A time as people say it, rounded up to minutes."""
+    hours, minutes = divmod(max(1, math.ceil(seconds / 60)), 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+class _Spent:
+    """A budget's record: `[days, {boot id: [wall - boot, [[number of the part, amount], …]]}]`.
+
+    A part is known by its number since the boot, as the clock that has no steps counts from there.
+    """
+
+    def __init__(self, tx: Transaction, clock: Clock, name: str, days: int | None = None) -> None:
+        """`days`: how long what is spent counts; else as it was when the record was written."""
+        kept, boots = tx.record("spent", name) or (1, {})
+        self._clock, self._name = clock, name
+        self._days = days or kept
+        self._part = self._days * DAY / PARTS
+        self._counts_for = self._days * DAY + self._part
+        self._boots: dict[str, tuple[float, list[list[int]]]] = {}
+        for boot_id, (offset, parts) in boots.items():
+            if fresh := parts[bisect_left(parts, True, key=partial(self._counts, boot_id, offset)) :]:
+                self._boots[boot_id] = offset, fresh
+
+    @property
+    def total(self) -> int:
+        return sum(amount for _, parts in self._boots.values() for _, amount in parts)
+
+    def add(self, amount: int, at: Moment) -> None:
+        """Add an amount, which is below 0 to take it back; what has become too old to count is not taken back."""
+        number = int(at.boot // self._part)
+        _, parts = self._boots.setdefault(at.boot_id, (at.wall - at.boot, []))
+        place = bisect_left(parts, [number])
+        if place < len(parts) and parts[place][0] == number:
+            parts[place][1] = max(0, parts[place][1] + amount)
+        elif amount > 0:
+            parts.insert(place, [number, amount])
+
+    def until(self, limit: int, wanted: int) -> float | None:
+        """Seconds until `wanted` is left, which is not the case now; None where it never will be."""
+        left = limit - self.total
+        ages = [
+            (self._age(boot_id, offset, part), part[1])
+            for boot_id, (offset, parts) in self._boots.items()
+            for part in parts
+        ]
+        for age, amount in sorted(ages, reverse=True):
+            left += amount
+            if left >= wanted:
+                return max(0.0, self._counts_for - age)
+        return None
+
+    def write(self, tx: Transaction) -> None:
+        tx.put_record("spent", self._name, [self._days, self._boots], kept=self._counts_for)
+
+    def _age(self, boot_id: str, offset: float, part: Sequence[int]) -> float:
+        """Seconds since a part began."""
+        begins = part[0] * self._part
+        return self._clock.since(Moment(boot_id, begins, begins + offset))
+
+    def _counts(self, boot_id: str, offset: float, part: Sequence[int]) -> bool:
+        return self._age(boot_id, offset, part) < self._counts_for

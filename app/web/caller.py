@@ -1,0 +1,25 @@
+"""`flask caller`: an API key for somebody new."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import click
+from flask import Blueprint
+
+from app.callers import NAME, NAME_RULE, hash_of
+
+blueprint = Blueprint("caller", __name__, cli_group=None)
+
+
+@blueprint.cli.command("caller")
+@click.argument("name")
+def make_caller(name: str) -> None:
+    """Make an API key for a caller of that name, and print its table for the file of CALLERS_FILE."""
+    if not re.fullmatch(NAME, name):
+        raise click.BadParameter(NAME_RULE)
+    api_key = secrets.token_urlsafe(32)
+    click.echo(f"The API key of {name}, shown this once:\n\n  {api_key}\n")
+    click.echo("Its table, for the file of CALLERS_FILE:\n")
+    click.echo(f'[callers.{name}]\napi_key_sha256 = ["{hash_of(api_key.encode())}"]\n# credits_per_day = 100')

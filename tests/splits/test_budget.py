@@ -1,0 +1,179 @@
+"""What may be spent, over each of the three stores: never more than the budget, whatever happens at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from app.splits.budget import Budget, OverBudget, in_words
+from app.splits.ledger import Ledger, Turn
+from app.splits.store import Entry
+from tests.splits.conftest import SteppedClock, entry, stems
+
+DAY = 24 * 3600
+CREDITS = Budget("caller n8n", "credits:caller:n8n", "credits", 50, 1)
+SHARED = Budget("account studio", "credits:account:user", "credits", 30, 1)
+DOWNLOADS = Budget("caller n8n", "downloads:caller:n8n", "downloads", 2, 30)
+
+
+def begin(
+    ledger: Ledger, idempotency_key: str = "", budgets: tuple[Budget, ...] = (CREDITS,), price: int = 10
+) -> Entry:
+    return ledger.begin(entry(ledger, idempotency_key, price=price, account="user"), budgets=budgets)
+
+
+def left(ledger: Ledger, budget: Budget = CREDITS) -> int:
+    return ledger.left(budget).amount
+
+
+def test_of_many_at_once_exactly_those_go_out_that_there_is_room_for(ledger: Ledger) -> None:
+    def ask(_: int) -> bool:
+        try:
+            begin(ledger)
+        except OverBudget:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(ask, range(64))) == 5
+    assert left(ledger) == 0
+
+
+def test_a_refusal_says_whose_budget_it_is_and_when_enough_is_free_again(ledger: Ledger, clock: SteppedClock) -> None:
+    for _ in range(4):
+        begin(ledger)
+        clock.pass_by(3600)
+    with pytest.raises(OverBudget) as refused:
+        begin(ledger, price=20)
+    assert 20 * 3600 <= refused.value.retry_after <= 20 * 3600 + 1800
+    assert str(refused.value).startswith(
+        "The budget of caller n8n is 50 credits in any 24 hours. Of that, 10 are left, and this takes 20. "
+        "Nothing was charged. Enough is free again in 20 h"
+    )
+    clock.pass_by(refused.value.retry_after)
+    begin(ledger, price=20)
+
+
+def test_what_is_more_than_the_whole_budget_is_never_free(ledger: Ledger) -> None:
+    with pytest.raises(OverBudget, match="The whole budget is less than that") as refused:
+        begin(ledger, price=60)
+    assert refused.value.retry_after is None
+
+
+def test_where_one_budget_has_too_little_none_is_taken_from(ledger: Ledger) -> None:
+    for _ in range(3):
+        begin(ledger, budgets=(CREDITS, SHARED))
+    with pytest.raises(OverBudget, match="account studio"):
+        begin(ledger, budgets=(CREDITS, SHARED))
+    assert (left(ledger), left(ledger, SHARED)) == (20, 0)
+
+
+def test_a_replay_costs_nothing(ledger: Ledger) -> None:
+    first = begin(ledger, "k", price=50)
+    assert begin(ledger, "k", price=50).id == first.id
+    with pytest.raises(OverBudget):
+        begin(ledger, "l")
+
+
+def test_what_certainly_cost_nothing_is_given_back_once(ledger: Ledger) -> None:
+    refused, reused, kept = begin(ledger), begin(ledger), begin(ledger)
+    ledger.free(refused)
+    ledger.free(refused)
+    ledger.finish(reused, stems("a", "b"), paid=False)
+    ledger.finish(reused, stems("a", "b"), paid=False)
+    assert left(ledger) == 40
+    ledger.finish(kept, stems("c", "d"), paid=True)
+    assert left(ledger) == 40
+
+
+def test_what_is_in_doubt_counts_as_spent(ledger: Ledger, clock: SteppedClock) -> None:
+    doubted, died = begin(ledger), begin(ledger)
+    ledger.doubt(doubted)
+    clock.pass_by(3600)
+    assert ledger.get(died.id).state == "in_doubt"
+    assert left(ledger) == 30
+
+
+def test_another_attempt_costs_once_and_its_late_forerunner_again(ledger: Ledger, clock: SteppedClock) -> None:
+    first = begin(ledger, "k")
+    ledger.doubt(first)
+    clock.pass_by(3600)
+    again = ledger.restart(first, 41.0, budgets=[CREDITS])
+    assert (again.attempt, left(ledger)) == (2, 40)
+    ledger.finish(first, stems("a", "b"), paid=True)
+    assert left(ledger) == 30
+    ledger.finish(again, stems("c", "d"), paid=True)
+    assert left(ledger) == 30
+
+
+def test_an_attempt_that_no_budget_allows_is_not_begun_and_stays_counted(ledger: Ledger) -> None:
+    first = begin(ledger, "k")
+    ledger.doubt(first)
+    for _ in range(4):
+        begin(ledger)
+    with pytest.raises(OverBudget):
+        ledger.restart(first._replace(price=20), 41.0, budgets=[CREDITS])
+    assert (left(ledger), ledger.get(first.id).attempt) == (0, 1)
+
+
+@pytest.mark.parametrize("step", [2 * DAY, -2 * DAY])
+def test_a_clock_that_is_set_frees_nothing_and_holds_nothing(ledger: Ledger, clock: SteppedClock, step: int) -> None:
+    begin(ledger, price=50)
+    clock.set_wall(step)
+    assert left(ledger) == 0
+    clock.pass_by(DAY + 1800)
+    assert left(ledger) == 50
+
+
+def test_another_start_of_the_machine_forgets_nothing(ledger: Ledger, clock: SteppedClock) -> None:
+    begin(ledger, price=20)
+    clock.boot = "the next start"
+    clock.seconds = 5.0
+    begin(ledger)
+    assert left(ledger) == 20
+
+
+def test_what_is_left_says_when_there_is_more(ledger: Ledger, clock: SteppedClock) -> None:
+    assert ledger.left(CREDITS).more_in is None
+    begin(ledger)
+    clock.pass_by(1800)
+    begin(ledger)
+    assert DAY - 1800 <= ledger.left(CREDITS).more_in <= DAY - 1800 + 1800
+    clock.pass_by(ledger.left(CREDITS).more_in)
+    assert left(ledger) == 40
+
+
+def test_a_limit_that_was_lowered_counts_at_once(ledger: Ledger) -> None:
+    begin(ledger, price=50)
+    lower = replace(CREDITS, limit=20)
+    assert left(ledger, lower) == 0
+    with pytest.raises(OverBudget):
+        begin(ledger, budgets=(lower,))
+
+
+def test_a_download_is_counted_for_a_month_and_once_for_a_song(ledger: Ledger, clock: SteppedClock) -> None:
+    def unlock(song: str):
+        return ledger.begin_once("unlock", "user", song, lasts=40, budgets=[DOWNLOADS])
+
+    ledger.end_once(unlock("a"), Turn.DONE)
+    assert unlock("a").turn is Turn.DONE
+    ledger.end_once(unlock("b"), None)
+    ledger.end_once(unlock("c"), Turn.DONE, counted=False)
+    assert left(ledger, DOWNLOADS) == 1
+    doubted = unlock("d")
+    ledger.end_once(doubted, Turn.IN_DOUBT)
+    with pytest.raises(OverBudget, match="2 downloads in any 30 days"):
+        unlock("e")
+    clock.pass_by(3600)
+    again = ledger.retry_once(unlock("d"), lasts=40, budgets=[DOWNLOADS])
+    assert (again.turn, left(ledger, DOWNLOADS)) == (Turn.OURS, 0)
+    clock.pass_by(31 * DAY)
+    assert left(ledger, DOWNLOADS) == 2
+
+
+def test_times_are_told_as_people_say_them() -> None:
+    assert [in_words(seconds) for seconds in (1, 61, 3600, 86_400 * 2 + 3601)] == [
+        *("1 min", "2 min", "1 h 0 min", "2 d 1 h")
+    ]
