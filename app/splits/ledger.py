@@ -152,7 +152,7 @@ class Ledger:
                     tx.put(held._replace(idempotency_key=""))
             if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
                 return over
-            new = entry._replace(budgets=tuple(budget.name for budget in budgets))
+            new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
             tx.put(new)
             return new
 
