@@ -123,3 +123,18 @@ def test_a_worker_that_stops_lets_its_waiters_answer_with_what_they_have(
     assert {stem["id"] for stem in stems} == {clip for charge in suno.charges(account) for clip in charge["clips"]}
     assert len(stems) == 16
     assert service.server.process.wait(timeout=30) == 0
+
+
+def test_a_hundred_who_wait_on_one_account_share_their_looks(
+    start: Callable[..., Client], suno: Suno, account: str
+) -> None:
+    service = start(SUNO_POLL_INTERVAL="0.5", SUNO_WAIT_TIMEOUT="20", SUNO_COOKIE="sandbox-rich")
+    suno.forget()
+    with ThreadPoolExecutor(100) as pool:
+        replies = list(pool.map(lambda _: wait(service), range(100)))
+    assert {stem["status"] for reply in replies for stem in reply.json()} == {"complete"}
+    assert len(suno.log(FEED)) < 50
+
+
+def wait(service: Client) -> requests.Response:
+    return service.post("/api/generate_stems", json={"audio_id": SONG, "wait_audio": True})

@@ -13,6 +13,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from app.splits.budget import Budget, OverBudget
 from app.splits.ledger import Found, Ledger, Owner
 from app.splits.store import Entry, LedgerUnavailable, State
+from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import SessionExpired, SunoError
 from app.suno.session import Account
@@ -71,17 +72,6 @@ class Gateway(Protocol):
     def now(self) -> float | None:
         """Seconds since 1970 by Suno's clock."""
 
-    def wait_for(
-        self,
-        account: Account,
-        stems: Sequence[Clip],
-        *,
-        patience: float,
-        interval: float,
-        stopping: Callable[[], bool] = ...,
-    ) -> list[Clip]:
-        """The stems once all are final."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stems:
@@ -114,6 +104,7 @@ class Split:
     """From which it is taken."""
 
     gateway: Gateway
+    watch: Watch
     ledger: Ledger
     timing: Timing
     is_stopping: Callable[[], bool] = lambda: False
@@ -348,13 +339,7 @@ class Split:
         return _whole_seconds(max(self.timing.settle_time - self.ledger.over_for(held), self.timing.poll_interval))
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        return self.gateway.wait_for(
-            self.account,
-            clips,
-            patience=self.timing.wait_timeout,
-            interval=self.timing.poll_interval,
-            stopping=self.is_stopping,
-        )
+        return self.watch.wait_for(self.account, clips, patience=self.timing.wait_timeout, stopping=self.is_stopping)
 
     def _note_if_possible(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Write something to the ledger that must not stop the request; a failure is logged, and None."""

@@ -6,8 +6,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 from app.suno.answer import Answer, captcha_required
@@ -237,42 +237,6 @@ class SunoGateway:
         path = f"/api/gen/{clip_id}/convert_wav/"
         self._studio.ask(account, Kind.CONVERT_WAV, "POST", path, b"", deadline=self._deadline())
 
-    def wait_for(
-        self,
-        account: Account,
-        stems: Sequence[Clip],
-        *,
-        patience: float,
-        interval: float,
-        stopping: Callable[[], bool] = lambda: False,
-    ) -> list[Clip]:
-        """The stems once all are final, or as they are when `patience` is over or the process is `stopping`.
-
-        Never raises for a failure of Suno's: the stems are paid for, and their ids have to reach the caller.
-        `patience` and the `interval` between two questions are in seconds.
-        """
-        known = {stem.id: stem for stem in stems}
-        ends = time.monotonic() + patience
-        pause = interval
-        looks_in_vain = 0
-        while not all(stem.is_final for stem in known.values()):
-            left = ends - time.monotonic()
-            if left <= 0 or not _slept(min(pause, left), interval, stopping):
-                break
-            pause = interval
-            try:
-                within = max(1.0, ends - time.monotonic())
-                # New clips appear late; a list that leaves out all of them twice may be one that leaves out more.
-                seen = self.clips(account, list(known), within=within, one_by_one=looks_in_vain >= 2)
-            except RateLimited as error:
-                pause = max(interval, error.retry_after or 2 * interval)
-            except SunoError:
-                pass
-            else:
-                looks_in_vain = 0 if seen and looks_in_vain < 2 else looks_in_vain + 1
-                known |= {clip.id: _with_parent(clip, known[clip.id]) for clip in seen}
-        return list(known.values())
-
     def _deadline(self) -> Deadline:
         return Deadline(self._suno.deadline)
 
@@ -382,16 +346,3 @@ def _url(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
         raise changed("where the audio can be fetched")
     return value
-
-
-def _with_parent(clip: Clip, before: Clip) -> Clip:
-    """The parent is known from the split, where the feed does not name it."""
-    return replace(clip, stem_from_id=before.stem_from_id or clip.stem_from_id)
-
-
-def _slept(seconds: float, slice: float, stopping: Callable[[], bool]) -> bool:
-    """Sleep, looking each `slice` whether the process is to stop; False where it is."""
-    ends = time.monotonic() + seconds
-    while not stopping() and (left := ends - time.monotonic()) > 0:
-        time.sleep(min(slice, left))
-    return not stopping()

@@ -11,6 +11,7 @@ from flask import current_app
 from app.accounts import AccountNames, Accounts
 from app.settings import Settings
 from app.splits.ledger import Ledger
+from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
 
 
@@ -23,6 +24,7 @@ class Parts:
     ledger: Ledger
     names: AccountNames
     accounts: Accounts
+    watch: Watch
 
 
 def parts() -> Parts:

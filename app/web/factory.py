@@ -12,6 +12,7 @@ from app.accounts import AccountNames, Accounts
 from app.settings import Settings, current_settings
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.store import LedgerUnavailable
+from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
 from app.web import access, account, caller, clips, docs, doctor, errors, health, stems, telemetry
 from app.web.api import Api
@@ -36,7 +37,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     access.register(app, settings)
     gateway, ledger = SunoGateway(settings.suno, observer=telemetry.note_call), open_ledger(settings.ledger_url)
     app.extensions["parts"] = Parts(
-        settings, gateway, ledger, AccountNames(gateway, ledger), Accounts(settings.accounts)
+        settings,
+        gateway,
+        ledger,
+        AccountNames(gateway, ledger),
+        Accounts(settings.accounts),
+        Watch(gateway, settings.timing.poll_interval, note_waiters=metrics.WAITERS.inc),
     )
 
     api = Api(app)

@@ -109,6 +109,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
+        watch=of_app.watch,
         ledger=of_app.ledger,
         timing=of_app.settings.timing,
         is_stopping=is_stopping,

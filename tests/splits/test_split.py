@@ -87,8 +87,8 @@ class Suno:
 
     def wait_for(self, account: Account, stems: Sequence[Clip], **how: Any) -> list[Clip]:
         assert account == ALICE
-        assert how.keys() == {"patience", "interval", "stopping"}
-        assert (how["patience"], how["interval"]) == (TIMING.wait_timeout, TIMING.poll_interval)
+        assert how.keys() == {"patience", "stopping"}
+        assert how["patience"] == TIMING.wait_timeout
         self.waits += 1
         return [replace(stem, status="complete", duration=183.4) for stem in stems]
 
@@ -147,6 +147,7 @@ def ask(suno: Suno, ledger: Ledger) -> Ask:
                 "reuse_existing": False,
                 "wait_audio": False,
                 "gateway": suno,
+                "watch": suno,
                 "ledger": ledger,
                 "timing": TIMING,
             }

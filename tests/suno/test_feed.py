@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from responses import RequestsMock
 
+from app.splits.watch import Watch
 from app.suno import errors
 from app.suno.clip import Clip
 from app.suno.gateway import SunoGateway
@@ -94,7 +95,7 @@ def test_a_wait_asks_for_clips_singly_only_where_all_are_missing_twice(
     wire.post(V3, json=named())
     for id in ("a", "b"):
         wire.get(f"{API}/api/clip/{id}", json=CLIP | {"id": id, "status": "complete"})
-    stems = gateway.wait_for(ALICE, [Clip("a"), Clip("b")], patience=30, interval=0.0)
+    stems = Watch(gateway, 0.0).wait_for(ALICE, [Clip("a"), Clip("b")], patience=30)
     assert {stem.status for stem in stems} == {"complete"}
     asked = [call.request.url.removeprefix(API) for call in wire.calls[2:]]
     assert asked == ["/api/feed/v3"] * 3 + ["/api/clip/a", "/api/clip/b"]
@@ -105,7 +106,7 @@ def test_while_waiting_a_stem_keeps_its_parent_which_the_list_need_not_name(
 ) -> None:
     nameless = {"id": "a", "status": "complete", "metadata": {"type": "stem"}}
     wire.post(V3, json={"clips": [nameless]})
-    (stem,) = gateway.wait_for(ALICE, [Clip("a", stem_from_id="its-song")], patience=30, interval=0.0)
+    (stem,) = Watch(gateway, 0.0).wait_for(ALICE, [Clip("a", stem_from_id="its-song")], patience=30)
     assert (stem.status, stem.stem_from_id) == ("complete", "its-song")
 
 
@@ -113,7 +114,7 @@ def test_a_wait_that_sees_some_of_its_clips_asks_for_none_singly(gateway: SunoGa
     for _ in range(4):
         wire.post(V3, json=named("a"))
     wire.post(V3, json={"clips": [CLIP | {"id": id, "status": "complete"} for id in ("a", "b")]})
-    gateway.wait_for(ALICE, [Clip("a"), Clip("b")], patience=30, interval=0.0)
+    Watch(gateway, 0.0).wait_for(ALICE, [Clip("a"), Clip("b")], patience=30)
     assert calls(wire, V3) == len(wire.calls) - 2 == 5
 
 
