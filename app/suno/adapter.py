@@ -20,9 +20,12 @@ class OriginAdapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *request: Any, **how: Any) -> Any:
         """Find the pool of connections, once; HTTPAdapter does so at each request."""
         if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(*request, **how)
-            # Of its own class, which TLS and some proxies choose.
-            self._pool.ConnectionCls = type("Connection", (_Looked, self._pool.ConnectionCls), {})
+            pool = super().get_connection_with_tls_context(*request, **how)
+            # Of its own class, which TLS and some proxies choose. Two threads may both be here at first.
+            chosen = pool.ConnectionCls
+            if not issubclass(chosen, _Looked):
+                pool.ConnectionCls = type("Connection", (_Looked, chosen), {})
+            self._pool = pool
         return self._pool
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
