@@ -20,7 +20,7 @@ class OriginAdapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *request: Any, **how: Any) -> Any:
         """Find the pool of connections, once; HTTPAdapter does so at each request."""
         if self._pool is None:
-            pool = super().get_connection_with_tls_context(*request, **how)
+            pool: Any = super().get_connection_with_tls_context(*request, **how)
             # Of its own class, which TLS and some proxies choose. Two threads may both be here at first.
             chosen = pool.ConnectionCls
             if not issubclass(chosen, _Looked):
