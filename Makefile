@@ -4,22 +4,26 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller sandbox test programs torture soak lint openapi bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox test programs torture soak lint openapi bench lock clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audio in demo/ (DEMO='--wire 2024' for the old Suno)
 	@$(BIN)/python -m sandbox.demo $(DEMO)
 
-run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000
-	@$(BIN)/gunicorn
+run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000, and do the jobs
+	@# honcho itself would kill what is in flight, and may be paid for, after 5 s.
+	@$(BIN)/python -c 'from honcho import command, manager; manager.KILL_WAIT = 90; command.main()' start
 
 doctor: .venv/run ## see whether your SUNO_COOKIE works and Suno is as this version knows it: free
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor
 
 caller: .venv/run ## make an API key for a program or person: make caller NAME=n8n
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi caller $(NAME)
+
+webhook-secret: .venv/run ## make a secret that signs webhooks, for WEBHOOK_SECRET
+	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi webhook-secret
 
 sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
 	@$(BIN)/python -m sandbox.serve

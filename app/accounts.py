@@ -42,6 +42,10 @@ class Accounts:
         """The account of SUNO_COOKIE."""
         return self._by_name.get(DEFAULT)
 
+    def by_name(self, name: str) -> Account | None:
+        """The account of that name, whoever asks."""
+        return self._by_name.get(name)
+
     def of_cookie(self, caller: Caller, cookie: str, named_by: str) -> Account:
         """The account of a cookie that the caller has brought."""
         known = self._by_cookie.get(cookie)

@@ -23,6 +23,8 @@ DEFAULT = "default"
 
 NAME = r"[A-Za-z0-9_-]{1,40}"
 NAME_RULE = "A name is 1 to 40 letters, digits, - and _."
+SIGNING_KEY = r"whsec_[A-Za-z0-9+/]{16,200}={0,2}"
+SIGNING_KEY_RULE = "A webhook's secret is whsec_ and Base64: make one by `make webhook-secret`."
 BUDGET = validate.Range(min=0, max=1_000_000_000)
 SHORTEST_KEY = 16
 """Characters of an API key in the file: fewer could be guessed."""
@@ -54,6 +56,8 @@ class Caller:
     credits_per_day: int | None = None
     downloads_per_month: int | None = None
     tasks: frozenset[StemTask] = frozenset(StemTask)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What signs its webhooks; none: what signs everybody's."""
 
     @property
     def older_names(self) -> tuple[str, ...]:
@@ -122,6 +126,7 @@ class _Caller(Schema):
     own_cookie = fields.Boolean(truthy={True}, falsy={False})
     credits_per_day = fields.Integer(strict=True, validate=BUDGET)
     downloads_per_month = fields.Integer(strict=True, validate=BUDGET)
+    webhook_secret = fields.Raw()
     tasks = fields.List(fields.Enum(StemTask, by_value=True), validate=validate.Length(min=1))
 
 
@@ -174,11 +179,20 @@ class _Reader:
             hashes += [hash_of(key.encode()) for key in keys]
         if not hashes:
             raise ValidationError(f"{where}: it has neither api_key nor api_key_sha256.")
+        where_secret = f"{where}.webhook_secret"
+        secrets = [
+            secret
+            for text in _texts(loaded.pop("webhook_secret", []), where_secret)
+            for secret in self._value(text, where_secret).split()
+        ]
+        if not all(re.fullmatch(SIGNING_KEY, secret) for secret in secrets):
+            raise ValidationError(f"{where_secret}: {SIGNING_KEY_RULE}")
         own = tuple(loaded.pop("accounts", [DEFAULT] if DEFAULT in accounts else []))
         if unknown := [account for account in own if account not in accounts]:
             raise ValidationError(f"{where}.accounts: there is no account {unknown[0]!r}.")
         tasks = frozenset(loaded.pop("tasks", StemTask))
-        return Caller(name, tuple(dict.fromkeys(hashes)), own, tasks=tasks, **loaded)
+        loaded |= {"tasks": tasks, "webhook_secrets": tuple(secrets)}
+        return Caller(name, tuple(dict.fromkeys(hashes)), own, **loaded)
 
     def _value(self, text: str, where: str) -> str:
         """A value, or the content of the file that it names by @."""

@@ -51,6 +51,11 @@ BUDGET_LEFT = Gauge(
     ["caller"],
     multiprocess_mode="livemostrecent",
 )
+JOBS_BEHIND = Gauge(
+    "suno_stems_jobs_behind_seconds",
+    "For how long the oldest job has been due.",
+    multiprocess_mode="livemostrecent",
+)
 SIGN_INS = Counter("suno_stems_sign_ins_total", "Calls to Suno's sign-in that it answered: one or two for a token.")
 IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended without knowing whether Suno has charged.")
 WAITERS = Gauge(

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,16 @@ from environs import Env, EnvError
 from marshmallow import ValidationError, fields
 from marshmallow.validate import URL, OneOf, Range, Regexp
 
-from app.callers import DEFAULT, Caller, Callers, OperatorAccount, caller_of_key, read_callers
+from app.callers import (
+    DEFAULT,
+    SIGNING_KEY,
+    SIGNING_KEY_RULE,
+    Caller,
+    Callers,
+    OperatorAccount,
+    caller_of_key,
+    read_callers,
+)
 from app.suno.cookie import UnusableCookie, cookie_of
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.stems import StemTask
@@ -40,6 +50,11 @@ class Settings:
     """Files that nobody else should be able to read."""
     prices: Mapping[StemTask, int]
     """Credits that Suno charges for a split."""
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    """What signs webhooks; all of them do while one is being changed."""
+    webhook_hosts: tuple[str, ...]
+    """Hosts that webhooks may reach by http and on private addresses: names, `.suffixes`, networks."""
+    jobs_url: str = field(repr=False)
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
@@ -59,6 +74,12 @@ class Settings:
     """For a client to take any of its answer."""
     connections_per_address: int
     """How many of one address a worker keeps open at once; unix sockets have none."""
+
+    @property
+    def webhook_secrets_by_caller(self) -> Mapping[str, tuple[str, ...]]:
+        """What signs for a caller, by name; "" for all others."""
+        own = {caller.name: caller.webhook_secrets for caller in self.callers if caller.webhook_secrets}
+        return {"": self.webhook_secrets, **own}
 
     @property
     def bind(self) -> str:
@@ -86,6 +107,8 @@ def read_settings(env: Env | None = None) -> Settings:
     env.add_parser_from_field("origins", Origins)
     env.add_parser_from_field("hosts", Hosts)
     env.add_parser_from_field("callers", CallersFile)
+    env.add_parser_from_field("secrets", WebhookSecrets)
+    env.add_parser_from_field("networks", HostsAndNetworks)
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
     text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
@@ -98,10 +121,15 @@ def read_settings(env: Env | None = None) -> Settings:
     if callers is None:
         own = {DEFAULT: OperatorAccount(DEFAULT, suno_cookie)} if suno_cookie else {}
         callers = Callers(own, (), ())
+    ledger_url = env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger)
+    jobs_url = env.str("JOBS_URL", None, validate=ledger)
+    if jobs_url is None:
+        in_redis = ledger_url is not None and not ledger_url.startswith("sqlite:")
+        jobs_url = ledger_url if in_redis else "sqlite:///instance/jobs.db"
     settings = Settings(
         accounts=callers.accounts,
         callers=(*callers.callers, *map(caller_of_key, api_keys)),
-        secret_files=(*_files_of("SUNO_COOKIE", "API_KEYS"), *callers.files),
+        secret_files=(*_files_of("SUNO_COOKIE", "API_KEYS", "WEBHOOK_SECRET"), *callers.files),
         prices={
             StemTask.TWO: env.int("SUNO_TWO_CREDITS", StemTask.TWO.credits, validate=price),
             StemTask.TWELVE: env.int("SUNO_TWELVE_CREDITS", StemTask.TWELVE.credits, validate=price),
@@ -124,7 +152,10 @@ def read_settings(env: Env | None = None) -> Settings:
             poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
             settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
         ),
-        ledger_url=env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger),
+        ledger_url=ledger_url,
+        jobs_url=jobs_url,
+        webhook_secrets=env.secrets("WEBHOOK_SECRET", None) or (),
+        webhook_hosts=env.networks("WEBHOOK_HOSTS", None) or (),
         cors_origins=env.origins("CORS_ORIGINS", None) or (),
         trusted_hosts=env.hosts("TRUSTED_HOSTS", None) or (),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
@@ -224,6 +255,33 @@ class ApiKeys(Listed):
             # Otherwise an empty file would open the service to everyone.
             raise ValidationError("Its file holds no key.")
         return keys
+
+
+class WebhookSecrets(Listed):
+    """Secrets that sign webhooks, or `@` and the path of a file with them, by commas or one a line."""
+
+    ITEM = re.compile(SIGNING_KEY)
+    COMPLAINT = SIGNING_KEY_RULE
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
+
+
+class HostsAndNetworks(Listed):
+    """Names, `.suffixes` and networks."""
+
+    ITEM = re.compile(r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*|[0-9A-Fa-f.:]+/\d{1,3}")
+    COMPLAINT = "A host is a name (n8n), a suffix (.internal) or a network (10.0.0.0/8)."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        hosts = super()._deserialize(value.lower(), attr, data, **kwargs)
+        for host in hosts:
+            if "/" in host:
+                try:
+                    ip_network(host)
+                except ValueError:
+                    raise ValidationError(self.COMPLAINT) from None
+        return hosts
 
 
 class Origins(Listed):

@@ -94,6 +94,14 @@ def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: i
 
 
 @contextlib.contextmanager
+def jobs(suno_url: str, settings: Mapping[str, str]) -> Iterator[Server]:
+    """Run the process that does the jobs, with the settings of a service."""
+    environment = {"SUNO_API_URL": suno_url, "SUNO_AUTH_URL": suno_url, "NO_PROXY": "127.0.0.1", **settings}
+    with _running([sys.executable, "-m", "app.jobs"], environment, "", "Ready for jobs.") as server:
+        yield server
+
+
+@contextlib.contextmanager
 def _running(command: list[str], settings: Mapping[str, str], url: str, ready: str) -> Iterator[Server]:
     # Not the caller's own settings: they may name a real account, which nothing here may spend.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SUNO_")}
@@ -119,19 +127,25 @@ def _running(command: list[str], settings: Mapping[str, str], url: str, ready: s
                 process.wait()
 
 
-def _wait_for(server: Server, path: str) -> None:
+def _wait_for(server: Server, ready: str) -> None:
+    """Wait until a server answers at a path; or until the log of one that listens nowhere says that it is ready."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     ends = time.monotonic() + STARTS_WITHIN
     while server.process.poll() is None and time.monotonic() < ends:
         try:
-            if server.url.startswith("unix:"):
-                return _ask_socket(server.url.removeprefix("unix:"), path)
-            with opener.open(server.url + path, timeout=5):
-                return None
+            if not server.url:
+                if ready in server.logged():
+                    return None
+            elif server.url.startswith("unix:"):
+                return _ask_socket(server.url.removeprefix("unix:"), ready)
+            else:
+                with opener.open(server.url + ready, timeout=5):
+                    return None
         except urllib.error.HTTPError:
             return None
         except OSError:
-            time.sleep(0.02)
+            pass
+        time.sleep(0.02)
     raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-8000:]}")
 
 

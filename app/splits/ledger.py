@@ -7,6 +7,8 @@ perhaps charged, without an answer.
 What a split costs is taken from the budgets of its caller and account, in the transaction that begins it. It stays
 taken while it is in doubt, and is given back once it is certain that nothing was charged.
 
+What goes on after the reply, its job, is begun in that transaction too: it is known whatever becomes of the process.
+
 Stems belong to the entry to which Suno's answer named them. An entry in doubt may take stems that are nobody's, but
 only while no other request for the same song can still be told that they are its own. Suno's answer outranks that.
 
@@ -44,6 +46,9 @@ OWNED = KEPT + STEPS
 
 COOKIE_KEPT = 30 * KEPT
 """Seconds for which it is known, without a sign-in, which account a cookie is of."""
+
+JOB_KEPT = 10 * KEPT
+"""Seconds for which a job is known: longer than the last of its attempts can be away."""
 
 LEADS = 50
 """Further request ids by which an entry is found, at most: its latest retries."""
@@ -131,10 +136,17 @@ class Ledger:
             price=price,
         )
 
-    def begin(self, entry: Entry, *, older: Sequence[Owner] = (), budgets: Sequence[Budget] = ()) -> Entry:
+    def begin(
+        self,
+        entry: Entry,
+        *,
+        older: Sequence[Owner] = (),
+        budgets: Sequence[Budget] = (),
+        job: dict[str, Any] | None = None,
+    ) -> Entry:
         """Write a new entry and return it; or return that of the same caller, account and key, if there is one.
 
-        A new entry's price is taken from the budgets. Raises OverBudget, having written nothing.
+        A new entry's price is taken from the budgets, and its job begins. Raises OverBudget, having written nothing.
 
         `older` are further names of account and caller, under which an older ledger may have the entry. It is found
         by the new one's request id from now on, unless it was another question.
@@ -154,6 +166,8 @@ class Ledger:
                 return over
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
             tx.put(new)
+            if job is not None:
+                self._put_job(tx, entry.id, job, self.clock.now().wall + entry.lasts)
             return new
 
         return self._told(_allowed(self._store.transact(change), entry.price))
@@ -313,6 +327,8 @@ class Ledger:
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
                 return
             tx.remove(self._give_back(tx, held))
+            if tx.record("job", entry.id) is not None:
+                self._put_job(tx, entry.id, None, None)
             earlier = [
                 other
                 for other in tx.entries_of_request(entry.account, entry.caller, entry.request_id)
@@ -323,6 +339,53 @@ class Ledger:
                 self._lead(tx, entry, None)
 
         self._store.transact(change)
+
+    def job(self, id: str) -> dict[str, Any] | None:
+        """Read the job of an entry."""
+        found: dict[str, Any] | None = self._store.read(lambda tx: tx.record("job", id))
+        return found
+
+    def claim_job(self, id: str, lasts: float) -> dict[str, Any] | None:
+        """Take on a job for so many seconds; None where there is none, or another has it. It is due again then."""
+
+        def change(tx: Transaction) -> dict[str, Any] | None:
+            job = tx.record("job", id)
+            now = self.clock.now().wall
+            if job is None:
+                tx.put_due(id, None)
+                return None
+            if now < job.get("claimed_until", 0.0) <= now + lasts:
+                return None
+            claimed: dict[str, Any] = {**job, "claimed_until": now + lasts}
+            self._put_job(tx, id, claimed, now + lasts)
+            return claimed
+
+        return self._store.transact(change)
+
+    def put_job(self, id: str, job: dict[str, Any], due_in: float | None) -> None:
+        """Write a job that was claimed, and give it back; it is due in so many seconds, or never again."""
+        free = {name: value for name, value in job.items() if name != "claimed_until"}
+        due = None if due_in is None else self.clock.now().wall + due_in
+        self._store.transact(lambda tx: self._put_job(tx, id, free, due))
+
+    def due_jobs(self, limit: int) -> list[str]:
+        """Read the entries whose jobs are due."""
+        return self._store.read(lambda tx: tx.due(self.clock.now().wall, limit))
+
+    def jobs_behind(self) -> float:
+        """Seconds for which the oldest job has been due; 0 where none is."""
+        oldest = self._store.read(lambda tx: tx.next_due())
+        return 0.0 if oldest is None else max(0.0, self.clock.now().wall - oldest)
+
+    def note_consumer(self) -> None:
+        """Note that a process that does jobs is alive."""
+        now = list(self.clock.now())
+        self._store.transact(lambda tx: tx.put_record("consumer", "seen", now, kept=KEPT))
+
+    def consumer_seen(self) -> float | None:
+        """Seconds since such a process was seen; None where none was lately."""
+        seen = self._store.read(lambda tx: tx.record("consumer", "seen"))
+        return self.clock.since(Moment(*seen)) if seen else None
 
     def account_of_cookie(self, cookie_hash: str) -> str | None:
         """Read which account a cookie was of when it last signed in."""
@@ -463,6 +526,10 @@ class Ledger:
         value = {"state": "started", "attempt": once.attempt, "began": list(now), "lasts": lasts, "budgets": names}
         tx.put_record("once", _once_name(once.kind, once.account, once.name), value, kept=OWNED)
         return replace(once, taken=Spending(names, 1, now))
+
+    def _put_job(self, tx: Transaction, id: str, job: dict[str, Any] | None, due: float | None) -> None:
+        tx.put_record("job", id, job, kept=JOB_KEPT)
+        tx.put_due(id, due)
 
     def _give_back(self, tx: Transaction, entry: Entry) -> Entry:
         if entry.budgets:

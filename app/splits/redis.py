@@ -153,6 +153,20 @@ class _Keys:
         else:
             self._write("SET", key, json.dumps(value), "EX", int(kept) + 2 * DAY)
 
+    def put_due(self, name: str, at: float | None) -> None:
+        if at is None:
+            self._write("ZREM", f"{PREFIX}due", name)
+        else:
+            self._write("ZADD", f"{PREFIX}due", at, name)
+
+    def due(self, at: float, limit: int) -> list[str]:
+        found: list[str] = self._redis.zrangebyscore(f"{PREFIX}due", "-inf", at, start=0, num=limit)
+        return found
+
+    def next_due(self) -> float | None:
+        found = self._redis.zrange(f"{PREFIX}due", 0, 0, withscores=True)
+        return float(found[0][1]) if found else None
+
     def _members(self, key: str) -> list[Entry]:
         self._get(f"{key}:version")
         ids = sorted(self._redis.smembers(key))

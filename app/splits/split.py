@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from app.splits.budget import Budget, OverBudget
 from app.splits.ledger import Found, Ledger, Owner
@@ -82,6 +82,8 @@ class Stems:
     """Whether it was paid for by an earlier request with the same key."""
     credits: int = 0
     """What Suno has charged for this request."""
+    job_id: str = ""
+    """By which the ledger knows what goes on after the reply; "" where nothing does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ class Split:
     """Credits that Suno charges for it."""
     budgets: Sequence[Budget] = ()
     """From which it is taken."""
+    job: dict[str, Any] | None = None
+    """What goes on after the reply (app/jobs/)."""
 
     gateway: Gateway
     watch: Watch
@@ -137,6 +141,8 @@ class Split:
         question: list[object] = [self.song_id, self.choice.task, self.reuse_existing]
         if self.choice.stem_name:
             question.append(self.choice.stem_name)
+        if self.job:
+            question.append(self.job["webhook_url"])
         account, caller = self.owners[0]
         return self.ledger.new_entry(
             caller=caller,
@@ -154,8 +160,8 @@ class Split:
         return self.timing.deadline + SLACK
 
     def _begin(self, entry: Entry, budgets: Sequence[Budget]) -> Entry:
-        if self.idempotency_key or self.budgets:
-            return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets)
+        if self.idempotency_key or self.budgets or self.job:
+            return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets, job=self.job)
         return self._note_if_possible(self.ledger.begin, entry) or entry
 
     def _reuse_only(self, over: OverBudget) -> Stems:
@@ -197,7 +203,7 @@ class Split:
         if self.idempotency_key:
             # Without a key nobody can ask for this reply again.
             self._note_if_possible(self.ledger.answer, entry, clips)
-        return Stems(clips=clips, replayed=False, credits=credits)
+        return Stems(clips=clips, replayed=False, credits=credits, job_id=entry.id if self.job else "")
 
     def _deadline_of(self, entry: Entry) -> Deadline:
         # Time spent writing counts: the ledger expires the entry at its own deadline.
@@ -333,6 +339,20 @@ class Split:
             "stems are not to be found yet. Send it again later: it is not paid for twice.",
             retry_after=self._settled_in(held),
         )
+
+    def find_out(self, held: Entry) -> Entry | None:
+        """Find out, for free, what became of an entry in doubt; None while that cannot be told.
+
+        It is DONE where its stems were found, and as it was where it certainly made none. Raises what Suno says.
+        """
+        deadline = Deadline(LOOK_FOR)
+        outcome, seen = self._look(held, deadline, [])
+        if outcome is Found.PERHAPS:
+            time.sleep(min(self.timing.poll_interval, deadline.remaining))
+            outcome, _ = self._look(held, deadline, seen)
+        if outcome is Found.YES:
+            return self.ledger.get(held.id)
+        return held if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time else None
 
     def _settled_in(self, held: Entry) -> int:
         """Whole seconds until a retry can learn more."""

@@ -64,6 +64,8 @@ CREATE TABLE IF NOT EXISTS records (
     kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS records_by_end ON records (ends);
+CREATE TABLE IF NOT EXISTS due (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS due_by_time ON due (at);
 PRAGMA user_version = {VERSION};
 """
 """A split without a key and without trouble writes to `entries` alone, whose ids begin with the time: at its end."""
@@ -355,6 +357,20 @@ class _Rows:
             return
         ends = time.time() + kept + 2 * DAY
         self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, name, json.dumps(value), ends))
+
+    def put_due(self, name: str, at: float | None) -> None:
+        if at is None:
+            self._db.execute("DELETE FROM due WHERE name = ?", (name,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO due VALUES (?, ?)", (name, at))
+
+    def due(self, at: float, limit: int) -> list[str]:
+        found = self._db.execute("SELECT name FROM due WHERE at <= ? ORDER BY at LIMIT ?", (at, limit))
+        return [name for (name,) in found]
+
+    def next_due(self) -> float | None:
+        [(at,)] = self._db.execute("SELECT min(at) FROM due")
+        return None if at is None else float(at)
 
     def _one(self, where: str, *values: object) -> Entry | None:
         return next(iter(self._all(where, *values)), None)

@@ -103,6 +103,15 @@ class Transaction(Protocol):
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         """Write something for at least so many seconds; None forgets it."""
 
+    def put_due(self, name: str, at: float | None) -> None:
+        """Note that something is due at a time (seconds since 1970); None forgets it."""
+
+    def due(self, at: float, limit: int) -> list[str]:
+        """Read what is due by then, the oldest first."""
+
+    def next_due(self) -> float | None:
+        """Read when the oldest is due."""
+
 
 class Store(Protocol):
     """A place for entries and records. Every method raises LedgerUnavailable."""
@@ -143,18 +152,19 @@ class MemoryStore:
     def __post_init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._records: dict[tuple[str, str], Any] = {}
+        self._due: dict[str, float] = {}
         self._lock = Lock()
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         with self._lock:
-            transaction = _InMemory(dict(self._entries), dict(self._records))
+            transaction = _InMemory(dict(self._entries), dict(self._records), dict(self._due))
             result = change(transaction)
-            self._entries, self._records = transaction.entries, transaction.kept
+            self._entries, self._records, self._due = transaction.entries, transaction.kept, transaction.dues
             return result
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with self._lock:
-            return look(_InMemory(dict(self._entries), dict(self._records)))
+            return look(_InMemory(dict(self._entries), dict(self._records), dict(self._due)))
 
     def check(self) -> None:
         """Do nothing: it always works."""
@@ -164,6 +174,7 @@ class MemoryStore:
 class _InMemory:
     entries: dict[str, Entry]
     kept: dict[tuple[str, str], Any]
+    dues: dict[str, float]
 
     def entry(self, id: str) -> Entry | None:
         return self.entries.get(id)
@@ -196,3 +207,15 @@ class _InMemory:
             self.kept.pop((kind, name), None)
         else:
             self.kept[kind, name] = json.loads(json.dumps(value))
+
+    def put_due(self, name: str, at: float | None) -> None:
+        if at is None:
+            self.dues.pop(name, None)
+        else:
+            self.dues[name] = at
+
+    def due(self, at: float, limit: int) -> list[str]:
+        return sorted((name for name, when in self.dues.items() if when <= at), key=self.dues.__getitem__)[:limit]
+
+    def next_due(self) -> float | None:
+        return min(self.dues.values(), default=None)

@@ -1,9 +1,10 @@
-"""`flask caller`: an API key for somebody new."""
+"""`flask caller` and `flask webhook-secret`: keys that nobody can guess."""
 
 from __future__ import annotations
 
 import re
 import secrets
+from base64 import b64encode
 
 import click
 from flask import Blueprint
@@ -11,6 +12,12 @@ from flask import Blueprint
 from app.callers import NAME, NAME_RULE, hash_of
 
 blueprint = Blueprint("caller", __name__, cli_group=None)
+
+
+@blueprint.cli.command("webhook-secret")
+def make_webhook_secret() -> None:
+    """Make a secret that signs webhooks, for WEBHOOK_SECRET and for those who receive them."""
+    click.echo(f"whsec_{b64encode(secrets.token_bytes(32)).decode()}")
 
 
 @blueprint.cli.command("caller")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
@@ -14,8 +15,11 @@ from app.splits.ledger import Ledger
 from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
 
+if TYPE_CHECKING:
+    from app.jobs.queue import Queue
 
-@dataclass(slots=True)
+
+@dataclass
 class Parts:
     """What the app is made of, but for what knows Flask."""
 
@@ -25,6 +29,13 @@ class Parts:
     names: AccountNames
     accounts: Accounts
     watch: Watch
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The way to wake the process that does jobs; loaded when the first is begun."""
+        from app.jobs.queue import Queue
+
+        return Queue(self.settings.jobs_url)
 
 
 def parts() -> Parts:

@@ -27,6 +27,10 @@ class CookieMissing(Exception):
     """Neither the request nor the operator names an account."""
 
 
+class WebhookNotAllowed(Exception):
+    """No webhook can be sent so; the text says why, and how it could."""
+
+
 class ErrorCode(Enum):
     """What `code` can be in an error, its HTTP status, and what it means with what to do about it."""
 
@@ -42,6 +46,7 @@ class ErrorCode(Enum):
         401,
         "The operator has set API keys: send one as `Authorization: Bearer` or `X-API-Key`.",
     )
+    WEBHOOK_NOT_ALLOWED = "webhook_not_allowed", 400, "No webhook can be sent so: the sentence says why, and how."
     SUNO_COOKIE_MISSING = "suno_cookie_missing", 401, "No Suno account: send a cookie or set SUNO_COOKIE."
     SUNO_SESSION_EXPIRED = (
         "suno_session_expired",
@@ -109,6 +114,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
     InProgress: ErrorCode.IN_PROGRESS,
     NotAllowed: ErrorCode.NOT_ALLOWED,
+    WebhookNotAllowed: ErrorCode.WEBHOOK_NOT_ALLOWED,
     OverBudget: ErrorCode.OVER_BUDGET,
     KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,
     LedgerUnavailable: ErrorCode.LEDGER_UNAVAILABLE,

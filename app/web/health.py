@@ -24,6 +24,9 @@ from app.web.schemas import Alive, NotReady, Ready
 
 log = logging.getLogger(__name__)
 
+CONSUMER_SEEN = 30.0
+"""Seconds after which the process that does jobs counts as gone, or as behind."""
+
 FRESH_FOR = 5.0
 """Seconds for which what a check found is told again without looking."""
 
@@ -125,6 +128,9 @@ def tell_metrics() -> Response:
     """
     require_key_unless_local()
     _look_at_budgets()
+    if any(parts().settings.webhook_secrets_by_caller.values()):
+        with suppress(LedgerUnavailable):
+            metrics.JOBS_BEHIND.set(parts().ledger.jobs_behind())
     return Response(metrics.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -143,6 +149,8 @@ def _readiness() -> Response:
     told: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
     if current_app.config["METRICS_ARE_OFF"]:
         told["checks"]["metrics"] = "off"
+    if any(parts().settings.webhook_secrets_by_caller.values()):
+        told["checks"]["jobs"] = _jobs()
     if remembered.complaint:
         told["checks"]["settings"] = f"stale: {remembered.complaint}"
     failing = [f"{part} ({tells})" for part, (tells, works) in found.items() if not works]
@@ -150,6 +158,17 @@ def _readiness() -> Response:
         sentence = f"Not ready: {', '.join(failing)}. The log says more."
         return make_response(jsonify(body(ErrorCode.NOT_READY, sentence) | told), ErrorCode.NOT_READY.status)
     return jsonify({"status": "ok"} | told)
+
+
+def _jobs() -> str:
+    """Whether somebody does the jobs, and how far behind; not failing: they are kept until then."""
+    try:
+        seen, behind = parts().ledger.consumer_seen(), parts().ledger.jobs_behind()
+    except LedgerUnavailable:
+        return "unknown"
+    if seen is None or seen > CONSUMER_SEEN:
+        return "no process does them: run python -m app.jobs"
+    return f"{behind:.0f} s behind" if behind > CONSUMER_SEEN else "ok"
 
 
 def _session() -> str:

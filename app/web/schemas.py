@@ -28,6 +28,10 @@ EXAMPLE_SPLITS = {
     "two": {"summary": "Vocals and instrumental", "value": {"audio_id": EXAMPLE_SONG}},
     "wait": {"summary": "Answer when they are complete", "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True}},
     "twelve": {"summary": "Every instrument", "value": {"audio_id": EXAMPLE_SONG, "stem_task": "twelve"}},
+    "webhook": {
+        "summary": "Tell a webhook when they are complete",
+        "value": {"audio_id": EXAMPLE_SONG, "webhook_url": "https://n8n.example.com/webhook/stems"},
+    },
     "reuse": {
         "summary": "Pay only for what is not there yet",
         "value": {"audio_id": EXAMPLE_SONG, "reuse_existing": True},
@@ -236,6 +240,17 @@ class SplitRequest(Schema):
         },
     )
 
+    webhook_url = fields.String(
+        error_messages={"null": "webhook_url must not be null.", "invalid": "webhook_url must be a string."},
+        metadata={
+            "description": "Where to send a webhook (Standard Webhooks) once the stems are final: `stems.completed` "
+            "or `stems.failed`. https, to a public host or one that the operator lists. Only with the operator's "
+            "accounts.",
+            "format": "uri",
+            "example": "https://n8n.example.com/webhook/stems",
+        },
+    )
+
     @validates_schema
     def _check_stem_name(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data.get("stem_name") and data.get("task") is StemTask.TWELVE:
@@ -351,6 +366,40 @@ class ListedStem(StemClip):
     take = TAKE
 
 
+class WebhookAttempt(Schema):
+    """One time that a webhook was sent."""
+
+    at = fields.String(required=True, metadata={"description": "When, in UTC.", "format": "date-time"})
+    status = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The receiver's HTTP status; null where none came.", "example": 200},
+    )
+    said = fields.String(
+        required=True, metadata={"description": "Its first line, or why none came.", "example": "ok"}
+    )
+
+
+class WebhookState(Schema):
+    """How far a split's webhook is."""
+
+    state = fields.String(
+        required=True,
+        metadata={
+            "description": "`following`: the stems are not final; `delivering`: it is sent until it is taken; "
+            "`delivered`; `given_up`.",
+            "enum": ["following", "delivering", "delivered", "given_up"],
+            "example": "delivered",
+        },
+    )
+    attempts = fields.List(fields.Nested(WebhookAttempt), required=True, metadata={"description": "So far."})
+    next_at = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it is sent again; null where it is not, or at once.", "format": "date-time"},
+    )
+
+
 class SplitState(Schema):
     """What became of a split."""
 
@@ -367,9 +416,9 @@ class SplitState(Schema):
     clips = fields.List(
         fields.Nested(StemClip),
         required=True,
-        attribute="stems",
         metadata={"description": "What was paid for, as Suno first told it; empty unless it is `done`."},
     )
+    webhook = fields.Nested(WebhookState, metadata={"description": "Only where one was asked for."})
 
 
 class FullClip(Schema):

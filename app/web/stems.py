@@ -12,16 +12,18 @@ from webargs.flaskparser import abort
 
 from app import metrics
 from app.accounts import NotAllowed
-from app.splits.split import Split, find_split
+from app.callers import Caller
+from app.splits.split import Split, SplitNotFound, find_split
 from app.splits.store import Entry
 from app.suno.clip import Clip
+from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
 from app.web import telemetry
 from app.web.access import caller_of_request
 from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import is_stopping, parts
-from app.web.errors import ErrorCode
+from app.web.errors import ErrorCode, WebhookNotAllowed
 from app.web.schemas import (
     EXAMPLE_LISTED_STEMS,
     EXAMPLE_SPLIT_STATE,
@@ -32,6 +34,7 @@ from app.web.schemas import (
     SplitState,
     StemClip,
     StemsQuery,
+    WebhookState,
 )
 
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -50,6 +53,14 @@ IDEMPOTENCY_KEY = {
         "maxLength": 512,
         "pattern": r'^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$',
     },
+}
+
+REQUEST_ID = {
+    "name": "request_id",
+    "in": "path",
+    "description": "The X-Request-ID of the split.",
+    "schema": {"type": "string"},
+    "example": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
 }
 
 blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs taken apart")
@@ -73,6 +84,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
 @blueprint.fails_with(
     *FREE_READ,
     ErrorCode.INVALID_REQUEST,
+    ErrorCode.WEBHOOK_NOT_ALLOWED,
     ErrorCode.OUT_OF_CREDITS,
     ErrorCode.OVER_BUDGET,
     ErrorCode.IN_PROGRESS,
@@ -96,6 +108,8 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     task: StemTask = wanted["task"]
     if task not in caller.tasks:
         raise NotAllowed(f"This API key may not ask for stem_task {task.value}. Nothing was charged.")
+    choice = StemChoice(task, wanted.get("stem_name", ""))
+    job = _job(wanted["webhook_url"], account, caller, wanted["song_id"], choice) if "webhook_url" in wanted else None
     owners = owners_of_request(account, ledger_needed=bool(idempotency_key) or caller.credits_per_day is not None)
     split = Split(
         account=account,
@@ -103,9 +117,10 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         request_id=telemetry.request_id(),
         idempotency_key=idempotency_key,
         song_id=wanted["song_id"],
-        choice=StemChoice(task, wanted.get("stem_name", "")),
+        choice=choice,
         reuse_existing=wanted["reuse_existing"],
         wait_audio=wanted["wait_audio"],
+        job=job,
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -123,34 +138,60 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         raise
     if stems.credits:
         metrics.note_spent(caller.name, account.name, task, stems.credits)
+    if stems.job_id:
+        of_app.queue.put(stems.job_id)
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 
 @blueprint.route(
     "/requests/<request_id>",
     methods=["GET"],
-    parameters=[
-        {
-            "name": "request_id",
-            "in": "path",
-            "description": "The X-Request-ID of the split.",
-            "schema": {"type": "string"},
-            "example": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
-        }
-    ],
+    parameters=[REQUEST_ID],
 )
 @blueprint.response(200, SplitState, description="As far as it is.", example=EXAMPLE_SPLIT_STATE)
 @blueprint.doc(operationId="getRequest")
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING, ErrorCode.NOT_FOUND, ErrorCode.INTERNAL_ERROR, ErrorCode.LEDGER_UNAVAILABLE
 )
-def get_request(request_id: str) -> Entry:
+def get_request(request_id: str) -> dict[str, Any]:
     """Tell what became of a split.
 
     Free. `request_id` is the `X-Request-ID` that the split was sent with or got; of several
     with the same, the latest counts. Only the same account (and API key) is told, for 24 hours.
     """
-    return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
+    return _state(_entry_of(request_id))
+
+
+@blueprint.route("/requests/<request_id>/webhook", methods=["POST"], parameters=[REQUEST_ID])
+@blueprint.response(
+    202,
+    WebhookState,
+    description="It is on its way.",
+    example={"state": "delivering", "attempts": [], "next_at": None},
+)
+@blueprint.doc(operationId="sendWebhookAgain")
+@blueprint.fails_with(
+    ErrorCode.SUNO_COOKIE_MISSING,
+    ErrorCode.NOT_ALLOWED,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.LEDGER_UNAVAILABLE,
+)
+def send_webhook_again(request_id: str) -> dict[str, Any]:
+    """Send the webhook of a split again, whatever became of it before.
+
+    Free. Its `webhook-id` and its content are the same, so that a receiver can tell that it has it.
+    """
+    from app.jobs.follow import again
+
+    ledger, entry = parts().ledger, _entry_of(request_id)
+    job = ledger.job(entry.id)
+    if job is None:
+        raise SplitNotFound("This split has no webhook: webhook_url asks for one when it is split.")
+    job = again(job)
+    ledger.put_job(entry.id, job, 0.0)
+    parts().queue.put(entry.id)
+    return _webhook(job)
 
 
 @blueprint.route("/stems", methods=["GET"])
@@ -168,6 +209,51 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
     stems = parts().gateway.stems(account_of_request(), query["song_id"])
     takes = numbered(stems)
     return [replace(stem, take=takes.get(stem.id)) for stem in stems]
+
+
+def _job(url: str, account: Account, caller: Caller, song_id: str, choice: StemChoice) -> dict[str, Any]:
+    """What goes on after the reply. Raises WebhookNotAllowed."""
+    from app.jobs.follow import new_job
+    from app.jobs.webhook import check_address
+
+    settings = parts().settings
+    if not (caller.webhook_secrets or settings.webhook_secrets):
+        raise WebhookNotAllowed(
+            "This service signs no webhooks yet: its operator sets WEBHOOK_SECRET to what `make webhook-secret` "
+            "prints. Nothing was charged."
+        )
+    if not account.name:
+        raise WebhookNotAllowed(
+            "A webhook goes with the operator's accounts only: it is sent long after this request, and a cookie that "
+            "a request brings is never written down. Leave the cookie out, or ask again for the stems. Nothing was "
+            "charged."
+        )
+    try:
+        check_address(url, settings.webhook_hosts)
+    except ValueError as error:
+        raise WebhookNotAllowed(f"{error} Nothing was charged.") from None
+    return new_job(
+        account=account.name,
+        caller=caller.name,
+        request_id=telemetry.request_id(),
+        song_id=song_id,
+        choice=choice,
+        url=url,
+    )
+
+
+def _entry_of(request_id: str) -> Entry:
+    return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
+
+
+def _state(entry: Entry) -> dict[str, Any]:
+    told: dict[str, Any] = {"state": entry.state, "clips": entry.stems}
+    job = parts().ledger.job(entry.id)
+    return told if job is None else told | {"webhook": _webhook(job)}
+
+
+def _webhook(job: dict[str, Any]) -> dict[str, Any]:
+    return {name: job[name] for name in ("state", "attempts", "next_at")}
 
 
 def _idempotency_key() -> str:

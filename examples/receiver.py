@@ -1,0 +1,22 @@
+"""Receives webhooks of Suno Stems.
+
+WEBHOOK_SECRET=whsec_… flask --app examples/receiver run --port 5000
+"""
+
+import os
+
+from flask import Flask, request
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+app = Flask(__name__)
+
+
+@app.post("/stems")
+def stems() -> tuple[str, int]:
+    """Print what has come, if it is signed by the secret; webhook-id tells whether it came before."""
+    try:
+        told = Webhook(os.environ["WEBHOOK_SECRET"]).verify(request.get_data(as_text=True), dict(request.headers))
+    except WebhookVerificationError as error:
+        return str(error), 400
+    print(request.headers["webhook-id"], told["type"], [stem["title"] for stem in told["data"]["stems"]], flush=True)
+    return "thanks", 200

@@ -1,0 +1,247 @@
+"""A split followed to its webhook, over real sockets: the service, the process that does jobs, and receivers."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from app.jobs.queue import Queue
+from sandbox import stack
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client, Suno
+from tests.jobs.conftest import HERE, SECRET, Receiver
+from tests.splits.conftest import redis_url as redis_url
+
+
+class Deployed:
+    """The service, and as many processes that do jobs as a test starts."""
+
+    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
+        self._servers, self._suno, self.settings = servers, suno, settings
+        self.client = Client(servers.enter_context(stack.service(suno.url, settings)))
+
+    def start_jobs(self) -> stack.Server:
+        return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
+
+    def split(self, url: str, song: str = SONG, headers: dict[str, str] | None = None, **more: Any):
+        body = {"audio_id": song, "webhook_url": url, **more}
+        return self.client.post("/api/generate_stems", json=body, headers=headers or {})
+
+    def told(self, reply: requests.Response) -> dict[str, Any]:
+        return self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["webhook"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, account: str) -> dict[str, str]:
+    return {
+        "SUNO_COOKIE": account,
+        "WEBHOOK_SECRET": SECRET,
+        "WEBHOOK_HOSTS": HERE,
+        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
+        "JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
+        "SUNO_POLL_INTERVAL": "0.2",
+        "SUNO_DEADLINE": "2",
+        "SUNO_READ_TIMEOUT": "1",
+        "SUNO_SETTLE_TIME": "0.5",
+        "WEB_CONCURRENCY": "1",
+    }
+
+
+@pytest.fixture
+def deploy(suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Deployed]]:
+    with ExitStack() as servers:
+        yield lambda **more: Deployed(servers, suno, settings | more)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_webhook_tells_of_a_split_once_its_stems_are_final(
+    deploy: Callable[..., Deployed],
+    receiver: Callable[..., Receiver],
+    request: pytest.FixtureRequest,
+    suno: Suno,
+    account: str,
+    kind: str,
+) -> None:
+    more = {}
+    if kind == "redis":
+        url = request.getfixturevalue("redis_url")
+        redis.Redis.from_url(url).flushdb()
+        more = {"LEDGER_URL": url, "JOBS_URL": url}
+    deployed, there = deploy(**more), receiver()
+    deployed.start_jobs()
+    reply = deployed.split(there.url)
+    assert [stem["status"] for stem in reply.json()] == ["submitted"] * 2
+    [told] = there.verified()
+    assert told["type"] == "stems.completed"
+    data = told["data"]
+    assert (data["request_id"], data["audio_id"], data["stem_task"]) == (reply.headers["X-Request-ID"], SONG, "two")
+    assert [stem["id"] for stem in data["stems"]] == suno.charges(account)[0]["clips"]
+    assert {(stem["status"], stem["duration"], stem["take"]) for stem in data["stems"]} == {("complete", "183.4", 1)}
+    assert {stem["part"] for stem in data["stems"]} == {"vocals", "instrumental"}
+    until(lambda: deployed.told(reply)["state"] == "delivered")
+    assert [attempt["status"] for attempt in deployed.told(reply)["attempts"]] == [200]
+    assert deployed.client.get("/readyz").json()["checks"]["jobs"] == "ok"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask until it holds; the test's own time-out ends it."""
+    while not holds():
+        pass
+
+
+def test_what_was_asked_while_nobody_did_jobs_is_done_later(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]
+) -> None:
+    deployed, there = deploy(), receiver()
+    reply = deployed.split(there.url)
+    assert deployed.client.get("/readyz").json()["checks"]["jobs"].startswith("no process does them")
+    assert deployed.told(reply) == {"state": "following", "attempts": [], "next_at": None}
+    deployed.start_jobs()
+    assert there.verified()[0]["type"] == "stems.completed"
+
+
+def test_a_killed_process_loses_no_job(deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]) -> None:
+    deployed, there = deploy(), receiver(500, 200)
+    first = deployed.start_jobs()
+    reply = deployed.split(there.url)
+    until(lambda: deployed.told(reply)["next_at"] is not None)
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    deployed.start_jobs()
+    received = there.wait(2)
+    assert len({headers["webhook-id"] for headers, _ in received}) == 1
+    assert len({body for _, body in received}) == 1
+
+
+def test_a_lost_answer_is_found_out_and_told(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+) -> None:
+    deployed, there = deploy(), receiver()
+    deployed.start_jobs()
+    deployed.split(there.url, "fault-hang")
+    [told] = there.verified()
+    assert told["type"] == "stems.completed"
+    assert [stem["id"] for stem in told["data"]["stems"]] == suno.charges(account)[0]["clips"]
+
+
+def test_a_split_that_made_nothing_is_told_as_failed_and_uncharged(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+) -> None:
+    deployed, there = deploy(), receiver()
+    deployed.start_jobs()
+    assert_error(deployed.split(there.url, "fault-reset-before-reading"), 503, "outcome_unknown")
+    [told] = there.verified()
+    assert (told["type"], told["data"]["charged"], told["data"]["stems"]) == ("stems.failed", False, [])
+    assert suno.charges(account) == []
+
+
+def test_a_stem_that_fails_is_told_as_charged(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]
+) -> None:
+    deployed, there = deploy(), receiver()
+    deployed.start_jobs()
+    deployed.split(there.url, "song-stem-fails")
+    [told] = there.verified()
+    assert (told["type"], told["data"]["charged"]) == ("stems.failed", True)
+    assert [stem["status"] for stem in told["data"]["stems"]] == ["complete", "error"]
+
+
+def test_what_cost_nothing_has_no_webhook(deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]) -> None:
+    deployed, there = deploy(), receiver()
+    deployed.start_jobs()
+    refused = deployed.split(there.url, "fault-404")
+    assert_error(refused, 404, "song_not_found")
+    assert_error(deployed.client.get(f"/api/requests/{refused.headers['X-Request-ID']}"), 404, "not_found")
+    deployed.split(there.url)
+    assert [told["data"]["audio_id"] for told in there.verified()] == [SONG]
+
+
+def test_a_receiver_that_is_gone_is_not_asked_again_until_somebody_wants_it(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]
+) -> None:
+    deployed, there = deploy(), receiver(410, 200)
+    deployed.start_jobs()
+    reply = deployed.split(there.url)
+    until(lambda: deployed.told(reply)["state"] == "given_up")
+    again = deployed.client.post(f"/api/requests/{reply.headers['X-Request-ID']}/webhook")
+    assert (again.status_code, again.json()["state"]) == (202, "delivering")
+    received = there.wait(2)
+    assert len({headers["webhook-id"] for headers, _ in received}) == 1
+    until(lambda: deployed.told(reply)["state"] == "delivered")
+
+
+def test_a_replay_neither_delivers_again_nor_changes_the_address(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+) -> None:
+    deployed, there, another = deploy(), receiver(), receiver()
+    key = {"Idempotency-Key": "k"}
+    first = deployed.split(there.url, headers=key)
+    assert deployed.split(there.url, headers=key).content == first.content
+    assert_error(deployed.split(another.url, headers=key), 422, "idempotency_key_reused")
+    deployed.start_jobs()
+    there.wait(1)
+    until(lambda: deployed.told(first)["state"] == "delivered")
+    assert (len(there.received), another.received, len(suno.charges(account))) == (1, [], 1)
+
+
+def test_what_the_queue_has_twice_is_delivered_once(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], settings: dict[str, str]
+) -> None:
+    deployed, there = deploy(), receiver(200, 503, 200)
+    jobs = deployed.start_jobs()
+    first = deployed.split(there.url)
+    until(lambda: deployed.told(first)["state"] == "delivered")
+    second = deployed.split(there.url)
+    until(lambda: deployed.told(second)["next_at"] is not None)
+    known = sqlite3.connect(settings["LEDGER_URL"].removeprefix("sqlite:///"))
+    queue = Queue(settings["JOBS_URL"])
+    for (id,) in known.execute("SELECT id FROM entries").fetchall() * 3:
+        queue.put(id)
+    known.close()
+    until(lambda: deployed.told(second)["state"] == "delivered")
+    jobs.process.terminate()
+    assert jobs.process.wait() == 0
+    assert [told["data"]["request_id"] for told in there.verified(3)] == [
+        first.headers["X-Request-ID"],
+        *[second.headers["X-Request-ID"]] * 2,
+    ]
+    assert len(there.received) == 3
+
+
+def test_no_webhook_without_a_secret_for_a_cookie_or_to_a_private_host(
+    deploy: Callable[..., Deployed], suno: Suno, account: str
+) -> None:
+    deployed = deploy()
+    own = deployed.split("https://hooks.example.com/", headers={"X-Suno-Cookie": "sandbox-load-99999"})
+    assert "never written down" in assert_error(own, 400, "webhook_not_allowed")["error"]
+    for url in ("http://hooks.example.com/", "https://10.0.0.1/", "https://localhost/", "https://u:p@example.com/"):
+        assert_error(deployed.split(url), 400, "webhook_not_allowed")
+    assert_error(deployed.split(None), 400, "invalid_request")  # type: ignore[arg-type]
+    unsigned = deploy(WEBHOOK_SECRET="")
+    assert (
+        "webhook-secret"
+        in assert_error(unsigned.split("https://a.example.com/"), 400, "webhook_not_allowed")["error"]
+    )
+    assert "jobs" not in unsigned.client.get("/readyz").json()["checks"]
+    assert suno.charges(account) == []
+
+
+def test_no_secret_is_in_the_ledger_the_queue_or_the_log(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], tmp_path: Path, account: str
+) -> None:
+    deployed, there = deploy(), receiver()
+    jobs = deployed.start_jobs()
+    deployed.split(there.url)
+    there.wait(1)
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("*.db*"))
+    for secret in (SECRET, f"__client={account}"):
+        assert secret.encode() not in kept
+        assert secret not in jobs.logged() + deployed.client.server.logged()

@@ -1,0 +1,109 @@
+"""One webhook: whom it may reach, how it is signed, and what is made of the receiver's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from app.jobs.webhook import READ, NoSuchAddress, check_address, send
+from tests.jobs.conftest import HERE, SECRET, Receiver
+
+ANOTHER = "whsec_" + "B" * 32
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.example.com/a",
+        "https://hooks.example.com:8443/a?b=c",
+        "https://8.8.8.8/",
+        "http://n8n:5678/webhook/x",
+        "http://stems.internal/x",
+        "http://10.1.2.3/x",
+        "https://[fd00::1]/x",
+    ],
+)
+def test_public_hosts_and_those_that_the_operator_lists_are_reached(url: str) -> None:
+    check_address(url, ("n8n", ".internal", "10.0.0.0/8", "fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "https://"),
+        ("hooks.example.com", "https://"),
+        ("ftp://hooks.example.com/", "https://"),
+        ("https:///x", "name a host"),
+        ("https://hooks.example.com:99999/", "no address|not an address"),
+        ("https://hooks.example.com:0/", "name a host"),
+        ("http://hooks.example.com/", "must begin with https://"),
+        ("https://user@hooks.example.com/", "no user"),
+        ("https://user:word@hooks.example.com/", "no user"),
+        ("https://hooks.example.com/" + "a" * 2000, "at most"),
+        ("https://hooks.example.com/a b", "spaces"),
+        ("https://hooks.example.com/\r\nX: y", "spaces"),
+        ("https://localhost/", "public"),
+        ("https://a.localhost/", "public"),
+        ("https://printer.local/", "public"),
+        ("https://n8n/", "public"),
+        ("https://127.0.0.1/", "public"),
+        ("https://2130706433/", "public"),
+        ("https://0x7f.1/", "public"),
+        ("https://10.0.0.1/", "public"),
+        ("https://169.254.169.254/latest", "public"),
+        ("https://100.64.0.1/", "public"),
+        ("https://[::1]/", "public"),
+        ("https://[::ffff:127.0.0.1]/", "public"),
+        ("https://[fd00::1]/", "public"),
+    ],
+)
+def test_nobody_is_reached_who_should_not_be(url: str, why: str) -> None:
+    with pytest.raises(NoSuchAddress, match=why):
+        check_address(url, ("another", ".example.internal", "192.168.0.0/16"))
+
+
+def test_a_webhook_is_signed_by_each_secret_and_brings_nothing_else(receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
+    attempt = send(there.url, '{"a": 1}', "msg_1", [SECRET, ANOTHER], [HERE])
+    assert (attempt.status, attempt.said, attempt.was_taken) == (200, "thanks", True)
+    [(headers, body)] = there.received
+    assert headers["webhook-id"] == "msg_1"
+    assert not {"authorization", "cookie", "x-suno-cookie"} & headers.keys()
+    for secret in (SECRET, ANOTHER):
+        assert Webhook(secret).verify(body, headers) == {"a": 1}
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 404, 410, 500, 503])
+def test_only_2xx_is_taken_and_no_redirect_is_followed(receiver: Callable[..., Receiver], status: int) -> None:
+    there, elsewhere = receiver(status), receiver()
+    there.headers = {"Location": elsewhere.url, "Retry-After": "7"}
+    attempt = send(there.url, "{}", "msg_1", [SECRET], [HERE])
+    assert (attempt.status, attempt.was_taken, attempt.retry_after) == (status, False, 7)
+    assert elsewhere.received == []
+
+
+def test_little_is_kept_of_what_a_receiver_says(receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
+    there.said = b"\x1b[31mhello\x00" + b"x" * 10 * READ
+    attempt = send(there.url, "{}", "msg_1", [SECRET], [HERE])
+    assert attempt.status == 200
+    assert attempt.said == ("[31mhello" + "x" * 200)[:200]
+
+
+def test_a_private_address_behind_a_public_name_is_not_connected_to(
+    receiver: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = receiver()
+    port = int(there.url.split(":")[2].split("/")[0])
+    found = [(2, 1, 6, "", ("127.0.0.1", port))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *where, **how: found)
+    attempt = send(f"https://rebound.example.com:{port}/", "{}", "msg_1", [SECRET], [])
+    assert (attempt.status, attempt.said) == (None, "InvalidIPAddress")
+    assert there.received == []
+
+
+def test_who_is_not_there_is_an_attempt_without_a_status() -> None:
+    attempt = send("http://127.0.0.1:1/", "{}", "msg_1", [SECRET], [HERE])
+    assert (attempt.status, attempt.said) == (None, "ConnectionError")
