@@ -14,7 +14,7 @@ demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audi
 
 run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000, and do the jobs
 	@# honcho itself would kill what is in flight, and may be paid for, after 5 s.
-	@$(BIN)/python -c 'from honcho import command, manager; manager.KILL_WAIT = 90; command.main()' start
+	@$(BIN)/python -c 'from honcho import command, manager; manager.KILL_WAIT = 90; command.main()' start -p $${PORT:-3000}
 
 doctor: .venv/run ## see whether your SUNO_COOKIE works and Suno is as this version knows it: free
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor

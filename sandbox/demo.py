@@ -1,8 +1,9 @@
-"""One real split, from the request to audio files and a picture, through a local Suno: `make demo`."""
+"""One real split, from the request to a webhook, audio files and a picture, through a local Suno: `make demo`."""
 
 from __future__ import annotations
 
 import array
+import base64
 import json
 import shlex
 import sys
@@ -10,14 +11,22 @@ import time
 import urllib.error
 import urllib.request
 import wave
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Empty, Queue
+from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
 
 from PIL import Image, ImageDraw
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from sandbox import stack
 from sandbox.songs import OCEAN_WANDERER
 
+SECRET = "whsec_" + base64.b64encode(b"the secret of the demo alone").decode()
 FOLDER = stack.ROOT / "demo"
 STAGES = ["submitted", "queued", "streaming", "complete"]
 PATIENCE = 60.0
@@ -61,12 +70,17 @@ class Service:
 def main() -> int:
     """Run the demo; 0 when the files are there."""
     try:
-        # More of the local Suno's options: `make demo DEMO="--wire 2024"`.
-        with stack.suno("--pace", "0.7", *sys.argv[1:]) as suno, stack.service(suno.url) as server:
-            service = Service(server.url)
+        with ExitStack() as running:
+            receiver = running.enter_context(receiving())
+            settings = settings_in(running.enter_context(TemporaryDirectory()))
+            # More of the local Suno's options: `make demo DEMO="--wire 2024"`.
+            suno = running.enter_context(stack.suno("--pace", "0.7", *sys.argv[1:]))
+            running.enter_context(stack.jobs(suno.url, settings))
+            service = Service(running.enter_context(stack.service(suno.url, settings)).url)
             print(f"Credits before: {service.get('/api/get_limit')['credits_left']}\n")
-            stems = split(service)
+            stems = split(service, receiver.url)
             follow(service, [stem["id"] for stem in stems])
+            show_webhook(receiver)
             print(f"Credits after: {service.get('/api/get_limit')['credits_left']}\n")
             FOLDER.mkdir(exist_ok=True)
             files = [save(service, OCEAN_WANDERER, "song")]
@@ -78,13 +92,73 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-    print("\nBoth servers are stopped. `make sandbox` keeps them running, with Swagger UI to try.")
+    print("\nAll servers are stopped. `make sandbox` keeps them running, with Swagger UI to try.")
     return 0
 
 
-def split(service: Service) -> list[dict[str, Any]]:
+def settings_in(folder: str) -> dict[str, str]:
+    """What the service and the process that sends webhooks have in common."""
+    return {
+        "SUNO_COOKIE": stack.ACCOUNT,
+        "SUNO_POLL_INTERVAL": "0.5",
+        "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+        "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+        "WEBHOOK_SECRET": SECRET,
+        "WEBHOOK_HOSTS": "127.0.0.1",
+    }
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes webhooks, and keeps those that are signed as they should be."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.taken: Queue[dict[str, Any]] = Queue()
+        self.url = f"http://127.0.0.1:{self.server_port}/stems"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        """Verify a webhook, as every receiver should."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        try:
+            told = Webhook(SECRET).verify(body, {name.lower(): value for name, value in self.headers.items()})
+        except WebhookVerificationError:
+            self.send_error(400)
+            return
+        self.server.taken.put(told)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *about: Any) -> None:
+        """Print nothing: what has come is shown."""
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """Run a receiver."""
+    with Receiver() as receiver:
+        Thread(target=receiver.serve_forever, daemon=True).start()
+        yield receiver
+        receiver.shutdown()
+
+
+def show_webhook(receiver: Receiver) -> None:
+    """Show what the receiver was told once the stems were complete."""
+    try:
+        told = receiver.taken.get(timeout=PATIENCE)
+    except Empty:
+        raise FailedError(f"no webhook came within {PATIENCE:.0f} seconds") from None
+    parts = ", ".join(f"{stem['part']} ({stem['status']})" for stem in told["data"]["stems"])
+    print(f"A webhook came, and its signature is right: {told['type']}: {parts}\n")
+
+
+def split(service: Service, webhook_url: str) -> list[dict[str, Any]]:
     """Ask for the stems of the song."""
-    _, stems = service.post("/api/generate_stems", {"audio_id": OCEAN_WANDERER}, shown=True)
+    asked = {"audio_id": OCEAN_WANDERER, "webhook_url": webhook_url}
+    _, stems = service.post("/api/generate_stems", asked, shown=True)
     print(json.dumps(stems, indent=2) + "\n")
     return list(stems)
 

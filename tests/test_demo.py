@@ -35,6 +35,7 @@ def test_the_demo_shows_a_real_split(wire: str) -> None:
     assert "curl -X POST" in run.stdout
     assert '"title": "Ocean Wanderer (Vocals)"' in run.stdout
     assert "complete / complete" in run.stdout
+    assert "its signature is right: stems.completed: vocals (complete), instrumental (complete)" in run.stdout
     assert "Credits after: 490" in run.stdout
     song, vocals, instrumental = (
         samples(stack.ROOT / "demo" / f"{name}.wav") for name in ("song", "vocals", "instrumental")

@@ -56,6 +56,26 @@ def test_the_unit_is_exposed_little(unit: Path) -> None:
     assert float(exposure) < 2.0
 
 
+def test_the_unit_of_jobs_is_the_services_but_for_what_it_runs(tmp_path: Path) -> None:
+    jobs = Path("deploy/suno-stems-jobs.service").read_text(encoding="utf-8")
+    program = "/opt/suno-stems/.venv/bin/python -m app.jobs"
+    assert jobs.count(program) == 1
+    file = tmp_path / "suno-stems-jobs.service"
+    file.write_text(jobs.replace(program, str(Path(sys.executable).resolve())), encoding="utf-8")
+    verified = analyze("verify", "--man=no", "--recursive-errors=no", str(file))
+    assert (verified.returncode, verified.stderr) == (0, "")
+    for name in ("LEDGER_URL", "User", "WorkingDirectory", "StateDirectory"):
+        pattern = rf"^(?:Environment=)?{name}=.*$"
+        assert re.findall(pattern, jobs, re.MULTILINE) == re.findall(pattern, UNIT, re.MULTILINE), name
+    [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", jobs, re.MULTILINE)
+    assert int(patience) > 15 + 10
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    lines = re.findall(r"^Environment=(.*)$", jobs, re.MULTILINE)
+    assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known | {
+        "PYTHONDONTWRITEBYTECODE"
+    }
+
+
 def test_systemd_lets_what_is_paid_for_end(graceful_timeout: float) -> None:
     [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
     assert int(patience) > graceful_timeout + 10
@@ -72,7 +92,7 @@ def seconds(text: str) -> int:
     return int(text.removesuffix("s"))
 
 
-@pytest.mark.parametrize("name", ["service", "nginx", "redis"])
+@pytest.mark.parametrize("name", ["service", "jobs", "nginx", "redis"])
 def test_containers_have_no_rights_that_they_do_not_need(name: str) -> None:
     container: dict[str, Any] = COMPOSE["services"][name]
     assert container["read_only"] is True
