@@ -201,12 +201,14 @@ def test_what_the_queue_has_twice_is_delivered_once(
     until(lambda: deployed.told(first)["state"] == "delivered")
     second = deployed.split(there.url)
     until(lambda: deployed.told(second)["next_at"] is not None)
+    next_at = deployed.told(second)["next_at"]
     known = sqlite3.connect(settings["LEDGER_URL"].removeprefix("sqlite:///"))
     queue = Queue(settings["JOBS_URL"])
     for (id,) in known.execute("SELECT id FROM entries").fetchall() * 3:
         queue.put(id)
     known.close()
     until(lambda: deployed.told(second)["state"] == "delivered")
+    assert deployed.told(second)["attempts"][1]["at"] >= next_at
     jobs.process.terminate()
     assert jobs.process.wait() == 0
     assert [told["data"]["request_id"] for told in there.verified(3)] == [
