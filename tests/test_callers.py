@@ -290,7 +290,7 @@ def test_downloads_have_a_budget_of_their_own(serve: Callable[..., Client], oper
     assert download(one).json()["counted"] is False
     assert budget_of(service, N8N)["downloads_left"] == 0
     body = assert_error(download(other), 402, "over_budget")
-    assert "caller n8n is 1 downloads in any 30 days" in body["error"]
+    assert "caller n8n is 1 download in any 30 days" in body["error"]
 
 
 def test_a_file_that_others_can_read_is_named_at_the_start(serve: Callable[..., Client], operator: Operator) -> None:

@@ -64,9 +64,10 @@ class OverBudget(Exception):
             if left.more_in is not None
             else "The whole budget is less than that: ask the operator."
         )
+        unit = budget.unit if budget.limit != 1 else budget.unit.removesuffix("s")
         days = "any 24 hours" if budget.days == 1 else f"any {budget.days} days"
         super().__init__(
-            f"The budget of {budget.whose} is {budget.limit} {budget.unit} in {days}. Of that, {left.amount} are "
+            f"The budget of {budget.whose} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
             f"left, and this takes {price}. Nothing was charged. {when}"
         )
 
