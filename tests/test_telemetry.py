@@ -218,7 +218,7 @@ def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(
 ) -> None:
     callers = tmp_path / "callers.toml"
     callers.write_text('[callers.n8n]\napi_key = "a-key-of-the-test"\ncredits_per_day = 50\n')
-    service = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers))
+    service = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers), WEBHOOK_SECRET="whsec_" + "A" * 32)
     service.get("/readyz")
     service.split(headers={"X-API-Key": "a-key-of-the-test"})
     told = service.get("/metrics").text
