@@ -332,3 +332,25 @@ def test_a_host_with_a_path_or_a_slash_is_as_good(wire: RequestsMock, gateway: S
     signed_in(wire)
     wire.post(f"{API}/suno/api/edit/stems/{SONG}/", json={"clips": [CLIP]})
     assert len(behind_proxy.generate_stems(ALICE, SONG)) == 1
+
+
+@pytest.mark.parametrize("status", [300, 400, 401, 402, 403, 404, 405, 410, 415, 422, 429])
+def test_these_answers_are_certain_to_have_cost_nothing(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=status, json={"detail": "No."})
+    wire.get(f"{API}/api/clip/{SONG}", status=404, json={"detail": "No."})
+    with pytest.raises(errors.SunoError) as raised:
+        gateway.generate_stems(ALICE, SONG)
+    assert raised.value.may_have_charged is False
+
+
+@pytest.mark.parametrize("status", [408, 409, 418, 425, 499, 500, 502, 503, 504])
+def test_these_may_have_been_charged(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=status, json={"detail": "No."})
+    with pytest.raises(errors.SunoError) as raised:
+        gateway.generate_stems(ALICE, SONG)
+    assert raised.value.may_have_charged is True
+    assert calls(wire, SPLIT) == 1
