@@ -25,8 +25,9 @@ class NotAllowed(Exception):
 
 
 class Accounts:
-    """The operator's accounts, and which of them a caller may use. Raises NotAllowed in the same words for one that
-    there is and one that there is not.
+    """The operator's accounts, and which of them a caller may use.
+
+    One that a caller may not use is refused in the same words as one that there is not.
     """
 
     def __init__(self, accounts: Mapping[str, OperatorAccount]) -> None:

@@ -7,11 +7,14 @@ monkey.patch_all()
 
 import logging
 import signal
+import sys
 import time
+import traceback
 from types import FrameType
 from typing import Any
 
 import gevent
+from environs import EnvError
 from gevent.pool import Pool
 from huey.consumer import Consumer
 
@@ -58,7 +61,7 @@ class Jobs:
             is_stopping=lambda: self._stopping,
         )
         self._consumer = Consumer(
-            self._queue.huey, workers=2, worker_type="greenlet", periodic=False, max_delay=0.5, scheduler_interval=1
+            self._queue.open(), workers=2, worker_type="greenlet", periodic=False, max_delay=0.5, scheduler_interval=1
         )
 
     def run(self) -> None:
@@ -92,7 +95,8 @@ class Jobs:
             log.error("A job cannot go on: %s", error.why)
         except Exception as error:
             # Without its message, which may quote a secret.
-            log.error("A job has failed: %s", type(error).__name__, exc_info=None)
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("A job has failed: %s\n%s", type(error).__name__, frames.rstrip())
         finally:
             self._doing.discard(id)
 
@@ -111,8 +115,13 @@ class Jobs:
 
 def main() -> None:
     """Read the settings, and do jobs."""
-    settings = read_settings()
+    try:
+        settings = read_settings()
+    except EnvError as error:
+        sys.exit(str(error))
     logs.set_up(settings.log_level, settings.log_format)
+    # It would say twice of each job that there is one.
+    logging.getLogger("huey").setLevel(logging.WARNING)
     Jobs(settings).run()
 
 

@@ -24,6 +24,7 @@ from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
 from app.suno.gateway import SunoGateway
+from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
 from app.timing import Timing
 
@@ -42,6 +43,7 @@ DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86
 """Seconds between two attempts, about; after the last one the webhook is given up."""
 
 LONGEST_DELAY = 86_400.0
+"""Seconds, whatever the receiver asks for."""
 
 
 def new_job(
@@ -106,8 +108,6 @@ class Follower:
                 case _:
                     # The queue may have it twice.
                     due_in = None
-        except SunoError as error:
-            log.warning("The job of request %s could not ask Suno: %s", job["request_id"], error)
         finally:
             self._ledger.put_job(id, job, due_in)
         if due_in is not None and not self._is_stopping():
@@ -121,8 +121,9 @@ class Follower:
             return self._told(job, "stems.failed", (), None, "Nothing is known of this split any more.")
         if entry.state is State.STARTED:
             return job, max(1.0, -self._ledger.over_for(entry))
+        account = self._account_of(job, entry)
         if entry.state is State.IN_DOUBT:
-            found = self._find_out(job, entry)
+            found = self._find_out(job, account, entry)
             if found is None:
                 if is_late:
                     return self._told(
@@ -134,23 +135,31 @@ class Follower:
                     job, "stems.failed", (), False, "Suno was asked, and made no stems. Nothing was charged."
                 )
             entry = found
-        account = self._accounts.by_name(job["account"])
         stems: Sequence[Clip] = entry.stems
         if account is not None:
             stems = self._watch.wait_for(account, stems, patience=LOOKS_FOR, stopping=self._is_stopping)
         if not all(stem.is_final for stem in stems):
-            if is_late or account is None:
+            if is_late:
                 return self._told(job, "stems.failed", stems, True, "The stems were paid for, and are not complete.")
-            return job, 0.0
+            return job, 0.0 if account else max(30.0, self._timing.poll_interval)
         if any(stem.status == "error" for stem in stems):
             return self._told(job, "stems.failed", stems, True, "Suno could not make all of the stems.")
         return self._told(job, "stems.completed", stems, True, None)
 
-    def _find_out(self, job: dict[str, Any], entry: Entry) -> Entry | None:
+    def _account_of(self, job: dict[str, Any], entry: Entry) -> Account | None:
+        """The account that was asked; None where its name leads to another by now, or it cannot sign in."""
         account = self._accounts.by_name(job["account"])
+        try:
+            if account and entry.account in self._names.of(account, ledger_needed=False):
+                return account
+        except SunoError as error:
+            log.warning("The job of request %s could not sign in: %s", job["request_id"], error)
+        return None
+
+    def _find_out(self, job: dict[str, Any], account: Account | None, entry: Entry) -> Entry | None:
         if account is None:
             return None
-        return Split(
+        split = Split(
             account=account,
             owners=((entry.account, entry.caller),),
             request_id=entry.request_id,
@@ -163,7 +172,12 @@ class Follower:
             watch=self._watch,
             ledger=self._ledger,
             timing=self._timing,
-        ).find_out(entry)
+        )
+        try:
+            return split.find_out(entry)
+        except SunoError as error:
+            log.warning("The job of request %s could not ask Suno: %s", job["request_id"], error)
+            return None
 
     def _told(
         self, job: dict[str, Any], kind: str, stems: Sequence[Clip], charged: bool | None, error: str | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app.splits.clock import Clock, Moment
@@ -101,10 +101,7 @@ def spend(
 
 def give_back(tx: Transaction, clock: Clock, spending: Spending) -> None:
     """Take back what was spent."""
-    for name in spending.names:
-        record = _Spent(tx, clock, name)
-        record.add(-spending.amount, spending.at)
-        record.write(tx)
+    spend_anyway(tx, clock, replace(spending, amount=-spending.amount))
 
 
 def spend_anyway(tx: Transaction, clock: Clock, spending: Spending) -> None:

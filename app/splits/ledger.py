@@ -48,7 +48,7 @@ COOKIE_KEPT = 30 * KEPT
 """Seconds for which it is known, without a sign-in, which account a cookie is of."""
 
 JOB_KEPT = 10 * KEPT
-"""Seconds for which a job is known: longer than the last of its attempts can be away."""
+"""Seconds for which a job is known: longer than a webhook is tried."""
 
 LEADS = 50
 """Further request ids by which an entry is found, at most: its latest retries."""
@@ -194,12 +194,12 @@ class Ledger:
         found = self._store.read(look)
         return self._told(found) if found and not self._is_forgotten(found) else None
 
-    def finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
+    def finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False) -> Entry:
         """Note what Suno answered, and return the entry: its `stems` are what its request is to be told.
 
         They are those of an earlier attempt where that was told first: a key has one story. With `paid`, the stems
         belong to this entry from now on, whatever was taken for its own by one in doubt. Else its price is given
-        back.
+        back. `job_is_due`: what goes on after the reply can begin.
         """
 
         def change(tx: Transaction) -> Entry:
@@ -227,6 +227,8 @@ class Ledger:
                 done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
             if done is not held:
                 tx.put(done)
+            if job_is_due:
+                tx.put_due(entry.id, self.clock.now().wall)
             return done
 
         return self._store.transact(change)
@@ -292,7 +294,14 @@ class Ledger:
 
         self._store.transact(change)
 
-    def restart(self, entry: Entry, lasts: float, *, budgets: Sequence[Budget] = ()) -> Entry | None:
+    def restart(
+        self,
+        entry: Entry,
+        lasts: float,
+        *,
+        budgets: Sequence[Budget] = (),
+        job: dict[str, Any] | None = None,
+    ) -> Entry | None:
         """Begin the next attempt of an entry in doubt; None where another has begun it or found the stems.
 
         The last attempt certainly cost nothing: its price is given back. Raises OverBudget, having written nothing.
@@ -315,6 +324,9 @@ class Ledger:
                 if over:
                     return over
             tx.put(again)
+            if job is not None:
+                # The last one may have told by now that nothing was made.
+                self._put_job(tx, entry.id, job, again.attempt_began.wall + lasts)
             return again
 
         return _allowed(self._store.transact(change), entry.price)

@@ -214,7 +214,7 @@ class Split:
         """The stems that the song has already, which then are the answer; none where they are no whole set."""
         existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.choice)
         if existing:
-            self._note_if_possible(self.ledger.finish, entry, existing, paid=False)
+            self._note_if_possible(self.ledger.finish, entry, existing, paid=False, job_is_due=self.job is not None)
         return existing
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
@@ -231,11 +231,11 @@ class Split:
         patience = Deadline(INSIST if self.idempotency_key else 0)
         while patience.remaining and not self.is_stopping():
             try:
-                return self.ledger.finish(entry, clips, paid=True).stems
+                return self.ledger.finish(entry, clips, paid=True, job_is_due=self.job is not None).stems
             except LedgerUnavailable as error:
                 log.warning("Request %s retries the ledger write of what it paid for: %s", self.request_id, error.why)
                 time.sleep(min(self.timing.poll_interval, patience.remaining))
-        noted = self._note_if_possible(self.ledger.finish, entry, clips, paid=True)
+        noted = self._note_if_possible(self.ledger.finish, entry, clips, paid=True, job_is_due=self.job is not None)
         return noted.stems if noted else clips
 
     def _recover(self, entry: Entry) -> Sequence[Clip]:
@@ -331,7 +331,7 @@ class Split:
             return self._replay(settled) if settled else None
         if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time:
             again = self.ledger.restart(
-                held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets
+                held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
             )
             return self._pay(again) if again else None
         raise InProgress(

@@ -1,7 +1,7 @@
 """One look at Suno for all who wait: how far the stems of an account are.
 
-Whoever waits longest for the next look makes it, for all; there is no thread of its own. Looks begin close together,
-as stems take a minute, and widen for those that wait longer.
+Whoever is first to find a look due makes it, for all; there is no thread of its own. Looks begin close together, as
+stems take a minute, and grow rarer for those that wait longer.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Watch:
     @contextmanager
     def _joined(self, account: Account, waiter: _Waiter) -> Iterator[_Board]:
         key = account.cookie_hash
-        # No other thread can come between: a board is only ever replaced by its equal.
+        # Who joins one that is just given up looks for itself, which does no harm.
         board = self._boards.setdefault(key, _Board())
         board.join(waiter, self._interval)
         self._note_waiters(1)

@@ -218,6 +218,30 @@ def test_what_the_queue_has_twice_is_delivered_once(
     assert len(there.received) == 3
 
 
+def test_a_queue_that_cannot_be_used_costs_no_reply_and_no_webhook(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str, tmp_path: Path
+) -> None:
+    deployed, there = deploy(JOBS_URL="sqlite:////proc/nowhere/jobs.db"), receiver()
+    reply = deployed.split(there.url)
+    assert [stem["id"] for stem in reply.json()] == suno.charges(account)[0]["clips"]
+    deployed.settings["JOBS_URL"] = f"sqlite:///{tmp_path}/another.db"
+    deployed.start_jobs()
+    assert there.verified()[0]["type"] == "stems.completed"
+
+
+def test_a_retry_that_pays_again_has_a_webhook_again(
+    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+) -> None:
+    deployed, there = deploy(), receiver()
+    deployed.start_jobs()
+    key, song = {"Idempotency-Key": "k"}, "fault-reset-before-reading"
+    assert_error(deployed.split(there.url, song, headers=key), 503, "outcome_unknown")
+    assert there.verified()[0]["type"] == "stems.failed"
+    assert_error(deployed.split(there.url, song, headers=key), 503, "outcome_unknown")
+    received = there.wait(2)
+    assert len({headers["webhook-id"] for headers, _ in received}) == 2
+
+
 def test_no_webhook_without_a_secret_for_a_cookie_or_to_a_private_host(
     deploy: Callable[..., Deployed], suno: Suno, account: str
 ) -> None:

@@ -154,7 +154,10 @@ def test_who_leaves_takes_its_stems_out() -> None:
         one = pool.submit(watch.wait_for, ALICE, STEMS, patience=30)
         watch.wait_for(ALICE, [Clip("c", "submitted")], patience=0.05)
         before = len(suno.asked)
+        while len(suno.asked) < before + 3:
+            assert not one.done()
         left.set()
         one.result()
-    assert "c" in {id for ids, _ in suno.asked[: before + 1] for id in ids}
-    assert "c" not in suno.asked[-1][0] or len(suno.asked) <= before + 1
+    assert "c" in {id for ids, _ in suno.asked[:before] for id in ids}
+    # One look may have been under way.
+    assert "c" not in {id for ids, _ in suno.asked[before + 1 :] for id in ids}
