@@ -56,6 +56,32 @@ JOBS_BEHIND = Gauge(
     "For how long the oldest job has been due.",
     multiprocess_mode="livemostrecent",
 )
+JOBS_OPEN = Gauge(
+    "suno_stems_jobs_open",
+    "Jobs that are not over: splits that are followed, files to fetch, webhooks to send.",
+    multiprocess_mode="livemostrecent",
+)
+JOBS_ENDED = Gauge(
+    "suno_stems_jobs_ended",
+    "What jobs have come to, over the life of the ledger.",
+    ["outcome"],
+    multiprocess_mode="livemostrecent",
+)
+AUDIO_BYTES = Gauge(
+    "suno_stems_audio_bytes",
+    "Bytes of audio that are kept, looked at every few minutes.",
+    multiprocess_mode="livemostrecent",
+)
+AUDIO_LIMIT = Gauge(
+    "suno_stems_audio_limit_bytes",
+    "Bytes of audio that are kept at most: AUDIO_LIMIT.",
+    multiprocess_mode="livemostrecent",
+)
+AUDIO_FREE = Gauge(
+    "suno_stems_audio_free_bytes",
+    "Bytes that are free on the disk that audio is kept on.",
+    multiprocess_mode="livemostrecent",
+)
 SIGN_INS = Counter("suno_stems_sign_ins_total", "Calls to Suno's sign-in that it answered: one or two for a token.")
 IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended without knowing whether Suno has charged.")
 WAITERS = Gauge(

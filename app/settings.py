@@ -38,6 +38,9 @@ from app.timing import LOOK_FOR, Timing
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
 
+ACCEL_RULE = "It begins and ends with a slash: /kept-audio/"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the environment asks for. Times are in seconds."""
@@ -55,6 +58,21 @@ class Settings:
     webhook_hosts: tuple[str, ...]
     """Hosts that webhooks may reach by http and on private addresses: names, `.suffixes`, networks."""
     jobs_url: str = field(repr=False)
+    audio_url: str
+    """Where files are kept: a folder, or s3://bucket/prefix."""
+    audio_limit: int
+    """Bytes that are kept at most."""
+    audio_kept: int
+    """Seconds since a file was last used, after which it goes; 0 is never."""
+    audio_fetches: int
+    """How many files the process of jobs fetches at once."""
+    audio_accel: str
+    """By which address inside nginx it hands files out itself; "" where it does not."""
+    link_secrets: tuple[str, ...] = field(repr=False)
+    """The first one signs addresses of files, and what any of them has signed is good."""
+    link_lifetime: int
+    public_url: str
+    """Where callers reach this service; "" is where each of them asked."""
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
@@ -109,12 +127,15 @@ def read_settings(env: Env | None = None) -> Settings:
     env.add_parser_from_field("callers", CallersFile)
     env.add_parser_from_field("secrets", WebhookSecrets)
     env.add_parser_from_field("networks", HostsAndNetworks)
+    env.add_parser_from_field("link_secrets", LinkSecrets)
+    env.add_parser_from_field("audio", AudioPlace)
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
     text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
     ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It begins with sqlite:/// or redis://.")
     deadline = env.float("SUNO_DEADLINE", 40.0, validate=seconds)
     price = Range(min=0, max=100_000)
+    kept = Range(min=0, max=3650 * 86_400)
     suno_cookie = env.cookie("SUNO_COOKIE", None)
     api_keys = env.api_keys("API_KEYS", None) or ()
     callers = env.callers("CALLERS_FILE", None, suno_cookie=suno_cookie)
@@ -129,7 +150,7 @@ def read_settings(env: Env | None = None) -> Settings:
     settings = Settings(
         accounts=callers.accounts,
         callers=(*callers.callers, *map(caller_of_key, api_keys)),
-        secret_files=(*_files_of("SUNO_COOKIE", "API_KEYS", "WEBHOOK_SECRET"), *callers.files),
+        secret_files=(*_files_of("SUNO_COOKIE", "API_KEYS", "WEBHOOK_SECRET", "LINK_SECRET"), *callers.files),
         prices={
             StemTask.TWO: env.int("SUNO_TWO_CREDITS", StemTask.TWO.credits, validate=price),
             StemTask.TWELVE: env.int("SUNO_TWELVE_CREDITS", StemTask.TWELVE.credits, validate=price),
@@ -156,6 +177,14 @@ def read_settings(env: Env | None = None) -> Settings:
         jobs_url=jobs_url,
         webhook_secrets=env.secrets("WEBHOOK_SECRET", None) or (),
         webhook_hosts=env.networks("WEBHOOK_HOSTS", None) or (),
+        audio_url=env.audio("AUDIO_URL", "instance/audio"),
+        audio_limit=env.int("AUDIO_LIMIT", 20_000_000_000, validate=Range(min=1)),
+        audio_kept=env.int("AUDIO_KEPT", 7_776_000, validate=kept),
+        audio_fetches=env.int("AUDIO_FETCHES", 4, validate=Range(min=1, max=100)),
+        audio_accel=env.str("AUDIO_ACCEL", None, validate=Regexp(r"(/[A-Za-z0-9/_-]*/)?\Z", error=ACCEL_RULE)) or "",
+        link_secrets=env.link_secrets("LINK_SECRET", None) or (),
+        link_lifetime=env.int("LINK_LIFETIME", 86_400, validate=Range(min=1, max=365 * 86_400)),
+        public_url=env.str("PUBLIC_URL", None, validate=lambda value: value == "" or url(value)) or "",
         cors_origins=env.origins("CORS_ORIGINS", None) or (),
         trusted_hosts=env.hosts("TRUSTED_HOSTS", None) or (),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
@@ -265,6 +294,29 @@ class WebhookSecrets(Listed):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         return super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
+
+
+class LinkSecrets(Listed):
+    """Secrets that sign addresses of files, or `@` and the path of a file with them, by commas or one a line."""
+
+    ITEM = re.compile(r"[!-+\--~]{32,}")
+    COMPLAINT = "A secret has at least 32 ASCII letters, digits and signs; `openssl rand -hex 32` makes one."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
+
+
+class AudioPlace(fields.String):
+    """A folder, as a path or a file: address, or a bucket."""
+
+    COMPLAINT = "It is a folder (instance/audio, file:///var/lib/audio) or a bucket (s3://bucket/prefix)."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        is_bucket = re.fullmatch(r"s3://[A-Za-z0-9.-]{3,63}(/[!-~]*)?", value)
+        path = value.removeprefix("file://")
+        if not (is_bucket or (path and "://" not in path and (path == value or path.startswith("/")))):
+            raise ValidationError(self.COMPLAINT)
+        return value
 
 
 class HostsAndNetworks(Listed):

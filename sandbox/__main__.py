@@ -17,7 +17,6 @@ from sandbox.suno import OF_2024, Options, change
 
 NOT_SIMULATED = (
     "the quality of a real separation: each song is four seconds of synthesised music, whatever its duration",
-    "mp3 and m4a: there is no encoder here, their download_url gives WAV bytes, as Content-Type audio/wav",
     "two takes that differ: both takes of a part sound the same",
     "pictures, video and media_urls: their addresses lead nowhere here",
     "making songs, editing, playlists, sharing, and every other call of Suno's",
@@ -83,6 +82,8 @@ OPTIONS = (
     ("pages_from", "0 or 1: the first page of a song's stems"),
     ("wav_by_download", "whether /api/download/clip knows wav, or only convert_wav does"),
     ("address_lifetime", "seconds for which a download_url can be fetched"),
+    ("storage", "ordinary, breaks (a connection brings a tenth), slow (`drip` after each tenth), web-page (HTML)"),
+    ("audio_length", "seconds of each file: its four seconds come again until then"),
     ("token_lifetime, pace, delay, drip", "seconds, as on the command line; drip is between two dripped bytes"),
 )
 

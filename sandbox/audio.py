@@ -121,6 +121,22 @@ def as_wav(samples: array[int]) -> bytes:
     return file.getvalue()
 
 
+def longer(wav: bytes, seconds: float) -> bytes:
+    """A WAV file of so many seconds: its music, again and again."""
+    if seconds == SECONDS:
+        return wav
+    with wave.open(io.BytesIO(wav)) as file:
+        once = file.readframes(file.getnframes())
+    out = io.BytesIO()
+    with wave.open(out, "wb") as longer:
+        longer.setnchannels(1)
+        longer.setsampwidth(2)
+        longer.setframerate(RATE)
+        frames = round(RATE * seconds) * 2
+        longer.writeframes((once * (frames // len(once) + 1))[:frames])
+    return out.getvalue()
+
+
 @lru_cache(maxsize=KEPT_SONGS)
 def synthesise(song_id: str) -> dict[str, array[int]]:
     """The twelve parts of a song as samples; any sum of them stays in 16 bits."""

@@ -1,16 +1,18 @@
-"""One real split, from the request to a webhook, audio files and a picture, through a local Suno: `make demo`."""
+"""One real split, from the request to a webhook, files on disk and a picture, through a local Suno: `make demo`."""
 
 from __future__ import annotations
 
 import array
 import base64
 import json
+import secrets
 import shlex
 import sys
 import time
 import urllib.error
 import urllib.request
 import wave
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,20 +45,27 @@ class Service:
     """The service's API, as any client would use it."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def get(self, path: str) -> Any:
         """Ask for something."""
-        return self._ask(urllib.request.Request(f"{self._url}{path}"))[1]
+        return self._ask(urllib.request.Request(f"{self.url}{path}"))[1]
 
     def post(self, path: str, body: dict[str, Any], *, shown: bool = False) -> tuple[int, Any]:
         """Send JSON; the status and the JSON that comes back. `shown`: print the curl line that does the same."""
         text = json.dumps(body)
         if shown:
-            print(f"$ curl -X POST {self._url}{path} \\")
+            print(f"$ curl -X POST {self.url}{path} \\")
             print(f"    -H 'Content-Type: application/json' \\\n    -d {shlex.quote(text)}")
         headers = {"Content-Type": "application/json"}
-        return self._ask(urllib.request.Request(f"{self._url}{path}", text.encode(), headers))
+        return self._ask(urllib.request.Request(f"{self.url}{path}", text.encode(), headers))
+
+    def save(self, path: str, folder: Path) -> Path:
+        """Fetch a file into a folder, under the name that it is sent with, as `curl -OJ` does."""
+        with OPENER.open(f"{self.url}{path}", timeout=60) as reply:
+            file = folder / Path(reply.headers.get_filename()).name
+            file.write_bytes(reply.read())
+        return file
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:
@@ -80,12 +89,10 @@ def main() -> int:
             print(f"Credits before: {service.get('/api/get_limit')['credits_left']}\n")
             stems = split(service, receiver.url)
             follow(service, [stem["id"] for stem in stems])
-            show_webhook(receiver)
+            show_webhook(receiver, stems)
             print(f"Credits after: {service.get('/api/get_limit')['credits_left']}\n")
             FOLDER.mkdir(exist_ok=True)
-            files = [save(service, OCEAN_WANDERER, "song")]
-            files += [save(service, stem["id"], part_of(stem)) for stem in stems]
-            draw(files, FOLDER / "waveforms.png")
+            draw([fetch_song(service), *unpack(fetch_zip(service))], FOLDER / "waveforms.png")
     except (FailedError, stack.NotStartedError, OSError, ValueError, KeyError) as error:
         print(f"\nThe demo failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -103,6 +110,8 @@ def settings_in(folder: str) -> dict[str, str]:
         "SUNO_POLL_INTERVAL": "0.5",
         "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
         "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+        "AUDIO_URL": f"{folder}/audio",
+        "LINK_SECRET": secrets.token_hex(32),
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_HOSTS": "127.0.0.1",
     }
@@ -145,19 +154,24 @@ def receiving() -> Iterator[Receiver]:
         receiver.shutdown()
 
 
-def show_webhook(receiver: Receiver) -> None:
-    """Show what the receiver was told once the stems were complete."""
+def show_webhook(receiver: Receiver, stems: list[dict[str, Any]]) -> None:
+    """Show what the receiver was told once the files of the stems were kept."""
     try:
         told = receiver.taken.get(timeout=PATIENCE)
     except Empty:
         raise FailedError(f"no webhook came within {PATIENCE:.0f} seconds") from None
-    parts = ", ".join(f"{stem['part']} ({stem['status']})" for stem in told["data"]["stems"])
-    print(f"A webhook came, and its signature is right: {told['type']}: {parts}\n")
+    files = told["data"]["files"]
+    if [file["id"] for file in files if file["status"] == "kept"] != [stem["id"] for stem in stems]:
+        raise FailedError(f"not all files are kept: {files}")
+    print(f"A webhook came, and its signature is right: {told['type']}. The files, and where they can be fetched:")
+    for file in files:
+        print(f"  {file['filename']:<34} {file['bytes']:>8,} bytes   {file['url'][:60]}…")
+    print()
 
 
 def split(service: Service, webhook_url: str) -> list[dict[str, Any]]:
     """Ask for the stems of the song."""
-    asked = {"audio_id": OCEAN_WANDERER, "webhook_url": webhook_url}
+    asked = {"audio_id": OCEAN_WANDERER, "audio_format": "wav", "webhook_url": webhook_url}
     _, stems = service.post("/api/generate_stems", asked, shown=True)
     print(json.dumps(stems, indent=2) + "\n")
     return list(stems)
@@ -190,27 +204,36 @@ def show_progress(statuses: list[str]) -> None:
     print(f"\r{bar:<70}" if sys.stdout.isatty() else bar, end="" if sys.stdout.isatty() else "\n", flush=True)
 
 
-def part_of(stem: dict[str, Any]) -> str:
-    """Name a stem's file after its part."""
-    return "vocals" if "Vocals" in stem["title"] else "instrumental"
+def fetch_zip(service: Service) -> Path:
+    """Fetch the stems as one file, and show what is in it."""
+    path = f"/api/stems.zip?audio_id={OCEAN_WANDERER}&format=wav"
+    file = service.save(path, FOLDER)
+    print(f'$ curl -OJ "{service.url}{path}"')
+    print(f'$ unzip -l "{file.relative_to(stack.ROOT)}"')
+    with zipfile.ZipFile(file) as zipped:
+        for each in zipped.infolist():
+            print(f"{each.file_size:>9}  {each.filename}")
+    return file
 
 
-def save(service: Service, id: str, name: str) -> Path:
-    """Fetch a clip's audio, asking until it is ready."""
+def unpack(zipped: Path) -> list[Path]:
+    """Unpack the stems, the voice first."""
+    with zipfile.ZipFile(zipped) as content:
+        content.extractall(FOLDER)
+    return sorted((FOLDER / "Ocean Wanderer").glob("*.wav"), key=lambda file: "Vocals" not in file.name)
+
+
+def fetch_song(service: Service) -> Path:
+    """Have the song itself kept too, and fetch it, for comparison."""
     ends = time.monotonic() + PATIENCE
-    status, reply = service.post("/api/download", {"id": id, "format": "wav"})
+    wanted = {"ids": [OCEAN_WANDERER], "format": "wav"}
+    status, files = service.post("/api/audio", wanted)
     while status == 202 and time.monotonic() < ends:
         time.sleep(0.1)
-        status, reply = service.post("/api/download", {"id": id, "format": "wav"})
-    if not reply["download_url"]:
-        raise FailedError(f"{name}.wav was not ready after {PATIENCE:.0f} seconds")
-    file = FOLDER / f"{name}.wav"
-    with OPENER.open(reply["download_url"], timeout=30) as audio:
-        file.write_bytes(audio.read())
-    with wave.open(str(file)) as sound:
-        seconds = sound.getnframes() / sound.getframerate()
-    print(f"{file.relative_to(stack.ROOT)!s:<24} {seconds:.1f} s, {file.stat().st_size:,} bytes")
-    return file
+        status, files = service.post("/api/audio", wanted)
+    if status != 200 or files[0]["status"] != "kept":
+        raise FailedError(f"the song was not kept after {PATIENCE:.0f} seconds: {files}")
+    return service.save(files[0]["url"].removeprefix(service.url), FOLDER)
 
 
 def draw(files: list[Path], picture: Path) -> None:

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
+from base64 import b64encode
+from tempfile import TemporaryDirectory
 
 from sandbox import stack
 
 
+def settings_in(folder: str) -> dict[str, str]:
+    """What the service and the process of jobs have in common."""
+    return {
+        "SUNO_COOKIE": stack.ACCOUNT,
+        "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+        "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+        "AUDIO_URL": f"{folder}/audio",
+        "LINK_SECRET": secrets.token_hex(32),
+        "WEBHOOK_SECRET": f"whsec_{b64encode(secrets.token_bytes(32)).decode()}",
+        "WEBHOOK_HOSTS": "127.0.0.1,localhost",
+    }
+
+
 def main() -> int:
-    """Run both until interrupted."""
+    """Run all of them until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with stack.suno() as suno, stack.service(suno.url, port=int(os.environ.get("PORT", "3000"))) as service:
+        with (
+            TemporaryDirectory() as folder,
+            stack.suno() as suno,
+            stack.jobs(suno.url, settings := settings_in(folder)),
+            stack.service(suno.url, settings, port=int(os.environ.get("PORT", "3000"))) as service,
+        ):
             print(f"Swagger UI        {service.url}/docs")
             print(f"The local Suno    {suno.url} (`python -m sandbox --help` lists its songs, accounts and failures)")
-            print("No credits are spent. Ctrl-C stops both.", flush=True)
+            print("No credits are spent. Ctrl-C stops all.", flush=True)
             service.process.wait()
             print(service.logged()[-2000:], file=sys.stderr)
     except stack.NotStartedError as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from sandbox import audio
+from sandbox import storage
 from sandbox.clerk import Clerk, client_cookie
 from sandbox.connection import Connection, Gone
 from sandbox.control import Control
@@ -184,13 +184,14 @@ class Sandbox:
             return Reply(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
         with self.suno.lock:
             song, stem = self.suno.song(clip_id), self.suno.stems.get(clip_id)
+        options = self.suno.options
         if song:
-            wav = audio.song(song.id)
+            body = storage.file_of(song.id, "", "", format, options.audio_length)
         elif stem:
-            wav = audio.stem(stem.song.id, stem.task, stem.part)
+            body = storage.file_of(stem.song.id, stem.task, stem.part, format, options.audio_length)
         else:
             return detail(404, "Not Found")
-        return _ranged(request, wav)
+        return storage.reply_with(request, body, format, options.storage)
 
     def _note(self, request: Request, reply: Reply, at: float) -> None:
         headers: dict[str, object] = {
@@ -214,16 +215,3 @@ class Sandbox:
                     "token_sha256": fingerprint(token.removeprefix("Bearer ")) if token else None,
                 }
             )
-
-
-def _ranged(request: Request, body: bytes) -> Reply:
-    """A WAV file, or the one range of it that is asked for."""
-    headers = {"Content-Type": "audio/wav", "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if wanted is None:
-        return Reply(200, body, headers)
-    first, last = int(wanted[1]), min(int(wanted[2] or len(body) - 1), len(body) - 1)
-    if first > last:
-        return Reply(416, b"", {**headers, "Content-Range": f"bytes */{len(body)}"})
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
-    return Reply(206, body[first : last + 1], headers)

@@ -46,6 +46,8 @@ class Options:
     pages_from: Literal[0, 1] = 0  # the first page of a song's stems
     wav_by_download: bool = True  # whether /api/download/clip knows WAV, or only the older calls do
     address_lifetime: float = 3600.0  # of a download_url
+    storage: Literal["ordinary", "breaks", "slow", "web-page"] = "ordinary"
+    audio_length: float = 4.0  # of each file: the music comes again until then
     log_size: int = 20_000
     charge_log: bool = False
 

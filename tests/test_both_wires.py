@@ -37,7 +37,7 @@ def test_a_song_is_found_split_followed_and_fetched(wire: tuple[Suno, Client]) -
     for format in ("mp3", "wav"):
         wanted = {"id": stems.json()[0]["id"], "format": format, "wait": True}
         address = service.post("/api/download", json=wanted, headers=ACCOUNT).json()["download_url"]
-        assert requests.get(address, timeout=10).content[:4] == b"RIFF"
+        assert requests.get(address, timeout=10).content[:3] in (b"RIF", b"ID3")
     assert len(suno.charges("sandbox-load-77", SONG)) == 1
 
 

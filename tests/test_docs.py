@@ -47,6 +47,8 @@ def test_every_operation_is_ready_for_a_client_generator(spec: dict[str, Any]) -
         for status, response in operation["responses"].items():
             if status != "default":
                 [media] = response["content"].values()
+                if media["schema"].get("format") == "binary":
+                    continue
                 assert media.get("example") is not None or media.get("examples"), (operation["operationId"], status)
 
 

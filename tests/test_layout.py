@@ -10,9 +10,10 @@ import pytest
 MAY_IMPORT = {
     "app/suno": {"app.suno"},
     "app/splits": {"app.splits", "app.suno", "app.ids", "app.timing"},
+    "app/audio": {"app.audio", "app.suno"},
     "app/jobs": {
-        *("app.jobs", "app.splits", "app.suno", "app.accounts", "app.settings", "app.timing"),
-        "app.logs",
+        *("app.jobs", "app.splits", "app.audio", "app.suno", "app.accounts", "app.callers", "app.settings"),
+        *("app.timing", "app.logs"),
     },
     "app/accounts.py": {"app.callers", "app.splits", "app.suno"},
     "app/callers.py": {"app.suno"},

@@ -6,12 +6,15 @@ from gevent import monkey
 monkey.patch_all()
 
 import logging
+import math
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 from environs import EnvError
@@ -20,6 +23,11 @@ from huey.consumer import Consumer
 
 from app import logs
 from app.accounts import AccountNames, Accounts
+from app.audio.fetch import is_loopback
+from app.audio.links import Links
+from app.audio.shelf import Shelf
+from app.audio.store import AudioFull, AudioUnavailable, open_store
+from app.jobs.fetch import FileJobs
 from app.jobs.follow import Follower
 from app.jobs.queue import Queue
 from app.settings import Settings, read_settings
@@ -32,6 +40,15 @@ log = logging.getLogger("app.jobs")
 
 AT_ONCE = 1_000
 """Jobs that are followed at once, at most."""
+
+CLAIM = 45.0
+"""Seconds for which a process has a job to itself. Whoever dies with one is followed after that."""
+
+CLEAN_EVERY = 600.0
+"""Seconds between two looks for audio that is no longer to be kept."""
+
+Step = Callable[[str, dict[str, Any]], tuple[dict[str, Any], float | None, str]]
+"""Does what can be done now: the job after that, in how many seconds it is due, and what it has come to."""
 
 SWEEP_EVERY = 5.0
 """Seconds between two looks for jobs that are due and that nobody has taken up."""
@@ -46,20 +63,38 @@ class Jobs:
         self._doing: set[str] = set()
         gateway, ledger = SunoGateway(settings.suno), open_ledger(settings.ledger_url)
         accounts = Accounts(settings.accounts)
-        self._ledger = ledger
+        names = AccountNames(gateway, ledger)
+        shelf = Shelf(open_store(settings.audio_url), limit=settings.audio_limit, kept_for=settings.audio_kept)
+        self._ledger, self._shelf = ledger, shelf
         self._queue = Queue(settings.jobs_url, self.take_up)
-        self._follower = Follower(
+        follower = Follower(
             gateway=gateway,
             ledger=ledger,
             watch=Watch(gateway, settings.timing.poll_interval),
             accounts=accounts,
-            names=AccountNames(gateway, ledger),
+            names=names,
             timing=settings.timing,
             secrets=settings.webhook_secrets_by_caller,
             hosts=settings.webhook_hosts,
-            put=self._queue.put,
+            shelf=shelf,
+            links=Links(settings.link_secrets, lifetime=settings.link_lifetime),
+            wake=self._queue.put,
             is_stopping=lambda: self._stopping,
         )
+        files = FileJobs(
+            gateway=gateway,
+            ledger=ledger,
+            shelf=shelf,
+            accounts=accounts,
+            names=names,
+            callers=settings.callers,
+            timing=settings.timing,
+            at_once=settings.audio_fetches,
+            loopback_too=is_loopback(urlsplit(settings.suno.api_url).hostname or ""),
+            wake=self._queue.put,
+            is_stopping=lambda: self._stopping,
+        )
+        self._steps: dict[str, Step] = {"split": follower.step, "file": files.step}
         self._consumer = Consumer(
             self._queue.open(), workers=2, worker_type="greenlet", periodic=False, max_delay=0.5, scheduler_interval=1
         )
@@ -73,8 +108,12 @@ class Jobs:
         for sent in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sent, self._stop)
         log.info("Ready for jobs.")
+        cleaned = -math.inf
         while not self._stopping:
             self._sweep()
+            if time.monotonic() - cleaned > CLEAN_EVERY:
+                cleaned = time.monotonic()
+                self._pool.spawn(self._clean)
             ends = time.monotonic() + SWEEP_EVERY
             while not self._stopping and time.monotonic() < ends:
                 gevent.sleep(0.1)
@@ -90,7 +129,7 @@ class Jobs:
 
     def _do(self, id: str) -> None:
         try:
-            self._follower.run(id)
+            self._step(id)
         except LedgerUnavailable as error:
             log.error("A job cannot go on: %s", error.why)
         except Exception as error:
@@ -99,6 +138,26 @@ class Jobs:
             log.error("A job has failed: %s\n%s", type(error).__name__, frames.rstrip())
         finally:
             self._doing.discard(id)
+
+    def _step(self, id: str) -> None:
+        """Do what can be done now for a job, if nobody else does."""
+        job = self._ledger.claim_job(id, CLAIM)
+        if job is None:
+            return
+        due_in: float | None = 30.0
+        outcome = ""
+        try:
+            job, due_in, outcome = self._steps[job.get("kind", "split")](id, job)
+        finally:
+            self._ledger.put_job(id, job, due_in, outcome=outcome)
+        if due_in is not None and not self._stopping:
+            self._queue.put(id, due_in)
+
+    def _clean(self) -> None:
+        try:
+            self._shelf.clean()
+        except (AudioUnavailable, AudioFull) as error:
+            log.error("The kept audio cannot be looked through: %s", error)
 
     def _sweep(self) -> None:
         """Take up what is due: the ledger knows it, whatever has become of the queue."""

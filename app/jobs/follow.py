@@ -1,4 +1,4 @@
-"""One job: follow a split until its stems are final, then tell its webhook, again and again until it is taken.
+"""A split's job: follow it until its stems are final, have them fetched, tell its webhook until that is taken.
 
 Every step may be done twice, by two processes or after a crash, and does no harm then.
 """
@@ -16,6 +16,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.accounts import AccountNames, Accounts
+from app.audio.files import folder_of
+from app.audio.links import Links
+from app.audio.shelf import Shelf
+from app.audio.song import Song
+from app.audio.store import AudioFull, AudioUnavailable
+from app.jobs.file import as_told, begin, id_of, new_file
 from app.jobs.webhook import Attempt, send
 from app.splits.ledger import Ledger
 from app.splits.split import Split
@@ -30,8 +36,8 @@ from app.timing import Timing
 
 log = logging.getLogger(__name__)
 
-CLAIM = 45.0
-"""Seconds for which a process has a job to itself. Whoever dies with one is followed after that."""
+WOKEN_WITHIN = 10.0
+"""Seconds after which a split looks again for its files, which wake it when they are over."""
 
 LOOKS_FOR = 15.0
 """Seconds for which a job waits for its stems before it is put back."""
@@ -47,12 +53,25 @@ LONGEST_DELAY = 86_400.0
 
 
 def new_job(
-    *, account: str, caller: str, request_id: str, song_id: str, choice: StemChoice, url: str
+    *,
+    account: str,
+    caller: str,
+    request_id: str,
+    song_id: str,
+    choice: StemChoice,
+    url: str = "",
+    format: str = "",
+    base: str = "",
 ) -> dict[str, Any]:
-    """A job as the ledger keeps it, which is JSON. No secret is in it."""
+    """A job as the ledger keeps it, which is JSON. No secret is in it.
+
+    `url` is whom to tell, `format` in which to fetch the stems; "" for neither. `base` is where this service is.
+    """
     return {
         "state": "following",
         "webhook_url": url,
+        "audio_format": format,
+        "base": base,
         "webhook_id": f"msg_{uuid.uuid4().hex}",
         "account": account,
         "caller": caller,
@@ -62,6 +81,7 @@ def new_job(
         "stem_name": choice.stem_name,
         "began": time.time(),
         "body": None,
+        "files": [],
         "attempts": [],
         "next_at": None,
         "not_before": 0.0,
@@ -82,43 +102,44 @@ class Follower:
         timing: Timing,
         secrets: Mapping[str, Sequence[str]],
         hosts: Sequence[str],
-        put: Callable[[str, float], None],
+        shelf: Shelf,
+        links: Links,
+        wake: Callable[[str], None],
         is_stopping: Callable[[], bool],
     ) -> None:
-        """`secrets`: what signs for a caller, by name; "" for all others. `put` lets a job be looked at later."""
+        """`secrets`: what signs for a caller, by name; "" for all others. `wake` lets a job be looked at now."""
         self._gateway, self._ledger, self._watch, self._timing = gateway, ledger, watch, timing
         self._accounts, self._names = accounts, names
         self._secrets, self._hosts = secrets, hosts
-        self._put, self._is_stopping = put, is_stopping
+        self._shelf, self._links = shelf, links
+        self._wake, self._is_stopping = wake, is_stopping
 
-    def run(self, id: str) -> None:
-        """Do what can be done now for the job of an entry. Raises LedgerUnavailable."""
-        job = self._ledger.claim_job(id, CLAIM)
-        if job is None:
-            return
-        due_in: float | None = 30.0
-        try:
-            match job["state"]:
-                case "following":
-                    job, due_in = self._follow(id, job)
-                case "delivering" if (early := job["not_before"] - time.time()) > 0:
-                    due_in = early
-                case "delivering":
-                    job, due_in = self._deliver(job)
-                case _:
-                    # The queue may have it twice.
-                    due_in = None
-        finally:
-            self._ledger.put_job(id, job, due_in)
-        if due_in is not None and not self._is_stopping():
-            self._put(id, due_in)
+    def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
+        """Do what can be done now: the job after that, in how many seconds it is due, and what it has come to.
+
+        Raises LedgerUnavailable.
+        """
+        due_in: float | None
+        match job["state"]:
+            case "following":
+                job, due_in = self._follow(id, job)
+            case "fetching":
+                job, due_in = self._gather(job)
+            case "delivering" if (early := job["not_before"] - time.time()) > 0:
+                due_in = early
+            case "delivering":
+                job, due_in = self._deliver(job)
+            case _:
+                # The queue may have it twice.
+                return job, None, ""
+        return job, due_in, f"webhook_{job['state']}" if job["state"] in ("delivered", "given_up") else ""
 
     def _follow(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
         """Learn what there is to tell."""
         entry = self._ledger.get(id)
         is_late = time.time() - job["began"] > FOLLOWED_FOR
         if entry is None:
-            return self._told(job, "stems.failed", (), None, "Nothing is known of this split any more.")
+            return self._told(job, "stems.failed", [], None, "Nothing is known of this split any more.")
         if entry.state is State.STARTED:
             return job, max(1.0, -self._ledger.over_for(entry))
         account = self._account_of(job, entry)
@@ -127,12 +148,12 @@ class Follower:
             if found is None:
                 if is_late:
                     return self._told(
-                        job, "stems.failed", (), None, "Suno was asked, and no answer came: it may have charged."
+                        job, "stems.failed", [], None, "Suno was asked, and no answer came: it may have charged."
                     )
                 return job, max(1.0, self._timing.poll_interval)
             if found.state is not State.DONE:
                 return self._told(
-                    job, "stems.failed", (), False, "Suno was asked, and made no stems. Nothing was charged."
+                    job, "stems.failed", [], False, "Suno was asked, and made no stems. Nothing was charged."
                 )
             entry = found
         stems: Sequence[Clip] = entry.stems
@@ -140,11 +161,50 @@ class Follower:
             stems = self._watch.wait_for(account, stems, patience=LOOKS_FOR, stopping=self._is_stopping)
         if not all(stem.is_final for stem in stems):
             if is_late:
-                return self._told(job, "stems.failed", stems, True, "The stems were paid for, and are not complete.")
+                return self._told(
+                    job, "stems.failed", _listed(stems), True, "The stems were paid for, and are not complete."
+                )
             return job, 0.0 if account else max(30.0, self._timing.poll_interval)
         if any(stem.status == "error" for stem in stems):
-            return self._told(job, "stems.failed", stems, True, "Suno could not make all of the stems.")
-        return self._told(job, "stems.completed", stems, True, None)
+            return self._told(job, "stems.failed", _listed(stems), True, "Suno could not make all of the stems.")
+        if job.get("audio_format") and account is not None:
+            return self._have_fetched(id, job, entry, account, stems)
+        return self._told(job, "stems.completed", _listed(stems), True, None)
+
+    def _have_fetched(
+        self, id: str, job: dict[str, Any], entry: Entry, account: Account, stems: Sequence[Clip]
+    ) -> tuple[dict[str, Any], float | None]:
+        """Begin to fetch the stems; their jobs wake this one."""
+        try:
+            song = Song.of(self._gateway, account, entry.song_id)
+        except SunoError as error:
+            log.warning("The job of request %s could not look at its song: %s", job["request_id"], error)
+            return job, max(1.0, self._timing.poll_interval)
+        try:
+            song.note(self._shelf, folder_of(entry.account))
+        except (AudioFull, AudioUnavailable) as error:
+            log.warning("The stems of request %s could not be noted: %s", job["request_id"], error)
+        files = []
+        for stem in stems:
+            new = new_file(
+                account=job["account"],
+                owner=entry.account,
+                caller=job["caller"],
+                details=song.details_of(stem),
+                format=job["audio_format"],
+            )
+            begin(self._ledger, new, waiting=id)
+            files.append(id_of(new))
+            self._wake(files[-1])
+        return {**job, "state": "fetching", "files": files, "stems": _listed(stems)}, WOKEN_WITHIN
+
+    def _gather(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+        """See whether all files are kept, or will not be."""
+        files = [self._ledger.job(id) for id in job["files"]]
+        if any(file is not None and file["state"] == "fetching" for file in files):
+            return job, WOKEN_WITHIN
+        told = [as_told(file) for file in files if file is not None]
+        return self._told(job, "stems.completed", job["stems"], True, None, told)
 
     def _account_of(self, job: dict[str, Any], entry: Entry) -> Account | None:
         """The account that was asked; None where its name leads to another by now, or it cannot sign in."""
@@ -180,18 +240,28 @@ class Follower:
             return None
 
     def _told(
-        self, job: dict[str, Any], kind: str, stems: Sequence[Clip], charged: bool | None, error: str | None
+        self,
+        job: dict[str, Any],
+        kind: str,
+        stems: list[dict[str, Any]],
+        charged: bool | None,
+        error: str | None,
+        files: list[dict[str, Any]] | None = None,
     ) -> tuple[dict[str, Any], float | None]:
-        """What is to be told, from now on the same whatever comes; it is delivered at once."""
+        """What is to be told, from now on the same whatever comes; it is delivered at once, if to anybody."""
         data = {
             "request_id": job["request_id"],
             "audio_id": job["song_id"],
             "stem_task": job["task"],
-            "stems": _listed(stems),
+            "stems": stems,
         }
+        if files is not None:
+            data["files"] = files
         if kind == "stems.failed":
             data |= {"charged": charged, "error": error}
         body = json.dumps({"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data})
+        if not job["webhook_url"]:
+            return {**job, "state": "done", "body": body}, None
         return {**job, "state": "delivering", "body": body}, 0.0
 
     def _deliver(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
@@ -199,7 +269,7 @@ class Follower:
         if not secrets:
             attempt = Attempt(None, "WEBHOOK_SECRET is not set any more")
         else:
-            attempt = send(job["webhook_url"], job["body"], job["webhook_id"], secrets, self._hosts)
+            attempt = send(job["webhook_url"], self._with_addresses(job), job["webhook_id"], secrets, self._hosts)
         tried = [*job["attempts"], {"at": _now(), "status": attempt.status, "said": attempt.said}]
         job = {**job, "attempts": tried, "next_at": None}
         since_asked = len(tried) - job.get("before", 0)
@@ -212,6 +282,18 @@ class Follower:
         delay = min(LONGEST_DELAY, max(delay, attempt.retry_after or 0.0))
         log.warning("The webhook of request %s was not taken: %s", job["request_id"], attempt.status or attempt.said)
         return {**job, "next_at": _now(delay), "not_before": time.time() + delay}, delay
+
+    def _with_addresses(self, job: dict[str, Any]) -> str:
+        """The body, with addresses that are signed now: it may be told days after the files were kept."""
+        body: str = job["body"]
+        if not job.get("files"):
+            return body
+        told = json.loads(body)
+        for file_id, file in zip(job["files"], told["data"]["files"], strict=False):
+            folder = file_id.split(":")[1]
+            address = self._links.address(job["base"], folder, f"{file['id']}.{file['format']}")
+            file["url"] = address if file["status"] == "kept" else None
+        return json.dumps(told)
 
 
 def again(job: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from app.splits.budget import Budget
 from app.splits.ledger import Ledger, Once, Turn
 from app.splits.store import LedgerUnavailable
+from app.suno.clip import Clip
 from app.suno.errors import OutcomeUnknown, SunoError
 from app.suno.gateway import AudioFormat, SunoGateway, UnknownFormat
 from app.suno.session import Account
@@ -50,8 +51,8 @@ class Download:
     budgets: Sequence[Budget]
     """From which an unlocking is taken."""
     clip_id: str
-    format: AudioFormat
-    wait: bool
+    format: AudioFormat = "mp3"
+    wait: bool = False
 
     gateway: SunoGateway
     ledger: Ledger
@@ -64,19 +65,21 @@ class Download:
         Raises LedgerUnavailable and OverBudget (nothing was sent then), or what Suno says.
         """
         ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
-        counted = self._unlock(ends)
+        counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
         if counted is None:
             return Address(None, counted=False)
         while True:
-            url = self._url()
+            url = self.url()
             left = ends - time.monotonic()
             if url is not None or left <= 0 or self.is_stopping():
                 return Address(url, counted)
             time.sleep(min(self.timing.poll_interval, left))
 
-    def _unlock(self, ends: float) -> bool | None:
-        """Make sure that the song is unlocked; whether this request was counted. None while another is at it."""
-        clip = self.gateway.clip(self.account, self.clip_id)
+    def unlock(self, clip: Clip, ends: float = 0.0) -> bool | None:
+        """Make sure that the clip's song is unlocked; whether this was counted. None while another is still at it.
+
+        Raises what `address` raises.
+        """
         if clip.download_unlocked:
             return False
         song_id = (clip.is_stem and clip.stem_from_id) or self.clip_id
@@ -133,7 +136,8 @@ class Download:
     def _is_unlocked(self, song_id: str) -> bool:
         return self.gateway.clip(self.account, song_id).download_unlocked is True
 
-    def _url(self) -> str | None:
+    def url(self) -> str | None:
+        """Where the audio can be fetched; None while Suno prepares it. Counts nothing. Raises what Suno says."""
         try:
             return self.gateway.download_url(self.account, self.clip_id, self.format)
         except UnknownFormat:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -46,6 +46,11 @@ OWNED = KEPT + STEPS
 
 COOKIE_KEPT = 30 * KEPT
 """Seconds for which it is known, without a sign-in, which account a cookie is of."""
+
+OUTCOMES, COMING = "(outcomes)", "(coming)"
+"""Names under which is written what belongs to all jobs together."""
+
+FOR_GOOD = 3650 * KEPT
 
 JOB_KEPT = 10 * KEPT
 """Seconds for which a job is known: longer than a webhook is tried."""
@@ -374,11 +379,82 @@ class Ledger:
 
         return self._store.transact(change)
 
-    def put_job(self, id: str, job: dict[str, Any], due_in: float | None) -> None:
-        """Write a job that was claimed, and give it back; it is due in so many seconds, or never again."""
-        free = {name: value for name, value in job.items() if name != "claimed_until"}
-        due = None if due_in is None else self.clock.now().wall + due_in
-        self._store.transact(lambda tx: self._put_job(tx, id, free, due))
+    def put_job(self, id: str, job: dict[str, Any], due_in: float | None, *, outcome: str = "") -> None:
+        """Write a job that was claimed, and give it back; it is due in so many seconds, or never again.
+
+        `outcome` is counted: what the job has come to, in a word.
+        """
+
+        def change(tx: Transaction) -> None:
+            free = {name: value for name, value in job.items() if name != "claimed_until"}
+            self._put_job(tx, id, free, None if due_in is None else self.clock.now().wall + due_in)
+            if outcome:
+                counted: dict[str, int] = tx.record("job", OUTCOMES) or {}
+                counted[outcome] = counted.get(outcome, 0) + 1
+                tx.put_record("job", OUTCOMES, counted, kept=FOR_GOOD)
+
+        self._store.transact(change)
+
+    def hold_job(self, id: str, lasts: float) -> None:
+        """Keep a job that was claimed for so many seconds more."""
+
+        def change(tx: Transaction) -> None:
+            if (job := tx.record("job", id)) is not None:
+                until = self.clock.now().wall + lasts
+                self._put_job(tx, id, {**job, "claimed_until": until}, until)
+
+        self._store.transact(change)
+
+    def add_job(self, id: str, add: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> dict[str, Any]:
+        """Begin a job that goes with no entry, due at once; or leave the one there is. Returns the one that is there.
+
+        `add` is given the job of that id, or None, and returns the one to begin, or None where that may stay.
+        """
+
+        def change(tx: Transaction) -> dict[str, Any]:
+            held: dict[str, Any] | None = tx.record("job", id)
+            new = add(held)
+            if new is None:
+                return held or {}
+            self._put_job(tx, id, new, self.clock.now().wall)
+            return new
+
+        return self._store.transact(change)
+
+    def job_outcomes(self) -> dict[str, int]:
+        """Read how many jobs have come to what."""
+        return self._store.read(lambda tx: tx.record("job", OUTCOMES)) or {}
+
+    def jobs_open(self) -> int:
+        """Read how many jobs are not over."""
+        return self._store.read(lambda tx: tx.dues())
+
+    def take_room(self, id: str, size: int, lasts: float) -> int:
+        """Note that so many bytes are coming, for at most so many seconds; return how many others are (bytes)."""
+
+        def change(tx: Transaction) -> int:
+            now = self.clock.now().wall
+            coming = self._coming(tx, now)
+            others = sum(int(size) for other, (size, _) in coming.items() if other != id)
+            tx.put_record("job", COMING, {**coming, id: [size, now + lasts]}, kept=KEPT)
+            return others
+
+        return self._store.transact(change)
+
+    def leave_room(self, id: str) -> None:
+        """Note that they are coming no more."""
+
+        def change(tx: Transaction) -> None:
+            coming = self._coming(tx, self.clock.now().wall)
+            coming.pop(id, None)
+            tx.put_record("job", COMING, coming or None, kept=KEPT)
+
+        self._store.transact(change)
+
+    @staticmethod
+    def _coming(tx: Transaction, now: float) -> dict[str, Any]:
+        held: dict[str, Any] = tx.record("job", COMING) or {}
+        return {id: [size, until] for id, (size, until) in held.items() if until > now}
 
     def due_jobs(self, limit: int) -> list[str]:
         """Read the entries whose jobs are due."""

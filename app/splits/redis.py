@@ -167,6 +167,9 @@ class _Keys:
         found = self._redis.zrange(f"{PREFIX}due", 0, 0, withscores=True)
         return float(found[0][1]) if found else None
 
+    def dues(self) -> int:
+        return int(self._redis.zcard(f"{PREFIX}due"))
+
     def _members(self, key: str) -> list[Entry]:
         self._get(f"{key}:version")
         ids = sorted(self._redis.smembers(key))

@@ -143,6 +143,8 @@ class Split:
             question.append(self.choice.stem_name)
         if self.job:
             question.append(self.job["webhook_url"])
+            if self.job.get("audio_format"):
+                question.append(self.job["audio_format"])
         account, caller = self.owners[0]
         return self.ledger.new_entry(
             caller=caller,
@@ -309,7 +311,7 @@ class Split:
             clips = self._wait(clips)
         if not held.reply or (self.wait_audio and not held.final_reply):
             self._note_if_possible(self.ledger.answer, held, clips)
-        return Stems(clips=clips, replayed=True)
+        return Stems(clips=clips, replayed=True, job_id=held.id if self.job else "")
 
     def _settle(self, held: Entry) -> Stems | None:
         """Look for the stems of a request in doubt; pay again only once it is certain that it made none."""

@@ -372,6 +372,10 @@ class _Rows:
         [(at,)] = self._db.execute("SELECT min(at) FROM due")
         return None if at is None else float(at)
 
+    def dues(self) -> int:
+        [(number,)] = self._db.execute("SELECT count(*) FROM due")
+        return int(number)
+
     def _one(self, where: str, *values: object) -> Entry | None:
         return next(iter(self._all(where, *values)), None)
 

@@ -112,6 +112,9 @@ class Transaction(Protocol):
     def next_due(self) -> float | None:
         """Read when the oldest is due."""
 
+    def dues(self) -> int:
+        """Read how many are due, now or later."""
+
 
 class Store(Protocol):
     """A place for entries and records. Every method raises LedgerUnavailable."""
@@ -159,7 +162,7 @@ class MemoryStore:
         with self._lock:
             transaction = _InMemory(dict(self._entries), dict(self._records), dict(self._due))
             result = change(transaction)
-            self._entries, self._records, self._due = transaction.entries, transaction.kept, transaction.dues
+            self._entries, self._records, self._due = transaction.entries, transaction.kept, transaction.due_at
             return result
 
     def read(self, look: Callable[[Transaction], T]) -> T:
@@ -174,7 +177,7 @@ class MemoryStore:
 class _InMemory:
     entries: dict[str, Entry]
     kept: dict[tuple[str, str], Any]
-    dues: dict[str, float]
+    due_at: dict[str, float]
 
     def entry(self, id: str) -> Entry | None:
         return self.entries.get(id)
@@ -210,12 +213,15 @@ class _InMemory:
 
     def put_due(self, name: str, at: float | None) -> None:
         if at is None:
-            self.dues.pop(name, None)
+            self.due_at.pop(name, None)
         else:
-            self.dues[name] = at
+            self.due_at[name] = at
 
     def due(self, at: float, limit: int) -> list[str]:
-        return sorted((name for name, when in self.dues.items() if when <= at), key=self.dues.__getitem__)[:limit]
+        return sorted((name for name, when in self.due_at.items() if when <= at), key=self.due_at.__getitem__)[:limit]
 
     def next_due(self) -> float | None:
-        return min(self.dues.values(), default=None)
+        return min(self.due_at.values(), default=None)
+
+    def dues(self) -> int:
+        return len(self.due_at)

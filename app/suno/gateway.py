@@ -222,6 +222,11 @@ class SunoGateway:
             return None
         return _url(url)
 
+    def waveform(self, account: Account, clip_id: str) -> Any:
+        """A clip's waveform as Suno tells it, in a form that was never captured; free, and counts nothing."""
+        path = f"/api/gen/{clip_id}/waveform-aggregates"
+        return self._studio.read(account, Kind.WAVEFORM, "GET", path, deadline=self._deadline())
+
     def wav_file(self, account: Account, clip_id: str) -> str | None:
         """Where a clip's WAV file is, by the older call; None where it has not been converted, or not yet."""
         answer = self._studio.ask(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 from app.accounts import AccountNames, Accounts
+from app.audio.links import Links
 from app.settings import Settings
 from app.splits.ledger import Ledger
 from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
 
 if TYPE_CHECKING:
+    from app.audio.shelf import Shelf
     from app.jobs.queue import Queue
 
 
@@ -36,6 +38,20 @@ class Parts:
         from app.jobs.queue import Queue
 
         return Queue(self.settings.jobs_url)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The kept audio; loaded when it is first asked for."""
+        from app.audio.shelf import Shelf
+        from app.audio.store import open_store
+
+        settings = self.settings
+        return Shelf(open_store(settings.audio_url), limit=settings.audio_limit, kept_for=settings.audio_kept)
+
+    @cached_property
+    def links(self) -> Links:
+        """What signs addresses of files."""
+        return Links(self.settings.link_secrets, lifetime=self.settings.link_lifetime)
 
 
 def parts() -> Parts:

@@ -14,6 +14,8 @@ from werkzeug.exceptions import HTTPException
 
 from app import metrics
 from app.accounts import NotAllowed
+from app.audio.links import LinkRefused
+from app.audio.store import AudioFull, AudioUnavailable
 from app.splits.budget import OverBudget
 from app.splits.split import InProgress, KeyReused, SplitNotFound
 from app.splits.store import LedgerUnavailable
@@ -25,6 +27,14 @@ log = logging.getLogger(__name__)
 
 class CookieMissing(Exception):
     """Neither the request nor the operator names an account."""
+
+
+class AudioNotKept(Exception):
+    """The file is not kept for this account; the text says how it is had."""
+
+
+class AudioIncomplete(Exception):
+    """Not all of the files are kept; the text says which, and how they are had."""
 
 
 class WebhookNotAllowed(Exception):
@@ -61,15 +71,25 @@ class ErrorCode(Enum):
     )
     OUT_OF_CREDITS = "out_of_credits", 402, "The Suno account is out of credits."
     CAPTCHA_REQUIRED = "captcha_required", 403, "Suno wants a captcha: go on in a browser first. Nothing was charged."
-    NOT_ALLOWED = "not_allowed", 403, "Not in the account's plan, not its song, or not allowed to this API key."
+    NOT_ALLOWED = (
+        "not_allowed",
+        403,
+        "Not in the plan, not the account's song, not allowed to this API key, or a changed or expired address.",
+    )
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
     NOT_FOUND = "not_found", 404, "There is no such path here, or no such request of this caller and account."
+    AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept: `POST /api/audio` has it fetched."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
     REQUEST_TIMEOUT = "request_timeout", 408, "The request did not come in time: send it whole."
     IN_PROGRESS = (
         "in_progress",
         409,
         "A request with this Idempotency-Key has not ended or is in doubt: send it again after `Retry-After`.",
+    )
+    AUDIO_INCOMPLETE = (
+        "audio_incomplete",
+        409,
+        "Not all of the song's stems are kept: `POST /api/audio` has them fetched.",
     )
     BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
     NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
@@ -97,6 +117,12 @@ class ErrorCode(Enum):
         503,
         "An Idempotency-Key cannot be honoured now, and nothing was sent to Suno: try again.",
     )
+    AUDIO_UNAVAILABLE = (
+        "audio_unavailable",
+        503,
+        "The kept audio cannot be read or written now: try again. Nothing was asked of Suno for it.",
+    )
+    AUDIO_FULL = "audio_full", 507, "There is no room for another file: its operator has to make some."
     NOT_READY = "not_ready", 503, "Of `/readyz` alone: what `checks` names fails, so that splits would fail too."
 
 
@@ -114,6 +140,11 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
     InProgress: ErrorCode.IN_PROGRESS,
     NotAllowed: ErrorCode.NOT_ALLOWED,
+    LinkRefused: ErrorCode.NOT_ALLOWED,
+    AudioNotKept: ErrorCode.AUDIO_NOT_KEPT,
+    AudioIncomplete: ErrorCode.AUDIO_INCOMPLETE,
+    AudioFull: ErrorCode.AUDIO_FULL,
+    AudioUnavailable: ErrorCode.AUDIO_UNAVAILABLE,
     WebhookNotAllowed: ErrorCode.WEBHOOK_NOT_ALLOWED,
     OverBudget: ErrorCode.OVER_BUDGET,
     KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,

@@ -14,7 +14,7 @@ from app.splits.ledger import Ledger, open_ledger
 from app.splits.store import LedgerUnavailable
 from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
-from app.web import access, account, caller, clips, docs, doctor, errors, health, stems, telemetry
+from app.web import access, account, audio, caller, clips, docs, doctor, errors, health, stems, telemetry
 from app.web.api import Api
 from app.web.current import Parts
 
@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = Flask(__name__)
     app.url_map.merge_slashes = False
+    app.url_map.converters["clip"] = audio.ClipConverter
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT, METRICS_ARE_OFF=metrics.are_off())
     telemetry.register(app)
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
 
     api = Api(app)
-    for module in (stems, clips, account):
+    for module in (stems, clips, audio, account):
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api)

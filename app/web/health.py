@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app import metrics
 from app.accounts import budget_of
+from app.audio.store import AudioUnavailable
 from app.settings import remembered
 from app.splits.store import LedgerUnavailable
 from app.web.access import require_key_unless_local
@@ -29,6 +30,12 @@ CONSUMER_SEEN = 30.0
 
 FRESH_FOR = 5.0
 """Seconds for which what a check found is told again without looking."""
+
+AUDIO_KNOWN_FOR = 300.0
+"""Seconds for which it is told how much audio is kept, without looking again."""
+
+OUTCOMES = ("webhook_delivered", "webhook_given_up", "file_kept", "file_failed")
+"""What a job can come to (app/jobs/)."""
 
 EXAMPLE_METRICS = """\
 # HELP suno_stems_splits_paid_total Splits that Suno took on: each is charged.
@@ -74,6 +81,7 @@ class Check:
 def register(app: Flask, api: Api) -> None:
     """Add the blueprint."""
     app.extensions["checks"] = {"session": Check("session", _session), "ledger": Check("ledger", _ledger)}
+    app.extensions["audio_known"] = {"until": 0.0}
     api.register_blueprint(blueprint)
 
 
@@ -128,9 +136,10 @@ def tell_metrics() -> Response:
     """
     require_key_unless_local()
     _look_at_budgets()
-    if any(parts().settings.webhook_secrets_by_caller.values()):
-        with suppress(LedgerUnavailable):
-            metrics.JOBS_BEHIND.set(parts().ledger.jobs_behind())
+    with suppress(LedgerUnavailable):
+        _look_at_jobs()
+    with suppress(AudioUnavailable):
+        _look_at_audio()
     return Response(metrics.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -141,6 +150,25 @@ def _look_at_budgets() -> None:
             with suppress(LedgerUnavailable):
                 metrics.BUDGET_LEFT.labels(caller.name).set(parts().ledger.left(budget).amount)
                 metrics.BUDGET_LIMIT.labels(caller.name).set(budget.limit)
+
+
+def _look_at_jobs() -> None:
+    ledger = parts().ledger
+    metrics.JOBS_BEHIND.set(ledger.jobs_behind())
+    metrics.JOBS_OPEN.set(ledger.jobs_open())
+    for outcome, number in (dict.fromkeys(OUTCOMES, 0) | ledger.job_outcomes()).items():
+        metrics.JOBS_ENDED.labels(outcome).set(number)
+
+
+def _look_at_audio() -> None:
+    shelf, known = parts().shelf, cast(dict[str, float], current_app.extensions["audio_known"])
+    if time.monotonic() >= known["until"]:
+        # To add up all files takes its time, and of a bucket costs something.
+        known["until"] = time.monotonic() + AUDIO_KNOWN_FOR
+        metrics.AUDIO_BYTES.set(shelf.total())
+    metrics.AUDIO_LIMIT.set(shelf.limit)
+    if (free := shelf.free()) is not None:
+        metrics.AUDIO_FREE.set(free)
 
 
 def _readiness() -> Response:

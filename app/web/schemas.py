@@ -7,7 +7,7 @@ from typing import Any
 
 import marshmallow
 from marshmallow import EXCLUDE, ValidationError, fields, validates_schema
-from marshmallow.validate import OneOf, Range, Regexp
+from marshmallow.validate import Length, OneOf, Range, Regexp
 from webargs.fields import DelimitedList
 
 from app.splits.store import State
@@ -31,6 +31,10 @@ EXAMPLE_SPLITS = {
     "webhook": {
         "summary": "Tell a webhook when they are complete",
         "value": {"audio_id": EXAMPLE_SONG, "webhook_url": "https://n8n.example.com/webhook/stems"},
+    },
+    "audio": {
+        "summary": "Fetch and keep the files too",
+        "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True, "audio_format": "wav"},
     },
     "reuse": {
         "summary": "Pay only for what is not there yet",
@@ -96,6 +100,30 @@ EXAMPLE_CREDITS = {
     "downloads_extra": 0,
     "can_split": True,
 }
+EXAMPLE_FILE = {
+    "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
+    "format": "wav",
+    "status": "kept",
+    "url": "https://stems.example.com/api/audio/d4e5f6a7-b8c9-0123-defa-234567890123.wav?token=WyI0…",
+    "bytes": 61440044,
+    "filename": "Ocean Wanderer - Vocals.wav",
+    "error": None,
+}
+EXAMPLE_PEAKS = {
+    "version": 2,
+    "channels": 1,
+    "sample_rate": 48000,
+    "samples_per_pixel": 8803,
+    "bits": 16,
+    "length": 1000,
+    "data": [-12034, 11877, -9002, 9140],
+}
+AUDIO_TOKEN = {
+    "name": "token",
+    "in": "query",
+    "description": "Signs the address: it is in those that this service hands out.",
+    "schema": {"type": "string"},
+}
 EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS}
 EXAMPLE_DOWNLOAD = {
     "id": EXAMPLE_SONG,
@@ -105,7 +133,7 @@ EXAMPLE_DOWNLOAD = {
 }
 
 
-def song_id(name: str, *, data_key: str | None = None, description: str) -> fields.String:
+def song_id(name: str, *, data_key: str | None = None, description: str, required: bool = True) -> fields.String:
     """Make a required field for an id, or the address of a song's page; its errors call it `name`.
 
     Nothing that could be more than one segment of a path is an id: on it depends that a request reaches that song
@@ -114,7 +142,7 @@ def song_id(name: str, *, data_key: str | None = None, description: str) -> fiel
     return Id(
         name,
         data_key=data_key,
-        required=True,
+        required=required,
         error_messages={
             "required": f"{name} is missing: give the id of a song or stem of your Suno account.",
             "null": f"{name} is null: give the id of a song or stem of your Suno account.",
@@ -159,6 +187,20 @@ def count(description: str, example: int) -> fields.Integer:
     return fields.Integer(required=True, allow_none=True, metadata={"description": description, "example": example})
 
 
+def audio_format(name: str, description: str, *, required: bool = False) -> fields.String:
+    """Make a field for one of the formats that Suno has."""
+    return fields.String(
+        required=required,
+        validate=OneOf(["mp3", "m4a", "wav"], error=f"{name} must be mp3, m4a or wav."),
+        error_messages={
+            "required": f"{name} is missing: mp3, m4a or wav.",
+            "null": f"{name} must be mp3, m4a or wav.",
+            "invalid": f"{name} must be mp3, m4a or wav.",
+        },
+        metadata={"description": description, "example": "mp3"},
+    )
+
+
 class Seconds(fields.String):
     """A number of seconds, told as text: 183.4 becomes "183.4"."""
 
@@ -189,6 +231,19 @@ class Ids(DelimitedList):
                 "A-Z a-z 0-9 _ and -."
             )
         return ids
+
+
+class IdList(fields.List[Any]):
+    """A JSON list of 1 to 50 ids; a wrong one is an error of the whole."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)
+        except ValidationError as error:
+            messages = error.messages
+            if isinstance(messages, dict):
+                messages = list(dict.fromkeys(text for texts in messages.values() for text in texts))
+            raise ValidationError(messages) from error
 
 
 class Schema(marshmallow.Schema):
@@ -251,6 +306,12 @@ class SplitRequest(Schema):
         },
     )
 
+    audio_format = audio_format(
+        "audio_format",
+        "Fetch the stems as files too, and keep them: unlocks the song, which **counts as one of the month's "
+        "downloads**. With `wait_audio` the reply comes when they are kept. Only with the operator's accounts.",
+    )
+
     @validates_schema
     def _check_stem_name(self, data: dict[str, Any], **kwargs: Any) -> None:
         if data.get("stem_name") and data.get("task") is StemTask.TWELVE:
@@ -294,20 +355,44 @@ class DownloadRequest(Schema):
     """Which audio to fetch."""
 
     id = song_id("id", description="The id of a complete song or stem.")
-    format = fields.String(
-        required=True,
-        validate=OneOf(["mp3", "m4a", "wav"], error="format must be mp3, m4a or wav."),
-        error_messages={
-            "required": "format is missing: mp3, m4a or wav.",
-            "null": "format must be mp3, m4a or wav.",
-            "invalid": "format must be mp3, m4a or wav.",
-        },
-        metadata={"description": "WAV takes longer, and not every plan has it.", "example": "mp3"},
-    )
+    format = audio_format("format", "WAV takes longer, and not every plan has it.", required=True)
     wait = Flag(
         load_default=False,
         metadata={"description": "Answer when the file is ready, or after SUNO_WAIT_TIMEOUT (100 s) with 202."},
     )
+
+
+EXAMPLE_AUDIO = {
+    "song": {"summary": "All stems of a song", "value": {"audio_id": EXAMPLE_SONG, "format": "mp3"}},
+    "clips": {"summary": "Some clips", "value": {"ids": [EXAMPLE_SONG], "format": "wav"}},
+}
+
+
+class AudioRequest(Schema):
+    """Which files to have fetched: those of some clips, or of all stems of a song."""
+
+    ids = IdList(
+        Id("ids"),
+        validate=Length(min=1, max=MOST_IDS, error=f"ids must be 1 to {MOST_IDS} ids."),
+        error_messages={"null": "ids must not be null.", "invalid": "ids must be a list of ids."},
+        metadata={"description": "Ids of complete songs or stems.", "example": [EXAMPLE_SONG]},
+    )
+    song_id = song_id(
+        "audio_id", data_key="audio_id", description="The id of a song: all of its stems.", required=False
+    )
+    format = audio_format("format", "WAV takes longer, and not every plan has it.", required=True)
+
+    @validates_schema
+    def _check_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if ("ids" in data) == ("song_id" in data):
+            raise ValidationError("Give either ids, of songs or stems, or audio_id, of a song.", field_name="ids")
+
+
+class ZipQuery(Schema):
+    """Of which song the stems, and in which format."""
+
+    song_id = song_id("audio_id", data_key="audio_id", description="The id of a song.")
+    format = audio_format("format", "As they were fetched.", required=True)
 
 
 class Part(fields.String):
@@ -366,6 +451,52 @@ class ListedStem(StemClip):
     take = TAKE
 
 
+class AudioFile(Schema):
+    """A file, as far as it is."""
+
+    id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_FILE["id"]})
+    format = fields.String(
+        required=True, metadata={"description": "As asked for.", "enum": ["mp3", "m4a", "wav"], "example": "wav"}
+    )
+    status = fields.String(
+        required=True,
+        metadata={
+            "description": "`kept`: it can be fetched here; `fetching`: it is on its way; `failed`: see `error`.",
+            "enum": ["kept", "fetching", "failed"],
+            "example": "kept",
+        },
+    )
+    url = text(
+        "Where to fetch it, once it is kept: for a day without API key and cookie, where the operator has set "
+        "LINK_SECRET.",
+        EXAMPLE_FILE["url"],
+    )
+    bytes = count("Its length, once it is kept.", 61_440_044)
+    filename = fields.String(
+        required=True,
+        metadata={"description": "What a person would call it.", "example": EXAMPLE_FILE["filename"]},
+    )
+    error = text("Why it could not be fetched; null unless it has failed.", None)
+
+
+class Peaks(Schema):
+    """A waveform in the form of audiowaveform's JSON, version 2, which players know."""
+
+    version = fields.Integer(required=True, metadata={"description": "Of the form: 2.", "example": 2})
+    channels = fields.Integer(required=True, metadata={"description": "All mixed into one.", "example": 1})
+    sample_rate = fields.Integer(required=True, metadata={"description": "Samples a second.", "example": 48_000})
+    samples_per_pixel = fields.Integer(
+        required=True, metadata={"description": "Samples that a pair stands for.", "example": 8_803}
+    )
+    bits = fields.Integer(required=True, metadata={"description": "Of each number.", "example": 16})
+    length = fields.Integer(required=True, metadata={"description": "Pairs.", "example": 1_000})
+    data = fields.List(
+        fields.Integer(),
+        required=True,
+        metadata={"description": "The lowest and the highest sample of each, in turn."},
+    )
+
+
 class WebhookAttempt(Schema):
     """One time that a webhook was sent."""
 
@@ -386,9 +517,9 @@ class WebhookState(Schema):
     state = fields.String(
         required=True,
         metadata={
-            "description": "`following`: the stems are not final; `delivering`: it is sent until it is taken; "
-            "`delivered`; `given_up`.",
-            "enum": ["following", "delivering", "delivered", "given_up"],
+            "description": "`following`: the stems are not final; `fetching`: their files are not kept; "
+            "`delivering`: it is sent until it is taken; `delivered`; `given_up`.",
+            "enum": ["following", "fetching", "delivering", "delivered", "given_up"],
             "example": "delivered",
         },
     )
@@ -419,6 +550,10 @@ class SplitState(Schema):
         metadata={"description": "What was paid for, as Suno first told it; empty unless it is `done`."},
     )
     webhook = fields.Nested(WebhookState, metadata={"description": "Only where one was asked for."})
+    audio = fields.List(
+        fields.Nested(AudioFile),
+        metadata={"description": "Only where files were asked for; empty until the stems are complete."},
+    )
 
 
 class FullClip(Schema):

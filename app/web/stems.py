@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +13,15 @@ from flask import request
 from webargs.flaskparser import abort
 
 from app import metrics
-from app.accounts import NotAllowed
+from app.accounts import NotAllowed, budget_of
 from app.callers import Caller
+from app.splits.budget import OverBudget
 from app.splits.split import Split, SplitNotFound, find_split
-from app.splits.store import Entry
+from app.splits.store import Entry, LedgerUnavailable
 from app.suno.clip import Clip
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
-from app.web import telemetry
+from app.web import audio, telemetry
 from app.web.access import caller_of_request
 from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
@@ -40,6 +43,9 @@ from app.web.schemas import (
 _KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(r'\\(["\\])')
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the ledger, for who waits until files are kept."""
 
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -94,6 +100,8 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
     ErrorCode.IDEMPOTENCY_KEY_REUSED,
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.LEDGER_UNAVAILABLE,
+    ErrorCode.AUDIO_UNAVAILABLE,
+    ErrorCode.AUDIO_FULL,
 )
 def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]]:
     """Split a song into its stems.
@@ -109,7 +117,8 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     if task not in caller.tasks:
         raise NotAllowed(f"This API key may not ask for stem_task {task.value}. Nothing was charged.")
     choice = StemChoice(task, wanted.get("stem_name", ""))
-    job = _job(wanted["webhook_url"], account, caller, wanted["song_id"], choice) if "webhook_url" in wanted else None
+    began = time.monotonic()
+    job = _job(wanted, account, caller, choice) if "webhook_url" in wanted or "audio_format" in wanted else None
     owners = owners_of_request(account, ledger_needed=bool(idempotency_key) or caller.credits_per_day is not None)
     split = Split(
         account=account,
@@ -140,6 +149,8 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         metrics.note_spent(caller.name, account.name, task, stems.credits)
     if stems.job_id:
         of_app.queue.put(stems.job_id)
+        if job and job["audio_format"] and wanted["wait_audio"]:
+            _wait_for_files(stems.job_id, began + of_app.settings.timing.wait_timeout)
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 
@@ -186,7 +197,7 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
 
     ledger, entry = parts().ledger, _entry_of(request_id)
     job = ledger.job(entry.id)
-    if job is None:
+    if job is None or not job["webhook_url"]:
         raise SplitNotFound("This split has no webhook: webhook_url asks for one when it is split.")
     job = again(job)
     ledger.put_job(entry.id, job, 0.0)
@@ -211,9 +222,32 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
     return [replace(stem, take=takes.get(stem.id)) for stem in stems]
 
 
-def _job(url: str, account: Account, caller: Caller, song_id: str, choice: StemChoice) -> dict[str, Any]:
-    """What goes on after the reply. Raises WebhookNotAllowed."""
+def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemChoice) -> dict[str, Any]:
+    """What goes on after the reply. Raises WebhookNotAllowed, AudioFull and OverBudget, and a 400."""
     from app.jobs.follow import new_job
+
+    url, format = wanted.get("webhook_url", ""), wanted.get("audio_format", "")
+    if url:
+        _check_webhook(url, account, caller)
+    if format:
+        audio.require_own(account, "audio_format is")
+        parts().shelf.check_room()
+        budget = budget_of(caller, "downloads")
+        if budget and (left := parts().ledger.left(budget)).amount < 1:
+            raise OverBudget(left, 1)
+    return new_job(
+        account=account.name,
+        caller=caller.name,
+        request_id=telemetry.request_id(),
+        song_id=wanted["song_id"],
+        choice=choice,
+        url=url,
+        format=format,
+        base=audio.base(),
+    )
+
+
+def _check_webhook(url: str, account: Account, caller: Caller) -> None:
     from app.jobs.webhook import check_address
 
     settings = parts().settings
@@ -232,14 +266,16 @@ def _job(url: str, account: Account, caller: Caller, song_id: str, choice: StemC
         check_address(url, settings.webhook_hosts)
     except ValueError as error:
         raise WebhookNotAllowed(f"{error} Nothing was charged.") from None
-    return new_job(
-        account=account.name,
-        caller=caller.name,
-        request_id=telemetry.request_id(),
-        song_id=song_id,
-        choice=choice,
-        url=url,
-    )
+
+
+def _wait_for_files(job_id: str, ends: float) -> None:
+    """Wait until the files of a split are kept, or will not be; a ledger that is away ends it."""
+    with suppress(LedgerUnavailable):
+        while time.monotonic() < ends and not is_stopping():
+            job = parts().ledger.job(job_id)
+            if job is None or job["state"] not in ("following", "fetching"):
+                return
+            time.sleep(min(LOOK_EVERY, max(0.0, ends - time.monotonic())))
 
 
 def _entry_of(request_id: str) -> Entry:
@@ -249,7 +285,11 @@ def _entry_of(request_id: str) -> Entry:
 def _state(entry: Entry) -> dict[str, Any]:
     told: dict[str, Any] = {"state": entry.state, "clips": entry.stems}
     job = parts().ledger.job(entry.id)
-    return told if job is None else told | {"webhook": _webhook(job)}
+    if job and job["webhook_url"]:
+        told["webhook"] = _webhook(job)
+    if job and job.get("audio_format"):
+        told["audio"] = audio.files_of(job)
+    return told
 
 
 def _webhook(job: dict[str, Any]) -> dict[str, Any]:

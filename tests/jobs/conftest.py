@@ -1,14 +1,20 @@
-"""Receivers of webhooks, on real sockets."""
+"""The service with the process that does jobs, and receivers of webhooks, on real sockets."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from standardwebhooks.webhooks import Webhook
+
+from sandbox import stack
+from tests.conftest import SONG, Client, Suno
 
 SECRET = "whsec_" + "A" * 32
 HERE = "127.0.0.1/32"
@@ -72,3 +78,50 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
     yield make
     for one in made:
         one.close()
+
+
+class Deployed:
+    """The service, and as many processes that do jobs as a test starts."""
+
+    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
+        self._servers, self._suno, self.settings = servers, suno, settings
+        self.client = Client(servers.enter_context(stack.service(suno.url, settings)))
+
+    def start_jobs(self) -> stack.Server:
+        return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
+
+    def split(self, url: str, song: str = SONG, headers: dict[str, str] | None = None, **more: Any):
+        body = {"audio_id": song, "webhook_url": url, **more}
+        return self.client.post("/api/generate_stems", json=body, headers=headers or {})
+
+    def told(self, reply: requests.Response) -> dict[str, Any]:
+        return self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["webhook"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, account: str) -> dict[str, str]:
+    return {
+        "SUNO_COOKIE": account,
+        "WEBHOOK_SECRET": SECRET,
+        "WEBHOOK_HOSTS": HERE,
+        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
+        "JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
+        "SUNO_POLL_INTERVAL": "0.2",
+        "SUNO_DEADLINE": "2",
+        "SUNO_READ_TIMEOUT": "1",
+        "SUNO_SETTLE_TIME": "0.5",
+        "WEB_CONCURRENCY": "1",
+        "AUDIO_URL": f"file://{tmp_path}/audio",
+    }
+
+
+@pytest.fixture
+def deploy(suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Deployed]]:
+    with ExitStack() as servers:
+        yield lambda **more: Deployed(servers, suno, settings | more)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask until it holds; the test's own time-out ends it."""
+    while not holds():
+        pass

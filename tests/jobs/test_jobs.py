@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
-import requests
 
 from app.jobs.queue import Queue
-from sandbox import stack
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, Suno
-from tests.jobs.conftest import HERE, SECRET, Receiver
+from tests.conftest import SONG, Suno
+from tests.jobs.conftest import SECRET, Deployed, Receiver, until
 from tests.splits.conftest import redis_url as redis_url
-
-
-class Deployed:
-    """The service, and as many processes that do jobs as a test starts."""
-
-    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
-        self._servers, self._suno, self.settings = servers, suno, settings
-        self.client = Client(servers.enter_context(stack.service(suno.url, settings)))
-
-    def start_jobs(self) -> stack.Server:
-        return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
-
-    def split(self, url: str, song: str = SONG, headers: dict[str, str] | None = None, **more: Any):
-        body = {"audio_id": song, "webhook_url": url, **more}
-        return self.client.post("/api/generate_stems", json=body, headers=headers or {})
-
-    def told(self, reply: requests.Response) -> dict[str, Any]:
-        return self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["webhook"]
-
-
-@pytest.fixture
-def settings(tmp_path: Path, account: str) -> dict[str, str]:
-    return {
-        "SUNO_COOKIE": account,
-        "WEBHOOK_SECRET": SECRET,
-        "WEBHOOK_HOSTS": HERE,
-        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
-        "JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
-        "SUNO_POLL_INTERVAL": "0.2",
-        "SUNO_DEADLINE": "2",
-        "SUNO_READ_TIMEOUT": "1",
-        "SUNO_SETTLE_TIME": "0.5",
-        "WEB_CONCURRENCY": "1",
-    }
-
-
-@pytest.fixture
-def deploy(suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Deployed]]:
-    with ExitStack() as servers:
-        yield lambda **more: Deployed(servers, suno, settings | more)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -89,12 +45,6 @@ def test_a_webhook_tells_of_a_split_once_its_stems_are_final(
     until(lambda: deployed.told(reply)["state"] == "delivered")
     assert [attempt["status"] for attempt in deployed.told(reply)["attempts"]] == [200]
     assert deployed.client.get("/readyz").json()["checks"]["jobs"] == "ok"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Ask until it holds; the test's own time-out ends it."""
-    while not holds():
-        pass
 
 
 def test_what_was_asked_while_nobody_did_jobs_is_done_later(

@@ -1,0 +1,219 @@
+"""One file fetched from Suno's storage: resumed where it breaks off, and checked before it counts as whole."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests_hardened import Config, Manager
+from requests_hardened.ip_filter import InvalidIPAddress
+
+from app.audio.files import looks_like
+from app.audio.store import CHUNK
+
+MOST = 500_000_000
+"""Bytes of a file."""
+
+LASTS = 1800.0
+"""Seconds that a file may take, all its connections together."""
+
+IN_VAIN = 4
+"""Connections in a row that bring nothing, until it is given up for now."""
+
+REDIRECTS = 3
+
+EXPIRED = frozenset({401, 403, 404, 410})
+"""What storage says of an address that is no longer good."""
+
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class FetchFailed(Exception):
+    """The file did not come, or is not what it should be; worth another try later where `for_now`."""
+
+    def __init__(self, why: str, *, for_now: bool = True) -> None:
+        super().__init__(why)
+        self.for_now = for_now
+
+
+@dataclass(slots=True)
+class _Progress:
+    file: BinaryIO
+    done: int = 0
+    total: int | None = None
+    tag: str | None = None
+    content_type: str = ""
+
+
+class Fetcher:
+    """Fetches files over kept connections, from public addresses by https alone."""
+
+    def __init__(self, *, loopback_too: bool) -> None:
+        """`loopback_too`: whether this machine may be asked as well, by http: where Suno itself is played on it."""
+        self._loopback_too = loopback_too
+        policy = Config(
+            ip_filter_enable=True,
+            ip_filter_allow_loopback_ips=loopback_too,
+            never_redirect=True,
+            default_timeout=(5.0, 30.0),
+        )
+        self._session = Manager(policy).get_session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def fetch(
+        self,
+        address: Callable[[], str],
+        file: Path,
+        *,
+        note_total: Callable[[int], None] = lambda total: None,
+        note_progress: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Write what is at an address to a new file, and return its length in bytes.
+
+        `address` gives where the file is, and is asked again where that has expired. `note_total` learns the length
+        before the first byte is written, and may raise; `note_progress` is called while it comes, and may raise too.
+        Raises FetchFailed.
+        """
+        ends = time.monotonic() + LASTS
+        with file.open("wb") as content:
+            progress, in_vain, url = _Progress(content), 0, address()
+            while progress.total is None or progress.done < progress.total:
+                before = progress.done
+                try:
+                    expired = self._go_on(url, progress, note_total, note_progress, ends)
+                except InvalidIPAddress:
+                    raise FetchFailed("its address is not a public one", for_now=False) from None
+                except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                    why, expired = type(error).__name__, False
+                else:
+                    why = "its address is not good" if expired else "it broke off"
+                if time.monotonic() >= ends:
+                    raise FetchFailed(f"it did not come within {LASTS:.0f} s")
+                if progress.total is not None and progress.done == progress.total:
+                    break
+                in_vain = in_vain + 1 if progress.done == before else 0
+                if in_vain >= IN_VAIN:
+                    raise FetchFailed(f"Suno's storage does not send it: {why}")
+                if in_vain:
+                    time.sleep(min(0.2 * 2**in_vain, 2.0))
+                if expired:
+                    url = address()
+        self._check(file, progress)
+        return progress.done
+
+    def _go_on(
+        self,
+        url: str,
+        progress: _Progress,
+        note_total: Callable[[int], None],
+        note_progress: Callable[[], None],
+        ends: float,
+    ) -> bool:
+        """Read on over one connection; whether the address has expired."""
+        headers = {"Accept-Encoding": "identity", "User-Agent": "suno-stems"}
+        if progress.done:
+            headers["Range"] = f"bytes={progress.done}-"
+            if progress.tag:
+                headers["If-Range"] = progress.tag
+        with self._asked(url, headers) as reply:
+            if reply.status_code in EXPIRED:
+                return True
+            if reply.status_code not in (200, 206):
+                raise requests.ConnectionError(f"status {reply.status_code}")
+            self._begin(reply, progress, note_total)
+            while progress.done < (progress.total or 0):
+                # What has come before a connection breaks is kept: read() would throw it away.
+                block = reply.raw.read1(min(CHUNK, (progress.total or 0) - progress.done), decode_content=False)
+                if not block:
+                    break
+                progress.file.write(block)
+                progress.done += len(block)
+                note_progress()
+                if time.monotonic() >= ends:
+                    break
+        return False
+
+    def _asked(self, url: str, headers: dict[str, str]) -> requests.Response:
+        for _ in range(REDIRECTS + 1):
+            self._check_address(url)
+            reply: requests.Response = self._session.get(url, headers=headers, stream=True, auth=_nobody)
+            if not reply.is_redirect:
+                return reply
+            url = urljoin(url, reply.headers["Location"])
+            reply.close()
+        raise requests.TooManyRedirects
+
+    def _begin(self, reply: requests.Response, progress: _Progress, note_total: Callable[[int], None]) -> None:
+        """Find out where in the file the reply begins, and how long it is."""
+        if reply.status_code == 206:
+            told = _RANGE.fullmatch(reply.headers.get("Content-Range", ""))
+            if told is None or int(told[1]) != progress.done:
+                raise FetchFailed("Suno's storage sends another part than was asked for")
+            total = int(told[3])
+        else:
+            length = reply.headers.get("Content-Length", "")
+            if not length.isdecimal():
+                raise FetchFailed("Suno's storage does not say how long it is", for_now=False)
+            total = int(length)
+            progress.file.seek(0)
+            progress.file.truncate()
+            progress.done = 0
+        if not 0 < total <= MOST:
+            raise FetchFailed(f"it has {total:,} bytes, and {MOST:,} are the most", for_now=False)
+        if progress.total is not None and total != progress.total and progress.done:
+            raise FetchFailed("it has changed while it was fetched")
+        if total != progress.total:
+            note_total(total)
+        progress.total = total
+        progress.tag = _strong(reply.headers.get("ETag"))
+        progress.content_type = reply.headers.get("Content-Type", "")
+
+    def _check_address(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError:
+            raise FetchFailed("its address cannot be read") from None
+        if parts.scheme == "https" and host:
+            return
+        if parts.scheme == "http" and self._loopback_too and is_loopback(host):
+            return
+        raise FetchFailed("its address is not of https", for_now=False)
+
+    @staticmethod
+    def _check(file: Path, progress: _Progress) -> None:
+        with file.open("rb") as content:
+            beginning = content.read(16)
+        if file.stat().st_size != progress.total:
+            raise FetchFailed("it is not as long as was announced")
+        if not looks_like(progress.content_type, beginning):
+            kind = progress.content_type.partition(";")[0][:40] or "nothing"
+            raise FetchFailed(f"it was announced as {kind}, and does not begin like that", for_now=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _strong(tag: str | None) -> str | None:
+    return tag if tag and tag.startswith('"') else None
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Sign in as nobody: else requests would send what ~/.netrc has for the host."""
+    return request

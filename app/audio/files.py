@@ -1,0 +1,147 @@
+"""What a kept file is: of which clip, in which format, and what a person would call it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from typing import Any
+
+from pathvalidate import sanitize_filename
+
+from app.suno.clip import Clip
+from app.suno.stems import numbered
+
+TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
+"""The formats there are, and how HTTP calls each."""
+
+LONGEST_NAME = 150
+"""Bytes of a file's name in UTF-8, without its end: what file systems take, with room for what a ZIP adds."""
+
+NAMELESS = "Untitled"
+
+_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that turn what follows around: a name could show another end than it has."""
+
+_PART_OF_TITLE = re.compile(r"\s*(?: - [^()]+|\([^()]*\))\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of a clip, as it stands beside its files."""
+
+    id: str
+    song_id: str
+    """The clip itself, of a song."""
+    song_title: str | None
+    title: str | None
+    part: str | None
+    """Of a stem, in lower case; None of a song, or where it cannot be told."""
+    take: int | None
+    created_at: str | None
+    duration: float | None
+    """Seconds."""
+    status: str | None = None
+
+    @classmethod
+    def read(cls, value: Any) -> Details:
+        """Read what `as_json` has made. Raises TypeError for anything else."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: each for name, each in dict(value).items() if name in known})
+
+    def as_json(self) -> dict[str, Any]:
+        """Write them as JSON has them."""
+        return asdict(self)
+
+    @property
+    def name(self) -> str:
+        """What a person would call its file, without the format: `Ocean Wanderer - Vocals (take 2)`."""
+        song = self.song_title or NAMELESS
+        if self.id == self.song_id:
+            return _clean(song)
+        part = " ".join(word if word[:1].isupper() else word.capitalize() for word in (self.part or "stem").split())
+        take = f" (take {self.take})" if (self.take or 1) > 1 else ""
+        room = LONGEST_NAME - len(f" - {part}{take}".encode())
+        return _clean(f"{_cut(song, max(20, room))} - {part}{take}")
+
+
+def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
+    """What is known of a clip; `song` is the one that it is or is a stem of, `stems` are all that this has."""
+    song_id = song.id if song else (clip.is_stem and clip.stem_from_id) or clip.id
+    is_stem = clip.id != song_id
+    song_title = song.title if song else clip.title
+    if song is None and is_stem and clip.title:
+        song_title = _PART_OF_TITLE.sub("", clip.title) or clip.title
+    return Details(
+        id=clip.id,
+        song_id=song_id,
+        song_title=song_title,
+        title=clip.title,
+        part=(clip.part or None) if is_stem else None,
+        take=(numbered(stems) if stems else numbered([clip])).get(clip.id),
+        created_at=clip.created_at,
+        duration=clip.duration,
+        status=clip.status,
+    )
+
+
+def folder_of(account: str) -> str:
+    """Where the files of a Suno account are: a name that any store takes, and that tells nothing of the account."""
+    return sha256(f"audio of {account}".encode()).hexdigest()[:32]
+
+
+def file_name(details: Details, format: str) -> str:
+    """The name by which a file is handed out."""
+    return f"{details.name}.{format}"
+
+
+def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Names by id of which no two are the same, whatever letters' case means: one that comes again gets a number."""
+    chosen: dict[str, str] = {}
+    taken: set[str] = set()
+    for id, name in names:
+        candidate, number = name, 1
+        while candidate.casefold() in taken:
+            number += 1
+            stem, dot, end = name.rpartition(".")
+            candidate = f"{stem} [{number}]{dot}{end}"
+        taken.add(candidate.casefold())
+        chosen[id] = candidate
+    return chosen
+
+
+def looks_like(content_type: str, beginning: bytes) -> bool:
+    """Whether a file begins as it was announced; any audio will do where nothing of use was."""
+    kinds = {
+        "wav": beginning[:4] in (b"RIFF", b"RF64") and beginning[8:12] == b"WAVE",
+        "mp3": beginning[:3] == b"ID3" or (beginning[:1] == b"\xff" and beginning[1:2] >= b"\xe0"),
+        "m4a": beginning[4:8] == b"ftyp",
+    }
+    announced = content_type.partition(";")[0].strip().lower()
+    for kind, types in _ANNOUNCED.items():
+        if announced in types:
+            return kinds[kind]
+    return any(kinds.values()) if announced in _VAGUE else False
+
+
+_ANNOUNCED = {
+    "wav": {"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"},
+    "mp3": {"audio/mpeg", "audio/mp3", "audio/x-mp3"},
+    "m4a": {"audio/mp4", "audio/m4a", "audio/x-m4a", "video/mp4", "audio/aac"},
+}
+_VAGUE = {"", "application/octet-stream", "binary/octet-stream"}
+
+
+def _clean(name: str) -> str:
+    """A name that every usual file system takes, and HTTP's header."""
+    whole = name.encode("utf-8", "ignore").decode()
+    shown = _DIRECTIONS.sub("", unicodedata.normalize("NFC", whole))
+    single = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in shown)
+    kept = sanitize_filename(_cut(" ".join(single.split()), LONGEST_NAME), replacement_text="_", platform="universal")
+    return kept.strip(" .") or NAMELESS
+
+
+def _cut(text: str, length: int) -> str:
+    return text.encode("utf-8", "ignore")[:length].decode("utf-8", "ignore")

@@ -1,0 +1,220 @@
+"""Files in a folder of this machine, or of one that all instances share."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored
+
+SPOOL = ".fetching"
+
+QUICK, QUICK_ONES, QUICK_CHUNK = 0.001, 32, 512 * 1024
+"""A client that takes each chunk in so many seconds, so many in a row, gets larger ones, of so many bytes."""
+
+SMALLEST = 1_000_000
+"""Bytes without which a disk counts as full."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FolderStore:
+    """A folder. A file's access time says when it was last handed out; a lock on it, that it is being sent."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.spool = root / SPOOL
+
+    def stat(self, name: str) -> Stored | None:
+        with _told():
+            try:
+                found = (self._root / name).stat()
+            except FileNotFoundError:
+                return None
+        return _stored(name, found)
+
+    def open(self, name: str) -> OpenFile | None:
+        path = self._root / name
+        with _told():
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                found = os.fstat(descriptor)
+                with suppress(OSError):
+                    os.utime(descriptor, ns=(time.time_ns(), found.st_mtime_ns))
+            except BaseException:
+                os.close(descriptor)
+                raise
+        return OpenFile(_stored(name, found), path, descriptor)
+
+    def put(self, name: str, file: Path) -> None:
+        with _told():
+            target = self._root / name
+            _make_folder(target.parent)
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                # Also for nginx's group, where it hands the file out itself.
+                os.fchmod(descriptor, 0o640)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            file.replace(target)
+            _sync_folder(target.parent)
+
+    def read(self, name: str) -> bytes | None:
+        with _told():
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        with _told():
+            _make_folder(self.spool)
+            # Of its own, as two processes may write the same.
+            file = self.spool / f"{name.replace('/', '-')}.{os.getpid()}.{time.monotonic_ns()}"
+            try:
+                file.write_bytes(content)
+                self.put(name, file)
+            finally:
+                file.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> bool:
+        with _told():
+            path = self._root / name
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return True
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            except BlockingIOError:
+                return False
+            finally:
+                os.close(descriptor)
+        return True
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        with _told():
+            for account in [self._root / folder] if folder else _folders_in(self._root):
+                try:
+                    entries = list(os.scandir(account))
+                except FileNotFoundError:
+                    continue
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        yield _stored(f"{account.name}/{entry.name}", entry.stat())
+
+    def check(self) -> None:
+        with _told():
+            check_folder(self.spool)
+
+    def free(self) -> int | None:
+        with _told():
+            there = next(folder for folder in (self._root, *self._root.absolute().parents) if folder.exists())
+            return shutil.disk_usage(there).free
+
+    def clear_rubbish(self, older_than: float) -> None:
+        with _told():
+            clear_folder(self.spool, older_than)
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A file, and the lock that keeps it."""
+
+    stored: Stored
+    path: Path | None
+    descriptor: int
+
+    def chunks(self, first: int, length: int) -> Iterator[bytes]:
+        """So many bytes of it."""
+        end, size, quick = first + length, CHUNK, 0
+        while first < end:
+            with _told():
+                chunk = os.pread(self.descriptor, min(size, end - first), first)
+            if not chunk:
+                raise AudioUnavailable("a file has become shorter")
+            first += len(chunk)
+            began = time.monotonic()
+            yield chunk
+            # A client that is slow, or one of many, holds little memory.
+            quick = quick + 1 if time.monotonic() - began < QUICK else 0
+            size = QUICK_CHUNK if quick >= QUICK_ONES else CHUNK
+
+    def close(self) -> None:
+        """Let it go."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def check_folder(folder: Path) -> None:
+    """Write to a folder, and take some room on its disk. Raises OSError where that cannot be done."""
+    _make_folder(folder)
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    try:
+        os.posix_fallocate(descriptor, 0, SMALLEST)
+    finally:
+        os.close(descriptor)
+        Path(name).unlink()
+
+
+def clear_folder(folder: Path, older_than: float) -> None:
+    """Remove the files of a folder that nothing was written to for so many seconds."""
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            with suppress(FileNotFoundError):
+                if time.time() - entry.stat().st_mtime > older_than:
+                    Path(entry.path).unlink()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise AudioFull("The disk on which audio is kept is full: make room, or lower AUDIO_LIMIT.") from error
+        raise AudioUnavailable(error.strerror or type(error).__name__) from error
+
+
+def _stored(name: str, found: os.stat_result) -> Stored:
+    # As nginx makes it, so that a file has one tag whoever hands it out.
+    etag = f"{int(found.st_mtime):x}-{found.st_size:x}"
+    return Stored(name, found.st_size, max(found.st_atime, found.st_mtime), found.st_mtime, etag)
+
+
+def _folders_in(root: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and entry.name != SPOOL]
+    except FileNotFoundError:
+        return []
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with suppress(OSError):
+            # Whatever the umask; a folder that is set-group-id stays so.
+            folder.chmod(0o750 | (folder.stat().st_mode & 0o2000))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

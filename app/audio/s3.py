@@ -1,0 +1,179 @@
+"""Files in a bucket of S3, or of anything that speaks as it does.
+
+Where it is and who signs in is told by the variables that every tool for S3 knows: AWS_ENDPOINT_URL, AWS_REGION,
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.audio.folder import check_folder, clear_folder
+from app.audio.store import CHUNK, AudioUnavailable, Stored
+
+DAY = 24 * 3600.0
+
+NOTED_EVERY = DAY
+"""Seconds after which a file's use is noted anew: S3 has no access time, and copies the object to change its time."""
+
+ABORTED_AFTER = DAY
+"""Seconds after which an upload in parts that has not ended is given up for its process."""
+
+
+class S3Store:
+    """A bucket, or what begins with a prefix in one."""
+
+    def __init__(self, url: str) -> None:
+        self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.spool = Path(tempfile.gettempdir()) / "suno-stems-fetching"
+
+    @cached_property
+    def _s3(self) -> Any:
+        config = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3, "mode": "standard"})
+        return boto3.client("s3", config=config)
+
+    def stat(self, name: str) -> Stored | None:
+        with _told():
+            try:
+                found = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + name)
+            except ClientError as error:
+                if _is_missing(error):
+                    return None
+                raise
+        return _stored(name, found["ContentLength"], found)
+
+    def open(self, name: str) -> OpenObject | None:
+        stored = self.stat(name)
+        if stored is None:
+            return None
+        if time.time() - stored.used > NOTED_EVERY:
+            self._note_use(name)
+        return OpenObject(stored, None, self._s3, self._bucket, self._prefix + name)
+
+    def put(self, name: str, file: Path) -> None:
+        with _told():
+            # In parts where it is long; given up as a whole where one fails.
+            self._s3.upload_file(str(file), self._bucket, self._prefix + name)
+        file.unlink(missing_ok=True)
+
+    def read(self, name: str) -> bytes | None:
+        with _told():
+            try:
+                content: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
+            except ClientError as error:
+                if _is_missing(error):
+                    return None
+                raise
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        with _told():
+            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
+
+    def remove(self, name: str) -> bool:
+        # What is being sent goes on: S3 has read it by then, or sends what it had.
+        with _told():
+            self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+        return True
+
+    def list(self, folder: str = "") -> Iterator[Stored]:
+        with _told():
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + (f"{folder}/" if folder else "")
+            )
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield _stored(found["Key"].removeprefix(self._prefix), found["Size"], found)
+
+    def check(self) -> None:
+        with _told():
+            check_folder(self.spool)
+            self._s3.head_bucket(Bucket=self._bucket)
+
+    def free(self) -> int | None:
+        return None
+
+    def clear_rubbish(self, older_than: float) -> None:
+        clear_folder(self.spool, older_than)
+        with _told():
+            pages = self._s3.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            for page in pages:
+                for upload in page.get("Uploads", ()):
+                    if time.time() - upload["Initiated"].timestamp() > max(older_than, ABORTED_AFTER):
+                        self._s3.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+
+    def _note_use(self, name: str) -> None:
+        key = self._prefix + name
+        with suppress(BotoCoreError, ClientError):
+            self._s3.copy_object(
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": key},
+                MetadataDirective="REPLACE",
+                Metadata={"used": str(int(time.time()))},
+            )
+
+
+@dataclass(slots=True)
+class OpenObject:
+    """An object that is being sent."""
+
+    stored: Stored
+    path: Path | None
+    s3: Any
+    bucket: str
+    key: str
+
+    def chunks(self, first: int, length: int) -> Iterator[bytes]:
+        """So many bytes of it."""
+        if length <= 0:
+            return
+        with _told():
+            body = self.s3.get_object(Bucket=self.bucket, Key=self.key, Range=f"bytes={first}-{first + length - 1}")[
+                "Body"
+            ]
+        try:
+            with _told():
+                yield from body.iter_chunks(CHUNK)
+        finally:
+            body.close()
+
+    def close(self) -> None:
+        """Do nothing: what is read is closed where it is read."""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
+        # Without its message, which may quote an address that is signed.
+        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+        raise AudioUnavailable(f"the bucket says {code or type(error).__name__}") from error
+
+
+def _is_missing(error: ClientError) -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return bool(status == 404 and error.response.get("Error", {}).get("Code") != "NoSuchBucket")
+
+
+def _stored(name: str, size: int, found: dict[str, Any]) -> Stored:
+    changed = found["LastModified"].timestamp()
+    return Stored(name, size, changed, changed, found["ETag"].strip('"'))

@@ -1,0 +1,32 @@
+"""The kept stems of a song as one ZIP file, made while it is sent; its length is known before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from zipstream import ZIP_STORED, ZipStream
+
+from app.audio.files import Details, distinct, file_name
+from app.audio.store import Opened
+
+
+class StemsZip:
+    """Audio does not get smaller by packing, so it is stored as it is."""
+
+    def __init__(self, folder: str, stems: Sequence[tuple[Details, Opened]], format: str) -> None:
+        """`folder` is the name of the one folder in it."""
+        names = distinct((details.id, file_name(details, format)) for details, _ in stems)
+        self._zip = ZipStream(compress_type=ZIP_STORED, sized=True)
+        told = [{**details.as_json(), "file": names[details.id]} for details, _ in stems]
+        self._zip.add(json.dumps(told, indent=2, ensure_ascii=False).encode(errors="replace"), f"{folder}/stems.json")
+        for details, opened in stems:
+            size = opened.stored.size
+            self._zip.add(opened.chunks(0, size), f"{folder}/{names[details.id]}", size=size)
+
+    def __len__(self) -> int:
+        """Bytes of all of it."""
+        return len(self._zip)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._zip)

@@ -1,0 +1,227 @@
+"""One file: its song is unlocked once, then it is fetched from Suno's storage, checked and kept.
+
+Each step may be done twice, by two processes or after a crash, and none unlocks twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from app.accounts import AccountNames, Accounts, budget_of
+from app.audio.fetch import Fetcher, FetchFailed
+from app.audio.files import Details, folder_of
+from app.audio.peaks import peaks_of
+from app.audio.shelf import Shelf
+from app.audio.store import AudioFull, AudioUnavailable
+from app.callers import Caller
+from app.splits.budget import OverBudget
+from app.splits.download import Download
+from app.splits.ledger import Ledger
+from app.suno.errors import (
+    CaptchaRequired,
+    NotAllowed,
+    OutOfCredits,
+    RefusedBySuno,
+    SongNotFound,
+    SunoError,
+)
+from app.suno.gateway import SunoGateway
+from app.suno.session import Account
+from app.timing import Timing
+
+log = logging.getLogger(__name__)
+
+HELD = 15.0
+"""Seconds for which a process holds a job that it works on, until it says so anew."""
+
+TRIED_FOR = 3600.0
+"""Seconds after which a file that could not be fetched counts as failed."""
+
+SLOWEST = 60.0
+"""Seconds between two tries, at most."""
+
+FINAL = (NotAllowed, SongNotFound, RefusedBySuno, OutOfCredits, CaptchaRequired)
+"""What Suno says of a file that another try would not change."""
+
+
+class Stopped(Exception):
+    """The process is to stop, and another is to go on."""
+
+
+class FileJobs:
+    """Does the jobs of files. One for a process."""
+
+    def __init__(
+        self,
+        *,
+        gateway: SunoGateway,
+        ledger: Ledger,
+        shelf: Shelf,
+        accounts: Accounts,
+        names: AccountNames,
+        callers: Iterable[Caller],
+        timing: Timing,
+        at_once: int,
+        loopback_too: bool,
+        wake: Callable[[str], None],
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        """`at_once`: files that are fetched at once. `wake` lets a job be looked at now."""
+        self._gateway, self._ledger, self._shelf, self._timing = gateway, ledger, shelf, timing
+        self._accounts, self._names = accounts, names
+        self._callers = {caller.name: caller for caller in callers}
+        self._slots = BoundedSemaphore(at_once)
+        self._fetcher = Fetcher(loopback_too=loopback_too)
+        self._wake, self._is_stopping = wake, is_stopping
+
+    def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
+        """Do what can be done now: the job after that, in how many seconds it is due, and what it has come to.
+
+        Raises LedgerUnavailable.
+        """
+        if job["state"] != "fetching":
+            return job, None, ""
+        try:
+            job, due_in = self._go_on(id, job)
+        except Stopped:
+            return job, 0.0, ""
+        except OverBudget as error:
+            job, due_in = _failed(job, "over_budget", str(error)), None
+        except AudioFull as error:
+            job, due_in = _failed(job, "audio_full", str(error)), None
+        except FINAL as error:
+            job, due_in = _failed(job, "suno", str(error)), None
+        except (SunoError, FetchFailed, AudioUnavailable) as error:
+            job, due_in = self._again(job, error)
+        if due_in is not None:
+            return job, due_in, ""
+        for waiting in job["waiting"]:
+            self._wake(waiting)
+        if job["state"] == "failed":
+            log.error("The %s of clip %s was not fetched: %s", job["format"], job["details"]["id"], job["error"])
+        return job, None, f"file_{job['state']}"
+
+    def _again(self, job: dict[str, Any], error: Exception) -> tuple[dict[str, Any], float | None]:
+        final = isinstance(error, FetchFailed) and not error.for_now
+        if final or time.time() - job["began"] > TRIED_FOR:
+            return _failed(job, "suno", f"The file could not be fetched: {error}"), None
+        log.warning("The %s of clip %s is tried again: %s", job["format"], job["details"]["id"], error)
+        told = getattr(error, "retry_after", None) or 0.0
+        delay = min(SLOWEST, max(told, self._timing.poll_interval * 2 ** min(job["tries"], 6)))
+        return {**job, "tries": job["tries"] + 1}, delay
+
+    def _go_on(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+        details, format, folder = Details.read(job["details"]), job["format"], folder_of(job["owner"])
+        if kept := self._shelf.stat((folder,), details.id, format):
+            return {**job, "state": "kept", "bytes": kept.size}, None
+        account = self._accounts.by_name(job["account"])
+        if account is None or job["owner"] not in self._names.of(account, ledger_needed=False):
+            return _failed(job, "account", "The operator has this Suno account no more."), None
+        clip = self._gateway.clip(account, details.id)
+        if not clip.is_final:
+            return job, self._timing.poll_interval
+        if clip.status == "error":
+            return _failed(job, "suno", "Suno could not make this clip."), None
+        download = self._download(job, account)
+        if not job["unlocked"]:
+            if download.unlock(clip) is None:
+                return job, 1.0
+            job = {**job, "unlocked": True}
+        url = download.url()
+        if url is None:
+            return job, self._timing.poll_interval
+        size = self._fetch(id, details, format, folder, download, url)
+        return {**job, "state": "kept", "bytes": size}, None
+
+    def _download(self, job: dict[str, Any], account: Account) -> Download:
+        caller = self._callers.get(job["caller"])
+        if job["caller"] and caller is None:
+            raise NotAllowed("The caller that asked for this file is there no more. Nothing was counted.")
+        budget = budget_of(caller, "downloads") if caller else None
+        return Download(
+            account=account,
+            account_name=job["owner"],
+            budgets=(budget,) if budget else (),
+            clip_id=job["details"]["id"],
+            format=job["format"],
+            gateway=self._gateway,
+            ledger=self._ledger,
+            timing=self._timing,
+            is_stopping=self._is_stopping,
+        )
+
+    def _fetch(self, id: str, details: Details, format: str, folder: str, download: Download, url: str) -> int:
+        while not self._slots.acquire(timeout=HELD / 3):
+            self._hold(id)
+        self._hold(id)
+        file = self._shelf.spool_file(f"{details.id}.{format}")
+        addresses = [url]
+        expected = 0
+
+        def note_total(total: int) -> None:
+            nonlocal expected
+            expected = total
+            self._shelf.make_room(file, total, self._ledger.take_room(id, total, lasts=HELD * 2))
+
+        def go_on() -> None:
+            self._hold(id)
+            self._ledger.take_room(id, expected, lasts=HELD * 2)
+
+        try:
+            size = self._fetcher.fetch(
+                lambda: addresses.pop() if addresses else _still_there(download),
+                file,
+                note_total=note_total,
+                note_progress=_every(HELD / 3, go_on),
+            )
+            go_on()
+            self._shelf.keep(folder, details, format, file, measure=_measured)
+        finally:
+            self._slots.release()
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            self._ledger.leave_room(id)
+        return size
+
+    def _hold(self, id: str) -> None:
+        if self._is_stopping():
+            raise Stopped
+        self._ledger.hold_job(id, HELD)
+
+
+def _measured(file: Path, format: str) -> dict[str, Any]:
+    # In a thread of its own, so that all else goes on.
+    found: dict[str, Any] = gevent.get_hub().threadpool.apply(peaks_of, (file, format))
+    return found
+
+
+def _still_there(download: Download) -> str:
+    """The file's new address; it was there, so Suno has it ready."""
+    url = download.url()
+    if url is None:
+        raise FetchFailed("Suno prepares it anew")
+    return url
+
+
+def _every(seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+    last = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            call()
+
+    return maybe
+
+
+def _failed(job: dict[str, Any], code: str, error: str) -> dict[str, Any]:
+    return {**job, "state": "failed", "code": code, "error": error}

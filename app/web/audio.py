@@ -1,0 +1,405 @@
+"""Kept audio: have it fetched, hand it out as files and as one ZIP."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, jsonify, request
+from webargs.flaskparser import abort
+from werkzeug.routing import BaseConverter
+
+from app.accounts import budget_of
+from app.audio.files import TYPES, Details, file_name, folder_of
+from app.audio.peaks import peaks_from_suno
+from app.audio.song import Song
+from app.audio.store import AudioFull, Opened
+from app.jobs.file import as_told, begin, id_of, new_file
+from app.splits.download import Download
+from app.suno.errors import SongNotFound, SunoError
+from app.suno.session import Account
+from app.web.access import caller_of_request
+from app.web.account import account_of_request
+from app.web.api import FREE_READ, Blueprint
+from app.web.current import is_stopping, parts
+from app.web.errors import AudioIncomplete, AudioNotKept, ErrorCode
+from app.web.schemas import (
+    AUDIO_TOKEN,
+    EXAMPLE_AUDIO,
+    EXAMPLE_FILE,
+    EXAMPLE_PEAKS,
+    AudioFile,
+    AudioRequest,
+    Peaks,
+    ZipQuery,
+)
+
+blueprint = Blueprint("audio", __name__, url_prefix="/api", description="The audio itself, kept as files")
+
+FILE_ID = {"name": "id", "in": "path", "description": "The id of a song or stem.", "schema": {"type": "string"}}
+FORMAT = {
+    "name": "format",
+    "in": "path",
+    "description": "As it was fetched.",
+    "schema": {"type": "string", "enum": list(TYPES)},
+}
+
+FEW, SHARED = 4, 400_000_000
+"""With more downloads than these at once, a process sends so many bytes a second at most, all of them together."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """What this process sends just now."""
+
+    number: int = 0
+
+
+sending = Sending()
+
+BINARY = {"type": "string", "format": "binary"}
+
+
+@blueprint.route("/audio", methods=["POST"])
+@blueprint.arguments(AudioRequest, examples=EXAMPLE_AUDIO)
+@blueprint.response(200, AudioFile(many=True), description="Nothing is being fetched.", example=[EXAMPLE_FILE])
+@blueprint.alt_response(
+    202,
+    schema=AudioFile(many=True),
+    description="Files are being fetched: send the same request again after `Retry-After` seconds.",
+    example=[{**EXAMPLE_FILE, "status": "fetching", "bytes": None, "url": None}],
+    headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+    success=True,
+)
+@blueprint.doc(operationId="fetchAudio")
+@blueprint.fails_with(
+    *FREE_READ,
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.OVER_BUDGET,
+    ErrorCode.BODY_TOO_LARGE,
+    ErrorCode.NOT_JSON,
+    ErrorCode.REQUEST_TIMEOUT,
+    ErrorCode.OUTCOME_UNKNOWN,
+    ErrorCode.LEDGER_UNAVAILABLE,
+    ErrorCode.AUDIO_FULL,
+    ErrorCode.AUDIO_UNAVAILABLE,
+)
+def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
+    """Have audio fetched from Suno, and keep it.
+
+    Free of credits. Where a song is locked it is unlocked, and **Suno counts that against the plan's monthly
+    downloads**: once for a song, its stems and all formats. What is kept already is asked of nobody. A file that
+    could not be fetched is told as `failed` once; the next request tries again.
+    """
+    account, of_app, format = account_of_request(), parts(), wanted["format"]
+    require_own(account, "Audio is fetched")
+    owner = of_app.names.of(account, ledger_needed=True)[0]
+    asked = _asked(wanted, account)
+    missing = [each for each in asked if of_app.shelf.stat(folders(account), each.id, format) is None]
+    jobs: dict[str, dict[str, Any]] = {}
+    if missing:
+        of_app.shelf.check_room()
+        for song_id in dict.fromkeys(details.song_id for details in missing):
+            _unlock(account, owner, song_id)
+            for details in (each for each in missing if each.song_id == song_id):
+                new = new_file(
+                    account=account.name,
+                    owner=owner,
+                    caller=caller_of_request().name,
+                    details=details,
+                    format=format,
+                )
+                jobs[details.id] = begin(of_app.ledger, new, tell=True)
+                of_app.queue.put(id_of(new))
+    told = [_told(details, format, account, jobs.get(details.id)) for details in asked]
+    fetching = any(file["status"] == "fetching" for file in told)
+    if not fetching:
+        _raise_full(jobs.values())
+    waiting = {"Retry-After": str(math.ceil(of_app.settings.timing.poll_interval))} if fetching else {}
+    return told, 202 if fetching else 200, waiting
+
+
+@blueprint.route("/audio/<clip:id>.<any(mp3, m4a, wav):format>", methods=["GET"], parameters=[FILE_ID, FORMAT])
+@blueprint.response(200, BINARY, content_type="audio/*", description="The file, or the `Range` of it (206).")
+@blueprint.doc(operationId="getAudio", parameters=[AUDIO_TOKEN])
+@blueprint.fails_with(
+    ErrorCode.SUNO_COOKIE_MISSING,
+    ErrorCode.NOT_ALLOWED,
+    ErrorCode.AUDIO_NOT_KEPT,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.AUDIO_UNAVAILABLE,
+)
+def get_audio(id: str, format: str) -> Response:
+    """Fetch a file that is kept.
+
+    Free, and it asks nothing of Suno. An address with a `token`, as this service hands them out, needs no API key and
+    no cookie. `Range` and `If-None-Match` are understood.
+    """
+    allowed = _folders_allowed(f"{id}.{format}")
+    opened = parts().shelf.open(allowed, id, format)
+    if opened is None:
+        raise AudioNotKept(
+            f"The {format} of this clip is not kept for this account: POST /api/audio with "
+            f'{{"ids": ["{id}"], "format": "{format}"}} has it fetched.'
+        )
+    details = parts().shelf.details(allowed, id)
+    name = file_name(details, format) if details else f"{id}.{format}"
+    return _sent(opened, TYPES[format], name)
+
+
+@blueprint.route("/audio/<clip:id>.peaks.json", methods=["GET"], parameters=[FILE_ID])
+@blueprint.response(200, Peaks, description="The waveform.", example=EXAMPLE_PEAKS)
+@blueprint.doc(operationId="getPeaks", parameters=[AUDIO_TOKEN])
+@blueprint.fails_with(
+    ErrorCode.SUNO_COOKIE_MISSING,
+    ErrorCode.NOT_ALLOWED,
+    ErrorCode.AUDIO_NOT_KEPT,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.AUDIO_UNAVAILABLE,
+)
+def get_peaks(id: str) -> Response:
+    """Tell a clip's waveform, as audiowaveform's JSON has it (version 2).
+
+    Free. It is measured once, when the clip's first file is kept; until then it is Suno's own, where Suno tells it.
+    """
+    peaks = parts().shelf.peaks(_folders_allowed(f"{id}.peaks.json"), id)
+    if peaks is not None:
+        return Response(peaks, mimetype="application/json", headers={"Cache-Control": "private, max-age=3600"})
+    if "token" not in request.args:
+        account = account_of_request()
+        try:
+            found = peaks_from_suno(parts().gateway.waveform(account, id), None)
+        except SunoError:
+            found = None
+        if found is not None:
+            return jsonify(found)
+    raise AudioNotKept(
+        f'No waveform of this clip is known yet: POST /api/audio with {{"ids": ["{id}"], "format": "mp3"}} has its '
+        "audio fetched and measured."
+    )
+
+
+@blueprint.route("/stems.zip", methods=["GET"])
+@blueprint.arguments(ZipQuery, location="query")
+@blueprint.response(200, BINARY, content_type="application/zip", description="The stems, and `stems.json`.")
+@blueprint.doc(operationId="getStemsZip")
+@blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST, ErrorCode.AUDIO_INCOMPLETE, ErrorCode.AUDIO_UNAVAILABLE)
+def get_stems_zip(query: dict[str, Any]) -> Response:
+    """Fetch the kept stems of a song as one ZIP file.
+
+    Free. It has a folder named after the song, with a file for each stem and `stems.json`, which has what is known of
+    each. Its length is told before it is made.
+    """
+    from app.audio.zip import StemsZip
+
+    account, song_id, format = account_of_request(), query["song_id"], query["format"]
+    shelf, stems = parts().shelf, _stems_of(account, query["song_id"])
+    with ExitStack() as open_files:
+        opened: list[tuple[Details, Opened]] = []
+        missing: list[Details] = []
+        for details in stems:
+            file = shelf.open(folders(account), details.id, format)
+            if file is None:
+                missing.append(details)
+            else:
+                open_files.callback(file.close)
+                opened.append((shelf.details(folders(account), details.id) or details, file))
+        if missing:
+            names = ", ".join(f"{file_name(each, format)} ({each.id})" for each in missing)
+            raise AudioIncomplete(
+                f"Of the {len(stems)} stems of this song, {len(missing)} are not kept as {format}: {names}. POST "
+                f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} has them fetched.'
+            )
+        title = _folder_name(stems)
+        content = StemsZip(title, opened, format)
+        response = Response(_in_turn(content), mimetype="application/zip")
+        response.content_length = len(content)
+        _attach(response, f"{title} - Stems.zip")
+        response.headers["Cache-Control"] = "private, no-store"
+        response.call_on_close(open_files.pop_all().close)
+        return response
+
+
+class ClipConverter(BaseConverter):
+    """An id in a path; anything else is no path of ours."""
+
+    regex = r"[A-Za-z0-9_-]{1,128}"
+
+
+def require_own(account: Account, what: str) -> None:
+    """Refuse an account that came as a cookie in the request. Raises a 400."""
+    if not account.name:
+        sentence = (
+            f"{what} for the operator's accounts only: it goes on after this request, and a cookie that a request "
+            "brings is never written down. Leave the cookie out, or use POST /api/download. Nothing was charged."
+        )
+        abort(400, messages={"headers": {"Cookie": [sentence]}})
+
+
+def folders(account: Account) -> tuple[str, ...]:
+    """Where the files of an account are; raises what finding out its name does."""
+    return tuple(map(folder_of, parts().names.of(account, ledger_needed=False)))
+
+
+def addressed(told: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A file as callers learn of it, with its address where it is kept."""
+    file = f"{told['id']}.{told['format']}"
+    return {**told, "url": parts().links.address(base(), folder, file) if told["status"] == "kept" else None}
+
+
+def base() -> str:
+    """Where this service is, for its callers."""
+    return parts().settings.public_url or request.host_url
+
+
+def files_of(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The files of a split's job, as far as they are."""
+    found = [(id, parts().ledger.job(id)) for id in job.get("files", ())]
+    return [addressed(as_told(file), id.split(":")[1]) for id, file in found if file is not None]
+
+
+def _asked(wanted: dict[str, Any], account: Account) -> list[Details]:
+    """Of which clips a file is wanted. Raises SongNotFound, and what else Suno says."""
+    of_app = parts()
+    if "song_id" in wanted:
+        return _stems_of(account, wanted["song_id"], note=True)
+    known = {id: of_app.shelf.details(folders(account), id) for id in wanted["ids"]}
+    kept = [id for id in known if of_app.shelf.stat(folders(account), id, wanted["format"])]
+    if len(kept) == len(known):
+        return [details or _nameless(id) for id, details in known.items()]
+    clips = {clip.id: clip for clip in of_app.gateway.clips(account, list(known))}
+    if unknown := [id for id in known if id not in clips]:
+        raise SongNotFound(f"Suno knows no such clip on this account: {', '.join(unknown)}. Nothing was counted.")
+    songs: dict[str, Song] = {}
+    for clip in clips.values():
+        song_id = (clip.is_stem and clip.stem_from_id) or clip.id
+        if song_id not in songs:
+            songs[song_id] = _song(account, song_id)
+    return [songs[(clips[id].is_stem and clips[id].stem_from_id) or id].details_of(clips[id]) for id in known]
+
+
+def _stems_of(account: Account, song_id: str, *, note: bool = False) -> list[Details]:
+    """The stems of a song, by Suno or, where Suno cannot be asked, by what was known when they were kept."""
+    try:
+        stems = _song(account, song_id, note=note).usable
+    except SunoError:
+        stems = parts().shelf.stems(folders(account), song_id) or []
+        if not stems:
+            raise
+    if not stems:
+        raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and is charged.")
+    return stems
+
+
+def _song(account: Account, song_id: str, *, note: bool = True) -> Song:
+    song = Song.of(parts().gateway, account, song_id)
+    if note:
+        song.note(parts().shelf, folders(account)[0])
+    return song
+
+
+def _nameless(id: str) -> Details:
+    return Details(id, id, None, None, None, None, None, None)
+
+
+def _unlock(account: Account, owner: str, song_id: str) -> None:
+    """Unlock a song now, so that whoever asks learns why it cannot be."""
+    of_app = parts()
+    budget = budget_of(caller_of_request(), "downloads")
+    download = Download(
+        account=account,
+        account_name=owner,
+        budgets=(budget,) if budget else (),
+        clip_id=song_id,
+        gateway=of_app.gateway,
+        ledger=of_app.ledger,
+        timing=of_app.settings.timing,
+        is_stopping=is_stopping,
+    )
+    # Where another is at it, the file's job looks again.
+    download.unlock(of_app.gateway.clip(account, song_id))
+
+
+def _told(details: Details, format: str, account: Account, job: dict[str, Any] | None) -> dict[str, Any]:
+    if job is not None and job["state"] != "kept":
+        return addressed(as_told(job), "")
+    for folder in folders(account):
+        if stored := parts().shelf.stat((folder,), details.id, format):
+            kept = parts().shelf.details((folder,), details.id) or details
+            told = {"id": details.id, "format": format, "status": "kept", "bytes": stored.size, "error": None}
+            return addressed({**told, "filename": file_name(kept, format)}, folder)
+    # It was removed just now.
+    fetching = {"id": details.id, "format": format, "status": "fetching", "bytes": None, "error": None}
+    return {**fetching, "filename": file_name(details, format), "url": None}
+
+
+def _raise_full(jobs: Any) -> None:
+    for job in jobs:
+        if job["state"] == "failed" and job["code"] == "audio_full":
+            raise AudioFull(job["error"])
+
+
+def _folders_allowed(file: str) -> Sequence[str]:
+    """In which folders a file may be looked for. Raises LinkRefused."""
+    if "token" in request.args:
+        return (parts().links.folder_of(request.args["token"], file),)
+    return folders(account_of_request())
+
+
+def _folder_name(stems: Sequence[Details]) -> str:
+    song = stems[0]
+    return Details(song.song_id, song.song_id, song.song_title, None, None, None, None, None).name
+
+
+def _sent(opened: Opened, type: str, name: str) -> Response:
+    """A file, or the part of it that is asked for; as nginx sends it, where that is to."""
+    stored = opened.stored
+    response = Response(mimetype=type)
+    response.call_on_close(opened.close)
+    _attach(response, name)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Accept-Ranges"] = "bytes"
+    accel = parts().settings.audio_accel
+    if accel and opened.path is not None:
+        # nginx looks at Range and If-None-Match itself, and sends the same ETag.
+        response.headers["X-Accel-Redirect"] = f"{accel}{stored.name}"
+        return response
+    response.set_etag(stored.etag)
+    response.last_modified = int(stored.kept)  # type: ignore[assignment]
+    response.content_length = stored.size
+    single = "," not in request.headers.get("Range", "")
+    try:
+        response.make_conditional(request, accept_ranges=single, complete_length=stored.size)
+    except BaseException:
+        opened.close()
+        raise
+    first, length = 0, stored.size
+    if response.status_code == 206:
+        first = response.content_range.start or 0
+        length = (response.content_range.stop or 0) - first
+    if response.status_code in (200, 206) and request.method != "HEAD":
+        response.response = _in_turn(opened.chunks(first, length))
+    return response
+
+
+def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Let other requests have their turn after each piece: fast clients would take them all."""
+    sending.number += 1
+    try:
+        for chunk in chunks:
+            yield chunk
+            time.sleep(sending.number * len(chunk) / SHARED if sending.number > FEW else 0)
+    finally:
+        sending.number -= 1
+
+
+def _attach(response: Response, name: str) -> None:
+    """Name the file: in any script, and in ASCII for programs that know no other."""
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    names = {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name)}"})
+    response.headers.set("Content-Disposition", "attachment", **names)

@@ -1,0 +1,82 @@
+"""Suno's storage: files by signed addresses, with ranges, and what can go wrong with them."""
+
+from __future__ import annotations
+
+import io
+import re
+from functools import lru_cache
+from math import ceil
+
+from sandbox import audio
+from sandbox.connection import Connection
+from sandbox.message import Reply, Request
+
+ENCODERS = {"mp3": ("mp3", "libmp3lame", "audio/mpeg"), "m4a": ("mp4", "aac", "audio/mp4")}
+
+TENTHS = 10
+"""Into how many connections a file falls apart where `storage` is `breaks`."""
+
+
+@lru_cache(maxsize=64)
+def file_of(song_id: str, task: str, part: str, format: str, seconds: float) -> bytes:
+    """A song's file, or with a part a stem's; always the same bytes while the process runs."""
+    wav = audio.longer(audio.stem(song_id, task, part) if part else audio.song(song_id), seconds)
+    return encoded(wav, format) if format in ENCODERS else wav
+
+
+def encoded(wav: bytes, format: str) -> bytes:
+    """A WAV file as MP3, or as AAC in MP4."""
+    # Here, because it takes its time to load.
+    import av
+
+    container_format, codec, _ = ENCODERS[format]
+    out = io.BytesIO()
+    with av.open(io.BytesIO(wav), "r", format="wav") as source, av.open(out, "w", format=container_format) as target:
+        stream = target.add_stream(codec, rate=audio.RATE)
+        stream.layout = "mono"
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format,
+            layout="mono",
+            rate=audio.RATE,
+            frame_size=stream.codec_context.frame_size,
+        )
+        for frame in (*source.decode(source.streams.audio[0]), None):
+            for piece in resampler.resample(frame):
+                target.mux(stream.encode(piece))
+        target.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def reply_with(request: Request, body: bytes, format: str, storage: str) -> Reply:
+    """A file, or the one range of it that is asked for; `storage` is how it goes wrong."""
+    kind = ENCODERS[format][2] if format in ENCODERS else "audio/wav"
+    headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
+    if storage == "web-page":
+        return Reply(200, b"<!DOCTYPE html><title>Sign in to this network</title>", {"Content-Type": "text/html"})
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    if wanted is None:
+        return _treated(Reply(200, body, headers), len(body), storage)
+    first, last = int(wanted[1]), min(int(wanted[2] or len(body) - 1), len(body) - 1)
+    if first > last:
+        return Reply(416, b"", {**headers, "Content-Range": f"bytes */{len(body)}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+    return _treated(Reply(206, body[first : last + 1], headers), len(body), storage)
+
+
+def _treated(reply: Reply, length: int, storage: str) -> Reply:
+    """A reply that breaks off after a tenth of the file, or pauses after each."""
+    tenth = ceil(length / TENTHS)
+
+    def break_off(connection: Connection) -> None:
+        connection.send(reply.head() + reply.body[:tenth])
+        connection.shut()
+
+    def go_slowly(connection: Connection) -> None:
+        connection.send(reply.head())
+        for start in range(0, len(reply.body), tenth):
+            connection.send(reply.body[start : start + tenth])
+            connection.pause(connection.drip_pause)
+
+    if storage == "breaks" and len(reply.body) > tenth:
+        return Reply(reply.status, b"", act=break_off)
+    return Reply(reply.status, b"", act=go_slowly) if storage == "slow" else reply

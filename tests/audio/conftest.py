@@ -1,0 +1,82 @@
+"""Both stores, each as it is deployed: a folder, and a bucket behind a real server that speaks S3."""
+
+from __future__ import annotations
+
+import io
+import math
+import uuid
+import wave
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from app.audio.folder import FolderStore
+from app.audio.store import Store, open_store
+
+
+def wav(seconds: float = 0.1, rate: int = 8_000, loud: int = 20_000) -> bytes:
+    """A WAV file with a tone."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(array("h", [int(loud * math.sin(i / 9)) for i in range(int(seconds * rate))]).tobytes())
+    return out.getvalue()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_settings(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables by which a process finds the bucket, a new one for each test."""
+    settings = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "NO_PROXY": "127.0.0.1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"stems-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return settings | {"AUDIO_URL": f"s3://{bucket}/kept"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "audio")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "folder":
+        return open_store(f"file://{tmp_path}/audio")
+    return open_store(request.getfixturevalue("s3_settings")["AUDIO_URL"])
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[..., None]:
+    """Put a file with this content into a store."""
+
+    def put(store: Any, name: str, content: bytes) -> None:
+        store.spool.mkdir(parents=True, exist_ok=True)
+        file = store.spool / uuid.uuid4().hex
+        file.write_bytes(content)
+        store.put(name, file)
+
+    return put

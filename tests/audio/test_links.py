@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from itsdangerous import TimestampSigner
+
+from app.audio.links import LinkRefused, Links
+
+OLD, NEW = "o" * 32, "n" * 32
+
+
+def token_of(address: str) -> str:
+    return address.partition("?token=")[2]
+
+
+def test_an_address_is_good_for_one_file_of_one_account() -> None:
+    links = Links([NEW], lifetime=60)
+    address = links.address("https://stems.example.com/", "f" * 32, "clip.wav")
+    assert address.startswith("https://stems.example.com/api/audio/clip.wav?token=")
+    assert links.folder_of(token_of(address), "clip.wav") == "f" * 32
+    for token, file in (
+        (token_of(address), "clip.mp3"),
+        (token_of(address), "other.wav"),
+        (token_of(address).replace("f", "e", 1), "clip.wav"),
+        (token_of(address)[:-1], "clip.wav"),
+        ("", "clip.wav"),
+        ("é.é.é", "clip.wav"),
+    ):
+        with pytest.raises(LinkRefused, match="changed"):
+            links.folder_of(token, file)
+
+
+def test_an_address_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = Links([NEW], lifetime=60)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_000)
+    token = token_of(links.address("", "f", "clip.wav"))
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_060)
+    assert links.folder_of(token, "clip.wav") == "f"
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_061)
+    with pytest.raises(LinkRefused, match="no longer good"):
+        links.folder_of(token, "clip.wav")
+
+
+def test_while_the_secret_is_changed_the_old_ones_addresses_are_good() -> None:
+    old, both, new = (Links(secrets, lifetime=60) for secrets in ([OLD], [NEW, OLD], [NEW]))
+    token = token_of(old.address("", "f", "clip.wav"))
+    assert both.folder_of(token, "clip.wav") == "f"
+    with pytest.raises(LinkRefused):
+        new.folder_of(token, "clip.wav")
+    assert new.folder_of(token_of(both.address("", "f", "clip.wav")), "clip.wav") == "f"
+
+
+def test_without_a_secret_addresses_are_plain_and_no_token_opens_anything() -> None:
+    links = Links([], lifetime=60)
+    assert links.address("http://127.0.0.1:3000", "f", "clip.wav") == "http://127.0.0.1:3000/api/audio/clip.wav"
+    with pytest.raises(LinkRefused, match="signs no addresses"):
+        links.folder_of("f.x.y", "clip.wav")

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.audio import shelf as shelves
+from app.audio.files import Details
+from app.audio.folder import FolderStore
+from app.audio.shelf import Shelf
+from app.audio.store import AudioFull, Store
+from app.audio.zip import StemsZip
+from tests.audio.conftest import wav
+
+MINE, OTHERS = "mine", "others"
+SOUND = wav()
+
+
+def details(id: str = "clip", **fields: object) -> Details:
+    known = {"song_id": "song", "song_title": "Song", "title": None, "part": "vocals", "take": 1}
+    return Details(id=id, created_at=None, duration=None, **known | fields)  # type: ignore[arg-type]
+
+
+def shelf_of(store: Store, limit: int = 10**9, kept_for: float = 0.0) -> Shelf:
+    return Shelf(store, limit=limit, kept_for=kept_for)
+
+
+def keep(shelf: Shelf, id: str, content: bytes = SOUND, format: str = "wav", folder: str = MINE) -> None:
+    file = shelf.spool_file(f"{id}.{format}")
+    file.write_bytes(content)
+    shelf.keep(folder, details(id), format, file)
+
+
+def age(store: FolderStore, name: str, seconds: float) -> None:
+    path = store.spool.parent / name
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_file_is_there_for_its_account_alone(store: Store) -> None:
+    shelf = shelf_of(store)
+    keep(shelf, "clip")
+    stored = shelf.stat((OTHERS, MINE), "clip", "wav")
+    assert stored and stored.size == len(SOUND)
+    assert (shelf.stat((OTHERS,), "clip", "wav"), shelf.open((OTHERS,), "clip", "wav")) == (None, None)
+    assert (shelf.details((OTHERS,), "clip"), shelf.peaks((OTHERS,), "clip")) == (None, None)
+    assert shelf.details((MINE,), "clip") == details()
+    assert b'"length":1000' in (shelf.peaks((MINE,), "clip") or b"")
+
+
+def test_a_waveform_is_measured_once_and_its_lack_costs_no_file(store: Store) -> None:
+    shelf, measured = shelf_of(store), []
+
+    def measure(file: Path, format: str) -> dict[str, object]:
+        measured.append(format)
+        return {"length": 1000}
+
+    for format in ("wav", "mp3"):
+        file = shelf.spool_file("clip")
+        file.write_bytes(SOUND)
+        shelf.keep(MINE, details(), format, file, measure=measure)
+    assert measured == ["wav"]
+    keep(shelf, "noise", b"RIFF")
+    assert shelf.stat((MINE,), "noise", "wav") and shelf.peaks((MINE,), "noise") is None
+
+
+def test_which_stems_a_song_has_is_known_without_suno(store: Store) -> None:
+    shelf = shelf_of(store)
+    assert shelf.stems((MINE,), "song") is None
+    shelf.note_stems(MINE, "song", [details("a"), details("b", take=2)])
+    assert shelf.stems((OTHERS, MINE), "song") == [details("a"), details("b", take=2)]
+    store.write(f"{MINE}/song.stems.json", b"{half")
+    assert shelf.stems((MINE,), "song") is None
+
+
+def names(store: Store) -> set[str]:
+    return {stored.name for stored in store.list()}
+
+
+def room(shelf: Shelf, size: int, others: int = 0) -> None:
+    file = shelf.spool_file("new")
+    shelf.make_room(file, size, others)
+    assert file.stat().st_size == size
+    file.unlink()
+
+
+def test_the_oldest_give_way_and_no_more_of_them_than_needed(folder: FolderStore) -> None:
+    shelf = shelf_of(folder, limit=3 * len(SOUND))
+    for number, id in enumerate(("newest", "old", "oldest")):
+        keep(shelf, id)
+        age(folder, f"{MINE}/{id}.wav", number * 100)
+    room(shelf, 10)
+    assert [bool(shelf.stat((MINE,), id, "wav")) for id in ("newest", "old", "oldest")] == [True, True, False]
+
+
+def test_a_file_that_was_just_handed_out_is_not_the_oldest(folder: FolderStore) -> None:
+    shelf = shelf_of(folder, limit=2 * len(SOUND))
+    for number, id in enumerate(("young", "old")):
+        keep(shelf, id)
+        age(folder, f"{MINE}/{id}.wav", 100 + number * 100)
+    opened = shelf.open((MINE,), "old", "wav")
+    assert opened
+    opened.close()
+    room(shelf, 10)
+    assert [bool(shelf.stat((MINE,), id, "wav")) for id in ("young", "old")] == [False, True]
+
+
+def test_what_is_being_sent_stays_and_the_next_one_goes(folder: FolderStore) -> None:
+    shelf = shelf_of(folder, limit=2 * len(SOUND))
+    keep(shelf, "sent")
+    keep(shelf, "kept")
+    opened = shelf.open((MINE,), "sent", "wav")
+    assert opened
+    age(folder, f"{MINE}/sent.wav", 500)
+    room(shelf, 10)
+    assert [bool(shelf.stat((MINE,), id, "wav")) for id in ("sent", "kept")] == [True, False]
+    with pytest.raises(AudioFull, match="AUDIO_LIMIT"):
+        room(shelf, 2 * len(SOUND))
+    assert b"".join(opened.chunks(0, len(SOUND))) == SOUND
+    opened.close()
+
+
+def test_what_comes_just_now_is_counted(folder: FolderStore) -> None:
+    shelf = shelf_of(folder, limit=1000)
+    room(shelf, 600, others=400)
+    with pytest.raises(AudioFull, match="AUDIO_LIMIT"):
+        room(shelf, 600, others=401)
+    with pytest.raises(AudioFull, match="allows at all"):
+        room(shelf, 1001)
+
+
+def test_a_full_disk_shows_before_anything_is_fetched(folder: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = shelf_of(folder)
+
+    def no_space(descriptor: int, start: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shelves.os, "posix_fallocate", no_space)
+    with pytest.raises(AudioFull, match="disk"):
+        room(shelf, 100)
+    with pytest.raises(AudioFull, match="disk"):
+        shelf.check_room()
+    monkeypatch.undo()
+    shelf.check_room()
+    assert list(folder.spool.iterdir()) == []
+
+
+def test_what_is_not_used_goes_with_all_that_is_known_of_it(folder: FolderStore) -> None:
+    shelf = shelf_of(folder, kept_for=7200)
+    for id in ("used", "unused"):
+        keep(shelf, id)
+    keep(shelf, "unused", format="mp3")
+    for name in ("unused.wav", "unused.mp3", "unused.json", "unused.peaks.json", "used.json", "used.peaks.json"):
+        age(folder, f"{MINE}/{name}", 7300)
+    shelf.clean()
+    assert names(folder) == {f"{MINE}/used.{end}" for end in ("wav", "json", "peaks.json")}
+
+
+def test_one_format_that_is_used_keeps_what_is_known_of_the_clip(folder: FolderStore) -> None:
+    shelf = shelf_of(folder, kept_for=7200)
+    keep(shelf, "clip")
+    keep(shelf, "clip", format="mp3")
+    for end in ("wav", "json", "peaks.json"):
+        age(folder, f"{MINE}/clip.{end}", 7300)
+    shelf.clean()
+    assert names(folder) == {f"{MINE}/clip.{end}" for end in ("mp3", "json", "peaks.json")}
+
+
+def test_for_ever_is_for_ever(folder: FolderStore) -> None:
+    shelf = shelf_of(folder)
+    keep(shelf, "clip")
+    shelf.note_stems(MINE, "song", [details()])
+    before = names(folder)
+    for name in before:
+        age(folder, name, 10**9)
+    shelf.clean()
+    assert names(folder) == before
+    assert shelf.total() == sum(stored.size for stored in folder.list())
+
+
+def test_cleaning_takes_rubbish_of_a_crash(folder: FolderStore, put: Callable[..., None]) -> None:
+    shelf = shelf_of(folder)
+    half = shelf.spool_file("half")
+    half.write_bytes(b"RIFF")
+    shelf.clean()
+    assert half.exists()
+    os.utime(half, (1, 1))
+    shelf.clean()
+    assert not half.exists()
+
+
+def test_a_zip_has_the_length_that_it_says(folder: FolderStore) -> None:
+    shelf = shelf_of(folder)
+    stems = []
+    for id in ("a", "b"):
+        keep(shelf, id)
+        opened = shelf.open((MINE,), id, "wav")
+        assert opened
+        stems.append((details(id), opened))
+    zip = StemsZip("Söng", stems, "wav")
+    assert len(zip) == len(b"".join(zip)) > 2 * len(SOUND)

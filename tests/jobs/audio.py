@@ -1,0 +1,71 @@
+"""What the tests of audio have in common: questions about files, and what is compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.conftest import SONG, Suno
+from tests.jobs.conftest import Deployed
+
+LINK_SECRET = "l" * 32
+LOCKED_SONG = "song-unlock-busy"
+
+Deploy = Callable[..., Deployed]
+
+
+@pytest.fixture
+def audio_settings(settings: dict[str, str]) -> dict[str, str]:
+    return settings | {"LINK_SECRET": LINK_SECRET, "SUNO_WAIT_TIMEOUT": "20", "SUNO_DEADLINE": "4"}
+
+
+def split(deployed: Deployed, **more: Any) -> requests.Response:
+    body = {"audio_id": SONG, "wait_audio": True, "audio_format": "wav"} | more
+    return deployed.client.post("/api/generate_stems", json=body)
+
+
+def files_of(deployed: Deployed, reply: requests.Response) -> list[dict[str, Any]]:
+    return deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["audio"]
+
+
+def ask(deployed: Deployed, **wanted: Any) -> requests.Response:
+    return deployed.client.post("/api/audio", json={"format": "wav"} | wanted)
+
+
+def until_kept(deployed: Deployed, **wanted: Any) -> list[dict[str, Any]]:
+    """Ask until nothing is being fetched."""
+    reply = ask(deployed, **wanted)
+    while reply.status_code == 202:
+        assert reply.headers["Retry-After"] == "1"
+        reply = ask(deployed, **wanted)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def path_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def fetch(deployed: Deployed, file: dict[str, Any], **options: Any) -> requests.Response:
+    return deployed.client.get(path_of(file["url"]), **options)
+
+
+def at_suno(deployed: Deployed, id: str, format: str = "wav") -> bytes:
+    """A file as the local Suno has it."""
+    found = deployed.client.post("/api/download", json={"id": id, "format": format, "wait": True}).json()
+    return requests.get(found["download_url"], timeout=10).content
+
+
+def digest(content: bytes) -> str:
+    """What is compared of files: a failure would print all of their bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def unlocks(suno: Suno, account: str) -> list[str]:
+    return suno.get("/sandbox/unlocks").json().get(account, [])

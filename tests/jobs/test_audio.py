@@ -1,0 +1,266 @@
+"""The audio itself, over real sockets: unlocked once, fetched once, kept, named, handed out."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.asserts import assert_error
+from tests.audio.conftest import s3_server as s3_server
+from tests.audio.conftest import s3_settings as s3_settings
+from tests.conftest import NUMBERS, SONG, Suno
+from tests.jobs.audio import (
+    LOCKED_SONG,
+    Deploy,
+    ask,
+    at_suno,
+    digest,
+    fetch,
+    files_of,
+    path_of,
+    split,
+    unlocks,
+    until_kept,
+)
+from tests.jobs.audio import (
+    audio_settings as settings,  # noqa: F401 (a fixture)
+)
+from tests.jobs.conftest import Receiver
+from tests.splits.conftest import redis_url as redis_url
+
+
+def test_a_split_is_answered_when_its_files_are_kept(deploy: Deploy, suno: Suno, account: str) -> None:
+    deployed = deploy()
+    deployed.start_jobs()
+    reply = split(deployed)
+    assert set(reply.json()[0]) == {"id", "status", "created_at", "title", "stem_from_id", "duration"}
+    files = files_of(deployed, reply)
+    assert [file["id"] for file in files] == [stem["id"] for stem in reply.json()]
+    assert [file["filename"] for file in files] == [
+        "Ocean Wanderer - Vocals.wav",
+        "Ocean Wanderer - Instrumental.wav",
+    ]
+    for file in files:
+        assert (file["status"], file["error"]) == ("kept", None)
+        content = fetch(deployed, file).content
+        assert len(content) == file["bytes"]
+        assert digest(content) == digest(at_suno(deployed, file["id"]))
+    assert unlocks(suno, account) == [SONG]
+    assert len(suno.charges(account)) == 1
+
+
+@pytest.mark.parametrize("format", ["mp3", "m4a"])
+def test_the_webhook_tells_the_files_and_their_addresses(
+    deploy: Deploy, receiver: Callable[..., Receiver], format: str
+) -> None:
+    deployed, there = deploy(PUBLIC_URL="https://stems.example.com"), receiver(500, 200)
+    deployed.start_jobs()
+    reply = deployed.split(there.url, audio_format=format)
+    assert {stem["status"] for stem in reply.json()} == {"submitted"}
+    told = there.verified(2)
+    assert {each["type"] for each in told} == {"stems.completed"}
+    files = told[1]["data"]["files"]
+    assert [file["filename"] for file in files] == [
+        f"Ocean Wanderer - Vocals.{format}",
+        f"Ocean Wanderer - Instrumental.{format}",
+    ]
+    for file in files:
+        assert file["url"].startswith("https://stems.example.com/api/audio/")
+        content = fetch(deployed, file)
+        assert content.headers["Content-Type"] == {"mp3": "audio/mpeg", "m4a": "audio/mp4"}[format]
+        assert digest(content.content) == digest(at_suno(deployed, file["id"], format))
+        peaks = deployed.client.get(f"/api/audio/{file['id']}.peaks.json").json()
+        assert (peaks["version"], len(peaks["data"])) == (2, 2000) and max(peaks["data"]) > 1000
+
+
+def test_a_file_is_served_as_players_want_it(deploy: Deploy) -> None:
+    deployed = deploy()
+    deployed.start_jobs()
+    [file, _] = files_of(deployed, split(deployed))
+    whole = fetch(deployed, file)
+    assert whole.headers["Content-Type"] == "audio/wav"
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="Ocean Wanderer - Vocals.wav"'
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    part = fetch(deployed, file, headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, whole.content[100:200])
+    assert part.headers["Content-Range"] == f"bytes 100-199/{len(whole.content)}"
+    last = fetch(deployed, file, headers={"Range": "bytes=-7"})
+    assert (last.status_code, last.content) == (206, whole.content[-7:])
+    several = fetch(deployed, file, headers={"Range": "bytes=0-1,5-6"})
+    assert (several.status_code, several.content) == (200, whole.content)
+    beyond = fetch(deployed, file, headers={"Range": "bytes=999999999-"})
+    assert_error(beyond, 416, "invalid_request")
+    assert beyond.headers["Content-Range"] == f"bytes */{len(whole.content)}"
+    etag = whole.headers["ETag"]
+    assert fetch(deployed, file, headers={"If-None-Match": etag}).status_code == 304
+    stale = fetch(deployed, file, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
+    assert (stale.status_code, len(stale.content)) == (200, len(whole.content))
+    head = deployed.client.request("HEAD", path_of(file["url"]))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(whole.content))
+
+
+def test_an_address_opens_its_file_without_a_key_and_nothing_else(deploy: Deploy) -> None:
+    deployed = deploy(API_KEYS="secret")
+    deployed.start_jobs()
+    key = {"X-API-Key": "secret"}
+    body = {"audio_id": SONG, "wait_audio": True, "audio_format": "wav"}
+    reply = deployed.client.post("/api/generate_stems", json=body, headers=key)
+    asked = deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}", headers=key).json()
+    [one, other] = asked["audio"]
+    assert fetch(deployed, one).status_code == 200
+    assert_error(deployed.client.get(f"/api/audio/{one['id']}.wav"), 401, "api_key_required")
+    assert deployed.client.get(f"/api/audio/{one['id']}.wav", headers=key).status_code == 200
+    token = one["url"].partition("?")[2]
+    for path in (f"{other['id']}.wav", f"{one['id']}.mp3", f"{one['id']}.peaks.json"):
+        assert (
+            "changed" in assert_error(deployed.client.get(f"/api/audio/{path}?{token}"), 403, "not_allowed")["error"]
+        )
+    for path in (f"/api/stems.zip?audio_id={SONG}&format=wav&{token}", f"/api/get_limit?{token}"):
+        assert_error(deployed.client.get(path), 401, "api_key_required")
+    assert_error(deployed.client.post(f"/api/audio?{token}", json={}), 401, "api_key_required")
+    changed = fetch(deployed, one | {"url": one["url"][:-1] + ("A" if one["url"][-1] != "A" else "B")}, headers=key)
+    assert_error(changed, 403, "not_allowed")
+
+
+def test_without_a_secret_addresses_are_plain(deploy: Deploy) -> None:
+    deployed = deploy(LINK_SECRET="")
+    deployed.start_jobs()
+    [file, _] = files_of(deployed, split(deployed))
+    assert file["url"] == f"{deployed.client.url}/api/audio/{file['id']}.wav"
+    assert fetch(deployed, file).status_code == 200
+    assert_error(deployed.client.get(path_of(file["url"]) + "?token=x"), 403, "not_allowed")
+
+
+def test_nobody_elses_account_is_served(deploy: Deploy) -> None:
+    deployed = deploy()
+    deployed.start_jobs()
+    reply = split(deployed)
+    id = reply.json()[0]["id"]
+    other = {"X-Suno-Cookie": f"sandbox-load-{next(NUMBERS)}"}
+    error = assert_error(deployed.client.get(f"/api/audio/{id}.wav", headers=other), 404, "audio_not_kept")["error"]
+    assert f'{{"ids": ["{id}"], "format": "wav"}}' in error
+    assert_error(deployed.client.get(f"/api/audio/{id}.peaks.json", headers=other), 404, "audio_not_kept")
+    path = f"/api/stems.zip?audio_id={SONG}&format=wav"
+    assert_error(deployed.client.get(path, headers=other), 404, "song_not_found")
+    assert_error(deployed.client.get(f"/api/audio/{id}.ogg"), 404, "not_found")
+    assert_error(deployed.client.get("/api/audio/..%2f..%2fledger.wav"), 404, "not_found")
+    assert_error(deployed.client.get("/api/audio/%00.wav"), 404, "not_found")
+
+
+def test_stems_that_exist_are_fetched_once_and_zipped(deploy: Deploy, suno: Suno, account: str) -> None:
+    deployed = deploy()
+    deployed.start_jobs()
+    for _ in range(2):
+        split(deployed, audio_format="mp3")
+    missing = assert_error(deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav"), 409, "audio_incomplete")
+    assert "Of the 4 stems of this song, 4 are not kept as wav" in missing["error"]
+    files = until_kept(deployed, audio_id=SONG)
+    assert sorted(file["filename"] for file in files) == [
+        "Ocean Wanderer - Instrumental (take 2).wav",
+        "Ocean Wanderer - Instrumental.wav",
+        "Ocean Wanderer - Vocals (take 2).wav",
+        "Ocean Wanderer - Vocals.wav",
+    ]
+    suno.forget()
+    assert ask(deployed, ids=[file["id"] for file in files]).status_code == 200
+    assert [entry["path"] for entry in suno.log()] == []
+    reply = deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav")
+    assert reply.headers["Content-Disposition"] == 'attachment; filename="Ocean Wanderer - Stems.zip"'
+    assert int(reply.headers["Content-Length"]) == len(reply.content)
+    zipped = zipfile.ZipFile(io.BytesIO(reply.content))
+    assert zipped.testzip() is None
+    told = json.loads(zipped.read("Ocean Wanderer/stems.json"))
+    by_id = {each["id"]: each for each in told}
+    assert {f"Ocean Wanderer/{each['file']}" for each in told} | {"Ocean Wanderer/stems.json"} == set(
+        zipped.namelist()
+    )
+    for file in files:
+        assert by_id[file["id"]]["file"] == file["filename"]
+        assert zipped.read(f"Ocean Wanderer/{file['filename']}") == fetch(deployed, file).content
+    assert unlocks(suno, account) == [SONG]
+
+
+def test_what_is_kept_is_handed_out_while_suno_is_away(deploy: Deploy, suno: Suno) -> None:
+    deployed = deploy()
+    deployed.start_jobs()
+    split(deployed)
+    before = until_kept(deployed, audio_id=SONG)
+    away = deploy(SUNO_API_URL="http://127.0.0.1:9")
+    for file in before:
+        assert away.client.get(f"/api/audio/{file['id']}.wav").status_code == 200
+    assert [file["filename"] for file in ask(away, audio_id=SONG).json()] == [file["filename"] for file in before]
+    assert away.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav").status_code == 200
+    assert_error(ask(away, audio_id=SONG, format="mp3"), 503, "suno_unreachable")
+
+
+def test_a_song_itself_is_fetched_too(deploy: Deploy, suno: Suno, account: str) -> None:
+    deployed = deploy()
+    deployed.start_jobs()
+    suno_own = deployed.client.get(f"/api/audio/{SONG}.peaks.json").json()
+    assert len(suno_own["data"]) == 2000
+    [file] = until_kept(deployed, ids=[SONG], format="m4a")
+    assert (file["filename"], file["status"]) == ("Ocean Wanderer.m4a", "kept")
+    assert digest(fetch(deployed, file).content) == digest(at_suno(deployed, SONG, "m4a"))
+    assert deployed.client.get(f"/api/audio/{SONG}.peaks.json").json()["data"] != suno_own["data"]
+    assert unlocks(suno, account) == [SONG]
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({}, "format"),
+        ({"format": "wav"}, "ids"),
+        ({"ids": ["a", None, 7], "format": "wav"}, "ids"),
+        ({"ids": [], "format": "wav"}, "ids"),
+        ({"ids": ["a"] * 51, "format": "wav"}, "ids"),
+        ({"ids": ["../a"], "format": "wav"}, "ids"),
+        ({"ids": "a", "format": "wav"}, "ids"),
+        ({"ids": ["a"], "audio_id": "b", "format": "wav"}, "ids"),
+        ({"audio_id": "a"}, "format"),
+        ({"audio_id": "a", "format": "flac"}, "format"),
+        ({"audio_id": None, "format": "wav"}, "audio_id"),
+    ],
+)
+def test_a_wrong_question_is_400_and_names_what_is_wrong(service, body: dict[str, Any], names: str) -> None:
+    error = assert_error(service.post("/api/audio", json=body), 400, "invalid_request")
+    assert names in error["details"] and names in error["error"]
+
+
+def test_what_cannot_be_had_is_told_as_what_it_is(deploy: Deploy, suno: Suno, account: str) -> None:
+    deployed = deploy()
+    own = {"X-Suno-Cookie": "sandbox-bob"}
+    body = {"ids": [SONG], "format": "wav"}
+    assert (
+        "never written down"
+        in assert_error(deployed.client.post("/api/audio", json=body, headers=own), 400, "invalid_request")["error"]
+    )
+    body = {"audio_id": SONG, "audio_format": "wav"}
+    assert (
+        "never written down"
+        in assert_error(deployed.client.post("/api/generate_stems", json=body, headers=own), 400, "invalid_request")[
+            "error"
+        ]
+    )
+    assert_error(
+        deployed.client.post("/api/generate_stems", json=body | {"audio_format": "ogg"}), 400, "invalid_request"
+    )
+    assert "no such clip" in assert_error(ask(deployed, ids=["nowhere", SONG]), 404, "song_not_found")["error"]
+    assert "no stems yet" in assert_error(ask(deployed, audio_id=SONG), 404, "song_not_found")["error"]
+    assert_error(ask(deployed, ids=[LOCKED_SONG]), 429, "rate_limited")
+    assert (unlocks(suno, account), suno.charges(account)) == ([], [])
+
+
+def test_a_format_that_the_plan_lacks_fails_once_and_can_be_asked_for_again(deploy: Deploy) -> None:
+    deployed = deploy(SUNO_COOKIE="sandbox-free")
+    deployed.start_jobs()
+    for _ in range(2):
+        [file] = until_kept(deployed, ids=[SONG])
+        assert (file["status"], file["url"], file["bytes"]) == ("failed", None, None)
+        assert "WAV downloads are not included in your plan" in file["error"]
+        assert ask(deployed, ids=[SONG]).status_code == 202
