@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller webhook-secret sandbox test programs torture soak lint openapi bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox test programs torture torture-jobs soak lint openapi bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ programs: # a browser and the like, for tests that are skipped without them
 
 torture: .venv/dev ## make everything go wrong at once, for five minutes, and compare the books
 	$(BIN)/python -m tests.torture
+
+torture-jobs: .venv/dev ## the same with webhooks and files, for ten minutes
+	$(BIN)/python -m tests.torture_jobs
 
 soak: .venv/bench ## keep it busy for ten minutes, with faults and restarts; plot memory, files, latency, charges
 	$(BIN)/python -m bench.soak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import torture_jobs
 from tests.splits.conftest import REDIS
 from tests.torture import torture
 
@@ -21,3 +22,11 @@ def test_each_key_is_paid_once_and_gets_stems_of_its_own(redis: bool) -> None:
 
 def test_without_the_ledger_the_proof_fails() -> None:
     assert torture(seed=7, keys=8, ledger=False).complaints() != []
+
+
+@pytest.mark.timeout(280)
+def test_each_key_is_told_once_final_and_its_files_are_sunos() -> None:
+    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, killed_on_for=3.0)
+    assert outcome.complaints == [], outcome
+    assert outcome.webhooks > outcome.keys
+    assert outcome.kills["a process of jobs"] > 0

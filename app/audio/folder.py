@@ -31,7 +31,10 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.spool = root / SPOOL
+
+    @property
+    def spool(self) -> Path:
+        return self._root / SPOOL
 
     def stat(self, name: str) -> Stored | None:
         with _told():

@@ -6,6 +6,8 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,8 +22,8 @@ from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.audio.folder import check_folder, clear_folder
-from app.audio.store import CHUNK, AudioUnavailable, Stored
+from app.audio.folder import NO_ROOM, check_folder, clear_folder
+from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored
 
 DAY = 24 * 3600.0
 
@@ -38,7 +40,15 @@ class S3Store:
     def __init__(self, url: str) -> None:
         self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self.spool = Path(tempfile.gettempdir()) / "suno-stems-fetching"
+
+    @cached_property
+    def spool(self) -> Path:
+        folder = Path(tempfile.gettempdir()) / f"suno-stems-{os.getuid()}-fetching"
+        with _told():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                raise PermissionError(errno.EPERM, f"{folder} is another user's")
+        return folder
 
     @cached_property
     def _s3(self) -> Any:
@@ -166,6 +176,8 @@ def _told() -> Iterator[None]:
     except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
         # Without its message, which may quote an address that is signed.
         code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise AudioFull("The disk on which audio grows is full: its operator has to make room.") from error
         raise AudioUnavailable(f"the bucket says {code or type(error).__name__}") from error
 
 

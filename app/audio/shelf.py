@@ -101,29 +101,26 @@ class Shelf:
 
     def check_room(self) -> None:
         """Raise AudioFull where no file could be kept now, whatever was removed for it."""
-        self._store.check()
+        try:
+            self._store.check()
+        except AudioFull as error:
+            raise AudioFull(f"{error} Nothing was charged.") from error
 
     def make_room(self, file: Path, size: int, others: int) -> None:
         """Have room for a file that is to come, beside `others` that come just now (bytes); the oldest give way.
 
         Takes the room on the disk. Raises AudioFull.
         """
-        files = [stored for stored in self._store.list() if not stored.name.endswith(".json")]
-        over = sum(stored.size for stored in files) + others + size - self._limit
         if size > self._limit:
             raise AudioFull(f"A file of {size:,} bytes is more than AUDIO_LIMIT allows at all.")
-        for stored in sorted(files, key=lambda stored: stored.used):
-            if over <= 0:
-                break
-            if self._remove(stored):
-                over -= stored.size
-        if over > 0:
+        if self._give_way(size + others) > 0:
             raise AudioFull("AUDIO_LIMIT is reached by files that are being fetched or sent: try again later.")
         _take(file, size)
 
     def clean(self) -> None:
         """Remove what has not been used for too long, and what was left half done."""
         self._store.clear_rubbish(RUBBISH_AFTER)
+        self._give_way(0)
         audio: dict[str, set[str]] = {}
         small: list[Stored] = []
         for stored in list(self._store.list()):
@@ -153,6 +150,17 @@ class Shelf:
     def limit(self) -> int:
         """Bytes that are kept at most."""
         return self._limit
+
+    def _give_way(self, coming: int) -> int:
+        """Remove the oldest files until there is room for so many bytes; return how many are still too much."""
+        files = [stored for stored in self._store.list() if not stored.name.endswith(".json")]
+        over = sum(stored.size for stored in files) + coming - self._limit
+        for stored in sorted(files, key=lambda stored: stored.used):
+            if over <= 0:
+                break
+            if self._remove(stored):
+                over -= stored.size
+        return over
 
     def _remove(self, stored: Stored) -> bool:
         removed = self._store.remove(stored.name)

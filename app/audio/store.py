@@ -57,8 +57,9 @@ class Opened(Protocol):
 class Store(Protocol):
     """A place for files. Every method raises AudioUnavailable."""
 
-    spool: Path
-    """A folder of this machine in which files grow until they are whole."""
+    @property
+    def spool(self) -> Path:
+        """A folder of this machine in which files grow until they are whole."""
 
     def stat(self, name: str) -> Stored | None:
         """Tell of a file; None where there is none."""

@@ -53,7 +53,7 @@ FINAL = (NotAllowed, SongNotFound, RefusedBySuno, OutOfCredits, CaptchaRequired)
 
 
 class Stopped(Exception):
-    """The process is to stop, and another is to go on."""
+    """The process is to stop, and another is to go on; or another has gone on already."""
 
 
 class FileJobs:
@@ -138,7 +138,7 @@ class FileJobs:
         url = download.url()
         if url is None:
             return job, self._timing.poll_interval
-        size = self._fetch(id, details, format, folder, download, url)
+        size = self._fetch(id, job, download, url)
         return {**job, "state": "kept", "bytes": size}, None
 
     def _download(self, job: dict[str, Any], account: Account) -> Download:
@@ -158,10 +158,11 @@ class FileJobs:
             is_stopping=self._is_stopping,
         )
 
-    def _fetch(self, id: str, details: Details, format: str, folder: str, download: Download, url: str) -> int:
+    def _fetch(self, id: str, job: dict[str, Any], download: Download, url: str) -> int:
+        details, format, folder = Details.read(job["details"]), job["format"], folder_of(job["owner"])
         while not self._slots.acquire(timeout=HELD / 3):
-            self._hold(id)
-        self._hold(id)
+            self._hold(id, job)
+        self._hold(id, job)
         file = self._shelf.spool_file(f"{details.id}.{format}")
         addresses = [url]
         expected = 0
@@ -172,7 +173,7 @@ class FileJobs:
             self._shelf.make_room(file, total, self._ledger.take_room(id, total, lasts=HELD * 2))
 
         def go_on() -> None:
-            self._hold(id)
+            self._hold(id, job)
             self._ledger.take_room(id, expected, lasts=HELD * 2)
 
         try:
@@ -191,10 +192,9 @@ class FileJobs:
             self._ledger.leave_room(id)
         return size
 
-    def _hold(self, id: str) -> None:
-        if self._is_stopping():
+    def _hold(self, id: str, job: dict[str, Any]) -> None:
+        if self._is_stopping() or not self._ledger.hold_job(id, job, HELD):
             raise Stopped
-        self._ledger.hold_job(id, HELD)
 
 
 def _measured(file: Path, format: str) -> dict[str, Any]:

@@ -373,7 +373,7 @@ class Ledger:
                 return None
             if now < job.get("claimed_until", 0.0) <= now + lasts:
                 return None
-            claimed: dict[str, Any] = {**job, "claimed_until": now + lasts}
+            claimed: dict[str, Any] = {**job, "claim": new_id(), "claimed_until": now + lasts}
             self._put_job(tx, id, claimed, now + lasts)
             return claimed
 
@@ -382,11 +382,15 @@ class Ledger:
     def put_job(self, id: str, job: dict[str, Any], due_in: float | None, *, outcome: str = "") -> None:
         """Write a job that was claimed, and give it back; it is due in so many seconds, or never again.
 
+        Nothing is written where it is another's by now: claimed anew, or begun anew by a retry that pays again.
         `outcome` is counted: what the job has come to, in a word.
         """
 
         def change(tx: Transaction) -> None:
-            free = {name: value for name, value in job.items() if name != "claimed_until"}
+            held = tx.record("job", id)
+            if held is not None and held.get("claim") != job.get("claim"):
+                return
+            free = {name: value for name, value in job.items() if name not in ("claim", "claimed_until")}
             self._put_job(tx, id, free, None if due_in is None else self.clock.now().wall + due_in)
             if outcome:
                 counted: dict[str, int] = tx.record("job", OUTCOMES) or {}
@@ -395,15 +399,18 @@ class Ledger:
 
         self._store.transact(change)
 
-    def hold_job(self, id: str, lasts: float) -> None:
-        """Keep a job that was claimed for so many seconds more."""
+    def hold_job(self, id: str, job: dict[str, Any], lasts: float) -> bool:
+        """Keep a job that was claimed for so many seconds more; False where it is another's by now."""
 
-        def change(tx: Transaction) -> None:
-            if (job := tx.record("job", id)) is not None:
-                until = self.clock.now().wall + lasts
-                self._put_job(tx, id, {**job, "claimed_until": until}, until)
+        def change(tx: Transaction) -> bool:
+            held = tx.record("job", id)
+            if held is None or held.get("claim") != job.get("claim"):
+                return False
+            until = self.clock.now().wall + lasts
+            self._put_job(tx, id, {**held, "claimed_until": until}, until)
+            return True
 
-        self._store.transact(change)
+        return self._store.transact(change)
 
     def add_job(self, id: str, add: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> dict[str, Any]:
         """Begin a job that goes with no entry, due at once; or leave the one there is. Returns the one that is there.

@@ -146,7 +146,10 @@ def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
             "X-Suno-Account",
             "X-Suno-Cookie",
         ],
-        expose_headers=["Idempotent-Replayed", "Retry-After", "X-Request-ID"],
+        expose_headers=[
+            *("Content-Disposition", "Content-Range", "ETag"),
+            *("Idempotent-Replayed", "Retry-After", "X-Request-ID"),
+        ],
         max_age=600,
     )
 

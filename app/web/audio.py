@@ -14,19 +14,17 @@ from flask import Response, jsonify, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
-from app.accounts import budget_of
 from app.audio.files import TYPES, Details, file_name, folder_of
 from app.audio.peaks import peaks_from_suno
-from app.audio.song import Song
-from app.audio.store import AudioFull, Opened
-from app.jobs.file import as_told, begin, id_of, new_file
-from app.splits.download import Download
-from app.suno.errors import SongNotFound, SunoError
+from app.audio.store import Opened
+from app.jobs.file import as_told
+from app.jobs.order import Order
+from app.suno.errors import SunoError
 from app.suno.session import Account
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import is_stopping, parts
+from app.web.current import parts
 from app.web.errors import AudioIncomplete, AudioNotKept, ErrorCode
 from app.web.schemas import (
     AUDIO_TOKEN,
@@ -96,32 +94,14 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict
     downloads**: once for a song, its stems and all formats. What is kept already is asked of nobody. A file that
     could not be fetched is told as `failed` once; the next request tries again.
     """
-    account, of_app, format = account_of_request(), parts(), wanted["format"]
+    account = account_of_request()
     require_own(account, "Audio is fetched")
-    owner = of_app.names.of(account, ledger_needed=True)[0]
-    asked = _asked(wanted, account)
-    missing = [each for each in asked if of_app.shelf.stat(folders(account), each.id, format) is None]
-    jobs: dict[str, dict[str, Any]] = {}
-    if missing:
-        of_app.shelf.check_room()
-        for song_id in dict.fromkeys(details.song_id for details in missing):
-            _unlock(account, owner, song_id)
-            for details in (each for each in missing if each.song_id == song_id):
-                new = new_file(
-                    account=account.name,
-                    owner=owner,
-                    caller=caller_of_request().name,
-                    details=details,
-                    format=format,
-                )
-                jobs[details.id] = begin(of_app.ledger, new, tell=True)
-                of_app.queue.put(id_of(new))
-    told = [_told(details, format, account, jobs.get(details.id)) for details in asked]
-    fetching = any(file["status"] == "fetching" for file in told)
-    if not fetching:
-        _raise_full(jobs.values())
-    waiting = {"Retry-After": str(math.ceil(of_app.settings.timing.poll_interval))} if fetching else {}
-    return told, 202 if fetching else 200, waiting
+    order = _order(account, wanted["format"], ledger_needed=True)
+    clips = order.stems_of(wanted["song_id"]) if "song_id" in wanted else order.clips(wanted["ids"])
+    files = [addressed(told, order.folders[0]) for told in order.begin(clips)]
+    if not any(file["status"] == "fetching" for file in files):
+        return files, 200, {}
+    return files, 202, {"Retry-After": str(math.ceil(parts().settings.timing.poll_interval))}
 
 
 @blueprint.route("/audio/<clip:id>.<any(mp3, m4a, wav):format>", methods=["GET"], parameters=[FILE_ID, FORMAT])
@@ -197,18 +177,19 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
     """
     from app.audio.zip import StemsZip
 
-    account, song_id, format = account_of_request(), query["song_id"], query["format"]
-    shelf, stems = parts().shelf, _stems_of(account, query["song_id"])
+    song_id, format = query["song_id"], query["format"]
+    order = _order(account_of_request(), format)
+    shelf, stems = parts().shelf, order.stems_of(song_id)
     with ExitStack() as open_files:
         opened: list[tuple[Details, Opened]] = []
         missing: list[Details] = []
         for details in stems:
-            file = shelf.open(folders(account), details.id, format)
+            file = shelf.open(order.folders, details.id, format)
             if file is None:
                 missing.append(details)
             else:
                 open_files.callback(file.close)
-                opened.append((shelf.details(folders(account), details.id) or details, file))
+                opened.append((shelf.details(order.folders, details.id) or details, file))
         if missing:
             names = ", ".join(f"{file_name(each, format)} ({each.id})" for each in missing)
             raise AudioIncomplete(
@@ -259,89 +240,31 @@ def base() -> str:
 
 def files_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     """The files of a split's job, as far as they are."""
-    found = [(id, parts().ledger.job(id)) for id in job.get("files", ())]
-    return [addressed(as_told(file), id.split(":")[1]) for id, file in found if file is not None]
+    told = []
+    for id in job.get("files", ()):
+        folder, file = id.split(":")[1], parts().ledger.job(id)
+        if file is None:
+            continue
+        each = as_told(file)
+        if each["status"] == "kept" and parts().shelf.stat((folder,), each["id"], each["format"]) is None:
+            each |= {"status": "failed", "error": "It is kept no more: POST /api/audio has it fetched again."}
+        told.append(addressed(each, folder))
+    return told
 
 
-def _asked(wanted: dict[str, Any], account: Account) -> list[Details]:
-    """Of which clips a file is wanted. Raises SongNotFound, and what else Suno says."""
+def _order(account: Account, format: str, *, ledger_needed: bool = False) -> Order:
     of_app = parts()
-    if "song_id" in wanted:
-        return _stems_of(account, wanted["song_id"], note=True)
-    known = {id: of_app.shelf.details(folders(account), id) for id in wanted["ids"]}
-    kept = [id for id in known if of_app.shelf.stat(folders(account), id, wanted["format"])]
-    if len(kept) == len(known):
-        return [details or _nameless(id) for id, details in known.items()]
-    clips = {clip.id: clip for clip in of_app.gateway.clips(account, list(known))}
-    if unknown := [id for id in known if id not in clips]:
-        raise SongNotFound(f"Suno knows no such clip on this account: {', '.join(unknown)}. Nothing was counted.")
-    songs: dict[str, Song] = {}
-    for clip in clips.values():
-        song_id = (clip.is_stem and clip.stem_from_id) or clip.id
-        if song_id not in songs:
-            songs[song_id] = _song(account, song_id)
-    return [songs[(clips[id].is_stem and clips[id].stem_from_id) or id].details_of(clips[id]) for id in known]
-
-
-def _stems_of(account: Account, song_id: str, *, note: bool = False) -> list[Details]:
-    """The stems of a song, by Suno or, where Suno cannot be asked, by what was known when they were kept."""
-    try:
-        stems = _song(account, song_id, note=note).usable
-    except SunoError:
-        stems = parts().shelf.stems(folders(account), song_id) or []
-        if not stems:
-            raise
-    if not stems:
-        raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and is charged.")
-    return stems
-
-
-def _song(account: Account, song_id: str, *, note: bool = True) -> Song:
-    song = Song.of(parts().gateway, account, song_id)
-    if note:
-        song.note(parts().shelf, folders(account)[0])
-    return song
-
-
-def _nameless(id: str) -> Details:
-    return Details(id, id, None, None, None, None, None, None)
-
-
-def _unlock(account: Account, owner: str, song_id: str) -> None:
-    """Unlock a song now, so that whoever asks learns why it cannot be."""
-    of_app = parts()
-    budget = budget_of(caller_of_request(), "downloads")
-    download = Download(
+    return Order(
         account=account,
-        account_name=owner,
-        budgets=(budget,) if budget else (),
-        clip_id=song_id,
+        account_names=of_app.names.of(account, ledger_needed=ledger_needed),
+        caller=caller_of_request(),
+        format=format,
         gateway=of_app.gateway,
         ledger=of_app.ledger,
+        shelf=of_app.shelf,
         timing=of_app.settings.timing,
-        is_stopping=is_stopping,
+        wake=of_app.queue.put,
     )
-    # Where another is at it, the file's job looks again.
-    download.unlock(of_app.gateway.clip(account, song_id))
-
-
-def _told(details: Details, format: str, account: Account, job: dict[str, Any] | None) -> dict[str, Any]:
-    if job is not None and job["state"] != "kept":
-        return addressed(as_told(job), "")
-    for folder in folders(account):
-        if stored := parts().shelf.stat((folder,), details.id, format):
-            kept = parts().shelf.details((folder,), details.id) or details
-            told = {"id": details.id, "format": format, "status": "kept", "bytes": stored.size, "error": None}
-            return addressed({**told, "filename": file_name(kept, format)}, folder)
-    # It was removed just now.
-    fetching = {"id": details.id, "format": format, "status": "fetching", "bytes": None, "error": None}
-    return {**fetching, "filename": file_name(details, format), "url": None}
-
-
-def _raise_full(jobs: Any) -> None:
-    for job in jobs:
-        if job["state"] == "failed" and job["code"] == "audio_full":
-            raise AudioFull(job["error"])
 
 
 def _folders_allowed(file: str) -> Sequence[str]:

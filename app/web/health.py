@@ -177,8 +177,8 @@ def _readiness() -> Response:
     told: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
     if current_app.config["METRICS_ARE_OFF"]:
         told["checks"]["metrics"] = "off"
-    if any(parts().settings.webhook_secrets_by_caller.values()):
-        told["checks"]["jobs"] = _jobs()
+    if (jobs := _jobs()) is not None:
+        told["checks"]["jobs"] = jobs
     if remembered.complaint:
         told["checks"]["settings"] = f"stale: {remembered.complaint}"
     failing = [f"{part} ({tells})" for part, (tells, works) in found.items() if not works]
@@ -188,12 +188,18 @@ def _readiness() -> Response:
     return jsonify({"status": "ok"} | told)
 
 
-def _jobs() -> str:
-    """Whether somebody does the jobs, and how far behind; not failing: they are kept until then."""
+def _jobs() -> str | None:
+    """Whether somebody does the jobs, and how far behind; not failing: they are kept until then.
+
+    None where there are none: no webhooks, and nobody has asked for files.
+    """
+    ledger, expected = parts().ledger, any(parts().settings.webhook_secrets_by_caller.values())
     try:
-        seen, behind = parts().ledger.consumer_seen(), parts().ledger.jobs_behind()
+        if not expected and not ledger.jobs_open():
+            return None
+        seen, behind = ledger.consumer_seen(), ledger.jobs_behind()
     except LedgerUnavailable:
-        return "unknown"
+        return "unknown" if expected else None
     if seen is None or seen > CONSUMER_SEEN:
         return "no process does them: run python -m app.jobs"
     return f"{behind:.0f} s behind" if behind > CONSUMER_SEEN else "ok"

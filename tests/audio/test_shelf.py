@@ -201,3 +201,11 @@ def test_a_zip_has_the_length_that_it_says(folder: FolderStore) -> None:
         stems.append((details(id), opened))
     zip = StemsZip("Söng", stems, "wav")
     assert len(zip) == len(b"".join(zip)) > 2 * len(SOUND)
+
+
+def test_a_lower_limit_holds_without_a_new_file(folder: FolderStore) -> None:
+    for id in ("young", "old"):
+        keep(shelf_of(folder), id)
+    age(folder, f"{MINE}/old.wav", 100)
+    shelf_of(folder, limit=len(SOUND)).clean()
+    assert [bool(shelf_of(folder).stat((MINE,), id, "wav")) for id in ("young", "old")] == [True, False]

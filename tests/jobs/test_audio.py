@@ -186,6 +186,16 @@ def test_stems_that_exist_are_fetched_once_and_zipped(deploy: Deploy, suno: Suno
     assert unlocks(suno, account) == [SONG]
 
 
+def test_asking_again_for_what_is_on_its_way_asks_nothing_of_suno(deploy: Deploy, suno: Suno) -> None:
+    deployed = deploy()
+    body = {"audio_id": SONG, "wait_audio": True}
+    ids = [stem["id"] for stem in deployed.client.post("/api/generate_stems", json=body).json()]
+    assert (ask(deployed, audio_id=SONG).status_code, ask(deployed, ids=ids).status_code) == (202, 202)
+    suno.forget()
+    assert (ask(deployed, audio_id=SONG).status_code, ask(deployed, ids=ids).status_code) == (202, 202)
+    assert suno.log() == []
+
+
 def test_what_is_kept_is_handed_out_while_suno_is_away(deploy: Deploy, suno: Suno) -> None:
     deployed = deploy()
     deployed.start_jobs()

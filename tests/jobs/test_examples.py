@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import tarfile
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 from werkzeug.serving import make_server
 
-from app.jobs.webhook import send
+from app.jobs.webhook import Attempt, send
 from tests.jobs.conftest import SECRET
+
+STANDARDWEBHOOKS, N8N_NODES = "standardwebhooks@1.1.1", "n8n-nodes-base@2.41.2"
+EXAMPLES = Path("examples").resolve()
+NODE = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not installed")
 
 BODY = '{"type": "stems.completed", "data": {"stems": [{"title": "Song (Vocals)"}]}}'
 
@@ -35,3 +48,100 @@ def test_the_receiver_takes_what_is_signed_and_nothing_else(
         server.server_close()
     assert (signed.status, signed.said, forged.status) == (200, "thanks", 400)
     assert "msg_1 stems.completed ['Song (Vocals)']" in capfd.readouterr().out
+
+
+def npm(folder: Path, *arguments: str) -> None:
+    run = subprocess.run(["npm", *arguments], cwd=folder, capture_output=True, text=True)
+    if run.returncode != 0:
+        pytest.skip(f"npm {' '.join(arguments)} has failed: {run.stderr[-300:]}")
+
+
+@pytest.fixture(scope="module")
+def node_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The receiver in Node with the npm package, and its address."""
+    folder = tmp_path_factory.mktemp("node")
+    npm(folder, "install", "--no-fund", "--no-audit", "--ignore-scripts", STANDARDWEBHOOKS)
+    shutil.copy(EXAMPLES / "receiver.mjs", folder)
+    process = subprocess.Popen(
+        ["node", "receiver.mjs"],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "WEBHOOK_SECRET": SECRET, "PORT": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    port = re.search(r"\d+", process.stdout.readline())
+    assert port
+    yield f"http://127.0.0.1:{port[0]}/stems", process
+    process.kill()
+    process.wait()
+
+
+@NODE
+def test_the_receiver_in_node_takes_what_is_signed_and_nothing_else(
+    node_receiver: tuple[str, subprocess.Popen[str]],
+) -> None:
+    url, process = node_receiver
+
+    def sent(*secrets: str) -> Attempt:
+        return send(url, BODY, "msg_1", secrets, ["127.0.0.1"])
+
+    assert (sent(SECRET).status, sent("whsec_" + "B" * 32).status) == (200, 400)
+    assert sent("whsec_" + "B" * 32, SECRET).status == 200, "while the secret is being changed"
+    assert process.stdout
+    assert process.stdout.readline().strip() == "msg_1 stems.completed [ 'Song (Vocals)' ]"
+
+
+RUN_CODE_NODE = """
+const { headers, body, code, secret } = JSON.parse(require("fs").readFileSync(0));
+const AsyncFunction = (async () => {}).constructor;
+const node = new AsyncFunction("$input", "$env", "require", code);
+const helpers = { getBinaryDataBuffer: async (item, name) => Buffer.from(name === "data" ? body : "") };
+node.call({ helpers }, { first: () => ({ json: { headers } }) }, { WEBHOOK_SECRET: secret }, require)
+  .then((items) => console.log(JSON.stringify(items)));
+"""
+
+
+def workflow() -> dict[str, Any]:
+    return json.loads((EXAMPLES / "n8n.json").read_text(encoding="utf-8"))
+
+
+@NODE
+@pytest.mark.parametrize("change", ["nothing", "body", "signature", "age"])
+def test_the_code_of_the_n8n_workflow_knows_what_is_signed(change: str) -> None:
+    [code] = [node["parameters"]["jsCode"] for node in workflow()["nodes"] if node["type"].endswith(".code")]
+    assert code == (EXAMPLES / "n8n-verify.js").read_text(encoding="utf-8")
+    at = datetime.now(UTC) if change != "age" else datetime(2026, 1, 1, tzinfo=UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": "v1," + "A" * 44 if change == "signature" else Webhook(SECRET).sign("msg_1", at, BODY),
+    }
+    body = BODY.replace("Song", "Sung") if change == "body" else BODY
+    question = json.dumps({"headers": headers, "body": body, "code": code, "secret": SECRET})
+    run = subprocess.run(["node", "-e", RUN_CODE_NODE], input=question, capture_output=True, text=True, check=True)
+    [item] = json.loads(run.stdout)
+    assert item["json"] == ({"isSigned": True, **json.loads(BODY)} if change == "nothing" else {"isSigned": False})
+
+
+@NODE
+def test_n8n_knows_every_node_of_the_workflow(tmp_path: Path) -> None:
+    npm(tmp_path, "pack", N8N_NODES)
+    [package] = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as files:
+        described = files.extractfile("package/dist/types/nodes.json")
+        assert described
+        descriptions = json.load(described)
+    names = {node["name"] for node in workflow()["nodes"]}
+    for node in workflow()["nodes"]:
+        versions = [
+            each
+            for each in descriptions
+            if f"n8n-nodes-base.{each['name']}" == node["type"]
+            and node["typeVersion"] in (each["version"] if isinstance(each["version"], list) else [each["version"]])
+        ]
+        assert versions, (node["type"], node["typeVersion"])
+        known = {name for each in versions for name in (one["name"] for one in each["properties"])}
+        assert set(node["parameters"]) <= known, node["name"]
+    for start, ends in workflow()["connections"].items():
+        assert {start, *(each["node"] for output in ends["main"] for each in output)} <= names

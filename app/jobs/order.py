@@ -1,0 +1,163 @@
+"""What somebody wants as files: found out, unlocked at once, and begun; what is kept or on its way is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from app.accounts import budget_of
+from app.audio.files import Details, file_name, folder_of
+from app.audio.shelf import Shelf
+from app.audio.song import Song
+from app.audio.store import AudioFull
+from app.callers import Caller
+from app.jobs.file import as_told, begin, id_of, job_id, new_file
+from app.splits.download import Download
+from app.splits.ledger import Ledger
+from app.suno.errors import SongNotFound, SunoError
+from app.suno.gateway import SunoGateway
+from app.suno.session import Account
+from app.timing import Timing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Files in one format, for one caller and account.
+
+    Every method raises AudioUnavailable and LedgerUnavailable, and what Suno says. Asking again for files that are on
+    their way asks nothing of Suno.
+    """
+
+    account: Account
+    account_names: Sequence[str]
+    """How the ledger calls the account, and called it before."""
+    caller: Caller
+    format: str
+
+    gateway: SunoGateway
+    ledger: Ledger
+    shelf: Shelf
+    timing: Timing
+    wake: Callable[[str], None]
+    """Lets a job be looked at now."""
+
+    @cached_property
+    def folders(self) -> tuple[str, ...]:
+        """Where the account's files are."""
+        return tuple(map(folder_of, self.account_names))
+
+    def stems_of(self, song_id: str) -> list[Details]:
+        """The stems of a song; where Suno cannot be asked, those that were known when one was last wanted.
+
+        Raises SongNotFound where it has none.
+        """
+        noted = self.shelf.stems(self.folders, song_id) or []
+        if any(self._on_its_way(stem.id) for stem in noted):
+            return noted
+        try:
+            song = Song.of(self.gateway, self.account, song_id)
+        except SunoError:
+            if noted:
+                return noted
+            raise
+        if not song.usable:
+            raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and is charged.")
+        if song.usable != noted:
+            song.note(self.shelf, self.folders[0])
+        return song.usable
+
+    def clips(self, ids: Sequence[str]) -> list[Details]:
+        """Songs and stems by their ids. Raises SongNotFound where Suno does not know one of them."""
+        known = {id: self._known(id) for id in ids}
+        if all(known.values()):
+            return [details for details in known.values() if details]
+        clips = {clip.id: clip for clip in self.gateway.clips(self.account, list(known))}
+        if unknown := [id for id in known if id not in clips]:
+            raise SongNotFound(f"Suno knows no such clip on this account: {', '.join(unknown)}. Nothing was counted.")
+        song_ids = {clip.id: (clip.is_stem and clip.stem_from_id) or clip.id for clip in clips.values()}
+        songs = {id: Song.of(self.gateway, self.account, id) for id in dict.fromkeys(song_ids.values())}
+        for song in songs.values():
+            if song.stems:
+                song.note(self.shelf, self.folders[0])
+        return [songs[song_ids[id]].details_of(clips[id]) for id in known]
+
+    def begin(self, wanted: Sequence[Details]) -> list[dict[str, Any]]:
+        """Begin what is neither kept nor on its way; tell of each file, how far it is.
+
+        Its song is unlocked here, so that whoever asks learns why it cannot be. Raises AudioFull and OverBudget.
+        """
+        jobs: dict[str, dict[str, Any]] = {}
+        missing = [each for each in wanted if not self._is_kept(each.id)]
+        for each in missing:
+            if job := self._on_its_way(each.id):
+                jobs[each.id] = job
+        new = [each for each in missing if each.id not in jobs]
+        if new:
+            self.shelf.check_room()
+        for song_id in dict.fromkeys(each.song_id for each in new):
+            self._unlock(song_id)
+            for each in new:
+                if each.song_id == song_id:
+                    jobs[each.id] = self._begin(each)
+        told = [self._tell(each, jobs.get(each.id)) for each in wanted]
+        full = [job["error"] for job in jobs.values() if job["code"] == "audio_full"]
+        if full and not any(each["status"] == "fetching" for each in told):
+            raise AudioFull(full[0])
+        return told
+
+    def _is_kept(self, id: str) -> bool:
+        return self.shelf.stat(self.folders, id, self.format) is not None
+
+    def _on_its_way(self, id: str) -> dict[str, Any] | None:
+        job = self.ledger.job(job_id(self.folders[0], id, self.format))
+        return job if job and job["state"] == "fetching" else None
+
+    def _known(self, id: str) -> Details | None:
+        """What is known of a clip of which nothing is to be asked of Suno."""
+        if self._is_kept(id):
+            return self.shelf.details(self.folders, id) or Details(id, id, None, None, None, None, None, None)
+        job = self._on_its_way(id)
+        return Details.read(job["details"]) if job else None
+
+    def _unlock(self, song_id: str) -> None:
+        budget = budget_of(self.caller, "downloads")
+        download = Download(
+            account=self.account,
+            account_name=self.account_names[0],
+            budgets=(budget,) if budget else (),
+            clip_id=song_id,
+            gateway=self.gateway,
+            ledger=self.ledger,
+            timing=self.timing,
+        )
+        # Where another is at it, the file's job looks again.
+        download.unlock(self.gateway.clip(self.account, song_id))
+
+    def _begin(self, details: Details) -> dict[str, Any]:
+        new = new_file(
+            account=self.account.name,
+            owner=self.account_names[0],
+            caller=self.caller.name,
+            details=details,
+            format=self.format,
+        )
+        job = begin(self.ledger, new, tell=True)
+        self.wake(id_of(new))
+        return job
+
+    def _tell(self, details: Details, job: dict[str, Any] | None) -> dict[str, Any]:
+        if job is not None:
+            return as_told(job)
+        stored = self.shelf.stat(self.folders, details.id, self.format)
+        known = self.shelf.details(self.folders, details.id) or details
+        return {
+            "id": details.id,
+            "format": self.format,
+            # It may have been removed just now.
+            "status": "kept" if stored else "fetching",
+            "bytes": stored.size if stored else None,
+            "filename": file_name(known, self.format),
+            "error": None,
+        }

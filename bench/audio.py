@@ -1,0 +1,164 @@
+"""What kept audio costs: `python -m bench.audio`. README.md says how to read it.
+
+A file of 60 MB and a ZIP of twelve are fetched by curl from the service, and the file from nginx too, over the same
+folder. All of them share this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.audio.fetch import Fetcher
+from bench.waiters import split
+from sandbox import stack
+
+SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
+LENGTH = 1_400
+"""Seconds of the local Suno's WAV files: 62 MB."""
+
+ROUNDS = 7
+AT_ONCE = 32
+BESIDE = 16
+SPLITS = 150
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> Any:
+    """Ask the service for JSON."""
+    request = urllib.request.Request(url, json.dumps(body).encode() if body else None)
+    request.add_header("Content-Type", "application/json")
+    with OPENER.open(request, timeout=300) as reply:
+        return json.load(reply)
+
+
+def curl(url: str, *options: str) -> tuple[float, float]:
+    """Fetch an address: MB a second, and the seconds until the first byte."""
+    form = "%{http_code} %{speed_download} %{time_starttransfer}"
+    command = ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", form, *options, url]
+    status, speed, first = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    if status != "200":
+        sys.exit(f"{url} answered {status}")
+    return float(speed) / 1e6, float(first)
+
+
+def keep(service: str) -> list[dict[str, Any]]:
+    """Split a song into twelve, and wait until the files are kept."""
+    stems = ask(f"{service}/api/generate_stems", {"audio_id": SONG, "stem_task": "twelve", "wait_audio": True})
+    wanted = {"ids": [stem["id"] for stem in stems[:12]], "format": "wav"}
+    while True:
+        files: list[dict[str, Any]] = ask(f"{service}/api/audio", wanted)
+        if all(file["status"] == "kept" for file in files):
+            return files
+        if any(file["status"] == "failed" for file in files):
+            sys.exit(f"not all files are kept: {files}")
+        time.sleep(0.5)
+
+
+@contextmanager
+def nginx(folder: Path, audio: Path) -> Iterator[str]:
+    """Run nginx over the folder of kept audio."""
+    port = stack.free_port()
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(
+        f"{user} daemon off; worker_processes 2; pid {folder}/pid; error_log {folder}/log; events {{}}\n"
+        f"http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{port}; root {audio}; }} }}\n"
+    )
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or sys.exit("nginx is needed")
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")])
+    time.sleep(0.5)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def memory(pid: int) -> float:
+    """MB that a process and its children have to themselves."""
+    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    lines = [line for each in pids for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+@contextmanager
+def downloads(url: str, number: int, *options: str) -> Iterator[None]:
+    """Fetch an address so many times at once, again and again."""
+    command = f"while :; do curl --silent --noproxy '*' --output /dev/null {' '.join(options)} '{url}' || exit; done"
+    running = [subprocess.Popen(["sh", "-c", command], start_new_session=True) for _ in range(number)]
+    time.sleep(2)
+    try:
+        yield
+    finally:
+        for process in running:
+            os.killpg(process.pid, 9)
+            process.wait()
+
+
+def median_split(service: str) -> float:
+    """Milliseconds of an ordinary split."""
+    return statistics.median(split(service) for _ in range(SPLITS)) * 1000
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd())))
+        settings = {
+            "SUNO_COOKIE": "sandbox-rich",
+            "SUNO_POLL_INTERVAL": "0.5",
+            "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+            "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+            "AUDIO_URL": f"file://{folder}/audio",
+            "LINK_SECRET": "l" * 32,
+        }
+        suno = running.enter_context(stack.suno("--pace", "0.2", "--set", f"audio_length={LENGTH}"))
+        running.enter_context(stack.jobs(suno.url, settings))
+        service = running.enter_context(stack.service(suno.url, settings))
+        files = keep(service.url)
+        file = files[0]["url"]
+        [on_disk] = folder.glob(f"audio/*/{files[0]['id']}.wav")
+        beside = running.enter_context(nginx(folder, folder / "audio"))
+        served, sent = [], []
+        for _ in range(ROUNDS):
+            sent.append(curl(f"{beside}/{on_disk.relative_to(folder / 'audio')}")[0])
+            served.append(curl(file)[0])
+        print(f"a kept file of {files[0]['bytes'] / 1e6:.0f} MB: {statistics.median(served):.0f} MB/s", end="")
+        print(
+            f", nginx {statistics.median(sent):.0f} MB/s ({statistics.median(served) / statistics.median(sent):.0%})"
+        )
+        first = max(curl(f"{service.url}/api/stems.zip?audio_id={SONG}&format=wav", "--max-time", "60")[1:])
+        print(f"a ZIP of {len(files)} such files begins after {first * 1000:.0f} ms")
+        address = ask(f"{service.url}/api/download", {"id": files[0]["id"], "format": "wav", "wait": True})
+        url, fetched, by_curl = address["download_url"], [], []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            size = Fetcher(loopback_too=True).fetch(lambda: url, folder / "fetched")
+            fetched.append(size / 1e6 / (time.perf_counter() - began))
+            by_curl.append(curl(url, "--output", str(folder / "by-curl"))[0])
+        print(f"a fetch from the local Suno: {statistics.median(fetched):.0f} MB/s", end="")
+        print(f", curl {statistics.median(by_curl):.0f} MB/s")
+        before = memory(service.process.pid)
+        with downloads(file, AT_ONCE, "--limit-rate", "20M"):
+            print(f"{AT_ONCE} downloads at once: {memory(service.process.pid) - before:.1f} MB more")
+        for rate in ("10M", "1000M"):
+            alone = median_split(service.url)
+            with downloads(file, BESIDE, "--limit-rate", rate):
+                together = median_split(service.url)
+            print(f"a split beside {BESIDE} downloads of {rate}B/s at most: {together:.1f} ms, alone {alone:.1f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

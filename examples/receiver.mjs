@@ -1,0 +1,17 @@
+// Receives webhooks of Suno Stems: npm install standardwebhooks && WEBHOOK_SECRET=whsec_… node receiver.mjs
+import { createServer } from "node:http";
+import { Webhook } from "standardwebhooks";
+
+createServer(async (request, response) => {
+  const body = Buffer.concat(await request.toArray()).toString();
+  try {
+    const { type, data } = new Webhook(process.env.WEBHOOK_SECRET).verify(body, request.headers);
+    // webhook-id tells whether it came before.
+    console.log(request.headers["webhook-id"], type, data.stems.map((stem) => stem.title));
+    response.writeHead(200).end("thanks");
+  } catch (error) {
+    response.writeHead(400).end(error.message);
+  }
+}).listen(process.env.PORT ?? 5000, function () {
+  console.log("Listening on", this.address().port);
+});

@@ -1,0 +1,305 @@
+"""Splits with webhooks and files against everything that can go wrong at once: `make torture-jobs`.
+
+Paid calls lose their answers. Workers, the processes of jobs and Redis get SIGKILL. Storage breaks off or is slow,
+and its addresses expire. Receivers answer 500, break, hang, or are gone. In the end the books are compared: as many
+charges as keys; each receiver was told of its own stems, once they were final, under one webhook-id; each file is
+kept, byte for byte as the local Suno has it; each song was unlocked once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import requests
+from standardwebhooks.webhooks import Webhook
+
+from sandbox import stack
+from tests.torture import ACCOUNT, KINDS, SETTINGS, SONGS, _children, _redis
+
+SECRET = "whsec_" + "A" * 32
+BEHAVIOURS = ("takes it", "500 first", "breaks first", "hangs first", "is gone")
+CLIENTS = 8
+KILLED_ON_FOR = 25.0
+"""Seconds for which it goes on once all clients have their stems: files are fetched and webhooks sent by then."""
+
+DRAINED_WITHIN = 240.0
+"""Seconds until the last webhook has to be there, once nothing is killed any more: a claim, and some tries."""
+
+
+class Receivers:
+    """A receiver for each key, at a path of its own, which behaves as its number says."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[dict[str, str], str]]] = {}
+        self.done: set[str] = set()
+        """Keys of which a webhook of paid stems was taken, or refused for good."""
+        self.lock = threading.Lock()
+        receivers = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                key = self.path.removeprefix("/")
+                with receivers.lock:
+                    told = receivers.told.setdefault(key, [])
+                    told.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                    is_first = len(told) == 1
+                behaviour = BEHAVIOURS[int(key) % len(BEHAVIOURS)]
+                is_paid = json.loads(body)["data"].get("charged") is not False
+                if behaviour == "is gone":
+                    self.send_error(410)
+                    receivers.done.update([key] * is_paid)
+                elif is_first and behaviour == "500 first":
+                    self.send_error(500)
+                elif is_first and behaviour == "breaks first":
+                    self.connection.close()
+                else:
+                    if is_first and behaviour == "hangs first":
+                        time.sleep(16)
+                    with suppress(OSError):
+                        self.send_response(204)
+                        self.end_headers()
+                        receivers.done.update([key] * (is_paid and not (is_first and behaviour == "hangs first")))
+
+            def log_message(self, *about: Any) -> None:
+                pass
+
+            def log_error(self, *about: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.handle_error = lambda *about: None  # type: ignore[method-assign]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Outcome:
+    """What came of it."""
+
+    keys: int
+    replies: dict[str, list[str]] = field(default_factory=dict)
+    charges: list[dict[str, Any]] = field(default_factory=list)
+    kills: dict[str, int] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    webhooks: int = 0
+    files: int = 0
+    unlock_calls: int = 0
+    songs: int = 0
+
+    def __str__(self) -> str:
+        lost = sum(charge["reply_lost"] for charge in self.charges)
+        kills = ", ".join(f"{count} x {what}" for what, count in self.kills.items())
+        return (
+            f"{self.keys} keys, {len(self.charges)} charges, {lost} with a lost answer, {self.webhooks} webhooks, "
+            f"{self.files} files, {self.songs} songs unlocked by {self.unlock_calls} calls; killed: {kills}"
+        )
+
+
+def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_ON_FOR) -> Outcome:
+    """Send `keys` keys until each has its stems, wait for all webhooks, and compare the books."""
+    chance = random.Random(seed)
+    outcome = Outcome(keys)
+    with ExitStack() as servers:
+        folder = servers.enter_context(tempfile.TemporaryDirectory())
+        suno = servers.enter_context(stack.suno("--pace", "0.1", "--set", "drip=0.05"))
+        receivers = Receivers()
+        servers.callback(receivers.close)
+        settings = {
+            **SETTINGS,
+            "LOG_LEVEL": "INFO",
+            "SUNO_COOKIE": ACCOUNT,
+            "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+            "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+            "AUDIO_URL": f"file://{folder}/audio",
+            "LINK_SECRET": "l" * 32,
+            "WEBHOOK_SECRET": SECRET,
+            "WEBHOOK_HOSTS": "127.0.0.1",
+        }
+        if redis:
+            keeper = servers.enter_context(_redis())
+            settings |= {"LEDGER_URL": keeper.url, "JOBS_URL": keeper.url}
+        service = servers.enter_context(stack.service(suno.url, settings))
+        jobs = [ExitStack(), ExitStack()]
+        running = [one.enter_context(stack.jobs(suno.url, settings)) for one in jobs]
+        for one in jobs:
+            servers.callback(one.close)
+        _set(suno.url, "faults", {"seed": seed, "rate": 0.3, "kinds": KINDS})
+        over = threading.Event()
+
+        def client(number: int) -> None:
+            body = {
+                "audio_id": SONGS[number % len(SONGS)],
+                "webhook_url": f"{receivers.url}/{number}",
+                "audio_format": chance.choice(["wav", "mp3"]),
+            }
+            ends = time.monotonic() + 120
+            while time.monotonic() < ends:
+                with suppress(requests.RequestException):
+                    reply = requests.post(
+                        f"{service.url}/api/generate_stems",
+                        json=body,
+                        headers={"Idempotency-Key": f"key-{number}"},
+                        timeout=chance.choice([0.3, 1.0, 10.0]),
+                    )
+                    if reply.status_code == 200:
+                        outcome.replies[str(number)] = [stem["id"] for stem in reply.json()]
+                        return
+                over.wait(chance.uniform(0.0, 0.2))
+
+        def chaos() -> None:
+            while not over.wait(chance.uniform(0.5, 2.0)):
+                storage = chance.choice(["ordinary", "breaks", "slow"])
+                with suppress(requests.RequestException):
+                    _set(
+                        suno.url,
+                        "settings",
+                        {"storage": storage, "address_lifetime": chance.choice([0.05, 1.0, 3600.0])},
+                    )
+                match chance.choice(["worker", "jobs", "jobs", "redis" if redis else "worker"]):
+                    case "worker":
+                        if children := _children(service.process.pid):
+                            _kill(chance.choice(children), outcome, "a worker")
+                    case "jobs":
+                        which = chance.randrange(len(jobs))
+                        _kill(running[which].process.pid, outcome, "a process of jobs")
+                        jobs[which].close()
+                        running[which] = jobs[which].enter_context(stack.jobs(suno.url, settings))
+                    case "redis":
+                        keeper.kill_and_restart()
+                        outcome.kills["Redis"] = outcome.kills.get("Redis", 0) + 1
+
+        trouble = threading.Thread(target=chaos)
+        trouble.start()
+        try:
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                list(pool.map(client, range(keys)))
+            over.wait(killed_on_for)
+        finally:
+            over.set()
+            trouble.join()
+        _set(suno.url, "settings", {"storage": "ordinary", "address_lifetime": 3600.0})
+        _set(suno.url, "faults", {"seed": seed, "rate": 0.0, "kinds": KINDS})
+        _drain(receivers, keys)
+        _compare(outcome, suno.url, service.url, receivers)
+    return outcome
+
+
+def _drain(receivers: Receivers, keys: int) -> None:
+    """Wait until all receivers that take a webhook at last have done so."""
+    ends = time.monotonic() + DRAINED_WITHIN
+    while time.monotonic() < ends and len(receivers.done) < keys:
+        time.sleep(0.5)
+
+
+def _compare(outcome: Outcome, suno_url: str, service_url: str, receivers: Receivers) -> None:
+    complain = outcome.complaints.append
+    outcome.charges = [each for each in _get(suno_url, "charges") if each["account"] == ACCOUNT]
+    if len(outcome.replies) != outcome.keys:
+        complain(f"{outcome.keys - len(outcome.replies)} keys got no stems")
+    if len(outcome.charges) != outcome.keys:
+        complain(f"{len(outcome.charges)} charges for {outcome.keys} keys")
+    owned = [clip for clips in outcome.replies.values() for clip in clips]
+    if len(set(owned)) != len(owned):
+        complain("stems are in two replies")
+    songs = set()
+    for key, clips in outcome.replies.items():
+        received = receivers.told.get(key, [])
+        outcome.webhooks += len(received)
+        # A retry that pays again may follow on a split of which was told that it made nothing, and cost nothing.
+        received = [each for each in received if json.loads(each[1])["data"].get("charged") is not False]
+        if not received:
+            complain(f"key {key} ({BEHAVIOURS[int(key) % len(BEHAVIOURS)]}) was never told")
+            continue
+        if len({headers["webhook-id"] for headers, _ in received}) != 1:
+            complain(f"key {key} was told under several webhook-ids")
+        for headers, body in received:
+            told = Webhook(SECRET).verify(body, headers)
+            data = told["data"]
+            songs.add(data["audio_id"])
+            if told["type"] != "stems.completed" or {stem["status"] for stem in data["stems"]} != {"complete"}:
+                complain(f"key {key} was told {told['type']}: {data.get('error')}")
+            if [stem["id"] for stem in data["stems"]] != clips:
+                complain(f"key {key} was told of other stems than it was answered")
+        files = Webhook(SECRET).verify(received[-1][1], received[-1][0])["data"].get("files", [])
+        if [file["id"] for file in files] != clips:
+            complain(f"key {key} was told of {len(files)} files for {len(clips)} stems")
+        for file in files:
+            outcome.files += 1
+            if file["status"] != "kept":
+                complain(f"a file of key {key} has {file['status']}: {file['error']}")
+            elif _digest(requests.get(file["url"], timeout=30).content) != _at_suno(service_url, file):
+                complain(f"a file of key {key} is not as Suno has it")
+    unlocked = _get(suno_url, "unlocks").get(ACCOUNT, [])
+    outcome.songs = len(unlocked)
+    outcome.unlock_calls = sum(each["path"].startswith("/api/download/authorize") for each in _get(suno_url, "log"))
+    if sorted(unlocked) != sorted(songs):
+        complain(f"unlocked: {unlocked}, for {sorted(songs)}")
+    if outcome.unlock_calls != len(songs):
+        complain(f"{outcome.unlock_calls} calls to unlock {len(songs)} songs")
+
+
+def _at_suno(service_url: str, file: dict[str, Any]) -> str:
+    wanted = {"id": file["id"], "format": file["format"], "wait": True}
+    found = requests.post(f"{service_url}/api/download", json=wanted, timeout=30).json()
+    return _digest(requests.get(found["download_url"], timeout=30).content)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _kill(pid: int, outcome: Outcome, what: str) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        outcome.kills[what] = outcome.kills.get(what, 0) + 1
+
+
+def _set(suno_url: str, what: str, value: dict[str, Any]) -> None:
+    requests.post(f"{suno_url}/sandbox/{what}", json=value, timeout=5).raise_for_status()
+
+
+def _get(suno_url: str, what: str) -> Any:
+    return requests.get(f"{suno_url}/sandbox/{what}", timeout=10).json()
+
+
+def main() -> int:
+    """Torture with one seed after another, both ledgers in turn, until the time is over or something is wrong."""
+    parser = argparse.ArgumentParser(prog="make torture-jobs", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keys", type=int, default=40)
+    given = parser.parse_args()
+    ends = time.monotonic() + given.seconds
+    seed = given.seed
+    while time.monotonic() < ends:
+        for redis in (False, True):
+            outcome = torture(seed=seed, keys=given.keys, redis=redis)
+            print(f"seed {seed}, {'Redis ' if redis else 'SQLite'}: {outcome}", flush=True)
+            if outcome.complaints:
+                print(f"WRONG: {'; '.join(outcome.complaints)}", file=sys.stderr)
+                return 1
+        seed += 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
