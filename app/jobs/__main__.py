@@ -87,7 +87,6 @@ class Jobs:
             shelf=shelf,
             accounts=accounts,
             names=names,
-            callers=settings.callers,
             timing=settings.timing,
             at_once=settings.audio_fetches,
             loopback_too=is_loopback(urlsplit(settings.suno.api_url).hostname or ""),

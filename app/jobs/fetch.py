@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ from typing import Any
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from app.accounts import AccountNames, Accounts, budget_of
+from app.accounts import AccountNames, Accounts
 from app.audio.fetch import Fetcher, FetchFailed
 from app.audio.files import Details, folder_of
 from app.audio.peaks import peaks_of
 from app.audio.shelf import Shelf
 from app.audio.store import AudioFull, AudioUnavailable
-from app.callers import Caller
-from app.splits.budget import OverBudget
+from app.splits.budget import Budget, OverBudget
 from app.splits.download import Download
 from app.splits.ledger import Ledger
 from app.suno.errors import (
@@ -67,7 +66,6 @@ class FileJobs:
         shelf: Shelf,
         accounts: Accounts,
         names: AccountNames,
-        callers: Iterable[Caller],
         timing: Timing,
         at_once: int,
         loopback_too: bool,
@@ -77,7 +75,6 @@ class FileJobs:
         """`at_once`: files that are fetched at once. `wake` lets a job be looked at now."""
         self._gateway, self._ledger, self._shelf, self._timing = gateway, ledger, shelf, timing
         self._accounts, self._names = accounts, names
-        self._callers = {caller.name: caller for caller in callers}
         self._slots = BoundedSemaphore(at_once)
         self._fetcher = Fetcher(loopback_too=loopback_too)
         self._wake, self._is_stopping = wake, is_stopping
@@ -142,14 +139,11 @@ class FileJobs:
         return {**job, "state": "kept", "bytes": size}, None
 
     def _download(self, job: dict[str, Any], account: Account) -> Download:
-        caller = self._callers.get(job["caller"])
-        if job["caller"] and caller is None:
-            raise NotAllowed("The caller that asked for this file is there no more. Nothing was counted.")
-        budget = budget_of(caller, "downloads") if caller else None
+        budget = job["budget"]
         return Download(
             account=account,
             account_name=job["owner"],
-            budgets=(budget,) if budget else (),
+            budgets=(Budget(**budget),) if budget else (),
             clip_id=job["details"]["id"],
             format=job["format"],
             gateway=self._gateway,

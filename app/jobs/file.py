@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from app.audio.files import Details, file_name, folder_of
+from app.splits.budget import Budget
 from app.splits.ledger import Ledger
 
 
@@ -15,17 +17,18 @@ def job_id(folder: str, clip_id: str, format: str) -> str:
     return f"file:{folder}:{clip_id}.{format}"
 
 
-def new_file(*, account: str, owner: str, caller: str, details: Details, format: str) -> dict[str, Any]:
+def new_file(*, account: str, owner: str, budget: Budget | None, details: Details, format: str) -> dict[str, Any]:
     """A file's job as the ledger keeps it, which is JSON: no address is in it.
 
-    `account` is the operator's name of it, `owner` the ledger's.
+    `account` is the operator's name of it, `owner` the ledger's. `budget` is from which an unlocking is taken:
+    it is in the job, so that the process of jobs need not know the callers.
     """
     return {
         "kind": "file",
         "state": "fetching",
         "account": account,
         "owner": owner,
-        "caller": caller,
+        "budget": asdict(budget) if budget else None,
         "details": details.as_json(),
         "format": format,
         "began": time.time(),

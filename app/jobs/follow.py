@@ -11,7 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from app.audio.song import Song
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import as_told, begin, id_of, new_file
 from app.jobs.webhook import Attempt, send
+from app.splits.budget import Budget
 from app.splits.ledger import Ledger
 from app.splits.split import Split
 from app.splits.store import Entry, State
@@ -61,16 +62,19 @@ def new_job(
     choice: StemChoice,
     url: str = "",
     format: str = "",
+    budget: Budget | None = None,
     base: str = "",
 ) -> dict[str, Any]:
     """A job as the ledger keeps it, which is JSON. No secret is in it.
 
-    `url` is whom to tell, `format` in which to fetch the stems; "" for neither. `base` is where this service is.
+    `url` is whom to tell, `format` in which to fetch the stems; "" for neither. `budget` is from which an
+    unlocking is taken (app/jobs/file.py), `base` where this service is.
     """
     return {
         "state": "following",
         "webhook_url": url,
         "audio_format": format,
+        "budget": asdict(budget) if budget else None,
         "base": base,
         "webhook_id": f"msg_{uuid.uuid4().hex}",
         "account": account,
@@ -189,7 +193,7 @@ class Follower:
             new = new_file(
                 account=job["account"],
                 owner=entry.account,
-                caller=job["caller"],
+                budget=Budget(**job["budget"]) if job["budget"] else None,
                 details=song.details_of(stem),
                 format=job["audio_format"],
             )

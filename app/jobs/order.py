@@ -139,7 +139,7 @@ class Order:
         new = new_file(
             account=self.account.name,
             owner=self.account_names[0],
-            caller=self.caller.name,
+            budget=budget_of(self.caller, "downloads"),
             details=details,
             format=self.format,
         )

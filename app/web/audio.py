@@ -105,7 +105,10 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict
 
 
 @blueprint.route("/audio/<clip:id>.<any(mp3, m4a, wav):format>", methods=["GET"], parameters=[FILE_ID, FORMAT])
-@blueprint.response(200, BINARY, content_type="audio/*", description="The file, or the `Range` of it (206).")
+@blueprint.response(200, BINARY, content_type="audio/*", description="The file.")
+@blueprint.alt_response(
+    206, schema=BINARY, content_type="audio/*", description="The `Range` of it that was asked for.", success=True
+)
 @blueprint.doc(operationId="getAudio", parameters=[AUDIO_TOKEN])
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING,
@@ -121,13 +124,13 @@ def get_audio(id: str, format: str) -> Response:
     no cookie. `Range` and `If-None-Match` are understood.
     """
     allowed = _folders_allowed(f"{id}.{format}")
+    details = parts().shelf.details(allowed, id)
     opened = parts().shelf.open(allowed, id, format)
     if opened is None:
         raise AudioNotKept(
             f"The {format} of this clip is not kept for this account: POST /api/audio with "
             f'{{"ids": ["{id}"], "format": "{format}"}} has it fetched.'
         )
-    details = parts().shelf.details(allowed, id)
     name = file_name(details, format) if details else f"{id}.{format}"
     return _sent(opened, TYPES[format], name)
 
@@ -168,7 +171,13 @@ def get_peaks(id: str) -> Response:
 @blueprint.arguments(ZipQuery, location="query")
 @blueprint.response(200, BINARY, content_type="application/zip", description="The stems, and `stems.json`.")
 @blueprint.doc(operationId="getStemsZip")
-@blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST, ErrorCode.AUDIO_INCOMPLETE, ErrorCode.AUDIO_UNAVAILABLE)
+@blueprint.fails_with(
+    *FREE_READ,
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.AUDIO_INCOMPLETE,
+    ErrorCode.LEDGER_UNAVAILABLE,
+    ErrorCode.AUDIO_UNAVAILABLE,
+)
 def get_stems_zip(query: dict[str, Any]) -> Response:
     """Fetch the kept stems of a song as one ZIP file.
 

@@ -227,12 +227,12 @@ def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemC
     from app.jobs.follow import new_job
 
     url, format = wanted.get("webhook_url", ""), wanted.get("audio_format", "")
+    budget = budget_of(caller, "downloads")
     if url:
         _check_webhook(url, account, caller)
     if format:
         audio.require_own(account, "audio_format is")
         parts().shelf.check_room()
-        budget = budget_of(caller, "downloads")
         if budget and (left := parts().ledger.left(budget)).amount < 1:
             raise OverBudget(left, 1)
     return new_job(
@@ -243,6 +243,7 @@ def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemC
         choice=choice,
         url=url,
         format=format,
+        budget=budget,
         base=audio.base(),
     )
 

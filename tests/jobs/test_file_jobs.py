@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from app.callers import DEFAULT, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs
 from app.jobs.file import begin, id_of, new_file
+from app.splits.budget import Budget
 from app.splits.ledger import Ledger
 from app.splits.store import MemoryStore
 from app.suno.clip import Clip
@@ -71,7 +73,6 @@ class Made:
             shelf=self.shelf,
             accounts=Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")}),
             names=AccountNames(gateway, self.ledger),
-            callers=(),
             timing=Timing(deadline=1, wait_timeout=1, poll_interval=2, settle_time=0),
             at_once=at_once,
             loopback_too=False,
@@ -79,11 +80,9 @@ class Made:
             is_stopping=lambda: False,
         )
 
-    def begun(
-        self, id: str = "clip", *, account: str = DEFAULT, caller: str = "", waiting: str = ""
-    ) -> dict[str, Any]:
+    def begun(self, id: str = "clip", *, account: str = DEFAULT, waiting: str = "") -> dict[str, Any]:
         details = Details(id, id, "Song", None, None, None, None, None)
-        new = new_file(account=account, owner="user", caller=caller, details=details, format="wav")
+        new = new_file(account=account, owner="user", budget=None, details=details, format="wav")
         return begin(self.ledger, new, waiting=waiting)
 
     def step(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
@@ -172,11 +171,17 @@ def test_tries_grow_rarer_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert made.gateway.asked.count("unlock") == 1
 
 
-def test_an_account_or_caller_that_is_gone_fetches_nothing(tmp_path: Path, fetched: list[str]) -> None:
+def test_an_account_that_is_gone_fetches_nothing(tmp_path: Path, fetched: list[str]) -> None:
     made = Made(tmp_path)
     assert "no more" in made.step(made.begun("a", account="studio"))[0]["error"]
-    assert "no more" in made.step(made.begun("b", caller="n8n"))[0]["error"]
-    assert (fetched, "unlock" in made.gateway.asked) == ([], False)
+    assert (fetched, made.gateway.asked) == ([], [])
+
+
+def test_an_unlocking_is_taken_from_the_callers_budget(tmp_path: Path, fetched: list[str]) -> None:
+    made, budget = Made(tmp_path), Budget("caller n8n", "downloads:caller:n8n", "downloads", 1, 30)
+    jobs = [made.begun(id) | {"budget": asdict(budget)} for id in ("one", "two")]
+    assert [made.step(job)[0]["code"] for job in jobs] == [None, "over_budget"]
+    assert (made.ledger.left(budget).amount, made.gateway.asked.count("unlock")) == (0, 1)
 
 
 def test_a_failure_is_told_once_and_then_tried_again(tmp_path: Path) -> None:
@@ -184,7 +189,7 @@ def test_a_failure_is_told_once_and_then_tried_again(tmp_path: Path) -> None:
     made.gateway.unlocked = NotAllowed("No.")
     job = made.begun()
     made.ledger.put_job(id_of(job), made.step(job)[0], None)
-    new = new_file(account=DEFAULT, owner="user", caller="", details=Details.read(job["details"]), format="wav")
+    new = new_file(account=DEFAULT, owner="user", budget=None, details=Details.read(job["details"]), format="wav")
     assert [begin(made.ledger, new, tell=True)["state"] for _ in range(3)] == ["failed", "fetching", "fetching"]
 
 
