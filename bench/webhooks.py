@@ -42,14 +42,19 @@ class Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
+class Receiver(ThreadingHTTPServer):
+    """Has room for all that come at once."""
+
+    request_queue_size = 1000
+
+
 taken: Queue[float] = Queue()
 
 
 @contextmanager
 def receiving() -> Iterator[str]:
     """Run a receiver."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.request_queue_size = 1000
+    server = Receiver(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()

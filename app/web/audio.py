@@ -47,7 +47,7 @@ FORMAT = {
     "schema": {"type": "string", "enum": list(TYPES)},
 }
 
-FEW, SHARED = 4, 400_000_000
+FEW, SHARED = 4, 300_000_000
 """With more downloads than these at once, a process sends so many bytes a second at most, all of them together."""
 
 
