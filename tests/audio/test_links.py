@@ -54,3 +54,12 @@ def test_without_a_secret_addresses_are_plain_and_no_token_opens_anything() -> N
     assert links.address("http://127.0.0.1:3000", "f", "clip.wav") == "http://127.0.0.1:3000/api/audio/clip.wav"
     with pytest.raises(LinkRefused, match="signs no addresses"):
         links.folder_of("f.x.y", "clip.wav")
+
+
+def test_no_letter_of_a_token_can_be_another() -> None:
+    links = Links([NEW], lifetime=60)
+    token = token_of(links.address("", "f" * 32, "clip.wav"))
+    for place, letter in enumerate(token):
+        for other in {"A", "B", "a", "z", "0", "-", "_"} - {letter}:
+            with pytest.raises(LinkRefused):
+                links.folder_of(token[:place] + other + token[place + 1 :], "clip.wav")
