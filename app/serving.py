@@ -14,14 +14,17 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from select import POLLIN
 from typing import Any
 
 import gevent
 from gevent import events
+from gevent.monkey import get_original
 from gunicorn import glogging, util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers import ggevent
@@ -44,6 +47,12 @@ FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemostrecent")
 FILE_SIZE = 1 << 20
 """Bytes of each, had before they are written to: a mapped file for which there is no room kills its process."""
 
+poll = get_original("select", "poll")
+"""The system's own, which answers at once: gevent's would take a turn of its loop."""
+
+YOUNG = 1.0
+"""Seconds for which a worker that is to stop still waits for the request of a new connection."""
+
 _ledger_files: list[int] = []
 
 LEDGER_FILE = "SUNO_STEMS_LEDGER_FILE"
@@ -61,11 +70,25 @@ class Stage(Enum):
 class Connection:
     """One client's connection, and the greenlet that serves it."""
 
-    def __init__(self, greenlet: gevent.Greenlet) -> None:
+    def __init__(self, greenlet: gevent.Greenlet, client: Any = None) -> None:
         self.greenlet = greenlet
+        self.client = client
         self.stage = Stage.READING
+        self.since = time.monotonic()
+        """When it began to wait for a request."""
         self.buffered = 0
         """Bytes of the request's body that came with its head."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has come for a while, nor waits to be read: a busy worker may be slow to look."""
+        if time.monotonic() - self.since < YOUNG:
+            return False
+        if self.client.fileno() < 0:
+            return True
+        look = poll()
+        look.register(self.client, POLLIN)
+        return not look.poll(0)
 
 
 class Connections:
@@ -75,9 +98,9 @@ class Connections:
         self._of_address: dict[str, dict[Connection, None]] = {}
 
     @contextlib.contextmanager
-    def open(self, address: str, limit: int) -> Iterator[Connection]:
+    def open(self, address: str, limit: int, client: Any = None) -> Iterator[Connection]:
         """Count a connection. Of an address that has too many, the oldest that is not being worked on is ended."""
-        connection = Connection(gevent.getcurrent())
+        connection = Connection(gevent.getcurrent(), client)
         others = self._of_address.setdefault(address, {})
         if address and len(others) >= limit:
             idle = next((other for other in others if other.stage is not Stage.WORKING), None)
@@ -97,7 +120,7 @@ class Connections:
         """End those on which no whole request has come: nothing was done for them."""
         for of_address in list(self._of_address.values()):
             for connection in list(of_address):
-                if connection.stage is Stage.READING:
+                if connection.stage is Stage.READING and connection.is_idle:
                     connection.greenlet.kill(block=False)
 
 
@@ -160,7 +183,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         client.settimeout(settings.send_timeout if settings else None)
         address = addr[0] if isinstance(addr, tuple) else ""
         limit = settings.connections_per_address if settings else sys.maxsize
-        with self.connections.open(address, limit) as connection:
+        with self.connections.open(address, limit, client) as connection:
             gevent.getcurrent().connection = connection
             # Past gevent's own, which would take the time-out off.
             super(ggevent.GeventWorker, self).handle(listener, client, addr)
@@ -183,7 +206,8 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             self.log.debug("A client did not take its answer in time.")
             raise StopIteration from None
         finally:
-            gevent.getcurrent().connection.stage = Stage.READING
+            connection = gevent.getcurrent().connection
+            connection.stage, connection.since = Stage.READING, time.monotonic()
         gevent.sleep(0)
 
     def _serve(self, application: Any, environ: dict[str, Any], start_response: Any) -> Any:

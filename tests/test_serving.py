@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from app.serving import YOUNG, Connection
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
 
@@ -269,3 +270,16 @@ def test_a_ledger_that_is_replaced_is_not_taken_for_the_old_one_by_a_new_worker(
     assert_error(eventually(answers)[0], 503, "ledger_unavailable")
     assert service.get("/readyz").json()["checks"]["ledger"] == "ledger_unavailable"
     assert len(suno.charges(account)) == 1
+
+
+def test_a_stopping_worker_ends_no_connection_on_which_a_request_may_have_come() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(None, ours)
+        assert not connection.is_idle, "it is new"
+        connection.since -= YOUNG
+        assert connection.is_idle
+        theirs.sendall(b"GET")
+        assert not connection.is_idle
+        ours.close()
+        assert connection.is_idle
