@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -41,11 +42,20 @@ class Server:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
+_ports = itertools.count(os.getpid() * 997)
+
+
 def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nothing listens on.
+
+    None of those that the system gives to connections: one could have it before the server. And processes that look
+    at the same time begin far from each other.
+    """
+    while True:
+        port = 10_000 + next(_ports) % 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def require_free(port: int) -> None:
