@@ -145,7 +145,7 @@ class Fetcher:
     def _asked(self, url: str, headers: dict[str, str]) -> requests.Response:
         for _ in range(REDIRECTS + 1):
             self._check_address(url)
-            reply: requests.Response = self._session.get(url, headers=headers, stream=True, auth=_nobody)
+            reply: requests.Response = self._session.get(url, headers=headers, stream=True, auth=as_nobody)
             if not reply.is_redirect:
                 return reply
             url = urljoin(url, reply.headers["Location"])
@@ -214,6 +214,6 @@ def _strong(tag: str | None) -> str | None:
     return tag if tag and tag.startswith('"') else None
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def as_nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Sign in as nobody: else requests would send what ~/.netrc has for the host."""
     return request

@@ -71,8 +71,8 @@ def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
     """What is known of a clip; `song` is the one that it is or is a stem of, `stems` are all that this has."""
     song_id = song.id if song else (clip.is_stem and clip.stem_from_id) or clip.id
     is_stem = clip.id != song_id
-    song_title = song.title if song else clip.title
-    if song is None and is_stem and clip.title:
+    song_title = (song.title if song else None) or clip.title
+    if is_stem and clip.title and not (song and song.title):
         song_title = _PART_OF_TITLE.sub("", clip.title) or clip.title
     return Details(
         id=clip.id,

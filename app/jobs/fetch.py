@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ HELD = 15.0
 
 TRIED_FOR = 3600.0
 """Seconds after which a file that could not be fetched counts as failed."""
+
+SLOWEST_STORE = 1_000_000
+"""Bytes a second that a store takes at least, for all that is known."""
 
 SLOWEST = 60.0
 """Seconds between two tries, at most."""
@@ -112,7 +116,7 @@ class FileJobs:
             return _failed(job, "suno", f"The file could not be fetched: {error}"), None
         log.warning("The %s of clip %s is tried again: %s", job["format"], job["details"]["id"], error)
         told = getattr(error, "retry_after", None) or 0.0
-        delay = min(SLOWEST, max(told, self._timing.poll_interval * 2 ** min(job["tries"], 6)))
+        delay = max(told, min(SLOWEST, self._timing.poll_interval * 2 ** min(job["tries"], 6)))
         return {**job, "tries": job["tries"] + 1}, delay
 
     def _go_on(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
@@ -129,6 +133,9 @@ class FileJobs:
             return _failed(job, "suno", "Suno could not make this clip."), None
         download = self._download(job, account)
         if not job["unlocked"]:
+            if details.id != details.song_id:
+                # Not every reply of Suno's names a stem's song, and the song is what is unlocked.
+                clip = replace(clip, is_stem=True, stem_from_id=details.song_id)
             if download.unlock(clip) is None:
                 return job, 1.0
             job = {**job, "unlocked": True}
@@ -177,7 +184,8 @@ class FileJobs:
                 note_total=note_total,
                 note_progress=_every(HELD / 3, go_on),
             )
-            go_on()
+            # A bucket takes its time, in which nothing says that this goes on.
+            self._hold(id, job, HELD + size / SLOWEST_STORE)
             self._shelf.keep(folder, details, format, file, measure=_measured)
         finally:
             self._slots.release()
@@ -186,8 +194,8 @@ class FileJobs:
             self._ledger.leave_room(id)
         return size
 
-    def _hold(self, id: str, job: dict[str, Any]) -> None:
-        if self._is_stopping() or not self._ledger.hold_job(id, job, HELD):
+    def _hold(self, id: str, job: dict[str, Any], lasts: float = HELD) -> None:
+        if self._is_stopping() or not self._ledger.hold_job(id, job, lasts):
             raise Stopped
 
 

@@ -13,6 +13,8 @@ import requests
 from requests_hardened import Config, Manager
 from standardwebhooks.webhooks import Webhook
 
+from app.audio.fetch import as_nobody
+
 TIME = 15.0
 """Seconds for one attempt, from beginning to end."""
 
@@ -98,17 +100,12 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
 
 
 def _sent(session: requests.Session, url: str, body: bytes, headers: dict[str, str]) -> Attempt:
-    with session.post(url, data=body, headers=headers, stream=True, auth=_nobody) as reply:
+    with session.post(url, data=body, headers=headers, stream=True, auth=as_nobody) as reply:
         told = reply.raw.read(READ, decode_content=False) or b""
         lines = told.decode("utf-8", "replace").splitlines()
         said = "".join(c for c in (lines[0] if lines else "") if c.isprintable())[:SAID]
         after = reply.headers.get("Retry-After", "").strip()
         return Attempt(reply.status_code, said, int(after[:9]) if after.isascii() and after.isdigit() else None)
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Sign in as nobody: else requests would send what ~/.netrc has for the host."""
-    return request
 
 
 def _is_listed(host: str, allowed: Sequence[str]) -> bool:

@@ -106,6 +106,8 @@ class Split:
     """From which it is taken."""
     job: dict[str, Any] | None = None
     """What goes on after the reply (app/jobs/)."""
+    check_new: Callable[[], None] = lambda: None
+    """Raises what forbids a new split; a replay is answered all the same."""
 
     gateway: Gateway
     watch: Watch
@@ -184,6 +186,11 @@ class Split:
 
     def _pay(self, entry: Entry) -> Stems:
         """Ask Suno, and find out what became of the question where Suno's answer is lost."""
+        try:
+            self.check_new()
+        except Exception:
+            self._note_if_possible(self.ledger.free, entry)
+            raise
         credits = entry.price
         try:
             if self.reuse_existing and (existing := self._existing(entry, self._deadline_of(entry))):

@@ -95,9 +95,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_key() -> None:
-    # A browser sends the preflight of CORS without any key; OPTIONS reaches no view.
     if request.endpoint in SIGNED and "token" in request.args:
         return  # app/web/audio.py looks at the signature
+    # A browser sends the preflight of CORS without any key; OPTIONS reaches no view.
     if current_app.extensions["callers"] and request.path.startswith("/api/") and request.method != "OPTIONS":
         require_key(
             "This service asks for an API key: send the one its operator gave you, as Authorization: Bearer <key> "

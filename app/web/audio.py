@@ -91,8 +91,8 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict
     """Have audio fetched from Suno, and keep it.
 
     Free of credits. Where a song is locked it is unlocked, and **Suno counts that against the plan's monthly
-    downloads**: once for a song, its stems and all formats. What is kept already is asked of nobody. A file that
-    could not be fetched is told as `failed` once; the next request tries again.
+    downloads**: once for a song, its stems and all formats. Files that are kept already cost no call to Suno. A file
+    that could not be fetched is `failed` in one reply; the next request tries again.
     """
     account = account_of_request()
     require_own(account, "Audio is fetched")
@@ -156,7 +156,8 @@ def get_peaks(id: str) -> Response:
     if "token" not in request.args:
         account = account_of_request()
         try:
-            found = peaks_from_suno(parts().gateway.waveform(account, id), None)
+            told = parts().gateway.waveform(account, id)
+            found = peaks_from_suno(told, parts().gateway.clip(account, id).duration)
         except SunoError:
             found = None
         if found is not None:
@@ -182,7 +183,7 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
     """Fetch the kept stems of a song as one ZIP file.
 
     Free. It has a folder named after the song, with a file for each stem and `stems.json`, which has what is known of
-    each. Its length is told before it is made.
+    each. Its Content-Length is known from the start.
     """
     from app.audio.zip import StemsZip
 

@@ -130,6 +130,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         reuse_existing=wanted["reuse_existing"],
         wait_audio=wanted["wait_audio"],
         job=job,
+        check_new=lambda: _check_files(wanted["song_id"], account, caller) if "audio_format" in wanted else None,
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -223,18 +224,14 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
 
 
 def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemChoice) -> dict[str, Any]:
-    """What goes on after the reply. Raises WebhookNotAllowed, AudioFull and OverBudget, and a 400."""
+    """What goes on after the reply. Raises WebhookNotAllowed, and a 400."""
     from app.jobs.follow import new_job
 
     url, format = wanted.get("webhook_url", ""), wanted.get("audio_format", "")
-    budget = budget_of(caller, "downloads")
     if url:
         _check_webhook(url, account, caller)
     if format:
         audio.require_own(account, "audio_format is")
-        parts().shelf.check_room()
-        if budget and (left := parts().ledger.left(budget)).amount < 1:
-            raise OverBudget(left, 1)
     return new_job(
         account=account.name,
         caller=caller.name,
@@ -243,9 +240,20 @@ def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemC
         choice=choice,
         url=url,
         format=format,
-        budget=budget,
+        budget=budget_of(caller, "downloads"),
         base=audio.base(),
     )
+
+
+def _check_files(song_id: str, account: Account, caller: Caller) -> None:
+    """Raise AudioFull, AudioUnavailable or OverBudget where a new split's files could not be had."""
+    parts().shelf.check_room()
+    budget = budget_of(caller, "downloads")
+    if budget is None or (left := parts().ledger.left(budget)).amount >= 1:
+        return
+    # A song that is unlocked costs no download.
+    if not parts().gateway.clip(account, song_id).download_unlocked:
+        raise OverBudget(left, 1)
 
 
 def _check_webhook(url: str, account: Account, caller: Caller) -> None:

@@ -182,6 +182,28 @@ def test_a_downloads_budget_holds_for_files_too(deploy: Deploy, suno: Suno, acco
     assert_error(post("/api/audio", ids=["song-unlock-slow"], format="mp3"), 402, "over_budget")
     assert_error(post("/api/generate_stems", audio_id="song-unlock-slow", audio_format="mp3"), 402, "over_budget")
     assert (unlocks(suno, account), suno.charges(account)) == ([SONG], [])
+    # A song that is unlocked costs no download more, and a replay is answered whatever is left.
+    body = {"audio_id": SONG, "audio_format": "mp3"}
+    key = headers | {"Idempotency-Key": "k"}
+    replies = [deployed.client.post("/api/generate_stems", json=body, headers=key) for _ in range(2)]
+    assert ([reply.status_code for reply in replies], replies[0].content) == ([200, 200], replies[1].content)
+    assert len(suno.charges(account)) == 1
+
+
+def test_a_replay_is_answered_while_there_is_no_room(
+    deploy: Deploy, suno: Suno, account: str, tmp_path: Path
+) -> None:
+    deployed = deploy()
+    key = {"Idempotency-Key": "k"}
+    body = {"audio_id": SONG, "audio_format": "mp3"}
+    first = deployed.client.post("/api/generate_stems", json=body, headers=key)
+    (tmp_path / "file").write_text("")
+    away = deploy(AUDIO_URL=f"{tmp_path}/file/audio")
+    assert away.client.post("/api/generate_stems", json=body, headers=key).content == first.content
+    refused = away.client.post("/api/generate_stems", json=body, headers={"Idempotency-Key": "new"})
+    assert_error(refused, 503, "audio_unavailable")
+    assert deployed.client.post("/api/generate_stems", json=body, headers={"Idempotency-Key": "new"}).ok
+    assert len(suno.charges(account)) == 2
 
 
 def test_files_in_a_bucket(deploy: Deploy, s3_settings: dict[str, str], suno: Suno, account: str) -> None:

@@ -140,6 +140,7 @@ def test_a_clip_that_is_not_complete_is_waited_for(tmp_path: Path) -> None:
     [
         (NotAllowed("No."), "failed", None),
         (RateLimited("Later.", retry_after=30), "fetching", 30),
+        (RateLimited("Much later.", retry_after=600), "fetching", 600),
         (OutcomeUnknown("Lost."), "fetching", 2),
     ],
 )
