@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller webhook-secret sandbox test programs torture torture-jobs soak lint openapi bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox test programs torture torture-jobs soak pictures lint openapi bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ torture-jobs: .venv/dev ## the same with webhooks and files, for ten minutes
 
 soak: .venv/bench ## keep it busy for ten minutes, with faults and restarts; plot memory, files, latency, charges
 	$(BIN)/python -m bench.soak
+
+pictures: .venv/dev ## take the pictures of the page again, for the README (needs chromium and chromedriver)
+	@$(BIN)/python -m tests.page.pictures
 
 lint: .venv/dev ## check style and types
 	$(BIN)/ruff check .

@@ -137,8 +137,8 @@ def _of_2026(clip_id: str) -> JsonObject:
     }
 
 
-def song_as_json(song: Song, has_stems: bool) -> JsonObject:
-    """A whole song, locked."""
+def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
+    """A whole song, locked; its cover is at `origin`."""
     return {
         "id": song.id,
         "status": "complete",
@@ -146,7 +146,7 @@ def song_as_json(song: Song, has_stems: bool) -> JsonObject:
         "title": song.title,
         "audio_url": FORBIDDEN,
         "video_url": "",
-        "image_url": f"https://cdn2.suno.ai/image_{song.id}.jpeg",
+        "image_url": f"{origin}/cover/{song.id}.png",
         "model_name": "chirp-v4",
         **_of_2026(song.id),
         "metadata": {

@@ -35,6 +35,7 @@ def main() -> int:
             stack.jobs(suno.url, settings := settings_in(folder)),
             stack.service(suno.url, settings, port=int(os.environ.get("PORT", "3000"))) as service,
         ):
+            print(f"The page          {service.url}/")
             print(f"Swagger UI        {service.url}/docs")
             print(f"The local Suno    {suno.url} (`python -m sandbox --help` lists its songs, accounts and failures)")
             print("No credits are spent. Ctrl-C stops all.", flush=True)

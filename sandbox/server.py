@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from sandbox import storage
+from sandbox import cover, storage
 from sandbox.clerk import Clerk, client_cookie
 from sandbox.connection import Connection, Gone
 from sandbox.control import Control
@@ -35,6 +35,7 @@ class Sandbox:
         self._listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        self.suno.origin = self.url
         self._stopping = threading.Event()
         self._open: set[Connection] = set()
 
@@ -82,6 +83,7 @@ class Sandbox:
             ("GET", "/v1/client", clerk.client),
             ("POST", "/v1/client/sessions/{id}/tokens", clerk.token),
             ("GET", "/audio/{id}\\.(mp3|m4a|wav)", self._audio),
+            ("GET", "/cover/{id}\\.png", self._cover),
             ("HEAD", "/audio/{id}\\.(mp3|m4a|wav)", self._no_head),
             ("GET", "/sandbox/log", control.log),
             ("DELETE", "/sandbox/log", control.clear_log),
@@ -177,6 +179,12 @@ class Sandbox:
 
     def _no_head(self, request: Request, clip_id: str, format: str) -> Reply:
         return Reply(403)
+
+    def _cover(self, request: Request, clip_id: str) -> Reply:
+        """A cover, as Suno's CDN has one of every song: for everybody."""
+        if self.suno.song(clip_id) is None:
+            return detail(404, "Not Found")
+        return Reply(200, cover.png(clip_id), {"Content-Type": "image/png"})
 
     def _audio(self, request: Request, clip_id: str, format: str) -> Reply:
         """A file in storage, for whoever has its signed address; Suno's own token is none of its business."""

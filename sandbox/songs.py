@@ -68,6 +68,13 @@ SONGS: dict[str, Song] = {
             created_at="2026-03-02T21:14:08.250Z",
         ),
         Song(
+            id="song-right-to-left",
+            title="أغنية البحر",
+            about="its title is written from right to left; no stems yet",
+            duration=164.0,
+            created_at="2025-06-09T18:05:00.000Z",
+        ),
+        Song(
             id="song-with-two",
             title="Copper Field",
             about="already has a vocal and an instrumental",

@@ -291,7 +291,11 @@ class Studio:
             if song is None or (song.left_out and not everything):
                 continue
             if stem is None:
-                clips.append(self._shown(account, song, song_as_json(song, bool(account.splits.get(clip_id)))))
+                clips.append(
+                    self._shown(
+                        account, song, song_as_json(song, bool(account.splits.get(clip_id)), self._suno.origin)
+                    )
+                )
             elif self._knows(stem):
                 clips.append(self._as_json(account, stem))
         return clips

@@ -120,6 +120,7 @@ class Suno:
     initial: Options
     lock: threading.RLock = field(default_factory=threading.RLock)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    origin: str = ""  # where it can be reached, once it listens
     tokens_issued: int = 0  # survives a reset, so that a number never comes twice
     splits_made: int = 0
     options: Options = field(init=False)

@@ -15,6 +15,9 @@ KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
 """Each with its short name: `printf %s first-key | sha256sum | cut -c 1-12`."""
 
 
+ACTIONS = ["/api/generate_stems", "/api/audio", "/api/download", "/api/requests/an-id/webhook"]
+
+
 @pytest.fixture(scope="module")
 def guarded(suno: Suno) -> Iterator[Client]:
     settings = {"API_KEYS": ", ".join(KEYS), "CORS_ORIGINS": "https://app.example.com,http://localhost:5173"}
@@ -194,3 +197,56 @@ def test_keys_may_be_in_a_file(start: Callable[..., Client], tmp_path: Path, acc
     service = start(API_KEYS=f"@{file}")
     assert_error(service.split(cookie=account), 401, "api_key_required")
     assert service.split(cookie=account, headers={"X-API-Key": "second-key"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://elsewhere.example"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "{url}"},
+        {"Origin": "https://stems.example.com"},
+        {"Origin": "https://app.example.com", "Sec-Fetch-Site": "cross-site"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/audio", "/api/requests/an-id/webhook"])
+def test_programs_and_pages_of_this_service_may_act(open_service: Client, headers: dict[str, str], path: str) -> None:
+    headers = {name: value.format(url=open_service.url) for name, value in headers.items()}
+    assert open_service.post(path, headers=headers).status_code in (400, 404)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "https://app.example.com.evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[nonsense"},
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/api/generate_stems", "/api/audio", "/api/download", "/api/requests/an-id/webhook"]
+)
+def test_pages_of_other_sites_may_not(open_service: Client, headers: dict[str, str], path: str) -> None:
+    body = assert_error(open_service.post(path, headers=headers), 403, "not_allowed")
+    assert "CORS_ORIGINS" in body["error"]
+
+
+def test_where_a_key_is_asked_for_it_is_the_key_that_decides(guarded: Client) -> None:
+    headers = {"X-API-Key": "first-key", "Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"}
+    assert_error(guarded.post("/api/audio", headers=headers), 400, "invalid_request")
+
+
+def test_a_page_may_read_from_anywhere_what_costs_nothing(open_service: Client) -> None:
+    assert open_service.get("/api/get_limit", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def open_service(suno: Suno) -> Iterator[Client]:
+    """A service that asks for no key, and knows its own address and a site that it trusts."""
+    settings = {"CORS_ORIGINS": "https://app.example.com", "PUBLIC_URL": "https://stems.example.com/"}
+    with stack.service(suno.url, settings | {"WEB_CONCURRENCY": "1"}) as server:
+        yield Client(server)

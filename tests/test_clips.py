@@ -440,3 +440,19 @@ def test_nothing_but_a_download_starts_a_download(service: Client, suno: Suno, a
     asked = [entry["path"] for entry in suno.log()]
     assert len(asked) > 10
     assert not [path for path in asked if "download" in path or "wav" in path or "/audio" in path]
+
+
+def test_a_cover_is_had_from_here(service: Client, account: str) -> None:
+    cover = ask(service, "GET", f"/api/cover/{SONG}", account)
+    assert (cover.status_code, cover.headers["Content-Type"]) == (200, "image/png")
+    assert cover.content.startswith(b"\x89PNG")
+    assert cover.headers["Cache-Control"] == "private, max-age=86400"
+    stem = service.split(cookie=account).json()[0]["id"]
+    assert ask(service, "GET", f"/api/cover/{stem}", account).status_code == 204
+    assert_error(ask(service, "GET", "/api/cover/nobody", account), 404, "song_not_found")
+
+
+def test_the_limits_tell_which_account_they_are_of(start: Any, account: str) -> None:
+    service = start(SUNO_COOKIE=account)
+    assert service.get("/api/get_limit").headers["X-Suno-Account"] == "default"
+    assert "X-Suno-Account" not in ask(service, "GET", "/api/get_limit", "sandbox-bob").headers

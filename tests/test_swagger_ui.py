@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -15,29 +14,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.wait import WebDriverWait
 
 from sandbox import stack
-from tests.conftest import NUMBERS, PATIENCE, SONG, Client, Suno
+from tests.browser import asked_for, chromium, foreign, wait_for
+from tests.conftest import NUMBERS, SONG, Client, Suno
 
-PROGRAMS = ("chromium", "chromedriver")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--no-proxy-server",
-    # The log has what pages ask for; this is for whatever else a browser may want.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1200,1600",
-)
-
-T = TypeVar("T")
 Operations = dict[str, str]
 Trial = Callable[["Operation", "Person"], None]
 REFUSED = {"sendWebhookAgain": ("404",), "getAudio": ("404",), "getStemsZip": ("409",), "fetchAudio": ("400",)}
@@ -69,11 +50,6 @@ class Person:
     def clips(self) -> list[str]:
         """The ids of all stems that the account has paid for, oldest first."""
         return [clip for charge in self.suno.charges(self.account) for clip in charge["clips"]]
-
-
-def wait_for(browser: webdriver.Chrome, find: Callable[[], T]) -> T:
-    """Wait until something is there, and return it."""
-    return WebDriverWait(browser, PATIENCE, poll_frequency=0.05).until(lambda _: find())
 
 
 class Operation:
@@ -127,6 +103,12 @@ class Operation:
         body = self._one(".live-responses-table .response .highlight-code code")
         return status.text, body.get_attribute("textContent")
 
+    def image_width(self) -> int:
+        """Press the button, and return the width of the image that the page then shows."""
+        self._one(".execute").click()
+        image = self._one(".live-responses-table .response img")
+        return wait_for(self._browser, lambda: int(image.get_property("naturalWidth")))
+
     def expect(self, status: str) -> Any:
         """Press the button, check the status, and return the JSON that the page then shows."""
         shown, body = self.execute()
@@ -154,6 +136,12 @@ def _(operation: Operation, person: Person) -> None:
     songs = operation.expect("200")
     assert SONG in {song["id"] for song in songs}
     assert {song["stem_from_id"] for song in songs} == {None}
+
+
+@tries("getCover")
+def _(operation: Operation, person: Person) -> None:
+    operation.type_into("id", SONG)
+    assert operation.image_width() == 96
 
 
 @tries("getClip")
@@ -273,17 +261,8 @@ def operations(service: Client) -> Operations:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    if missing := [program for program in PROGRAMS if not shutil.which(program)]:
-        pytest.skip(f"Swagger UI IS NOT TRIED: {' and '.join(missing)} not found (tests/debian-packages.txt)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("NO_PROXY", "localhost,127.0.0.1")  # between selenium and the driver
-        with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as chrome:
-            yield chrome
+    with chromium(tmp_path_factory.mktemp("chromium")) as chrome:
+        yield chrome
 
 
 @pytest.fixture(scope="module", params=["the operator", "another account"])
@@ -323,12 +302,6 @@ def authorize(browser: webdriver.Chrome, header: str, value: str) -> None:
         wait_for(browser, lambda: form.find_element(By.XPATH, ".//button[.='Logout']"))
 
 
-def asked_for(browser: webdriver.Chrome) -> list[str]:
-    """Every address that the page has asked for since the last look."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-
-
 def test_every_operation_of_the_spec_is_tried(operations: Operations) -> None:
     assert set(TRIALS) == set(operations), "say above how each operation is tried and what it must show"
 
@@ -351,8 +324,7 @@ def test_an_operation_works_from_the_page_alone(
     assert told == []
     addresses = asked_for(browser)
     assert any(address.startswith(service.url + operations[operation_id].partition("{")[0]) for address in addresses)
-    here = (f"{service.url}/", "data:", "blob:", "chrome:")
-    assert [address for address in addresses if not address.startswith(here)] == []
+    assert foreign(addresses, service.url) == []
 
 
 def test_the_page_takes_only_what_it_can_send(browser: webdriver.Chrome, person: Person) -> None:

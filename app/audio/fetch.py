@@ -26,6 +26,9 @@ MOST = 500_000_000
 LASTS = 1800.0
 """Seconds that a file may take, all its connections together."""
 
+SMALL_LASTS = 10.0
+"""Seconds that a small file may take."""
+
 IN_VAIN = 4
 """Connections in a row that bring nothing, until it is given up for now."""
 
@@ -109,6 +112,25 @@ class Fetcher:
                     url = address()
         self._check(file, progress)
         return progress.done
+
+    def small(self, url: str, most: int) -> bytes:
+        """Return what is at an address, of at most so many bytes. Raises FetchFailed."""
+        try:
+            with self._asked(url, {"User-Agent": "suno-stems"}) as reply:
+                if reply.status_code != 200:
+                    raise FetchFailed(f"status {reply.status_code}", for_now=reply.status_code >= 500)
+                content, ends = b"", time.monotonic() + SMALL_LASTS
+                while len(content) <= most and (block := reply.raw.read1(CHUNK, decode_content=True)):
+                    content += block
+                    if time.monotonic() >= ends:
+                        raise FetchFailed(f"it did not come within {SMALL_LASTS:.0f} s")
+        except InvalidIPAddress:
+            raise FetchFailed("its address is not a public one", for_now=False) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise FetchFailed(type(error).__name__) from None
+        if len(content) > most:
+            raise FetchFailed(f"it has more than {most:,} bytes", for_now=False)
+        return content
 
     def _go_on(
         self,

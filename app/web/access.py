@@ -15,6 +15,7 @@ from flask import Flask, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
+from app.accounts import NotAllowed
 from app.callers import EVERYONE, Caller, hash_of
 from app.settings import Settings
 
@@ -42,6 +43,10 @@ def register(app: Flask, settings: Settings) -> None:
         app.extensions["trusted_hosts"] = settings.trusted_hosts
         app.before_request(_check_host)
     app.before_request(_check_key)
+    if not settings.callers:
+        own = (settings.public_url, *settings.cors_origins)
+        app.extensions["trusted_origins"] = {origin.rstrip("/") for origin in own if origin}
+        app.before_request(_check_origin)
     if settings.cors_origins:
         _open_to_web_pages(app, settings.cors_origins)
     _say_what_is_open(settings)
@@ -103,6 +108,35 @@ def _check_key() -> None:
             "This service asks for an API key: send the one its operator gave you, as Authorization: Bearer <key> "
             "or X-API-Key: <key>."
         )
+
+
+def _check_origin() -> None:
+    """Refuse what a page of another site sends where no API key is asked for: its reader has asked for nothing.
+
+    Browsers say where a request is from, programs do not. JSON from another site is refused by its preflight as well;
+    this holds for calls without a body too, and whatever a browser may think of preflights.
+    """
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site in ("same-origin", "none") or (site is None and origin is None):
+        return
+    trusted = current_app.extensions["trusted_origins"]
+    if origin in trusted or "*" in trusted or (site is None and _is_of_this_host(origin or "")):
+        return
+    raise NotAllowed(
+        "This came from a page of another site, and this service asks for no API key: its operator can allow the "
+        "site by CORS_ORIGINS. Nothing was charged."
+    )
+
+
+def _is_of_this_host(origin: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        # A proxy may pass on the name without the port.
+        return parts.netloc == request.host or (":" not in request.host and parts.hostname == request.host)
+    except ValueError:
+        return False
 
 
 def _check_host() -> None:

@@ -63,20 +63,33 @@ def _named_account() -> Account:
 
 
 @blueprint.route("/get_limit", methods=["GET"])
-@blueprint.response(200, CreditsLeft, description="What is left.", example=EXAMPLE_CREDITS)
+@blueprint.response(
+    200,
+    CreditsLeft,
+    description="What is left.",
+    example=EXAMPLE_CREDITS,
+    headers={
+        "X-Suno-Account": {
+            "description": "Which of the operator's accounts it is; none where the request brought its own cookie.",
+            "schema": {"type": "string"},
+        }
+    },
+)
 @blueprint.doc(operationId="getLimit")
 @blueprint.fails_with(*FREE_READ, ErrorCode.LEDGER_UNAVAILABLE)
-def get_limit() -> dict[str, Any]:
+def get_limit() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Tell what the account has left, and what the caller may still spend of it.
 
     Free. Enough `credits_left` for a split are 10 for two stems and 50 for twelve, as reported in 2026. `budget` is
     there where the operator has set a limit for the API key.
     """
-    told = asdict(parts().gateway.credits(account_of_request()))
+    account = account_of_request()
+    told = asdict(parts().gateway.credits(account))
     budget: dict[str, int | None] = {}
     for unit, time in (("credits", "day"), ("downloads", "month")):
         if own := budget_of(caller_of_request(), unit):
             left = parts().ledger.left(own)
             more_in = None if left.more_in is None else math.ceil(left.more_in)
             budget |= {f"{unit}_per_{time}": own.limit, f"{unit}_left": left.amount, f"more_{unit}_in": more_in}
-    return told | ({"budget": budget} if budget else {})
+    name = {"X-Suno-Account": account.name} if account.name else {}
+    return told | ({"budget": budget} if budget else {}), 200, name

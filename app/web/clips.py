@@ -29,6 +29,9 @@ from app.web.schemas import (
     FullClip,
 )
 
+SONG_ID = {"name": "id", "in": "path", "description": "The id of a song.", "schema": {"type": "string"}}
+IMAGE = {"type": "string", "format": "binary"}
+
 blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Songs and stems, looked at and fetched")
 
 
@@ -50,10 +53,29 @@ def get_clips(query: dict[str, Any]) -> list[Clip]:
     """
     account, gateway = account_of_request(), parts().gateway
     if "ids" not in query:
-        return gateway.songs(account, query["page"])
+        songs = gateway.songs(account, query["page"])
+        parts().covers.note(songs)
+        return songs
     clips = gateway.clips(account, query["ids"])
     takes = numbered(clips)
     return [replace(clip, take=takes.get(clip.id)) for clip in clips]
+
+
+@blueprint.route("/cover/<clip:id>", methods=["GET"], parameters=[SONG_ID])
+@blueprint.response(200, IMAGE, content_type="image/*", description="The cover.")
+@blueprint.alt_response(204, description="The song has none, or it cannot be had now.", success=True)
+@blueprint.doc(operationId="getCover")
+@blueprint.fails_with(*FREE_READ)
+def get_cover(id: str) -> Response:
+    """Fetch the cover of a song.
+
+    Free. For web pages, which may load images only from the host they are from.
+    """
+    account, of_app = account_of_request(), parts()
+    cover = of_app.covers.of(id, lambda: of_app.gateway.clip(account, id))
+    if cover is None:
+        return Response(status=204)
+    return Response(cover.content, mimetype=cover.type, headers={"Cache-Control": "private, max-age=86400"})
 
 
 @blueprint.route("/clip", methods=["GET"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from flask import current_app
 
@@ -17,6 +18,7 @@ from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
 
 if TYPE_CHECKING:
+    from app.audio.cover import Covers
     from app.audio.shelf import Shelf
     from app.jobs.queue import Queue
 
@@ -47,6 +49,15 @@ class Parts:
 
         settings = self.settings
         return Shelf(open_store(settings.audio_url), limit=settings.audio_limit, kept_for=settings.audio_kept)
+
+    @cached_property
+    def covers(self) -> Covers:
+        """The covers of songs; loaded when the first is asked for."""
+        from app.audio.cover import Covers
+        from app.audio.fetch import Fetcher, is_loopback
+
+        host = urlsplit(self.settings.suno.api_url).hostname or ""
+        return Covers(Fetcher(loopback_too=is_loopback(host)))
 
     @cached_property
     def links(self) -> Links:

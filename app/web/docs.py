@@ -41,7 +41,7 @@ go together: *Authorize* takes both. The operator may set how many credits and d
 """
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -115,6 +115,7 @@ def register(app: Flask, api: Api) -> None:
     # flask-smorest defines it whether or not anything is paginated.
     del api.spec.components.schemas["PaginationMetadata"]
     app.extensions["spec"] = api.spec.to_dict()
+    blueprint.after_request(secure)
     app.register_blueprint(blueprint)
 
 
@@ -124,19 +125,13 @@ def spec_as_yaml(spec: dict[str, Any]) -> str:
     return text
 
 
-@blueprint.after_request
 def secure(response: Response) -> Response:
-    """Allow what is served here nothing but this process's own files."""
+    """Allow a page of this process nothing but this process's own files."""
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-@blueprint.get("/")
-def root() -> ResponseReturnValue:
-    """Lead a browser to Swagger UI."""
-    return redirect(url_for("docs.page"))
 
 
 @blueprint.get("/docs")

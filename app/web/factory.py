@@ -14,7 +14,7 @@ from app.splits.ledger import Ledger, open_ledger
 from app.splits.store import LedgerUnavailable
 from app.splits.watch import Watch
 from app.suno.gateway import SunoGateway
-from app.web import access, account, audio, caller, clips, docs, doctor, errors, health, stems, telemetry
+from app.web import access, account, audio, caller, clips, docs, doctor, errors, health, page, stems, telemetry
 from app.web.api import Api
 from app.web.current import Parts
 
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api)
+    page.register(app)
     app.register_blueprint(doctor.blueprint)
     app.register_blueprint(caller.blueprint)
     errors.register(app)

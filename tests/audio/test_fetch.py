@@ -233,3 +233,23 @@ def test_progress_is_told_while_it_comes(storage: Storage, file: Path) -> None:
     Fetcher(loopback_too=True).fetch(lambda: storage.url, file, note_progress=lambda: seen.append(1))
     assert seen
     assert file.stat().st_size == len(SOUND)
+
+
+def test_a_small_file_comes_whole_or_not_at_all(storage: Storage) -> None:
+    assert Fetcher(loopback_too=True).small(storage.url, len(SOUND)) == SOUND
+    with pytest.raises(FetchFailed, match="more than"):
+        Fetcher(loopback_too=True).small(storage.url, len(SOUND) - 1)
+
+
+@pytest.mark.parametrize(("code", "for_now"), [(404, False), (403, False), (500, True), (503, True)])
+def test_why_a_small_file_does_not_come(storage: Storage, code: int, for_now: bool) -> None:
+    storage.script = [status(code)]
+    with pytest.raises(FetchFailed) as failed:
+        Fetcher(loopback_too=True).small(storage.url, 1_000)
+    assert failed.value.for_now == for_now
+
+
+def test_a_small_file_that_drips_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "SMALL_LASTS", 0.0)
+    with pytest.raises(FetchFailed, match="did not come within"):
+        Fetcher(loopback_too=True).small(storage.url, len(SOUND))

@@ -123,7 +123,8 @@ def test_every_failure_of_sunos_goes_through_unchanged(deployed: Stack, account:
         (200, "GET", "/healthz", None, {}),
         (200, "GET", "/openapi.json", None, {}),
         (200, "OPTIONS", "/api/generate_stems", None, {}),
-        (302, "GET", "/", None, {}),
+        (200, "GET", "/", None, {}),
+        (302, "GET", "/docs/", None, {}),
     ],
 )
 def test_every_status_goes_through_unchanged(

@@ -20,10 +20,10 @@ from werkzeug.serving import make_server
 
 from app.jobs.webhook import Attempt, send
 from tests.jobs.conftest import SECRET
+from tests.npm import NODE, install, npm
 
 STANDARDWEBHOOKS, N8N_NODES = "standardwebhooks@1.1.1", "n8n-nodes-base@2.41.2"
 EXAMPLES = Path("examples").resolve()
-NODE = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not installed")
 
 BODY = '{"type": "stems.completed", "data": {"stems": [{"title": "Song (Vocals)"}]}}'
 
@@ -50,17 +50,11 @@ def test_the_receiver_takes_what_is_signed_and_nothing_else(
     assert "msg_1 stems.completed ['Song (Vocals)']" in capfd.readouterr().out
 
 
-def npm(folder: Path, *arguments: str) -> None:
-    run = subprocess.run(["npm", *arguments], cwd=folder, capture_output=True, text=True)
-    if run.returncode != 0:
-        pytest.skip(f"npm {' '.join(arguments)} has failed: {run.stderr[-300:]}")
-
-
 @pytest.fixture(scope="module")
 def node_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The receiver in Node with the npm package, and its address."""
     folder = tmp_path_factory.mktemp("node")
-    npm(folder, "install", "--no-fund", "--no-audit", "--ignore-scripts", STANDARDWEBHOOKS)
+    install(folder, STANDARDWEBHOOKS)
     shutil.copy(EXAMPLES / "receiver.mjs", folder)
     process = subprocess.Popen(
         ["node", "receiver.mjs"],

@@ -1,0 +1,36 @@
+"""The page for people: find a song, split it, hear and mix its stems, take them away."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, Response, render_template
+
+from app.suno.stems import StemTask
+from app.web.current import parts
+from app.web.docs import secure
+
+STEM_NAMES = (
+    *("Lead Vocal", "Backing Vocals", "Drum Kit", "Bass", "Lead Electric Guitar", "Rhythm Electric Guitar", "Guitar"),
+    *("Keyboards", "Percussion", "String Section", "Synth", "Sound Effects", "Brass Section", "Woodwinds"),
+)
+"""The parts that Suno's page offers to take out (two clients, 2026-09). The API takes any name; Suno judges it."""
+
+blueprint = Blueprint("page", __name__, static_folder="static/page", static_url_path="/page")
+
+
+def register(app: Flask) -> None:
+    """Serve the page and its files."""
+    blueprint.after_request(secure)
+    app.register_blueprint(blueprint)
+
+
+@blueprint.get("/favicon.ico")
+def icon() -> Response:
+    """Serve the icon where browsers look for it on their own."""
+    return blueprint.send_static_file("icon.svg")
+
+
+@blueprint.get("/")
+def page() -> str:
+    """Show the page."""
+    prices = {task.value: parts().settings.prices[task] for task in StemTask}
+    return render_template("page.html", prices=prices, stem_names=STEM_NAMES)

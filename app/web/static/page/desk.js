@@ -1,0 +1,286 @@
+// The stems of a song on the page: how far each is, its waveform, its part in the mix, and how to take it away.
+
+import { ask, askJson, credentials, save, saveBlob } from "./api.js";
+import { clock, make, the } from "./dom.js";
+import { Mixer, Track } from "./mixer.js";
+import { Mp3Source } from "./mp3.js";
+import { drawWave } from "./wave.js";
+import { WavSource } from "./wav.js";
+
+const STEP = 5; // seconds of an arrow key
+const VOICE = /^((lead|backing) )?vocals?$/;
+const STAGES = ["submitted", "queued", "streaming", "complete", "fetching", "kept"];
+
+let song = null;
+let rows = new Map(); // of each stem its elements and its track, by its id
+let mixer = null;
+let frame = 0;
+
+/** Show the stems of a song; nothing is fetched yet. `stems` are clips with `part` and `take`. */
+export function show(clip, stems) {
+  mixer?.close();
+  mixer = new Mixer();
+  mixer.expected = clip.duration ?? 0;
+  mixer.addEventListener("change", onChange);
+  mixer.addEventListener("failure", ({ error }) => (the("saving").textContent = error.message));
+  song = clip;
+  const seen = new Set();
+  rows = new Map(stems.map((stem) => [stem.id, row(stem, seen)]));
+  the("tracks").replaceChildren(...[...rows.values()].map(({ item }) => item));
+  the("desk-title").textContent = `Stems of ${clip.title || clip.id}`;
+  the("desk-title").dir = "auto";
+  for (const id of ["all", "karaoke", "mix"]) the(id).hidden = true;
+  the("original").disabled = true;
+  the("original").setAttribute("aria-pressed", "false");
+  the("saving").textContent = "";
+  the("play").disabled = true;
+  the("desk").hidden = false;
+  onChange();
+}
+
+/** Tell how far a stem is: Suno's status, or that of its file. Text goes in place of a known stage. */
+export function tell(id, stage, text = stage) {
+  const of = rows.get(id);
+  if (!of || of.track) return;
+  of.state.textContent = text;
+  of.progress.hidden = !STAGES.includes(stage);
+  of.progress.value = STAGES.indexOf(stage) + 1;
+}
+
+/** A file has come: hear it, see it, offer it. `file` is one of POST /api/audio; that of the song is the original. */
+export async function add(file) {
+  const of = rows.get(file.id);
+  const mine = mixer;
+  if (file.id !== song.id && (!of || of.track || of.opening)) return;
+  if (file.id === song.id && mine.original) return;
+  if (of) of.opening = true;
+  const source = await open(file).catch((error) => error);
+  if (mine !== mixer) return;
+  if (of) of.opening = false;
+  if (source instanceof Error) {
+    if (of) tell(file.id, "failed", source.message);
+    return;
+  }
+  const track = new Track(source);
+  if (file.id === song.id) {
+    mixer.original = track;
+    the("original").disabled = false;
+  } else {
+    of.track = track;
+    track.muted = of.mute.getAttribute("aria-pressed") === "true";
+    track.soloed = of.solo.getAttribute("aria-pressed") === "true";
+    track.volume = of.volume.value / 100;
+    mixer.tracks.push(track);
+    of.group.classList.add("heard");
+    of.about.hidden = true;
+    of.hearing.hidden = of.taking.hidden = false;
+    showWave(of, file.id);
+  }
+  the("play").disabled = false;
+  the("mix").hidden = false;
+  the("karaoke").hidden = !hasVoice();
+  mixer.update();
+  showLevels();
+  showPosition();
+}
+
+/** Offer a stem's file to be taken away, in the format that was chosen. */
+export function offer({ id, format, filename }) {
+  const of = rows.get(id);
+  if (!of) return;
+  link(of.link, `/api/audio/${id}.${format}`, filename);
+  of.link.textContent = `Save ${format.toUpperCase()}`;
+}
+
+/** Offer a stem's file where this service may not keep it: `find` gives Suno's own address, once it is wanted. */
+export function offerAddress(id, format, find) {
+  const of = rows.get(id);
+  of.taking.hidden = false;
+  of.volume.parentElement.hidden = of.progress.hidden = true;
+  const button = make("button", { type: "button" }, `Prepare ${format.toUpperCase()}`);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const address = await find();
+    button.disabled = false;
+    if (!address) return;
+    Object.assign(of.link, { href: address, target: "_blank", rel: "noreferrer", hidden: false });
+    of.link.textContent = `Save ${format.toUpperCase()}`;
+    button.replaceWith(of.link);
+    of.link.focus();
+  });
+  of.taking.append(button);
+}
+
+/** Offer all of the song's files as one. */
+export function offerAll(format) {
+  link(the("all"), `/api/stems.zip?audio_id=${song.id}&format=${format}`, `${song.title ?? song.id} - Stems.zip`);
+}
+
+function link(element, path, name) {
+  element.href = path;
+  element.download = name;
+  element.hidden = false;
+  element.onclick = async (event) => {
+    if (!Object.keys(credentials.headers).length) return;
+    // The browser would follow the link without the API key.
+    event.preventDefault();
+    the("saving").textContent = `Fetching ${name}…`;
+    const failed = await save(path, name).catch((failure) => failure);
+    the("saving").textContent = failed?.message ?? `${name} is saved.`;
+  };
+}
+
+async function open({ id, format }) {
+  const source = format === "wav" ? WavSource : Mp3Source;
+  return source.open(`/api/audio/${id}.${format}`);
+}
+
+async function showWave(of, id) {
+  const peaks = await askJson(`/api/audio/${id}.peaks.json`).catch(() => null);
+  if (peaks) drawWave(of.canvas, peaks.told);
+}
+
+/** One stem; of two takes of a part, only the first is heard unless the person wants otherwise. */
+function row(stem, seen) {
+  const part = stem.part || stem.title || stem.id;
+  const again = seen.has(part);
+  seen.add(part);
+  const name = part.length > 2 ? part[0].toUpperCase() + part.slice(1) : part.toUpperCase();
+  const mute = toggle("Mute", again);
+  const solo = toggle("Solo", false);
+  const volume = make("input", { type: "range", min: 0, max: 100, value: 100 });
+  const state = make("span", { className: "small", textContent: stem.status ?? "" });
+  const progress = make("progress", { max: STAGES.length, value: 0, "aria-label": `${name}: progress` });
+  const saved = make("a", { className: "button", hidden: true });
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  const wave = make("div", { className: "wave" }, canvas);
+  const hearing = make("div", { className: "controls", hidden: true }, mute, solo);
+  const taking = make("div", { className: "controls taking", hidden: true }, make("label", {}, "Volume", volume), saved);
+  const take = stem.take > 1 ? `take ${stem.take}` : "";
+  const title = make("h3", { dir: "auto" }, name, make("small", {}, take));
+  const label = again ? `${name}, take ${stem.take}` : name;
+  const group = make("div", { role: "group", "aria-label": label }, title, wave, hearing, taking);
+  const about = make("span", { className: "state" }, progress, state);
+  wave.append(about);
+  const of = { item: make("li", {}, group), group, mute, solo, volume, state, progress, about, link: saved, canvas, hearing, taking, part };
+  const change = () => {
+    if (!of.track) return;
+    of.track.muted = mute.getAttribute("aria-pressed") === "true";
+    of.track.soloed = solo.getAttribute("aria-pressed") === "true";
+    of.track.volume = volume.value / 100;
+    mixer.update();
+    showLevels();
+  };
+  for (const button of [mute, solo]) button.addEventListener("click", change);
+  volume.addEventListener("input", change);
+  wave.addEventListener("click", (event) => {
+    const box = wave.getBoundingClientRect();
+    seek(((event.clientX - box.left) / box.width) * mixer.seconds);
+  });
+  return of;
+}
+
+function toggle(name, pressed) {
+  const button = make("button", { type: "button", "aria-pressed": String(pressed) }, name);
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+  });
+  return button;
+}
+
+function showLevels() {
+  for (const { group, track } of rows.values()) group.classList.toggle("silent", !!track && mixer.level(track) === 0);
+}
+
+function showPosition() {
+  const { position, seconds } = mixer;
+  const slider = the("position");
+  slider.max = seconds || 1;
+  slider.value = position;
+  const text = `${clock(position)} of ${clock(seconds)}`;
+  if (slider.getAttribute("aria-valuetext") !== text) slider.setAttribute("aria-valuetext", text);
+  the("time").value = `${clock(position)} / ${clock(seconds)}`;
+  the("tracks").style.setProperty("--at", seconds ? position / seconds : 0);
+}
+
+function onChange() {
+  the("play").textContent = mixer.playing ? "Pause" : "Play";
+  cancelAnimationFrame(frame);
+  const follow = () => {
+    showPosition();
+    if (mixer.playing) frame = requestAnimationFrame(follow);
+  };
+  follow();
+}
+
+function seek(seconds) {
+  mixer.seek(seconds);
+  showPosition();
+}
+
+function toggleMixer() {
+  if (the("play").disabled) return;
+  if (mixer.playing) mixer.pause();
+  else mixer.play();
+}
+
+const isVoice = ({ part }) => VOICE.test(part);
+const opened = () => [...rows.values()].filter(({ track }) => track);
+const hasVoice = () => opened().some(isVoice) && opened().some((of) => !isVoice(of));
+
+/** What is heard without the voice, at full volume; of two takes of a part the first. */
+function karaoke() {
+  const parts = new Set();
+  const heard = opened().filter((of) => !isVoice(of) && !parts.has(of.part) && parts.add(of.part));
+  return heard.map(({ track }) => [track, 1]);
+}
+
+async function render(button, name, levels) {
+  button.disabled = true;
+  try {
+    const { blob, clipped } = await mixer.render(levels, (share) => {
+      the("saving").textContent = `Making ${name}: ${Math.round(share * 100)} %`;
+    });
+    saveBlob(blob, name);
+    const loud = clipped ? " It was too loud in places, and is cut there: turn the volumes down a little." : "";
+    the("saving").textContent = `${name} is saved.${loud}`;
+  } catch (error) {
+    the("saving").textContent = error.message;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** Make the controls work that are there from the start. */
+export function start() {
+  the("play").addEventListener("click", toggleMixer);
+  the("position").addEventListener("input", ({ target }) => seek(Number(target.value)));
+  the("original").addEventListener("click", ({ target }) => {
+    mixer.hearsOriginal = !mixer.hearsOriginal;
+    target.setAttribute("aria-pressed", String(mixer.hearsOriginal));
+    mixer.update();
+    showLevels();
+  });
+  const title = () => song.title || song.id;
+  the("karaoke").addEventListener("click", ({ target }) => render(target, `${title()} - Karaoke.wav`, karaoke()));
+  the("mix").addEventListener("click", ({ target }) => {
+    render(target, `${title()} - Mix.wav`, mixer.tracks.map((track) => [track, mixer.level(track)]));
+  });
+  document.addEventListener("keydown", onKey);
+}
+
+function onKey(event) {
+  const { target, key } = event;
+  if (the("desk").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  const slides = target.type === "range";
+  if (!slides && target.closest("input, select, textarea")) return;
+  if (key === " " && !target.closest("button, a, summary")) {
+    event.preventDefault();
+    toggleMixer();
+  }
+  const way = { ArrowLeft: -STEP, ArrowRight: STEP }[key];
+  if (way && (!slides || target.id === "position")) {
+    event.preventDefault();
+    seek(mixer.position + way);
+  }
+}

@@ -1,0 +1,31 @@
+// Elements, and how numbers are told to people.
+
+/** The element with an id. */
+export const the = (id) => document.getElementById(id);
+
+/** Make an element: properties (`aria-…`, `data-…` and `dir` as attributes), then children, texts or elements. */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+/** "3:03" for 183.4 seconds; "" where nobody knows. */
+export function clock(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  const whole = Math.floor(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** The day of an ISO time, as the reader writes days. */
+export function day(iso) {
+  const date = new Date(iso ?? NaN);
+  return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
+/** "2 stems", "1 download". */
+export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;

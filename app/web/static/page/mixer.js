@@ -1,0 +1,246 @@
+// All stems at once, on one clock: pieces of a few seconds are scheduled to the sample, one after the other.
+
+import { to16Bits, wavHeader } from "./wav.js";
+
+const PIECE = 2; // seconds: a whole number of samples at every rate that there is
+const AHEAD = 5; // seconds that are decoded before they are heard
+const LOOK_EVERY = 250; // milliseconds
+const SOON = 0.05; // seconds within which nothing can be scheduled any more
+const PATIENCE = 1500; // milliseconds that a start waits for what is heard at first
+const FADE = 0.01; // seconds, so that a change of volume does not click
+
+/** One stem, or the original. A source has `rate`, `channels`, `length`, `seconds` and `read(first, count)`. */
+export class Track {
+  volume = 1;
+  muted = false;
+  soloed = false;
+  pieces = new Map(); // what is scheduled, by its number
+  gain = null;
+
+  constructor(source) {
+    this.source = source;
+  }
+}
+
+/** Plays tracks together. Tells "change" when it starts, stops or ends, and "failure" with its `error`. */
+export class Mixer extends EventTarget {
+  tracks = [];
+  original = null; // a Track outside of the mix, for comparison
+  hearsOriginal = false;
+  expected = 0; // seconds, for as long as a file does not say how long it is
+  playing = false;
+  #context = null;
+  #output = null;
+  #zero = 0; // the sample of the context's clock at which the song begins, or would have
+  #at = 0; // seconds, while it does not play
+  #run = 0; // of which start a piece is
+  #timer = 0;
+
+  get rate() {
+    return this.tracks[0]?.source.rate ?? this.original?.source.rate ?? 48_000;
+  }
+
+  get seconds() {
+    const lengths = this.#all.map((track) => track.source.seconds);
+    return Math.max(this.#knowsItsEnd ? 0 : this.expected, ...lengths.filter(Number.isFinite), 0);
+  }
+
+  get position() {
+    if (!this.playing) return this.#at;
+    const at = Math.max(this.#at, this.#context.currentTime - this.#zero / this.#context.sampleRate);
+    return this.#knowsItsEnd ? Math.min(this.seconds, at) : at;
+  }
+
+  /** What is heard of a track now, from 0 to 1 (its volume of 0.5 sounds about half as loud). */
+  level(track) {
+    if (this.hearsOriginal || track === this.original) return this.hearsOriginal && track === this.original ? 1 : 0;
+    const soloing = this.tracks.some(({ soloed }) => soloed);
+    return track.muted || (soloing && !track.soloed) ? 0 : track.volume * Math.abs(track.volume);
+  }
+
+  async play() {
+    if (this.playing || !this.#all.length) return;
+    const run = ++this.#run;
+    this.#context ??= newContext(this.rate);
+    if (!this.#output) {
+      this.#output = this.#context.createGain();
+      this.#output.connect(this.#context.destination);
+    }
+    await this.#context.resume();
+    if (this.#knowsItsEnd && this.#at >= this.seconds - SOON) this.#at = 0;
+    const first = Math.floor(this.#at / PIECE);
+    const needed = this.#audible.map((track) => this.#read(track, first).catch(() => null));
+    await Promise.race([Promise.all(needed), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+    if (run !== this.#run) return;
+    this.playing = true;
+    this.#begin();
+    this.#timer = setInterval(() => this.#look(), LOOK_EVERY);
+    this.#tell("change");
+  }
+
+  pause() {
+    this.#at = this.position;
+    this.#stop();
+    this.#tell("change");
+  }
+
+  seek(seconds) {
+    const at = Math.max(0, this.#knowsItsEnd ? Math.min(seconds, this.seconds) : seconds);
+    if (this.playing) {
+      this.#silence();
+      this.#run++;
+    }
+    this.#at = at;
+    if (this.playing) this.#begin();
+  }
+
+  /** Call this after a track's volume, muted or soloed has changed, or hearsOriginal, or a track was added. */
+  update() {
+    if (!this.#context) return;
+    for (const track of this.#all) {
+      track.gain?.gain.setTargetAtTime(this.level(track), this.#context.currentTime, FADE);
+    }
+    if (this.playing) this.#schedule();
+  }
+
+  /** Where all that is heard comes together: to measure it. */
+  get output() {
+    return this.#output;
+  }
+
+  close() {
+    this.#stop();
+    this.#context?.close();
+    this.#context = null;
+  }
+
+  /**
+   * Render tracks to a WAV file of 16 bits, piece by piece; `levels` are theirs, and `onProgress` learns the share that
+   * is done. Returns {blob, clipped}: how many samples were too loud, and so cut.
+   */
+  async render(levels, onProgress = () => {}) {
+    const heard = [...levels].filter(([, level]) => level !== 0);
+    if (!heard.length) throw new Error("Nothing is to be heard in this mix.");
+    const { rate } = heard[0][0].source;
+    const channels = Math.max(...heard.map(([track]) => track.source.channels));
+    const length = Math.max(...heard.map(([track]) => Math.ceil(track.source.seconds * rate)));
+    const parts = [wavHeader({ rate, channels, length })];
+    let clipped = 0;
+    for (let first = 0; first < length; first += PIECE * rate) {
+      const context = new OfflineAudioContext(channels, Math.min(PIECE * rate, length - first), rate);
+      for (const [track, level] of heard) {
+        const buffer = await this.#read(track, first / (PIECE * rate));
+        if (!buffer) continue;
+        const node = new AudioBufferSourceNode(context, { buffer });
+        node.connect(new GainNode(context, { gain: level })).connect(context.destination);
+        node.start();
+      }
+      const piece = to16Bits(await context.startRendering());
+      clipped += piece.clipped;
+      parts.push(new Blob([piece.bytes]));
+      onProgress(Math.min(1, (first + PIECE * rate) / length));
+    }
+    return { blob: new Blob(parts, { type: "audio/wav" }), clipped };
+  }
+
+  get #all() {
+    return this.original ? [...this.tracks, this.original] : this.tracks;
+  }
+
+  get #knowsItsEnd() {
+    return this.#all.every((track) => Number.isFinite(track.source.seconds));
+  }
+
+  get #audible() {
+    return this.#all.filter((track) => this.level(track) !== 0);
+  }
+
+  #read({ source }, piece) {
+    return source.read(piece * PIECE * source.rate, PIECE * source.rate);
+  }
+
+  #begin() {
+    const { sampleRate, currentTime } = this.#context;
+    this.#zero = Math.ceil((currentTime + 2 * SOON) * sampleRate) - Math.round(this.#at * sampleRate);
+    this.#schedule();
+  }
+
+  #look() {
+    if (this.#knowsItsEnd && this.position >= this.seconds) {
+      this.#stop();
+      this.#at = 0;
+      this.#tell("change");
+      return;
+    }
+    this.#schedule();
+  }
+
+  #schedule() {
+    const first = Math.floor(this.position / PIECE);
+    const until = this.position + AHEAD;
+    const last = Math.floor((this.#knowsItsEnd ? Math.min(until, this.seconds) : until) / PIECE);
+    for (const track of this.#audible) {
+      for (const piece of track.pieces.keys()) if (piece < first) track.pieces.delete(piece);
+      for (let piece = first; piece <= last; piece++) {
+        if (!track.pieces.has(piece)) this.#start(track, piece, this.#run);
+      }
+    }
+  }
+
+  async #start(track, piece, run) {
+    track.pieces.set(piece, null);
+    let buffer;
+    try {
+      buffer = await this.#read(track, piece);
+    } catch (error) {
+      if (run === this.#run) {
+        track.pieces.delete(piece); // the next look tries again
+        this.dispatchEvent(Object.assign(new Event("failure"), { error }));
+      }
+      return;
+    }
+    if (!buffer || run !== this.#run || !this.playing) return;
+    const context = this.#context;
+    const { sampleRate } = context;
+    if (!track.gain) {
+      track.gain = new GainNode(context, { gain: this.level(track) });
+      track.gain.connect(this.#output);
+    }
+    const node = new AudioBufferSourceNode(context, { buffer });
+    node.connect(track.gain);
+    const due = this.#zero + piece * PIECE * sampleRate;
+    // What comes late, or is in the middle, begins where the others are by then.
+    const soonest = Math.max(Math.ceil((context.currentTime + SOON) * sampleRate), this.#zero + Math.round(this.#at * sampleRate));
+    const when = Math.max(due, soonest);
+    if ((when - due) / sampleRate < buffer.duration) {
+      node.start(when / sampleRate, (when - due) / sampleRate);
+      track.pieces.set(piece, node);
+    }
+  }
+
+  #silence() {
+    for (const track of this.#all) {
+      for (const node of track.pieces.values()) node?.stop();
+      track.pieces.clear();
+    }
+  }
+
+  #stop() {
+    this.#run++;
+    clearInterval(this.#timer);
+    this.playing = false;
+    this.#silence();
+  }
+
+  #tell(what) {
+    this.dispatchEvent(new Event(what));
+  }
+}
+
+function newContext(sampleRate) {
+  try {
+    return new AudioContext({ sampleRate });
+  } catch {
+    return new AudioContext(); // a rate that this browser does not play
+  }
+}

@@ -1,0 +1,170 @@
+// MP3 files: kept as they came, outside of the page's own memory, and decoded in pieces as they are heard.
+//
+// A decoded song of eight minutes takes 180 MB, and there may be twelve of them. So the frames are counted while the
+// file comes, and a piece is decoded from its own frames and some before it, which the decoder needs to get going.
+
+import { ask } from "./api.js";
+
+const RATES = { 3: [44100, 48000, 32000], 2: [22050, 24000, 16000], 0: [11025, 12000, 8000] }; // by MPEG version
+const BITRATES = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]; // kbit/s, MPEG 1 layer III
+const BITRATES_LOW = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160]; // MPEG 2 and 2.5
+const LEAD_BYTES = 2000; // decoded before a piece: a frame may borrow 511 bytes of music from those before it
+const LEAD_FRAMES = 4; // at least
+const DECODER_DELAY = 529; // samples that every decoder adds before the first
+const GATHERED = 262_144; // bytes, until they become a Blob
+
+/** What the four bytes at the start of a frame say, or null. */
+export function frameAt(bytes, at) {
+  if (bytes[at] !== 0xff || (bytes[at + 1] & 0xe0) !== 0xe0) return null;
+  const version = (bytes[at + 1] >> 3) & 3;
+  const layer = (bytes[at + 1] >> 1) & 3;
+  const rate = RATES[version]?.[(bytes[at + 2] >> 2) & 3];
+  const bitrate = (version === 3 ? BITRATES : BITRATES_LOW)[bytes[at + 2] >> 4];
+  if (layer !== 1 || !rate || !bitrate) return null;
+  const mono = bytes[at + 3] >> 6 === 3;
+  const samples = version === 3 ? 1152 : 576;
+  const length = Math.floor(((samples / 8) * bitrate * 1000) / rate) + ((bytes[at + 2] >> 1) & 1);
+  const side = version === 3 ? (mono ? 17 : 32) : mono ? 9 : 17; // bytes between the header and what Xing writes
+  return { rate, samples, length, channels: mono ? 1 : 2, tag: at + 4 + side };
+}
+
+/** An MP3 file of the service. */
+export class Mp3Source {
+  /** Begin to fetch the file at a path; returns once its first frame is known. */
+  static async open(path) {
+    const source = new Mp3Source();
+    const response = await ask(path);
+    source.#fetch(response.body.getReader());
+    await source.#until(() => source.rate);
+    if (!source.rate) throw new Error("This MP3 file cannot be read.");
+    return source;
+  }
+
+  #parts = []; // Blobs of all that has come
+  #gathered = [];
+  #gatheredBytes = 0;
+  #tail = new Uint8Array(0); // what is not yet counted
+  #tailAt = 0;
+  #offsets = []; // where each frame begins
+  #delay = 0; // samples to leave out at the start
+  #waiting = [];
+  #ended = false;
+  #failed = null;
+  #told = 0; // samples, as the file itself says
+  rate = 0;
+
+  /** Samples; 0 while nobody knows. */
+  get length() {
+    return this.#told || (this.#ended ? this.#offsets.length * this.samples - this.#delay : 0);
+  }
+
+  /** NaN while nobody knows. */
+  get seconds() {
+    return this.length ? this.length / this.rate : NaN;
+  }
+
+  /** An AudioBuffer of `count` samples from `first` on; less at the end, null after it. */
+  async read(first, count) {
+    const size = this.samples;
+    const begin = first + this.#delay;
+    const from = Math.floor(begin / size);
+    let to = Math.ceil((begin + count) / size) + 1;
+    await this.#until(() => this.#offsets.length > to || this.#ended);
+    if (this.#failed) throw this.#failed;
+    to = Math.min(to, this.#offsets.length);
+    count = Math.min(count, (this.length || Infinity) - first, to * size - begin);
+    if (count <= 0) return null;
+    let lead = Math.max(0, from - LEAD_FRAMES);
+    while (lead > 0 && this.#offsets[from] - this.#offsets[lead] < LEAD_BYTES) lead--;
+    const file = new Blob([...this.#parts, ...this.#gathered]);
+    const bytes = await file.slice(this.#offsets[lead], this.#offsets[to]).arrayBuffer();
+    const decoder = new OfflineAudioContext(this.channels, 1, this.rate);
+    const decoded = await decoder.decodeAudioData(bytes);
+    // Some decoders leave out what they need to get going: what is at the end is always the last frame.
+    const start = begin - lead * size + decoded.length - (to - lead) * size;
+    const buffer = new AudioBuffer({ length: count, numberOfChannels: this.channels, sampleRate: this.rate });
+    for (let channel = 0; channel < this.channels; channel++) {
+      const samples = decoded.getChannelData(channel).subarray(Math.max(0, start), start + count);
+      buffer.copyToChannel(samples, channel, Math.max(0, -start));
+    }
+    return buffer;
+  }
+
+  async #until(holds) {
+    while (!holds() && !this.#ended) await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async #fetch(reader) {
+    try {
+      for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) this.#take(value);
+    } catch {
+      this.#failed = new Error("The connection broke off while the audio came.");
+    }
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #wake() {
+    this.#waiting.splice(0).forEach((resolve) => resolve());
+  }
+
+  #take(chunk) {
+    this.#gathered.push(chunk);
+    this.#gatheredBytes += chunk.length;
+    if (this.#gatheredBytes >= GATHERED) {
+      this.#parts.push(new Blob(this.#gathered));
+      this.#gathered = [];
+      this.#gatheredBytes = 0;
+    }
+    const bytes = new Uint8Array(this.#tail.length + chunk.length);
+    bytes.set(this.#tail);
+    bytes.set(chunk, this.#tail.length);
+    const counted = this.#count(bytes);
+    this.#tail = bytes.slice(counted);
+    this.#tailAt += counted;
+    this.#wake();
+  }
+
+  /** Note where frames begin; returns how many bytes are done with. */
+  #count(bytes) {
+    let at = this.#tailAt === 0 ? pastId3(bytes) : 0;
+    while (at + 4 <= bytes.length) {
+      const frame = frameAt(bytes, at);
+      if (!frame || (this.rate && frame.rate !== this.rate)) {
+        at++;
+        continue;
+      }
+      if (at + frame.length > bytes.length) break;
+      if (!this.rate) {
+        Object.assign(this, { rate: frame.rate, samples: frame.samples, channels: frame.channels });
+        if (this.#readTag(bytes, frame.tag)) {
+          at += frame.length;
+          continue;
+        }
+      }
+      this.#offsets.push(this.#tailAt + at);
+      at += frame.length;
+    }
+    return Math.min(at, bytes.length);
+  }
+
+  /** Read what encoders write into a first frame without music: how many frames there are, and what to leave out. */
+  #readTag(bytes, at) {
+    const name = String.fromCharCode(...bytes.subarray(at, at + 4));
+    if (name !== "Xing" && name !== "Info") return false;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at);
+    const has = view.getUint32(4);
+    const lame = 8 + (has & 1 ? 4 : 0) + (has & 2 ? 4 : 0) + (has & 4 ? 100 : 0) + (has & 8 ? 4 : 0);
+    const trims = view.byteLength >= lame + 24 ? (view.getUint8(lame + 21) << 16) | view.getUint16(lame + 22) : 0;
+    if (trims) {
+      this.#delay = (trims >> 12) + DECODER_DELAY;
+      if (has & 1) this.#told = view.getUint32(8) * this.samples - (trims >> 12) - (trims & 0xfff);
+    }
+    return true;
+  }
+}
+
+function pastId3(bytes) {
+  if (String.fromCharCode(...bytes.subarray(0, 3)) !== "ID3") return 0;
+  return 10 + ((bytes[6] << 21) | (bytes[7] << 14) | (bytes[8] << 7) | bytes[9]);
+}

@@ -1,0 +1,105 @@
+// The account's songs: page after page as they come into sight, with a search in those that are there.
+
+import { ask, askJson } from "./api.js";
+import { clock, day, make, the } from "./dom.js";
+
+const AT_ONCE = 2; // covers that are fetched at the same time: the rest of the page needs connections too
+
+let page = 0;
+let done = false;
+let loading = false;
+let shown = 0; // which account's list it is
+let onChoose = () => {};
+
+const covers = { waiting: [], active: 0 };
+const inSight = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    inSight.unobserve(target);
+    covers.waiting.push(target);
+  }
+  fetchCovers();
+});
+const atTheEnd = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && more(), { rootMargin: "300px" });
+
+/** Show the songs of the account; `choose` is called with a clip. */
+export function start(choose) {
+  onChoose = choose;
+  the("search").addEventListener("input", filter);
+  atTheEnd.observe(the("more"));
+}
+
+/** Begin anew, for another account. */
+export function reload() {
+  shown++;
+  page = 0;
+  done = loading = false;
+  the("songs").replaceChildren();
+  return more();
+}
+
+/** A song's cover, fetched once it is in sight; a plain square until then, or where there is none. */
+export function cover(clip) {
+  const image = make("img", { alt: "", className: "cover", "data-id": clip.id, width: 56, height: 56 });
+  image.src = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E";
+  if (clip.image_url) inSight.observe(image);
+  return image;
+}
+
+async function fetchCovers() {
+  while (covers.active < AT_ONCE && covers.waiting.length) {
+    const image = covers.waiting.shift();
+    covers.active++;
+    showCover(image).finally(() => {
+      covers.active--;
+      fetchCovers();
+    });
+  }
+}
+
+async function showCover(image) {
+  const response = await ask(`/api/cover/${image.dataset.id}`).catch(() => null);
+  if (response?.status !== 200) return;
+  const reader = new FileReader();
+  reader.onload = () => (image.src = reader.result);
+  reader.readAsDataURL(await response.blob());
+}
+
+async function more() {
+  if (loading || done || page > 49) return;
+  loading = true;
+  const of = shown;
+  the("more").textContent = "Loading songs…";
+  try {
+    const { told } = await askJson(`/api/get?page=${page}`);
+    if (of !== shown) return;
+    page++;
+    done = told.length === 0;
+    the("songs").append(...told.map(item));
+    filter();
+    the("more").textContent = done ? (page === 1 ? "This account has no songs yet." : "") : "";
+  } catch (failure) {
+    if (of !== shown) return;
+    done = true;
+    the("more").textContent = failure.message;
+  } finally {
+    if (of === shown) loading = false;
+  }
+  // Where all that came is in sight, nothing scrolls, and nobody would ask for the next page.
+  if (!done) {
+    atTheEnd.unobserve(the("more"));
+    atTheEnd.observe(the("more"));
+  }
+}
+
+function item(clip) {
+  const about = [clock(clip.duration), day(clip.created_at)].filter(Boolean).join(", ");
+  const text = make("span", {}, make("b", { dir: "auto" }, clip.title || clip.id), make("span", { className: "small" }, about));
+  const button = make("button", { type: "button", onclick: () => onChoose(clip) }, cover(clip), text);
+  return make("li", { "data-title": (clip.title ?? "").toLowerCase() }, button);
+}
+
+function filter() {
+  const words = the("search").value.trim().toLowerCase();
+  for (const song of the("songs").children) song.hidden = !song.dataset.title.includes(words);
+}

@@ -1,0 +1,32 @@
+// A waveform on a canvas.
+
+/** The part of its height that a sample takes: quiet stems are seen too, and louder ones are still higher. */
+const height = (sample, full) => Math.sign(sample) * (Math.abs(sample) / full) ** 0.6;
+
+/** Draw audiowaveform's `data` (lowest and highest in turn) in the colour of the element that the canvas is in. */
+export function drawWave(canvas, { data, bits }) {
+  const draw = () => {
+    const width = Math.round(canvas.clientWidth * devicePixelRatio);
+    const half = Math.round(canvas.clientHeight * devicePixelRatio) / 2;
+    if (!width || !half) return;
+    Object.assign(canvas, { width, height: 2 * half });
+    const context = canvas.getContext("2d");
+    context.fillStyle = getComputedStyle(canvas).color;
+    const pairs = data.length / 2;
+    const full = 2 ** (bits - 1);
+    for (let x = 0; x < width; x++) {
+      let low = 0;
+      let high = 0;
+      const to = Math.max(Math.floor((x * pairs) / width) + 1, Math.floor(((x + 1) * pairs) / width));
+      for (let pair = Math.floor((x * pairs) / width); pair < to; pair++) {
+        low = Math.min(low, data[2 * pair]);
+        high = Math.max(high, data[2 * pair + 1]);
+      }
+      const top = half * (1 - height(high, full));
+      context.fillRect(x, top, 1, Math.max(1, half * (1 - height(low, full)) - top));
+    }
+  };
+  new ResizeObserver(draw).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+}

@@ -1,0 +1,234 @@
+"""The page in a real browser, before the service, the process of jobs and a local Suno."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+import wave
+import zipfile
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from sandbox import stack
+from tests.browser import asked_for, chromium, foreign, wait_for
+from tests.conftest import NUMBERS, Client, Suno
+
+SPLIT_TWO = "Split into voice and music"
+
+
+class Page:
+    """What a person, or a screen reader, finds on the page: by role and name."""
+
+    def __init__(self, browser: webdriver.Chrome, service: Client, suno: Suno, account: str, downloads: Path) -> None:
+        self.browser, self.service, self.suno, self.account = browser, service, suno, account
+        self.downloads = downloads
+
+    def open(self) -> None:
+        self.browser.get(self.service.url)
+        self.wait(lambda: self.text("account").strip())
+
+    def wait(self, find: Callable[[], Any]) -> Any:
+        return wait_for(self.browser, find)
+
+    def text(self, id: str) -> str:
+        """The text of an element with this id."""
+        return self.browser.find_element(By.ID, id).text
+
+    def all(self, role: str, name: str, inside: WebElement | None = None) -> list[WebElement]:
+        """What can be seen with this role, and a name that begins so."""
+        tags = {
+            "button": "button",
+            "slider": "input[type=range]",
+            "link": "a",
+            "textbox": "input",
+            "group": "[role=group]",
+            "combobox": "select",
+        }
+        found = (inside or self.browser).find_elements(By.CSS_SELECTOR, tags[role])
+        return [element for element in found if element.is_displayed() and element.accessible_name.startswith(name)]
+
+    def find(self, role: str, name: str, inside: WebElement | None = None) -> WebElement:
+        """Wait until there is such an element."""
+        return self.wait(lambda: next(iter(self.all(role, name, inside)), None))
+
+    def press(self, name: str, inside: WebElement | None = None) -> None:
+        """Press a button, once it can be pressed."""
+        button = self.find("button", name, inside)
+        self.wait(button.is_enabled)
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+
+    def enter(self, song: str) -> None:
+        field = self.find("textbox", "Song link or id")
+        field.clear()
+        field.send_keys(song)
+
+    def split(self, song: str, button: str = SPLIT_TWO) -> None:
+        self.enter(song)
+        self.press(button)
+
+    def parts(self) -> list[str]:
+        """The names of the stems that can be heard."""
+        groups = self.all("group", "")
+        return [group.accessible_name for group in groups if self.all("button", "Mute", group)]
+
+    def wait_until_ready(self) -> None:
+        """Wait until all stems can be taken away."""
+        self.find("link", "Download all")
+
+    def charges(self, song: str) -> list[dict[str, Any]]:
+        return self.suno.charges(self.account, song)
+
+    def downloaded(self, pattern: str) -> bytes:
+        """Wait for a file that the browser saves, and take it away."""
+        self.wait(lambda: list(self.downloads.glob(pattern)) and not list(self.downloads.glob("*.crdownload")))
+        [file] = self.downloads.glob(pattern)
+        content = file.read_bytes()
+        file.unlink()
+        return content
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Run a script in the page, in which `await` works; its failure is raised here."""
+        self.browser.set_script_timeout(60)
+        self.browser.find_element(By.TAG_NAME, "h1").click()  # a page may play once somebody has touched it
+        told = self.browser.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            f"(async (given) => {{ {script} }})([...arguments].slice(0, -1))"
+            ".then((value) => done({value}), (error) => done({error: String(error.stack)}));",
+            *arguments,
+        )
+        assert "error" not in told, told["error"]
+        return told["value"]
+
+    def complaints(self) -> list[str]:
+        """What the browser noted since the last look: on its console, and requests to other hosts."""
+        console = [entry["message"] for entry in self.browser.get_log("browser")]
+        return console + foreign(asked_for(self.browser), self.service.url)
+
+
+class Relay:
+    """A wire between browser and service, which can be cut."""
+
+    def __init__(self, service: Client) -> None:
+        host, _, port = service.url.removeprefix("http://").partition(":")
+        self._service = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: set[socket.socket] = set()
+        self._is_cut = False
+
+    def __enter__(self) -> Relay:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Break all that is connected, and whoever comes."""
+        self._is_cut = True
+        for end in list(self._open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if self._is_cut:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._service)
+                self._open |= {near, far}
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="session")
+def browser(folder: Path) -> Iterator[webdriver.Chrome]:
+    with chromium(folder) as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="session")
+def local_suno() -> Iterator[Suno]:
+    """A Suno of the page's own: its options are changed."""
+    with stack.suno("--pace", "0.2") as server:
+        yield Suno(server)
+
+
+@pytest.fixture(scope="session")
+def settings(folder: Path) -> dict[str, str]:
+    return {
+        "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
+        "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+        "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+        "AUDIO_URL": f"file://{folder}/audio",
+        "SUNO_POLL_INTERVAL": "0.2",
+        "SUNO_DEADLINE": "8",
+    }
+
+
+@pytest.fixture(scope="session")
+def deployed(local_suno: Suno, settings: dict[str, str]) -> Iterator[Client]:
+    with stack.service(local_suno.url, settings) as server, stack.jobs(local_suno.url, settings):
+        yield Client(server)
+
+
+@pytest.fixture
+def page(
+    browser: webdriver.Chrome, deployed: Client, local_suno: Suno, settings: dict[str, str], folder: Path
+) -> Iterator[Page]:
+    """The page, open in a tab that remembers nothing."""
+    local_suno.set(delay=0, audio_length=4)
+    page = Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
+    browser.get(f"{deployed.url}/healthz")
+    browser.execute_script("sessionStorage.clear()")
+    page.complaints()
+    page.open()
+    yield page
+    browser.get("about:blank")
+
+
+def samples(wav: bytes) -> array[int]:
+    """The samples of a WAV file of 16 bits."""
+    with wave.open(io.BytesIO(wav)) as file:
+        assert file.getsampwidth() == 2
+        return array("h", file.readframes(file.getnframes()))
+
+
+def unzipped(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist()}
+
+
+def stems_json(files: dict[str, bytes]) -> Any:
+    return json.loads(files["stems.json"])

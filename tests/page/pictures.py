@@ -1,0 +1,91 @@
+"""Pictures of the page in its states, for the README: `make pictures` writes them to docs/pictures."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from sandbox import stack
+from tests.browser import chromium
+from tests.conftest import SONG, Client, Suno
+from tests.page.conftest import Page
+
+TARGET = Path(__file__).parents[2] / "docs/pictures"
+SECONDS = 60.0
+"""How long each file is."""
+
+
+def take(
+    page: Page, name: str, *, at: str = "body", width: int = 1080, height: int = 900, dark: bool = False
+) -> None:
+    """Write what is seen in a window of this size, from an element on."""
+    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    time.sleep(0.5)  # until the waveforms are drawn anew
+    page.browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", at)
+    time.sleep(0.2)
+    page.browser.save_screenshot(str(TARGET / f"{name}.png"))
+
+
+def main() -> int:
+    """Take all pictures, of a song that is split on the way."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        settings = {
+            "SUNO_COOKIE": stack.ACCOUNT,
+            "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+            "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+            "AUDIO_URL": f"{folder}/audio",
+            "SUNO_POLL_INTERVAL": "0.5",
+            "LINK_SECRET": secrets.token_hex(32),
+        }
+        with (
+            stack.suno("--pace", "1.5") as suno,
+            stack.jobs(suno.url, settings),
+            stack.service(suno.url, settings) as service,
+            chromium(Path(folder)) as browser,
+        ):
+            Suno(suno).set(audio_length=SECONDS)
+            page = Page(browser, Client(service), Suno(suno), stack.ACCOUNT, Path(folder) / "downloads")
+            page.open()
+            page.wait(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#songs li")) > 20)
+            page.enter(SONG)
+            page.wait(lambda: page.text("chosen"))
+            take(page, "song")
+            page.press("Split into voice and music")
+            page.find("group", "Vocals")
+            page.wait(lambda: "queued" in page.text("tracks"))
+            take(page, "progress")
+            page.wait_until_ready()
+            page.press("Play")
+            page.press("Solo", page.find("group", "Vocals"))
+            page.wait(lambda: float(page.find("slider", "Position").get_property("value")) > 4)
+            take(page, "stems", height=430, at="#desk")
+            page.enter("song-one-take" + Keys.ENTER)
+            page.press("Split every instrument")
+            page.wait_until_ready()
+            take(page, "instruments", height=1250, dark=True, at="#desk")
+            take(page, "phone", width=390, height=844, at="#desk")
+            Suno(suno).set(edit_route="404")
+            page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            page.press("Account")
+            browser.find_element(By.NAME, "cookie").send_keys("sandbox-needs-captcha")
+            page.press("Use these")
+            page.split(SONG)
+            page.wait(lambda: page.text("error"))
+            take(page, "error", height=520)
+    for picture in sorted(TARGET.glob("*.png")):
+        sys.stdout.write(f"{picture.relative_to(TARGET.parents[1])}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Who is asked for an API key or a cookie, and what is told when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from sandbox import stack
+from tests.browser import asked_for
+from tests.conftest import NUMBERS, SONG, Client, Suno
+from tests.page.conftest import SPLIT_TWO, Page, unzipped
+
+API_KEY = "only-for-people-who-make-karaoke"
+
+
+@pytest.fixture
+def guarded(page: Page, local_suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Page]]:
+    """The page of a service like the usual one, with other settings besides."""
+    with ExitStack() as servers:
+
+        def start(**more: str) -> Page:
+            server = servers.enter_context(stack.service(local_suno.url, settings | {"WEB_CONCURRENCY": "1"} | more))
+            return Page(page.browser, Client(server), local_suno, page.account, page.downloads)
+
+        yield start
+
+
+def sign_in(page: Page, **given: str) -> None:
+    for name, value in given.items():
+        page.wait(lambda name=name: page.browser.find_element(By.NAME, name).is_displayed())
+        page.browser.find_element(By.NAME, name).send_keys(value)
+    page.press("Use these")
+
+
+def test_an_api_key_is_asked_for_once_and_goes_nowhere_else(guarded: Callable[..., Page]) -> None:
+    page = guarded(API_KEYS=API_KEY)
+    page.browser.get(page.service.url)
+    page.wait(lambda: "asks for an API key" in page.text("error"))
+    sign_in(page, apiKey=API_KEY)
+    page.wait(lambda: "credits" in page.text("account"))
+    assert page.text("error") == ""
+    page.split("song-unlock-slow")
+    page.wait_until_ready()
+    page.find("link", "Download all").click()
+    assert len(unzipped(page.downloaded("* - Stems.zip"))) == 3
+    page.browser.refresh()
+    page.wait_until_ready()
+    assert len(page.charges("song-unlock-slow")) == 1
+    addresses = asked_for(page.browser)
+    assert any("/api/stems.zip" in address for address in addresses)
+    assert [address for address in addresses if API_KEY in address] == []
+    assert page.browser.execute_script("return localStorage.length + document.cookie.length") == 0
+    page.press("Account")
+    page.press("Forget them")
+    page.wait(lambda: "asks for an API key" in page.text("error"))
+
+
+def test_a_cookie_of_ones_own_splits_and_saves(page: Page) -> None:
+    cookie = f"sandbox-load-{next(NUMBERS)}"
+    page.press("Account")
+    sign_in(page, cookie=cookie)
+    page.wait(lambda: "Your own Suno account: 1000 credits" in page.text("account"))
+    assert page.find("button", SPLIT_TWO).accessible_name.endswith(": 10 credits")
+    page.split(SONG)
+    page.wait(lambda: "cannot be heard here" in page.text("progress"))
+    vocals = page.find("group", "Vocals")
+    page.press("Prepare MP3", vocals)
+    link = page.find("link", "Save MP3", vocals)
+    assert link.get_attribute("href").startswith(page.suno.url)
+    assert len(page.suno.charges(cookie)) == 1
+
+
+@pytest.mark.parametrize(
+    ("cookie", "expected", "leads_to_suno"),
+    [
+        ("sandbox-poor", "out of credits", True),
+        ("sandbox-dead", "sign in at suno.com", True),
+        ("sandbox-needs-captcha", "hCaptcha", True),
+        ("sandbox-no-stems", "plan", False),
+    ],
+)
+def test_a_failure_is_told_with_what_to_do(page: Page, cookie: str, expected: str, leads_to_suno: bool) -> None:
+    page.suno.set(edit_route="404")  # the only way on which a captcha is known
+    try:
+        page.press("Account")
+        sign_in(page, cookie=cookie)
+        if not page.browser.find_element(By.ID, "error").text:
+            page.split(SONG)
+        page.wait(lambda: expected in page.text("error"))
+        assert bool(page.all("link", "Go to suno.com")) == leads_to_suno
+        assert "Request " in page.text("error")
+        assert page.suno.charges(cookie) == []
+        assert page.find("button", SPLIT_TWO).is_enabled()
+    finally:
+        page.suno.set(edit_route="there")
+
+
+def test_a_budget_is_told_and_when_there_is_more(guarded: Callable[..., Page], tmp_path: Path) -> None:
+    callers = tmp_path / "callers.toml"
+    callers.write_text(f'[callers.karaoke]\napi_key = "{API_KEY}"\ncredits_per_day = 15\n')
+    page = guarded(CALLERS_FILE=str(callers))
+    page.browser.get(page.service.url)
+    sign_in(page, apiKey=API_KEY)
+    page.wait(lambda: "you may spend 15 credits today" in page.text("account"))
+    page.split("song-unlock-lost")
+    page.wait_until_ready()
+    page.wait(lambda: "you may spend 5 credits today" in page.text("account"))
+    page.press(SPLIT_TWO)
+    page.wait(lambda: "There is more from" in page.text("error"))
+    assert len(page.charges("song-unlock-lost")) == 1
+    # Nothing is lost by it.
+    assert page.parts() == ["Vocals", "Instrumental"]
+
+
+FOREIGN = b"""<!doctype html><title>Another site</title><script>
+const url = new URLSearchParams(location.search).get("service");
+const body = JSON.stringify({ audio_id: "song-roots", audio_format: "mp3" });
+const told = {};
+async function post(name, path, options) {
+  told[name] = await fetch(url + path, { method: "POST", ...options }).then((reply) => reply.type, () => "refused");
+}
+addEventListener("load", async () => {
+  await post("json", "/api/generate_stems", { body, headers: { "Content-Type": "application/json" } });
+  await post("plain", "/api/generate_stems", { body, mode: "no-cors" });
+  await post("bare", "/api/generate_stems", { body: new Blob([body]), mode: "no-cors" });
+  await post("files", "/api/audio", { body: new Blob([body]), mode: "no-cors" });
+  await post("webhook", "/api/requests/an-id/webhook", { mode: "no-cors" });
+  const frame = document.createElement("iframe");
+  frame.src = url;
+  frame.onload = () => document.title = JSON.stringify(told);
+  document.body.append(frame);
+});
+</script><body></body>"""
+
+
+@pytest.fixture
+def another_site() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(FOREIGN)
+
+        def log_message(self, *about: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+
+
+def refusals(page: Page) -> list[str]:
+    logged = page.service.server.logged().splitlines()
+    return [line for line in logged if '"not_allowed"' in line and '"POST' in line]
+
+
+def test_a_page_of_another_site_can_do_nothing(page: Page, another_site: str) -> None:
+    before, refused_before = page.suno.get("/sandbox/charges").json(), len(refusals(page))
+    page.browser.get(f"{another_site}?service={page.service.url}")
+    page.wait(lambda: page.browser.title.startswith("{"))
+    # A page is not told what became of a request without CORS: the log of the service is.
+    assert '"json": "refused"' in page.browser.title.replace(":", ": ")
+    refused = refusals(page)[refused_before:]
+    assert len(refused) == 4, refused
+    framed = page.browser.execute_script("return document.querySelector('iframe').contentDocument")
+    assert framed is None
+    assert any("frame-ancestors" in entry["message"] for entry in page.browser.get_log("browser"))
+    assert page.suno.get("/sandbox/charges").json() == before

@@ -1,0 +1,125 @@
+"""The page for everyone: axe and Lighthouse find nothing in any of its states, and it is small."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.conftest import Client
+from tests.npm import NODE, install
+from tests.page.conftest import Page
+
+AXE, LIGHTHOUSE = "axe-core@4.14.1", "lighthouse@13.5.0"
+MOST = 50_000
+"""Bytes of ours until the page can be used."""
+
+
+def at_start(page: Page) -> None:
+    page.wait(lambda: page.browser.execute_script("return document.querySelectorAll('#songs li').length > 20"))
+
+
+def at_the_account(page: Page) -> None:
+    page.press("Account")
+
+
+def at_an_error(page: Page) -> None:
+    page.split("unknown-song")
+    page.wait(lambda: page.text("error"))
+
+
+def at_a_choice(page: Page) -> None:
+    page.enter("song-with-twelve" + Keys.ENTER)
+    page.find("button", "Open 24 stems")
+
+
+def at_the_desk(page: Page) -> None:
+    page.enter("song-with-two" + Keys.ENTER)
+    page.press("Open vocals and instrumental")
+    page.wait_until_ready()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core."""
+    return (install(tmp_path_factory.mktemp("axe"), AXE) / "axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+def look(page: Page, *, dark: bool, width: int) -> None:
+    """Show the page as a reader has set it."""
+    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+@NODE
+@pytest.mark.parametrize("state", [at_start, at_the_account, at_an_error, at_a_choice, at_the_desk])
+def test_axe_finds_nothing(page: Page, axe: str, state: Callable[[Page], None]) -> None:
+    state(page)
+    page.browser.execute_script(axe)
+    try:
+        for dark, width in ((False, 1200), (True, 1200), (False, 360)):
+            look(page, dark=dark, width=width)
+            found = page.run("return (await axe.run()).violations;")
+            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+            overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert page.browser.execute_script(overflow) <= 0, width
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@NODE
+def test_lighthouse_gives_full_marks(page: Page, tmp_path: Path) -> None:
+    """Its look at accessibility and best practices, as the newcomer finds the page."""
+    program = install(tmp_path, LIGHTHOUSE) / "lighthouse/cli/index.js"
+    report = tmp_path / "report.json"
+    flags = "--headless=new --no-sandbox --disable-gpu --no-proxy-server"
+    run = subprocess.run(
+        [
+            *("node", program, page.service.url, "--quiet", "--only-categories=accessibility,best-practices"),
+            *("--output=json", f"--output-path={report}", f"--chrome-flags={flags}"),
+        ],
+        env={**os.environ, "CHROME_PATH": shutil.which("chromium") or ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    failed = [id for id, audit in told["audits"].items() if audit["score"] not in (1, None)]
+    assert {name: category["score"] for name, category in told["categories"].items()} == {
+        "accessibility": 1,
+        "best-practices": 1,
+    }, failed
+
+
+def test_it_is_small(page: Page) -> None:
+    at_start(page)
+    loaded = page.run("return performance.getEntriesByType('resource').map(({ name }) => name);")
+    paths = {"/", *(name.removeprefix(page.service.url) for name in loaded if "/page/" in name)}
+    assert "/page/page.js" in paths
+    assert sum(len(page.service.get(path).content) for path in paths) < MOST
+
+
+def test_changes_are_told_to_those_who_do_not_see_them(page: Page) -> None:
+    for id, role in (("error", "alert"), ("progress", "status"), ("saving", "status"), ("more", "status")):
+        assert page.browser.execute_script(f"return document.getElementById('{id}').getAttribute('role')") == role
+
+
+def test_nothing_may_frame_it_or_load_from_elsewhere(deployed: Client) -> None:
+    for path in ("/", "/docs"):
+        headers = deployed.get(path).headers
+        policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["form-action"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Referrer-Policy"] == "no-referrer"
+    assert deployed.get("/page/page.js").headers["X-Content-Type-Options"] == "nosniff"

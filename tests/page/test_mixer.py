@@ -1,0 +1,293 @@
+"""The mixer, measured: on one clock to the sample, and what it renders is what the files have."""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+from operator import add
+from pathlib import Path
+from random import Random
+
+import av
+import numpy
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser import chromium
+from tests.page.conftest import Page, samples, unzipped
+
+SONG = "song-pages-404"
+MEMORY = 400_000_000  # bytes of the tab
+
+OPEN = """
+const { Mixer, Track } = await import("/page/mixer.js");
+const { WavSource } = await import("/page/wav.js");
+const { Mp3Source } = await import("/page/mp3.js");
+const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+"""
+
+LISTEN = """
+function listenTo(mixer) {
+  const analyser = new AnalyserNode(mixer.output.context, { fftSize: 4096 });
+  mixer.output.connect(analyser);
+  const heard = new Float32Array(4096);
+  return async (seconds) => {
+    let loudest = 0;
+    const looks = seconds * 50;
+    for (let look = 0; look < looks; look++) {
+      analyser.getFloatTimeDomainData(heard);
+      for (const sample of heard) loudest = Math.max(loudest, Math.abs(sample));
+      await wait(0.02);
+    }
+    return loudest;
+  };
+}
+"""
+
+
+def kept(page: Page, song: str, format: str, seconds: float) -> list[str]:
+    """The ids of a song and its two stems, of so many seconds, with their files kept."""
+    page.suno.set(audio_length=seconds)
+    body = {"audio_id": song, "reuse_existing": True, "wait_audio": True}
+    ids = [song, *(stem["id"] for stem in page.service.post("/api/generate_stems", json=body).json())]
+    while page.service.post("/api/audio", json={"ids": ids, "format": format}).status_code == 202:
+        pass
+    return ids
+
+
+def test_stems_play_together_to_the_sample(page: Page) -> None:
+    ids = kept(page, SONG, "wav", 30)
+    heard = page.run(
+        OPEN
+        + LISTEN
+        + """
+        const open = async (id) => new Track(await WavSource.open(`/api/audio/${id}.wav`));
+        const [song, vocals, instrumental] = await Promise.all(given[0].map(open));
+        song.volume = -1; // upside down: it takes away what the stems add up to
+        const mixer = new Mixer();
+        mixer.tracks.push(vocals, instrumental);
+        await mixer.play();
+        const loudest = listenTo(mixer);
+        const told = { stems: await loudest(0.5) };
+        mixer.tracks.push(song); // it joins late
+        mixer.update();
+        await wait(0.5);
+        told.all = await loudest(5); // over the end of a piece
+        mixer.seek(17.3);
+        await wait(0.5);
+        told.afterSeek = await loudest(4);
+        vocals.muted = true;
+        mixer.update();
+        await wait(0.3);
+        told.withoutVocals = await loudest(1);
+        vocals.muted = false;
+        mixer.update();
+        await wait(0.5);
+        told.again = await loudest(1);
+        mixer.pause();
+        told.position = mixer.position;
+        mixer.close();
+        return told;
+        """,
+        ids,
+    )
+    assert heard["stems"] > 0.1
+    assert heard["withoutVocals"] > 0.1
+    assert (heard["all"], heard["afterSeek"], heard["again"]) == (0, 0, 0)
+    assert 17.3 < heard["position"] < 30
+
+
+def test_what_is_saved_is_what_the_files_have(page: Page) -> None:
+    kept(page, SONG, "wav", 11)
+    page.find("combobox", "Format").send_keys("WAV")
+    page.enter(SONG + Keys.ENTER)
+    page.press("Open vocals and instrumental")
+    page.wait_until_ready()
+    page.find("link", "Download all").click()
+    files = unzipped(page.downloaded("Missing Page - Stems.zip"))
+    vocals, music = (samples(files[f"Missing Page - {part}.wav"]) for part in ("Vocals", "Instrumental"))
+    page.press("Save this mix")
+    mix = samples(page.downloaded("Missing Page - Mix.wav"))
+    assert mix.tolist() == list(map(add, vocals, music))
+    page.press("Save karaoke")
+    assert samples(page.downloaded("Missing Page - Karaoke.wav")) == music
+    page.press("Solo", page.find("group", "Vocals"))
+    page.press("Save this mix")
+    assert samples(page.downloaded("Missing Page - Mix.wav")) == vocals
+    volume = page.find("slider", "Volume", page.find("group", "Vocals"))
+    page.browser.execute_script("arguments[0].value = 50; arguments[0].dispatchEvent(new Event('input'))", volume)
+    page.press("Save this mix")
+    quiet = samples(page.downloaded("Missing Page - Mix.wav"))
+    assert max(abs(half - full / 4) for half, full in zip(quiet, vocals, strict=True)) <= 1
+    assert page.complaints() == []
+
+
+def mp3(seconds: float, *, rate: int, layout: str, kbits: int) -> bytes:
+    """Noise and a tone, as an MP3 file."""
+    noise, channels = Random(1), 2 if layout == "stereo" else 1
+    count = int(seconds * rate)
+    made = numpy.array([[noise.uniform(-0.5, 0.5) for _ in range(count)] for _ in range(channels)], dtype="float32")
+    made += 0.3 * numpy.sin(numpy.arange(count, dtype="float32") / 9)
+    frame = av.AudioFrame.from_ndarray(made, format="fltp", layout=layout)
+    frame.sample_rate = rate
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp3") as file:
+        stream = file.add_stream("libmp3lame", rate=rate)
+        stream.layout, stream.bit_rate = layout, kbits * 1000
+        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate, frame_size=1152)
+        for piece in (*resampler.resample(frame), *resampler.resample(None)):
+            file.mux(stream.encode(piece))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def music_in(file: bytes, *, rate: int, kbits: int) -> bytes:
+    """The frames of an MP3 file without the first, in which the encoder tells how many there are."""
+    start = file.index(b"\xff\xfb")
+    return file[start + 144_000 * kbits // rate + ((file[start + 2] >> 1) & 1) :]
+
+
+SERVE_IT = """
+const bytes = Uint8Array.from(atob(given[0]), (letter) => letter.charCodeAt(0));
+window.fetch = async () => new Response(bytes.slice());
+"""
+
+
+@pytest.mark.parametrize(
+    ("rate", "layout", "kbits"),
+    [
+        (44_100, "stereo", 320),
+        (48_000, "stereo", 192),
+        (44_100, "stereo", 64),
+        (44_100, "mono", 32),
+        (22_050, "mono", 8),
+    ],
+)
+def test_pieces_of_an_mp3_are_as_the_whole(page: Page, rate: int, layout: str, kbits: int) -> None:
+    file = mp3(9, rate=rate, layout=layout, kbits=kbits)
+    told = page.run(
+        OPEN
+        + SERVE_IT
+        + """
+        const source = await Mp3Source.open("/file.mp3");
+        const whole = await new OfflineAudioContext(2, 1, source.rate).decodeAudioData(bytes.slice().buffer);
+        let worst = 0, compared = 0;
+        for (const [from, seconds] of [[0, 4], [4, 4], [8, 4], [0.01, 1], [5.3, 0.2]]) {
+          const first = Math.round(from * source.rate);
+          const piece = await source.read(first, Math.round(seconds * source.rate));
+          for (let channel = 0; channel < source.channels; channel++) {
+            const expected = whole.getChannelData(channel);
+            piece.getChannelData(channel).forEach((sample, i) => {
+              worst = Math.max(worst, Math.abs(sample - expected[first + i]));
+              compared++;
+            });
+          }
+        }
+        const after = await source.read(source.length, 100);
+        return { worst, compared, after, length: source.length, whole: whole.length, rate: source.rate };
+        """,
+        base64.b64encode(file).decode(),
+    )
+    assert told["rate"] == rate
+    assert told["length"] == told["whole"] == 9 * rate
+    assert told["compared"] == round((9 + 1.2) * rate) * (2 if layout == "stereo" else 1)
+    assert (told["worst"], told["after"]) == (0, None)
+
+
+def test_an_mp3_without_the_encoders_tag_and_with_a_cover_plays_too(page: Page) -> None:
+    file = mp3(3, rate=44_100, layout="stereo", kbits=128)
+    music = music_in(file, rate=44_100, kbits=128)
+    cover = b"\xff\xfb\x90\x64" * 50_000  # what looks like frames, in the tag before them
+    size = len(cover)
+    head = b"ID3\x04\0\0" + bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    told = page.run(
+        OPEN
+        + SERVE_IT
+        + """
+        const source = await Mp3Source.open("/file.mp3");
+        const piece = await source.read(44100, 44100);
+        return { length: source.length, loud: Math.max(...piece.getChannelData(0).slice(0, 1000)) };
+        """,
+        base64.b64encode(head + cover + music).decode(),
+    )
+    assert told["length"] % 1152 == 0
+    assert 3 * 44_100 <= told["length"] < 3.1 * 44_100
+    assert told["loud"] > 0.1
+
+
+def renderer(page: Page) -> int:
+    """Resident bytes of the tab's process."""
+    driver = page.browser.service.process
+    assert isinstance(driver, subprocess.Popen)
+    parents: dict[int, int] = {}
+    sizes: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if "--type=renderer" in (folder / "cmdline").read_text():
+                sizes[int(folder.name)] = (
+                    int((folder / "status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
+                )
+        except OSError:
+            continue  # it has ended
+
+    def is_ours(pid: int) -> bool:
+        while pid not in (0, driver.pid):
+            pid = parents.get(pid, 0)
+        return pid == driver.pid
+
+    return max(size for pid, size in sizes.items() if is_ours(pid))
+
+
+def test_twelve_stems_of_eight_minutes_take_less_than_400_mb(page: Page, tmp_path: Path) -> None:
+    with chromium(tmp_path) as fresh:  # the tab of the other tests may not have given back what they took
+        page = Page(fresh, page.service, page.suno, page.account, page.downloads)
+        page.open()
+        play_twelve(page)
+
+
+def play_twelve(page: Page) -> None:
+    once = mp3(10, rate=48_000, layout="stereo", kbits=192)
+    told = page.run(
+        OPEN
+        + """
+        const once = Uint8Array.from(atob(given[0]), (letter) => letter.charCodeAt(0));
+        window.fetch = async () => new Response(new ReadableStream({
+          start() { this.left = 48; },
+          pull(controller) {
+            controller.enqueue(once.slice());
+            if (--this.left === 0) controller.close();
+          },
+        }));
+        const sources = await Promise.all(Array.from({ length: 13 }, () => Mp3Source.open("/file.mp3")));
+        const mixer = window.mixer = new Mixer();
+        mixer.tracks.push(...sources.slice(0, 12).map((source) => new Track(source)));
+        mixer.original = new Track(sources[12]);
+        await mixer.play();
+        for (const at of [0, 100, 300, 200, 450]) {
+          mixer.seek(at);
+          await wait(1);
+        }
+        return { seconds: mixer.seconds, playing: mixer.playing };
+        """,
+        base64.b64encode(music_in(once, rate=48_000, kbits=192)).decode(),
+    )
+    assert told["playing"]
+    assert told["seconds"] > 470
+    assert renderer(page) < MEMORY
+    size = page.run("const { blob } = await mixer.render([[mixer.tracks[0], 1]]); mixer.close(); return blob.size;")
+    assert size > 470 * 48_000 * 4
+    assert renderer(page) < MEMORY
+
+
+def test_a_mix_of_nothing_is_refused(page: Page) -> None:
+    kept(page, SONG, "mp3", 4)
+    page.enter(SONG + Keys.ENTER)
+    page.press("Open vocals and instrumental")
+    page.wait_until_ready()
+    for part in ("Vocals", "Instrumental"):
+        page.press("Mute", page.find("group", part))
+    page.press("Save this mix")
+    page.wait(lambda: "Nothing is to be heard" in page.browser.find_element(By.ID, "saving").text)

@@ -1,0 +1,207 @@
+"""From a pasted link to files on disk, as people do it: and one click is one split, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.conftest import SONG
+from tests.page.conftest import SPLIT_TWO, Page, Relay, unzipped
+
+LANTERNS, NIGHT_BUS = "a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b", "0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862"
+
+
+def test_from_a_pasted_link_to_a_zip_on_disk(page: Page) -> None:
+    left = page.service.get("/api/get_limit").json()
+    credits, downloads = left["credits_left"], left["downloads_limit"] - left["downloads_used"]
+    assert page.text("account") == f"Account default: {credits} credits, {downloads} downloads left"
+    page.enter(f"https://suno.com/song/{SONG}?sh=abc")
+    page.wait(lambda: "Ocean Wanderer" in page.text("chosen"))
+    assert page.find("button", SPLIT_TWO).accessible_name.endswith(": 10 credits, 1 download")
+    page.press(SPLIT_TWO)
+    page.wait_until_ready()
+    assert page.parts() == ["Vocals", "Instrumental"]
+    page.find("link", "Download all").click()
+    files = unzipped(page.downloaded("Ocean Wanderer - Stems.zip"))
+    assert set(files) == {"stems.json", "Ocean Wanderer - Vocals.mp3", "Ocean Wanderer - Instrumental.mp3"}
+    vocals = page.find("group", "Vocals")
+    page.find("link", "Save MP3", vocals).click()
+    assert page.downloaded("Ocean Wanderer - Vocals.mp3") == files["Ocean Wanderer - Vocals.mp3"]
+    assert len(page.charges(SONG)) == 1
+    page.wait(lambda: f"{credits - 10} credits, {downloads - 1} downloads left" in page.text("account"))
+    assert page.complaints() == []
+
+
+def test_what_is_heard(page: Page) -> None:
+    page.split(LANTERNS)
+    page.wait_until_ready()
+    page.press("Play")
+    position = page.find("slider", "Position")
+    page.wait(lambda: float(position.get_property("value")) > 0.2)
+    assert position.get_attribute("aria-valuetext").endswith("of 0:04")
+    page.press("Pause")
+    page.find("button", "Play")
+    vocals, instrumental = page.find("group", "Vocals"), page.find("group", "Instrumental")
+    page.press("Solo", vocals)
+    assert "silent" in instrumental.get_attribute("class")
+    assert "silent" not in vocals.get_attribute("class")
+    page.press("Solo", vocals)
+    page.press("Mute", vocals)
+    assert page.find("button", "Mute", vocals).get_attribute("aria-pressed") == "true"
+    assert "silent" in vocals.get_attribute("class")
+    page.find("slider", "Volume", instrumental).send_keys(Keys.HOME)
+    assert "silent" in instrumental.get_attribute("class")
+    drawn = (
+        "return arguments[0].querySelector('canvas').getContext('2d').getImageData(0, 0, 300, 50).data.some(Boolean)"
+    )
+    page.wait(lambda: page.browser.execute_script(drawn, vocals))
+    page.press("Original")
+    assert page.find("button", "Original").get_attribute("aria-pressed") == "true"
+    assert page.complaints() == []
+
+
+def test_by_the_keyboard_alone(page: Page) -> None:
+    def until_focus(name: str) -> None:
+        """Press Tab until it is there."""
+        for _ in range(80):
+            if page.browser.switch_to.active_element.accessible_name.startswith(name):
+                return
+            ActionChains(page.browser).send_keys(Keys.TAB).perform()
+        raise AssertionError(f"Tab never reaches {name}")
+
+    def press(*keys: str) -> None:
+        ActionChains(page.browser).send_keys(*keys).perform()
+
+    until_focus("Song link or id")
+    press("song-one-take", Keys.ENTER)
+    page.wait(lambda: page.text("chosen"))
+    until_focus(SPLIT_TWO)
+    press(Keys.ENTER)
+    page.wait_until_ready()
+    page.browser.execute_script("document.activeElement.blur()")
+    press(Keys.SPACE)
+    page.find("button", "Pause")
+    press(Keys.SPACE)
+    page.find("button", "Play")
+    position = page.find("slider", "Position")
+    press(Keys.ARROW_RIGHT)
+    assert position.get_property("value") == position.get_property("max")
+    press(Keys.ARROW_LEFT)
+    assert position.get_property("value") == "0"
+    until_focus("Mute")
+    press(Keys.SPACE)
+    assert page.browser.switch_to.active_element.get_attribute("aria-pressed") == "true"
+    page.find("button", "Play")
+
+
+def test_a_double_click_pays_once(page: Page) -> None:
+    page.suno.set(delay=1)
+    page.enter("song-4-stems" + Keys.ENTER)
+    page.wait(lambda: page.text("chosen"))
+    ActionChains(page.browser).double_click(page.find("button", SPLIT_TWO)).perform()
+    page.wait_until_ready()
+    assert len(page.charges("song-4-stems")) == 1
+    # Two takes of each part: the second ones are there, and are silent at first.
+    assert page.parts() == ["Vocals", "Instrumental", "Vocals, take 2", "Instrumental, take 2"]
+    silent = page.browser.find_elements(By.CSS_SELECTOR, "[role=group].silent")
+    assert [group.accessible_name for group in silent] == ["Vocals, take 2", "Instrumental, take 2"]
+
+
+def test_a_reload_in_the_middle_pays_once(page: Page) -> None:
+    page.suno.set(delay=1.5)
+    page.split(NIGHT_BUS)
+    page.wait(lambda: page.charges(NIGHT_BUS) or "Asking Suno" in page.text("progress"))
+    page.browser.refresh()
+    page.wait_until_ready()
+    assert len(page.charges(NIGHT_BUS)) == 1
+    page.browser.refresh()
+    page.wait_until_ready()
+    assert page.parts() == ["Vocals", "Instrumental"]
+    assert len(page.charges(NIGHT_BUS)) == 1
+
+
+def test_a_cut_connection_pays_once(page: Page) -> None:
+    page.suno.set(delay=1.5)
+    with Relay(page.service) as relay:
+        page.browser.get(relay.url)
+        page.split("song-history")
+        page.wait(lambda: "Asking Suno" in page.text("progress"))
+        page.wait(lambda: page.suno.log("/api/edit/stems/song-history"))
+        relay.cut()
+        page.wait(lambda: "nothing is charged twice" in page.text("progress"))
+        relay.mend()
+        page.wait_until_ready()
+    assert len(page.charges("song-history")) == 1
+
+
+def test_stems_that_exist_are_offered_first(page: Page) -> None:
+    page.split("song-with-two")
+    page.wait(lambda: "split before" in page.text("progress"))
+    assert page.charges("song-with-two") == []
+    page.press("Open vocals and instrumental")
+    page.wait_until_ready()
+    assert page.charges("song-with-two") == []
+    assert page.complaints() == []
+
+
+def test_one_part_and_the_rest(page: Page) -> None:
+    page.find("combobox", "Part").send_keys("Drum Kit")
+    page.split("song-plain-history", "Split this part from the rest")
+    page.wait_until_ready()
+    assert page.parts() == ["Drum kit", "Without drum kit"]
+    assert not page.all("button", "Save karaoke")
+    [charge] = page.charges("song-plain-history")
+    assert charge["task"] == "extract"
+
+
+def test_the_files_are_offered_in_another_format(page: Page) -> None:
+    page.split("song-late-ids")
+    page.wait_until_ready()
+    page.find("combobox", "Format").send_keys("M4A")
+    link = page.find("link", "Save M4A")
+    assert link.get_attribute("href").endswith(".m4a")
+    page.wait(lambda: page.find("link", "Download all").get_attribute("href").endswith("format=m4a"))
+    page.find("link", "Download all").click()
+    files = unzipped(page.downloaded("Slow Echo - Stems.zip"))
+    assert {name.rpartition(".")[2] for name in files} == {"json", "m4a"}
+
+
+def test_a_stem_that_fails_is_told_and_the_others_are_there(page: Page) -> None:
+    page.split("song-stem-fails")
+    page.wait_until_ready()
+    assert page.parts() == ["Vocals"]
+
+
+def test_songs_are_listed_searched_and_chosen(page: Page) -> None:
+    def songs() -> list[str]:
+        listed = page.browser.find_elements(By.CSS_SELECTOR, "#songs li")
+        return [song.text for song in listed if song.is_displayed()]
+
+    # More than a page: the rest came by itself, as there was room.
+    page.wait(lambda: len(songs()) >= 21)
+    shown = page.browser.find_element(By.CSS_SELECTOR, "#songs img")
+    page.wait(lambda: shown.get_property("naturalWidth") == 96)
+    page.browser.find_element(By.ID, "search").send_keys("بحر")
+    [found] = songs()
+    assert "أغنية البحر" in found
+    page.press("أغنية البحر")
+    page.wait(lambda: "أغنية البحر" in page.text("chosen"))
+    title = page.browser.find_element(By.CSS_SELECTOR, "#chosen h3")
+    assert page.browser.execute_script("return getComputedStyle(arguments[0]).direction", title) == "rtl"
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize("song", ["", "https://suno.com/s/AbC", "no song of ours", "unknown-song"])
+def test_what_is_no_song_is_told(page: Page, song: str) -> None:
+    page.split(song)
+    page.wait(lambda: page.text("error"))
+    expected = {
+        "": "Which song?",
+        "https://suno.com/s/AbC": "short link",
+        "no song of ours": "audio_id must be",
+        "unknown-song": "Suno knows no such",
+    }
+    assert expected[song] in page.text("error")
+    assert page.find("button", SPLIT_TWO).is_enabled()
