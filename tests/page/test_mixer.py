@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser import chromium
 from tests.page.conftest import Page, samples, unzipped
 
-SONG = "song-pages-404"
+SONG, LONG_SONG = "song-pages-404", "song-pages-400"
 MEMORY = 400_000_000  # bytes of the tab
 
 OPEN = """
@@ -35,8 +35,8 @@ function listenTo(mixer) {
   const heard = new Float32Array(4096);
   return async (seconds) => {
     let loudest = 0;
-    const looks = seconds * 50;
-    for (let look = 0; look < looks; look++) {
+    const ends = performance.now() + seconds * 1000;
+    while (performance.now() < ends) {
       analyser.getFloatTimeDomainData(heard);
       for (const sample of heard) loudest = Math.max(loudest, Math.abs(sample));
       await wait(0.02);
@@ -58,7 +58,7 @@ def kept(page: Page, song: str, format: str, seconds: float) -> list[str]:
 
 
 def test_stems_play_together_to_the_sample(page: Page) -> None:
-    ids = kept(page, SONG, "wav", 30)
+    ids = kept(page, LONG_SONG, "wav", 60)
     heard = page.run(
         OPEN
         + LISTEN
@@ -95,8 +95,8 @@ def test_stems_play_together_to_the_sample(page: Page) -> None:
     )
     assert heard["stems"] > 0.1
     assert heard["withoutVocals"] > 0.1
-    assert (heard["all"], heard["afterSeek"], heard["again"]) == (0, 0, 0)
-    assert 17.3 < heard["position"] < 30
+    assert max(heard["all"], heard["afterSeek"], heard["again"]) < 1e-6
+    assert 17.3 < heard["position"] < 60  # it has not ended meanwhile
 
 
 def test_what_is_saved_is_what_the_files_have(page: Page) -> None:
