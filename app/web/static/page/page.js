@@ -14,7 +14,8 @@ const TOGETHER = 1000; // milliseconds between two stems of one split, at most
 const FREE_SOON = new Set(["rate_limited", "suno_unreachable", "suno_failed", "unreachable", "audio_unavailable"]);
 const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno_session_expired"]);
 
-let chosen = null; // {text, clip, stems}
+let chosen = null; // {text, clip, stems, found}
+let opened = null; // {clip, stems}: what can be heard
 let busy = false;
 let work = 0; // what is followed now: an older one ends itself
 
@@ -114,25 +115,34 @@ const SONG_PAGE = /^https?:\/\/(?:www\.)?suno\.com\/song\/([A-Za-z0-9_-]{1,128})
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Look a song up, by its link or id, and show it with the stems that it has. Returns whether it was found. */
+/** Look a song up, by its link or id, and show it with the stems that it has. Returns whether it is still wanted. */
 async function choose(text) {
-  if (chosen?.text === text && chosen.clip) return true;
-  const mine = { text, id: SONG_PAGE.exec(text)?.[1] ?? text, clip: null, stems: [] };
-  chosen = mine;
+  if (chosen?.text !== text) {
+    chosen = { text, clip: null, stems: [] };
+    chosen.found = lookUp(chosen);
+  }
+  const mine = chosen;
+  try {
+    await mine.found;
+  } catch (failure) {
+    if (chosen === mine) chosen = null;
+    throw failure;
+  }
+  return chosen === mine;
+}
+
+async function lookUp(mine) {
   the("chosen").hidden = true;
   the("existing").replaceChildren();
   say("Looking for the song…");
-  const { told: stems } = await askJson(`/api/stems?audio_id=${encodeURIComponent(text)}`);
-  const { told: clips } = await askJson(`/api/get?ids=${encodeURIComponent(mine.id)}`);
-  if (chosen !== mine) return false;
-  say("");
-  if (!clips.length) {
-    chosen = null;
-    throw new Failure({ error: "Suno knows no such song on this account.", code: "song_not_found" });
-  }
+  const id = SONG_PAGE.exec(mine.text)?.[1] ?? mine.text;
+  const { told: stems } = await askJson(`/api/stems?audio_id=${encodeURIComponent(mine.text)}`);
+  const { told: clips } = await askJson(`/api/get?ids=${encodeURIComponent(id)}`);
+  if (!clips.length) throw new Failure({ error: "Suno knows no such song on this account.", code: "song_not_found" });
   Object.assign(mine, { clip: clips[0], stems });
+  if (chosen !== mine) return;
+  say("");
   showSong();
-  return true;
 }
 
 function showSong() {
@@ -224,6 +234,7 @@ async function splitAndOpen(question) {
 async function follow(clip, stems) {
   const mine = ++work;
   const { show, tell } = await desk();
+  opened = null;
   remember(clip, stems);
   show(clip, stems.map((stem) => ({ ...stem, part: partIn(stem.title, clip.title), take: 1 })));
   the("desk").scrollIntoView({ block: "nearest" });
@@ -278,6 +289,7 @@ function openSet(set) {
 async function openStems(clip, stems) {
   const mine = ++work;
   const { show } = await desk();
+  opened = null;
   remember(clip, stems);
   show(clip, stems);
   if (credentials.read().cookie) {
@@ -291,6 +303,8 @@ async function openStems(clip, stems) {
     showSong();
   }
   showAccount().catch(() => {});
+  if (mine !== work) return;
+  opened = { clip, stems };
   await offerFiles(mine, clip, stems, format);
 }
 
@@ -410,9 +424,7 @@ for (const button of document.querySelectorAll("[data-task]")) {
   button.addEventListener("click", () => onSplit(button.dataset.task));
 }
 the("format").addEventListener("change", ({ target }) => {
-  if (the("desk").hidden || busy || !chosen?.clip || !work) return;
-  const { clip, stems } = chosen;
-  if (!credentials.read().cookie) attempt(() => offerFiles(work, clip, stems, target.value));
+  if (opened) attempt(() => offerFiles(work, opened.clip, opened.stems, target.value));
 });
 the("open-access").addEventListener("click", () => openAccess(the("access").hidden));
 the("access").addEventListener("submit", (event) => {
