@@ -19,7 +19,7 @@ from app.audio.peaks import peaks_from_suno
 from app.audio.store import Opened
 from app.jobs.file import as_told
 from app.jobs.order import Order
-from app.suno.errors import SunoError
+from app.suno.errors import SongNotFound, SunoError
 from app.suno.session import Account
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
@@ -189,7 +189,7 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
 
     song_id, format = query["song_id"], query["format"]
     order = _order(account_of_request(), format)
-    shelf, stems = parts().shelf, order.stems_of(song_id)
+    shelf, stems = parts().shelf, _chosen(order.stems_of(song_id), query.get("ids"))
     with ExitStack() as open_files:
         opened: list[tuple[Details, Opened]] = []
         missing: list[Details] = []
@@ -282,6 +282,15 @@ def _folders_allowed(file: str) -> Sequence[str]:
     if "token" in request.args:
         return (parts().links.folder_of(request.args["token"], file),)
     return folders(account_of_request())
+
+
+def _chosen(stems: Sequence[Details], ids: Sequence[str] | None) -> Sequence[Details]:
+    """Those stems of a song that are wanted. Raises SongNotFound where one is none of them."""
+    if ids is None:
+        return stems
+    if unknown := [id for id in ids if id not in {stem.id for stem in stems}]:
+        raise SongNotFound(f"This song has no such stems: {', '.join(unknown)}.")
+    return [stem for stem in stems if stem.id in ids]
 
 
 def _folder_name(stems: Sequence[Details]) -> str:

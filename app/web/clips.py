@@ -57,6 +57,7 @@ def get_clips(query: dict[str, Any]) -> list[Clip]:
         parts().covers.note(songs)
         return songs
     clips = gateway.clips(account, query["ids"])
+    parts().covers.note(clips)
     takes = numbered(clips)
     return [replace(clip, take=takes.get(clip.id)) for clip in clips]
 

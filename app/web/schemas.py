@@ -393,6 +393,14 @@ class ZipQuery(Schema):
 
     song_id = song_id("audio_id", data_key="audio_id", description="The id of a song.")
     format = audio_format("format", "As they were fetched.", required=True)
+    ids = Ids(
+        fields.String(metadata={"pattern": ID_PATTERN}),
+        metadata={
+            "description": "1 to 50 of its stems, with commas between. Left out: all.",
+            "minItems": 1,
+            "maxItems": MOST_IDS,
+        },
+    )
 
 
 class Part(fields.String):

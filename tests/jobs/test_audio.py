@@ -169,6 +169,15 @@ def test_stems_that_exist_are_fetched_once_and_zipped(deploy: Deploy, suno: Suno
         "Ocean Wanderer - Vocals (take 2).wav",
         "Ocean Wanderer - Vocals.wav",
     ]
+    some = [file["id"] for file in files if "take 2" in file["filename"]]
+    path = f"/api/stems.zip?audio_id={SONG}&format=wav&ids={','.join(some)}"
+    names = zipfile.ZipFile(io.BytesIO(deployed.client.get(path).content)).namelist()
+    assert sorted(name for name in names if name.endswith(".wav")) == [
+        "Ocean Wanderer/Ocean Wanderer - Instrumental (take 2).wav",
+        "Ocean Wanderer/Ocean Wanderer - Vocals (take 2).wav",
+    ]
+    unknown = assert_error(deployed.client.get(f"{path},another"), 404, "song_not_found")
+    assert "no such stems: another" in unknown["error"]
     suno.forget()
     assert ask(deployed, ids=[file["id"] for file in files]).status_code == 200
     assert [entry["path"] for entry in suno.log()] == []

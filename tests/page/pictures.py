@@ -56,7 +56,7 @@ def main() -> int:
             Suno(suno).set(audio_length=SECONDS)
             page = Page(browser, Client(service), Suno(suno), stack.ACCOUNT, Path(folder) / "downloads")
             page.open()
-            page.wait(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#songs li")) > 20)
+            page.wait(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#songs li")) >= 20)
             page.enter(SONG)
             page.wait(lambda: page.text("chosen"))
             take(page, "song")

@@ -23,7 +23,7 @@ MOST = 50_000
 
 
 def at_start(page: Page) -> None:
-    page.wait(lambda: page.browser.execute_script("return document.querySelectorAll('#songs li').length > 20"))
+    page.wait(lambda: page.browser.execute_script("return document.querySelectorAll('#songs li').length >= 20"))
 
 
 def at_the_account(page: Page) -> None:

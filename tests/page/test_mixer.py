@@ -291,3 +291,34 @@ def test_a_mix_of_nothing_is_refused(page: Page) -> None:
         page.press("Mute", page.find("group", part))
     page.press("Save this mix")
     page.wait(lambda: "Nothing is to be heard" in page.browser.find_element(By.ID, "saving").text)
+
+
+def test_a_file_that_breaks_off_is_resumed(page: Page) -> None:
+    file = mp3(9, rate=44_100, layout="mono", kbits=128)
+    told = page.run(
+        OPEN
+        + """
+        const bytes = Uint8Array.from(atob(given[0]), (letter) => letter.charCodeAt(0));
+        const ranges = [];
+        window.fetch = async (path, { headers }) => {
+          ranges.push(headers.Range ?? null);
+          const from = Number(/\\d+/.exec(headers.Range ?? "0")[0]);
+          return new Response(new ReadableStream({
+            pull(controller) {
+              if (this.sent) return from ? controller.close() : controller.error(new Error("cut"));
+              this.sent = true;
+              controller.enqueue(bytes.slice(from, from ? undefined : 30_000));
+            },
+          }), { status: from ? 206 : 200 });
+        };
+        const source = await Mp3Source.open("/file.mp3");
+        await source.whole();
+        const piece = await source.read(8 * 44100, 44100);
+        const whole = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes.slice().buffer);
+        const expected = whole.getChannelData(0).subarray(8 * 44100);
+        const worst = piece.getChannelData(0).reduce((most, x, i) => Math.max(most, Math.abs(x - expected[i])), 0);
+        return { ranges, worst, length: piece.length };
+        """,
+        base64.b64encode(file).decode(),
+    )
+    assert told == {"ranges": [None, "bytes=30000-"], "worst": 0, "length": 44_100}

@@ -1,16 +1,17 @@
 // Calls to this service. What a tab was given as API key or cookie goes along, in headers and to this host alone.
 
 const STORE = "suno-stems.credentials";
+const SALT = "suno-stems.salt";
 const HEADERS = { apiKey: "X-API-Key", cookie: "X-Suno-Cookie", account: "X-Suno-Account" };
 
-/** What the person has entered in this tab: API key, cookie, account; `who` changes with them. */
+/** What the person has entered in this tab: API key, cookie, account; `who` is the same for the same. */
 export const credentials = {
   read() {
-    return JSON.parse(sessionStorage.getItem(STORE) ?? "{}");
+    return { who: "", ...JSON.parse(sessionStorage.getItem(STORE) ?? "{}") };
   },
   write(given) {
     const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
-    sessionStorage.setItem(STORE, JSON.stringify({ ...kept, who: newId() }));
+    sessionStorage.setItem(STORE, JSON.stringify({ ...kept, who: digest(JSON.stringify(kept)) }));
   },
   forget() {
     sessionStorage.removeItem(STORE);
@@ -30,9 +31,9 @@ export class Failure extends Error {
   }
 }
 
-/** Ask the service; returns the Response, or throws a Failure. `body` is sent as JSON. */
-export async function ask(path, { body, headers, ...options } = {}) {
-  const sent = { ...credentials.headers, ...headers };
+/** Ask the service; returns the Response, or throws a Failure. `body` is sent as JSON, `sender` are credentials. */
+export async function ask(path, { body, headers, sender = credentials.headers, ...options } = {}) {
+  const sent = { ...sender, ...headers };
   if (body !== undefined) {
     sent["Content-Type"] = "application/json";
     options = { method: "POST", body: JSON.stringify(body), ...options };
@@ -66,6 +67,13 @@ export async function askJson(path, options) {
 /** A random id. Not crypto.randomUUID(), which there is only with https. */
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Tells two texts apart that this tab has had, and nobody what they were: salted, and 32 bits of each. */
+function digest(text) {
+  const salt = sessionStorage.getItem(SALT) ?? newId();
+  sessionStorage.setItem(SALT, salt);
+  return [...(salt + text)].reduce((hash, letter) => (Math.imul(hash, 31) + letter.codePointAt(0)) | 0, 7).toString(36);
 }
 
 export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));

@@ -1,6 +1,6 @@
 // The stems of a song on the page: how far each is, its waveform, its part in the mix, and how to take it away.
 
-import { ask, askJson, credentials, save, saveBlob } from "./api.js";
+import { Failure, askJson, credentials, save, saveBlob } from "./api.js";
 import { clock, make, the } from "./dom.js";
 import { Mixer, Track } from "./mixer.js";
 import { Mp3Source } from "./mp3.js";
@@ -9,20 +9,38 @@ import { WavSource } from "./wav.js";
 
 const STEP = 5; // seconds of an arrow key
 const VOICE = /^((lead|backing) )?vocals?$/;
+const LEAD = /^(lead )?vocals?$/;
 const STAGES = ["submitted", "queued", "streaming", "complete", "fetching", "kept"];
 
 let song = null;
 let rows = new Map(); // of each stem its elements and its track, by its id
 let mixer = null;
+let opensOriginal = false;
 let frame = 0;
+
+/** Tell something in the live region of the stems; what stands there is not told again. */
+function say(text) {
+  if (the("saving").textContent !== text) the("saving").textContent = text;
+}
+
+/** Put all stems away. */
+export function clear() {
+  mixer?.close();
+  mixer = null;
+  rows = new Map();
+  the("desk").hidden = true;
+}
 
 /** Show the stems of a song; nothing is fetched yet. `stems` are clips with `part` and `take`. */
 export function show(clip, stems) {
-  mixer?.close();
+  clear();
+  opensOriginal = false;
   mixer = new Mixer();
   mixer.expected = clip.duration ?? 0;
   mixer.addEventListener("change", onChange);
-  mixer.addEventListener("failure", ({ error }) => (the("saving").textContent = error.message));
+  mixer.addEventListener("failure", ({ error }) => {
+    say(error instanceof Failure ? error.message : "A part of the audio cannot be had: it is asked for again.");
+  });
   song = clip;
   const seen = new Set();
   rows = new Map(stems.map((stem) => [stem.id, row(stem, seen)]));
@@ -30,39 +48,50 @@ export function show(clip, stems) {
   the("desk-title").textContent = `Stems of ${clip.title || clip.id}`;
   the("desk-title").dir = "auto";
   for (const id of ["all", "karaoke", "mix"]) the(id).hidden = true;
+  the("all").removeAttribute("href");
   the("original").disabled = true;
   the("original").setAttribute("aria-pressed", "false");
-  the("saving").textContent = "";
+  say("");
   the("play").disabled = true;
   the("desk").hidden = false;
   onChange();
+  // The button that was pressed may be gone.
+  if (document.activeElement === document.body || document.activeElement.disabled) the("desk-title").focus();
 }
 
 /** Tell how far a stem is: Suno's status, or that of its file. Text goes in place of a known stage. */
 export function tell(id, stage, text = stage) {
   const of = rows.get(id);
-  if (!of || of.track) return;
+  if (!of || of.track || of.state.textContent === text) return;
   of.state.textContent = text;
   of.progress.hidden = !STAGES.includes(stage);
   of.progress.value = STAGES.indexOf(stage) + 1;
+  of.failed = !STAGES.includes(stage);
+  if (of.failed) say(`${of.group.getAttribute("aria-label")}: ${text}`);
+  showRenders();
 }
 
 /** A file has come: hear it, see it, offer it. `file` is one of POST /api/audio; that of the song is the original. */
 export async function add(file) {
   const of = rows.get(file.id);
   const mine = mixer;
-  if (file.id !== song.id && (!of || of.track || of.opening)) return;
-  if (file.id === song.id && mine.original) return;
-  if (of) of.opening = true;
+  const isOriginal = file.id === song.id;
+  if (isOriginal ? opensOriginal : !of || of.track || of.opening) return;
+  if (isOriginal) opensOriginal = true;
+  else of.opening = true;
   const source = await open(file).catch((error) => error);
-  if (mine !== mixer) return;
+  if (mine !== mixer) {
+    source.close?.();
+    return;
+  }
   if (of) of.opening = false;
   if (source instanceof Error) {
-    if (of) tell(file.id, "failed", source.message);
+    if (of) tell(file.id, "failed", `It cannot be played: ${source.message}`);
+    else say(`The original cannot be played: ${source.message}`);
     return;
   }
   const track = new Track(source);
-  if (file.id === song.id) {
+  if (isOriginal) {
     mixer.original = track;
     the("original").disabled = false;
   } else {
@@ -73,12 +102,11 @@ export async function add(file) {
     mixer.tracks.push(track);
     of.group.classList.add("heard");
     of.about.hidden = true;
-    of.hearing.hidden = of.taking.hidden = false;
+    of.hearing.hidden = of.taking.hidden = of.volume.parentElement.hidden = false;
     showWave(of, file.id);
   }
   the("play").disabled = false;
-  the("mix").hidden = false;
-  the("karaoke").hidden = !hasVoice();
+  showRenders();
   mixer.update();
   showLevels();
   showPosition();
@@ -88,6 +116,8 @@ export async function add(file) {
 export function offer({ id, format, filename }) {
   const of = rows.get(id);
   if (!of) return;
+  of.taking.hidden = false;
+  of.volume.parentElement.hidden = !of.track;
   link(of.link, `/api/audio/${id}.${format}`, filename);
   of.link.textContent = `Save ${format.toUpperCase()}`;
 }
@@ -111,10 +141,14 @@ export function offerAddress(id, format, find) {
   of.taking.append(button);
 }
 
-/** Offer all of the song's files as one. */
-export function offerAll(format) {
-  link(the("all"), `/api/stems.zip?audio_id=${song.id}&format=${format}`, `${song.title ?? song.id} - Stems.zip`);
+/** Offer files of the song as one. */
+export function offerAll(format, ids) {
+  const path = `/api/stems.zip?audio_id=${song.id}&format=${format}&ids=${ids.join()}`;
+  link(the("all"), path, `${song.title ?? song.id} - Stems.zip`);
 }
+
+/** Whether each stem can be heard. */
+export const isWhole = () => [...rows.values()].every(({ track }) => track);
 
 function link(element, path, name) {
   element.href = path;
@@ -124,9 +158,9 @@ function link(element, path, name) {
     if (!Object.keys(credentials.headers).length) return;
     // The browser would follow the link without the API key.
     event.preventDefault();
-    the("saving").textContent = `Fetching ${name}…`;
+    say(`Fetching ${name}…`);
     const failed = await save(path, name).catch((failure) => failure);
-    the("saving").textContent = failed?.message ?? `${name} is saved.`;
+    say(failed?.message ?? `${name} is saved.`);
   };
 }
 
@@ -226,7 +260,20 @@ function toggleMixer() {
 
 const isVoice = ({ part }) => VOICE.test(part);
 const opened = () => [...rows.values()].filter(({ track }) => track);
-const hasVoice = () => opened().some(isVoice) && opened().some((of) => !isVoice(of));
+
+/** Offer what can be rendered, once each stem is there or will not be. */
+function showRenders() {
+  const settled = [...rows.values()].every(({ track, failed }) => track || failed);
+  const parts = opened();
+  the("mix").hidden = !settled || !parts.length;
+  the("karaoke").hidden = !settled || !parts.some(({ part }) => LEAD.test(part)) || parts.every(isVoice);
+}
+
+/** What is missing in what is rendered. */
+function without() {
+  const missing = [...rows.values()].filter(({ track }) => !track).map(({ group }) => group.getAttribute("aria-label"));
+  return missing.length ? ` It is without ${missing.join(", ")}, which could not be had.` : "";
+}
 
 /** What is heard without the voice, at full volume; of two takes of a part the first. */
 function karaoke() {
@@ -238,14 +285,12 @@ function karaoke() {
 async function render(button, name, levels) {
   button.disabled = true;
   try {
-    const { blob, clipped } = await mixer.render(levels, (share) => {
-      the("saving").textContent = `Making ${name}: ${Math.round(share * 100)} %`;
-    });
+    const { blob, clipped } = await mixer.render(levels, (share) => say(`Making ${name}: ${Math.floor(share * 10)}0 %`));
     saveBlob(blob, name);
     const loud = clipped ? " It was too loud in places, and is cut there: turn the volumes down a little." : "";
-    the("saving").textContent = `${name} is saved.${loud}`;
+    say(`${name} is saved.${without()}${loud}`);
   } catch (error) {
-    the("saving").textContent = error.message;
+    say(error.message);
   } finally {
     button.disabled = false;
   }
@@ -264,7 +309,7 @@ export function start() {
   const title = () => song.title || song.id;
   the("karaoke").addEventListener("click", ({ target }) => render(target, `${title()} - Karaoke.wav`, karaoke()));
   the("mix").addEventListener("click", ({ target }) => {
-    render(target, `${title()} - Mix.wav`, mixer.tracks.map((track) => [track, mixer.level(track)]));
+    render(target, `${title()} - Mix.wav`, mixer.tracks.map((track) => [track, mixer.levelInMix(track)]));
   });
   document.addEventListener("keydown", onKey);
 }

@@ -6,6 +6,9 @@ const PIECE = 2; // seconds: a whole number of samples at every rate that there 
 const AHEAD = 5; // seconds that are decoded before they are heard
 const LOOK_EVERY = 250; // milliseconds
 const SOON = 0.05; // seconds within which nothing can be scheduled any more
+const REST = 150; // milliseconds after a seek, until it is heard: a slider tells many on its way
+const KEPT = 3; // pieces of a track that are kept decoded
+const RETRY = 2000; // milliseconds until a piece that did not come is asked for again
 const PATIENCE = 1500; // milliseconds that a start waits for what is heard at first
 const FADE = 0.01; // seconds, so that a change of volume does not click
 
@@ -16,9 +19,21 @@ export class Track {
   soloed = false;
   pieces = new Map(); // what is scheduled, by its number
   gain = null;
+  #decoded = new Map();
 
   constructor(source) {
     this.source = source;
+  }
+
+  /** The piece of this number, as the last few are kept. */
+  piece(number) {
+    const known = this.#decoded.get(number);
+    if (known) return known;
+    const reading = this.source.read(number * PIECE * this.source.rate, PIECE * this.source.rate);
+    this.#decoded.set(number, reading);
+    if (this.#decoded.size > KEPT) this.#decoded.delete(this.#decoded.keys().next().value);
+    reading.catch(() => this.#decoded.delete(number));
+    return reading;
   }
 }
 
@@ -35,6 +50,7 @@ export class Mixer extends EventTarget {
   #at = 0; // seconds, while it does not play
   #run = 0; // of which start a piece is
   #timer = 0;
+  #rest = 0;
 
   get rate() {
     return this.tracks[0]?.source.rate ?? this.original?.source.rate ?? 48_000;
@@ -46,14 +62,19 @@ export class Mixer extends EventTarget {
   }
 
   get position() {
-    if (!this.playing) return this.#at;
+    if (!this.playing || this.#rest) return this.#at;
     const at = Math.max(this.#at, this.#context.currentTime - this.#zero / this.#context.sampleRate);
     return this.#knowsItsEnd ? Math.min(this.seconds, at) : at;
   }
 
-  /** What is heard of a track now, from 0 to 1 (its volume of 0.5 sounds about half as loud). */
+  /** What is heard of a track now, from 0 to 1. */
   level(track) {
-    if (this.hearsOriginal || track === this.original) return this.hearsOriginal && track === this.original ? 1 : 0;
+    if (track === this.original) return this.hearsOriginal ? 1 : 0;
+    return this.hearsOriginal ? 0 : this.levelInMix(track);
+  }
+
+  /** What a track is in the mix of the stems (a volume of 0.5 sounds about half as loud). */
+  levelInMix(track) {
     const soloing = this.tracks.some(({ soloed }) => soloed);
     return track.muted || (soloing && !track.soloed) ? 0 : track.volume * Math.abs(track.volume);
   }
@@ -69,7 +90,7 @@ export class Mixer extends EventTarget {
     await this.#context.resume();
     if (this.#knowsItsEnd && this.#at >= this.seconds - SOON) this.#at = 0;
     const first = Math.floor(this.#at / PIECE);
-    const needed = this.#audible.map((track) => this.#read(track, first).catch(() => null));
+    const needed = this.#audible.map((track) => track.piece(first).catch(() => null));
     await Promise.race([Promise.all(needed), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
     if (run !== this.#run) return;
     this.playing = true;
@@ -86,12 +107,15 @@ export class Mixer extends EventTarget {
 
   seek(seconds) {
     const at = Math.max(0, this.#knowsItsEnd ? Math.min(seconds, this.seconds) : seconds);
-    if (this.playing) {
-      this.#silence();
-      this.#run++;
-    }
     this.#at = at;
-    if (this.playing) this.#begin();
+    if (!this.playing) return;
+    this.#silence();
+    this.#run++;
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => {
+      this.#rest = 0;
+      this.#begin();
+    }, REST);
   }
 
   /** Call this after a track's volume, muted or soloed has changed, or hearsOriginal, or a track was added. */
@@ -100,7 +124,7 @@ export class Mixer extends EventTarget {
     for (const track of this.#all) {
       track.gain?.gain.setTargetAtTime(this.level(track), this.#context.currentTime, FADE);
     }
-    if (this.playing) this.#schedule();
+    if (this.playing && !this.#rest) this.#schedule();
   }
 
   /** Where all that is heard comes together: to measure it. */
@@ -110,6 +134,7 @@ export class Mixer extends EventTarget {
 
   close() {
     this.#stop();
+    for (const track of this.#all) track.source.close?.();
     this.#context?.close();
     this.#context = null;
   }
@@ -121,6 +146,7 @@ export class Mixer extends EventTarget {
   async render(levels, onProgress = () => {}) {
     const heard = [...levels].filter(([, level]) => level !== 0);
     if (!heard.length) throw new Error("Nothing is to be heard in this mix.");
+    await Promise.all(heard.map(([track]) => track.source.whole?.()));
     const { rate } = heard[0][0].source;
     const channels = Math.max(...heard.map(([track]) => track.source.channels));
     const length = Math.max(...heard.map(([track]) => Math.ceil(track.source.seconds * rate)));
@@ -129,7 +155,8 @@ export class Mixer extends EventTarget {
     for (let first = 0; first < length; first += PIECE * rate) {
       const context = new OfflineAudioContext(channels, Math.min(PIECE * rate, length - first), rate);
       for (const [track, level] of heard) {
-        const buffer = await this.#read(track, first / (PIECE * rate));
+        const { source } = track;
+        const buffer = await source.read(Math.round((first / rate) * source.rate), PIECE * source.rate);
         if (!buffer) continue;
         const node = new AudioBufferSourceNode(context, { buffer });
         node.connect(new GainNode(context, { gain: level })).connect(context.destination);
@@ -155,10 +182,6 @@ export class Mixer extends EventTarget {
     return this.#all.filter((track) => this.level(track) !== 0);
   }
 
-  #read({ source }, piece) {
-    return source.read(piece * PIECE * source.rate, PIECE * source.rate);
-  }
-
   #begin() {
     const { sampleRate, currentTime } = this.#context;
     this.#zero = Math.ceil((currentTime + 2 * SOON) * sampleRate) - Math.round(this.#at * sampleRate);
@@ -166,6 +189,7 @@ export class Mixer extends EventTarget {
   }
 
   #look() {
+    if (this.#rest) return;
     if (this.#knowsItsEnd && this.position >= this.seconds) {
       this.#stop();
       this.#at = 0;
@@ -191,12 +215,11 @@ export class Mixer extends EventTarget {
     track.pieces.set(piece, null);
     let buffer;
     try {
-      buffer = await this.#read(track, piece);
+      buffer = await track.piece(piece);
     } catch (error) {
-      if (run === this.#run) {
-        track.pieces.delete(piece); // the next look tries again
-        this.dispatchEvent(Object.assign(new Event("failure"), { error }));
-      }
+      if (run !== this.#run) return;
+      setTimeout(() => run === this.#run && track.pieces.delete(piece), RETRY);
+      this.dispatchEvent(Object.assign(new Event("failure"), { error }));
       return;
     }
     if (!buffer || run !== this.#run || !this.playing) return;
@@ -228,6 +251,8 @@ export class Mixer extends EventTarget {
   #stop() {
     this.#run++;
     clearInterval(this.#timer);
+    clearTimeout(this.#rest);
+    this.#rest = 0;
     this.playing = false;
     this.#silence();
   }

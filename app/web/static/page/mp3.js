@@ -3,7 +3,7 @@
 // A decoded song of eight minutes takes 180 MB, and there may be twelve of them. So the frames are counted while the
 // file comes, and a piece is decoded from its own frames and some before it, which the decoder needs to get going.
 
-import { ask } from "./api.js";
+import { ask, sleep } from "./api.js";
 
 const RATES = { 3: [44100, 48000, 32000], 2: [22050, 24000, 16000], 0: [11025, 12000, 8000] }; // by MPEG version
 const BITRATES = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]; // kbit/s, MPEG 1 layer III
@@ -11,6 +11,7 @@ const BITRATES_LOW = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 1
 const LEAD_BYTES = 2000; // decoded before a piece: a frame may borrow 511 bytes of music from those before it
 const LEAD_FRAMES = 4; // at least
 const DECODER_DELAY = 529; // samples that every decoder adds before the first
+const TRIES = 6; // connections in all, for a file that breaks off
 const GATHERED = 262_144; // bytes, until they become a Blob
 
 /** What the four bytes at the start of a frame say, or null. */
@@ -33,10 +34,9 @@ export class Mp3Source {
   /** Begin to fetch the file at a path; returns once its first frame is known. */
   static async open(path) {
     const source = new Mp3Source();
-    const response = await ask(path);
-    source.#fetch(response.body.getReader());
+    source.#fetch(path, await ask(path, { signal: source.#stop.signal }));
     await source.#until(() => source.rate);
-    if (!source.rate) throw new Error("This MP3 file cannot be read.");
+    if (!source.rate) throw source.#failed ?? new Error("This MP3 file cannot be read.");
     return source;
   }
 
@@ -45,6 +45,9 @@ export class Mp3Source {
   #gatheredBytes = 0;
   #tail = new Uint8Array(0); // what is not yet counted
   #tailAt = 0;
+  #music = 0; // where it begins, after the tag
+  #size = 0; // bytes that have come
+  #stop = new AbortController();
   #offsets = []; // where each frame begins
   #delay = 0; // samples to leave out at the start
   #waiting = [];
@@ -70,7 +73,7 @@ export class Mp3Source {
     const from = Math.floor(begin / size);
     let to = Math.ceil((begin + count) / size) + 1;
     await this.#until(() => this.#offsets.length > to || this.#ended);
-    if (this.#failed) throw this.#failed;
+    if (this.#failed && this.#offsets.length <= to) throw this.#failed;
     to = Math.min(to, this.#offsets.length);
     count = Math.min(count, (this.length || Infinity) - first, to * size - begin);
     if (count <= 0) return null;
@@ -94,11 +97,32 @@ export class Mp3Source {
     while (!holds() && !this.#ended) await new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  async #fetch(reader) {
-    try {
-      for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) this.#take(value);
-    } catch {
-      this.#failed = new Error("The connection broke off while the audio came.");
+  /** Resolves once all of it is there. */
+  async whole() {
+    await this.#until(() => false);
+    if (this.#failed) throw this.#failed;
+  }
+
+  /** Fetch no more. */
+  close() {
+    this.#stop.abort();
+  }
+
+  async #fetch(path, response) {
+    for (let tries = 1; ; tries++) {
+      try {
+        const reader = response.body.getReader();
+        for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) this.#take(value);
+        break;
+      } catch {
+        if (this.#stop.signal.aborted || tries === TRIES) {
+          this.#failed = new Error("The connection broke off while the audio came.");
+          break;
+        }
+      }
+      await sleep(tries);
+      const headers = { Range: `bytes=${this.#size}-` };
+      response = await ask(path, { headers, signal: this.#stop.signal }).catch(() => response);
     }
     this.#ended = true;
     this.#wake();
@@ -109,6 +133,7 @@ export class Mp3Source {
   }
 
   #take(chunk) {
+    this.#size += chunk.length;
     this.#gathered.push(chunk);
     this.#gatheredBytes += chunk.length;
     if (this.#gatheredBytes >= GATHERED) {
@@ -127,14 +152,20 @@ export class Mp3Source {
 
   /** Note where frames begin; returns how many bytes are done with. */
   #count(bytes) {
-    let at = this.#tailAt === 0 ? pastId3(bytes) : 0;
+    if (this.#size < 10) return 0;
+    if (this.#tailAt === 0 && !this.rate) this.#music = pastId3(bytes);
+    let at = Math.max(0, this.#music - this.#tailAt);
     while (at + 4 <= bytes.length) {
       const frame = frameAt(bytes, at);
       if (!frame || (this.rate && frame.rate !== this.rate)) {
         at++;
         continue;
       }
-      if (at + frame.length > bytes.length) break;
+      if (at + frame.length + (this.rate ? 0 : 4) > bytes.length) break;
+      if (!this.rate && frameAt(bytes, at + frame.length)?.rate !== frame.rate) {
+        at++; // it only looks like a frame
+        continue;
+      }
       if (!this.rate) {
         Object.assign(this, { rate: frame.rate, samples: frame.samples, channels: frame.channels });
         if (this.#readTag(bytes, frame.tag)) {

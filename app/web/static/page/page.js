@@ -3,7 +3,7 @@
 import { Failure, ask, askJson, credentials, sleep } from "./api.js";
 import { clock, count, day, make, the } from "./dom.js";
 import * as songs from "./songs.js";
-import { interrupted, split } from "./split.js";
+import { ask as askForSplit, forget, interrupted, splitFor } from "./split.js";
 
 const LOOK_EVERY = 2; // seconds
 const LONGEST = 300; // looks at new stems
@@ -12,10 +12,19 @@ const LOOKS_IN_VAIN = 10; // in a row, until a failure is shown
 const OPEN = "suno-stems.open";
 const TOGETHER = 1000; // milliseconds between two stems of one split, at most
 const FREE_SOON = new Set(["rate_limited", "suno_unreachable", "suno_failed", "unreachable", "audio_unavailable"]);
+const WORDS = {
+  api_key_required: "This service asks for an API key. Enter the one that its operator gave you.",
+  suno_cookie_missing: "This service has no Suno account of its own. Enter a Suno cookie, or ask its operator.",
+};
+const IN_DOUBT =
+  "Suno was asked, and its answer was lost: it may have charged. Press the same button again to find out. It is the " +
+  "same split, and is not charged twice.";
 const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno_session_expired"]);
 
 let chosen = null; // {text, clip, stems, found}
-let opened = null; // {clip, stems}: what can be heard
+let opened = null; // {clip, stems, isWhole}: what can be heard
+let offers = 0; // the latest offer of files in another format
+let whose = 0; // the latest question for the account
 let busy = false;
 let work = 0; // what is followed now: an older one ends itself
 
@@ -23,10 +32,16 @@ let loaded = null;
 
 /** The stems' part of the page, loaded when the first are there. */
 function desk() {
-  loaded ??= import("./desk.js").then((module) => {
-    module.start();
-    return module;
-  });
+  loaded ??= import("./desk.js").then(
+    (module) => {
+      module.start();
+      return module;
+    },
+    () => {
+      loaded = null;
+      throw new Failure({ error: "A part of this page could not be loaded. Is the connection there?", code: "unreachable" });
+    },
+  );
   return loaded;
 }
 
@@ -34,7 +49,8 @@ function desk() {
 
 function showError(failure, again) {
   const error = the("error");
-  const sentence = failure instanceof Failure ? failure.message : `This page has a defect: ${failure.message}`;
+  const ours = failure.isSplit && failure.code === "outcome_unknown" ? IN_DOUBT : WORDS[failure.code];
+  const sentence = failure instanceof Failure ? (ours ?? failure.message) : `This page has a defect: ${failure.message}`;
   error.replaceChildren(make("p", {}, sentence));
   if (failure.code === "captcha_required" || failure.code === "out_of_credits" || failure.code === "suno_session_expired") {
     const link = make("a", { href: "https://suno.com", target: "_blank", rel: "noreferrer" }, "Go to suno.com");
@@ -44,9 +60,6 @@ function showError(failure, again) {
     const free = new Date(Date.now() + failure.retryAfter * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     error.append(make("p", {}, `There is more from ${free} on.`));
   }
-  if (failure.code === "outcome_unknown") {
-    error.append(make("p", {}, "Press the same button again to find out: it is the same split, and is not charged twice."));
-  }
   if (again) error.append(make("p", {}, make("button", { type: "button", onclick: again }, "Try again")));
   if (failure.requestId) error.append(make("p", {}, make("code", {}, `Request ${failure.requestId}`)));
   if (SIGN_IN.has(failure.code)) openAccess(true);
@@ -55,11 +68,13 @@ function showError(failure, again) {
 }
 
 function clearError() {
+  if (the("error").contains(document.activeElement)) the("song").focus();
   the("error").replaceChildren();
 }
 
+/** Tell how far it is; what stands there is not told again. */
 function say(text) {
-  the("progress").textContent = text;
+  if (the("progress").textContent !== text) the("progress").textContent = text;
 }
 
 /** Do something, and show what goes wrong; `again` is offered then. */
@@ -83,9 +98,11 @@ function openAccess(open) {
 
 async function showAccount() {
   const { cookie } = credentials.read();
+  const mine = ++whose;
   const { told, name } = await limits();
-  const whose = cookie ? "Your own Suno account" : `Account ${name ?? "of this service"}`;
-  const parts = [`${whose}: ${count(told.credits_left, "credit")}`];
+  if (mine !== whose) return;
+  const owner = cookie ? "Your own Suno account" : `Account ${name ?? "of this service"}`;
+  const parts = [`${owner}: ${count(told.credits_left, "credit")}`];
   if (told.downloads_limit !== null && told.downloads_used !== null) {
     const left = Math.max(0, told.downloads_limit - told.downloads_used) + (told.downloads_extra ?? 0);
     parts.push(`${count(left, "download")} left`);
@@ -102,6 +119,20 @@ async function limits() {
   return { told: await response.json(), name: response.headers.get("X-Suno-Account") };
 }
 
+/** Show nothing any more of the account that was used before. */
+async function changeAccount() {
+  work++;
+  whose++;
+  chosen = opened = null;
+  the("chosen").hidden = true;
+  the("existing").replaceChildren();
+  the("account").textContent = "";
+  say("");
+  openAccess(false);
+  if (loaded) (await desk()).clear();
+  await attempt(showAll);
+}
+
 /** What changes with the account; a failure is shown by the caller's attempt. */
 async function showAll() {
   showPrices();
@@ -113,6 +144,7 @@ async function showAll() {
 
 const SONG_PAGE = /^https?:\/\/(?:www\.)?suno\.com\/song\/([A-Za-z0-9_-]{1,128})\/?(?:[?#].*)?$/i;
 
+const idIn = (text) => SONG_PAGE.exec(text)?.[1] ?? text;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Look a song up, by its link or id, and show it with the stems that it has. Returns whether it is still wanted. */
@@ -135,9 +167,8 @@ async function lookUp(mine) {
   the("chosen").hidden = true;
   the("existing").replaceChildren();
   say("Looking for the song…");
-  const id = SONG_PAGE.exec(mine.text)?.[1] ?? mine.text;
   const { told: stems } = await askJson(`/api/stems?audio_id=${encodeURIComponent(mine.text)}`);
-  const { told: clips } = await askJson(`/api/get?ids=${encodeURIComponent(id)}`);
+  const { told: clips } = await askJson(`/api/get?ids=${encodeURIComponent(idIn(mine.text))}`);
   if (!clips.length) throw new Failure({ error: "Suno knows no such song on this account.", code: "song_not_found" });
   Object.assign(mine, { clip: clips[0], stems });
   if (chosen !== mine) return;
@@ -157,7 +188,7 @@ function showSong() {
     const parts = set.length > 3 ? count(set.length, "stem") : set.map(({ part, title }) => part || title).join(" and ");
     const price = downloads() ? count(1, "download") : "free";
     const name = `Open ${parts}${day(set[0].created_at) && `, ${day(set[0].created_at)}`}: ${price}`;
-    return make("button", { type: "button", onclick: () => openSet(set) }, name);
+    return make("button", { type: "button", onclick: () => openSet(clip, set) }, name);
   });
   const title = make("p", {}, "Already split: free of credits");
   the("existing").replaceChildren(...(offers.length ? [title, make("div", { className: "row" }, ...offers)] : []));
@@ -195,7 +226,7 @@ function showPrices() {
 
 function setBusy(now) {
   busy = now;
-  for (const button of document.querySelectorAll("[data-task], #existing button")) button.disabled = now;
+  for (const button of document.querySelectorAll("[data-task], #existing button, #access button")) button.disabled = now;
 }
 
 // From a song to its stems
@@ -215,45 +246,66 @@ async function onSplit(task) {
     const question = { audio_id: chosen.clip.id, stem_task: task === "twelve" ? "twelve" : "two" };
     if (task === "part") question.stem_name = the("part").value;
     if (!credentials.read().cookie) question.audio_format = the("format").value;
-    await splitAndOpen(question);
+    await splitAndOpen(chosen.clip, splitFor(question));
   });
   setBusy(false);
 }
 
-async function splitAndOpen(question) {
+async function splitAndOpen(clip, split) {
+  await desk(); // what shows the stems is here before they are paid for
   say("Asking Suno…");
-  const stems = await split(question, (why) => {
-    say(why.code === "in_progress" ? "Suno is being asked…" : `${why.message} It goes on by itself; nothing is charged twice.`);
+  const stems = await askForSplit(split, ({ code, message, retryAfter }) => {
+    if (code !== "in_progress") say(`${message} It goes on by itself; nothing is charged twice.`);
+    else if (retryAfter > LOOK_EVERY * 2) say(`Suno's answer was lost. This page asks again in ${retryAfter} s; nothing is charged twice.`);
+    else say("Suno is being asked…");
   });
-  say(`Suno makes ${count(stems.length, "stem")}. It takes about a minute.`);
+  remember(clip, stems);
+  forget(split);
   showAccount().catch(() => {});
-  follow(chosen.clip, stems);
+  follow(clip, stems);
 }
 
-/** Follow new stems until they are final, then have them fetched. */
+/** Follow new stems until they are final, then have them fetched; in the background where others are opened. */
 async function follow(clip, stems) {
   const mine = ++work;
-  const { show, tell } = await desk();
   opened = null;
-  remember(clip, stems);
-  show(clip, stems.map((stem) => ({ ...stem, part: partIn(stem.title, clip.title), take: 1 })));
-  the("desk").scrollIntoView({ block: "nearest" });
-  const ids = stems.map(({ id }) => id);
-  await attempt(async () => {
-    let known = [];
-    let looks = 0;
-    for (const left = new Set(ids); left.size && mine === work; ) {
-      if (++looks > LONGEST) throw new Failure({ error: "Suno has not finished these stems within 10 minutes.", code: "" });
-      await sleep(LOOK_EVERY);
-      known = (await patiently(`/api/get?ids=${ids.join()}`)).told;
+  await attempt(
+    async () => {
+      const { show, tell } = await desk();
+      say(`Suno makes ${count(stems.length, "stem")}. It takes about a minute.`);
+      remember(clip, stems);
+      show(clip, stems.map((stem) => ({ ...stem, part: partIn(stem.title, clip.title), take: 1 })));
+      the("desk").scrollIntoView({ block: "nearest" });
+      const complete = await untilFinal(stems, (id, status, text) => mine === work && tell(id, status, text));
+      if (!complete) return;
+      const listed = await relist(clip);
       if (mine !== work) return;
-      for (const { id, status, error_message: why } of known) {
-        tell(id, status, status === "error" ? why || "Suno could not make it." : status);
-        if (["complete", "error"].includes(status)) left.delete(id);
-      }
+      if (!complete.length) throw new Failure({ error: "Suno could not make these stems.", code: "" });
+      const ids = new Set(complete.map(({ id }) => id));
+      const ours = listed.filter(({ id }) => ids.has(id));
+      await openStems(clip, ours.length === complete.length ? ours : complete);
+    },
+    () => follow(clip, stems),
+  );
+}
+
+/** Look at new stems until Suno changes them no more; returns those that are complete; null once another account is used. */
+async function untilFinal(stems, tell) {
+  const left = new Set(stems.map(({ id }) => id));
+  const complete = [];
+  const { who } = credentials.read();
+  for (let looks = 0; left.size; looks++) {
+    if (looks === LONGEST) throw new Failure({ error: "Suno has not finished these stems within 10 minutes.", code: "" });
+    await sleep(LOOK_EVERY);
+    if (credentials.read().who !== who) return null;
+    for (const stem of (await patiently(`/api/get?ids=${[...left].join()}`)).told) {
+      const { id, status, error_message: why } = stem;
+      tell(id, status, status === "error" ? why || "Suno could not make it." : status);
+      if (["complete", "error"].includes(status)) left.delete(id);
+      if (status === "complete") complete.push(stem);
     }
-    if (mine === work) await refreshStems(clip, known.filter(({ status }) => status === "complete"));
-  }, () => follow(clip, stems));
+  }
+  return complete;
 }
 
 /** The part in a new stem's title, for as long as Suno's list does not have it. */
@@ -262,33 +314,25 @@ function partIn(title, song) {
   return found?.[1].toLowerCase() ?? null;
 }
 
-/** The stems as the song's list has them, with part and take; then their files. */
-async function refreshStems(clip, complete) {
-  if (!complete.length) {
-    say("Suno could not make these stems.");
-    return;
-  }
-  const listed = (await patiently(`/api/stems?audio_id=${clip.id}`)).told;
+/** The song's stems as Suno lists them now, with part and take; they are offered where the song is still chosen. */
+async function relist(clip) {
+  const stems = (await patiently(`/api/stems?audio_id=${clip.id}`)).told;
   if (chosen?.clip?.id === clip.id) {
-    chosen.stems = listed;
-    chosen.clip.download_unlocked ||= !credentials.read().cookie;
+    chosen.stems = stems;
     showSong();
   }
-  const ids = new Set(complete.map(({ id }) => id));
-  const ours = listed.filter(({ id }) => ids.has(id));
-  await openStems(clip, ours.length === complete.length ? ours : complete);
+  return stems;
 }
 
-function openSet(set) {
+function openSet(clip, set) {
   if (busy) return;
-  const { clip } = chosen;
-  attempt(() => openStems(clip, set), () => openSet(set));
+  attempt(() => openStems(clip, set), () => openSet(clip, set));
 }
 
 /** Have stems fetched, and hear each as soon as it is there. */
 async function openStems(clip, stems) {
   const mine = ++work;
-  const { show } = await desk();
+  const { show, isWhole } = await desk();
   opened = null;
   remember(clip, stems);
   show(clip, stems);
@@ -296,53 +340,71 @@ async function openStems(clip, stems) {
     await offerAddresses(stems);
     return;
   }
-  const format = the("format").value;
-  await fetchFiles(mine, clip, [...stems.map(({ id }) => id), clip.id], format === "m4a" ? "mp3" : format, true);
+  const heard = the("format").value === "m4a" ? "mp3" : the("format").value;
+  const files = await fetchFiles(() => mine === work, [...stems.map(({ id }) => id), clip.id], heard, true);
+  if (mine !== work) return;
   if (chosen?.clip?.id === clip.id) {
     chosen.clip.download_unlocked = true;
     showSong();
   }
   showAccount().catch(() => {});
-  if (mine !== work) return;
-  opened = { clip, stems };
-  await offerFiles(mine, clip, stems, format);
+  opened = { clip, stems, isWhole: isWhole() };
+  if (the("format").value === heard) await offerAll(heard, files.filter(({ id }) => id !== clip.id));
+  else await offerFiles();
 }
 
-/** Offer files in a format that may not be kept yet, each and all. */
-async function offerFiles(mine, clip, stems, format) {
-  const { offer, offerAll } = await desk();
-  const ids = new Set(stems.map(({ id }) => id));
-  const files = await fetchFiles(mine, clip, null, format);
-  if (mine !== work) return;
-  for (const file of files) if (ids.has(file.id) && file.status === "kept") offer(file);
-  const missing = files.filter(({ status }) => status !== "kept");
-  if (!missing.length) offerAll(format);
-  say(missing.length ? `Not every file could be fetched: ${missing[0].filename}: ${missing[0].error}` : "");
+/** Offer the open stems in the format that is chosen now. */
+async function offerFiles() {
+  const mine = ++offers;
+  const of = work;
+  const format = the("format").value;
+  const files = await fetchFiles(() => mine === offers && of === work, opened.stems.map(({ id }) => id), format);
+  if (mine === offers && of === work) await offerAll(format, files);
 }
 
-/** Have files fetched, until they are kept or cannot be; `ids`, or all stems of the song. */
-async function fetchFiles(mine, clip, ids, format, hear = false) {
-  const { add, tell } = await desk();
-  const body = { ...(ids ? { ids } : { audio_id: clip.id }), format };
-  for (let looks = 1; ; looks++) {
-    const { told, retryAfter } = await patiently("/api/audio", { body });
-    if (mine !== work) return [];
+async function offerAll(format, files) {
+  const { offerAll } = await desk();
+  const kept = files.filter(({ status }) => status === "kept");
+  const missing = files.find(({ status }) => status !== "kept");
+  if (kept.length) offerAll(format, kept.map(({ id }) => id));
+  say(missing ? `Not every file could be fetched: ${missing.filename}: ${missing.error}` : "");
+}
+
+/** Have files fetched, until each is kept or cannot be; each is offered, and heard, as soon as it is kept. */
+async function fetchFiles(wanted, ids, format, hear = false) {
+  const { add, offer, tell } = await desk();
+  const files = new Map();
+  const opening = [];
+  let left = ids;
+  let quiet = 0; // looks since the last file came
+  for (;;) {
+    const { told } = await patiently("/api/audio", { body: { ids: left, format } });
+    if (!wanted()) return [];
     for (const file of told) {
-      if (hear && file.status === "kept") add(file);
+      files.set(file.id, file);
+      if (file.status === "kept" && hear) opening.push(add(file));
       else if (hear) tell(file.id, file.status, file.status === "failed" ? file.error : "fetching the audio");
+      if (file.status === "kept" && format === the("format").value) offer(file);
     }
-    if (!retryAfter) return told;
-    say(`Fetching the audio: ${told.filter(({ status }) => status === "kept").length} of ${told.length}`);
-    if (looks % LOOKS_IN_VAIN === 0) await checkJobs();
+    // What has failed is not asked for again: that would begin it anew.
+    const fetching = told.filter(({ status }) => status === "fetching").map(({ id }) => id);
+    quiet = fetching.length === left.length ? quiet + 1 : 0;
+    left = fetching;
+    if (!left.length) break;
+    if (!(quiet >= LOOKS_IN_VAIN && (await saysWhyItWaits()))) say(`Fetching the audio: ${ids.length - left.length} of ${ids.length}`);
     await sleep(LOOK_AT_FILES);
   }
+  await Promise.all(opening);
+  return ids.map((id) => files.get(id));
 }
 
-/** Files that do not come may have nobody who fetches them. */
-async function checkJobs() {
+/** Files that do not come may have nobody who fetches them; returns whether that is told. */
+async function saysWhyItWaits() {
   const ready = await fetch("/readyz").then((response) => response.json()).catch(() => null);
   const jobs = ready?.checks?.jobs ?? "ok";
-  if (jobs !== "ok") say(`The audio is waiting: ${jobs}. The operator of this service can help.`);
+  if (jobs === "ok") return false;
+  say(`The audio is waiting (${jobs}). The operator of this service can help.`);
+  return true;
 }
 
 /** Ask again where a failure ends by itself. */
@@ -391,64 +453,73 @@ async function reopen() {
     const ids = new Set(open.stems.map(({ id }) => id));
     const complete = chosen.stems.filter(({ id, status }) => ids.has(id) && status === "complete");
     if (complete.length === ids.size) await openStems(chosen.clip, complete);
-    else await follow(chosen.clip, open.stems);
+    else follow(chosen.clip, open.stems);
   });
 }
 
-/** Go on with the split that a reload or a lost page has left. */
-async function resume(question) {
-  the("song").value = question.audio_id;
-  setBusy(true);
+/** Go on with the split that a reload or a lost page has left: with that one's key, never with a new one. */
+async function resume(split) {
+  the("song").value = split.question.audio_id;
   await attempt(async () => {
-    if (await choose(question.audio_id)) await splitAndOpen(question);
+    if (await choose(split.question.audio_id)) await splitAndOpen(chosen.clip, split);
   });
   setBusy(false);
 }
 
 // What people do
 
-function onSong() {
+/** Show the song that is entered; `anew` where Suno is to be asked again for one that is shown already. */
+function onSong(anew) {
   const text = the("song").value.trim();
-  if (text && !busy) attempt(() => choose(text));
+  if (!text || busy) return;
+  if (anew && chosen?.clip) chosen = null;
+  attempt(() => choose(text));
 }
 
 the("find").addEventListener("submit", (event) => {
   event.preventDefault();
-  onSong();
+  onSong(true);
 });
-the("song").addEventListener("change", onSong);
-the("song").addEventListener("input", ({ target: { value } }) => {
-  if (SONG_PAGE.test(value.trim()) || UUID.test(value.trim())) onSong();
+the("song").addEventListener("change", () => onSong(false));
+the("song").addEventListener("input", ({ target: { value }, inputType }) => {
+  // Not at each letter of an id that is typed.
+  if (inputType === "insertFromPaste" || UUID.test(idIn(value.trim()))) onSong(false);
 });
 for (const button of document.querySelectorAll("[data-task]")) {
   button.addEventListener("click", () => onSplit(button.dataset.task));
 }
-the("format").addEventListener("change", ({ target }) => {
-  if (opened) attempt(() => offerFiles(work, opened.clip, opened.stems, target.value));
+the("format").addEventListener("change", () => {
+  if (!opened) return;
+  if (opened.isWhole) attempt(offerFiles);
+  else openSet(opened.clip, opened.stems);
 });
 the("open-access").addEventListener("click", () => openAccess(the("access").hidden));
 the("access").addEventListener("submit", (event) => {
   event.preventDefault();
-  credentials.write(Object.fromEntries(new FormData(the("access"))));
+  const given = Object.fromEntries([...new FormData(the("access"))].map(([name, value]) => [name, value.trim()]));
+  const wrong = Object.keys(given).find((name) => !/^[ -~]*$/.test(given[name]));
+  if (wrong) {
+    const { textContent: label } = the("access").elements[wrong].parentElement;
+    showError(new Failure({ error: `"${label.trim()}" has letters that cannot be in one. Copy it again, whole.`, code: "" }));
+    return;
+  }
+  credentials.write(given);
   the("access").reset();
-  openAccess(false);
-  chosen = null;
-  attempt(showAll);
+  changeAccount();
 });
 the("forget").addEventListener("click", () => {
   credentials.forget();
-  openAccess(false);
-  chosen = null;
-  attempt(showAll);
+  changeAccount();
 });
 
 showPrices();
 songs.start((clip) => {
   the("song").value = clip.id;
   the("song").scrollIntoView({ block: "nearest" });
-  onSong();
+  onSong(true);
 });
-await attempt(showAll);
 const left = interrupted();
-if (left) resume(left.question);
-else reopen();
+setBusy(!!left);
+await attempt(showAll);
+if (left) resume(left);
+else if (!chosen && !busy && !the("song").value) reopen();

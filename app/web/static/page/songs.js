@@ -20,12 +20,14 @@ const inSight = new IntersectionObserver((entries) => {
   }
   fetchCovers();
 });
-const atTheEnd = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && more(), { rootMargin: "300px" });
+let atTheEnd = null;
 
 /** Show the songs of the account; `choose` is called with a clip. */
 export function start(choose) {
   onChoose = choose;
   the("search").addEventListener("input", filter);
+  const options = { root: the("library"), rootMargin: "300px" };
+  atTheEnd = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && more(), options);
   atTheEnd.observe(the("more"));
 }
 
@@ -80,8 +82,9 @@ async function more() {
     the("more").textContent = done ? (page === 1 ? "This account has no songs yet." : "") : "";
   } catch (failure) {
     if (of !== shown) return;
-    done = true;
-    the("more").textContent = failure.message;
+    const again = make("button", { type: "button", onclick: more }, "Try again");
+    the("more").replaceChildren(make("span", {}, failure.message), " ", again);
+    return;
   } finally {
     if (of === shown) loading = false;
   }

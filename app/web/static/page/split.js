@@ -4,57 +4,63 @@
 import { askJson, credentials, newId, sleep } from "./api.js";
 
 const STORE = "suno-stems.splits";
+const KEPT = 23 * 3600 * 1000; // milliseconds: the service honours a key for a day
 const TRIES = 30;
 const LONGEST_WAIT = 5; // seconds
 
-/** The splits of this tab that have no answer yet, by their question. */
+/** The splits of this tab that have no answer yet, by their Idempotency-Key. */
 function unanswered() {
-  return JSON.parse(sessionStorage.getItem(STORE) ?? "{}");
+  const known = Object.entries(JSON.parse(sessionStorage.getItem(STORE) ?? "{}"));
+  return Object.fromEntries(known.filter(([, { at }]) => Date.now() - at < KEPT));
 }
 
-function keep(splits) {
-  sessionStorage.setItem(STORE, JSON.stringify(splits));
+function note(entry) {
+  sessionStorage.setItem(STORE, JSON.stringify({ ...unanswered(), [entry.key]: entry }));
 }
 
-function note(split) {
-  keep({ ...unanswered(), [JSON.stringify(split.question)]: split });
-}
-
-function forget(split) {
-  const { [JSON.stringify(split.question)]: _, ...others } = unanswered();
-  keep(others);
+/** Forget a split that is answered: call this once its stems are noted elsewhere. */
+export function forget({ key }) {
+  const { [key]: _, ...others } = unanswered();
+  sessionStorage.setItem(STORE, JSON.stringify(others));
 }
 
 /** The split that was under way when the page was left, or null. Never one of another API key, cookie or account. */
 export function interrupted() {
   const { who } = credentials.read();
-  return Object.values(unanswered()).find((split) => split.underWay && split.who === who) ?? null;
+  return Object.values(unanswered()).find((entry) => entry.underWay && entry.who === who) ?? null;
 }
 
 /**
- * Ask for a split, and again until there is an answer. `question` is the body of POST /api/generate_stems; `onWait`
- * learns why it goes on. Returns the stems. Throws a Failure; the same question goes on with the same key then.
+ * The split that a question (the body of POST /api/generate_stems) is: one without an answer yet, where there is one,
+ * as it was asked then. Its format may differ: what is paid for is the same.
  */
-export async function split(question, onWait) {
+export function splitFor(question) {
   const { who } = credentials.read();
-  const known = unanswered()[JSON.stringify(question)];
-  const entry = known && known.who === who ? known : { question, key: newId(), who };
+  const paidFor = ({ audio_id: song, stem_task: task, stem_name: part }) => JSON.stringify([song, task, part ?? ""]);
+  const known = Object.values(unanswered()).find((entry) => entry.who === who && paidFor(entry.question) === paidFor(question));
+  return known ?? { question, key: newId(), who, at: Date.now() };
+}
+
+/**
+ * Ask for a split, and again until there is an answer; `onWait` learns why it goes on. Returns the stems. Throws a
+ * Failure: splitFor gives the same split then.
+ */
+export async function ask(entry, onWait) {
+  const sender = credentials.headers; // whoever has clicked pays, whatever is entered meanwhile
   note({ ...entry, underWay: true });
   try {
-    const stems = await askUntilAnswered(entry, onWait);
-    forget(entry);
-    return stems;
+    return await askUntilAnswered(entry, sender, onWait);
   } catch (failure) {
     note({ ...entry, underWay: false });
-    throw failure;
+    throw Object.assign(failure, { isSplit: true });
   }
 }
 
-async function askUntilAnswered({ question, key }, onWait) {
+async function askUntilAnswered({ question, key }, sender, onWait) {
   for (let tries = 1; ; tries++) {
     try {
       const headers = { "Idempotency-Key": key };
-      return (await askJson("/api/generate_stems", { body: question, headers })).told;
+      return (await askJson("/api/generate_stems", { body: question, headers, sender })).told;
     } catch (failure) {
       if (!["in_progress", "unreachable"].includes(failure.code) || tries === TRIES) throw failure;
       onWait(failure);
