@@ -4,13 +4,13 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller webhook-secret sandbox test programs torture torture-jobs soak pictures lint openapi bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs soak pictures lighthouse lint openapi reference docs audit bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audio in demo/ (DEMO='--wire 2024' for the old Suno)
-	@$(BIN)/python -m sandbox.demo $(DEMO)
+	@$(BIN)/python -m tools.demo $(DEMO)
 
 run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000, and do the jobs
 	@# honcho itself would kill what is in flight, and may be paid for, after 5 s.
@@ -26,9 +26,12 @@ webhook-secret: .venv/run ## make a secret that signs webhooks, for WEBHOOK_SECR
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi webhook-secret
 
 sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
-	@$(BIN)/python -m sandbox.serve
+	@$(BIN)/python -m tools.serve
 
-test: lint programs ## run all checks and tests
+mcp: .venv/mcp ## serve the tools of this service to a model over stdio
+	@$(BIN)/python -m app.mcp
+
+test: lint docs programs ## run all checks and tests
 	$(BIN)/python -m pytest
 
 programs: # a browser and the like, for tests that are skipped without them
@@ -46,6 +49,9 @@ soak: .venv/bench ## keep it busy for ten minutes, with faults and restarts; plo
 pictures: .venv/dev ## take the pictures of the page again, for the README (needs chromium and chromedriver)
 	@$(BIN)/python -m tests.page.pictures
 
+lighthouse: .venv/dev ## look at the page with Lighthouse (needs npm and chromium)
+	@$(BIN)/python -m pytest -n0 tests/page/lighthouse.py
+
 lint: .venv/dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,16 +60,26 @@ lint: .venv/dev ## check style and types
 openapi: .venv/run ## write openapi.yaml anew from the code
 	$(BIN)/flask --app wsgi spec > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
+reference: .venv/run ## write docs/settings.md and docs/errors.md anew from the code
+	@$(BIN)/python -m tools.reference
+
+docs: .venv/docs ## make the site of the documentation in site/, and look at every link
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+audit: .venv/run ## compare the pinned packages with known advisories; fails where those cannot be reached
+	@$(BIN)/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@$(BIN)/pip-audit --requirement requirements.txt --disable-pip --no-deps --strict
+
 bench: .venv/bench ## measure the service under load (BENCH='--quick' for a first look, '--soak' for its memory)
 	@$(BIN)/python -m bench $(BENCH)
 
 lock: .venv/dev ## pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet uv
-	for name in requirements requirements-demo requirements-dev requirements-bench; do \
+	for name in requirements requirements-demo requirements-dev requirements-mcp requirements-bench; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
 clean: ## remove what these commands have made
-	rm -rf .venv demo instance .mypy_cache .ruff_cache
+	rm -rf .venv demo instance site .mypy_cache .ruff_cache
 
 .venv/run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version}: try make PYTHON=python3.11")'
@@ -75,8 +91,16 @@ clean: ## remove what these commands have made
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-demo.txt
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/mcp: .venv/run requirements-mcp.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-mcp.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt requirements-mcp.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-mcp.txt
+	@touch $@
+
+.venv/docs: .venv/run requirements-docs.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
 .venv/bench: .venv/dev requirements-bench.txt

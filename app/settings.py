@@ -366,3 +366,86 @@ def _file_or(value: str) -> str:
         return Path(value[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValidationError(f"Its file cannot be read: {type(error).__name__}.") from error
+
+
+MEANINGS: dict[str, dict[str, str]] = {
+    "The Suno account": {
+        "SUNO_COOKIE": "The account that pays, if a request names no other: a Cookie header, its bare `__client` "
+        "value, or `@` and the path of a file with either. Unset: only requests that bring a cookie are served.",
+        "CALLERS_FILE": "A TOML file: who may ask, on which account, and what each may spend. See [Who may "
+        "ask](access.md).",
+    },
+    "Who may ask": {
+        "API_KEYS": "Comma-separated API keys, or `@` and the path of a file with one a line. If set, every call "
+        "under `/api/` needs one, as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
+        "TRUSTED_HOSTS": "The names in `Host` that get an answer, comma-separated, without port; `.example.com` is "
+        "every name under it. Unset: loopback names while `HOST` is loopback, else any name.",
+        "CORS_ORIGINS": "Other web pages that may ask: comma-separated origins such as `https://app.example.com`, "
+        "or `*` for any. Unset: none.",
+    },
+    "Where it listens": {
+        "HOST": "The address to listen on, or `unix:` and the path of a socket. Who can reach it can spend the "
+        "account's credits, unless `API_KEYS` is set.",
+        "PORT": "The port to listen on.",
+        "WEB_CONCURRENCY": "Worker processes. Each signs in at Suno for itself.",
+        "BODY_TIMEOUT": "Seconds for a client to send the body of its request.",
+        "SEND_TIMEOUT": "Seconds without progress before a reply that a client does not read is ended.",
+        "CONNECTIONS_PER_ADDRESS": "Connections of one address that a worker keeps open. With more, the oldest "
+        "idle one is closed. Behind a proxy on TCP all clients have its address; a unix socket has none.",
+        "GUNICORN_CMD_ARGS": "More of gunicorn's own settings, as on its command line.",
+    },
+    "The ledger": {
+        "LEDGER_URL": "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
+        "path), or Redis (`redis://…`) for several machines.",
+        "SUNO_TWO_CREDITS": "Credits that Suno charges for two stems. Budgets count with it.",
+        "SUNO_TWELVE_CREDITS": "Credits that Suno charges for every instrument.",
+    },
+    "Webhooks": {
+        "WEBHOOK_SECRET": "The secret that signs webhooks: `whsec_…`; comma-separated while you change it; or `@` "
+        "and the path of a file. Unset: no webhooks.",
+        "WEBHOOK_HOSTS": "Hosts that webhooks may reach by http and on private addresses: names (`n8n`), suffixes "
+        "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
+        "JOBS_URL": "The queue of the jobs process: `sqlite:///…` or `redis://…`. Unset: the ledger's Redis, else "
+        "`sqlite:///instance/jobs.db`.",
+    },
+    "Kept audio": {
+        "AUDIO_URL": "Where audio is kept: a folder (a path or `file:///…`), or a bucket (`s3://bucket/prefix`).",
+        "AUDIO_LIMIT": "Bytes of audio to keep at most. The files that were used least recently give way.",
+        "AUDIO_KEPT": "Seconds since a file was last used, after which it is removed. `0`: never.",
+        "AUDIO_FETCHES": "Files that a jobs process fetches at once.",
+        "AUDIO_ACCEL": "The internal location of nginx that sends kept files, such as `/kept-audio/`. Unset: the "
+        "service sends them.",
+        "LINK_SECRET": "The secret that signs addresses of files: at least 32 characters (`openssl rand -hex 32`); "
+        "comma-separated while you change it, the new one first; or `@` and the path of a file. Unset: addresses are "
+        "plain and need the API key.",
+        "LINK_LIFETIME": "Seconds for which a signed address is good.",
+        "PUBLIC_URL": "How addresses of files begin, such as `https://stems.example.com`. Unset: the address that "
+        "the request was sent to.",
+    },
+    "How Suno is asked": {
+        "SUNO_API_URL": "Suno's studio API.",
+        "SUNO_AUTH_URL": "Suno's sign-in.",
+        "SUNO_STEMS_ROUTE": "Which call makes voice and music: `edit` (one call, no captcha; no longer used by "
+        "Suno's own page), `v2-web` (what the page sends), or `auto`: `edit` while Suno takes it. All other splits "
+        "use `v2-web`.",
+        "SUNO_STEMS_MODEL": "The model that `v2-web` names.",
+        "SUNO_CONNECT_TIMEOUT": "Seconds for one attempt to connect. A failed attempt is repeated twice.",
+        "SUNO_READ_TIMEOUT": "Seconds of silence between two bytes of a reply.",
+        "SUNO_DEADLINE": "Seconds for all that a request asks of Suno, sign-in included.",
+        "SUNO_WAIT_TIMEOUT": "Seconds to wait for stems with `wait_audio`.",
+        "SUNO_POLL_INTERVAL": "Seconds between two looks at stems that are not final.",
+        "SUNO_SETTLE_TIME": "Seconds in which lost stems may still appear, after a paid call without a reply. A "
+        "retry with the same key pays again only after that.",
+        "SUNO_USER_AGENT": "The browser that the service says it is. Unset: a recent Chrome.",
+        "SUNO_CLERK_API_VERSION": "A version that Suno's page tells the sign-in. It ages.",
+        "SUNO_CLERK_JS_VERSION": "Another version that Suno's page tells the sign-in.",
+        "HTTPS_PROXY": "A proxy for calls to Suno. `HTTP_PROXY` and `ALL_PROXY` work too.",
+        "NO_PROXY": "Hosts to reach without the proxy.",
+        "REQUESTS_CA_BUNDLE": "A file of certificates to trust instead of the usual ones.",
+    },
+    "The log": {
+        "LOG_LEVEL": "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
+        "LOG_FORMAT": "`json` or `text`. Unset: text on a terminal, else JSON.",
+    },
+}
+"""What each variable means, by subject; docs/settings.md is made of it (`make reference`)."""

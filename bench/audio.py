@@ -22,7 +22,8 @@ from typing import Any
 
 from app.audio.fetch import Fetcher
 from bench.waiters import control, split
-from sandbox import stack
+from tools import stack
+from tools.process import free_port
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 LENGTH = 1_400
@@ -69,7 +70,7 @@ def keep(service: str) -> list[dict[str, Any]]:
 @contextmanager
 def nginx(folder: Path, audio: Path, service: str) -> Iterator[str]:
     """Run nginx over the folder of kept audio, and in front of a service that has it send the files."""
-    port = stack.free_port()
+    port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
         f"{user} daemon off; worker_processes 2; pid {folder}/pid; error_log {folder}/log; events {{}}\n"

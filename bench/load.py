@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.servers import Server
+from bench.servers import Loaded
 
 SCRIPT = Path(__file__).with_name("split.lua")
 
@@ -32,7 +32,7 @@ class Run:
     """The part of one core that the stub used."""
 
 
-def load(server: Server, stub: Server, *, delay: int, connections: int, seconds: float, accounts: int = 0) -> Run:
+def load(server: Loaded, stub: Loaded, *, delay: int, connections: int, seconds: float, accounts: int = 0) -> Run:
     """Ask `server` for as many splits as it can do over so many connections, each split taking `delay` ms at Suno."""
     stub.get(f"/delay/{delay}")
     calls, cpu, stub_cpu = _calls(stub), server.cpu_ms(), stub.cpu_ms()
@@ -55,12 +55,12 @@ def load(server: Server, stub: Server, *, delay: int, connections: int, seconds:
     )
 
 
-def _calls(stub: Server) -> int:
+def _calls(stub: Loaded) -> int:
     count = stub.get("/count")
     return count["splits"] + count["sign_ins"]
 
 
-def _let_it_end(stub: Server, delay: int) -> None:
+def _let_it_end(stub: Loaded, delay: int) -> None:
     """Wait for the requests that the end of wrk cut off, lest they count for the next run."""
     before = -1
     while before != (before := _calls(stub)):

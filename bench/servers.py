@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.process import ROOT, Server, free_port, running
+
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NGINX = """\
 daemon off;
@@ -43,20 +40,18 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
-class Server:
-    """A process with its children, and the call that it is loaded with."""
+class Loaded:
+    """A server, and the call that it is loaded with."""
 
+    server: Server
     name: str
     port: int
     path: str
     body: str
-    process: subprocess.Popen[bytes]
 
     def pids(self) -> list[int]:
         """Its processes, the first one first."""
-        parent = self.process.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
-        return [parent, *map(int, children.split())]
+        return self.server.pids()
 
     def cpu_ms(self) -> float:
         """CPU time that its threads have used so far, in user and kernel mode."""
@@ -87,18 +82,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def stub() -> Iterator[Server]:
+def stub() -> Iterator[Loaded]:
     """Suno, at no cost."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(ROOT / "bench/stub.py"), str(port)]
     with _running("straight", port, command) as server:
         yield server
 
 
 @contextlib.contextmanager
-def service(suno: Server, **settings: str) -> Iterator[Server]:
+def service(suno: Loaded, **settings: str) -> Iterator[Loaded]:
     """The service as gunicorn.conf.py has it, its log in a file."""
-    port, url = _free_port(), f"http://127.0.0.1:{suno.port}"
+    port, url = free_port(), f"http://127.0.0.1:{suno.port}"
     own = {"SUNO_API_URL": url, "SUNO_AUTH_URL": url, "SUNO_COOKIE": "bench", "NO_PROXY": "127.0.0.1"}
     call = "/api/generate_stems", json.dumps({"audio_id": SONG})
     with tempfile.TemporaryDirectory() as folder:
@@ -109,10 +104,10 @@ def service(suno: Server, **settings: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def nginx(suno: Server) -> Iterator[Server]:
+def nginx(suno: Loaded) -> Iterator[Loaded]:
     """A proxy that does nothing else."""
     with tempfile.TemporaryDirectory() as folder:
-        port, conf = _free_port(), Path(folder) / "nginx.conf"
+        port, conf = free_port(), Path(folder) / "nginx.conf"
         conf.write_text(NGINX.format(folder=folder, stub=suno.port, port=port), encoding="utf-8")
         with _running("nginx", port, ["nginx", "-e", "stderr", "-c", str(conf)]) as server:
             yield server
@@ -121,27 +116,9 @@ def nginx(suno: Server) -> Iterator[Server]:
 @contextlib.contextmanager
 def _running(
     name: str, port: int, command: list[str], path: str = f"/api/edit/stems/{SONG}/", body: str = "{}", **own: str
-) -> Iterator[Server]:
-    # Not the caller's own settings: they may name a real account, which nothing here may spend.
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("SUNO_", "GUNICORN_"))}
-    with tempfile.TemporaryFile() as log:
-        environment = {**inherited, "PATH": f"{os.environ['PATH']}:/usr/sbin", **own}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        server = Server(name, port, path, body, process)
-        try:
-            ends = time.monotonic() + 30
-            while not server.post():
-                if process.poll() is not None or time.monotonic() > ends:
-                    log.seek(0)
-                    sys.exit(f"{name} did not start:\n{log.read().decode(errors='replace')[-2000:]}")
-                time.sleep(0.01)
-            yield server
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+) -> Iterator[Loaded]:
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        command, lambda server: Loaded(server, name, port, path, body).post(), url=url, settings=own
+    ) as server:
+        yield Loaded(server, name, port, path, body)

@@ -25,7 +25,8 @@ from pathlib import Path
 import matplotlib as mpl
 import requests
 
-from sandbox import stack
+from tools import stack
+from tools.process import free_port
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -89,7 +90,7 @@ def soak(seconds: float) -> tuple[Course, set[str], list[dict[str, object]]]:
     with ExitStack() as servers, tempfile.TemporaryDirectory() as folder:
         suno = servers.enter_context(stack.suno("--pace", str(PACE)))
         settings = SETTINGS | {"SUNO_COOKIE": f"{ACCOUNTS}0", "LEDGER_URL": f"sqlite:///{folder}/ledger.db"}
-        port = stack.free_port()
+        port = free_port()
         running = servers.enter_context(ExitStack())
         service = running.enter_context(stack.service(suno.url, settings, port=port))
         strike(suno.url, 0.1)

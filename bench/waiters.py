@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from sandbox import stack
+from tools import stack
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 ACCOUNT = "sandbox-rich"

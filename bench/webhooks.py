@@ -18,7 +18,7 @@ from queue import Queue
 from threading import Thread
 
 from bench.waiters import control, split
-from sandbox import stack
+from tools import stack
 
 PACE = 3.0
 """Seconds that a stem stays submitted, then queued, then streaming."""

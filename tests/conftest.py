@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from app.settings import remembered
-from sandbox import stack
+from tools import stack
+from tools.process import Server
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NUMBERS = itertools.count(1)
@@ -22,7 +23,7 @@ PATIENCE = 30
 class Client:
     """A client of one server, whose requests take nothing from the environment."""
 
-    def __init__(self, server: stack.Server) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
         self.url = server.url
 

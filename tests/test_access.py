@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
+from tools import stack
 
 KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
 """Each with its short name: `printf %s first-key | sha256sum | cut -c 1-12`."""

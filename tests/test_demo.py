@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from sandbox import stack
+from tools.process import ROOT, free_port
 
 
 def samples(file: Path) -> array.array[int]:
@@ -23,13 +23,10 @@ def samples(file: Path) -> array.array[int]:
         return array.array("h", sound.readframes(sound.getnframes()))
 
 
-@pytest.mark.parametrize("wire", ["2026", "2024"])
-def test_the_demo_shows_a_real_split(wire: str) -> None:
-    shutil.rmtree(stack.ROOT / "demo", ignore_errors=True)
+def test_the_demo_shows_a_real_split() -> None:
+    shutil.rmtree(ROOT / "demo", ignore_errors=True)
 
-    run = subprocess.run(
-        [sys.executable, "-m", "sandbox.demo", "--wire", wire], cwd=stack.ROOT, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-m", "tools.demo"], cwd=ROOT, capture_output=True, text=True)
 
     assert run.returncode == 0, run.stderr
     assert "curl -X POST" in run.stdout
@@ -40,7 +37,7 @@ def test_the_demo_shows_a_real_split(wire: str) -> None:
     assert "   176444  Ocean Wanderer/Ocean Wanderer - Instrumental.wav" in run.stdout
     assert "Credits after: 490" in run.stdout
     song, vocals, instrumental = (
-        samples(stack.ROOT / "demo" / f"{name}.wav")
+        samples(ROOT / "demo" / f"{name}.wav")
         for name in (
             "Ocean Wanderer",
             "Ocean Wanderer/Ocean Wanderer - Vocals",
@@ -50,13 +47,13 @@ def test_the_demo_shows_a_real_split(wire: str) -> None:
     assert [a + b for a, b in zip(vocals, instrumental, strict=True)] == list(song)
     assert max(vocals) > 1000
     assert max(instrumental) > 1000
-    assert (stack.ROOT / "demo" / "waveforms.png").stat().st_size > 5_000
+    assert (ROOT / "demo" / "waveforms.png").stat().st_size > 5_000
 
 
 def test_the_demo_fails_with_a_clear_word(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "sandbox.demo"],
-        cwd=stack.ROOT,
+        [sys.executable, "-m", "tools.demo"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", "SUNO_DEADLINE": "40", "WEB_CONCURRENCY": "2", "LOG_LEVEL": "nonsense"},
@@ -69,8 +66,8 @@ def test_the_demo_fails_with_a_clear_word(tmp_path: Path) -> None:
 def test_make_sandbox_takes_nobody_elses_server_for_its_own() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = subprocess.run(
-            [sys.executable, "-m", "sandbox.serve"],
-            cwd=stack.ROOT,
+            [sys.executable, "-m", "tools.serve"],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             env={**os.environ, "PORT": str(taken.getsockname()[1])},
@@ -82,11 +79,11 @@ def test_make_sandbox_takes_nobody_elses_server_for_its_own() -> None:
 
 def test_make_sandbox_stops_both_servers(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "sandbox.serve"],
-        cwd=stack.ROOT,
+        [sys.executable, "-m", "tools.serve"],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PORT": str(stack.free_port())},
+        env={**os.environ, "PORT": str(free_port())},
     )
     assert process.stdout
     urls = [re.search(r"http://[\d.:]+", process.stdout.readline()) for _ in range(2)]

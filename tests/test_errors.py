@@ -9,9 +9,9 @@ import pytest
 
 from app.suno import errors as suno_errors
 from app.web.errors import OF_EXCEPTION
-from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
+from tools.process import free_port
 
 JSON = {"Content-Type": "application/json"}
 
@@ -266,14 +266,14 @@ def test_retry_after_is_sunos_own(service: Client, account: str, fault: str, sec
 
 
 def test_a_suno_that_is_not_there_is_503_and_safe_to_try_again(start: Any) -> None:
-    nobody = f"http://127.0.0.1:{stack.free_port()}"
+    nobody = f"http://127.0.0.1:{free_port()}"
     service = start(nobody)
     body = assert_error(service.split(), 503, "suno_unreachable")
     assert "Nothing was charged" in body["error"]
 
 
 def test_a_studio_that_is_not_there_while_sign_in_is_costs_nothing(start: Any, suno: Suno, account: str) -> None:
-    service = start(SUNO_API_URL=f"http://127.0.0.1:{stack.free_port()}")
+    service = start(SUNO_API_URL=f"http://127.0.0.1:{free_port()}")
     body = assert_error(service.split(cookie=account), 503, "suno_unreachable")
     assert "safe to try again" in body["error"]
     assert suno.charges(account) == []

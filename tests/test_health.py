@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from app.web.health import Check
-from sandbox import stack
 from tests.conftest import Client, Suno
+from tools.process import free_port
 
 
 def assert_not_ready(response: requests.Response, session: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def assert_not_ready(response: requests.Response, session: str) -> dict[str, Any
 
 
 def test_a_process_that_answers_is_healthy(start: Callable[..., Client]) -> None:
-    service = start(f"http://127.0.0.1:{stack.free_port()}", SUNO_COOKIE="")
+    service = start(f"http://127.0.0.1:{free_port()}", SUNO_COOKIE="")
     response = service.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
@@ -69,7 +69,7 @@ def test_a_session_that_does_not_work_is_named_and_looked_at_rarely(
 
 
 def test_a_suno_that_is_not_there_is_named_without_its_address(start: Callable[..., Client]) -> None:
-    service = start(f"http://127.0.0.1:{stack.free_port()}")
+    service = start(f"http://127.0.0.1:{free_port()}")
     response = service.get("/readyz")
     assert_not_ready(response, "suno_unreachable")
     assert "127.0.0.1" not in response.text

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
 from tests.splits.conftest import redis_url as redis_url
+from tools import stack
+from tools.process import free_port
 
 FAST = {
     "SUNO_CONNECT_TIMEOUT": "1",
@@ -342,7 +343,7 @@ def test_what_cost_nothing_is_not_known_afterwards(paying: Client, account: str)
 def test_without_a_ledger_a_key_sends_nothing_and_no_key_goes_on(
     start: Callable[..., Client], suno: Suno, account: str, url: str
 ) -> None:
-    service = start(LEDGER_URL=url.format(port=stack.free_port()))
+    service = start(LEDGER_URL=url.format(port=free_port()))
     suno.forget()
     body = assert_error(split(service, account), 503, "ledger_unavailable")
     assert "Nothing was charged" in body["error"]

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "app/settings.py": {"app.callers", "app.suno", "app.timing"},
     "app/metrics.py": set(),
     "app/logs.py": set(),
+    "app/mcp.py": set(),
     "app/serving.py": {"app.logs", "app.settings", "app.metrics", "app.web.current"},
     "app/ids.py": set(),
     "app/timing.py": set(),

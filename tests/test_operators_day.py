@@ -1,4 +1,4 @@
-"""What the README shows of an operator's day is what the service says."""
+"""What docs/operations.md shows of an operator's day is what the service says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import stack
 from tests.conftest import Client
+from tools.process import free_port
 
-README = Path("README.md").read_text(encoding="utf-8")
+README = Path("docs/operations.md").read_text(encoding="utf-8")
 DAY = README.partition("## An operator's day")[2].partition("\n## ")[0]
 API_KEY = "a-key-of-the-test"
 ALERTS = Path("deploy/alerts.yml").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_every_answer_shown_is_one_given(
 ) -> None:
     dead = start(SUNO_COOKIE="sandbox-dead")
     moved = start(SUNO_AUTH_URL=f"{suno.url}/old")
-    alone = start(f"http://127.0.0.1:{stack.free_port()}")
+    alone = start(f"http://127.0.0.1:{free_port()}")
     wild = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers_file(tmp_path)))
     looped = [wild.split(headers={"X-API-Key": API_KEY}) for _ in range(3)]
     replies = [

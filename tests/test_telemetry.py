@@ -19,9 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import note_call
 from app.web.factory import create_app
-from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client
+from tools.process import NotStartedError
 
 ALERTS = Path("deploy/alerts.yml")
 
@@ -177,7 +177,7 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(
 
 
 def test_a_start_that_fails_leaves_no_files(start: Callable[..., Client], tmp_path: Path) -> None:
-    with pytest.raises(stack.NotStartedError, match="LOG_FORMAT"):
+    with pytest.raises(NotStartedError, match="LOG_FORMAT"):
         start(TMPDIR=str(tmp_path), LOG_FORMAT="my-form")
     assert list(tmp_path.glob("suno-stems-metrics-*")) == []
 

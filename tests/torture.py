@@ -24,8 +24,9 @@ from typing import Any
 
 import requests
 
-from sandbox import stack
 from tests.splits.conftest import redis_server
+from tools import stack
+from tools.process import free_port
 
 SETTINGS = {
     "SUNO_CONNECT_TIMEOUT": "1",
@@ -147,7 +148,7 @@ def torture(*, seed: int, keys: int, redis: bool = False, ledger: bool = True, p
 class _Redis:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = stack.free_port()
+        self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self._servers = ExitStack()
         self.start()

@@ -209,7 +209,9 @@ def _folders_in(root: Path) -> list[Path]:
 
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not folder.parent.exists():
+            _make_folder(folder.parent)
+        folder.mkdir(mode=0o750, exist_ok=True)
         with suppress(OSError):
             # Whatever the umask; a folder that is set-group-id stays so.
             folder.chmod(0o750 | (folder.stat().st_mode & 0o2000))

@@ -22,8 +22,9 @@ from flask import (
 from flask.typing import ResponseReturnValue
 
 from app.web.api import Api
+from app.web.schemas import WORDS
 
-VERSION = "0.1.0"
+VERSION = "1.0.0"
 
 DESCRIPTION = """\
 Takes songs of a Suno account apart into stems: the voice, the music, or every instrument.
@@ -92,6 +93,9 @@ CONFIG = {
     },
 }
 
+ORDER = ["openapi", "info", "servers", "tags", "security", "paths", "components"]
+"""Of the spec's parts: some programs look at the first line to see what it is."""
+
 
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as such, and nothing as a reference to what was written before."""
@@ -114,9 +118,30 @@ def register(app: Flask, api: Api) -> None:
         api.spec.components.security_scheme(name, scheme)
     # flask-smorest defines it whether or not anything is paginated.
     del api.spec.components.schemas["PaginationMetadata"]
-    app.extensions["spec"] = api.spec.to_dict()
-    blueprint.after_request(secure)
+    spec = _with_names(api.spec.to_dict())
+    for name, words in WORDS.items():
+        spec["components"]["schemas"][name] = {
+            "type": "string",
+            "description": words.description,
+            "enum": list(words.values),
+        }
+    app.extensions["spec"] = {key: spec[key] for key in ORDER}
     app.register_blueprint(blueprint)
+
+
+def _with_names(part: Any) -> Any:
+    """A part of the spec with references to WORDS: of enums in place, generators make up a name each time."""
+    if isinstance(part, list):
+        return [_with_names(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    values = [value for value in part.get("enum", ()) if value is not None]
+    for name, words in WORDS.items():
+        if values == list(words.values):
+            rest = {key: value for key, value in part.items() if key not in ("type", "enum")}
+            named = {"$ref": f"#/components/schemas/{name}"}
+            return rest | ({"anyOf": [named, {"type": "null"}]} if None in part["enum"] else named)
+    return {key: _with_names(value) for key, value in part.items()}
 
 
 def spec_as_yaml(spec: dict[str, Any]) -> str:
@@ -132,6 +157,9 @@ def secure(response: Response) -> Response:
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+blueprint.after_request(secure)
 
 
 @blueprint.get("/docs")

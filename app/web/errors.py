@@ -49,81 +49,112 @@ class ErrorCode(Enum):
         self.status = status
         self.meaning = meaning
 
-    INVALID_REQUEST = "invalid_request", 400, "The request is malformed; `details` names each field that is wrong."
-    REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno itself finds the request wrong; its words are in `error`."
+    INVALID_REQUEST = "invalid_request", 400, "The request is malformed. `details` names each wrong field."
+    WEBHOOK_NOT_ALLOWED = (
+        "webhook_not_allowed",
+        400,
+        "No webhook can be sent like this. The sentence says why, and how it could be.",
+    )
+    REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno finds the request wrong. Its words are in `error`."
     API_KEY_REQUIRED = (
         "api_key_required",
         401,
-        "The operator has set API keys: send one as `Authorization: Bearer` or `X-API-Key`.",
+        "The operator has set API keys. Send one as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
     )
-    WEBHOOK_NOT_ALLOWED = "webhook_not_allowed", 400, "No webhook can be sent so: the sentence says why, and how."
-    SUNO_COOKIE_MISSING = "suno_cookie_missing", 401, "No Suno account: send a cookie or set SUNO_COOKIE."
+    SUNO_COOKIE_MISSING = (
+        "suno_cookie_missing",
+        401,
+        "There is no Suno account. Send `X-Suno-Cookie` or set `SUNO_COOKIE`.",
+    )
     SUNO_SESSION_EXPIRED = (
         "suno_session_expired",
         401,
-        "Suno refuses the cookie that `error` names: sign in at suno.com and copy a new one.",
+        "Suno refuses the cookie that `error` names. Sign in at suno.com and copy a new one.",
+    )
+    OUT_OF_CREDITS = (
+        "out_of_credits",
+        402,
+        "The Suno account is out of credits. Buy some, or wait for the next month's.",
     )
     OVER_BUDGET = (
         "over_budget",
         402,
-        "The operator's budget for the API key or the account does not allow it: nothing was asked of Suno. Wait for "
-        "`Retry-After` seconds, where it says so.",
+        "The operator's budget for the API key or the account does not allow it. Suno was not asked. Wait for "
+        "`Retry-After` seconds, if the reply has it.",
     )
-    OUT_OF_CREDITS = "out_of_credits", 402, "The Suno account is out of credits."
-    CAPTCHA_REQUIRED = "captcha_required", 403, "Suno wants a captcha: go on in a browser first. Nothing was charged."
+    CAPTCHA_REQUIRED = (
+        "captcha_required",
+        403,
+        "Suno wants a captcha. Open suno.com in a browser, make one song there, and try again. Nothing was charged.",
+    )
     NOT_ALLOWED = (
         "not_allowed",
         403,
-        "Not in the plan, not the account's song, not allowed to this API key, or a changed or expired address.",
+        "Not in the account's plan, not its song, not allowed to this API key or web page, or a file's address "
+        "that was changed or has expired. `error` says which.",
     )
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
-    NOT_FOUND = "not_found", 404, "There is no such path here, or no such request of this caller and account."
-    AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept: `POST /api/audio` has it fetched."
-    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods: see `Allow`."
-    REQUEST_TIMEOUT = "request_timeout", 408, "The request did not come in time: send it whole."
+    NOT_FOUND = (
+        "not_found",
+        404,
+        "There is no such path (see `/docs`), or no such request of this caller and account.",
+    )
+    AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept for this account. `POST /api/audio` has it fetched."
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods. `Allow` names them."
+    REQUEST_TIMEOUT = "request_timeout", 408, "The body did not come within `BODY_TIMEOUT`. Send it whole."
     IN_PROGRESS = (
         "in_progress",
         409,
-        "A request with this Idempotency-Key has not ended or is in doubt: send it again after `Retry-After`.",
+        "A request with this `Idempotency-Key` has not ended, or is in doubt. Send it again after `Retry-After` "
+        "seconds.",
     )
     AUDIO_INCOMPLETE = (
         "audio_incomplete",
         409,
-        "Not all of the song's stems are kept: `POST /api/audio` has them fetched.",
+        "Not all of the stems are kept in this format. `error` names them. `POST /api/audio` has them fetched.",
     )
     BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
     NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
     IDEMPOTENCY_KEY_REUSED = (
         "idempotency_key_reused",
         422,
-        "This Idempotency-Key was used for another question: take a new one.",
+        "This `Idempotency-Key` was used for another question. Take a new one for a new split.",
     )
-    RATE_LIMITED = "rate_limited", 429, "Suno wants fewer requests: wait, for `Retry-After` seconds where it says so."
+    RATE_LIMITED = (
+        "rate_limited",
+        429,
+        "Suno wants fewer requests. Wait for `Retry-After` seconds, if the reply has it.",
+    )
     SUNO_FAILED = (
         "suno_failed",
         500,
-        "Suno answered with an error of its own or not with its JSON; `error` says whether it may have charged.",
+        "Suno answered with an error of its own, or not with its JSON. `error` says whether it may have charged.",
     )
-    INTERNAL_ERROR = "internal_error", 500, "A bug in this service: its log has the request id and the place."
-    SUNO_UNREACHABLE = "suno_unreachable", 503, "Suno could not be asked: nothing was charged, safe to try again."
+    INTERNAL_ERROR = "internal_error", 500, "A bug in this service. Its log has the place, under the `request_id`."
+    SUNO_UNREACHABLE = "suno_unreachable", 503, "Suno could not be asked. Nothing was charged: try again."
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
         503,
-        "Suno was asked and no whole answer came: it may have charged. Look for the song's stems (`GET /api/stems`, "
-        "free) before asking again.",
+        "Suno was asked, and no whole reply came. It may have charged. Look for the song's stems (`GET "
+        "/api/stems`, free) before you ask again.",
     )
     LEDGER_UNAVAILABLE = (
         "ledger_unavailable",
         503,
-        "An Idempotency-Key cannot be honoured now, and nothing was sent to Suno: try again.",
+        "The `Idempotency-Key` cannot be honoured now. Nothing was sent to Suno: try again.",
     )
     AUDIO_UNAVAILABLE = (
         "audio_unavailable",
         503,
-        "The kept audio cannot be read or written now: try again. Nothing was asked of Suno for it.",
+        "The kept audio cannot be read or written now. Suno was not asked for it: try again.",
     )
-    AUDIO_FULL = "audio_full", 507, "There is no room for another file: its operator has to make some."
-    NOT_READY = "not_ready", 503, "Of `/readyz` alone: what `checks` names fails, so that splits would fail too."
+    NOT_READY = "not_ready", 503, "Only of `/readyz`: `checks` names what fails. Splits would fail too."
+    AUDIO_FULL = (
+        "audio_full",
+        507,
+        "There is no room for another file, and nothing was charged. The operator makes room, or raises "
+        "`AUDIO_LIMIT`.",
+    )
 
 
 LOOK_FIRST = (

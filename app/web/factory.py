@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api)
-    page.register(app)
+    app.register_blueprint(page.blueprint)
     app.register_blueprint(doctor.blueprint)
     app.register_blueprint(caller.blueprint)
     errors.register(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, Response, render_template
+from flask import Blueprint, Response, render_template
 
 from app.suno.stems import StemTask
 from app.web.current import parts
@@ -15,12 +15,7 @@ STEM_NAMES = (
 """The parts that Suno's page offers to take out (two clients, 2026-09). The API takes any name; Suno judges it."""
 
 blueprint = Blueprint("page", __name__, static_folder="static/page", static_url_path="/page")
-
-
-def register(app: Flask) -> None:
-    """Serve the page and its files."""
-    blueprint.after_request(secure)
-    app.register_blueprint(blueprint)
+blueprint.after_request(secure)
 
 
 @blueprint.get("/favicon.ico")

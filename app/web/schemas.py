@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import marshmallow
 from marshmallow import EXCLUDE, ValidationError, fields, validates_schema
@@ -18,10 +19,49 @@ from app.web.errors import ErrorCode
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
 _SHORT_LINK = re.compile(r"https?://(?:www\.)?suno\.com/s/", re.IGNORECASE)
+_ID_ALONE = r"^[A-Za-z0-9_-]{1,128}$"
 ID_PATTERN = r"^([A-Za-z0-9_-]{1,128}|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}/?([?#].*)?)$"
 MOST_IDS = 50
 
-STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
+CLIP_STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
+FILE_STATUSES = ["kept", "fetching", "failed"]
+FORMATS = ["mp3", "m4a", "wav"]
+WEBHOOK_STATES = ["following", "fetching", "delivering", "delivered", "given_up"]
+ALIVE = ["ok"]
+
+
+class Words(NamedTuple):
+    """What a text can be, wherever it comes; the spec has it once, under a name of its own."""
+
+    description: str
+    values: Sequence[str]
+
+
+WORDS = {
+    "ClipStatus": Words("How far Suno is with a clip: `complete` and `error` are final.", CLIP_STATUSES),
+    "StemTask": Words(
+        "`two`: voice and music, or the part of `stem_name` and the rest (10 credits, as reported in 2026); "
+        "`twelve`: every instrument (50 credits).",
+        [task.value for task in StemTask],
+    ),
+    "AudioFormat": Words("The formats that Suno has.", FORMATS),
+    "FileStatus": Words(
+        "`kept`: it can be fetched here; `fetching`: it is on its way; `failed`: see `error`.", FILE_STATUSES
+    ),
+    "SplitProgress": Words(
+        "`started`: Suno is being asked; `done`: paid for, with its stems; `in_doubt`: perhaps charged, without an "
+        "answer (the same request with the same Idempotency-Key finds out).",
+        [state.value for state in State],
+    ),
+    "WebhookProgress": Words(
+        "`following`: the stems are not final; `fetching`: their files are not kept; `delivering`: it is sent until "
+        "it is taken; `delivered`; `given_up`.",
+        WEBHOOK_STATES,
+    ),
+    "AliveStatus": Words("Always `ok`.", ALIVE),
+    "ErrorCode": Words("The stable name of a failure.", [code.slug for code in ErrorCode]),
+}
+"""By their names in the spec, which generated clients take over."""
 
 EXAMPLE_SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 EXAMPLE_SPLITS = {
@@ -191,7 +231,7 @@ def audio_format(name: str, description: str, *, required: bool = False) -> fiel
     """Make a field for one of the formats that Suno has."""
     return fields.String(
         required=required,
-        validate=OneOf(["mp3", "m4a", "wav"], error=f"{name} must be mp3, m4a or wav."),
+        validate=OneOf(FORMATS, error=f"{name} must be mp3, m4a or wav."),
         error_messages={
             "required": f"{name} is missing: mp3, m4a or wav.",
             "null": f"{name} must be mp3, m4a or wav.",
@@ -273,8 +313,7 @@ class SplitRequest(Schema):
         load_default=StemTask.TWO,
         error_messages={"unknown": 'stem_task must be "two" or "twelve".', "null": "stem_task must not be null."},
         metadata={
-            "description": "`two`: voice and music, or the part of `stem_name` and the rest (10 credits, as reported "
-            "in 2026); `twelve`: every instrument (50 credits).",
+            "description": "Into what the song is taken apart.",
             "default": "two",
         },
     )
@@ -296,6 +335,7 @@ class SplitRequest(Schema):
     )
 
     webhook_url = fields.String(
+        validate=Length(min=1, error="webhook_url must not be empty."),
         error_messages={"null": "webhook_url must not be null.", "invalid": "webhook_url must be a string."},
         metadata={
             "description": "Where to send a webhook (Standard Webhooks) once the stems are final: `stems.completed` "
@@ -330,7 +370,7 @@ class ClipsQuery(Schema):
     """Which clips to look at."""
 
     ids = Ids(
-        fields.String(metadata={"pattern": ID_PATTERN}),
+        fields.String(metadata={"pattern": _ID_ALONE}),
         metadata={
             "description": "1 to 50 ids of songs or stems, with commas between. Left out: the account's own songs.",
             "minItems": 1,
@@ -372,13 +412,16 @@ class AudioRequest(Schema):
     """Which files to have fetched: those of some clips, or of all stems of a song."""
 
     ids = IdList(
-        Id("ids"),
+        Id("ids", metadata={"pattern": ID_PATTERN}),
         validate=Length(min=1, max=MOST_IDS, error=f"ids must be 1 to {MOST_IDS} ids."),
         error_messages={"null": "ids must not be null.", "invalid": "ids must be a list of ids."},
-        metadata={"description": "Ids of complete songs or stems.", "example": [EXAMPLE_SONG]},
+        metadata={"description": "Ids of complete songs or stems: these, or `audio_id`.", "example": [EXAMPLE_SONG]},
     )
     song_id = song_id(
-        "audio_id", data_key="audio_id", description="The id of a song: all of its stems.", required=False
+        "audio_id",
+        data_key="audio_id",
+        description="The id of a song: all of its stems, instead of `ids`.",
+        required=False,
     )
     format = audio_format("format", "WAV takes longer, and not every plan has it.", required=True)
 
@@ -394,7 +437,7 @@ class ZipQuery(Schema):
     song_id = song_id("audio_id", data_key="audio_id", description="The id of a song.")
     format = audio_format("format", "As they were fetched.", required=True)
     ids = Ids(
-        fields.String(metadata={"pattern": ID_PATTERN}),
+        fields.String(metadata={"pattern": _ID_ALONE}),
         metadata={
             "description": "1 to 50 of its stems, with commas between. Left out: all.",
             "minItems": 1,
@@ -437,7 +480,7 @@ class StemClip(Schema):
     status = text(
         "How far Suno is; `complete` and `error` are final. A new stem takes about a minute.",
         "complete",
-        enum=[*STATUSES, None],
+        enum=[*CLIP_STATUSES, None],
     )
     created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
     title = text("The song's title with the part's name.", EXAMPLE_CLIP["title"])
@@ -464,13 +507,13 @@ class AudioFile(Schema):
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_FILE["id"]})
     format = fields.String(
-        required=True, metadata={"description": "As asked for.", "enum": ["mp3", "m4a", "wav"], "example": "wav"}
+        required=True, metadata={"description": "As asked for.", "enum": FORMATS, "example": "wav"}
     )
     status = fields.String(
         required=True,
         metadata={
-            "description": "`kept`: it can be fetched here; `fetching`: it is on its way; `failed`: see `error`.",
-            "enum": ["kept", "fetching", "failed"],
+            "description": "How far it is.",
+            "enum": FILE_STATUSES,
             "example": "kept",
         },
     )
@@ -525,9 +568,8 @@ class WebhookState(Schema):
     state = fields.String(
         required=True,
         metadata={
-            "description": "`following`: the stems are not final; `fetching`: their files are not kept; "
-            "`delivering`: it is sent until it is taken; `delivered`; `given_up`.",
-            "enum": ["following", "fetching", "delivering", "delivered", "given_up"],
+            "description": "How far it is.",
+            "enum": WEBHOOK_STATES,
             "example": "delivered",
         },
     )
@@ -547,8 +589,7 @@ class SplitState(Schema):
         by_value=True,
         required=True,
         metadata={
-            "description": "`started`: Suno is being asked; `done`: paid for, with its stems; `in_doubt`: perhaps "
-            "charged, without an answer (the same request with the same Idempotency-Key finds out).",
+            "description": "How far it is.",
             "example": "done",
         },
     )
@@ -575,7 +616,7 @@ class FullClip(Schema):
     video_url = text("The video's address.", None)
     created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
     model_name = text("Suno's model.", EXAMPLE_CLIP["model_name"])
-    status = text("How far Suno is; `complete` and `error` are final.", "complete", enum=[*STATUSES, None])
+    status = text("How far Suno is; `complete` and `error` are final.", "complete", enum=[*CLIP_STATUSES, None])
     gpt_description_prompt = text("What the song was described as.", None)
     prompt = text("The lyrics as they were given.", None)
     type = text("How Suno made it: `gen`, `stem`, ….", EXAMPLE_CLIP["type"])
@@ -650,7 +691,7 @@ class Download(Schema):
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_DOWNLOAD["id"]})
     format = fields.String(
-        required=True, metadata={"description": "As asked for.", "enum": ["mp3", "m4a", "wav"], "example": "mp3"}
+        required=True, metadata={"description": "As asked for.", "enum": FORMATS, "example": "mp3"}
     )
     download_url = text(
         "Where to fetch it, without any account, for an hour; null while Suno prepares it.",
@@ -692,7 +733,7 @@ class Alive(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    status = fields.String(required=True, metadata={"description": "Always `ok`.", "enum": ["ok"]})
+    status = fields.String(required=True, metadata={"description": "Always `ok`.", "enum": ALIVE})
 
 
 _CHECKS = {

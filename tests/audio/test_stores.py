@@ -110,6 +110,16 @@ def test_kept_files_are_not_for_everyone_on_the_machine(folder: FolderStore, put
     ]
 
 
+def test_the_group_may_enter_each_folder_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        open_store(str(tmp_path / "state/audio")).write("a/1.json", b"{}")
+    finally:
+        os.umask(before)
+    for folder in ("state", "state/audio", "state/audio/a"):
+        assert oct((tmp_path / folder).stat().st_mode & 0o777) == "0o750", folder
+
+
 def test_a_place_that_cannot_be_used_is_told_as_that(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = open_store(str(tmp_path / "file"))

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import stack
 from tests.conftest import Client, Suno
+from tools import stack
+from tools.process import Server, free_port, running
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 OPENSSL = shutil.which("openssl")
@@ -44,7 +45,7 @@ class Tls:
 class Proxy(Client):
     """A client of the service behind nginx, and a hand on that nginx."""
 
-    def __init__(self, server: stack.Server, tls: Tls, folder: Path) -> None:
+    def __init__(self, server: Server, tls: Tls, folder: Path) -> None:
         super().__init__(server)
         self.tls = tls
         self.folder = folder
@@ -87,7 +88,7 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[
 
     `changes` are directives by their first word: `limit_req_zone="…"` is the whole of the rest.
     """
-    port = stack.free_port()
+    port = free_port()
     text = Path("deploy/nginx.conf").read_text(encoding="utf-8")
     for production, here in {
         "/etc/nginx/suno-stems/upstream.conf": f"{folder}/upstream.conf",
@@ -113,20 +114,11 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[
         f"http {{ {temporary} include {folder}/suno-stems.conf; }}\n",
         encoding="utf-8",
     )
-    process: subprocess.Popen[bytes] | None = None
-    try:
-        # A server's address is its url: the certificate is for this name.
-        server = stack.Server(f"https://localhost:{port}", None, folder / "main.log")  # type: ignore[arg-type]
-        Proxy(server, tls, folder).balance(servers)
-        process = subprocess.Popen(command(folder), stdin=subprocess.DEVNULL)
-        proxy = Proxy(stack.Server(server.url, process, server.log), tls, folder)
-        while not answers(proxy):
-            assert process.poll() is None, proxy.logged()
-        yield proxy
-    finally:
-        if process:
-            process.terminate()
-            process.wait(timeout=30)
+    # A server's address is its url: the certificate is for this name.
+    url = f"https://localhost:{port}"
+    Proxy(Server(url, None, folder / "main.log"), tls, folder).balance(servers)  # type: ignore[arg-type]
+    with running(command(folder), lambda server: answers(Proxy(server, tls, folder)), url=url) as server:
+        yield Proxy(server, tls, folder)
 
 
 def answers(proxy: Proxy) -> bool:
@@ -153,7 +145,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 class Stack:
     """The service on its unix socket, and nginx before it."""
 
-    service: stack.Server
+    service: Server
     socket: Path
     nginx: Proxy
 

@@ -22,11 +22,11 @@ from app.settings import read_settings
 from app.timing import LOOK_FOR
 from app.web.errors import ErrorCode
 from app.web.factory import BODY_LIMIT
-from sandbox import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno
 from tests.deploy.conftest import Proxy, Stack, Tls, nginx_at
 from tests.test_errors import FAULTS
+from tools.process import ROOT
 
 CONF = Path("deploy/nginx.conf").read_text(encoding="utf-8")
 JSON = {"Content-Type": "application/json"}
@@ -443,6 +443,6 @@ def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
 
 
 def test_the_services_socket_is_the_one_nginx_knows() -> None:
-    assert "HOST=unix:/run/suno-stems/gunicorn.sock" in Path("README.md").read_text(encoding="utf-8")
+    assert "HOST=unix:/run/suno-stems/gunicorn.sock" in Path("docs/deploy.md").read_text(encoding="utf-8")
     assert "server unix:/run/suno-stems/gunicorn.sock;" in Path("deploy/upstream.conf").read_text(encoding="utf-8")
-    assert stack.ROOT.joinpath("deploy/nginx.conf").exists()
+    assert ROOT.joinpath("deploy/nginx.conf").exists()

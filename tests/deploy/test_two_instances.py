@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import stack
 from tests.conftest import SONG, Client, Suno
 from tests.deploy.conftest import OFTEN, SHORT, Proxy, Tls, nginx_at, workers
 from tests.splits.conftest import REDIS, redis_server
+from tools import stack
+from tools.process import free_port
 
 SLOW = "fault-slow-2s"
 RICH = "sandbox-rich"
@@ -30,7 +31,7 @@ class Instance:
         self._suno_url = suno_url
         self._settings = PATIENCE | {"LEDGER_URL": redis_url, "TRUSTED_HOSTS": "localhost,127.0.0.1"}
         self.servers = ExitStack()
-        self.port = stack.free_port()
+        self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.start()
 
@@ -55,7 +56,7 @@ class Instance:
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not REDIS:
         pytest.skip("redis-server is not installed: more than one machine is not tested")
-    port = stack.free_port()
+    port = free_port()
     with redis_server(tmp_path_factory.mktemp("redis"), port):
         yield f"redis://127.0.0.1:{port}/0"
 

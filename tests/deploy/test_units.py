@@ -69,7 +69,7 @@ def test_the_unit_of_jobs_is_the_services_but_for_what_it_runs(tmp_path: Path) -
         assert re.findall(pattern, jobs, re.MULTILINE) == re.findall(pattern, UNIT, re.MULTILINE), name
     [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", jobs, re.MULTILINE)
     assert int(patience) > 15 + 10
-    known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("docs/settings.md").read_text(encoding="utf-8"), re.MULTILINE))
     lines = re.findall(r"^Environment=(.*)$", jobs, re.MULTILINE)
     assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known | {
         "PYTHONDONTWRITEBYTECODE"
@@ -120,7 +120,7 @@ def test_redis_keeps_what_it_was_told() -> None:
 
 
 def test_the_settings_of_the_containers_and_the_unit_exist() -> None:
-    known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("docs/settings.md").read_text(encoding="utf-8"), re.MULTILINE))
     known |= {"TMPDIR", "PYTHONDONTWRITEBYTECODE"}
     assert set(COMPOSE["services"]["service"]["environment"]) <= known
     lines = re.findall(r"^Environment=(.*)$", UNIT, re.MULTILINE)

@@ -13,8 +13,9 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook
 
-from sandbox import stack
 from tests.conftest import SONG, Client, Suno
+from tools import stack
+from tools.process import Server
 
 SECRET = "whsec_" + "A" * 32
 HERE = "127.0.0.1/32"
@@ -87,7 +88,7 @@ class Deployed:
         self._servers, self._suno, self.settings = servers, suno, settings
         self.client = Client(servers.enter_context(stack.service(suno.url, settings)))
 
-    def start_jobs(self) -> stack.Server:
+    def start_jobs(self) -> Server:
         return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
 
     def split(self, url: str, song: str = SONG, headers: dict[str, str] | None = None, **more: Any):

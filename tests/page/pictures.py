@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sandbox import stack
 from tests.browser import chromium
 from tests.conftest import SONG, Client, Suno
 from tests.page.conftest import Page
+from tools import stack
 
 TARGET = Path(__file__).parents[2] / "docs/pictures"
 SECONDS = 60.0

@@ -99,6 +99,35 @@ def test_stems_play_together_to_the_sample(page: Page) -> None:
     assert 17.3 < heard["position"] < 60  # it has not ended meanwhile
 
 
+def test_nothing_is_missing_between_two_pieces(page: Page) -> None:
+    quietest = page.run(
+        OPEN
+        + """
+        const source = { rate: 48_000, channels: 1, length: 60 * 48_000, seconds: 60, async read(first, count) {
+          const buffer = new AudioBuffer({ length: count, numberOfChannels: 1, sampleRate: 48_000 });
+          buffer.getChannelData(0).fill(0.5);
+          return buffer;
+        } };
+        const mixer = new Mixer();
+        mixer.tracks.push(new Track(source));
+        await mixer.play();
+        await wait(0.5);
+        const analyser = new AnalyserNode(mixer.output.context, { fftSize: 32_768 });
+        mixer.output.connect(analyser);
+        await wait(1);
+        const heard = new Float32Array(32_768);
+        let quietest = 1;
+        for (const ends = performance.now() + 6000; performance.now() < ends; await wait(0.2)) {
+          analyser.getFloatTimeDomainData(heard);
+          quietest = Math.min(quietest, ...heard);
+        }
+        mixer.close();
+        return quietest;
+        """
+    )
+    assert quietest == 0.5
+
+
 def test_what_is_saved_is_what_the_files_have(page: Page) -> None:
     kept(page, SONG, "wav", 11)
     page.find("combobox", "Format").send_keys("WAV")

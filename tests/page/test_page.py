@@ -227,6 +227,9 @@ def test_a_split_in_doubt_keeps_its_key_whatever_is_changed_meanwhile(page: Page
     page.split(song)
     page.wait(lambda: "is not charged twice" in page.text("error"))
     [key] = keys(page)
+    # It does not go on by itself: the person decides.
+    page.open()
+    assert (page.text("chosen"), page.text("progress"), page.text("error")) == ("", "", "")
     page.find("combobox", "Format").send_keys("WAV")
     page.press("Account")
     page.browser.find_element(By.NAME, "account").send_keys("default")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, MemoryStore, Store
 from app.suno.clip import Clip
-from sandbox.stack import free_port
+from tools.process import free_port, running
 
 REDIS = shutil.which("redis-server")
 
@@ -82,18 +81,12 @@ def redis_server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run Redis with the persistence that the ledger needs."""
     assert REDIS
     settings = "--appendonly yes --appendfsync always --maxmemory-policy noeviction --save"
-    process = subprocess.Popen(
-        [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *settings.split(), ""],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        ends = time.monotonic() + 20
-        while time.monotonic() < ends and not answers(port):
-            assert process.poll() is None, "redis-server did not start"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    command = [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *settings.split(), ""]
+    with running(command, lambda _: answers(port)) as server:
+        try:
+            yield server.process
+        finally:
+            server.process.kill()
 
 
 def answers(port: int) -> bool:

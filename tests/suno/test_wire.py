@@ -16,7 +16,7 @@ import pytest
 from app.suno.errors import SunoUnreachable
 from app.suno.session import Account, Sessions
 from app.suno.wire import Deadline, NotSent, NoWholeAnswer, Wire
-from sandbox.stack import free_port
+from tools.process import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"

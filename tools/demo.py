@@ -25,11 +25,12 @@ from typing import Any
 from PIL import Image, ImageDraw
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from sandbox import stack
 from sandbox.songs import OCEAN_WANDERER
+from tools import stack
+from tools.process import ROOT, NotStartedError
 
 SECRET = "whsec_" + base64.b64encode(b"the secret of the demo alone").decode()
-FOLDER = stack.ROOT / "demo"
+FOLDER = ROOT / "demo"
 STAGES = ["submitted", "queued", "streaming", "complete"]
 PATIENCE = 60.0
 """Seconds until the stems have to be complete, and again until each file has to be ready."""
@@ -93,7 +94,7 @@ def main() -> int:
             print(f"Credits after: {service.get('/api/get_limit')['credits_left']}\n")
             FOLDER.mkdir(exist_ok=True)
             draw([fetch_song(service), *unpack(fetch_zip(service))], FOLDER / "waveforms.png")
-    except (FailedError, stack.NotStartedError, OSError, ValueError, KeyError) as error:
+    except (FailedError, NotStartedError, OSError, ValueError, KeyError) as error:
         print(f"\nThe demo failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -209,7 +210,7 @@ def fetch_zip(service: Service) -> Path:
     path = f"/api/stems.zip?audio_id={OCEAN_WANDERER}&format=wav"
     file = service.save(path, FOLDER)
     print(f'$ curl -OJ "{service.url}{path}"')
-    print(f'$ unzip -l "{file.relative_to(stack.ROOT)}"')
+    print(f'$ unzip -l "{file.relative_to(ROOT)}"')
     with zipfile.ZipFile(file) as zipped:
         for each in zipped.infolist():
             print(f"{each.file_size:>9}  {each.filename}")
@@ -248,7 +249,7 @@ def draw(files: list[Path], picture: Path) -> None:
         for x, (low, high) in enumerate(extremes(file, width)):
             canvas.line((x, middle - high * height / 2, x, middle - low * height / 2), fill=colour)
     image.save(picture)
-    print(f"{picture.relative_to(stack.ROOT)!s:<24} the song, and what it was split into")
+    print(f"{picture.relative_to(ROOT)!s:<24} the song, and what it was split into")
 
 
 def extremes(file: Path, columns: int) -> list[tuple[float, float]]:

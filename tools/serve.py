@@ -9,7 +9,8 @@ import sys
 from base64 import b64encode
 from tempfile import TemporaryDirectory
 
-from sandbox import stack
+from tools import stack
+from tools.process import NotStartedError
 
 
 def settings_in(folder: str) -> dict[str, str]:
@@ -41,7 +42,7 @@ def main() -> int:
             print("No credits are spent. Ctrl-C stops all.", flush=True)
             service.process.wait()
             print(service.logged()[-2000:], file=sys.stderr)
-    except stack.NotStartedError as error:
+    except NotStartedError as error:
         print(f"Not started: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 0

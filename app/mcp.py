@@ -1,0 +1,657 @@
+"""The tools of this service for a model, over stdio: `python -m app.mcp`. It knows the service by its HTTP alone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import requests
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+from pathvalidate import sanitize_filename
+from pydantic import BaseModel, Field
+
+PATIENCE = 50.0
+"""Seconds that a tool waits at most: many clients give a call up after 60."""
+
+CONNECTS_WITHIN = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+"""Seconds between two looks at stems that are being made."""
+
+UNKNOWN_FOR = 10.0
+"""Seconds for which Suno may not know stems that it has just been asked for."""
+
+KEY_LASTS = 3600.0
+"""Seconds for which a question that was asked keeps its key, though it is midnight meanwhile."""
+
+LAST_PAGE, EMPTY_PAGES, ENOUGH_SONGS = 49, 3, 20
+"""The last page that the service has; so many without a song are the end; a search ends with so many songs."""
+
+PRICES = {"two": 10, "twelve": 50}
+"""Credits, as reported in 2026."""
+
+LONGEST_NAME = 180
+"""Bytes of a name in UTF-8: what file systems take, with room for what is put behind it."""
+
+MARK = ".stems.json"
+"""The file that says of which song a folder is, and which clip each of its files is."""
+
+_SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
+_IN_PATH = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_API_KEY = re.compile(r"[!-~]*")
+_ENDING = re.compile(r"\.[a-z0-9]{1,4}\Z")
+_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that turn what follows around: a name could show another end than it has."""
+
+Kind = Literal["voice and music", "part", "every instrument"]
+Format = Literal["mp3", "m4a", "wav"]
+SongId = Annotated[str, Field(description="The song's id, or the address of its page at suno.com.")]
+
+INSTRUCTIONS = (
+    "These tools split songs of the user's Suno account into stems. Splits cost credits of that account, and the "
+    "first download of a song counts against the month's downloads: ask the user before either. All else is free. "
+    "The way is find_songs, split_song, follow_split until the stems are complete, fetch_stems."
+)
+
+FREE = ToolAnnotations(read_only_hint=True, open_world_hint=True)
+SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment asks for."""
+
+    url: str
+    """Where the service is, without a slash at the end."""
+    api_key: str = field(repr=False)
+    """"" where there is none."""
+    credits: int
+    """A split that costs more wants to be confirmed."""
+    folder: Path
+    """Where files go; nothing is ever written elsewhere."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Read them. Raises ValueError with a sentence that names the setting."""
+        url = environment.get("SUNO_STEMS_URL", "").rstrip("/") or "http://127.0.0.1:3000"
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ValueError("SUNO_STEMS_URL must be the address of the service: http://127.0.0.1:3000")
+        api_key = environment.get("SUNO_STEMS_API_KEY", "")
+        if api_key.startswith("@"):
+            try:
+                api_key = Path(api_key[1:]).expanduser().read_text(encoding="utf-8")
+            except (OSError, UnicodeError) as error:
+                raise ValueError(f"SUNO_STEMS_API_KEY names a file that cannot be read: {error}.") from None
+        if not _API_KEY.fullmatch(api_key := api_key.strip()):
+            raise ValueError("SUNO_STEMS_API_KEY must be visible ASCII characters, or @ and the path of a file.")
+        credits = environment.get("MCP_CREDITS", "") or "10"
+        if not re.fullmatch("[0-9]{1,9}", credits):
+            raise ValueError("MCP_CREDITS must be a whole number.")
+        folder = Path(environment.get("MCP_FOLDER", "") or "~/Suno Stems").expanduser().absolute()
+        return cls(url, api_key, int(credits), folder)
+
+
+class NoAnswer(ToolError):
+    """The service did not answer, or not to the end."""
+
+
+class Service:
+    """The HTTP of the service. Each request stands alone: no cookie outlives it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # Proxies are not for one's own machine.
+        self._trust_env = urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1")
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        within: float = PATIENCE,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send a request, and read the reply. Raises ToolError with the service's own sentence, and NoAnswer."""
+        with self._session() as session:
+            try:
+                reply = session.request(
+                    method,
+                    self._settings.url + path,
+                    params=params,
+                    json=body,
+                    headers=headers,
+                    auth=self._signed,
+                    timeout=(CONNECTS_WITHIN, max(1.0, within)),
+                    allow_redirects=False,
+                )
+            except requests.RequestException as error:
+                raise self._no_answer(error) from None
+        self._checked(reply)
+        try:
+            reply.json()
+        except ValueError:
+            raise NoAnswer(
+                f"{self._settings.url} answers, but not as this service does: SUNO_STEMS_URL says where it is."
+            ) from None
+        return reply
+
+    def save(self, path: str, to: Path) -> int:
+        """Write what is at a path into a new file, and return its length. Raises what `ask` does, and OSError."""
+        with self._session() as session:
+            try:
+                with session.get(
+                    self._settings.url + path,
+                    auth=self._signed,
+                    timeout=(CONNECTS_WITHIN, PATIENCE),
+                    allow_redirects=False,
+                    stream=True,
+                ) as reply:
+                    self._checked(reply)
+                    length = 0
+                    with to.open("xb") as file:
+                        for chunk in reply.iter_content(1 << 16):
+                            length += file.write(chunk)
+                    return length
+            except requests.RequestException as error:
+                raise self._no_answer(error) from None
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = self._trust_env
+        return session
+
+    def _signed(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # As `auth`, so that no password of a .netrc is sent in its place.
+        if self._settings.api_key:
+            request.headers["X-API-Key"] = self._settings.api_key
+        return request
+
+    def _no_answer(self, error: requests.RequestException) -> NoAnswer:
+        if isinstance(error, requests.Timeout):
+            return NoAnswer(f"The service at {self._settings.url} did not answer in time.")
+        return NoAnswer(
+            f"The service at {self._settings.url} cannot be reached, or broke off: is it running? SUNO_STEMS_URL "
+            "says where it is."
+        )
+
+    def _checked(self, reply: requests.Response) -> requests.Response:
+        if 200 <= reply.status_code < 300:
+            return reply
+        try:
+            sentence = reply.json()["error"]
+        except (ValueError, TypeError, KeyError):
+            sentence = None
+        except requests.RequestException as error:
+            raise self._no_answer(error) from None
+        told = sentence if isinstance(sentence, str) else "It is not in the words of the service."
+        raise ToolError(told if sentence else f"{self._settings.url} answered {reply.status_code}. {told}")
+
+
+class Song(BaseModel):
+    """A song of the account."""
+
+    id: str
+    title: str | None = None
+    created_at: str | None = None
+    duration: float | None = None
+    tags: str | None = None
+
+
+class Songs(BaseModel):
+    """Songs that were found."""
+
+    songs: list[Song]
+    next_page: int | None
+    """From where to go on; None where there are no more."""
+
+
+class Stem(BaseModel):
+    """A stem, as far as it is."""
+
+    id: str
+    status: str | None = None
+    title: str | None = None
+    part: str | None = None
+    take: int | None = None
+    duration: float | None = None
+    error_message: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether Suno is done with it."""
+        return self.status in ("complete", "error")
+
+
+class Stems(BaseModel):
+    """The stems that a song has."""
+
+    stems: list[Stem]
+
+
+class Split(BaseModel):
+    """How far a split is."""
+
+    state: str
+    """complete, in progress, failed, started or in doubt."""
+    stems: list[Stem]
+    next: str
+    """What to do now."""
+    request_id: str | None = None
+    paid_before: bool | None = None
+    """Whether an earlier call has paid for it."""
+
+
+class SavedFile(BaseModel):
+    """A file on disk."""
+
+    stem_id: str
+    path: str
+    bytes: int
+
+
+class Files(BaseModel):
+    """What was fetched."""
+
+    complete: bool
+    folder: str
+    files: list[SavedFile]
+    failed: list[str]
+    next: str
+    """What to do now."""
+
+
+class Tools:
+    """What a model may call. The docstrings are what it is told."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._service = Service(settings)
+        self._shelf = Shelf(settings.folder)
+        self._saving = anyio.Lock()
+        self._keys: dict[str, tuple[str, float]] = {}
+
+    def serve(self) -> MCPServer[Any]:
+        """Make the server of these tools."""
+        server: MCPServer[Any] = MCPServer("Suno Stems", instructions=INSTRUCTIONS, log_level="WARNING")
+        for tool, kind in (
+            (self.find_songs, FREE),
+            (self.split_song, SPENDS),
+            (self.follow_split, FREE),
+            (self.list_stems, FREE),
+            (self.fetch_stems, SPENDS),
+            (self.left, FREE),
+        ):
+            server.add_tool(tool, description=inspect.getdoc(tool), annotations=kind)
+        return server
+
+    async def find_songs(
+        self,
+        ctx: Context[Any, Any],
+        search: Annotated[str, Field(description="Words in the title or style; empty: the newest songs.")] = "",
+        page: Annotated[int, Field(description="Where to begin, from 0; next_page goes on.")] = 0,
+    ) -> Songs:
+        """The tool finds songs of the Suno account and their ids, the newest first. It is free."""
+        clock = Clock(ctx)
+        words, songs, empty = search.casefold().split(), [], 0
+        while True:
+            clips = (await self._ask("GET", "/api/get", params={"page": page}, within=clock.left)).json()
+            songs += [Song.model_validate(clip) for clip in clips if _has(clip, words)]
+            page, empty = page + 1, 0 if clips else empty + 1
+            if empty == EMPTY_PAGES or page > LAST_PAGE:
+                return Songs(songs=songs, next_page=None)
+            if (clips and not words) or len(songs) >= ENOUGH_SONGS or clock.left < LONGEST_PAUSE:
+                return Songs(songs=songs, next_page=page)
+            await clock.report(f"{len(songs)} songs on {page} pages.")
+
+    async def split_song(
+        self,
+        ctx: Context[Any, Any],
+        song: SongId,
+        kind: Annotated[
+            Kind, Field(description="What to make of it; `part` takes out one part and leaves the rest.")
+        ],
+        part: Annotated[str, Field(description="With `part`: Lead Vocal, Drum Kit, Bass, Guitar, Piano, …")] = "",
+        confirm: Annotated[bool, Field(description="The user has agreed to a split above the limit.")] = False,
+        again: Annotated[int, Field(description="Higher by one for each further take, which is paid.", ge=0)] = 0,
+    ) -> Split:
+        """The tool splits a song into stems. A split costs 10 credits; `every instrument` costs 50.
+
+        Suno takes the credits from the user's account, so ask before you call it. The same call on the same day is
+        paid once, however often it is made: it then tells the same stems. To pay for another take on purpose, set
+        `again`. The stems take about a minute. The tool waits up to 50 seconds; then follow_split goes on.
+        """
+        clock, song_id, part = Clock(ctx), _id_of(song), part.strip()
+        if (kind == "part") != bool(part):
+            raise ToolError('`part` goes with kind "part", and has to be there: for instance Drum Kit.')
+        task = "twelve" if kind == "every instrument" else "two"
+        if PRICES[task] > self._settings.credits and not confirm:
+            raise ToolError(
+                f"This split costs about {PRICES[task]} credits, more than the {self._settings.credits} of "
+                "MCP_CREDITS. Nothing was charged. Ask the user, then call again with confirm=true."
+            )
+        key = self._key(json.dumps([song_id, kind, part, again]))
+        try:
+            reply = await self._ask(
+                "POST",
+                "/api/generate_stems",
+                body={"audio_id": song_id, "stem_task": task} | ({"stem_name": part} if part else {}),
+                # The request's id is told beforehand: so it can be followed where the answer is lost.
+                headers={"Idempotency-Key": key, "X-Request-ID": key[:32]},
+                within=clock.left,
+            )
+        except NoAnswer as lost:
+            raise ToolError(
+                f"{lost} The split may have been charged. The same call again is paid once, and finds out; "
+                f"follow_split with request_id {key[:32]} looks for free."
+            ) from None
+        split = await self._followed([_stem(clip) for clip in reply.json()], clock)
+        split.request_id, split.paid_before = key[:32], reply.headers.get("Idempotent-Replayed") == "true"
+        return split
+
+    async def follow_split(
+        self,
+        ctx: Context[Any, Any],
+        request_id: Annotated[str, Field(description="As split_song told it.")] = "",
+        stem_ids: Annotated[list[str] | None, Field(description="Or the ids of the stems, 50 at most.")] = None,
+    ) -> Split:
+        """The tool tells how far a split is, and waits up to 50 seconds for its stems. It is free."""
+        clock = Clock(ctx)
+        if bool(request_id) == bool(stem_ids):
+            raise ToolError("Give either request_id or stem_ids.")
+        if stem_ids:
+            return await self._followed(await self._look([Stem(id=id) for id in stem_ids], clock), clock)
+        if not _IN_PATH.fullmatch(request_id):
+            raise ToolError("request_id must be as split_song told it.")
+        told = (await self._ask("GET", f"/api/requests/{request_id}", within=clock.left)).json()
+        if told["state"] != "done":
+            state, next = (
+                ("started", "Suno is being asked: call follow_split again.")
+                if told["state"] == "started"
+                else ("in doubt", "It may have been charged: the same split_song again finds out, and is paid once.")
+            )
+            return Split(state=state, stems=[], next=next, request_id=request_id)
+        split = await self._followed([_stem(clip) for clip in told["clips"]], clock)
+        split.request_id = request_id
+        return split
+
+    async def list_stems(self, song: SongId) -> Stems:
+        """The tool lists all stems that a song has. It is free. Look here before you split a song again."""
+        return Stems(stems=await self._stems_of(_id_of(song), PATIENCE))
+
+    async def fetch_stems(
+        self,
+        ctx: Context[Any, Any],
+        song: SongId,
+        format: Annotated[Format, Field(description="Not every plan of Suno has wav.")],
+        confirm_download: Annotated[bool, Field(description="The user has agreed to use a download.")] = False,
+    ) -> Files:
+        """The tool saves all stems of a song as files on the user's disk, and tells where. It costs no credits.
+
+        The first download of a song counts as one of the month's downloads, so ask before: it is refused until
+        `confirm_download` is true. After that, the song and its stems are free in every format.
+        """
+        clock, song_id = Clock(ctx), _id_of(song)
+        if not await self._stems_of(song_id, clock.left):
+            raise ToolError("This song has no stems yet: split_song makes them.")
+        found = (await self._ask("GET", "/api/get", params={"ids": song_id}, within=clock.left)).json()
+        of_song = found[0] if found else {}
+        if of_song.get("download_unlocked") is not True and not confirm_download:
+            raise ToolError(
+                "This song is locked: fetching its stems counts as one of the month's downloads, once for the song, "
+                "its stems and all formats. Nothing was fetched. Ask the user, then call again with "
+                "confirm_download=true; left tells how many downloads are left."
+            )
+        told = await self._kept(song_id, format, clock)
+        async with self._saving:
+            return await self._saved(str(of_song.get("title") or song_id), song_id, told, clock)
+
+    async def left(self) -> dict[str, Any]:
+        """The tool tells the credits and downloads that are left. It is free."""
+        told: dict[str, Any] = (await self._ask("GET", "/api/get_limit")).json()
+        return told
+
+    async def _ask(self, method: str, path: str, **how: Any) -> requests.Response:
+        return await anyio.to_thread.run_sync(partial(self._service.ask, method, path, **how))
+
+    def _key(self, question: str) -> str:
+        """The Idempotency-Key of a question: one a day, and the same while it is asked, though midnight passes."""
+        now = time.monotonic()
+        key, asked = self._keys.get(question, ("", now))
+        if not key or now - asked > KEY_LASTS:
+            key = idempotency_key(question, date.today())
+        self._keys[question] = key, now
+        return key
+
+    async def _stems_of(self, song_id: str, within: float) -> list[Stem]:
+        clips = (await self._ask("GET", "/api/stems", params={"audio_id": song_id}, within=within)).json()
+        return [_stem(clip) for clip in clips]
+
+    async def _look(self, stems: Sequence[Stem], clock: Clock) -> list[Stem]:
+        """The stems as they are now; those that Suno does not know yet as they were."""
+        ids = ",".join(stem.id for stem in stems)
+        clips = (await self._ask("GET", "/api/get", params={"ids": ids}, within=clock.left)).json()
+        known = {clip["id"]: _stem(clip) for clip in clips}
+        return [known.get(stem.id, stem) for stem in stems]
+
+    async def _followed(self, stems: list[Stem], clock: Clock) -> Split:
+        """The stems once all are final, or as they are when it is time to answer: what is paid for is always told."""
+        pause = FIRST_PAUSE
+        while True:
+            final = sum(stem.is_final for stem in stems)
+            await clock.report(f"{final} of {len(stems)} stems are final.")
+            if final == len(stems):
+                break
+            wait_on = any(stem.status and not stem.is_final for stem in stems) or clock.passed < UNKNOWN_FOR
+            if not wait_on or clock.left < pause + CONNECTS_WITHIN:
+                return Split(state="in progress", stems=stems, next="Call follow_split with these stem_ids.")
+            await anyio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 1.5)
+            try:
+                stems = await self._look(stems, clock)
+            except ToolError as error:
+                return Split(state="in progress", stems=stems, next=f"{error} Call follow_split with these stem_ids.")
+        if any(stem.status == "error" for stem in stems):
+            return Split(state="failed", stems=stems, next="Suno could not make all stems: see error_message.")
+        return Split(state="complete", stems=stems, next="Call fetch_stems to save them as files.")
+
+    async def _kept(self, song_id: str, format: str, clock: Clock) -> list[dict[str, Any]]:
+        """The files of a song's stems, once the service has fetched them or it is time to answer."""
+        body = {"audio_id": song_id, "format": format}
+        while True:
+            reply = await self._ask("POST", "/api/audio", body=body, within=clock.left)
+            told: list[dict[str, Any]] = reply.json()
+            kept = sum(file["status"] == "kept" for file in told)
+            await clock.report(f"{kept} of {len(told)} files are ready.")
+            asked = reply.headers.get("Retry-After", "")
+            pause = float(asked) if asked.isdecimal() else 1.0
+            if reply.status_code != 202 or clock.left < pause + CONNECTS_WITHIN:
+                return told
+            await anyio.sleep(pause)
+
+    async def _saved(self, title: str, song_id: str, told: list[dict[str, Any]], clock: Clock) -> Files:
+        files: list[SavedFile] = []
+        failed: list[str] = []
+        open_ones = 0
+        try:
+            folder = self._shelf.folder_of(title, song_id)
+            for number, file in enumerate(told):
+                if file["status"] == "failed":
+                    failed.append(f"{file['filename']}: {file['error']}")
+                elif file["status"] != "kept" or (files and clock.left <= 0):
+                    open_ones += 1
+                else:
+                    await clock.report(f"File {number + 1} of {len(told)} is being saved.")
+                    try:
+                        path = await anyio.to_thread.run_sync(partial(self._shelf.save, self._service, folder, file))
+                    except ToolError as error:
+                        failed.append(f"{file['filename']}: {error}")
+                    else:
+                        files.append(SavedFile(stem_id=file["id"], path=str(path), bytes=file["bytes"]))
+        except OSError as error:
+            raise ToolError(f"The files cannot be written into {self._settings.folder}: {error.strerror}.") from None
+        next = "All is there."
+        if open_ones:
+            next = f"{open_ones} files are not saved yet: call fetch_stems again, which goes on."
+        elif failed:
+            next = "Call fetch_stems again to have those that failed tried again."
+        return Files(complete=not open_ones and not failed, folder=str(folder), files=files, failed=failed, next=next)
+
+
+class Clock:
+    """The time that a call has, and whom to tell how far it is."""
+
+    def __init__(self, ctx: Context[Any, Any]) -> None:
+        self._ctx = ctx
+        self._began = time.monotonic()
+
+    @property
+    def passed(self) -> float:
+        """Seconds since the call began."""
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds in which the call should be answered."""
+        return PATIENCE - self.passed
+
+    async def report(self, message: str) -> None:
+        """Tell the client, by the seconds that have passed: they only ever grow."""
+        await self._ctx.report_progress(round(self.passed, 3), PATIENCE, message)
+
+
+class Shelf:
+    """Folders of songs in one folder, outside which nothing is written, and where nothing is overwritten."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder_of(self, title: str, song_id: str) -> Path:
+        """The folder of a song, made where it is not there: by its title, and its id where that is another's."""
+        name = clean(title, LONGEST_NAME // 2)
+        for candidate in (name, clean(f"{name} ({song_id})")):
+            folder = self._inside(self._root / candidate)
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                self._mark(folder, {"song": song_id, "files": {}})
+            if folder.is_dir() and self._marked(folder).get("song") == song_id:
+                return folder
+        raise ToolError(f"The folder {folder} is there already, and is not of this song: move it away.")
+
+    def save(self, service: Service, folder: Path, file: Mapping[str, Any]) -> Path:
+        """Fetch a file into the folder, unless it is there. Raises ToolError and OSError."""
+        clip = f"{file['id']}.{file['format']}"
+        if not _IN_PATH.fullmatch(str(file["id"])) or file["format"] not in ("mp3", "m4a", "wav"):
+            raise ToolError("The service told a file whose id is none.")
+        mark = self._marked(folder)
+        for name, of in mark["files"].items():
+            path = self._inside(folder / clean(name))
+            if of == clip and path.is_file() and path.stat().st_size == file["bytes"]:
+                return path
+        part = self._inside(folder / f".{secrets.token_hex(8)}.part")
+        try:
+            length = service.save(f"/api/audio/{clip}", part)
+            if length != file["bytes"]:
+                raise ToolError(
+                    f"{clip} came with {length} bytes instead of {file['bytes']}: call fetch_stems again."
+                )
+            path = self._free(folder, clean(str(file["filename"])))
+            mark["files"][path.name] = clip
+            self._mark(folder, mark)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    def _free(self, folder: Path, name: str) -> Path:
+        """A path by this name that nothing has: one that a person has changed is left alone."""
+        stem, dot, end = name.rpartition(".")
+        number, path = 1, self._inside(folder / name)
+        while path.exists() or path.is_symlink() or path.name == MARK:
+            number += 1
+            path = self._inside(folder / f"{stem or end} [{number}]{dot}{end}")
+        return path
+
+    def _inside(self, path: Path) -> Path:
+        """The path, if it is in the folder that the settings name, whatever links there are."""
+        if not path.resolve().is_relative_to(self._root.resolve()) or path.resolve() == self._root.resolve():
+            raise ToolError(f"{path} is outside of {self._root}: nothing is written there.")
+        return path
+
+    def _marked(self, folder: Path) -> dict[str, Any]:
+        try:
+            mark = json.loads(self._inside(folder / MARK).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        known = isinstance(mark, dict) and isinstance(mark.get("song"), str) and isinstance(mark.get("files"), dict)
+        return mark if known else {}
+
+    def _mark(self, folder: Path, mark: Mapping[str, Any]) -> None:
+        part = self._inside(folder / f".{secrets.token_hex(8)}.part")
+        try:
+            with part.open("x", encoding="utf-8") as file:
+                json.dump(mark, file, ensure_ascii=False, indent=1)
+            part.replace(folder / MARK)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def idempotency_key(question: str, day: date) -> str:
+    """The Idempotency-Key of a question on a day, in hexadecimal."""
+    return sha256(f"{question} {day.isoformat()}".encode()).hexdigest()
+
+
+def clean(name: str, length: int = LONGEST_NAME) -> str:
+    """A name that is one part of a path on every system, whatever was in it; its end is kept."""
+    shown = _DIRECTIONS.sub("", name)
+    end = found[0] if (found := _ENDING.search(shown)) else ""
+    stem = shown.removesuffix(end).encode("utf-8", "ignore")[: length - len(end)].decode("utf-8", "ignore")
+    safe = sanitize_filename(stem + end, replacement_text="_", platform="universal")
+    return safe.strip(" .") or "Untitled"
+
+
+def _id_of(song: str) -> str:
+    """The id of a song, however it is given: on it depends the key."""
+    page = _SONG_PAGE.fullmatch(song.strip())
+    return page[1] if page else song.strip()
+
+
+def _has(clip: Mapping[str, Any], words: Sequence[str]) -> bool:
+    text = " ".join(str(clip.get(name) or "") for name in ("title", "tags", "id")).casefold()
+    return all(word in text for word in words)
+
+
+def _stem(clip: Mapping[str, Any]) -> Stem:
+    """A stem of any of the service's answers: where one has its length as text, that becomes a number."""
+    return Stem.model_validate(clip)
+
+
+def main() -> None:
+    """Serve until the client goes."""
+    try:
+        settings = Settings.read(os.environ)
+    except ValueError as error:
+        sys.exit(str(error))
+    Tools(settings).serve().run("stdio")
+
+
+if __name__ == "__main__":
+    main()

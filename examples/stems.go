@@ -1,0 +1,124 @@
+// From a song's link to its stems on disk. Needs Go, and no modules.
+// go run stems.go https://suno.com/song/<id> [folder]
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const retries = 5
+
+var base, client = "http://127.0.0.1:3000", http.Client{Timeout: 150 * time.Second}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// send sends a request once, reads the whole reply, and tells when the service wants to be asked again.
+func send(method, path, key string, body []byte) (status int, content []byte, wait time.Duration, err error) {
+	request, err := http.NewRequest(method, base+path, bytes.NewReader(body))
+	check(err)
+	request.Header.Set("Content-Type", "application/json")
+	if apiKey := os.Getenv("SUNO_STEMS_API_KEY"); apiKey != "" {
+		request.Header.Set("X-API-Key", apiKey)
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	reply, err := client.Do(request)
+	if err != nil {
+		return 0, nil, time.Second, err
+	}
+	defer reply.Body.Close()
+	seconds, err := strconv.Atoi(reply.Header.Get("Retry-After"))
+	if err != nil {
+		seconds = 1
+	}
+	content, err = io.ReadAll(reply.Body)
+	return reply.StatusCode, content, time.Duration(seconds) * time.Second, err
+}
+
+// ask asks again where the connection is lost or the service wants it, and ends the program where it says no.
+func ask(method, path, key string, question any) (int, []byte, time.Duration) {
+	body, err := json.Marshal(question)
+	check(err)
+	for left := retries; ; left-- {
+		status, content, wait, err := send(method, path, key, body)
+		if err == nil && status < 300 {
+			return status, content, wait
+		}
+		again := err != nil || status == http.StatusConflict || status == http.StatusServiceUnavailable
+		if err == nil {
+			said := struct{ Error string }{fmt.Sprintf("%s answered %d.", base, status)}
+			_ = json.Unmarshal(content, &said) // a proxy's reply may be no JSON
+			err = fmt.Errorf("%s", said.Error)
+		}
+		if !again || left == 0 {
+			check(err)
+		}
+		time.Sleep(wait)
+	}
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		check(fmt.Errorf("go run stems.go https://suno.com/song/<id> [folder]"))
+	}
+	folder := "."
+	if len(os.Args) > 2 {
+		folder = os.Args[2]
+	}
+	if url := os.Getenv("SUNO_STEMS_URL"); url != "" {
+		base = url
+	}
+
+	random := make([]byte, 16)
+	_, err := rand.Read(random)
+	check(err)
+	key := fmt.Sprintf("%x", random) // the same for every retry: the split is paid for once
+	wanted := map[string]any{"audio_id": os.Args[1], "wait_audio": true, "audio_format": "mp3"}
+	_, content, _ := ask("POST", "/api/generate_stems", key, wanted)
+	var stems []struct{ ID string }
+	check(json.Unmarshal(content, &stems))
+
+	ids := make([]string, len(stems))
+	for i, stem := range stems {
+		ids[i] = stem.ID
+	}
+	missing := map[string]any{"ids": ids, "format": "mp3"}
+	status, content, wait := ask("POST", "/api/audio", "", missing)
+	for status == http.StatusAccepted {
+		time.Sleep(wait)
+		status, content, wait = ask("POST", "/api/audio", "", missing)
+	}
+	var files []struct{ ID, Filename, Error string }
+	check(json.Unmarshal(content, &files))
+
+	check(os.MkdirAll(folder, 0o755))
+	failed := 0
+	for _, file := range files {
+		if file.Error != "" {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", file.Filename, file.Error)
+			failed = 1
+			continue
+		}
+		_, content, _ := ask("GET", "/api/audio/"+file.ID+".mp3", "", nil)
+		path := filepath.Join(folder, strings.NewReplacer("/", "_", `\`, "_").Replace(file.Filename))
+		check(os.WriteFile(path, content, 0o644))
+		fmt.Println(path)
+	}
+	os.Exit(failed)
+}

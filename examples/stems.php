@@ -1,0 +1,69 @@
+<?php
+// From a song's link to its stems on disk. Needs PHP 8 with its curl extension.
+// php stems.php https://suno.com/song/<id> [folder]
+declare(strict_types=1);
+
+const RETRIES = 5;
+define('BASE', getenv('SUNO_STEMS_URL') ?: 'http://127.0.0.1:3000');
+
+function fail(string $complaint): never
+{
+    fwrite(STDERR, "$complaint\n");
+    exit(1);
+}
+
+/** Ask again where the connection is lost or the service wants it; end where it says no. */
+function ask(string $path, ?array $question = null, array $headers = []): array
+{
+    if ($apiKey = getenv('SUNO_STEMS_API_KEY')) {
+        $headers[] = "X-API-Key: $apiKey";
+    }
+    for ($left = RETRIES; ; $left--) {
+        $wait = 1;
+        $request = curl_init(BASE . $path);
+        curl_setopt_array($request, [
+            CURLOPT_HTTPHEADER => ['Content-Type: application/json', ...$headers],
+            CURLOPT_RETURNTRANSFER => true,
+            CURLOPT_TIMEOUT => 150,
+            CURLOPT_HEADERFUNCTION => function ($request, string $line) use (&$wait): int {
+                $wait = preg_match('/^Retry-After: *(\d+)/i', $line, $found) ? (int) $found[1] : $wait;
+                return strlen($line);
+            },
+        ] + ($question ? [CURLOPT_POSTFIELDS => json_encode($question, JSON_THROW_ON_ERROR)] : []));
+        $content = curl_exec($request);
+        $status = curl_getinfo($request, CURLINFO_RESPONSE_CODE);
+        if ($content !== false && $status < 300) {
+            return [$status, $content, $wait];
+        }
+        $complaint = $content === false ? 'No answer from ' . BASE . ': ' . curl_error($request)
+            : json_decode($content, true)['error'] ?? BASE . " answered $status.";
+        if ($left === 0 || ($content !== false && !in_array($status, [409, 503], true))) {
+            fail($complaint);
+        }
+        sleep($wait);
+    }
+}
+
+[, $link, $folder] = $argv + [1 => null, 2 => '.'];
+$link ?? fail('php stems.php https://suno.com/song/<id> [folder]');
+
+// The same for every retry: the split is paid for once.
+$key = 'Idempotency-Key: ' . bin2hex(random_bytes(16));
+[, $content] = ask('/api/generate_stems', ['audio_id' => $link, 'wait_audio' => true, 'audio_format' => 'mp3'], [$key]);
+
+$stems = ['ids' => array_column(json_decode($content, true), 'id'), 'format' => 'mp3'];
+while (([$status, $content, $wait] = ask('/api/audio', $stems)) && $status === 202) {
+    sleep($wait);
+}
+
+is_dir($folder) || mkdir($folder, recursive: true) || fail("$folder cannot be made.");
+foreach ($files = json_decode($content, true) as ['id' => $id, 'filename' => $name, 'error' => $error]) {
+    if ($error === null) {
+        $path = "$folder/" . strtr($name, '/\\', '__');
+        file_put_contents($path, ask("/api/audio/$id.mp3")[1]) !== false || fail("$path cannot be written.");
+        echo "$path\n";
+    }
+}
+if ($failed = array_filter(array_column($files, 'error', 'filename'))) {
+    fail(implode("\n", array_map(fn ($name, $error) => "$name: $error", array_keys($failed), $failed)));
+}

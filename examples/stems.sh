@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# From a song's link to its stems on disk. Needs curl, and jq: names in the replies are JSON, in any script.
+# bash stems.sh https://suno.com/song/<id> [folder]
+set -euo pipefail
+
+[ $# -ge 1 ] || { sed -n 2,3p "$0" >&2; exit 1; }
+link=$1 folder=${2:-.} base=${SUNO_STEMS_URL:-http://127.0.0.1:3000} work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+printf '%s\n' "Content-Type: application/json" \
+  ${SUNO_STEMS_API_KEY:+"X-API-Key: $SUNO_STEMS_API_KEY"} > "$work/headers" # no list of processes shows a file
+
+pause() { # as long as the last reply wants it
+  sleep "$(awk 'tolower($1) == "retry-after:" { wait = $2 + 0; told = 1 } END { print told ? wait : 1 }' "$work/head")"
+}
+
+ask() { # path, and curl's options: leaves $status and the file "$work/reply"
+  local path=$1 retries=5
+  shift
+  while true; do
+    : > "$work/head"
+    status=$(curl -sS --max-time 150 -H @"$work/headers" -D "$work/head" -o "$work/reply" -w '%{http_code}' \
+      "$@" "$base$path") || status=lost
+    case $status in
+      2??) return ;;
+      lost | 409 | 503) ((retries-- > 0)) || break ;;
+      *) break ;;
+    esac
+    pause
+  done
+  [ "$status" = lost ] || jq -er '.error // empty' "$work/reply" >&2 2> "$work/complaint" || echo "$base answered $status." >&2
+  exit 1
+}
+
+# The same for every retry: the split is paid for once.
+key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+ask /api/generate_stems -H "Idempotency-Key: $key" \
+  --data "$(jq -n --arg link "$link" '{audio_id: $link, wait_audio: true, audio_format: "mp3"}')"
+
+stems=$(jq '{ids: map(.id), format: "mp3"}' "$work/reply")
+ask /api/audio --data "$stems"
+while [ "$status" = 202 ]; do
+  pause
+  ask /api/audio --data "$stems"
+done
+
+mkdir -p -- "$folder"
+failed=0
+while IFS= read -r id && IFS= read -r name && IFS= read -r error; do
+  if [ -n "$error" ]; then
+    echo "$name: $error" >&2
+    failed=1
+    continue
+  fi
+  ask "/api/audio/$id.mp3"
+  mv -- "$work/reply" "$folder/$name"
+  echo "$folder/$name"
+done < <(jq -r '.[] | .id, (.filename | gsub("[/\\\\]"; "_")), .error // ""' "$work/reply")
+exit $failed

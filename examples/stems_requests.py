@@ -1,0 +1,66 @@
+"""From a song's link to its stems on disk. Needs requests.
+
+python stems_requests.py https://suno.com/song/<id> [folder]
+"""
+
+import os
+import re
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import requests
+
+BASE = os.environ.get("SUNO_STEMS_URL", "http://127.0.0.1:3000")
+RETRIES = 5
+LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+session = requests.Session()
+if "SUNO_STEMS_API_KEY" in os.environ:
+    session.headers["X-API-Key"] = os.environ["SUNO_STEMS_API_KEY"]
+
+
+def ask(method: str, path: str, **options: Any) -> requests.Response:
+    """Ask again where the connection is lost or the service wants it; end where it says no."""
+    for left in reversed(range(RETRIES + 1)):
+        wait = "1"
+        try:
+            reply = session.request(method, BASE + path, timeout=150, **options)
+        except LOST as error:
+            complaint = f"No answer from {BASE}: {error!r}"
+        else:
+            if reply.ok:
+                return reply
+            is_json = "json" in reply.headers.get("Content-Type", "")
+            complaint = reply.json()["error"] if is_json else f"{BASE} answered {reply.status_code}."
+            if reply.status_code not in (409, 503):
+                break
+            wait = reply.headers.get("Retry-After", wait)
+        if left:
+            time.sleep(int(wait))
+    sys.exit(complaint)
+
+
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
+
+# The same for every retry: the split is paid for once.
+key = {"Idempotency-Key": str(uuid.uuid4())}
+wanted = {"audio_id": sys.argv[1], "wait_audio": True, "audio_format": "mp3"}
+stems = ask("POST", "/api/generate_stems", json=wanted, headers=key).json()
+
+ids = {"ids": [stem["id"] for stem in stems], "format": "mp3"}
+while (reply := ask("POST", "/api/audio", json=ids)).status_code == 202:
+    time.sleep(int(reply.headers["Retry-After"]))
+
+folder.mkdir(parents=True, exist_ok=True)
+files = reply.json()
+for file in files:
+    if file["status"] == "kept":
+        path = folder / re.sub(r"[/\\]", "_", file["filename"])
+        path.write_bytes(ask("GET", f"/api/audio/{file['id']}.mp3").content)
+        print(path)
+sys.exit("\n".join(f"{file['filename']}: {file['error']}" for file in files if file["error"]) or None)

@@ -1,0 +1,209 @@
+"""Each example in examples/stems* gets a song's stems onto the disk, and pays once, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import Client, Suno
+from tests.jobs.audio import Deploy, digest
+from tests.jobs.audio import audio_settings as settings  # noqa: F401 (a fixture)
+
+EXAMPLES = Path("examples").resolve()
+SONG = "song-right-to-left"
+LINK = f"https://suno.com/song/{SONG}"
+API_KEY = "k" * 32
+NAMES = ["أغنية البحر - Instrumental.mp3", "أغنية البحر - Vocals.mp3"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A file in examples/, and what runs it."""
+
+    name: str
+    command: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+    module: str = ""
+
+    def require(self) -> None:
+        """Skip the test where something is missing, and say what."""
+        missing = [name for name in self.programs if not shutil.which(name)]
+        if self.module and not importlib.util.find_spec(self.module):
+            missing.append(f"Python's {self.module}")
+        if self.name.endswith(".php") and not missing:
+            loaded = subprocess.run(["php", "-r", "exit(extension_loaded('curl') ? 0 : 1);"])
+            missing += ["PHP's curl extension"] if loaded.returncode else []
+        if missing:
+            pytest.skip(f"{self.name} is not tried: {' and '.join(missing)} not found")
+
+
+ALL = [
+    Example("stems.sh", ("bash",), ("bash", "curl", "jq")),
+    Example("stems_requests.py", (sys.executable,)),
+    Example("stems_httpx.py", (sys.executable,), module="httpx"),
+    Example("stems.mjs", ("node",), ("node",)),
+    Example("stems.go", ("go", "run"), ("go",)),
+    Example("stems.php", ("php",), ("php",)),
+]
+
+
+@pytest.fixture(params=ALL, ids=lambda example: example.name)
+def example(request: pytest.FixtureRequest) -> Example:
+    request.param.require()
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where programs keep what they compile."""
+    return tmp_path_factory.mktemp("home")
+
+
+@dataclass(frozen=True)
+class Run:
+    example: Example
+    home: Path
+    folder: Path
+
+    def __call__(self, url: str, link: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "GOCACHE": str(self.home / "go"),
+            "GOFLAGS": "-mod=mod",
+            "SUNO_STEMS_URL": url,
+            "SUNO_STEMS_API_KEY": API_KEY,
+        }
+        command = [*self.example.command, str(EXAMPLES / self.example.name), link, str(self.folder)]
+        return subprocess.run(command, env=environment, cwd=self.home, capture_output=True, text=True, timeout=80)
+
+    @property
+    def saved(self) -> dict[str, str]:
+        """What is in the folder, by name."""
+        return {path.name: digest(path.read_bytes()) for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def run(example: Example, home: Path, tmp_path: Path) -> Run:
+    return Run(example, home, tmp_path / "stems of a song")
+
+
+def kept(url: str) -> dict[str, str]:
+    """The stems of the song as the service gives them, by the names that it has for them."""
+    headers = {"X-API-Key": API_KEY}
+    told = requests.post(f"{url}/api/audio", json={"audio_id": SONG, "format": "mp3"}, headers=headers, timeout=30)
+    assert told.status_code == 200, told.text
+    return {
+        file["filename"]: digest(
+            requests.get(f"{url}/api/audio/{file['id']}.mp3", headers=headers, timeout=30).content
+        )
+        for file in told.json()
+    }
+
+
+def test_a_refusal_is_said_in_the_services_words(run: Run, service: Client) -> None:
+    refusal = service.split("unknown-song").json()
+    assert refusal["code"] == "song_not_found"
+    done = run(service.url, "unknown-song")
+    assert done.returncode == 1
+    assert refusal["error"] in done.stderr.splitlines()
+
+
+@dataclass
+class Lossy:
+    """Stands between a client and the service: it loses the first reply, and answers 503 in place of the second."""
+
+    service: str
+    url: str = ""
+    splits: list[str | None] = field(default_factory=list)
+    """The keys of the splits that came."""
+    statuses: list[int] = field(default_factory=list)
+    """What was answered to POST /api/audio."""
+    on_fetching: Callable[[], Any] = lambda: None
+    """Called once the first of these is known, before it goes out."""
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response | int | None:
+        if path == "/api/generate_stems":
+            self.splits.append(headers.get("idempotency-key"))
+            if len(self.splits) == 2:
+                return 503
+        sent = {name: value for name, value in headers.items() if name not in ("host", "content-length")}
+        reply = requests.request(method, self.service + path, data=body, headers=sent, timeout=30)
+        if path == "/api/audio":
+            self.statuses.append(reply.status_code)
+            if len(self.statuses) == 1:
+                self.on_fetching()
+        return None if len(self.splits) == 1 else reply
+
+
+@pytest.fixture
+def lossy() -> Iterator[Any]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(service: str) -> Lossy:
+        between = Lossy(service)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                body = self.rfile.read(int(headers.get("content-length", 0)))
+                reply = between.answer(self.command, self.path, headers, body)
+                if reply is None:
+                    return
+                if isinstance(reply, int):
+                    self.send_response(reply)
+                    self.send_header("Retry-After", "0")
+                    self.end_headers()
+                    self.wfile.write(b"<html>a proxy's words</html>")
+                    return
+                self.send_response(reply.status_code)
+                for name in ("Content-Type", "Content-Length", "Retry-After"):
+                    if name in reply.headers:
+                        self.send_header(name, reply.headers[name])
+                self.end_headers()
+                self.wfile.write(reply.content)
+
+            do_GET = do_POST  # noqa: N815 (http.server's name)
+
+            def log_message(self, *about: Any) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        between.url = f"http://127.0.0.1:{servers[-1].server_address[1]}"
+        return between
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
+    run: Run, deploy: Deploy, lossy: Any, suno: Suno, account: str
+) -> None:
+    # So little patience that the stems are not complete when the split is answered; and nothing fetches them yet.
+    deployed = deploy(API_KEYS=API_KEY, SUNO_WAIT_TIMEOUT="0.1")
+    between = lossy(deployed.client.url)
+    between.on_fetching = deployed.start_jobs
+    done = run(between.url, LINK)
+    assert done.returncode == 0, done.stderr
+    assert len(between.splits) == 3
+    assert len(set(between.splits)) == 1
+    assert between.splits[0]
+    assert (between.statuses[0], between.statuses[-1]) == (202, 200)
+    assert sorted(run.saved) == NAMES
+    assert run.saved == kept(deployed.client.url)
+    assert len(suno.charges(account)) == 1

@@ -1,0 +1,471 @@
+"""The tools for a model, by the SDK's own client over stdio, before the service and the local Suno."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import date
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from mcp import Client, StdioServerParameters, stdio_client
+
+from app.callers import hash_of
+from app.mcp import MARK, Settings, Tools, clean, idempotency_key
+from tests.conftest import SONG, Suno
+from tests.conftest import Client as Http
+from tests.jobs.audio import digest
+from tools import stack
+from tools.process import ROOT, free_port
+
+TWO, TWELVE = "voice and music", "every instrument"
+ACCOUNTS = [f"sandbox-load-{90_000 + number}" for number in range(60)]
+UNUSED = iter(ACCOUNTS)
+
+
+def key_of(account: str) -> str:
+    return f"{account}-{'k' * 16}"
+
+
+@pytest.fixture(scope="module")
+def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
+    """The service and its process of jobs; for each account there is a caller with an API key."""
+    folder = tmp_path_factory.mktemp("deployed")
+    callers = folder / "callers.toml"
+    callers.write_text(
+        "".join(
+            f'[accounts.{account}]\ncookie = "{account}"\n'
+            f'[callers.{account}]\napi_key_sha256 = "{hash_of(key_of(account).encode())}"\naccounts = ["{account}"]\n'
+            for account in ACCOUNTS
+        )
+    )
+    settings = {
+        "CALLERS_FILE": str(callers),
+        "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+        "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+        "AUDIO_URL": f"file://{folder}/audio",
+        "SUNO_COOKIE": "",
+        "SUNO_POLL_INTERVAL": "0.2",
+        "SUNO_DEADLINE": "4",
+        "WEB_CONCURRENCY": "1",
+    }
+    with ExitStack() as servers:
+        deployed = Http(servers.enter_context(stack.service(suno.url, settings)))
+        servers.enter_context(stack.jobs(suno.url, settings))
+        yield deployed
+
+
+@pytest.fixture
+def account() -> str:
+    """An account that no other test uses."""
+    return next(UNUSED)
+
+
+class Model:
+    """A model with the tools of one server."""
+
+    def __init__(self, portal: Any, client: Client, folder: Path) -> None:
+        self._portal, self.client, self.folder = portal, client, folder
+        self.progress: list[tuple[float, str | None]] = []
+
+    def result(self, tool: str, **arguments: Any) -> Any:
+        return self._portal.call(
+            partial(self.client.call_tool, tool, arguments, progress_callback=self._progress, read_timeout_seconds=60)
+        )
+
+    def call(self, tool: str, **arguments: Any) -> Any:
+        """What a tool tells."""
+        result = self.result(tool, **arguments)
+        assert not result.is_error, result.content
+        assert json.loads(result.content[0].text) == result.structured_content
+        return result.structured_content
+
+    def error(self, tool: str, **arguments: Any) -> str:
+        """The sentence with which a tool fails."""
+        result = self.result(tool, **arguments)
+        assert result.is_error, result.structured_content
+        return result.content[0].text.removeprefix(f"Error executing tool {tool}: ")
+
+    def tools(self) -> list[Any]:
+        return self._portal.call(self.client.list_tools).tools
+
+    async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
+        self.progress.append((progress, message))
+
+
+Start = Callable[..., Model]
+
+
+@pytest.fixture
+def start(service: Http, account: str, tmp_path: Path) -> Iterator[Start]:
+    """Start servers of tools, each with a folder; further settings are those of the environment."""
+    with ExitStack() as open_ones:
+        portal = open_ones.enter_context(start_blocking_portal())
+        errors = open_ones.enter_context((tmp_path / "stderr").open("w"))
+
+        def begin(**settings: str) -> Model:
+            folder = Path(settings.get("MCP_FOLDER") or tmp_path / "home" / "stems")
+            environment = {
+                "SUNO_STEMS_URL": service.url,
+                "SUNO_STEMS_API_KEY": key_of(account),
+                "MCP_FOLDER": str(folder),
+                **settings,
+            }
+            parameters = StdioServerParameters(
+                command=sys.executable, args=["-m", "app.mcp"], cwd=ROOT, env=environment
+            )
+            client = Client(stdio_client(parameters, errlog=errors))
+            return Model(portal, open_ones.enter_context(portal.wrap_async_context_manager(client)), folder)
+
+        yield begin
+
+
+@pytest.fixture
+def model(start: Start) -> Model:
+    return start()
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def unlocks(suno: Suno, account: str) -> list[str]:
+    return suno.get("/sandbox/unlocks").json().get(account, [])
+
+
+def at_service(service: Http, account: str, path: str, **options: Any) -> Any:
+    return service.request("GET", path, headers={"X-API-Key": key_of(account)}, **options)
+
+
+def test_the_tools_are_listed_and_tell_their_price(model: Model) -> None:
+    tools = {tool.name: tool for tool in model.tools()}
+    assert set(tools) == {"find_songs", "split_song", "follow_split", "list_stems", "fetch_stems", "left"}
+    assert "costs 10 credits; `every instrument` costs 50" in tools["split_song"].description
+    assert "one of the month's downloads" in tools["fetch_stems"].description
+    assert {name for name, tool in tools.items() if not tool.annotations.read_only_hint} == {
+        "split_song",
+        "fetch_stems",
+    }
+    arguments = tools["split_song"].input_schema
+    assert arguments["required"] == ["song", "kind"]
+    assert arguments["properties"]["kind"]["enum"] == [TWO, "part", TWELVE]
+    for tool in tools.values():
+        assert tool.description.startswith("The tool ")
+        assert all(each.get("description") for each in tool.input_schema["properties"].values()), tool.name
+
+
+def test_the_same_split_is_paid_once_and_another_take_on_purpose(model: Model, suno: Suno, account: str) -> None:
+    first = model.call("split_song", song=SONG, kind=TWO)
+    assert (first["state"], first["paid_before"]) == ("complete", False)
+    assert [stem["status"] for stem in first["stems"]] == ["complete"] * 2
+    assert len(suno.charges(account)) == 1
+
+    second = model.call("split_song", song=f" https://suno.com/song/{SONG}?sh=abc", kind=TWO)
+    assert second["paid_before"]
+    assert [stem["id"] for stem in second["stems"]] == [stem["id"] for stem in first["stems"]]
+    assert len(suno.charges(account)) == 1
+
+    third = model.call("split_song", song=SONG, kind=TWO, again=1)
+    assert not third["paid_before"]
+    assert {stem["id"] for stem in third["stems"]}.isdisjoint(stem["id"] for stem in first["stems"])
+    assert [charge["credits"] for charge in suno.charges(account, SONG)] == [10, 10]
+
+
+def test_two_servers_at_once_pay_once(start: Start, suno: Suno, account: str) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda model: model.call("split_song", song=SONG, kind=TWO), [start(), start()])
+    assert [stem["id"] for stem in first["stems"]] == [stem["id"] for stem in second["stems"]]
+    assert first["request_id"] == second["request_id"]
+    assert len(suno.charges(account)) == 1
+
+
+def test_a_part_is_a_split_of_its_own(model: Model, suno: Suno, account: str) -> None:
+    for part in ("Drum Kit", "Bass"):
+        assert model.call("split_song", song=SONG, kind="part", part=part)["state"] == "complete"
+    assert len(suno.charges(account)) == 2
+    assert {stem["part"] for stem in model.call("list_stems", song=SONG)["stems"]} >= {"drum kit", "bass"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"), [(TWO, "Bass"), (TWELVE, "Bass"), ("part", ""), ("part", " "), ("all of it", "")]
+)
+def test_a_question_that_makes_no_sense_is_not_sent(model: Model, suno: Suno, account: str, kind: str, part: str):
+    assert "part" in model.error("split_song", song=SONG, kind=kind, part=part, confirm=True)
+    assert suno.charges(account) == []
+
+
+def test_a_dear_split_wants_to_be_confirmed(model: Model, suno: Suno, account: str) -> None:
+    sentence = model.error("split_song", song=SONG, kind=TWELVE)
+    assert "50 credits, more than the 10 of MCP_CREDITS. Nothing was charged." in sentence
+    assert suno.charges(account) == []
+    assert len(model.call("split_song", song=SONG, kind=TWELVE, confirm=True)["stems"]) == 24
+    assert [charge["credits"] for charge in suno.charges(account)] == [50]
+
+
+def test_the_limit_is_a_setting(start: Start, suno: Suno, account: str) -> None:
+    model = start(MCP_CREDITS="0")
+    assert "more than the 0 of MCP_CREDITS" in model.error("split_song", song=SONG, kind=TWO)
+    assert suno.charges(account) == []
+
+
+def test_a_split_is_found_followed_and_listed(model: Model, suno: Suno, account: str) -> None:
+    found = model.call("find_songs", search="WANDERER ocean")
+    assert [song["id"] for song in found["songs"]] == [SONG]
+    newest = model.call("find_songs")
+    assert len(newest["songs"]) > 5 and newest["next_page"] == 1
+    assert model.call("find_songs", search="no such song at all") == {"songs": [], "next_page": None}
+
+    split = model.call("split_song", song=SONG, kind=TWO)
+    followed = model.call("follow_split", request_id=split["request_id"])
+    assert (followed["state"], followed["stems"]) == ("complete", split["stems"])
+    ids = [stem["id"] for stem in split["stems"]]
+    assert model.call("follow_split", stem_ids=ids)["stems"] == split["stems"]
+    listed = model.call("list_stems", song=SONG)["stems"]
+    assert {stem["id"] for stem in listed} == set(ids)
+    assert {(stem["part"], stem["take"]) for stem in listed} == {("vocals", 1), ("instrumental", 1)}
+    assert len(suno.charges(account)) == 1
+    assert "request_id or stem_ids" in model.error("follow_split")
+    assert "as split_song told it" in model.error("follow_split", request_id="../get_limit")
+
+
+def test_what_suno_cannot_make_is_told(model: Model) -> None:
+    split = model.call("split_song", song="song-stem-fails", kind=TWO)
+    assert split["state"] == "failed"
+    assert [bool(stem["error_message"]) for stem in split["stems"]] == [False, True]
+
+
+def test_progress_only_ever_grows(model: Model) -> None:
+    model.call("split_song", song=SONG, kind=TWO)
+    model.call("list_stems", song=SONG)
+    assert model.progress[-1][1] == "2 of 2 stems are final."
+    times = [progress for progress, _ in model.progress]
+    assert all(before < after for before, after in itertools.pairwise(times))
+
+
+def test_what_is_left_is_told(model: Model, service: Http, account: str) -> None:
+    told = model.call("left")
+    assert told == at_service(service, account, "/api/get_limit").json()
+    assert told["credits_left"] == 1_000
+
+
+def test_a_locked_song_is_fetched_only_once_confirmed(
+    model: Model, service: Http, suno: Suno, account: str, tmp_path: Path
+) -> None:
+    assert "has no stems" in model.error("fetch_stems", song=SONG, format="wav")
+    model.call("split_song", song=SONG, kind=TWO)
+    sentence = model.error("fetch_stems", song=SONG, format="wav")
+    assert "one of the month's downloads" in sentence and "confirm_download=true" in sentence
+    assert unlocks(suno, account) == [] and not model.folder.exists()
+
+    fetched = model.call("fetch_stems", song=SONG, format="wav", confirm_download=True)
+    assert fetched["complete"] and fetched["failed"] == []
+    assert unlocks(suno, account) == [SONG]
+    assert files_in(model.folder) == [
+        f"Ocean Wanderer/{MARK}",
+        "Ocean Wanderer/Ocean Wanderer - Instrumental.wav",
+        "Ocean Wanderer/Ocean Wanderer - Vocals.wav",
+    ]
+    for file in fetched["files"]:
+        kept = at_service(service, account, f"/api/audio/{file['stem_id']}.wav")
+        assert digest(Path(file["path"]).read_bytes()) == digest(kept.content)
+
+    # It is unlocked now; and what is there is not fetched again.
+    again = model.call("fetch_stems", song=SONG, format="wav")
+    assert again["files"] == fetched["files"]
+    assert len(model.call("fetch_stems", song=SONG, format="mp3")["files"]) == 2
+    assert len(files_in(model.folder)) == 5
+    assert unlocks(suno, account) == [SONG]
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "stderr"}
+
+
+def test_no_file_and_no_folder_of_others_is_touched(model: Model) -> None:
+    mine = model.folder / "Ocean Wanderer"
+    mine.mkdir(parents=True)
+    (mine / "Ocean Wanderer - Vocals.mp3").write_bytes(b"my own recording")
+    model.call("split_song", song=SONG, kind=TWO)
+    fetched = model.call("fetch_stems", song=SONG, format="mp3", confirm_download=True)
+    assert fetched["folder"] == str(model.folder / f"Ocean Wanderer ({SONG})")
+    assert files_in(mine) == ["Ocean Wanderer - Vocals.mp3"]
+    [edited] = (Path(file["path"]) for file in fetched["files"] if "Vocals" in file["path"])
+    edited.write_bytes(b"cut by hand")
+    paths = {Path(file["path"]).name for file in model.call("fetch_stems", song=SONG, format="mp3")["files"]}
+    assert paths == {"Ocean Wanderer - Vocals [2].mp3", "Ocean Wanderer - Instrumental.mp3"}
+    assert edited.read_bytes() == b"cut by hand"
+
+
+def test_an_error_is_the_services_own_sentence(model: Model, service: Http, suno: Suno, account: str) -> None:
+    key = {"X-API-Key": key_of(account)}
+    for sentence, reply in [
+        (model.error("list_stems", song="no id!"), at_service(service, account, "/api/stems?audio_id=no%20id!")),
+        (model.error("follow_split", request_id="none"), at_service(service, account, "/api/requests/none")),
+        (model.error("find_songs", page=99), at_service(service, account, "/api/get?page=99")),
+        (model.error("split_song", song="fault-402", kind=TWO), service.split("fault-402", headers=key)),
+        (model.error("split_song", song="not-a-song", kind=TWO), service.split("not-a-song", headers=key)),
+    ]:
+        assert reply.status_code >= 400
+        assert sentence == reply.json()["error"]
+    assert suno.charges(account) == []
+
+
+def test_without_a_key_the_service_says_what_is_missing(start: Start, service: Http, tmp_path: Path) -> None:
+    assert start(SUNO_STEMS_API_KEY="").error("left") == service.get("/api/get_limit").json()["error"]
+
+
+def test_the_key_may_be_in_a_file(start: Start, account: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{key_of(account)}\n")
+    assert start(SUNO_STEMS_API_KEY=f"@{tmp_path}/key").call("left")["credits_left"] == 1_000
+
+
+def test_a_service_that_is_away_is_told_and_a_split_may_be_asked_again(start: Start) -> None:
+    away = start(SUNO_STEMS_URL=f"http://127.0.0.1:{free_port()}")
+    assert "is it running? SUNO_STEMS_URL says" in away.error("left")
+    sentence = away.error("split_song", song=SONG, kind=TWO)
+    assert "paid once" in sentence and re.search(r"request_id [0-9a-f]{32} ", sentence)
+
+
+class Liar:
+    """A service whose names lead out of the folder."""
+
+    def __init__(self, title: str, filename: str, id: str = "stem") -> None:
+        liar = self
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        file = {"id": id, "format": "wav", "status": "kept", "bytes": 4, "filename": filename, "error": None}
+        song = {"id": "song", "title": title, "download_unlocked": True}
+        answers: dict[str, Any] = {"/api/stems": [{"id": id}], "/api/get": [song], "/api/audio": [file]}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                liar.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                answer = answers.get(urlsplit(self.path).path)
+                body = b"RIFF" if answer is None else json.dumps(answer).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Set-Cookie", "chip=chocolate; Path=/")
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *about: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> Liar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("title", "filename"),
+    [
+        ("../../out", "../../../out.wav"),
+        ("..", "/etc/out.wav"),
+        ("/tmp/out", "..\\..\\out.wav"),
+        (".", MARK),
+        ("C:\\out", ".."),
+        ("\u202e\x00\n", ""),
+        ("x" * 1_000, "y" * 1_000 + ".wav"),
+    ],
+)
+def test_nothing_is_written_outside_the_folder(start: Start, tmp_path: Path, title: str, filename: str) -> None:
+    with Liar(title, filename) as liar:
+        model = start(SUNO_STEMS_URL=liar.url)
+        fetched = model.call("fetch_stems", song="song", format="wav")
+    [file] = fetched["files"]
+    path = Path(file["path"])
+    assert path.resolve().parent.parent == model.folder.resolve()
+    assert path.read_bytes() == b"RIFF" and path.name != MARK
+    assert len(files_in(tmp_path)) == 3  # with the mark, and what the server has logged
+    assert not any("cookie" in headers for _, headers in liar.asked)
+
+
+def test_an_id_that_is_a_path_is_not_asked_for(start: Start) -> None:
+    with Liar("Song", "song.wav", id="../../stem") as liar:
+        fetched = start(SUNO_STEMS_URL=liar.url).call("fetch_stems", song="song", format="wav")
+    assert fetched["files"] == [] and not fetched["complete"]
+    assert "whose id is none" in fetched["failed"][0]
+    assert [path for path, _ in liar.asked if "audio/" in path] == []
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(start: Start, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / MARK).write_text('{"song": "song", "files": {}}')
+    (tmp_path / "stems").mkdir()
+    (tmp_path / "stems" / "Song").symlink_to(outside)
+    with Liar("Song", "song.wav") as liar:
+        sentence = start(SUNO_STEMS_URL=liar.url, MCP_FOLDER=str(tmp_path / "stems")).error(
+            "fetch_stems", song="song", format="wav"
+        )
+    assert "is outside of" in sentence
+    assert files_in(outside) == [MARK]
+
+
+def test_the_key_is_of_the_day_and_of_all_that_is_asked() -> None:
+    questions = [("a", date(2026, 1, 1)), ("b", date(2026, 1, 1)), ("a", date(2026, 1, 2))]
+    keys = {idempotency_key(question, day) for question, day in questions}
+    assert len(keys) == 3 and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+
+
+def test_midnight_between_two_calls_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Day(date):
+        today_is = date(2026, 1, 1)
+
+        @classmethod
+        def today(cls) -> date:  # type: ignore[override]
+            return cls.today_is
+
+    monkeypatch.setattr("app.mcp.date", Day)
+    tools = Tools(Settings.read({}))
+    before = tools._key("question")
+    Day.today_is = date(2026, 1, 2)
+    assert tools._key("question") == before
+    monkeypatch.setattr("app.mcp.KEY_LASTS", -1.0)
+    assert tools._key("question") == idempotency_key("question", date(2026, 1, 2))
+
+
+def test_settings_that_are_left_out_have_their_defaults() -> None:
+    settings = Settings.read({})
+    assert (settings.url, settings.api_key, settings.credits) == ("http://127.0.0.1:3000", "", 10)
+    assert settings.folder == Path.home() / "Suno Stems"
+    assert "secret" not in repr(Settings.read({"SUNO_STEMS_API_KEY": "secret"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUNO_STEMS_URL", "127.0.0.1:3000"),
+        ("SUNO_STEMS_API_KEY", "@/no/such/file"),
+        ("SUNO_STEMS_API_KEY", "a\nb"),
+        ("MCP_CREDITS", "ten"),
+        ("MCP_CREDITS", "-1"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Settings.read({name: value})
+
+
+def test_a_name_is_one_part_of_a_path_and_keeps_its_end() -> None:
+    assert clean("Ocean Wanderer - Vocals (take 2).wav") == "Ocean Wanderer - Vocals (take 2).wav"
+    assert clean("أغنية البحر.mp3") == "أغنية البحر.mp3"
+    assert clean("y" * 1_000 + ".wav").endswith("y.wav")
+    assert clean("") == clean("..") == "Untitled"

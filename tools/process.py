@@ -1,0 +1,119 @@
+"""The one way in which tests, bench and tools run a server: with a log, until it is ready, and stopped at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+STARTS_WITHIN = 30.0
+"""Seconds."""
+
+ENDS_WITHIN = 60.0
+"""Seconds after SIGTERM, until it is killed."""
+
+
+class NotStartedError(Exception):
+    """A server did not come up; the text has the end of what it logged."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server process and where it listens."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def logged(self) -> str:
+        """All that the process has written so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def pids(self) -> list[int]:
+        """Its processes, the first one first."""
+        parent = self.process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
+        return [parent, *map(int, children.split())]
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    is_ready: Callable[[Server], bool],
+    *,
+    url: str = "",
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a server with these environment variables besides. Raises NotStartedError.
+
+    `is_ready` is asked again and again; an OSError of it is a no.
+    """
+    # Not the caller's own settings: they may name a real account, which nothing here may spend.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SUNO_", "GUNICORN_"))}
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                list(command),
+                cwd=ROOT,
+                env={**inherited, "PATH": f"{os.environ['PATH']}:/usr/sbin", **(settings or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            server = Server(url, process, log)
+            try:
+                _wait_for(server, is_ready)
+                yield server
+            finally:
+                process.terminate()
+                try:
+                    process.wait(timeout=ENDS_WITHIN)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _wait_for(server: Server, is_ready: Callable[[Server], bool]) -> None:
+    ends = time.monotonic() + STARTS_WITHIN
+    while server.process.poll() is None and time.monotonic() < ends:
+        with contextlib.suppress(OSError):
+            if is_ready(server):
+                return
+        time.sleep(0.02)
+    raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-8000:]}")
+
+
+_ports = itertools.count(os.getpid() * 997)
+
+
+def free_port() -> int:
+    """Find a port that nothing listens on.
+
+    None of those that the system gives to connections: one could have it before the server. And processes that look
+    at the same time begin far from each other.
+    """
+    while True:
+        port = 10_000 + next(_ports) % 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def require_free(port: int) -> None:
+    """Raise NotStartedError where something listens on the port: it must not be taken for what is started here."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise NotStartedError(f"port {port} cannot be used: {error.strerror}") from None

@@ -1,0 +1,76 @@
+"""Writes docs/settings.md and docs/errors.md from the code: `make reference`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from environs import Env
+
+from app.settings import MEANINGS, read_settings
+from app.web.errors import ErrorCode
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+SETTINGS = """\
+# Settings
+
+Settings are environment variables. The service and the jobs process read them once, at the start.
+A wrong value stops the start, and the message names the variable.
+
+`kill -HUP` of gunicorn's first process reads the files of `SUNO_COOKIE`, `API_KEYS`, `WEBHOOK_SECRET`, `LINK_SECRET`
+and `CALLERS_FILE` again. If one of them is wrong then, the old settings stay in force.
+"""
+
+ERRORS = """\
+# Errors
+
+Every failure is JSON of one shape:
+
+```json
+{"error": "<what happened, and what to do>", "code": "<a stable name>", "request_id": "<for the log>"}
+```
+
+A malformed request has `details` too: the messages by field. Programs look at `code`; people read `error`.
+
+- A call that costs is sent once. The service repeats it only if Suno cannot have taken it: no connection came about,
+  Suno refused the token (401), or Suno sent a 307 or 308 to another path of the same host.
+- `Retry-After` says how many seconds to wait, if the reply has it.
+- With an `Idempotency-Key` every retry is safe: see [Paid once](paid-once.md).
+
+| status | code | what it means, and what to do |
+|---|---|---|
+"""
+
+
+def settings() -> str:
+    """The settings by subject, each with its default and meaning."""
+    env = Env(eager=False)
+    read_settings(env)
+    defaults = env.dump()
+    text = [SETTINGS]
+    for subject, meanings in MEANINGS.items():
+        text.append(f"\n## {subject}\n\n| name | default | meaning |\n|---|---|---|\n")
+        for name, meaning in meanings.items():
+            default = "" if name == "SUNO_USER_AGENT" else _shown(defaults.get(name))
+            text.append(f"| `{name}` | {default} | {meaning} |\n")
+    return "".join(text)
+
+
+def errors() -> str:
+    """The errors by status."""
+    codes = sorted(ErrorCode, key=lambda code: code.status)
+    return ERRORS + "".join(f"| {code.status} | `{code.slug}` | {code.meaning} |\n" for code in codes)
+
+
+PAGES = {"settings.md": settings, "errors.md": errors}
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
