@@ -75,8 +75,8 @@ bench: .venv/bench ## measure the service under load (BENCH='--quick' for a firs
 
 lock: .venv/dev ## pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet uv
-	for name in requirements requirements-demo requirements-dev requirements-mcp requirements-bench; do \
-	    $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
+	for name in requirements requirements-demo requirements-dev requirements-mcp requirements-docs requirements-bench; do \
+	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
 clean: ## remove what these commands have made
 	rm -rf .venv demo instance site .mypy_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +19,31 @@ SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NUMBERS = itertools.count(1)
 PATIENCE = 30
 """Seconds after which a test gives a request up: far beyond every deadline under test."""
+
+
+SLOW = (
+    "test_torture",
+    "/page/",
+    "/jobs/",
+    "test_mcp",
+    "test_commands",
+    "/deploy/",
+    "/clients/",
+    "test_demo",
+    "test_serving",
+)
+"""Files with a few slow tests: they begin first, so that no process has one left when all others are done."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = [next((i for i, name in enumerate(SLOW) if name in str(item.path)), len(SLOW)) for item in items]
+    items[:] = [item for _, item in sorted(zip(order, items, strict=True), key=lambda pair: pair[0])]
+
+
+def pause() -> None:
+    """Leave the processor to the servers, between two looks of a loop that waits for something."""
+    time.sleep(0.03)
 
 
 class Client:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from app.callers import hash_of
 from app.web.caller import make_caller
 from tests.asserts import assert_error
-from tests.conftest import NUMBERS, SONG, Client, Suno
+from tests.conftest import NUMBERS, SONG, Client, Suno, pause
 from tests.deploy.conftest import workers
 from tests.splits.conftest import redis_url as redis_url
 from tools import stack
@@ -204,6 +204,7 @@ def test_a_worker_killed_in_the_middle_never_lets_more_out(
     with ThreadPoolExecutor(64) as pool:
         sent = [pool.submit(send, number) for number in range(64)]
         while not suno.charges(operator.studio):
+            pause()
             assert not all(one.done() for one in sent)
         os.kill(min(workers(service.server.process.pid)), signal.SIGKILL)
         statuses = [one.result() for one in sent]
@@ -234,6 +235,7 @@ def reload(service: Client) -> None:
     old = workers(service.server.process.pid)
     service.server.process.send_signal(signal.SIGHUP)
     while old & workers(service.server.process.pid):
+        pause()
         assert service.server.process.poll() is None
 
 

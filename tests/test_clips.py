@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import SONG, Client, Suno, pause
 
 PEERS_FIELDS = [
     *("id", "title", "image_url", "lyric", "audio_url", "video_url", "created_at", "model_name", "status"),
@@ -24,6 +24,7 @@ def ask(service: Client, method: str, path: str, cookie: str, **options: Any) ->
 
 def until_complete(service: Client, cookie: str, ids: list[str]) -> list[dict[str, Any]]:
     for _ in range(1_000):
+        pause()
         clips = ask(service, "GET", f"/api/get?ids={','.join(ids)}", cookie).json()
         if {clip["status"] for clip in clips} == {"complete"}:
             return clips  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import SONG, Client, Suno, pause
 
 FIELDS = ["id", "status", "created_at", "title", "stem_from_id", "duration"]
 
@@ -160,6 +160,7 @@ def test_tokens_that_live_a_second_are_renewed_as_they_end(lone_worker: Client, 
     try:
         statuses = []
         while sum("/tokens" in entry["path"] for entry in suno.log("/v1/")) < 3:
+            pause()
             statuses.append(lone_worker.split(cookie=account).status_code)
     finally:
         suno.set(token_lifetime=60)

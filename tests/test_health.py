@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from app.web.health import Check
-from tests.conftest import Client, Suno
+from tests.conftest import Client, Suno, pause
 from tools.process import free_port
 
 
@@ -104,9 +104,11 @@ def test_a_reload_takes_the_new_cookie_and_keys_of_the_files(
     service.server.process.send_signal(signal.SIGHUP)
 
     while service.get("/readyz").status_code != 200:
+        pause()
         assert service.server.process.poll() is None
     # The old worker may still take a request on its way out.
     while (split := service.split(headers={"X-API-Key": "new-key"})).status_code == 401:
+        pause()
         assert service.server.process.poll() is None
     assert split.status_code == 200
     assert "suno_stems_worker_starts_total 2.0" in service.get("/metrics").text

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import SONG, Client, Suno, pause
 from tests.splits.conftest import redis_url as redis_url
 from tools import stack
 from tools.process import free_port
@@ -61,6 +61,7 @@ def ids(response: requests.Response) -> list[str]:
 
 def until_answered(ask: Callable[[], requests.Response]) -> requests.Response:
     while (response := ask()).status_code in (409, 500, 503):
+        pause()
         assert response.status_code != 409 or int(response.headers["Retry-After"]) >= 1
     return response
 
@@ -155,6 +156,7 @@ def test_a_retry_waits_for_the_first_only_up_to_its_own_deadline(
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(split, patient, account)
             while not suno.log("/api/edit/"):
+                pause()
                 assert not first.done()
             retry = split(hasty, account)
             assert_error(retry, 409, "in_progress")
@@ -224,6 +226,7 @@ def test_what_made_no_stems_stays_in_doubt_until_that_is_certain(
     assert 1 <= int(retry.headers["Retry-After"]) <= 4
     suno.forget()
     while (retry := split(failing, account, song=f"fault-{fault}")).status_code == 409:
+        pause()
         assert suno.log("/api/edit/") == []
 
     assert_error(retry, status, code)
@@ -297,6 +300,7 @@ def test_a_worker_killed_in_mid_split_loses_nothing(
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(split, service, account, song=song, wait_audio=wait_audio)
             while not suno.log("/api/feed/" if wait_audio else "/api/edit/"):
+                pause()
                 assert not first.done()
             kill_workers(service)
             with pytest.raises(requests.ConnectionError):
@@ -385,9 +389,11 @@ def test_what_was_paid_for_is_told_to_a_ledger_that_comes_back(
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(split, service, account, headers={"X-Request-ID": f"insists-{account}"})
             while not suno.log("/api/edit/"):
+                pause()
                 assert not first.done()
             other.execute("BEGIN IMMEDIATE")
             while "retries the ledger write" not in service.server.logged():
+                pause()
                 assert not first.done()
             other.execute("COMMIT")
             paid = ids(first.result())

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.metrics import note_call
 from app.web.factory import create_app
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client
+from tests.conftest import SONG, Client, pause
 from tools.process import NotStartedError
 
 ALERTS = Path("deploy/alerts.yml")
@@ -161,6 +161,7 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(
     service = start(TMPDIR=str(tmp_path), WEB_CONCURRENCY="2")
     for round in range(3):
         while total(service, "suno_stems_worker_starts_total") < 2 + round:
+            pause()
             service.get("/healthz")
         for _ in range(10):
             service.get("/nowhere")
@@ -169,6 +170,7 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(
         os.kill(booted()[-1], signal.SIGKILL)
 
     while total(service, "suno_stems_worker_starts_total") < 5:
+        pause()
         service.get("/healthz")
     assert {name.rpartition("_")[2] for name in files()} == {"0.db", "1.db"}
     service.server.process.send_signal(signal.SIGTERM)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import SONG, Client, Suno, pause
 
 FEED = "/api/feed/v3"
 
@@ -114,6 +114,7 @@ def test_a_worker_that_stops_lets_its_waiters_answer_with_what_they_have(
         with ThreadPoolExecutor(8) as pool:
             replies = [pool.submit(split_and_wait, service, account) for _ in range(8)]
             while len(suno.log("/api/edit/stems/")) < 8:
+                pause()
                 assert not any(reply.done() for reply in replies)
             service.server.process.send_signal(signal.SIGTERM)
             stems = [stem for reply in replies for stem in reply.result().json()]

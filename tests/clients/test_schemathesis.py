@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from app.web.schemas import EXAMPLE_SONG
 from app.web.stems import REQUEST_ID
-from tests.conftest import Client
+from tests.conftest import Client, pause
 from tools import stack
 from tools.process import free_port
 
@@ -62,6 +62,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             assert split.status_code == 200, split.text
             for body in ({"audio_id": EXAMPLE_SONG}, {"ids": [EXAMPLE_SONG]}):
                 while client.post("/api/audio", json={**body, "format": "mp3"}).status_code != 200:
+                    pause()
                     time.sleep(0.1)
         yield client
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.asserts import assert_error
-from tests.conftest import SONG, Suno
+from tests.conftest import SONG, Suno, pause
 from tests.deploy.conftest import SHORT, Proxy, Tls, nginx_at
 from tools import stack
 
@@ -39,6 +39,7 @@ def kept(
         nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", alias=f"{folder}/audio/"))
         reply = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"})
         while reply.status_code == 202:
+            pause()
             reply = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"})
         [file] = reply.json()
         assert file["url"].startswith("https://localhost/api/audio/"), "the host and scheme that nginx was asked for"

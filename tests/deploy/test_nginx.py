@@ -23,7 +23,7 @@ from app.timing import LOOK_FOR
 from app.web.errors import ErrorCode
 from app.web.factory import BODY_LIMIT
 from tests.asserts import assert_error
-from tests.conftest import SONG, Suno
+from tests.conftest import SONG, Suno, pause
 from tests.deploy.conftest import Proxy, Stack, Tls, nginx_at
 from tests.test_errors import FAULTS
 from tools.process import ROOT
@@ -174,6 +174,7 @@ def test_a_request_id_is_made_where_none_is_usable(deployed: Stack, given: str) 
         assert re.fullmatch("[0-9a-f]{32}", body["request_id"])
     # nginx writes its line once the reply is out.
     while f'"{body["request_id"]}"' not in (deployed.nginx.folder / "access.log").read_text():
+        pause()
         assert deployed.service.process.poll() is None
 
 
@@ -271,6 +272,7 @@ def test_a_client_that_hangs_up_has_paid_once_and_gets_its_stems_later(
         headers = {"Idempotency-Key": f"{account}-{number}"}
         reply = deployed.nginx.split("fault-slow-2s", account, headers=headers)
         while reply.status_code == 409:
+            pause()
             reply = deployed.nginx.split("fault-slow-2s", account, headers=headers)
         return reply
 

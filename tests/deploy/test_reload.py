@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Client, Suno
+from tests.conftest import Client, Suno, pause
 from tests.deploy.conftest import Stack, workers
 from tests.deploy.test_two_instances import PATIENCE, RICH, at_least, load
 
@@ -21,6 +21,7 @@ def test_a_reload_under_load_fails_no_request(start: Callable[..., Client], suno
             old = workers(service.server.process.pid)
             service.server.process.send_signal(signal.SIGHUP)
             while old & workers(service.server.process.pid):
+                pause()
                 assert service.server.process.poll() is None
                 time.sleep(0.01)
             at_least(sent, len(sent) + 6)
@@ -33,6 +34,7 @@ def test_a_reload_on_a_unix_socket_keeps_the_socket(deployed: Stack, account: st
     old = workers(deployed.service.process.pid)
     deployed.service.process.send_signal(signal.SIGHUP)
     while old & workers(deployed.service.process.pid):
+        pause()
         assert deployed.nginx.get("/healthz").status_code == 200
     assert deployed.nginx.split(cookie=account).status_code == 200
 
@@ -48,6 +50,7 @@ def test_a_reload_goes_on_in_a_new_file_once_the_log_was_rotated(
 
     service.server.process.send_signal(signal.SIGHUP)
     while old & workers(service.server.process.pid):
+        pause()
         assert service.server.process.poll() is None
     service.get("/nowhere", headers={"X-Request-ID": "after"})
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import SONG, Client, Suno, pause
 from tests.deploy.conftest import OFTEN, SHORT, Proxy, Tls, nginx_at, workers
 from tests.splits.conftest import REDIS, redis_server
 from tools import stack
@@ -80,6 +80,7 @@ def pair(
 def until_done(nginx: Proxy, song: str, account: str, key: str) -> requests.Response:
     """Send a key until it has its stems, as a client should."""
     for _ in range(1_000):
+        pause()
         try:
             reply = nginx.split(song, account, headers={"Idempotency-Key": key})
         except requests.exceptions.ChunkedEncodingError:
@@ -130,6 +131,7 @@ def test_a_killed_instance_loses_nothing(pair: tuple[Instance, Instance, Proxy],
             pool.submit(until_done, nginx, song, account, f"{account}-{number}") for number, song in enumerate(songs)
         ]
         while len([entry for entry in suno.log("/api/edit/stems/") if SLOW in entry["path"]]) < 8:
+            pause()
             assert not any(reply.done() and reply.exception() for reply in replies)
         one.kill()
         try:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.conftest import SONG, Suno
+from tests.conftest import SONG, Suno, pause
 from tests.jobs.conftest import Deployed
 
 LINK_SECRET = "l" * 32
@@ -41,6 +41,7 @@ def until_kept(deployed: Deployed, **wanted: Any) -> list[dict[str, Any]]:
     """Ask until nothing is being fetched."""
     reply = ask(deployed, **wanted)
     while reply.status_code == 202:
+        pause()
         assert reply.headers["Retry-After"] == "1"
         reply = ask(deployed, **wanted)
     assert reply.status_code == 200, reply.text

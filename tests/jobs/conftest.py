@@ -13,7 +13,7 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook
 
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import SONG, Client, Suno, pause
 from tools import stack
 from tools.process import Server
 
@@ -125,4 +125,4 @@ def deploy(suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Deplo
 def until(holds: Callable[[], bool]) -> None:
     """Ask until it holds; the test's own time-out ends it."""
     while not holds():
-        pass
+        pause()

@@ -18,7 +18,7 @@ import requests
 from tests.asserts import assert_error
 from tests.audio.conftest import s3_server as s3_server
 from tests.audio.conftest import s3_settings as s3_settings
-from tests.conftest import SONG, Suno
+from tests.conftest import SONG, Suno, pause
 from tests.jobs.audio import (
     LINK_SECRET,
     Deploy,
@@ -149,6 +149,7 @@ def test_a_file_for_which_there_is_no_room_at_all_is_507(deploy: Deploy) -> None
     deployed.start_jobs()
     reply = ask(deployed, ids=[SONG])
     while reply.status_code == 202:
+        pause()
         reply = ask(deployed, ids=[SONG])
     assert "AUDIO_LIMIT" in assert_error(reply, 507, "audio_full")["error"]
 

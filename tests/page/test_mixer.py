@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import chromium
+from tests.conftest import pause
 from tests.page.conftest import Page, samples, unzipped
 
 SONG, LONG_SONG = "song-pages-404", "song-pages-400"
@@ -53,7 +54,7 @@ def kept(page: Page, song: str, format: str, seconds: float) -> list[str]:
     body = {"audio_id": song, "reuse_existing": True, "wait_audio": True}
     ids = [song, *(stem["id"] for stem in page.service.post("/api/generate_stems", json=body).json())]
     while page.service.post("/api/audio", json={"ids": ids, "format": format}).status_code == 202:
-        pass
+        pause()
     return ids
 
 
