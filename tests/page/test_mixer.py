@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import subprocess
+import wave
+from array import array
 from operator import add
 from pathlib import Path
 from random import Random
 
 import av
-import numpy
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -157,18 +159,20 @@ def test_what_is_saved_is_what_the_files_have(page: Page) -> None:
 def mp3(seconds: float, *, rate: int, layout: str, kbits: int) -> bytes:
     """Noise and a tone, as an MP3 file."""
     noise, channels = Random(1), 2 if layout == "stereo" else 1
-    count = int(seconds * rate)
-    made = numpy.array([[noise.uniform(-0.5, 0.5) for _ in range(count)] for _ in range(channels)], dtype="float32")
-    made += 0.3 * numpy.sin(numpy.arange(count, dtype="float32") / 9)
-    frame = av.AudioFrame.from_ndarray(made, format="fltp", layout=layout)
-    frame.sample_rate = rate
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp3") as file:
+    count = int(seconds * rate) * channels
+    made = array("h", (int(9_000 * math.sin(i / 9)) + noise.randrange(-15_000, 15_000) for i in range(count)))
+    wav, out = io.BytesIO(), io.BytesIO()
+    with wave.open(wav, "wb") as plain:
+        plain.setparams((channels, 2, rate, 0, "NONE", ""))
+        plain.writeframes(made.tobytes())
+    wav.seek(0)
+    with av.open(wav, format="wav") as source, av.open(out, "w", format="mp3") as file:
         stream = file.add_stream("libmp3lame", rate=rate)
         stream.layout, stream.bit_rate = layout, kbits * 1000
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate, frame_size=1152)
-        for piece in (*resampler.resample(frame), *resampler.resample(None)):
-            file.mux(stream.encode(piece))
+        for frame in (*source.decode(audio=0), None):
+            for piece in resampler.resample(frame):
+                file.mux(stream.encode(piece))
         file.mux(stream.encode(None))
     return out.getvalue()
 
