@@ -26,7 +26,7 @@ def test_without_the_ledger_the_proof_fails() -> None:
 
 @pytest.mark.timeout(280)
 def test_each_key_is_told_once_final_and_its_files_are_sunos() -> None:
-    outcome = torture_jobs.torture(seed=3, keys=5, redis=False, killed_on_for=2.0)
+    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, killed_on_for=3.0)
     assert outcome.complaints == [], outcome
     assert outcome.webhooks > outcome.keys
     assert outcome.kills["a process of jobs"] > 0

@@ -100,7 +100,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-    print("\nAll servers are stopped. `make sandbox` keeps them running, with Swagger UI to try.")
+    print("\nAll servers are stopped. `make sandbox` keeps them running, with the page and Swagger UI to try.")
     return 0
 
 

@@ -6,9 +6,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from app.audio.fetch import Fetcher, FetchFailed
 from app.suno.clip import Clip
+
+if TYPE_CHECKING:
+    from app.audio.fetch import Fetcher
 
 MOST = 2_000_000
 """Bytes of a cover."""
@@ -33,10 +37,15 @@ class Cover:
 class Covers:
     """Finds covers; it learns their addresses from the clips that a process has told. One for a process."""
 
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
+    def __init__(self, make_fetcher: Callable[[], Fetcher]) -> None:
+        """Lists are told without it: the fetcher is made when the first cover is asked for."""
+        self._make_fetcher = make_fetcher
         self._addresses: OrderedDict[str, str | None] = OrderedDict()
         self._rests_until = 0.0
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        return self._make_fetcher()
 
     def note(self, clips: Iterable[Clip]) -> None:
         """Remember where covers are."""
@@ -49,8 +58,11 @@ class Covers:
     def of(self, song_id: str, find: Callable[[], Clip]) -> Cover | None:
         """The cover of a song; None where it has none, or none can be had now. Raises what `find` raises.
 
-        `find` asks Suno for the clip, and is called only where the address is not known.
+        `find` asks Suno for the clip, and is called only if the address is not known. A cover is public: whoever
+        knows the song's id gets it, whatever the account.
         """
+        from app.audio.fetch import FetchFailed
+
         if song_id not in self._addresses:
             self.note([find()])
         address = self._addresses.get(song_id)

@@ -126,7 +126,7 @@ def _check_origin() -> None:
         return
     raise NotAllowed(
         "This came from a page of another site, and this service asks for no API key: its operator can allow the "
-        "site by CORS_ORIGINS. Nothing was charged."
+        "site by CORS_ORIGINS, or by PUBLIC_URL if this is the service's own page. Nothing was charged."
     )
 
 

@@ -19,6 +19,7 @@ from app.suno.gateway import SunoGateway
 
 if TYPE_CHECKING:
     from app.audio.cover import Covers
+    from app.audio.fetch import Fetcher
     from app.audio.shelf import Shelf
     from app.jobs.queue import Queue
 
@@ -52,12 +53,17 @@ class Parts:
 
     @cached_property
     def covers(self) -> Covers:
-        """The covers of songs; loaded when the first is asked for."""
+        """The covers of songs."""
         from app.audio.cover import Covers
+
+        return Covers(self._fetcher)
+
+    def _fetcher(self) -> Fetcher:
+        # Here, because few need it and it takes its time to load.
         from app.audio.fetch import Fetcher, is_loopback
 
         host = urlsplit(self.settings.suno.api_url).hostname or ""
-        return Covers(Fetcher(loopback_too=is_loopback(host)))
+        return Fetcher(loopback_too=is_loopback(host))
 
     @cached_property
     def links(self) -> Links:

@@ -33,32 +33,32 @@ def nobody() -> Clip:
 
 
 def test_a_cover_is_found_by_the_clips_that_were_told() -> None:
-    covers = Covers(CDN(PNG))
+    covers = Covers(lambda: CDN(PNG))
     covers.note([Clip("a-song", image_url=AT)])
     assert covers.of("a-song", nobody) == Cover(PNG, "image/png")
 
 
 def test_suno_is_asked_once_for_a_clip_that_is_not_known() -> None:
-    covers = Covers(CDN(PNG))
+    covers = Covers(lambda: CDN(PNG))
     assert covers.of("a-song", lambda: Clip("a-song", image_url=AT)) == Cover(PNG, "image/png")
     assert covers.of("a-song", nobody) == Cover(PNG, "image/png")
 
 
 def test_a_song_without_a_cover_asks_for_none() -> None:
     cdn = CDN(PNG)
-    assert Covers(cdn).of("a-stem", lambda: Clip("a-stem")) is None
+    assert Covers(lambda: cdn).of("a-stem", lambda: Clip("a-stem")) is None
     assert cdn.asked == 0
 
 
 @pytest.mark.parametrize("content", [b"<svg onload='alert(1)'/>", b"<!DOCTYPE html>", b"", b"GIF"])
 def test_what_is_no_image_is_not_passed_on(content: bytes) -> None:
-    assert Covers(CDN(content)).of("a-song", lambda: Clip("a-song", image_url=AT)) is None
+    assert Covers(lambda: CDN(content)).of("a-song", lambda: Clip("a-song", image_url=AT)) is None
 
 
 @pytest.mark.parametrize(("for_now", "asked"), [(True, 1), (False, 3)])
 def test_a_cdn_that_is_away_is_left_alone_for_a_while(for_now: bool, asked: int) -> None:
     cdn = CDN(FetchFailed("no answer", for_now=for_now))
-    covers = Covers(cdn)
+    covers = Covers(lambda: cdn)
     for _ in range(3):
         assert covers.of("a-song", lambda: Clip("a-song", image_url=AT)) is None
     assert cdn.asked == asked
@@ -66,8 +66,15 @@ def test_a_cdn_that_is_away_is_left_alone_for_a_while(for_now: bool, asked: int)
 
 def test_old_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.audio.cover.REMEMBERED", 2)
-    covers = Covers(CDN(PNG))
+    covers = Covers(lambda: CDN(PNG))
     covers.note([Clip(id, image_url=AT) for id in ("one", "two", "three")])
     with pytest.raises(AssertionError, match="that is known"):
         covers.of("one", nobody)
     assert covers.of("three", nobody)
+
+
+def test_lists_are_told_without_a_fetcher() -> None:
+    def never() -> Fetcher:
+        raise AssertionError("nobody has asked for a cover")
+
+    Covers(never).note([Clip("a-song", image_url=AT)])

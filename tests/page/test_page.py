@@ -265,11 +265,30 @@ def test_another_account_sees_nothing_of_the_one_before(page: Page) -> None:
     page.enter("song-with-two" + Keys.ENTER)
     page.press("Open vocals and instrumental")
     page.wait_until_ready()
+    page.press("Play")
+    page.find("button", "Pause")
     page.press("Account")
     page.browser.find_element(By.NAME, "cookie").send_keys("sandbox-bob")
     page.press("Use these")
     page.wait(lambda: "Your own Suno account: 120 credits" in page.text("account"))
     assert page.text("chosen") == page.text("existing") == page.text("desk") == ""
+    assert page.complaints() == []
+
+
+def test_stems_of_long_ago_count_no_download_by_themselves(page: Page) -> None:
+    stems = [{"id": stem["id"], "title": stem["title"]} for stem in old_stems(page)]
+    open_then = "sessionStorage.setItem('suno-stems.open', JSON.stringify({ who: '', song: arguments[0], "
+    open_then += "stems: arguments[1], at: Date.now() - 2 * 3600 * 1000 }))"
+    page.browser.execute_script(open_then, "song-with-old-stems", stems)
+    page.open()
+    page.find("button", "Open vocals and instrumental")
+    page.wait(lambda: page.text("progress") == "")
+    assert page.text("desk") == ""
+    assert "song-with-old-stems" not in page.suno.get("/sandbox/unlocks").json().get(page.account, [])
+
+
+def old_stems(page: Page) -> list[dict[str, str]]:
+    return page.service.get("/api/stems?audio_id=song-with-old-stems").json()
 
 
 def test_what_cannot_be_a_cookie_is_told_at_once(page: Page) -> None:

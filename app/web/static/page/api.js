@@ -52,7 +52,7 @@ export async function ask(path, { body, headers, sender = credentials.headers, .
   throw new Failure({ error: `Something before the service answered with ${response.status}.`, code: "unreachable" });
 }
 
-/** Ask the service for JSON; `retryAfter` is set where it says that it is not done yet. */
+/** Ask the service for JSON: what it told, and its headers. */
 export async function askJson(path, options) {
   const response = await ask(path, options);
   let told;
@@ -61,7 +61,7 @@ export async function askJson(path, options) {
   } catch {
     throw new Failure({ error: "The answer broke off.", code: "unreachable" });
   }
-  return { told, retryAfter: response.status === 202 ? Number(response.headers.get("Retry-After")) || 1 : null };
+  return { told, headers: response.headers };
 }
 
 /** A random id. Not crypto.randomUUID(), which there is only with https. */

@@ -25,6 +25,7 @@ function say(text) {
 
 /** Put all stems away. */
 export function clear() {
+  cancelAnimationFrame(frame);
   mixer?.close();
   mixer = null;
   rows = new Map();

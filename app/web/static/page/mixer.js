@@ -3,11 +3,11 @@
 import { to16Bits, wavHeader } from "./wav.js";
 
 const PIECE = 2; // seconds: a whole number of samples at every rate that there is
-const AHEAD = 5; // seconds that are decoded before they are heard
+const AHEAD = 3; // seconds that are decoded before they are heard
 const LOOK_EVERY = 250; // milliseconds
 const SOON = 0.05; // seconds within which nothing can be scheduled any more
 const REST = 150; // milliseconds after a seek, until it is heard: a slider tells many on its way
-const KEPT = 3; // pieces of a track that are kept decoded
+const KEPT = 2; // pieces of a track that are kept decoded
 const RETRY = 2000; // milliseconds until a piece that did not come is asked for again
 const PATIENCE = 1500; // milliseconds that a start waits for what is heard at first
 const FADE = 0.01; // seconds, so that a change of volume does not click

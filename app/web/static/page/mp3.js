@@ -12,6 +12,7 @@ const LEAD_BYTES = 2000; // decoded before a piece: a frame may borrow 511 bytes
 const LEAD_FRAMES = 4; // at least
 const DECODER_DELAY = 529; // samples that every decoder adds before the first
 const TRIES = 6; // connections in all, for a file that breaks off
+const AT_ONCE = 3; // pieces that are decoded at the same time: each takes its memory twice until it is done
 const GATHERED = 262_144; // bytes, until they become a Blob
 
 /** What the four bytes at the start of a frame say, or null. */
@@ -27,6 +28,15 @@ export function frameAt(bytes, at) {
   const length = Math.floor(((samples / 8) * bitrate * 1000) / rate) + ((bytes[at + 2] >> 1) & 1);
   const side = version === 3 ? (mono ? 17 : 32) : mono ? 9 : 17; // bytes between the header and what Xing writes
   return { rate, samples, length, channels: mono ? 1 : 2, tag: at + 4 + side };
+}
+
+const turns = Array(AT_ONCE).fill(Promise.resolve());
+
+/** Do something that takes memory once one of the turns is free. */
+function inTurn(what) {
+  const turn = turns.shift().then(what);
+  turns.push(turn.catch(() => {}));
+  return turn;
 }
 
 /** An MP3 file of the service. */
@@ -81,8 +91,7 @@ export class Mp3Source {
     while (lead > 0 && this.#offsets[from] - this.#offsets[lead] < LEAD_BYTES) lead--;
     const file = new Blob([...this.#parts, ...this.#gathered]);
     const bytes = await file.slice(this.#offsets[lead], this.#offsets[to]).arrayBuffer();
-    const decoder = new OfflineAudioContext(this.channels, 1, this.rate);
-    const decoded = await decoder.decodeAudioData(bytes);
+    const decoded = await inTurn(() => new OfflineAudioContext(this.channels, 1, this.rate).decodeAudioData(bytes));
     // Some decoders leave out what they need to get going: what is at the end is always the last frame.
     const start = begin - lead * size + decoded.length - (to - lead) * size;
     const buffer = new AudioBuffer({ length: count, numberOfChannels: this.channels, sampleRate: this.rate });

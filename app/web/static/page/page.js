@@ -1,6 +1,6 @@
 // From a song to its stems: what is shown when, and what is asked of the service.
 
-import { Failure, ask, askJson, credentials, sleep } from "./api.js";
+import { Failure, askJson, credentials, sleep } from "./api.js";
 import { clock, count, day, make, the } from "./dom.js";
 import * as songs from "./songs.js";
 import { ask as askForSplit, forget, interrupted, splitFor } from "./split.js";
@@ -10,8 +10,9 @@ const LONGEST = 300; // looks at new stems
 const LOOK_AT_FILES = 1; // seconds: Suno is not asked for it
 const LOOKS_IN_VAIN = 10; // in a row, until a failure is shown
 const OPEN = "suno-stems.open";
+const AGREED = 3_600_000; // milliseconds for which a reload goes on with a download that was clicked
 const TOGETHER = 1000; // milliseconds between two stems of one split, at most
-const FREE_SOON = new Set(["rate_limited", "suno_unreachable", "suno_failed", "unreachable", "audio_unavailable"]);
+const PASSING = new Set(["rate_limited", "suno_unreachable", "suno_failed", "unreachable", "audio_unavailable"]);
 const WORDS = {
   api_key_required: "This service asks for an API key. Enter the one that its operator gave you.",
   suno_cookie_missing: "This service has no Suno account of its own. Enter a Suno cookie, or ask its operator.",
@@ -99,9 +100,9 @@ function openAccess(open) {
 async function showAccount() {
   const { cookie } = credentials.read();
   const mine = ++whose;
-  const { told, name } = await limits();
+  const { told, headers } = await askJson("/api/get_limit");
   if (mine !== whose) return;
-  const owner = cookie ? "Your own Suno account" : `Account ${name ?? "of this service"}`;
+  const owner = cookie ? "Your own Suno account" : `Account ${headers.get("X-Suno-Account") ?? "of this service"}`;
   const parts = [`${owner}: ${count(told.credits_left, "credit")}`];
   if (told.downloads_limit !== null && told.downloads_used !== null) {
     const left = Math.max(0, told.downloads_limit - told.downloads_used) + (told.downloads_extra ?? 0);
@@ -112,11 +113,6 @@ async function showAccount() {
   if (budget?.credits_left !== undefined) parts.push(`you may spend ${count(budget.credits_left, "credit")} today`);
   if (budget?.downloads_left !== undefined) parts.push(`${count(budget.downloads_left, "download")} this month`);
   the("account").textContent = parts.join(", ");
-}
-
-async function limits() {
-  const response = await ask("/api/get_limit");
-  return { told: await response.json(), name: response.headers.get("X-Suno-Account") };
 }
 
 /** Show nothing any more of the account that was used before. */
@@ -349,7 +345,7 @@ async function openStems(clip, stems) {
   }
   showAccount().catch(() => {});
   opened = { clip, stems, isWhole: isWhole() };
-  if (the("format").value === heard) await offerAll(heard, files.filter(({ id }) => id !== clip.id));
+  if (the("format").value === heard) await offerKept(heard, files.filter(({ id }) => id !== clip.id));
   else await offerFiles();
 }
 
@@ -359,10 +355,11 @@ async function offerFiles() {
   const of = work;
   const format = the("format").value;
   const files = await fetchFiles(() => mine === offers && of === work, opened.stems.map(({ id }) => id), format);
-  if (mine === offers && of === work) await offerAll(format, files);
+  if (mine === offers && of === work) await offerKept(format, files);
 }
 
-async function offerAll(format, files) {
+/** Offer what is kept as one ZIP, and tell what could not be had. */
+async function offerKept(format, files) {
   const { offerAll } = await desk();
   const kept = files.filter(({ status }) => status === "kept");
   const missing = files.find(({ status }) => status !== "kept");
@@ -413,7 +410,7 @@ async function patiently(path, options) {
     try {
       return await askJson(path, options);
     } catch (failure) {
-      if (!FREE_SOON.has(failure.code) || failures === LOOKS_IN_VAIN) throw failure;
+      if (!PASSING.has(failure.code) || failures === LOOKS_IN_VAIN) throw failure;
       await sleep(failure.retryAfter ?? LOOK_EVERY);
     }
   }
@@ -440,7 +437,8 @@ async function offerAddresses(stems) {
 /** Note which stems are open, so that a reload finds them again. */
 function remember(clip, stems) {
   const { who } = credentials.read();
-  sessionStorage.setItem(OPEN, JSON.stringify({ who, song: clip.id, stems: stems.map(({ id, title }) => ({ id, title })) }));
+  const ids = stems.map(({ id, title }) => ({ id, title }));
+  sessionStorage.setItem(OPEN, JSON.stringify({ who, song: clip.id, stems: ids, at: Date.now() }));
 }
 
 /** Open the stems again that were open before a reload, and follow those that are not complete. */
@@ -452,6 +450,8 @@ async function reopen() {
     if (!(await choose(open.song))) return;
     const ids = new Set(open.stems.map(({ id }) => id));
     const complete = chosen.stems.filter(({ id, status }) => ids.has(id) && status === "complete");
+    // What was asked for long ago counts no download by itself.
+    if (downloads() && Date.now() - open.at > AGREED) return;
     if (complete.length === ids.size) await openStems(chosen.clip, complete);
     else follow(chosen.clip, open.stems);
   });
