@@ -166,6 +166,7 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
                 over.wait(chance.uniform(0.0, 0.2))
 
         def chaos() -> None:
+            firsts = ["jobs"]
             while not over.wait(chance.uniform(0.5, 2.0)):
                 storage = chance.choice(["ordinary", "breaks", "slow"])
                 with suppress(requests.RequestException):
@@ -174,7 +175,12 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
                         "settings",
                         {"storage": storage, "address_lifetime": chance.choice([0.05, 1.0, 3600.0])},
                     )
-                match chance.choice(["worker", "jobs", "jobs", "redis" if redis else "worker"]):
+                # However short it is, a process of jobs is killed at first.
+                match (
+                    firsts.pop()
+                    if firsts
+                    else chance.choice(["worker", "jobs", "jobs", "redis" if redis else "worker"])
+                ):
                     case "worker":
                         if children := _children(service.process.pid):
                             _kill(chance.choice(children), outcome, "a worker")
