@@ -1,7 +1,6 @@
-# Everything below needs Python 3.11 or newer, make and git; the rest is installed into .venv on first use.
+# Needs Python 3.11 or newer, make and git. The rest is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
-export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs soak pictures lighthouse lint openapi reference docs audit bench lock clean
@@ -9,47 +8,47 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/demo ## see one real split, through a local Suno: its JSON, its audio in demo/ (DEMO='--wire 2024' for the old Suno)
+demo: .venv/demo ## run one split against the local Suno: prints its JSON, writes its audio to demo/ (DEMO='--wire 2024': the old Suno)
 	@$(BIN)/python -m tools.demo $(DEMO)
 
-run: .venv/run ## serve with your SUNO_COOKIE on http://127.0.0.1:3000, and do the jobs
-	@# honcho itself would kill what is in flight, and may be paid for, after 5 s.
+run: .venv/run ## run the service with your SUNO_COOKIE on http://127.0.0.1:3000, and the jobs process
+	@# By default honcho kills running requests after 5 s, and they may have been paid for.
 	@$(BIN)/python -c 'from honcho import command, manager; manager.KILL_WAIT = 90; command.main()' start -p $${PORT:-3000}
 
-doctor: .venv/run ## see whether your SUNO_COOKIE works and Suno is as this version knows it: free
+doctor: .venv/run ## check that your SUNO_COOKIE works and that Suno's API has not changed: free
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor
 
-caller: .venv/run ## make an API key for a program or person: make caller NAME=n8n
+caller: .venv/run ## create an API key for a client: make caller NAME=n8n
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi caller $(NAME)
 
-webhook-secret: .venv/run ## make a secret that signs webhooks, for WEBHOOK_SECRET
+webhook-secret: .venv/run ## create a secret for WEBHOOK_SECRET, which signs webhooks
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi webhook-secret
 
-sandbox: .venv/run ## serve with a local Suno behind, to try Swagger UI without spending credits
+sandbox: .venv/run ## run the service with a local Suno, to try it without spending credits
 	@$(BIN)/python -m tools.serve
 
-mcp: .venv/mcp ## serve the tools of this service to a model over stdio
+mcp: .venv/mcp ## run the MCP server: tools for a model, over stdio
 	@$(BIN)/python -m app.mcp
 
 test: lint docs programs ## run all checks and tests
 	$(BIN)/python -m pytest
 
-programs: # a browser and the like, for tests that are skipped without them
+programs: # Debian packages for tests that are skipped without them, such as a browser
 	@sh tests/install-debian-packages.sh
 
-torture: .venv/dev ## make everything go wrong at once, for five minutes, and compare the books
+torture: .venv/dev ## cause all failures at once for five minutes, then compare charges with results
 	$(BIN)/python -m tests.torture
 
 torture-jobs: .venv/dev ## the same with webhooks and files, for ten minutes
 	$(BIN)/python -m tests.torture_jobs
 
-soak: .venv/bench ## keep it busy for ten minutes, with faults and restarts; plot memory, files, latency, charges
+soak: .venv/bench ## load the service for ten minutes, with faults and restarts; plot memory, files, latency, charges
 	$(BIN)/python -m bench.soak
 
-pictures: .venv/dev ## take the pictures of the page again, for the README (needs chromium and chromedriver)
+pictures: .venv/dev ## take the README's screenshots of the page again (needs chromium and chromedriver)
 	@$(BIN)/python -m tests.page.pictures
 
-lighthouse: .venv/dev ## look at the page with Lighthouse (needs npm and chromium)
+lighthouse: .venv/dev ## check the page with Lighthouse (needs npm and chromium)
 	@$(BIN)/python -m pytest -n0 tests/page/lighthouse.py
 
 lint: .venv/dev ## check style and types
@@ -57,20 +56,20 @@ lint: .venv/dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-openapi: .venv/run ## write openapi.yaml anew from the code
+openapi: .venv/run ## generate openapi.yaml from the code
 	$(BIN)/flask --app wsgi spec > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-reference: .venv/run ## write docs/settings.md and docs/errors.md anew from the code
+reference: .venv/run ## generate docs/settings.md and docs/errors.md from the code
 	@$(BIN)/python -m tools.reference
 
-docs: .venv/docs ## make the site of the documentation in site/, and look at every link
+docs: .venv/docs ## build the documentation in site/, and check every link
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-audit: .venv/run ## compare the pinned packages with known advisories; fails where those cannot be reached
+audit: .venv/run ## check the pinned packages for known vulnerabilities; needs the network
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@$(BIN)/pip-audit --requirement requirements.txt --disable-pip --no-deps --strict
 
-bench: .venv/bench ## measure the service under load (BENCH='--quick' for a first look, '--soak' for its memory)
+bench: .venv/bench ## measure the service under load (BENCH='--quick': faster, less exact; '--soak': memory too)
 	@$(BIN)/python -m bench $(BENCH)
 
 lock: .venv/dev ## pin the newest versions of all dependencies
@@ -78,7 +77,7 @@ lock: .venv/dev ## pin the newest versions of all dependencies
 	for name in requirements requirements-demo requirements-dev requirements-mcp requirements-docs requirements-bench; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
-clean: ## remove what these commands have made
+clean: ## remove .venv, demo/, site/, caches, and instance/ with its ledger and audio
 	rm -rf .venv demo instance site .mypy_cache .ruff_cache
 
 .venv/run: requirements.txt

@@ -1,4 +1,4 @@
-"""gunicorn's settings, from app/settings.py. What it does otherwise than usual is in app/serving.py."""
+"""gunicorn's settings, from app/settings.py. Its own hooks and classes are in app/serving.py."""
 
 import sys
 
@@ -8,7 +8,7 @@ from app import serving
 from app.settings import remembered, reread_settings
 
 try:
-    # Also at each reload (SIGHUP): a file that is wrong then leaves the old settings in force.
+    # Also at each reload (SIGHUP): if a file is wrong then, the old settings stay in force.
     settings = reread_settings()
 except EnvError as error:
     sys.exit(f"Not started, because of the environment: {error}")

@@ -8,5 +8,5 @@ from app.web.factory import create_app
 try:
     app = create_app()
 except EnvError as error:
-    # gunicorn tells this in one line, without a traceback, and stops.
+    # gunicorn logs this in one line, without a traceback, and stops.
     raise AppImportError(f"Not started, because of the environment: {error}") from None

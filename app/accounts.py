@@ -1,4 +1,4 @@
-"""On whose account a request is, how the ledger calls it, and what may be spent on it."""
+"""The Suno account of a request, its name in the ledger, and its budgets."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from app.suno.session import Account
 log = logging.getLogger(__name__)
 
 REMEMBERED = 10_000
-"""Cookies of which a process remembers that the ledger knows them."""
+"""Maximum cookies that a process remembers as recorded in the ledger."""
 
 
 class NotAllowed(Exception):
-    """The operator does not allow the caller this."""
+    """The operator does not allow this caller to do this."""
 
 
 class Accounts:
     """The operator's accounts, and which of them a caller may use.
 
-    One that a caller may not use is refused in the same words as one that there is not.
+    An account that the caller may not use is refused in the same words as one that does not exist.
     """
 
     def __init__(self, accounts: Mapping[str, OperatorAccount]) -> None:
@@ -44,33 +44,33 @@ class Accounts:
         return self._by_name.get(DEFAULT)
 
     def by_name(self, name: str) -> Account | None:
-        """The account of that name, whoever asks."""
+        """The account with this name, for any caller."""
         return self._by_name.get(name)
 
     def of_cookie(self, caller: Caller, cookie: str, named_by: str) -> Account:
-        """The account of a cookie that the caller has brought."""
+        """The account of a cookie that the caller sent. Raises NotAllowed."""
         known = self._by_cookie.get(cookie)
         if not caller.own_cookie and not (known and self._may_use(caller, known.name)):
             raise NotAllowed(
-                "This API key may not bring a Suno cookie of its own: leave it out, and name one of the operator's "
-                "accounts by X-Suno-Account."
+                "This API key may not send a Suno cookie of its own. Leave it out, and choose one of the operator's "
+                "accounts with X-Suno-Account."
             )
         return Account(cookie, named_by, known.name if known else "")
 
     def named(self, caller: Caller, name: str) -> Account:
-        """The operator's account of that name."""
+        """The operator's account with this name. Raises NotAllowed."""
         account = self._by_name.get(name)
         if account is None or not self._may_use(caller, name):
             raise NotAllowed("X-Suno-Account names no account that this API key may use. Nothing was charged.")
         return account
 
     def first(self, caller: Caller) -> Account | None:
-        """The account that is used where a request names none."""
+        """The account to use if a request names none."""
         name = DEFAULT if caller.accounts is None else next(iter(caller.accounts), None)
         return self._by_name.get(name) if name else None
 
     def budgets(self, caller: Caller, account: Account, owner: Owner) -> tuple[Budget, ...]:
-        """From which a split's credits are taken."""
+        """The budgets that a split's credits are taken from."""
         own = budget_of(caller, "credits")
         limit = self._limits.get(account.name)
         if limit is None:
@@ -84,7 +84,7 @@ class Accounts:
 
 
 def budget_of(caller: Caller, unit: str) -> Budget | None:
-    """What a caller may spend in credits a day, or in downloads a month; None where there is no limit."""
+    """A caller's budget: credits in 1 day, or downloads in 30 days; None if there is no limit."""
     limit, days = {"credits": (caller.credits_per_day, 1), "downloads": (caller.downloads_per_month, 30)}[unit]
     return (
         None if limit is None else Budget(f"caller {caller.name}", f"{unit}:caller:{caller.name}", unit, limit, days)
@@ -92,12 +92,12 @@ def budget_of(caller: Caller, unit: str) -> Budget | None:
 
 
 def owners(account_names: tuple[str, ...], caller: Caller) -> tuple[Owner, ...]:
-    """How the ledger calls account and caller, and after that how an older ledger called them."""
+    """The ledger's names for account and caller, then those of older ledgers."""
     return tuple(product(account_names, (caller.name, *caller.older_names)))
 
 
 class AccountNames:
-    """Finds the names of accounts. One for a process."""
+    """Finds the ledger's names for accounts. One per process."""
 
     def __init__(self, gateway: SunoGateway, ledger: Ledger) -> None:
         self._gateway = gateway
@@ -105,11 +105,11 @@ class AccountNames:
         self._noted: OrderedDict[str, str] = OrderedDict()
 
     def of(self, account: Account, *, ledger_needed: bool) -> tuple[str, ...]:
-        """How the ledger calls an account, and after that how an older ledger called it.
+        """The ledger's name for an account, then those of older ledgers.
 
-        The name is Suno's own user, or a hash of the cookie where Suno's token names nobody. No call where the cookie
-        has signed in before, in any process; else it signs in, for free. Raises a SunoError where it cannot, and with
-        `ledger_needed` LedgerUnavailable before anything is asked of Suno.
+        The name is Suno's own user, or a hash of the cookie if Suno's token names no user. A cookie that has signed
+        in before, in any process, needs no call. Otherwise it signs in, for free. Raises a SunoError if that fails;
+        with `ledger_needed`, raises LedgerUnavailable before any call to Suno.
         """
         cookie = account.cookie_hash
         user = self._gateway.known_user(account)
@@ -133,7 +133,7 @@ class AccountNames:
         try:
             self._ledger.note_cookie(cookie, name)
         except LedgerUnavailable as error:
-            log.warning("The ledger was not told which account a cookie is of: %s", error.why)
+            log.warning("The ledger could not record the account of a cookie: %s", error.why)
             return
         self._noted[cookie] = name
         if len(self._noted) > REMEMBERED:

@@ -1,6 +1,6 @@
-"""Who may ask, on which of the operator's Suno accounts, and what each may spend: the file of CALLERS_FILE.
+"""The callers file (CALLERS_FILE): API keys, the Suno accounts they may use, and what each may spend.
 
-Like `app/settings.py`, which reads it, this loads nothing that gevent has to patch.
+Like `app/settings.py`, which imports it, this module imports nothing that gevent has to patch.
 """
 
 from __future__ import annotations
@@ -24,84 +24,84 @@ DEFAULT = "default"
 NAME = r"[A-Za-z0-9_-]{1,40}"
 NAME_RULE = "A name is 1 to 40 letters, digits, - and _."
 SIGNING_KEY = r"whsec_[A-Za-z0-9+/]{16,200}={0,2}"
-SIGNING_KEY_RULE = "A webhook's secret is whsec_ and Base64: make one by `make webhook-secret`."
+SIGNING_KEY_RULE = "A webhook's secret is whsec_ and Base64: create one with `make webhook-secret`."
 BUDGET = validate.Range(min=0, max=1_000_000_000)
 SHORTEST_KEY = 16
-"""Characters of an API key in the file: fewer could be guessed."""
+"""Minimum characters of an API key in the file: a shorter one could be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorAccount:
-    """A Suno account of the operator's."""
+    """A Suno account of the operator."""
 
     name: str
     cookie: str = field(repr=False)
     """The value of `__client`."""
     credits_per_day: int | None = None
-    """What all callers together may spend in any 24 hours; None: no limit."""
+    """Maximum for all callers together in any 24 hours; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program or person with an API key of its own; without API keys, everyone."""
+    """A program or person with its own API keys; without any API keys, everyone."""
 
     name: str
     """"" is everyone."""
     key_hashes: tuple[str, ...] = field(default=(), repr=False)
     """SHA-256 of its API keys, in hexadecimal."""
     accounts: tuple[str, ...] | None = None
-    """Which of the operator's accounts it may use, the first where a request names none; None: all."""
+    """Which of the operator's accounts it may use; the first if a request names none. None: all."""
     own_cookie: bool = True
-    """Whether it may bring another account's cookie."""
+    """Whether it may send the cookie of another account."""
     credits_per_day: int | None = None
     downloads_per_month: int | None = None
     tasks: frozenset[StemTask] = frozenset(StemTask)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What signs its webhooks; none: what signs everybody's."""
+    """The secrets that sign its webhooks; (): the common ones."""
 
     @property
     def older_names(self) -> tuple[str, ...]:
-        """How the ledger called it while its keys stood in API_KEYS."""
+        """Its names in the ledger while its keys were in API_KEYS."""
         return tuple(hash[:12] for hash in self.key_hashes if hash[:12] != self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """What the file says."""
+    """The content of the file."""
 
     accounts: Mapping[str, OperatorAccount]
     callers: tuple[Caller, ...]
     files: tuple[Path, ...]
-    """The file, and those it names."""
+    """The file, and the files that it names."""
 
 
 EVERYONE = Caller("")
-"""Who asks where there are no API keys."""
+"""The caller of every request if there are no API keys."""
 
 
 def hash_of(api_key: bytes) -> str:
-    """What stands for an API key: SHA-256, in hexadecimal."""
+    """SHA-256 of an API key, in hexadecimal."""
     return hashlib.sha256(api_key).hexdigest()
 
 
 def caller_of_key(api_key: str) -> Caller:
-    """The caller of a key in API_KEYS: it has no name but a part of the key's hash, and no limit."""
+    """The caller of a key in API_KEYS. Its name is part of the key's hash; it has no limits."""
     hash = hash_of(api_key.encode())
     return Caller(hash[:12], (hash,))
 
 
 def read_callers(path: Path, suno_cookie: str | None) -> Callers:
-    """Read the file; `suno_cookie` is the account `default`. Raises ValidationError, which names table and key."""
+    """Read the file. `suno_cookie` is the account `default`. Raises ValidationError, which names table and key."""
     reader = _Reader(path)
     try:
         text = tomllib.loads(reader.read(path))
     except tomllib.TOMLDecodeError as error:
-        raise ValidationError(f"It is no TOML: {error}.") from None
+        raise ValidationError(f"It is not valid TOML: {error}.") from None
     content = _load(_File(), text, "")
     for kind, tables in content.items():
         for name, table in tables.items():
             if not isinstance(table, dict):
-                raise ValidationError(f"{kind}.{name}: it is no table.")
+                raise ValidationError(f"{kind}.{name}: it is not a table.")
             if not re.fullmatch(NAME, name):
                 raise ValidationError(f"{kind}.{name}: {NAME_RULE}")
     accounts = {name: reader.account(name, table, suno_cookie) for name, table in content["accounts"].items()}
@@ -136,7 +136,7 @@ class _File(Schema):
 
 
 class _Reader:
-    """Reads the tables, and the files they name, which are relative to the file itself."""
+    """Reads the tables and the files that they name. Paths are relative to the callers file."""
 
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
@@ -154,7 +154,7 @@ class _Reader:
         loaded = _load(_Account(), table, where)
         if name == DEFAULT and suno_cookie:
             if "cookie" in loaded:
-                raise ValidationError(f"{where}.cookie: SUNO_COOKIE is set too, which is this account's.")
+                raise ValidationError(f"{where}.cookie: SUNO_COOKIE is set too, and is the cookie of this account.")
             return OperatorAccount(name, suno_cookie, loaded.get("credits_per_day"))
         try:
             cookie = cookie_of(self._value(loaded.get("cookie", ""), f"{where}.cookie").strip())
@@ -195,7 +195,7 @@ class _Reader:
         return Caller(name, tuple(dict.fromkeys(hashes)), own, **loaded)
 
     def _value(self, text: str, where: str) -> str:
-        """A value, or the content of the file that it names by @."""
+        """A value, or for @ and a path the content of that file."""
         if not text.startswith("@"):
             return text
         try:
@@ -213,15 +213,15 @@ def _load(schema: Schema, table: Any, where: str) -> dict[str, Any]:
 
 
 def _flat(messages: Any, where: str) -> list[tuple[str, str]]:
-    """Marshmallow's messages, which are nested, each with its place as TOML writes it; without any value."""
+    """Flatten marshmallow's nested messages: each with its TOML path, and without any value."""
     if isinstance(messages, list):
         return [(where, text) for text in messages]
     return [found for key, inner in messages.items() for found in _flat(inner, f"{where}.{key}".lstrip("."))]
 
 
 def _texts(value: Any, where: str) -> list[str]:
-    """One text, or a list of them."""
+    """A string or a list of strings, as a list."""
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):
-        raise ValidationError(f"{where}: it is a text, or a list of texts.")
+        raise ValidationError(f"{where}: it must be a string, or a list of strings.")
     return texts

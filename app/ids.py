@@ -7,5 +7,5 @@ import uuid
 
 
 def new_id() -> str:
-    """32 hex digits, of which half are random; the later id is the greater, so that an index grows at its end."""
+    """32 hex digits, half of them random. A later id is greater, so that an index grows at its end."""
     return f"{time.time_ns():016x}{uuid.uuid4().hex[16:]}"

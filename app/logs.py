@@ -1,4 +1,4 @@
-"""How a line of the log looks, the app's and gunicorn's alike."""
+"""The format of log lines, for both the app and gunicorn."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 import time
 
 FIELDS = ("code", "duration", "suno_duration", "suno_calls", "account", "caller", "request_id")
-"""What a line of text has after its message, where the record knows it; JSON has all that the record knows."""
+"""Fields that a text line has after its message, if the record has them. JSON has every field of the record."""
 
 
 class TextLines(logging.Formatter):
     """Lines for people."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
-        """Write the line, and after it what the record knows besides."""
+        """Format the line, then the record's FIELDS."""
         values = {field: getattr(record, field, None) for field in FIELDS}
         known = (f"{field}={value}" for field, value in values.items() if value is not None)
         return " ".join([super().formatMessage(record), *known])
@@ -30,7 +30,7 @@ def formatter(form: str | None) -> logging.Formatter:
     lines = JsonFormatter(
         ["asctime", "levelname", "name", "message"],
         rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-        # json.dumps would make an encoder for each line (a fifth of its cost).
+        # json.dumps would make a new encoder for each line.
         json_serializer=lambda line, **_: encoder.encode(line),
     )
     lines.converter = time.gmtime
@@ -48,7 +48,7 @@ def set_up(level: str, form: str | None) -> None:
             "formatters": {"lines": {"()": formatter, "form": form}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
             "root": {"level": level, "handlers": ["stderr"]},
-            # It quotes what it cannot read of a reply's headers, cookies included, and the path of each request.
+            # It logs reply headers that it cannot parse, including cookies, and the path of each request.
             "loggers": {"urllib3": {"level": "CRITICAL"}},
         }
     )

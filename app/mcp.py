@@ -1,4 +1,4 @@
-"""The tools of this service for a model, over stdio: `python -m app.mcp`. It knows the service by its HTTP alone."""
+"""The tools of this service for a model (MCP over stdio): `python -m app.mcp`. It uses only the HTTP API."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ from pathvalidate import sanitize_filename
 from pydantic import BaseModel, Field
 
 PATIENCE = 50.0
-"""Seconds that a tool waits at most: many clients give a call up after 60."""
+"""Maximum seconds that a tool waits: many clients time out after 60."""
 
 CONNECTS_WITHIN = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
-"""Seconds between two looks at stems that are being made."""
+"""Seconds between polls of stems that are not final."""
 
 UNKNOWN_FOR = 10.0
-"""Seconds for which Suno may not know stems that it has just been asked for."""
+"""Seconds for which Suno may not know new stems yet."""
 
 KEY_LASTS = 3600.0
-"""Seconds for which a question that was asked keeps its key, though it is midnight meanwhile."""
+"""Seconds that a repeated call keeps its key, even past midnight."""
 
 LAST_PAGE, EMPTY_PAGES, ENOUGH_SONGS = 49, 3, 20
-"""The last page that the service has; so many without a song are the end; a search ends with so many songs."""
+"""The service's last page; consecutive empty pages that end the list; songs that end a search."""
 
 PRICES = {"two": 10, "twelve": 50}
-"""Credits, as reported in 2026."""
+"""Credits per split, as reported in 2026."""
 
 LONGEST_NAME = 180
-"""Bytes of a name in UTF-8: what file systems take, with room for what is put behind it."""
+"""Maximum UTF-8 bytes of a name: file systems' limit, less room for a suffix."""
 
 MARK = ".stems.json"
-"""The file that says of which song a folder is, and which clip each of its files is."""
+"""The file that records a folder's song, and the clip of each of its files."""
 
 _SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
 _IN_PATH = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _API_KEY = re.compile(r"[!-~]*")
 _ENDING = re.compile(r"\.[a-z0-9]{1,4}\Z")
 _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that turn what follows around: a name could show another end than it has."""
+"""Characters that reverse the text after them: a name could show a false extension."""
 
 Kind = Literal["voice and music", "part", "every instrument"]
 Format = Literal["mp3", "m4a", "wav"]
@@ -66,8 +66,8 @@ SongId = Annotated[str, Field(description="The song's id, or the address of its 
 
 INSTRUCTIONS = (
     "These tools split songs of the user's Suno account into stems. Splits cost credits of that account, and the "
-    "first download of a song counts against the month's downloads: ask the user before either. All else is free. "
-    "The way is find_songs, split_song, follow_split until the stems are complete, fetch_stems."
+    "first download of a song counts against the month's downloads: ask the user before each. All else is free. "
+    "Call find_songs, then split_song, then follow_split until the stems are complete, then fetch_stems."
 )
 
 FREE = ToolAnnotations(read_only_hint=True, open_world_hint=True)
@@ -76,23 +76,23 @@ SPENDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempoten
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment asks for."""
+    """Settings from environment variables."""
 
     url: str
-    """Where the service is, without a slash at the end."""
+    """The service's address, without a slash at the end."""
     api_key: str = field(repr=False)
-    """"" where there is none."""
+    """"" if there is none."""
     credits: int
-    """A split that costs more wants to be confirmed."""
+    """A split that costs more needs confirmation."""
     folder: Path
-    """Where files go; nothing is ever written elsewhere."""
+    """The folder for files. Nothing is written outside it."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Read them. Raises ValueError with a sentence that names the setting."""
+        """Read the settings. Raises ValueError with a message that names the setting."""
         url = environment.get("SUNO_STEMS_URL", "").rstrip("/") or "http://127.0.0.1:3000"
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ValueError("SUNO_STEMS_URL must be the address of the service: http://127.0.0.1:3000")
+            raise ValueError("SUNO_STEMS_URL must be the address of the service, for example http://127.0.0.1:3000")
         api_key = environment.get("SUNO_STEMS_API_KEY", "")
         if api_key.startswith("@"):
             try:
@@ -109,15 +109,15 @@ class Settings:
 
 
 class NoAnswer(ToolError):
-    """The service did not answer, or not to the end."""
+    """The service sent no reply, or not a complete one."""
 
 
 class Service:
-    """The HTTP of the service. Each request stands alone: no cookie outlives it."""
+    """HTTP client of the service. Each request has its own session, so no cookie is kept."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Proxies are not for one's own machine.
+        # No proxy for this machine itself.
         self._trust_env = urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1")
 
     def ask(
@@ -130,7 +130,7 @@ class Service:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send a request, and read the reply. Raises ToolError with the service's own sentence, and NoAnswer."""
+        """Send a request, and read the reply. Raises ToolError with the service's error message, and NoAnswer."""
         with self._session() as session:
             try:
                 reply = session.request(
@@ -149,13 +149,11 @@ class Service:
         try:
             reply.json()
         except ValueError:
-            raise NoAnswer(
-                f"{self._settings.url} answers, but not as this service does: SUNO_STEMS_URL says where it is."
-            ) from None
+            raise NoAnswer(f"{self._settings.url} answers, but is not this service: check SUNO_STEMS_URL.") from None
         return reply
 
     def save(self, path: str, to: Path) -> int:
-        """Write what is at a path into a new file, and return its length. Raises what `ask` does, and OSError."""
+        """Download a path to a new file, and return its length in bytes. Raises what `ask` raises, and OSError."""
         with self._session() as session:
             try:
                 with session.get(
@@ -180,7 +178,7 @@ class Service:
         return session
 
     def _signed(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # As `auth`, so that no password of a .netrc is sent in its place.
+        # As `auth`, so that requests does not send a password from .netrc instead.
         if self._settings.api_key:
             request.headers["X-API-Key"] = self._settings.api_key
         return request
@@ -189,8 +187,8 @@ class Service:
         if isinstance(error, requests.Timeout):
             return NoAnswer(f"The service at {self._settings.url} did not answer in time.")
         return NoAnswer(
-            f"The service at {self._settings.url} cannot be reached, or broke off: is it running? SUNO_STEMS_URL "
-            "says where it is."
+            f"The service at {self._settings.url} cannot be reached, or the connection broke: is it running? "
+            "Check SUNO_STEMS_URL."
         )
 
     def _checked(self, reply: requests.Response) -> requests.Response:
@@ -202,7 +200,7 @@ class Service:
             sentence = None
         except requests.RequestException as error:
             raise self._no_answer(error) from None
-        told = sentence if isinstance(sentence, str) else "It is not in the words of the service."
+        told = sentence if isinstance(sentence, str) else "The reply is not from this service."
         raise ToolError(told if sentence else f"{self._settings.url} answered {reply.status_code}. {told}")
 
 
@@ -221,11 +219,11 @@ class Songs(BaseModel):
 
     songs: list[Song]
     next_page: int | None
-    """From where to go on; None where there are no more."""
+    """The page to continue with; None if there are no more."""
 
 
 class Stem(BaseModel):
-    """A stem, as far as it is."""
+    """A stem and its state."""
 
     id: str
     status: str | None = None
@@ -237,18 +235,18 @@ class Stem(BaseModel):
 
     @property
     def is_final(self) -> bool:
-        """Whether Suno is done with it."""
+        """Whether Suno has finished with it."""
         return self.status in ("complete", "error")
 
 
 class Stems(BaseModel):
-    """The stems that a song has."""
+    """The stems of a song."""
 
     stems: list[Stem]
 
 
 class Split(BaseModel):
-    """How far a split is."""
+    """The state of a split."""
 
     state: str
     """complete, in progress, failed, started or in doubt."""
@@ -257,7 +255,7 @@ class Split(BaseModel):
     """What to do now."""
     request_id: str | None = None
     paid_before: bool | None = None
-    """Whether an earlier call has paid for it."""
+    """Whether an earlier call paid for it."""
 
 
 class SavedFile(BaseModel):
@@ -269,7 +267,7 @@ class SavedFile(BaseModel):
 
 
 class Files(BaseModel):
-    """What was fetched."""
+    """The result of saving a song's stems."""
 
     complete: bool
     folder: str
@@ -280,7 +278,7 @@ class Files(BaseModel):
 
 
 class Tools:
-    """What a model may call. The docstrings are what it is told."""
+    """The tools that a model can call. Their docstrings are the descriptions that it reads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -290,7 +288,7 @@ class Tools:
         self._keys: dict[str, tuple[str, float]] = {}
 
     def serve(self) -> MCPServer[Any]:
-        """Make the server of these tools."""
+        """Make the MCP server with these tools."""
         server: MCPServer[Any] = MCPServer("Suno Stems", instructions=INSTRUCTIONS, log_level="WARNING")
         for tool, kind in (
             (self.find_songs, FREE),
@@ -307,7 +305,7 @@ class Tools:
         self,
         ctx: Context[Any, Any],
         search: Annotated[str, Field(description="Words in the title or style; empty: the newest songs.")] = "",
-        page: Annotated[int, Field(description="Where to begin, from 0; next_page goes on.")] = 0,
+        page: Annotated[int, Field(description="The page to start with, from 0; continue with next_page.")] = 0,
     ) -> Songs:
         """The tool finds songs of the Suno account and their ids, the newest first. It is free."""
         clock = Clock(ctx)
@@ -327,21 +325,21 @@ class Tools:
         ctx: Context[Any, Any],
         song: SongId,
         kind: Annotated[
-            Kind, Field(description="What to make of it; `part` takes out one part and leaves the rest.")
+            Kind, Field(description="What to make of the song; `part` separates one part from the rest.")
         ],
-        part: Annotated[str, Field(description="With `part`: Lead Vocal, Drum Kit, Bass, Guitar, Piano, …")] = "",
+        part: Annotated[str, Field(description="For `part`: Lead Vocal, Drum Kit, Bass, Guitar, Piano, …")] = "",
         confirm: Annotated[bool, Field(description="The user has agreed to a split above the limit.")] = False,
-        again: Annotated[int, Field(description="Higher by one for each further take, which is paid.", ge=0)] = 0,
+        again: Annotated[int, Field(description="Add 1 for each further take, which is paid again.", ge=0)] = 0,
     ) -> Split:
         """The tool splits a song into stems. A split costs 10 credits; `every instrument` costs 50.
 
-        Suno takes the credits from the user's account, so ask before you call it. The same call on the same day is
-        paid once, however often it is made: it then tells the same stems. To pay for another take on purpose, set
-        `again`. The stems take about a minute. The tool waits up to 50 seconds; then follow_split goes on.
+        Suno takes the credits from the user's account, so ask the user before you call it. The same call on the same
+        day is paid once, however often you repeat it, and returns the same stems. To pay for another take on purpose,
+        set `again`. The stems take about a minute. The tool waits up to 50 seconds; then continue with follow_split.
         """
         clock, song_id, part = Clock(ctx), _id_of(song), part.strip()
         if (kind == "part") != bool(part):
-            raise ToolError('`part` goes with kind "part", and has to be there: for instance Drum Kit.')
+            raise ToolError('kind "part" needs `part`, for instance Drum Kit. The other kinds take no `part`.')
         task = "twelve" if kind == "every instrument" else "two"
         if PRICES[task] > self._settings.credits and not confirm:
             raise ToolError(
@@ -354,14 +352,14 @@ class Tools:
                 "POST",
                 "/api/generate_stems",
                 body={"audio_id": song_id, "stem_task": task} | ({"stem_name": part} if part else {}),
-                # The request's id is told beforehand: so it can be followed where the answer is lost.
+                # With a request id of ours, the split can be followed even if the reply is lost.
                 headers={"Idempotency-Key": key, "X-Request-ID": key[:32]},
                 within=clock.left,
             )
         except NoAnswer as lost:
             raise ToolError(
-                f"{lost} The split may have been charged. The same call again is paid once, and finds out; "
-                f"follow_split with request_id {key[:32]} looks for free."
+                f"{lost} The split may have been charged. Repeat the same call to find out: the split is paid once. "
+                f"follow_split with request_id {key[:32]} checks for free."
             ) from None
         split = await self._followed([_stem(clip) for clip in reply.json()], clock)
         split.request_id, split.paid_before = key[:32], reply.headers.get("Idempotent-Replayed") == "true"
@@ -370,23 +368,26 @@ class Tools:
     async def follow_split(
         self,
         ctx: Context[Any, Any],
-        request_id: Annotated[str, Field(description="As split_song told it.")] = "",
-        stem_ids: Annotated[list[str] | None, Field(description="Or the ids of the stems, 50 at most.")] = None,
+        request_id: Annotated[str, Field(description="The request_id that split_song returned.")] = "",
+        stem_ids: Annotated[list[str] | None, Field(description="Or the ids of the stems, at most 50.")] = None,
     ) -> Split:
-        """The tool tells how far a split is, and waits up to 50 seconds for its stems. It is free."""
+        """The tool reports the state of a split, and waits up to 50 seconds for its stems. It is free."""
         clock = Clock(ctx)
         if bool(request_id) == bool(stem_ids):
             raise ToolError("Give either request_id or stem_ids.")
         if stem_ids:
             return await self._followed(await self._look([Stem(id=id) for id in stem_ids], clock), clock)
         if not _IN_PATH.fullmatch(request_id):
-            raise ToolError("request_id must be as split_song told it.")
+            raise ToolError("request_id must be one that split_song returned.")
         told = (await self._ask("GET", f"/api/requests/{request_id}", within=clock.left)).json()
         if told["state"] != "done":
             state, next = (
-                ("started", "Suno is being asked: call follow_split again.")
+                ("started", "The request to Suno is running: call follow_split again.")
                 if told["state"] == "started"
-                else ("in doubt", "It may have been charged: the same split_song again finds out, and is paid once.")
+                else (
+                    "in doubt",
+                    "It may have been charged. Repeat the same split_song to find out: the split is paid once.",
+                )
             )
             return Split(state=state, stems=[], next=next, request_id=request_id)
         split = await self._followed([_stem(clip) for clip in told["clips"]], clock)
@@ -394,7 +395,7 @@ class Tools:
         return split
 
     async def list_stems(self, song: SongId) -> Stems:
-        """The tool lists all stems that a song has. It is free. Look here before you split a song again."""
+        """The tool lists all stems of a song. It is free. Call it before you split a song again."""
         return Stems(stems=await self._stems_of(_id_of(song), PATIENCE))
 
     async def fetch_stems(
@@ -404,10 +405,10 @@ class Tools:
         format: Annotated[Format, Field(description="Not every plan of Suno has wav.")],
         confirm_download: Annotated[bool, Field(description="The user has agreed to use a download.")] = False,
     ) -> Files:
-        """The tool saves all stems of a song as files on the user's disk, and tells where. It costs no credits.
+        """The tool saves all stems of a song as files on the user's disk, and returns the paths. It costs no credits.
 
-        The first download of a song counts as one of the month's downloads, so ask before: it is refused until
-        `confirm_download` is true. After that, the song and its stems are free in every format.
+        The first download of a song counts as one of the month's downloads, so ask the user before: the tool refuses
+        it until `confirm_download` is true. After that, the song and its stems are free in every format.
         """
         clock, song_id = Clock(ctx), _id_of(song)
         if not await self._stems_of(song_id, clock.left):
@@ -418,14 +419,14 @@ class Tools:
             raise ToolError(
                 "This song is locked: fetching its stems counts as one of the month's downloads, once for the song, "
                 "its stems and all formats. Nothing was fetched. Ask the user, then call again with "
-                "confirm_download=true; left tells how many downloads are left."
+                "confirm_download=true. The tool `left` reports how many downloads are left."
             )
         told = await self._kept(song_id, format, clock)
         async with self._saving:
             return await self._saved(str(of_song.get("title") or song_id), song_id, told, clock)
 
     async def left(self) -> dict[str, Any]:
-        """The tool tells the credits and downloads that are left. It is free."""
+        """The tool reports the credits and downloads that are left. It is free."""
         told: dict[str, Any] = (await self._ask("GET", "/api/get_limit")).json()
         return told
 
@@ -433,7 +434,7 @@ class Tools:
         return await anyio.to_thread.run_sync(partial(self._service.ask, method, path, **how))
 
     def _key(self, question: str) -> str:
-        """The Idempotency-Key of a question: one a day, and the same while it is asked, though midnight passes."""
+        """The Idempotency-Key of a call: one per day. A call repeated within KEY_LASTS keeps its key."""
         now = time.monotonic()
         key, asked = self._keys.get(question, ("", now))
         if not key or now - asked > KEY_LASTS:
@@ -446,14 +447,14 @@ class Tools:
         return [_stem(clip) for clip in clips]
 
     async def _look(self, stems: Sequence[Stem], clock: Clock) -> list[Stem]:
-        """The stems as they are now; those that Suno does not know yet as they were."""
+        """Read the current state of the stems. Stems that Suno does not know yet stay as they were."""
         ids = ",".join(stem.id for stem in stems)
         clips = (await self._ask("GET", "/api/get", params={"ids": ids}, within=clock.left)).json()
         known = {clip["id"]: _stem(clip) for clip in clips}
         return [known.get(stem.id, stem) for stem in stems]
 
     async def _followed(self, stems: list[Stem], clock: Clock) -> Split:
-        """The stems once all are final, or as they are when it is time to answer: what is paid for is always told."""
+        """Wait until all stems are final or time is up. Always returns the stems, because they are paid for."""
         pause = FIRST_PAUSE
         while True:
             final = sum(stem.is_final for stem in stems)
@@ -474,7 +475,7 @@ class Tools:
         return Split(state="complete", stems=stems, next="Call fetch_stems to save them as files.")
 
     async def _kept(self, song_id: str, format: str, clock: Clock) -> list[dict[str, Any]]:
-        """The files of a song's stems, once the service has fetched them or it is time to answer."""
+        """The files of a song's stems, after the service has fetched them or time is up."""
         body = {"audio_id": song_id, "format": format}
         while True:
             reply = await self._ask("POST", "/api/audio", body=body, within=clock.left)
@@ -507,17 +508,17 @@ class Tools:
                     else:
                         files.append(SavedFile(stem_id=file["id"], path=str(path), bytes=file["bytes"]))
         except OSError as error:
-            raise ToolError(f"The files cannot be written into {self._settings.folder}: {error.strerror}.") from None
-        next = "All is there."
+            raise ToolError(f"The files cannot be written to {self._settings.folder}: {error.strerror}.") from None
+        next = "All files are saved."
         if open_ones:
-            next = f"{open_ones} files are not saved yet: call fetch_stems again, which goes on."
+            next = f"{open_ones} files are not saved yet: call fetch_stems again to continue."
         elif failed:
-            next = "Call fetch_stems again to have those that failed tried again."
+            next = "Call fetch_stems again to retry the failed files."
         return Files(complete=not open_ones and not failed, folder=str(folder), files=files, failed=failed, next=next)
 
 
 class Clock:
-    """The time that a call has, and whom to tell how far it is."""
+    """The time limit of a call, and its progress reports."""
 
     def __init__(self, ctx: Context[Any, Any]) -> None:
         self._ctx = ctx
@@ -530,22 +531,22 @@ class Clock:
 
     @property
     def left(self) -> float:
-        """Seconds in which the call should be answered."""
+        """Seconds left to answer the call."""
         return PATIENCE - self.passed
 
     async def report(self, message: str) -> None:
-        """Tell the client, by the seconds that have passed: they only ever grow."""
+        """Report progress to the client in seconds: progress may only increase."""
         await self._ctx.report_progress(round(self.passed, 3), PATIENCE, message)
 
 
 class Shelf:
-    """Folders of songs in one folder, outside which nothing is written, and where nothing is overwritten."""
+    """The folders of songs in one root folder. Nothing is written outside it, and no audio file is overwritten."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def folder_of(self, title: str, song_id: str) -> Path:
-        """The folder of a song, made where it is not there: by its title, and its id where that is another's."""
+        """Find or make a song's folder, named by its title, and also by its id if that name is taken."""
         name = clean(title, LONGEST_NAME // 2)
         for candidate in (name, clean(f"{name} ({song_id})")):
             folder = self._inside(self._root / candidate)
@@ -554,13 +555,13 @@ class Shelf:
                 self._mark(folder, {"song": song_id, "files": {}})
             if folder.is_dir() and self._marked(folder).get("song") == song_id:
                 return folder
-        raise ToolError(f"The folder {folder} is there already, and is not of this song: move it away.")
+        raise ToolError(f"The folder {folder} exists, but does not belong to this song: move it away.")
 
     def save(self, service: Service, folder: Path, file: Mapping[str, Any]) -> Path:
-        """Fetch a file into the folder, unless it is there. Raises ToolError and OSError."""
+        """Download a file to the folder, unless it is there. Raises ToolError and OSError."""
         clip = f"{file['id']}.{file['format']}"
         if not _IN_PATH.fullmatch(str(file["id"])) or file["format"] not in ("mp3", "m4a", "wav"):
-            raise ToolError("The service told a file whose id is none.")
+            raise ToolError("The service returned a file with an invalid id or format.")
         mark = self._marked(folder)
         for name, of in mark["files"].items():
             path = self._inside(folder / clean(name))
@@ -582,7 +583,7 @@ class Shelf:
         return path
 
     def _free(self, folder: Path, name: str) -> Path:
-        """A path by this name that nothing has: one that a person has changed is left alone."""
+        """An unused path with this name, numbered if necessary: a file that a person has changed is left alone."""
         stem, dot, end = name.rpartition(".")
         number, path = 1, self._inside(folder / name)
         while path.exists() or path.is_symlink() or path.name == MARK:
@@ -591,7 +592,7 @@ class Shelf:
         return path
 
     def _inside(self, path: Path) -> Path:
-        """The path, if it is in the folder that the settings name, whatever links there are."""
+        """The path, if it is inside the root folder after links are resolved. Raises ToolError otherwise."""
         if not path.resolve().is_relative_to(self._root.resolve()) or path.resolve() == self._root.resolve():
             raise ToolError(f"{path} is outside of {self._root}: nothing is written there.")
         return path
@@ -615,12 +616,12 @@ class Shelf:
 
 
 def idempotency_key(question: str, day: date) -> str:
-    """The Idempotency-Key of a question on a day, in hexadecimal."""
+    """The Idempotency-Key of a call on a day, in hexadecimal."""
     return sha256(f"{question} {day.isoformat()}".encode()).hexdigest()
 
 
 def clean(name: str, length: int = LONGEST_NAME) -> str:
-    """A name that is one part of a path on every system, whatever was in it; its end is kept."""
+    """Make any name a valid single path component on every system. The extension is kept."""
     shown = _DIRECTIONS.sub("", name)
     end = found[0] if (found := _ENDING.search(shown)) else ""
     stem = shown.removesuffix(end).encode("utf-8", "ignore")[: length - len(end)].decode("utf-8", "ignore")
@@ -629,7 +630,7 @@ def clean(name: str, length: int = LONGEST_NAME) -> str:
 
 
 def _id_of(song: str) -> str:
-    """The id of a song, however it is given: on it depends the key."""
+    """The id of a song, from an id or an address: the key depends on it."""
     page = _SONG_PAGE.fullmatch(song.strip())
     return page[1] if page else song.strip()
 
@@ -640,12 +641,12 @@ def _has(clip: Mapping[str, Any], words: Sequence[str]) -> bool:
 
 
 def _stem(clip: Mapping[str, Any]) -> Stem:
-    """A stem of any of the service's answers: where one has its length as text, that becomes a number."""
+    """A stem from any of the service's replies: a duration in text becomes a number."""
     return Stem.model_validate(clip)
 
 
 def main() -> None:
-    """Serve until the client goes."""
+    """Serve until the client disconnects."""
     try:
         settings = Settings.read(os.environ)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""How gunicorn serves the app: its worker class, its log, and what its processes share.
+"""gunicorn's worker class, log and hooks.
 
-It is read by gunicorn's first process, before gevent has patched anything: it must not import the app here.
+gunicorn's first process loads this module before gevent has patched anything: it must not import the app here.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ from app.settings import remembered
 
 log = logging.getLogger(__name__)
 
-# gevent asks every installed package 25 times whether it wants to know what is patched, which none of ours does.
+# gevent would search all installed packages 25 times for subscribers to its patching; there are none.
 events.notify_and_call_entry_points = events.notify
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable by which prometheus_client knows the folder in which the workers count together."""
+"""prometheus_client's variable for the folder of metrics that the workers share."""
 METRICS_OFF = "SUNO_STEMS_METRICS_OFF"
-"""The variable by which a worker tells the app that it counts for itself alone."""
+"""The variable by which the app sees that its worker does not share metrics."""
 FOLDERS = "suno-stems-metrics-"
 FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemostrecent")
-"""The files in it, of each worker's slot."""
+"""The files in it for each worker slot."""
 FILE_SIZE = 1 << 20
-"""Bytes of each, had before they are written to: a mapped file for which there is no room kills its process."""
+"""Bytes of each, allocated before use: writing to a mapped file on a full disk kills the process."""
 
 poll = get_original("select", "poll")
-"""The system's own, which answers at once: gevent's would take a turn of its loop."""
+"""The system's own, which returns at once: gevent's would take a turn of its event loop."""
 
 YOUNG = 1.0
-"""Seconds for which a worker that is to stop still waits for the request of a new connection."""
+"""Seconds that a stopping worker still waits for the request of a new connection."""
 
 _ledger_files: list[int] = []
 
 LEDGER_FILE = "SUNO_STEMS_LEDGER_FILE"
-"""The variable by which the workers know which file is their ledger (app/splits/sqlite.py)."""
+"""The variable that identifies the ledger's file for the workers (app/splits/sqlite.py)."""
 
 
 class Stage(Enum):
@@ -68,7 +68,7 @@ class Stage(Enum):
 
 
 class Connection:
-    """One client's connection, and the greenlet that serves it."""
+    """A client's connection and the greenlet that serves it."""
 
     def __init__(self, greenlet: gevent.Greenlet, client: Any = None) -> None:
         self.greenlet = greenlet
@@ -77,11 +77,11 @@ class Connection:
         self.since = time.monotonic()
         """When it began to wait for a request."""
         self.buffered = 0
-        """Bytes of the request's body that came with its head."""
+        """Bytes of the request's body that arrived with its head."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing has come for a while, nor waits to be read: a busy worker may be slow to look."""
+        """Whether it has waited for YOUNG seconds and has no unread data: a busy worker may read late."""
         if time.monotonic() - self.since < YOUNG:
             return False
         if self.client.fileno() < 0:
@@ -92,19 +92,19 @@ class Connection:
 
 
 class Connections:
-    """The open connections of a worker, by their clients' addresses, the oldest first."""
+    """The open connections of a worker by client address, oldest first."""
 
     def __init__(self) -> None:
         self._of_address: dict[str, dict[Connection, None]] = {}
 
     @contextlib.contextmanager
     def open(self, address: str, limit: int, client: Any = None) -> Iterator[Connection]:
-        """Count a connection. Of an address that has too many, the oldest that is not being worked on is ended."""
+        """Count a connection. If its address has too many, close the oldest that the app is not working on."""
         connection = Connection(gevent.getcurrent(), client)
         others = self._of_address.setdefault(address, {})
         if address and len(others) >= limit:
             idle = next((other for other in others if other.stage is not Stage.WORKING), None)
-            # Where all are being worked on, the worker's own limit of connections is the bound.
+            # If the app works on all of them, only the worker's own connection limit applies.
             if idle is not None:
                 others.pop(idle)
                 idle.greenlet.kill(block=False)
@@ -117,7 +117,7 @@ class Connections:
                 del self._of_address[address]
 
     def end_those_reading(self) -> None:
-        """End those on which no whole request has come: nothing was done for them."""
+        """Close those without a complete request: nothing was done for them."""
         for of_address in list(self._of_address.values()):
             for connection in list(of_address):
                 if connection.stage is Stage.READING and connection.is_idle:
@@ -125,25 +125,25 @@ class Connections:
 
 
 class Worker(ggevent.GeventWorker):  # type: ignore[misc]
-    """gevent's worker; what it refuses before the app sees it has the app's one shape of errors.
+    """gevent's worker, with the app's error format for requests that it rejects before the app sees them.
 
-    Its own refusals are HTML, and quote the line that is wrong into the log: that line may hold a cookie.
+    gunicorn's own rejections are HTML, and they log the invalid line, which may contain a cookie.
     """
 
     wsgi: Any
     slot: int
-    """Its number among the workers that run: a later worker has it again."""
+    """Its number among the running workers; a later worker reuses it."""
     generation = 0
-    """Counts how often its metrics' files had to be made anew."""
+    """How often its metrics files had to be recreated."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections = Connections()
 
     def load_wsgi(self) -> None:
-        """Load the app, after gevent has patched and with metrics in the files of the worker's slot.
+        """Load the app after gevent has patched, with metrics in the files of the worker's slot.
 
-        Files of its process id, as is usual, would be left behind by each worker that ends, without limit.
+        The usual files per process id would pile up: each worker that ends leaves them behind.
         """
         from prometheus_client import values
 
@@ -153,7 +153,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             os.environ.pop(FOLDER, None)
             os.environ[METRICS_OFF] = "1"
             values.ValueClass = values.MutexValue
-            self.log.error("Metrics are off, there is no room to count in: %s", error.strerror)
+            self.log.error("Metrics are off, there is no room for their files: %s", error.strerror)
         else:
             values.ValueClass = values.MultiProcessValue(self._metrics_name)  # type: ignore[no-untyped-call]
         super().load_wsgi()
@@ -164,13 +164,13 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         return f"{self.slot}-{self.generation}" if self.generation else str(self.slot)
 
     def notify(self) -> None:
-        """Once a second: show that the worker is alive, and look after what may have gone meanwhile."""
+        """Once a second: report that the worker is alive, close idle connections if stopping, restore lost files."""
         super().notify()
         if not self.alive:
             self.connections.end_those_reading()
         folder = os.environ.get(FOLDER)
         if folder and not Path(folder).is_dir():
-            # A cleaner of the temporary folder took it. Counting begins anew, as after a restart.
+            # A cleaner of the temporary folder removed it. Counting starts again at 0, as after a restart.
             with contextlib.suppress(OSError):
                 Path(folder).mkdir(mode=0o700)
             with contextlib.suppress(OSError):
@@ -178,32 +178,32 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
                 self.generation += 1
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection, for no longer than its client reads and writes."""
+        """Serve a connection, with the send timeout and the limit per address."""
         settings = remembered.settings
         client.settimeout(settings.send_timeout if settings else None)
         address = addr[0] if isinstance(addr, tuple) else ""
         limit = settings.connections_per_address if settings else sys.maxsize
         with self.connections.open(address, limit, client) as connection:
             gevent.getcurrent().connection = connection
-            # Past gevent's own, which would take the time-out off.
+            # Skip gevent's own handle, which would remove the timeout.
             super(ggevent.GeventWorker, self).handle(listener, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Serve a request, then let the other connections have their turn.
+        """Serve a request, then yield to the other connections.
 
-        Nothing else would, where Suno and the client both answer at once: gevent goes on as long as there is
-        something to read.
+        Nothing else would yield if Suno and the client both answer at once: gevent continues while there is something
+        to read.
         """
         gevent.getcurrent().connection.buffered = len(req.unreader.buf.getvalue())
         keys = [value for name, value in req.headers if name == "IDEMPOTENCY-KEY"]
         if len(keys) > 1:
-            # WSGI joins them by commas, which a key may have. No key has a space: the app refuses this.
+            # WSGI joins them with commas, which a key may contain. A key contains no space: the app refuses this one.
             req.headers = [pair for pair in req.headers if pair[0] != "IDEMPOTENCY-KEY"]
             req.headers.append(("IDEMPOTENCY-KEY", "several keys"))
         try:
             super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
-            self.log.debug("A client did not take its answer in time.")
+            self.log.debug("A client did not read its response in time.")
             raise StopIteration from None
         finally:
             connection = gevent.getcurrent().connection
@@ -220,7 +220,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             connection.stage = Stage.SENDING
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that is not HTTP."""
+        """Answer a request that is not valid HTTP."""
         if isinstance(exc, gevent.GreenletExit | TimeoutError):
             return
         if not isinstance(exc, ParseException):
@@ -242,58 +242,58 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         try:
             util.write(client, (head + body).encode())
         except OSError:
-            self.log.debug("The client of request %s has gone.", request_id)
+            self.log.debug("The client of request %s has disconnected.", request_id)
 
 
 class Log(glogging.Logger):  # type: ignore[misc]
-    """gunicorn's own lines, in the form of the app's."""
+    """gunicorn's own log lines, in the app's format."""
 
     def setup(self, cfg: Any) -> None:
-        """Set gunicorn's logging up."""
+        """Set up gunicorn's logging."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(logs.formatter(remembered.settings.log_format if remembered.settings else None))
 
 
 def say_complaint(complaint: str) -> None:
-    """Tell, in one line, that a reload has changed nothing."""
+    """Log in one line that a reload has changed nothing."""
     if complaint:
         logging.getLogger("gunicorn.error").error("The old settings stay in force: %s", complaint)
 
 
 def when_ready(server: Any) -> None:
-    """Make the folder in which the workers count together, and see to it that it goes."""
+    """Create the folder of the workers' shared metrics, and remove it at exit."""
     remove_folders_of_the_dead()
     use_ledger_file(server)
     master = os.getpid()
     try:
         folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix=f"{FOLDERS}{master}-")
     except OSError as error:
-        server.log.error("Metrics are off, there is no room for a temporary folder: %s", error.strerror)
+        server.log.error("Metrics are off, a temporary folder cannot be created: %s", error.strerror)
         return
 
     def remove() -> None:
-        # Workers inherit this.
+        # Workers inherit this exit handler.
         if os.getpid() == master:
             shutil.rmtree(folder, ignore_errors=True)
 
-    # Not on_exit: gunicorn leaves that out where no worker can load the app.
+    # Not on_exit: gunicorn skips it if no worker can load the app.
     atexit.register(remove)
 
 
 def use_ledger_file(server: Any) -> None:
-    """Note which file the ledger is, so that no worker begins with another one; also at each reload."""
+    """Record which file is the ledger, so that no worker starts with another one. Runs also at each reload."""
     os.environ.pop(LEDGER_FILE, None)
     while _ledger_files:
         os.close(_ledger_files.pop())
     url = remembered.settings.ledger_url if remembered.settings else ""
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
-        # Where it cannot be made, the workers say so.
+        # If it cannot be created, the workers report it.
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            # Kept open, so that no file that is made later can have its number.
+            # Kept open, so that no later file can get its inode number.
             in_use = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             _ledger_files.append(in_use)
             found = os.fstat(in_use)
@@ -301,7 +301,7 @@ def use_ledger_file(server: Any) -> None:
 
 
 def remove_folders_of_the_dead() -> None:
-    """Remove what a first process has left that was killed."""
+    """Remove the folders of first processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
         pid = folder.name.removeprefix(FOLDERS).partition("-")[0]
         with contextlib.suppress(OSError, ValueError):
@@ -314,7 +314,7 @@ def remove_folders_of_the_dead() -> None:
 
 
 def make_metrics_files(name: str) -> None:
-    """Make the files of a worker, with all of their room. Raises OSError where there is none."""
+    """Create the files of a worker at full size. Raises OSError if there is no room."""
     folder = os.environ.get(FOLDER)
     if folder is None:
         raise FileNotFoundError(2, "no temporary folder")
@@ -327,23 +327,23 @@ def make_metrics_files(name: str) -> None:
 
 
 def pre_fork(server: Any, worker: Worker) -> None:
-    """Give the worker a number that no other has."""
+    """Give the worker a slot that no other has."""
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Let the app know when it is to stop: gunicorn calls no hook on SIGTERM, it only clears this flag."""
+    """Let the app see that it must stop: on SIGTERM gunicorn calls no hook, it only clears this flag."""
     from app.web import current
 
     current.is_stopping_hook = lambda: not worker.alive
-    # What is loaded by now stays: no collection has to look at it; and a request leaves little for one to find.
+    # What is loaded by now stays, so garbage collection can skip it. A request leaves little garbage.
     gc.freeze()
     gc.set_threshold(10_000)
 
 
 def child_exit(server: Any, worker: Worker) -> None:
-    """Forget what a worker that has ended was just doing; what it has counted stays."""
+    """Remove the live gauges of a worker that has ended; its counters stay."""
     if folder := os.environ.get(FOLDER):
         for gauges in Path(folder).glob(f"gauge_live*_{worker.slot}*.db"):
             gauges.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""Every setting, its default and its meaning: the only reader of the environment and, by it, of the callers file.
+"""Every setting with its default and its meaning.
 
-gunicorn's first process reads it, for itself and for its workers, which inherit what it has read: a reload with a
-wrong file leaves the old settings in force. So this loads nothing that gevent has to patch.
+Only this module reads the environment and, through app/callers.py, the callers file. gunicorn's first process reads
+them, and its workers inherit the result: a reload with a wrong file leaves the old settings in force. So this module
+loads nothing that gevent has to patch.
 """
 
 from __future__ import annotations
@@ -34,68 +35,68 @@ from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.stems import StemTask
 from app.timing import LOOK_FOR, Timing
 
-# Clerk and Suno expect a browser; which one ages, hence the setting.
+# Clerk and Suno expect a browser. Its version becomes outdated, so it is a setting.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
 
-ACCEL_RULE = "It begins and ends with a slash: /kept-audio/"
+ACCEL_RULE = "It must begin and end with a slash: /kept-audio/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment asks for. Times are in seconds."""
+    """The settings of the service. Times are in seconds."""
 
     accounts: Mapping[str, OperatorAccount]
-    """The operator's, by their names; `default` is SUNO_COOKIE's."""
+    """The operator's accounts by name; `default` is the account of SUNO_COOKIE."""
     callers: tuple[Caller, ...]
-    """Who has an API key. Without any, everyone who reaches the port may ask."""
+    """The callers with API keys. If there are none, everyone who reaches the port may send requests."""
     secret_files: tuple[Path, ...]
-    """Files that nobody else should be able to read."""
+    """Files that other users should not be able to read."""
     prices: Mapping[StemTask, int]
     """Credits that Suno charges for a split."""
     webhook_secrets: tuple[str, ...] = field(repr=False)
-    """What signs webhooks; all of them do while one is being changed."""
+    """Secrets that sign webhooks. All of them sign, so that one can be replaced."""
     webhook_hosts: tuple[str, ...]
-    """Hosts that webhooks may reach by http and on private addresses: names, `.suffixes`, networks."""
+    """Hosts that webhooks may reach over http and on private addresses: names, `.suffixes`, networks."""
     jobs_url: str = field(repr=False)
     audio_url: str
     """Where files are kept: a folder, or s3://bucket/prefix."""
     audio_limit: int
-    """Bytes that are kept at most."""
+    """Maximum bytes to keep."""
     audio_kept: int
-    """Seconds since a file was last used, after which it goes; 0 is never."""
+    """Seconds after its last use until a file is removed; 0 means never."""
     audio_fetches: int
-    """How many files the process of jobs fetches at once."""
+    """How many files a jobs process fetches at once."""
     audio_accel: str
-    """By which address inside nginx it hands files out itself; "" where it does not."""
+    """The internal location of nginx that sends kept files; "" if the service sends them."""
     link_secrets: tuple[str, ...] = field(repr=False)
-    """The first one signs addresses of files, and what any of them has signed is good."""
+    """Secrets for signed file addresses: the first one signs, and all of them are accepted."""
     link_lifetime: int
     public_url: str
-    """Where callers reach this service; "" is where each of them asked."""
+    """Where callers reach this service; "" means the address that the request was sent to."""
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
     cors_origins: tuple[str, ...]
     trusted_hosts: tuple[str, ...]
-    """In lower case, IPv6 without brackets; one that begins with a dot stands for all names under it."""
+    """In lower case, IPv6 without brackets; a leading dot means all names under it."""
     log_level: str
     log_format: str | None
     host: str
     """The address to listen on, or `unix:` and a path."""
     port: int
     workers: int
-    """Processes."""
+    """Worker processes."""
     body_timeout: float
-    """For a request's whole body."""
+    """For the whole body of a request."""
     send_timeout: float
-    """For a client to take any of its answer."""
+    """For a client to read any more of its response."""
     connections_per_address: int
-    """How many of one address a worker keeps open at once; unix sockets have none."""
+    """Connections per client address that a worker keeps open; no limit on a unix socket, which has no addresses."""
 
     @property
     def webhook_secrets_by_caller(self) -> Mapping[str, tuple[str, ...]]:
-        """What signs for a caller, by name; "" for all others."""
+        """Webhook secrets by caller name; "" is for all others."""
         own = {caller.name: caller.webhook_secrets for caller in self.callers if caller.webhook_secrets}
         return {"": self.webhook_secrets, **own}
 
@@ -106,18 +107,18 @@ class Settings:
 
     @property
     def graceful_timeout(self) -> int:
-        """Seconds for which a worker that is to stop finishes its requests: one in flight may have been paid for.
+        """Seconds that a stopping worker has to finish its requests: one in flight may have been paid for.
 
-        One that waits for its stems looks whether it is to stop once an interval; one that lost Suno's answer looks
-        for its stems for LOOK_FOR seconds.
+        A request that waits for its stems checks for the stop once per poll interval. A request that lost Suno's
+        answer looks for its stems for LOOK_FOR seconds.
         """
         return math.ceil(self.timing.deadline + self.timing.poll_interval + LOOK_FOR + 5)
 
 
 def read_settings(env: Env | None = None) -> Settings:
-    """Read the environment. Raises environs.EnvError, which names each variable that is wrong, never a value.
+    """Read the environment. Raises environs.EnvError, which names each wrong variable, never a value.
 
-    Give an `env` to learn from its `dump()` which variables there are.
+    Pass an `env` to get all variables from its `dump()`.
     """
     env = env or Env(eager=False)
     env.add_parser_from_field("cookie", Cookie)
@@ -131,8 +132,8 @@ def read_settings(env: Env | None = None) -> Settings:
     env.add_parser_from_field("audio", AudioPlace)
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
-    text = Regexp(r"[ -~]+\Z", error="It has to be printable ASCII.")
-    ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It begins with sqlite:/// or redis://.")
+    text = Regexp(r"[ -~]+\Z", error="It must be printable ASCII.")
+    ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It must begin with sqlite:/// or redis://.")
     deadline = env.float("SUNO_DEADLINE", 40.0, validate=seconds)
     price = Range(min=0, max=100_000)
     kept = Range(min=0, max=3650 * 86_400)
@@ -202,25 +203,25 @@ def read_settings(env: Env | None = None) -> Settings:
 
 @dataclass(slots=True)
 class Remembered:
-    """What this process, or gunicorn's first one before it, has read."""
+    """What this process, or gunicorn's first process before it, has read."""
 
     settings: Settings | None = None
     complaint: str = ""
-    """Which settings could not be read anew, so that older ones are in force; no value."""
+    """Which settings failed at a reload, so that the old ones stay in force; contains no value."""
 
 
 remembered = Remembered()
 
 
 def current_settings() -> Settings:
-    """The settings that gunicorn's first process has read; else those of the environment. Raises EnvError."""
+    """The settings that gunicorn's first process has read, otherwise the environment's. Raises EnvError."""
     return remembered.settings or read_settings()
 
 
 def reread_settings() -> Settings:
-    """Read the environment and its files anew, and remember it; where it is wrong now, what was right stays in force.
+    """Read the environment and its files again, and remember the result. If it is wrong, the old one stays in force.
 
-    Raises EnvError where nothing was right before.
+    Raises EnvError if there is no old one.
     """
     try:
         settings, complaint = read_settings(), ""
@@ -233,7 +234,7 @@ def reread_settings() -> Settings:
 
 
 class Cookie(fields.String):
-    """A Cookie header or its bare `__client` value, or `@` and the path of a file with either; "" is none."""
+    """A Cookie header or its bare `__client` value, or `@` and the path of a file with either; "" means none."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         is_file, value = value.startswith("@"), _file_or(value).strip()
@@ -249,7 +250,7 @@ class Cookie(fields.String):
 
 
 class CallersFile(fields.String):
-    """The path of the callers file; "" is none."""
+    """The path of the callers file; "" means none."""
 
     def __init__(self, *, suno_cookie: str | None, **how: Any) -> None:
         super().__init__(**how)
@@ -260,7 +261,7 @@ class CallersFile(fields.String):
 
 
 class Listed(fields.String):
-    """Values parted by commas; "" is none."""
+    """Comma-separated values; "" means none."""
 
     ITEM = re.compile("")
     COMPLAINT = ""
@@ -273,21 +274,21 @@ class Listed(fields.String):
 
 
 class ApiKeys(Listed):
-    """Keys, or `@` and the path of a file with them, by commas or one a line."""
+    """API keys, comma-separated, or `@` and the path of a file with them, one per line or comma-separated."""
 
     ITEM = re.compile(r"[!-~]+")
-    COMPLAINT = "An API key is made of ASCII letters, digits and signs; keys are parted by commas."
+    COMPLAINT = "An API key consists of ASCII letters, digits and signs; keys are comma-separated."
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         keys = super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
         if value.startswith("@") and not keys:
             # Otherwise an empty file would open the service to everyone.
-            raise ValidationError("Its file holds no key.")
+            raise ValidationError("Its file contains no key.")
         return keys
 
 
 class WebhookSecrets(Listed):
-    """Secrets that sign webhooks, or `@` and the path of a file with them, by commas or one a line."""
+    """Secrets that sign webhooks, given in the same way as API keys."""
 
     ITEM = re.compile(SIGNING_KEY)
     COMPLAINT = SIGNING_KEY_RULE
@@ -297,7 +298,7 @@ class WebhookSecrets(Listed):
 
 
 class LinkSecrets(Listed):
-    """Secrets that sign addresses of files, or `@` and the path of a file with them, by commas or one a line."""
+    """Secrets that sign file addresses, given in the same way as API keys."""
 
     ITEM = re.compile(r"[!-+\--~]{32,}")
     COMPLAINT = "A secret has at least 32 ASCII letters, digits and signs; `openssl rand -hex 32` makes one."
@@ -307,7 +308,7 @@ class LinkSecrets(Listed):
 
 
 class AudioPlace(fields.String):
-    """A folder, as a path or a file: address, or a bucket."""
+    """A folder (a path or a file: address) or a bucket."""
 
     COMPLAINT = "It is a folder (instance/audio, file:///var/lib/audio) or a bucket (s3://bucket/prefix)."
 
@@ -340,14 +341,14 @@ class Origins(Listed):
     """Origins as browsers send them, or `*` for any."""
 
     ITEM = re.compile(r"\*|[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d+)?")
-    COMPLAINT = "An origin is a scheme and a host, and a port where it is not the usual: https://app.example.com"
+    COMPLAINT = "An origin is a scheme and a host, and a port if it is not the default: https://app.example.com"
 
 
 class Hosts(Listed):
     """Names and addresses as in a Host header, without port."""
 
     ITEM = re.compile(r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]")
-    COMPLAINT = "A host is a name or an address, without port: stems.example.com, or .example.com for all under it."
+    COMPLAINT = "A host is a name or an address, without port: stems.example.com, or .example.com for all its names."
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         hosts = super()._deserialize(value, attr, data, **kwargs)
@@ -355,7 +356,7 @@ class Hosts(Listed):
 
 
 def _files_of(*names: str) -> list[Path]:
-    """The files that these variables name by @."""
+    """The files that these variables name with @."""
     return [Path(value[1:]) for name in names if (value := os.environ.get(name, "")).startswith("@")]
 
 
@@ -372,80 +373,81 @@ MEANINGS: dict[str, dict[str, str]] = {
     "The Suno account": {
         "SUNO_COOKIE": "The account that pays, if a request names no other: a Cookie header, its bare `__client` "
         "value, or `@` and the path of a file with either. Unset: only requests that bring a cookie are served.",
-        "CALLERS_FILE": "A TOML file: who may ask, on which account, and what each may spend. See [Who may "
-        "ask](access.md).",
+        "CALLERS_FILE": "A TOML file with the callers: their API keys, accounts and budgets. See [Access and "
+        "budgets](access.md).",
     },
-    "Who may ask": {
-        "API_KEYS": "Comma-separated API keys, or `@` and the path of a file with one a line. If set, every call "
+    "Access": {
+        "API_KEYS": "Comma-separated API keys, or `@` and the path of a file with one per line. If set, every call "
         "under `/api/` needs one, as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
-        "TRUSTED_HOSTS": "The names in `Host` that get an answer, comma-separated, without port; `.example.com` is "
-        "every name under it. Unset: loopback names while `HOST` is loopback, else any name.",
-        "CORS_ORIGINS": "Other web pages that may ask: comma-separated origins such as `https://app.example.com`, "
-        "or `*` for any. Unset: none.",
+        "TRUSTED_HOSTS": "The names that are accepted in `Host`, comma-separated, without port; `.example.com` means "
+        "every name under it. Unset: loopback names if `HOST` is loopback, otherwise any name.",
+        "CORS_ORIGINS": "Other web pages that may send requests: comma-separated origins such as "
+        "`https://app.example.com`, or `*` for any. Unset: none.",
     },
-    "Where it listens": {
-        "HOST": "The address to listen on, or `unix:` and the path of a socket. Who can reach it can spend the "
-        "account's credits, unless `API_KEYS` is set.",
+    "Network": {
+        "HOST": "The address to listen on, or `unix:` and the path of a socket. Anyone who can reach it can spend "
+        "the account's credits, unless `API_KEYS` is set.",
         "PORT": "The port to listen on.",
-        "WEB_CONCURRENCY": "Worker processes. Each signs in at Suno for itself.",
+        "WEB_CONCURRENCY": "Worker processes. Each signs in at Suno separately.",
         "BODY_TIMEOUT": "Seconds for a client to send the body of its request.",
-        "SEND_TIMEOUT": "Seconds without progress before a reply that a client does not read is ended.",
-        "CONNECTIONS_PER_ADDRESS": "Connections of one address that a worker keeps open. With more, the oldest "
-        "idle one is closed. Behind a proxy on TCP all clients have its address; a unix socket has none.",
-        "GUNICORN_CMD_ARGS": "More of gunicorn's own settings, as on its command line.",
+        "SEND_TIMEOUT": "Seconds without progress before the connection of a client that does not read its reply is "
+        "closed.",
+        "CONNECTIONS_PER_ADDRESS": "Connections per client address that a worker keeps open. With more, the oldest "
+        "idle one is closed. Behind a TCP proxy all clients have its address; on a unix socket there is no limit.",
+        "GUNICORN_CMD_ARGS": "Other gunicorn settings, as on its command line.",
     },
     "The ledger": {
         "LEDGER_URL": "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
         "path), or Redis (`redis://…`) for several machines.",
-        "SUNO_TWO_CREDITS": "Credits that Suno charges for two stems. Budgets count with it.",
+        "SUNO_TWO_CREDITS": "Credits that Suno charges for two stems. Budgets use this price.",
         "SUNO_TWELVE_CREDITS": "Credits that Suno charges for every instrument.",
     },
     "Webhooks": {
         "WEBHOOK_SECRET": "The secret that signs webhooks: `whsec_…`; comma-separated while you change it; or `@` "
         "and the path of a file. Unset: no webhooks.",
-        "WEBHOOK_HOSTS": "Hosts that webhooks may reach by http and on private addresses: names (`n8n`), suffixes "
+        "WEBHOOK_HOSTS": "Hosts that webhooks may reach over http and on private addresses: names (`n8n`), suffixes "
         "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
-        "JOBS_URL": "The queue of the jobs process: `sqlite:///…` or `redis://…`. Unset: the ledger's Redis, else "
-        "`sqlite:///instance/jobs.db`.",
+        "JOBS_URL": "The queue of the jobs process: `sqlite:///…` or `redis://…`. Unset: the ledger's Redis, "
+        "otherwise `sqlite:///instance/jobs.db`.",
     },
     "Kept audio": {
         "AUDIO_URL": "Where audio is kept: a folder (a path or `file:///…`), or a bucket (`s3://bucket/prefix`).",
-        "AUDIO_LIMIT": "Bytes of audio to keep at most. The files that were used least recently give way.",
-        "AUDIO_KEPT": "Seconds since a file was last used, after which it is removed. `0`: never.",
+        "AUDIO_LIMIT": "Maximum bytes of audio to keep. The least recently used files are removed.",
+        "AUDIO_KEPT": "Seconds after its last use until a file is removed. `0`: never.",
         "AUDIO_FETCHES": "Files that a jobs process fetches at once.",
         "AUDIO_ACCEL": "The internal location of nginx that sends kept files, such as `/kept-audio/`. Unset: the "
         "service sends them.",
-        "LINK_SECRET": "The secret that signs addresses of files: at least 32 characters (`openssl rand -hex 32`); "
+        "LINK_SECRET": "The secret that signs file addresses: at least 32 characters (`openssl rand -hex 32`); "
         "comma-separated while you change it, the new one first; or `@` and the path of a file. Unset: addresses are "
         "plain and need the API key.",
-        "LINK_LIFETIME": "Seconds for which a signed address is good.",
-        "PUBLIC_URL": "How addresses of files begin, such as `https://stems.example.com`. Unset: the address that "
+        "LINK_LIFETIME": "Seconds for which a signed address is valid.",
+        "PUBLIC_URL": "How file addresses begin, such as `https://stems.example.com`. Unset: the address that "
         "the request was sent to.",
     },
-    "How Suno is asked": {
+    "Calls to Suno": {
         "SUNO_API_URL": "Suno's studio API.",
         "SUNO_AUTH_URL": "Suno's sign-in.",
         "SUNO_STEMS_ROUTE": "Which call makes voice and music: `edit` (one call, no captcha; no longer used by "
-        "Suno's own page), `v2-web` (what the page sends), or `auto`: `edit` while Suno takes it. All other splits "
+        "Suno's own page), `v2-web` (what the page sends), or `auto`: `edit` while Suno accepts it. All other splits "
         "use `v2-web`.",
-        "SUNO_STEMS_MODEL": "The model that `v2-web` names.",
-        "SUNO_CONNECT_TIMEOUT": "Seconds for one attempt to connect. A failed attempt is repeated twice.",
-        "SUNO_READ_TIMEOUT": "Seconds of silence between two bytes of a reply.",
-        "SUNO_DEADLINE": "Seconds for all that a request asks of Suno, sign-in included.",
+        "SUNO_STEMS_MODEL": "The model that `v2-web` sends to Suno.",
+        "SUNO_CONNECT_TIMEOUT": "Seconds for one attempt to connect. A failed attempt is retried twice.",
+        "SUNO_READ_TIMEOUT": "Maximum seconds of silence between two bytes of a reply.",
+        "SUNO_DEADLINE": "Seconds for all of a request's calls to Suno, including sign-in.",
         "SUNO_WAIT_TIMEOUT": "Seconds to wait for stems with `wait_audio`.",
-        "SUNO_POLL_INTERVAL": "Seconds between two looks at stems that are not final.",
+        "SUNO_POLL_INTERVAL": "Seconds between two polls of stems that are not final.",
         "SUNO_SETTLE_TIME": "Seconds in which lost stems may still appear, after a paid call without a reply. A "
         "retry with the same key pays again only after that.",
-        "SUNO_USER_AGENT": "The browser that the service says it is. Unset: a recent Chrome.",
-        "SUNO_CLERK_API_VERSION": "A version that Suno's page tells the sign-in. It ages.",
-        "SUNO_CLERK_JS_VERSION": "Another version that Suno's page tells the sign-in.",
+        "SUNO_USER_AGENT": "The `User-Agent` sent to Suno. Unset: a recent Chrome.",
+        "SUNO_CLERK_API_VERSION": "The Clerk API version that Suno's page sends at sign-in. It becomes outdated.",
+        "SUNO_CLERK_JS_VERSION": "The Clerk JS version that Suno's page sends at sign-in.",
         "HTTPS_PROXY": "A proxy for calls to Suno. `HTTP_PROXY` and `ALL_PROXY` work too.",
         "NO_PROXY": "Hosts to reach without the proxy.",
-        "REQUESTS_CA_BUNDLE": "A file of certificates to trust instead of the usual ones.",
+        "REQUESTS_CA_BUNDLE": "A file of CA certificates to trust instead of the default ones.",
     },
     "The log": {
         "LOG_LEVEL": "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
         "LOG_FORMAT": "`json` or `text`. Unset: text on a terminal, else JSON.",
     },
 }
-"""What each variable means, by subject; docs/settings.md is made of it (`make reference`)."""
+"""The meaning of each variable, by subject; `make reference` generates docs/settings.md from it."""

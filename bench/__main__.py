@@ -1,4 +1,4 @@
-"""`make bench`: what the service costs, beside the same load without it. README.md says how to read it."""
+"""`make bench`: the cost of the service, compared with the same load without it. README.md explains the figures."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ DELAYS = (0, 100)
 CONNECTIONS = (1, 32, 128, 512)
 STARTS = 5
 ACCOUNTS = 1_000
-"""As many as a worker remembers."""
+"""As many as a worker caches."""
 SOAK = (10_000, 100_000)
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a second for each run: for a look, not for a figure")
-    parser.add_argument("--seconds", type=int, default=3, help="for each run (%(default)s)")
-    parser.add_argument("--repetitions", type=int, default=5, help="of each run, interleaved (%(default)s)")
-    parser.add_argument("--soak", action="store_true", help="also the memory after 100,000 requests (some minutes)")
+    parser.add_argument("--quick", action="store_true", help="one second per run: a rough result")
+    parser.add_argument("--seconds", type=int, default=3, help="seconds per run (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=5, help="repetitions per run, interleaved (%(default)s)")
+    parser.add_argument("--soak", action="store_true", help="also memory after 100,000 requests (takes minutes)")
     given = parser.parse_args()
     if given.quick:
         given.seconds, given.repetitions = 1, 3
@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure(seconds: int, repetitions: int) -> dict[Cell, list[Run]]:
-    """Run every cell of the table, one repetition of all before the next, so that a busy minute spoils no cell."""
+    """Run every cell of the table. Repetitions are interleaved, so that a busy minute does not spoil one cell."""
     runs: dict[Cell, list[Run]] = {}
     with servers.stub() as stub, servers.nginx(stub) as nginx, servers.service(stub) as service:
         for server in (nginx, service):
@@ -67,7 +67,7 @@ def measure_start() -> float:
 
 
 def measure_accounts(seconds: int, repetitions: int) -> dict[int, float]:
-    """CPU ms for each request with one account and with many, all signed in."""
+    """CPU ms per request with one account and with many, all signed in."""
     costs: dict[int, list[float]] = {1: [], ACCOUNTS: []}
     with servers.stub() as stub, servers.service(stub) as service:
         for _ in range(30):
@@ -84,7 +84,7 @@ def measure_accounts(seconds: int, repetitions: int) -> dict[int, float]:
 
 
 def measure_memory() -> dict[int, float]:
-    """MB of the workers after so many requests."""
+    """Memory of the workers in MB, by the number of requests."""
     resident: dict[int, float] = {}
     with servers.stub() as stub, servers.service(stub) as service:
         for goal in SOAK:
@@ -95,13 +95,13 @@ def measure_memory() -> dict[int, float]:
 
 
 def say(line: str) -> None:
-    """Tell how far we are, where somebody looks on."""
+    """Show the progress if stderr is a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Measure, tell, compare with the last time, and store."""
+    """Measure, print, compare with the last run, and store."""
     given = parse()
     for program, package in (("wrk", "wrk"), ("nginx", "nginx-light")):
         if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):

@@ -1,7 +1,7 @@
-"""What kept audio costs: `python -m bench.audio`. README.md says how to read it.
+"""The cost of serving kept audio: `python -m bench.audio`. README.md explains the figures.
 
-A file of 60 MB and a ZIP of 24 are fetched by curl from the service, and the file from nginx too: straight from the
-same folder, and by its X-Accel-Redirect. All of them share this machine. It takes 1.5 GB of disk for a while.
+curl fetches a file of 60 MB and a ZIP of 24 such files from the service. It fetches the file from nginx too: directly
+from the same folder, and by X-Accel-Redirect. All processes share one machine. It needs 1.5 GB of disk temporarily.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(url: str, body: dict[str, Any] | None = None) -> Any:
-    """Ask the service for JSON."""
+    """Send a request to the service; return the JSON of the reply."""
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None)
     request.add_header("Content-Type", "application/json")
     with OPENER.open(request, timeout=300) as reply:
@@ -45,7 +45,7 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
 
 
 def curl(url: str, file: Path = Path("/dev/null")) -> tuple[float, float]:
-    """Fetch an address: MB a second, and the seconds until the first byte."""
+    """Fetch a URL; return MB per second and the seconds until the first byte."""
     form = "%{http_code} %{speed_download} %{time_starttransfer}"
     command = ["curl", "--silent", "--noproxy", "*", "--output", str(file), "--write-out", form, url]
     status, speed, first = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
@@ -69,7 +69,7 @@ def keep(service: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def nginx(folder: Path, audio: Path, service: str) -> Iterator[str]:
-    """Run nginx over the folder of kept audio, and in front of a service that has it send the files."""
+    """Run nginx over the folder of kept audio, and in front of a service that uses X-Accel-Redirect."""
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
@@ -88,7 +88,7 @@ def nginx(folder: Path, audio: Path, service: str) -> Iterator[str]:
 
 
 def memory(pid: int) -> float:
-    """MB that a process and its children have to themselves."""
+    """Memory (PSS) of a process and its children, in MB."""
     pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     lines = [line for each in pids for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
@@ -96,7 +96,7 @@ def memory(pid: int) -> float:
 
 @contextmanager
 def downloads(url: str, number: int, *options: str) -> Iterator[None]:
-    """Fetch an address so many times at once, again and again."""
+    """Fetch a URL repeatedly, with `number` downloads at once."""
     command = f"while :; do curl --silent --noproxy '*' --output /dev/null {' '.join(options)} '{url}' || exit; done"
     running = [subprocess.Popen(["sh", "-c", command], start_new_session=True) for _ in range(number)]
     time.sleep(2)
@@ -109,7 +109,7 @@ def downloads(url: str, number: int, *options: str) -> Iterator[None]:
 
 
 def median_split(service: str) -> float:
-    """Milliseconds of an ordinary split."""
+    """Median duration of an ordinary split, in milliseconds."""
     return statistics.median(split(service) for _ in range(SPLITS)) * 1000
 
 
@@ -162,7 +162,7 @@ def main() -> int:
             with downloads(file, BESIDE, "--limit-rate", rate):
                 together = median_split(service.url)
             print(
-                f"Suno at {delay * 1000:.0f} ms, a split beside {BESIDE} downloads of {rate}B/s at most: "
+                f"Suno at {delay * 1000:.0f} ms, a split during {BESIDE} downloads of at most {rate}B/s: "
                 f"{together:.1f} ms, alone {alone:.1f} ms"
             )
     return 0

@@ -1,4 +1,4 @@
-"""One run of wrk, and what it cost."""
+"""One run of wrk, and its cost."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ SCRIPT = Path(__file__).with_name("split.lua")
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of wrk came to."""
+    """The result of one run of wrk."""
 
     per_second: float
     p50: float
-    """Milliseconds, as is `p99`."""
+    """Milliseconds, like `p99`."""
     p99: float
     errors: float
     calls: float
-    """To Suno, sign-in included, for each request."""
+    """To Suno per request, including sign-in."""
     cpu: float
-    """Milliseconds of all processes of the server, for each request."""
+    """Milliseconds per request, of all processes of the server."""
     resident: float
-    """MB of all processes of the server but the first, which serves nothing (if it is the only one: of that)."""
+    """MB of all processes of the server, without the first, which serves nothing (unless it is the only one)."""
     stub_busy: float
-    """The part of one core that the stub used."""
+    """The share of one core that the stub used."""
 
 
 def load(server: Loaded, stub: Loaded, *, delay: int, connections: int, seconds: float, accounts: int = 0) -> Run:
-    """Ask `server` for as many splits as it can do over so many connections, each split taking `delay` ms at Suno."""
+    """Load `server` with splits over this many connections; each split takes `delay` ms at Suno."""
     stub.get(f"/delay/{delay}")
     calls, cpu, stub_cpu = _calls(stub), server.cpu_ms(), stub.cpu_ms()
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "20s", "-s", str(SCRIPT)]
@@ -61,7 +61,7 @@ def _calls(stub: Loaded) -> int:
 
 
 def _let_it_end(stub: Loaded, delay: int) -> None:
-    """Wait for the requests that the end of wrk cut off, lest they count for the next run."""
+    """Wait for the requests that wrk cut off at its end: they must not count for the next run."""
     before = -1
     while before != (before := _calls(stub)):
         time.sleep(0.2 + delay / 1000)

@@ -1,4 +1,4 @@
-"""Latency against load, as a picture."""
+"""Plot latency against load."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib import pyplot as plt
 from bench.report import Cell, Results
 
 COLOURS = {"straight": "#7f8c8d", "nginx": "#2980b9", "service": "#c0392b"}
-LABELS = {"straight": "straight at Suno's stub", "nginx": "through nginx", "service": "through the service"}
+LABELS = {"straight": "straight to Suno's stub", "nginx": "through nginx", "service": "through the service"}
 
 
 def draw(results: Results, file: Path) -> None:
-    """One panel for each delay of Suno's; p50 as a line, p99 as a dashed one."""
+    """Draw one panel for each delay at Suno: p50 as a solid line, p99 as a dashed one."""
     delays = sorted({cell.delay for cell in results.runs})
     figure, panels = plt.subplots(1, len(delays), figsize=(5.5 * len(delays), 4.8), sharey=True, squeeze=False)
     for panel, delay in zip(panels[0], delays, strict=True):

@@ -1,4 +1,4 @@
-"""The table, and what got slower since the last one."""
+"""The table of results, and the comparison with the last one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from statistics import median
 from bench.load import Run
 
 LEAST_NOISE = 0.05
-"""Two runs that differ by less are the same, however well their repetitions agree."""
+"""Smaller differences count as equal, however well the repetitions agree."""
 
 WORDS = {"per_second": "requests per second", "p50": "median latency", "p99": "p99", "cpu": "CPU per request"}
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """What was asked, how long Suno took (ms), and over how many connections."""
+    """The server under load, the delay at Suno (ms) and the number of connections."""
 
     server: str
     delay: int
@@ -28,28 +28,28 @@ class Cell:
 
 @dataclass(frozen=True)
 class Results:
-    """All that one `make bench` has found."""
+    """The results of one `make bench`."""
 
     runs: dict[Cell, list[Run]]
     start: float
     accounts: dict[int, float]
     memory: dict[int, float]
     busy: float
-    """The machine's load before we began."""
+    """The machine's load average before the start."""
 
     def middle(self, cell: Cell, name: str) -> float:
         """The median of a figure over the repetitions."""
         return float(median(getattr(run, name) for run in self.runs[cell]))
 
     def noise(self, cell: Cell, name: str) -> float:
-        """How far the repetitions are apart: half of what the middle half of them spans, as a part of the median."""
+        """The spread of the repetitions: half the interquartile range, as a fraction of the median."""
         found = sorted(getattr(run, name) for run in self.runs[cell])
         quarter = len(found) // 4
         return float(found[-1 - quarter] - found[quarter]) / 2 / (self.middle(cell, name) or 1)
 
 
 def markdown(results: Results) -> str:
-    """Everything that was measured, for people."""
+    """All results as Markdown."""
     lines = [
         "| Suno takes | connections | by | req/s | p50 ms | p99 ms | errors | calls per request | CPU ms per request "
         "| resident MB | stub busy |",
@@ -69,7 +69,7 @@ def markdown(results: Results) -> str:
         "",
         f"- {_added(results)}",
         f"- Start to first good reply: {results.start:.2f} s.",
-        f"- CPU per request over 1 to 512 connections, Suno taking no time: {_growth(results)} ms.",
+        f"- CPU per request over 1 to 512 connections, without delay at Suno: {_growth(results)} ms.",
         "- CPU per request by accounts: "
         + ", ".join(f"{cost:.2f} ms with {accounts:,}" for accounts, cost in results.accounts.items())
         + ".",
@@ -82,10 +82,10 @@ def markdown(results: Results) -> str:
 
 
 def comparison(before: Results, now: Results) -> str:
-    """What got slower than noise, and than the machine itself did.
+    """List what got slower by more than noise and by more than the machine itself.
 
-    The machine's own change is that of the same load straight at the stub: a figure counts as worse only if it is so
-    both as it stands and with that change taken out.
+    The machine's own change is measured by the same load straight to the stub. A figure counts as slower only if it
+    is slower both as measured and corrected for that change.
     """
     lines = []
     for cell in sorted(set(now.runs) & set(before.runs)):
@@ -106,12 +106,12 @@ def comparison(before: Results, now: Results) -> str:
     if now.start > before.start * 1.15:
         lines.append(f"- start to first good reply: {before.start:.2f} s, now {now.start:.2f} s")
     if not lines:
-        return "Nothing got slower than noise since the last run on this machine.\n"
-    return "\n".join(["Slower than noise since the last run on this machine:", *lines, ""])
+        return "Nothing got slower by more than noise since the last run on this machine.\n"
+    return "\n".join(["Slower by more than noise since the last run on this machine:", *lines, ""])
 
 
 def write(results: Results, file: Path) -> None:
-    """Keep the results for the next comparison."""
+    """Store the results for the next comparison."""
     runs = [{**asdict(cell), "runs": [asdict(run) for run in runs]} for cell, runs in results.runs.items()]
     kept = {
         "machine": _machine(),
@@ -125,7 +125,7 @@ def write(results: Results, file: Path) -> None:
 
 
 def read(file: Path) -> Results | None:
-    """The results of the last run, where there was one on this machine."""
+    """The results of the last run, or None if there was none on this machine."""
     if not file.exists():
         return None
     kept = json.loads(file.read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def _added(results: Results) -> str:
     told = []
     for delay in sorted({cell.delay for cell in results.runs}):
         service, straight = (results.middle(Cell(name, delay, 1), "p50") for name in ("service", "straight"))
-        told.append(f"{service:.2f} ms where Suno itself takes {straight:.2f} ({service / straight:.3f} times)")
+        told.append(f"{service:.2f} ms, compared with {straight:.2f} ms without it ({service / straight:.3f} times)")
     return f"Median over one connection: {'; '.join(told)}."
 
 

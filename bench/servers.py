@@ -1,4 +1,4 @@
-"""The stub, the service and nginx as processes, and what the kernel knows of their cost."""
+"""The stub, the service and nginx as processes, and their cost as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Loaded:
-    """A server, and the call that it is loaded with."""
+    """A server, and the call to load it with."""
 
     server: Server
     name: str
@@ -50,27 +50,27 @@ class Loaded:
     body: str
 
     def pids(self) -> list[int]:
-        """Its processes, the first one first."""
+        """The ids of its processes, the parent first."""
         return self.server.pids()
 
     def cpu_ms(self) -> float:
-        """CPU time that its threads have used so far, in user and kernel mode."""
+        """CPU ms that its threads have used so far, in user and kernel mode."""
         threads = [thread for pid in self.pids() for thread in Path(f"/proc/{pid}/task").iterdir()]
         return sum(int((thread / "schedstat").read_text(encoding="utf-8").split()[0]) for thread in threads) / 1e6
 
     def resident_mb(self) -> list[float]:
-        """Resident memory of each of its processes."""
+        """Resident memory of each of its processes, in MB."""
         status = [Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in self.pids()]
         return [int(text.partition("VmRSS:")[2].split()[0]) / 1024 for text in status]
 
     def get(self, path: str) -> dict[str, int]:
-        """Ask for a JSON object."""
+        """Get a JSON object."""
         with _opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=10) as reply:
             answer: dict[str, int] = json.load(reply)
             return answer
 
     def post(self) -> bool:
-        """Make the call once; whether it was answered well."""
+        """Make the call once; return whether the status is 200."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{self.path}", self.body.encode(), {"Content-Type": "application/json"}
         )
@@ -83,7 +83,7 @@ class Loaded:
 
 @contextlib.contextmanager
 def stub() -> Iterator[Loaded]:
-    """Suno, at no cost."""
+    """Run the stub of Suno."""
     port = free_port()
     command = [sys.executable, str(ROOT / "bench/stub.py"), str(port)]
     with _running("straight", port, command) as server:
@@ -92,7 +92,7 @@ def stub() -> Iterator[Loaded]:
 
 @contextlib.contextmanager
 def service(suno: Loaded, **settings: str) -> Iterator[Loaded]:
-    """The service as gunicorn.conf.py has it, its log in a file."""
+    """Run the service with gunicorn.conf.py, logging to a file."""
     port, url = free_port(), f"http://127.0.0.1:{suno.port}"
     own = {"SUNO_API_URL": url, "SUNO_AUTH_URL": url, "SUNO_COOKIE": "bench", "NO_PROXY": "127.0.0.1"}
     call = "/api/generate_stems", json.dumps({"audio_id": SONG})
@@ -105,7 +105,7 @@ def service(suno: Loaded, **settings: str) -> Iterator[Loaded]:
 
 @contextlib.contextmanager
 def nginx(suno: Loaded) -> Iterator[Loaded]:
-    """A proxy that does nothing else."""
+    """Run nginx as a bare proxy."""
     with tempfile.TemporaryDirectory() as folder:
         port, conf = free_port(), Path(folder) / "nginx.conf"
         conf.write_text(NGINX.format(folder=folder, stub=suno.port, port=port), encoding="utf-8")

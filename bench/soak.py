@@ -1,8 +1,8 @@
-"""Whether the service stays as it is under a steady load: `make soak`.
+"""Check the service under a steady load: `make soak`. Memory and open files must stay flat, charges must equal keys.
 
-Callers with keys split songs, some wait up to 100 s for their stems, and the local Suno fails one call in ten. In the
-first third the service is reloaded and restarted; then it is left alone, so that its memory and open files can be
-compared. The report is a plot, with the sandbox's own books beside it: as many charges as keys.
+Callers send splits with idempotency keys. Some wait up to 100 s for their stems, and the local Suno fails one call in
+ten. In the first third the service is reloaded and restarted. After that it runs undisturbed, so that its memory and
+open files can be compared. The report is a plot, and the number of charges that the sandbox has recorded.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ SONGS = [
 FAULTS = ["reset-before-reading", "reset-after-charge", "truncated", "502-after-charge", "not-json", "hang", "429"]
 ACCOUNTS = "sandbox-load-"
 KEYS = 80
-"""Keys to an account. It has credits for 100; and nobody has a song split a thousand times, a hundred pages long."""
+"""Keys per account. It has credits for 100 splits, and more would give a song unrealistically many pages of stems."""
 
 PACE = 45.0
-"""Seconds that stems stay submitted, queued and streaming: SUNO_WAIT_TIMEOUT ends before they are complete."""
+"""Seconds that stems stay submitted, then queued, then streaming: too long for SUNO_WAIT_TIMEOUT."""
 
 CALLERS = 6
 WAITERS = 20
 FLAT = 1.1
-"""The last third may have this much of what the second had, and still be flat."""
+"""The last third is flat up to this multiple of the second third."""
 
 GRACE = 120.0
-"""Seconds for the keys that are under way at the end."""
+"""Seconds for the keys that are in progress at the end."""
 
 
 @dataclass
 class Course:
-    """What was seen, each with its seconds since the beginning."""
+    """The measurements, each with its time in seconds since the start."""
 
     began: float = field(default_factory=time.monotonic)
     memory: list[tuple[float, float]] = field(default_factory=list)
@@ -77,12 +77,12 @@ class Course:
 
     @property
     def now(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return time.monotonic() - self.began
 
 
 def soak(seconds: float) -> tuple[Course, set[str], list[dict[str, object]]]:
-    """Run the load; return what was seen, the keys that were sent, and the sandbox's books."""
+    """Run the load; return the measurements, the keys sent, and the charges recorded by the sandbox."""
     course = Course()
     over, settled = threading.Event(), threading.Event()
     sent: set[str] = set()
@@ -162,19 +162,19 @@ def soak(seconds: float) -> tuple[Course, set[str], list[dict[str, object]]]:
 
 
 def strike(suno: str, rate: float) -> None:
-    """Have the local Suno fail so many of the paid calls."""
+    """Have the local Suno fail this share of the paid calls."""
     faults = {"seed": 1, "rate": rate, "kinds": FAULTS}
     requests.post(f"{suno}/sandbox/faults", json=faults, timeout=10, proxies={"http": ""}).raise_for_status()
 
 
 def charges(suno: str) -> list[dict[str, object]]:
-    """Read the books."""
+    """Return the charges that the sandbox has recorded for the load's accounts."""
     books = requests.get(f"{suno}/sandbox/charges", timeout=30, proxies={"http": ""}).json()
     return [charge for charge in books if str(charge["account"]).startswith(ACCOUNTS)]
 
 
 def measured(pid: int) -> tuple[float, int]:
-    """The memory in MiB and the open files of a process and its children; nothing while there are not two of them."""
+    """Memory in MiB and open files of a process and its two children; zeros while it does not have two."""
     with suppress(OSError):
         pids = [pid, *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         if len(pids) == 3:
@@ -185,7 +185,7 @@ def measured(pid: int) -> tuple[float, int]:
 
 
 def flat(what: str, seen: list[tuple[float, float]], seconds: float) -> bool:
-    """Tell whether the last third is as the second was."""
+    """Print and return whether the last third is flat, compared with the second."""
     second = statistics.median(value for at, value in seen if seconds / 3 <= at < seconds * 2 / 3)
     last = statistics.median(value for at, value in seen if at >= seconds * 2 / 3)
     is_flat = last <= second * FLAT
@@ -194,7 +194,7 @@ def flat(what: str, seen: list[tuple[float, float]], seconds: float) -> bool:
 
 
 def draw(course: Course, file: Path) -> None:
-    """Plot all over time."""
+    """Plot all measurements over time."""
     figure, axes = plt.subplots(4, 1, figsize=(10, 12), sharex=True, layout="constrained")
     axes[0].plot(*zip(*course.memory, strict=True))
     top = 1.1 * max(value for _, value in course.memory)
@@ -217,7 +217,7 @@ def draw(course: Course, file: Path) -> None:
 
 
 def main() -> int:
-    """Soak, draw and judge."""
+    """Run the load, plot it, and return 0 if all checks pass."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--plot", type=Path, default=Path("demo/soak.png"))
@@ -228,9 +228,9 @@ def main() -> int:
     print(f"{len(sent)} keys, {len(course.done)} with their stems, {len(books)} charges, {len(course.waits)} waits")
     if course.waits:
         print(f"the longest wait: {max(took for _, took in course.waits):.0f} s")
-    print(f"told apart from stems: {json.dumps(course.failures)}")
+    print(f"failed attempts: {json.dumps(course.failures)}")
     paid = len(sent) == len(course.done) == len(books) and len(set(course.told)) == len(course.told)
-    print(f"charges == keys, no stem told twice: {'yes' if paid else 'NO'}")
+    print(f"charges == keys, no stem returned twice: {'yes' if paid else 'NO'}")
     is_flat = [flat("memory, MiB", course.memory, given.seconds), flat("open files", course.files, given.seconds)]
     print(f"plot: {given.plot}")
     return 0 if paid and all(is_flat) else 1

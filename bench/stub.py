@@ -1,7 +1,7 @@
-"""`python bench/stub.py PORT`: the least Suno that the service can work with, so that its own cost is what shows.
+"""`python bench/stub.py PORT`: a minimal Suno, so that a measurement shows the service's own cost.
 
-It signs in everybody, splits everything, and looks at nothing: for a Suno that behaves as one, see `sandbox/`.
-`/count` tells how often it was asked, `/delay/100` makes each split take 100 ms.
+It accepts every sign-in and every split, and checks nothing. `sandbox/` simulates Suno's behaviour.
+`/count` returns the number of calls, `/delay/100` makes each split take 100 ms.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLIPS = {
 
 
 def reply(value: object) -> bytes:
-    """A whole answer with `value` as its JSON, in which NUMBER stands for twelve digits."""
+    """A whole reply with `value` as JSON; NUMBER in it stands for twelve digits."""
     body = json.dumps(value)
     length = len(body.replace("NUMBER", 12 * "0"))
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -45,7 +45,7 @@ def reply(value: object) -> bytes:
 
 
 def token() -> str:
-    """A bearer token for the next day: what renewing one costs is not what is measured."""
+    """A bearer token for one day: the cost of renewing it is not measured."""
     claims = json.dumps({"iat": time.time(), "exp": time.time() + 86_400}).encode()
     return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2lnbmF0dXJl"
 
@@ -55,7 +55,7 @@ SESSION = reply({"response": {"last_active_session_id": "sess_1", "sessions": []
 
 
 class Stub:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self) -> None:
         self.delay = 0.0
@@ -72,19 +72,19 @@ class Stub:
 
 
 class Connection(asyncio.Protocol):
-    """One client: requests one after another, none of them larger than a packet."""
+    """One client, which sends one request at a time."""
 
     def __init__(self, stub: Stub) -> None:
         self._stub = stub
         self._unread = b""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Count it."""
+        """Count the connection."""
         self._transport = cast(Transport, transport)
         self._stub.sockets += 1
 
     def data_received(self, data: bytes) -> None:
-        """Answer the request once its body is there."""
+        """Answer the request once its body is complete."""
         data = self._unread + data
         head, found, body = data.partition(b"\r\n\r\n")
         _, _, length = head.lower().partition(b"\r\ncontent-length:")

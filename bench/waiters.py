@@ -1,7 +1,7 @@
-"""Whether many callers that wait for their stems slow an ordinary split down: `python -m bench.waiters`.
+"""Measure whether many callers that wait for their stems slow down an ordinary split: `python -m bench.waiters`.
 
-Both kinds of callers, the service with its two workers and the local Suno share this machine, so that every look at a
-waiter's stems costs it twice. The rounds with and without waiters take turns: what else runs here hits both.
+All callers, the service with its two workers and the local Suno share one machine, so every poll for a waiter's stems
+costs it twice. Rounds with and without waiters alternate, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PACE = 60.0
 
 POLL_INTERVAL = 3.0
 GAP = 0.02
-"""Seconds between two ordinary requests, so that a round outlasts several looks of every waiter."""
+"""Seconds between two ordinary requests, so that a round lasts for several polls of every waiter."""
 
 
 def split(url: str, **more: object) -> float:
-    """Ask for a split over a connection of its own, and return the seconds it took."""
+    """Request a split over a new connection; return the seconds it took."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=200)
     body = json.dumps({"audio_id": SONG, **more})
@@ -47,7 +47,7 @@ def split(url: str, **more: object) -> float:
 
 
 def control(suno: str, path: str, body: dict[str, object] | None = None) -> object:
-    """Look at the local Suno, or steer it."""
+    """Inspect the local Suno, or steer it; return the JSON of its reply."""
     request = urllib.request.Request(f"{suno}/sandbox/{path}")
     if body is not None:
         request.data = json.dumps(body).encode()
@@ -58,7 +58,7 @@ def control(suno: str, path: str, body: dict[str, object] | None = None) -> obje
 
 
 def charges(suno: str) -> int:
-    """How many splits were paid for."""
+    """The number of paid splits."""
     accounts = control(suno, "accounts")
     assert isinstance(accounts, dict)
     return int(accounts[ACCOUNT]["charges"])
@@ -66,7 +66,7 @@ def charges(suno: str) -> int:
 
 @contextmanager
 def waiting(number: int, service: str, suno: str) -> Iterator[None]:
-    """Have so many callers wait at once, until all have their stems."""
+    """Keep this many callers waiting inside the block; then let all get their stems."""
     with ThreadPoolExecutor(max(number, 1)) as pool:
         paid = charges(suno)
         callers = [pool.submit(split, service, wait_audio=True) for _ in range(number)]
@@ -83,7 +83,7 @@ def waiting(number: int, service: str, suno: str) -> Iterator[None]:
 
 
 def one_round(number: int, requests: int, service: str, suno: str) -> list[float]:
-    """Time so many ordinary splits, one after the other, while `number` callers wait."""
+    """Time `requests` ordinary splits, one after another, while `number` callers wait. Returns seconds."""
     with waiting(number, service, suno):
         times = []
         for _ in range(requests):
@@ -96,7 +96,7 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--waiters", type=int, default=200)
-    parser.add_argument("--requests", type=int, default=300, help="ordinary splits of a round (%(default)s)")
+    parser.add_argument("--requests", type=int, default=300, help="ordinary splits per round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
 

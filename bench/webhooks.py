@@ -1,4 +1,4 @@
-"""How long it takes from a split's last complete stem to its webhook: `python -m bench.webhooks`."""
+"""Measure the time from a split's last complete stem to its webhook: `python -m bench.webhooks`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NUMBERS = (1, 500)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Notes when a webhook came, and when its stems were complete."""
+    """Records the seconds from complete stems to their webhook."""
 
     def do_POST(self) -> None:
-        """Take a webhook."""
+        """Receive a webhook."""
         data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["data"]
         made = max(datetime.fromisoformat(stem["created_at"]).timestamp() for stem in data["stems"])
         taken.put(time.time() - made - 3 * PACE)
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Has room for all that come at once."""
+    """A receiver with a backlog for all webhooks at once."""
 
     request_queue_size = 1000
 
@@ -61,7 +61,7 @@ def receiving() -> Iterator[str]:
 
 
 def feed_calls(suno: str) -> int:
-    """Count the looks at stems so far."""
+    """Count the feed calls so far."""
     with urllib.request.urlopen(f"{suno}/sandbox/log", timeout=30) as reply:
         return sum(each["path"].startswith("/api/feed") for each in json.load(reply))
 
@@ -91,7 +91,7 @@ def main() -> int:
                 looks = (feed_calls(suno.url) - before) / (time.monotonic() - began)
                 print(
                     f"{number} splits at once: median {statistics.median(took):.2f} s, the last {took[-1]:.2f} s; "
-                    f"{looks:.1f} looks at Suno a second"
+                    f"{looks:.1f} feed calls to Suno a second"
                 )
     return 0
 

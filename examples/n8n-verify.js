@@ -1,4 +1,4 @@
-// The Code node of n8n.json: is the webhook signed? n8n needs NODE_FUNCTION_ALLOW_BUILTIN=crypto and WEBHOOK_SECRET.
+// The Code node of n8n.json: verifies the webhook's signature. n8n needs NODE_FUNCTION_ALLOW_BUILTIN=crypto and WEBHOOK_SECRET.
 const { createHmac, timingSafeEqual } = require("crypto");
 const { headers } = $input.first().json;
 const body = (await this.helpers.getBinaryDataBuffer(0, "data")).toString();

@@ -1,4 +1,4 @@
-// Receives webhooks of Suno Stems: npm install standardwebhooks && WEBHOOK_SECRET=whsec_… node receiver.mjs
+// Receives webhooks from Suno Stems: npm install standardwebhooks && WEBHOOK_SECRET=whsec_… node receiver.mjs
 import { createServer } from "node:http";
 import { Webhook } from "standardwebhooks";
 
@@ -6,7 +6,7 @@ createServer(async (request, response) => {
   const body = Buffer.concat(await request.toArray()).toString();
   try {
     const { type, data } = new Webhook(process.env.WEBHOOK_SECRET).verify(body, request.headers);
-    // webhook-id tells whether it came before.
+    // A repeated webhook has the same webhook-id.
     console.log(request.headers["webhook-id"], type, data.stems.map((stem) => stem.title));
     response.writeHead(200).end("thanks");
   } catch (error) {

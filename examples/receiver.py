@@ -1,4 +1,4 @@
-"""Receives webhooks of Suno Stems.
+"""Receives webhooks from Suno Stems.
 
 WEBHOOK_SECRET=whsec_… flask --app examples/receiver run --port 5000
 """
@@ -13,7 +13,7 @@ app = Flask(__name__)
 
 @app.post("/stems")
 def stems() -> tuple[str, int]:
-    """Print what has come, if it is signed by the secret; webhook-id tells whether it came before."""
+    """Print a webhook if its signature is valid. A repeated webhook has the same webhook-id."""
     try:
         told = Webhook(os.environ["WEBHOOK_SECRET"]).verify(request.get_data(as_text=True), dict(request.headers))
     except WebhookVerificationError as error:

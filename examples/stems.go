@@ -1,4 +1,4 @@
-// From a song's link to its stems on disk. Needs Go, and no modules.
+// Saves the stems of a song, given its link. Needs Go, no modules.
 // go run stems.go https://suno.com/song/<id> [folder]
 package main
 
@@ -27,7 +27,7 @@ func check(err error) {
 	}
 }
 
-// send sends a request once, reads the whole reply, and tells when the service wants to be asked again.
+// send sends a request once and reads the whole reply; wait is the time to wait before the next request.
 func send(method, path, key string, body []byte) (status int, content []byte, wait time.Duration, err error) {
 	request, err := http.NewRequest(method, base+path, bytes.NewReader(body))
 	check(err)
@@ -51,7 +51,7 @@ func send(method, path, key string, body []byte) (status int, content []byte, wa
 	return reply.StatusCode, content, time.Duration(seconds) * time.Second, err
 }
 
-// ask asks again where the connection is lost or the service wants it, and ends the program where it says no.
+// ask sends a request and retries after a lost connection, 409 or 503. If it fails, it ends the program.
 func ask(method, path, key string, question any) (int, []byte, time.Duration) {
 	body, err := json.Marshal(question)
 	check(err)
@@ -63,7 +63,7 @@ func ask(method, path, key string, question any) (int, []byte, time.Duration) {
 		again := err != nil || status == http.StatusConflict || status == http.StatusServiceUnavailable
 		if err == nil {
 			said := struct{ Error string }{fmt.Sprintf("%s answered %d.", base, status)}
-			_ = json.Unmarshal(content, &said) // a proxy's reply may be no JSON
+			_ = json.Unmarshal(content, &said) // a proxy's reply may not be JSON
 			err = fmt.Errorf("%s", said.Error)
 		}
 		if !again || left == 0 {

@@ -1,4 +1,4 @@
-// From a song's link to its stems on disk. Needs Node 18 or newer, and no packages.
+// Saves the stems of a song, given its link. Needs Node 18 or newer, no packages.
 // node stems.mjs https://suno.com/song/<id> [folder]
 import { randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ const [link, folder = "."] = process.argv.slice(2);
 const { SUNO_STEMS_URL: base = "http://127.0.0.1:3000", SUNO_STEMS_API_KEY: apiKey } = process.env;
 const RETRIES = 5;
 
-/** Ask again where the connection is lost or the service wants it; throw what it says where it says no. */
+/** Send a request; retry after a lost connection, 409 or 503. Throws the message if it fails. */
 async function ask(path, body, headers = {}) {
   for (let left = RETRIES; ; left--) {
     let complaint, retryAfter;

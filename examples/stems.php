@@ -1,5 +1,5 @@
 <?php
-// From a song's link to its stems on disk. Needs PHP 8 with its curl extension.
+// Saves the stems of a song, given its link. Needs PHP 8 with the curl extension.
 // php stems.php https://suno.com/song/<id> [folder]
 declare(strict_types=1);
 
@@ -12,7 +12,7 @@ function fail(string $complaint): never
     exit(1);
 }
 
-/** Ask again where the connection is lost or the service wants it; end where it says no. */
+/** Send a request; retry after a lost connection, 409 or 503. Exit with the message if it fails. */
 function ask(string $path, ?array $question = null, array $headers = []): array
 {
     if ($apiKey = getenv('SUNO_STEMS_API_KEY')) {
@@ -56,7 +56,7 @@ while (([$status, $content, $wait] = ask('/api/audio', $stems)) && $status === 2
     sleep($wait);
 }
 
-is_dir($folder) || mkdir($folder, recursive: true) || fail("$folder cannot be made.");
+is_dir($folder) || mkdir($folder, recursive: true) || fail("$folder cannot be created.");
 foreach ($files = json_decode($content, true) as ['id' => $id, 'filename' => $name, 'error' => $error]) {
     if ($error === null) {
         $path = "$folder/" . strtr($name, '/\\', '__');

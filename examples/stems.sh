@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a song's link to its stems on disk. Needs curl, and jq: names in the replies are JSON, in any script.
+# Saves the stems of a song, given its link. Needs curl, and jq: the JSON has names in any alphabet.
 # bash stems.sh https://suno.com/song/<id> [folder]
 set -euo pipefail
 
@@ -7,13 +7,13 @@ set -euo pipefail
 link=$1 folder=${2:-.} base=${SUNO_STEMS_URL:-http://127.0.0.1:3000} work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 printf '%s\n' "Content-Type: application/json" \
-  ${SUNO_STEMS_API_KEY:+"X-API-Key: $SUNO_STEMS_API_KEY"} > "$work/headers" # no list of processes shows a file
+  ${SUNO_STEMS_API_KEY:+"X-API-Key: $SUNO_STEMS_API_KEY"} > "$work/headers" # a file: arguments show in process lists
 
-pause() { # as long as the last reply wants it
+pause() { # for Retry-After of the last reply, or 1 second
   sleep "$(awk 'tolower($1) == "retry-after:" { wait = $2 + 0; told = 1 } END { print told ? wait : 1 }' "$work/head")"
 }
 
-ask() { # path, and curl's options: leaves $status and the file "$work/reply"
+ask() { # PATH [curl options]: sets $status and writes "$work/reply"; retries a lost connection, 409 and 503
   local path=$1 retries=5
   shift
   while true; do

@@ -1,4 +1,4 @@
-"""From a song's link to its stems on disk. Needs httpx.
+"""Saves the stems of a song, given its link. Needs httpx.
 
 python stems_httpx.py https://suno.com/song/<id> [folder]
 """
@@ -19,7 +19,7 @@ RETRIES = 5
 
 
 async def ask(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> httpx.Response:
-    """Ask again where the connection is lost or the service wants it; end where it says no."""
+    """Send a request; retry after a lost connection, 409 or 503. Exit with the message if it fails."""
     for left in reversed(range(RETRIES + 1)):
         wait = "1"
         try:
@@ -40,14 +40,14 @@ async def ask(client: httpx.AsyncClient, method: str, path: str, **options: Any)
 
 
 async def save(client: httpx.AsyncClient, file: dict[str, Any], folder: Path) -> None:
-    """Save a file that is kept."""
+    """Download a kept file."""
     path = folder / re.sub(r"[/\\]", "_", file["filename"])
     path.write_bytes((await ask(client, "GET", f"/api/audio/{file['id']}.mp3")).content)
     print(path)
 
 
 async def main(link: str, folder: Path) -> None:
-    """Split the song, wait for the files, save them all at once."""
+    """Split the song, wait for the files, download them in parallel."""
     async with httpx.AsyncClient(base_url=BASE, headers=HEADERS, timeout=150) as client:
         # The same for every retry: the split is paid for once.
         key = {"Idempotency-Key": str(uuid.uuid4())}

@@ -1,4 +1,4 @@
-"""From a song's link to its stems on disk. Needs requests.
+"""Saves the stems of a song, given its link. Needs requests.
 
 python stems_requests.py https://suno.com/song/<id> [folder]
 """
@@ -23,7 +23,7 @@ if "SUNO_STEMS_API_KEY" in os.environ:
 
 
 def ask(method: str, path: str, **options: Any) -> requests.Response:
-    """Ask again where the connection is lost or the service wants it; end where it says no."""
+    """Send a request; retry after a lost connection, 409 or 503. Exit with the message if it fails."""
     for left in reversed(range(RETRIES + 1)):
         wait = "1"
         try:

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: start the local Suno and say how to use it."""
+"""`python -m sandbox`: start the local Suno and print how to use it."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from sandbox.suno import OF_2024, Options, change
 
 NOT_SIMULATED = (
     "the quality of a real separation: each song is four seconds of synthesised music, whatever its duration",
-    "two takes that differ: both takes of a part sound the same",
-    "pictures, video and media_urls: their addresses lead nowhere here",
-    "making songs, editing, playlists, sharing, and every other call of Suno's",
-    "captchas that can be solved: where one is required, that is the end",
-    "Suno's limits on rate and on jobs at once: 429 comes only where it was asked for",
+    "different takes: both takes of a part sound the same",
+    "video and media_urls: their URLs do not work",
+    "creating songs, editing, playlists, sharing, and every other call of Suno",
+    "solving captchas: if one is required, v2-web always answers 422",
+    "Suno's rate and job limits: 429 comes only from the songs, accounts and faults that simulate it",
     "TLS, HTTP/2, compression and chunked request bodies",
-    "the turn of the month: credits and downloads last until a reset or restart",
+    "the monthly renewal of credits and downloads: only a reset or restart restores them",
 )
 CONTROL = (
     ("GET, DELETE /sandbox/log", "every request so far; cookies and tokens as fingerprints only"),
-    ("GET /sandbox/charges", "every split that was paid, and whether its reply was lost"),
-    ("GET /sandbox/unlocks", "the songs that each account has unlocked for download: each was counted once"),
+    ("GET /sandbox/charges", "every paid split, and whether its reply was lost"),
+    ("GET /sandbox/unlocks", "the songs that each account has unlocked for download; each counts once"),
     ("GET /sandbox/accounts", "credits and downloads of every account"),
     ("GET /sandbox/sockets", "TCP connections accepted"),
     (
         "POST, DELETE /sandbox/faults",
         '{"seed": 7, "rate": 0.3, "kinds": ["truncated"], "limit": 5}: random faults',
     ),
-    ("POST /sandbox/settings", "any of the options that --set takes, as a JSON object"),
-    ("POST /sandbox/revoke", '{"account"}: its tokens so far are refused with 401'),
-    ("POST /sandbox/reset", "back to the start; tokens stay valid"),
+    ("POST /sandbox/settings", "the options of --set, as a JSON object"),
+    ("POST /sandbox/revoke", '{"account"}: all its tokens so far get 401'),
+    ("POST /sandbox/reset", "restore the initial state; tokens stay valid"),
 )
 
 
 def table(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """A titled list in two columns."""
+    """Format a title and a list in two columns."""
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name:<{width}}  {about}" for name, about in rows)])
 
 
 def epilog() -> str:
-    """The tables that the code itself uses, so that the help cannot be wrong."""
+    """Build the help from the tables that the code uses, so that the two cannot differ."""
     free = ((f"fault-{fault.name}", fault.about) for fault in FAULTS.values() if not fault.charges)
     paid = ((f"fault-{fault.name}", fault.about) for fault in FAULTS.values() if fault.charges)
     return "\n\n".join(
@@ -62,8 +62,8 @@ def epilog() -> str:
                 "songs (every account owns them all):",
                 ((s.id, f"{s.title}: {s.about}") for s in SONGS.values()),
             ),
-            table("songs whose split fails and is not charged:", free),
-            table("songs whose split is made and charged, and then:", paid),
+            table("songs with a fault that is not charged itself:", free),
+            table("songs with a fault after the split is made and charged:", paid),
             table("options of --set NAME=VALUE:", OPTIONS),
             table("control (no account needed):", CONTROL),
             "\n".join(["not simulated:", *(f"  - {text}" for text in NOT_SIMULATED)]),
@@ -72,18 +72,18 @@ def epilog() -> str:
 
 
 OPTIONS = (
-    ("feed", "dying (v2 tells 21 clips whatever it is asked), v2+v3, v3-only, v3-only-405, v2-only, by-ids"),
-    ("edit_route, v2_web_route", "there, or the status that it answers: 400, 403, 404, 405, 410, 422"),
-    ("active_token", "whether /v1/client tells a token too"),
-    ("active_token_age", "seconds since that token was made"),
-    ("stale_tokens", "whether a split is refused with 422 when its token is past half its life"),
-    ("browser_token", "whether a split is refused with 422 without a fresh header browser-token"),
-    ("v3_wants_user", "whether feed v3 refuses a library without the account's own user"),
-    ("pages_from", "0 or 1: the first page of a song's stems"),
-    ("wav_by_download", "whether /api/download/clip knows wav, or only convert_wav does"),
-    ("address_lifetime", "seconds for which a download_url can be fetched"),
-    ("storage", "ordinary, breaks (a connection brings a tenth), slow (`drip` after each tenth), web-page (HTML)"),
-    ("audio_length", "seconds of each file: its four seconds come again until then"),
+    ("feed", "dying (v2 always returns the newest 21 clips), v2+v3, v3-only, v3-only-405, v2-only, by-ids"),
+    ("edit_route, v2_web_route", "there, or the status to answer: 400, 403, 404, 405, 410, 422"),
+    ("active_token", "whether /v1/client also returns a token"),
+    ("active_token_age", "age of that token in seconds"),
+    ("stale_tokens", "whether a split gets 422 if its token is past half its lifetime"),
+    ("browser_token", "whether a split gets 422 without a fresh header browser-token"),
+    ("v3_wants_user", "whether feed v3 requires the account's own user id to list the library"),
+    ("pages_from", "0 or 1: number of the first page of a song's stems"),
+    ("wav_by_download", "whether /api/download/clip supports wav, or only convert_wav does"),
+    ("address_lifetime", "seconds until a download_url expires"),
+    ("storage", "ordinary, breaks (closes after a tenth), slow (`drip` after each tenth), web-page (HTML)"),
+    ("audio_length", "length of each file in seconds: the music repeats"),
     ("token_lifetime, pace, delay, drip", "seconds, as on the command line; drip is between two dripped bytes"),
 )
 
@@ -121,14 +121,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         type=seconds,
         default=None,
         metavar="S",
-        help=f"seconds until a bearer token expires ({initial.token_lifetime:g}; on the wire of 2024 60)",
+        help=f"seconds until a bearer token expires ({initial.token_lifetime:g}; 60 with --wire 2024)",
     )
     parser.add_argument(
         "--pace",
         type=seconds,
         default=initial.pace,
         metavar="S",
-        help="seconds that a stem is submitted, then queued, then streaming (%(default)g)",
+        help="seconds that a stem stays submitted, then queued, then streaming (%(default)g)",
     )
     parser.add_argument(
         "--delay",
@@ -142,10 +142,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         default=initial.log_size,
         metavar="N",
-        help="how many requests /sandbox/log remembers (%(default)s)",
+        help="number of requests that /sandbox/log keeps (%(default)s)",
     )
     parser.add_argument(
-        "--wire", choices=["2026", "2024"], default="2026", help="which Suno it plays: of 2026-10 or of 2024"
+        "--wire", choices=["2026", "2024"], default="2026", help="which Suno to simulate: of 2026-10 or of 2024"
     )
     parser.add_argument(
         "--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="set an option (see below)"
@@ -156,7 +156,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until a signal says stop."""
+    """Run until SIGINT or SIGTERM."""
     given = parse(arguments)
     options = Options(
         wire=given.wire, pace=given.pace, delay=given.delay, log_size=given.log_size, charge_log=given.charge_log

@@ -1,4 +1,4 @@
-"""The accounts, named by the value of their __client cookie, and what is peculiar about some of them."""
+"""The accounts, named by the value of their __client cookie, and the special behaviour of some."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PREMIER = Plan("Premier Plan", "premier", 10_000_000, downloads=60)
 
 
 def clerk_error(status: int, code: str, message: str) -> Reply:
-    """An error as Clerk words it."""
+    """An error in Clerk's format."""
     error = {"message": message, "long_message": f"{message}.", "code": code}
     return json_reply(status, {"errors": [error], "clerk_trace_id": "5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c"})
 
@@ -68,7 +68,7 @@ ACCOUNTS: dict[str, AccountKind] = {
     for kind in (
         AccountKind(name="sandbox-alice", about="500 credits, Pro plan"),
         AccountKind(name="sandbox-bob", about="120 credits, Pro plan", credits=120),
-        AccountKind(name="sandbox-poor", about="no credits: every split is 402", credits=0),
+        AccountKind(name="sandbox-poor", about="no credits: every split gets 402", credits=0),
         AccountKind(
             name="sandbox-free",
             about="50 credits, Free plan: no WAV, 2 downloads left",
@@ -77,7 +77,7 @@ ACCOUNTS: dict[str, AccountKind] = {
         ),
         AccountKind(
             name="sandbox-no-stems",
-            about="50 credits, a plan without get_stems: every split is 403",
+            about="50 credits, a plan without get_stems: every split gets 403",
             plan=BASIC,
         ),
         AccountKind(
@@ -87,23 +87,21 @@ ACCOUNTS: dict[str, AccountKind] = {
             plan=PREMIER,
             kept_splits=5_000,
         ),
-        AccountKind(
-            name="sandbox-load-<n>", about="1,000 credits; any number n makes one more account", credits=1_000
-        ),
+        AccountKind(name="sandbox-load-<n>", about="1,000 credits; each number n is another account", credits=1_000),
         AccountKind(
             name="sandbox-needs-captcha",
-            about="c/check says that an hCaptcha is required, v2-web is 422",
+            about="c/check requires an hCaptcha, v2-web answers 422",
             needs_captcha=True,
         ),
         AccountKind(
             name="sandbox-needs-turnstile",
-            about="c/check says that a Turnstile is required, v2-web is 422",
+            about="c/check requires a Turnstile, v2-web answers 422",
             needs_captcha=True,
             captcha_version=2,
         ),
         AccountKind(
             name="sandbox-old-billing",
-            about="billing/info tells credits only, no plan, no downloads",
+            about="billing/info returns credits only, no plan, no downloads",
             old_billing=True,
         ),
         AccountKind(
@@ -121,11 +119,11 @@ ACCOUNTS: dict[str, AccountKind] = {
             about="sign-in answers 403",
             clerk=lambda: clerk_error(403, "not_allowed_access", "Access not allowed"),
         ),
-        AccountKind(name="sandbox-signed-out", about="signed in, but without any session", sessions="none"),
+        AccountKind(name="sandbox-signed-out", about="signed in, but has no session", sessions="none"),
         AccountKind(name="sandbox-session-ended", about="its only session has ended", sessions="ended"),
         AccountKind(
             name="sandbox-no-last-session",
-            about="last_active_session_id is null; of two sessions the second is active",
+            about="last_active_session_id is null; the second of two sessions is active",
             sessions="second",
         ),
         AccountKind(
@@ -168,7 +166,7 @@ ACCOUNTS: dict[str, AccountKind] = {
         ),
         AccountKind(
             name="sandbox-rotating",
-            about="each token call sets a new __client (sandbox-rotating-2, …); older ones are then 401",
+            about="each token call sets a new __client (sandbox-rotating-2, …); older ones then get 401",
             rotates=True,
         ),
         AccountKind(
@@ -196,34 +194,34 @@ ROTATED = re.compile(r"sandbox-rotating(-\d{1,9})?")
 
 @dataclass(slots=True)
 class Account:
-    """What an account has and has done since the start."""
+    """The state of an account since the start."""
 
     kind: AccountKind
     name: str
     credits: int
     cookie: str
-    downloads: set[str] = field(default_factory=set)  # of 2024: what has been counted
-    unlocked: list[str] = field(default_factory=list)  # songs, in the order of their unlocking
+    downloads: set[str] = field(default_factory=set)  # wire of 2024: what was counted
+    unlocked: list[str] = field(default_factory=list)  # song ids, in order of unlocking
     stems: dict[str, Stem] = field(default_factory=dict)
     splits: dict[str, deque[Split]] = field(default_factory=dict)  # by song, oldest first
     paid: deque[Split] = field(default_factory=deque)  # oldest first
-    charges: int = 0  # ever, also those no longer kept
-    preparing: dict[tuple[str, str], float] = field(default_factory=dict)  # (clip, format): asked at
-    feed_failures: dict[str, int] = field(default_factory=dict)  # by song, still to come
+    charges: int = 0  # total, including splits no longer kept
+    preparing: dict[tuple[str, str], float] = field(default_factory=dict)  # (clip, format): time of the first request
+    feed_failures: dict[str, int] = field(default_factory=dict)  # by song: failures left
     session: int = 1
     session_used: bool = False
     first_token: int | None = None
-    revoked_up_to: int = 0  # tokens with this number or a lower one are refused
-    memory: dict[str, Any] = field(default_factory=dict)  # of faults that happen once
+    revoked_up_to: int = 0  # tokens up to this number are refused
+    memory: dict[str, Any] = field(default_factory=dict)  # state of faults that happen once
 
     @property
     def downloads_used(self) -> int:
-        """Downloads of the month so far, those before the start included."""
+        """Downloads of the month so far, including those before the start."""
         return self.kind.plan.downloads_used + len(self.downloads) + len(self.unlocked)
 
 
 def kind_of(cookie: str) -> tuple[str, AccountKind] | None:
-    """The account that a cookie names and its kind; `<name>-again` is another cookie of the same account."""
+    """Return the name and kind of a cookie's account; `<name>-again` is another cookie of the same account."""
     cookie = cookie.removesuffix("-again")
     if LOAD_ACCOUNT.fullmatch(cookie):
         return cookie, ACCOUNTS["sandbox-load-<n>"]

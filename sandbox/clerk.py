@@ -16,7 +16,7 @@ class Clerk:
         self._suno = suno
 
     def client(self, request: Request) -> Reply:
-        """Tell the sessions of a cookie."""
+        """List the sessions of a cookie."""
         account = self._account(request)
         sessions = sessions_of(account)
         for session in sessions:
@@ -32,7 +32,7 @@ class Clerk:
         )
 
     def token(self, request: Request, session_id: str) -> Reply:
-        """Give a bearer token for an active session."""
+        """Issue a bearer token for an active session."""
         account = self._account(request)
         active = [session["id"] for session in sessions_of(account) if session["status"] == "active"]
         ended = account.kind.loses_session and account.session == 1 and account.session_used
@@ -58,7 +58,7 @@ class Clerk:
         return self._suno.options.active_token and ordinary and not kind.rotates
 
     def _account(self, request: Request) -> Account:
-        """Whose cookie it is; Refused if it lets nobody in."""
+        """Return the account of the cookie. Raises Refused if the cookie does not sign in."""
         query = request.query
         for name in ("__clerk_api_version", "_clerk_js_version") if self._suno.options.wire == "2024" else ():
             if not query.get(name):
@@ -88,7 +88,7 @@ def client_cookie(request: Request) -> str | None:
 
 
 def sessions_of(account: Account) -> list[JsonObject]:
-    """The sessions of an account, the last active one first where it is known."""
+    """The sessions of an account, the last active one first if it is known."""
     match account.kind.sessions:
         case "none":
             return []

@@ -10,7 +10,7 @@ from sandbox import audio
 from sandbox.message import JsonObject
 from sandbox.songs import Song
 
-# What a complete clip shows as its address since September 2026, whatever host one asks.
+# The `audio_url` of a complete clip since September 2026, on every host.
 FORBIDDEN = "https://studio-api.prod.suno.com/api/forbidden"
 
 PRICES = {"two": 10, "twelve": 50, "extract": 10}  # credits
@@ -18,7 +18,7 @@ PRICES = {"two": 10, "twelve": 50, "extract": 10}  # credits
 
 @dataclass(slots=True)
 class Split:
-    """One paid call and what it made."""
+    """One paid call and its stems."""
 
     number: int
     account: str
@@ -30,7 +30,7 @@ class Split:
     reply_lost: bool = False
 
     def as_json(self) -> JsonObject:
-        """What /sandbox/charges tells."""
+        """The entry in /sandbox/charges."""
         return {
             "account": self.account,
             "song": self.song.id,
@@ -44,7 +44,7 @@ class Split:
 
 @dataclass(slots=True)
 class Stem:
-    """One stem of a song, as an account has it."""
+    """One stem of a song in one account."""
 
     id: str
     song: Song
@@ -56,7 +56,7 @@ class Stem:
     old: bool = False
 
     def status(self, now: float, pace: float) -> str:
-        """Each status but the last takes `pace` seconds."""
+        """The status at `now`: each one but the last lasts `pace` seconds."""
         age = now - self.made_at
         if age < pace:
             return "submitted"
@@ -67,11 +67,11 @@ class Stem:
         return "error" if self.fails else "complete"
 
     def known(self, now: float, pace: float) -> bool:
-        """Whether the reading calls know it yet."""
+        """Whether the read calls return it yet."""
         return not self.song.late or now - self.made_at >= 2 * pace
 
     def as_json(self, status: str) -> JsonObject:
-        """Show the clip, in the shape that its song prescribes."""
+        """The clip as JSON, in the shape set by its song."""
         song = self.song
         if song.shape == "bare":
             return {"id": self.id}
@@ -95,7 +95,7 @@ class Stem:
             elif song.shape == "plain-history":
                 metadata["stem"] = self.part
             else:
-                # Of an extract both stems have the name that was asked for: their titles tell them apart.
+                # Both stems of an extract have the requested name: only their titles differ.
                 metadata["stem_type_group_name"] = taken if self.task == "extract" else self.part.replace(" ", "_")
         clip: JsonObject = {
             "id": self.id,
@@ -122,7 +122,7 @@ class Stem:
 
 
 NEW_FIELDS = ("entity_type", "batch_index", "major_model_version", "media_urls", "is_download_unlocked")
-"""What a clip has since 2026 and had not in 2024; `metadata` has NEW_METADATA besides."""
+"""Fields of a clip that did not exist in 2024; NEW_METADATA: those of `metadata`."""
 NEW_METADATA = ("min_bpm", "avg_bpm", "max_bpm", "key")
 
 
@@ -138,7 +138,7 @@ def _of_2026(clip_id: str) -> JsonObject:
 
 
 def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
-    """A whole song, locked; its cover is at `origin`."""
+    """A song as a locked clip; its cover is at `origin`."""
     return {
         "id": song.id,
         "status": "complete",
@@ -167,7 +167,7 @@ def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
 
 
 def make_stems(song: Song, task: str, now: float, taken: str = "") -> list[Stem]:
-    """The clips of one split: each take complete before the next. `taken` is the part that an `extract` takes out."""
+    """Make the stems of one split, take by take. `taken` is the part that an `extract` takes out."""
     parts = (taken, audio.WITHOUT + taken) if task == "extract" else audio.TWO if task == "two" else audio.TWELVE
     takes = song.takes_of_twelve if task == "twelve" else song.takes_of_two
     named = parts[:1] if song.single_object else parts * takes
@@ -179,7 +179,7 @@ def make_stems(song: Song, task: str, now: float, taken: str = "") -> list[Stem]
 
 
 def existing_stems(song: Song, account: str) -> list[Stem]:
-    """What a song had before the sandbox started: finished, with the same ids at each start."""
+    """Make the stems that a song has from the start: complete, with the same ids at each start."""
     task = "twelve" if song.existing == "twelve" else "two"
     stems = make_stems(song, task, datetime.fromisoformat(song.created_at).timestamp() + 86_400)
     for i, stem in enumerate(stems):
@@ -189,5 +189,5 @@ def existing_stems(song: Song, account: str) -> list[Stem]:
 
 
 def timestamp(seconds: float) -> str:
-    """As Suno writes times."""
+    """Format a time as Suno does."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

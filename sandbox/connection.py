@@ -1,4 +1,4 @@
-"""One client's socket: reading requests from it, and the ways to treat it badly."""
+"""One client's socket: read requests from it, send to it, or break it on purpose."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ BODY_LIMIT = 1024 * 1024
 
 
 class Gone(Exception):
-    """The client closed or broke the connection: nobody reads what we would send."""
+    """The client has closed or broken the connection, or the server stops: nothing more can be sent."""
 
 
 def unreadable(status: int, text: str) -> Refused:
-    """The refusal of bytes that are no request; what follows them cannot be read either."""
+    """Refuse bytes that are not a request, and close: the bytes that follow cannot be parsed either."""
     return Refused(detail(status, text, {"Connection": "close"}))
 
 
 class Connection:
-    """A client's socket, read with a hand-written parser: http.server's costs more than the whole reply."""
+    """A client's socket with a hand-written parser: http.server's costs more than the whole reply."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -33,7 +33,7 @@ class Connection:
         self.drip_pause = 1.0
 
     def read_request(self) -> Request:
-        """Wait for the next request; Refused if the bytes that come are none."""
+        """Wait for the next request. Raises Refused if the bytes are not a request."""
         head = self._read_head()
         line, *fields = head.decode("latin-1").split("\r\n")
         words = line.split(" ")
@@ -47,7 +47,7 @@ class Connection:
             headers.setdefault("connection", "close")
         request = Request(words[0], words[1], headers)
         if "transfer-encoding" in headers:
-            raise unreadable(411, "Send a Content-Length: chunked requests are not read here.")
+            raise unreadable(411, "Send a Content-Length: chunked requests are not supported.")
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit():
             raise unreadable(400, "Malformed Content-Length.")
@@ -82,7 +82,7 @@ class Connection:
         self._unread += data
 
     def send(self, data: bytes) -> None:
-        """Send all of it; Gone if the client has left."""
+        """Send all bytes. Raises Gone if the client has left."""
         try:
             self._sock.sendall(data)
         except OSError as error:
@@ -95,7 +95,7 @@ class Connection:
             self.pause(self.drip_pause)
 
     def pause(self, seconds: float) -> None:
-        """Wait, but not beyond the end of the server."""
+        """Wait. Raises Gone once the server stops."""
         if self._stopping.wait(seconds):
             raise Gone
 
@@ -105,7 +105,7 @@ class Connection:
             self.pause(0.05)
 
     def client_has_left(self) -> bool:
-        """Look, without waiting, whether the client has closed its end."""
+        """Whether the client has closed its end; does not block."""
         try:
             return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -114,15 +114,15 @@ class Connection:
             return True
 
     def reset(self) -> None:
-        """Close with a TCP reset, so that the client sees a broken connection and not an end."""
+        """Close with a TCP reset: the client sees a broken connection, not an ordinary end."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
 
     def shut(self) -> None:
-        """Wake a thread that reads from this connection; it then closes it."""
+        """Wake the thread that reads from this connection; that thread closes it."""
         with contextlib.suppress(OSError):  # already gone
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close in the ordinary way."""
+        """Close without a reset."""
         self._sock.close()

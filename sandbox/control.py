@@ -1,4 +1,4 @@
-"""The calls under /sandbox/ by which tests look on and steer; no account is needed."""
+"""The calls under /sandbox/ that inspect and steer the sandbox; no account is needed."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from sandbox.suno import RandomFaults, Suno, change
 
 
 class Control:
-    """Everything that the real Suno has not."""
+    """The calls that the real Suno does not have."""
 
     def __init__(self, suno: Suno) -> None:
         self._suno = suno
 
     def log(self, request: Request) -> Reply:
-        """Give the requests so far."""
+        """Return the requests so far."""
         return json_reply(200, list(self._suno.log))
 
     def clear_log(self, request: Request) -> Reply:
-        """Forget the requests so far."""
+        """Clear the log of requests."""
         cleared = len(self._suno.log)
         self._suno.log.clear()
         return json_reply(200, {"cleared": cleared})
 
     def charges(self, request: Request) -> Reply:
-        """Give every split that was paid, in order."""
+        """Return every paid split, in order."""
         paid = [split for account in self._suno.accounts.values() for split in account.paid]
         paid.sort(key=lambda split: split.number)
         return json_reply(200, [split.as_json() for split in paid])
 
     def unlocks(self, request: Request) -> Reply:
-        """Give every song that was unlocked, by account, in order."""
+        """Return the unlocked songs of each account, in order."""
         return json_reply(
             200, {name: account.unlocked for name, account in self._suno.accounts.items() if account.unlocked}
         )
 
     def accounts(self, request: Request) -> Reply:
-        """Tell credits and downloads of every account."""
+        """Return credits and downloads of every account."""
         for name in ACCOUNTS:
             self._suno.account(name)
         return json_reply(
@@ -59,11 +59,11 @@ class Control:
         )
 
     def sockets(self, request: Request) -> Reply:
-        """Count the connections accepted."""
+        """Return the number of accepted connections."""
         return json_reply(200, {"accepted": self._suno.sockets})
 
     def set_faults(self, request: Request) -> Reply:
-        """Let random faults strike from now on."""
+        """Start random faults."""
         body = _object(request)
         if body is None:
             return detail(400, "A JSON object is expected.")
@@ -79,7 +79,7 @@ class Control:
         return json_reply(200, {"seed": seed, "rate": rate, "kinds": kinds, "limit": limit})
 
     def end_faults(self, request: Request) -> Reply:
-        """Let no more random faults strike."""
+        """Stop random faults."""
         self._suno.faults = None
         return json_reply(200, {})
 
@@ -93,7 +93,7 @@ class Control:
         return json_reply(200, asdict(self._suno.options))
 
     def revoke(self, request: Request) -> Reply:
-        """Refuse an account's tokens so far."""
+        """Revoke the tokens that an account has so far."""
         body = _object(request)
         name = body.get("account") if body else None
         account = self._suno.account(name) if isinstance(name, str) else None
@@ -103,7 +103,7 @@ class Control:
         return json_reply(200, {"account": account.name})
 
     def reset(self, request: Request) -> Reply:
-        """Go back to the start."""
+        """Restore the initial state."""
         self._suno.reset()
         return json_reply(200, {})
 

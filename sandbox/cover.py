@@ -1,4 +1,4 @@
-"""A cover for every song: two colours that follow from its id, one fading into the other."""
+"""A cover for every song: a gradient between two colours derived from its id."""
 
 from __future__ import annotations
 

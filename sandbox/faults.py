@@ -1,7 +1,7 @@
-"""Everything that can go wrong with the paid call, one row each.
+"""The failures of the paid call, one row each.
 
-Asking for the stems of the song `fault-<name>` makes it happen, and so does a draw among the random faults.
-A fault that charges strikes after the split was made and paid: the stems exist and the free calls show them.
+A split of the song `fault-<name>` triggers the fault; so can the random faults (`POST /sandbox/faults`).
+A fault that charges strikes after the split was made and paid: the stems exist and the free calls return them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONG_DETAIL = ("Insufficient credits.\r\n\tBuy more \x1b[31mnow\x1b[0m.\x00 \u20
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The paid call that a fault strikes; `paid` is the reply it would have had, if the fault charges."""
+    """The paid call that a fault strikes. `paid` is its ordinary reply if the fault charges, else None."""
 
     request: Request
     account: Account
@@ -40,7 +40,7 @@ class Call:
 
     @property
     def ordinary(self) -> Reply:
-        """What the client would have got."""
+        """The reply without the fault. Raises LookupError if the fault does not charge."""
         if self.paid is None:
             raise LookupError("this fault does not charge: there is no paid reply")
         return self.paid
@@ -48,13 +48,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`play` gives what the client gets, or None where the call is to go on as if nothing was."""
+    """A kind of failure. `play` returns the reply for the client, or None for the ordinary reply."""
 
     name: str
     about: str
     play: Callable[[Call], Reply | None]
     charges: bool = False
-    loses_reply: bool = True  # of a fault that charges: whether the client cannot know its stems
+    loses_reply: bool = True  # if it charges: whether the client does not learn its stems
 
 
 def _always(make: Callable[[], Reply]) -> Callable[[Call], Reply]:
@@ -76,7 +76,7 @@ def _refuse_first_token(call: Call) -> Reply | None:
 
 
 def _redirect_slash(status: int) -> Callable[[Call], Reply | None]:
-    """Redirect to the other slash form once; the call that then comes there goes on."""
+    """Redirect once to the other slash form (final `/` added or removed); the call to that path then succeeds."""
 
     def play(call: Call) -> Reply | None:
         path, mark, query = call.request.target.partition("?")
@@ -92,7 +92,7 @@ def _redirect_slash(status: int) -> Callable[[Call], Reply | None]:
 
 
 def _redirect_to_clip(status: int) -> Callable[[Call], Reply]:
-    # The place exists: a client that follows gets a clip that is not a stem, and takes it for its answer.
+    # The target exists: a client that follows gets a clip that is not a stem, and can mistake it for the reply.
     return lambda call: Reply(status, headers={"Location": f"/api/clip/{call.song.id}"})
 
 
@@ -166,16 +166,16 @@ FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
         Fault("400", "400 with a detail", _always(lambda: detail(400, "This clip cannot be split."))),
-        Fault("401", "401, whatever the token", _always(lambda: detail(401, "Unauthorized"))),
+        Fault("401", "401 for every token", _always(lambda: detail(401, "Unauthorized"))),
         Fault(
             "401-once",
-            "401 to the first token that an account brings, an ordinary split with any other",
+            "401 for the first token that an account sends, an ordinary split for any other",
             _refuse_first_token,
         ),
         Fault("402", "402 with a detail", _always(lambda: detail(402, "Insufficient credits."))),
         Fault(
             "long-detail",
-            "402 with 10,000 characters, control characters among them",
+            "402 with 10,000 characters, including control characters",
             _always(lambda: detail(402, LONG_DETAIL)),
         ),
         Fault(
@@ -188,7 +188,7 @@ FAULTS: dict[str, Fault] = {
             "403: someone else's clip",
             _always(lambda: detail(403, "You do not own this clip.")),
         ),
-        Fault("403-jwt", "403 JWT expired, whatever the token", _always(lambda: detail(403, "JWT expired"))),
+        Fault("403-jwt", "403 JWT expired for every token", _always(lambda: detail(403, "JWT expired"))),
         Fault("403-html", "403 in HTML: a bot wall", _always(lambda: html_reply(403, "Attention Required!"))),
         Fault("404", "404 with a detail", _always(lambda: detail(404, "Clip not found."))),
         Fault(
@@ -205,7 +205,7 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault(
             "422-schema-text",
-            "422 with such a list in a string, as Python prints it",
+            "422 with the same list as a string, as Python prints it",
             _always(
                 lambda: detail(422, str([{"type": "missing", "loc": ("body", "stem_task"), "msg": "Field required"}]))
             ),
@@ -235,16 +235,16 @@ FAULTS: dict[str, Fault] = {
         Fault("redirect-301", "301 to GET /api/clip/<song>", _redirect_to_clip(301)),
         Fault("redirect-302", "302 to GET /api/clip/<song>", _redirect_to_clip(302)),
         Fault("redirect-303", "303 to GET /api/clip/<song>", _redirect_to_clip(303)),
-        Fault("redirect-slash-307", "307 to the other slash form, where the split is made", _redirect_slash(307)),
-        Fault("redirect-slash-308", "308 to the other slash form, where the split is made", _redirect_slash(308)),
+        Fault("redirect-slash-307", "307 to the other slash form, which makes the split", _redirect_slash(307)),
+        Fault("redirect-slash-308", "308 to the other slash form, which makes the split", _redirect_slash(308)),
         Fault(
             "redirect-other-host-307",
-            "307 to /elsewhere/… under another host name; the log shows who followed",
+            "307 to /elsewhere/… under another host name; the log shows whether a client followed",
             _redirect_to_other_host,
         ),
         Fault(
             "not-json",
-            "200 application/json, but broken",
+            "200 application/json, but invalid JSON",
             _always(lambda: Reply(200, b'{"clips": [{"id": ', {"Content-Type": "application/json"})),
             charges=True,
         ),
@@ -266,8 +266,8 @@ FAULTS: dict[str, Fault] = {
         Fault("truncated", "closed after half of the announced Content-Length", _truncate, charges=True),
         Fault("truncated-chunked", "a chunked reply closed before its end", _truncate_chunked, charges=True),
         Fault("drip-body", "headers at once, then one byte a second", _drip_body, charges=True),
-        Fault("drip-headers", "one byte a second from the first on", _drip_headers, charges=True),
-        Fault("hang", "no answer until the client goes", _hang, charges=True),
+        Fault("drip-headers", "one byte a second from the start", _drip_headers, charges=True),
+        Fault("hang", "no reply until the client disconnects", _hang, charges=True),
         Fault("oversize", "a 6 MB reply", _oversize, charges=True),
         Fault("oversize-chunked-endless", "a chunked reply that never ends", _endless, charges=True),
     )

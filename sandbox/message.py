@@ -1,4 +1,4 @@
-"""What comes in and what goes out: one HTTP request, one reply."""
+"""An HTTP request and a reply."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(slots=True)
 class Request:
-    """A request as it was read; header names are in lower case."""
+    """A received request; header names are in lower case."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes = b""
-    account: str | None = None  # filled in by whoever recognises the cookie or token, for the log
+    account: str | None = None  # for the log; set once the cookie or token is recognised
 
     @property
     def path(self) -> str:
@@ -35,22 +35,22 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; of one that comes twice the last."""
+        """The query parameters; for a repeated one, the last value."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     def all(self, name: str) -> list[str]:
-        """Every value of a parameter of the query that may come more than once."""
+        """All values of a query parameter that may be repeated."""
         return [
             value for key, value in parse_qsl(self.target.partition("?")[2], keep_blank_values=True) if key == name
         ]
 
     @property
     def origin(self) -> str:
-        """Where the client believes us to be, so that our own URLs work from there."""
+        """The origin that the client uses, so that URLs in replies work for it."""
         return f"http://{self.headers.get('host', '')}"
 
     def json(self) -> Any:
-        """The body as JSON; ValueError when it is none or is not declared as such."""
+        """The body as JSON. Raises ValueError if it is not JSON or is not declared as JSON."""
         if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise ValueError("Content-Type is not application/json")
         return json.loads(self.body)
@@ -58,21 +58,21 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """A reply, or with `act` whatever is done to the connection instead of sending one."""
+    """A reply. If `act` is set, it is run on the connection instead of sending the reply."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds before anything is sent
     act: Callable[[Connection], None] | None = None
-    when_lost: Callable[[], None] | None = None  # called if the client had gone before the reply
+    when_lost: Callable[[], None] | None = None  # called if the client has left before the reply
 
     def encode(self) -> bytes:
-        """The whole reply as it goes over the wire."""
+        """The whole reply as bytes."""
         return self.head() + self.body
 
     def head(self, length: int | None = None) -> bytes:
-        """The status line and headers; `length` overrides the honest Content-Length."""
+        """The status line and headers; `length` overrides the true Content-Length."""
         lines = [f"HTTP/1.1 {self.status} {PHRASES.get(self.status, 'Unknown')}", f"Date: {formatdate(usegmt=True)}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if self.status != 204:
@@ -95,11 +95,11 @@ def json_reply(status: int, value: Any, headers: dict[str, str] | None = None) -
 
 
 def detail(status: int, value: Any, headers: dict[str, str] | None = None) -> Reply:
-    """An error as the studio API words it."""
+    """An error in the studio API's format."""
     return json_reply(status, {"detail": value}, headers)
 
 
 def html_reply(status: int, text: str, headers: dict[str, str] | None = None) -> Reply:
-    """What a proxy or a bot wall answers in Suno's place."""
+    """A web page, as a proxy or a bot wall sends in place of Suno's reply."""
     body = f"<!DOCTYPE html><html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>".encode()
     return Reply(status, body, {"Content-Type": "text/html; charset=UTF-8", **(headers or {})})

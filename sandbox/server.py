@@ -1,4 +1,4 @@
-"""One port that plays both of Suno's hosts: routes, the log, and a thread for each connection."""
+"""Both of Suno's hosts on one port: routes, the log, and a thread for each connection."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Answer from now on, in threads of our own."""
+        """Start to answer, in background threads."""
         threading.Thread(target=self._accept, name="sandbox", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and break what is open."""
+        """Stop listening and break the open connections."""
         self._stopping.set()
         with contextlib.suppress(OSError):  # wakes accept() on Linux; elsewhere close() does
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -106,7 +106,7 @@ class Sandbox:
             except OSError:
                 if self._stopping.is_set():
                     return
-                time.sleep(0.05)  # out of descriptors: some may come back
+                time.sleep(0.05)  # out of file descriptors: some may be freed
                 continue
             with self.suno.lock:
                 self.suno.sockets += 1
@@ -131,7 +131,7 @@ class Sandbox:
             connection.close()
 
     def _send(self, connection: Connection, reply: Reply) -> bool:
-        """Send a reply, or do to the connection what it says; False when that was the end of it."""
+        """Send a reply or run its `act`. Return False if the connection has ended."""
         try:
             if reply.delay:
                 connection.pause(reply.delay)
@@ -148,11 +148,11 @@ class Sandbox:
         return False
 
     def answer(self, request: Request) -> Reply:
-        """Find the reply to a request and note both in the log."""
+        """Return the reply to a request and log both."""
         path = request.path
         at = time.time()
         try:
-            if path.startswith("/audio/"):  # takes a while to synthesise: the others need not wait for it
+            if path.startswith("/audio/"):  # slow to synthesise: do not hold up the other requests
                 reply = self._route(request, path)
             else:
                 with self.suno.lock:
@@ -181,13 +181,13 @@ class Sandbox:
         return Reply(403)
 
     def _cover(self, request: Request, clip_id: str) -> Reply:
-        """A cover, as Suno's CDN has one of every song: for everybody."""
+        """A song's cover: public, as on Suno's CDN."""
         if self.suno.song(clip_id) is None:
             return detail(404, "Not Found")
         return Reply(200, cover.png(clip_id), {"Content-Type": "image/png"})
 
     def _audio(self, request: Request, clip_id: str, format: str) -> Reply:
-        """A file in storage, for whoever has its signed address; Suno's own token is none of its business."""
+        """A file in storage, by its signed URL; a request with an Authorization header gets 403."""
         if "authorization" in request.headers or not address_is_good(self.suno, request):
             return Reply(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
         with self.suno.lock:

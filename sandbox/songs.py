@@ -1,4 +1,4 @@
-"""The songs that every account owns, and what is peculiar about some of them."""
+"""The songs that every account owns, and the special behaviour of some."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Song:
     takes_of_twelve: int = 2
     single_object: bool = False
     shape: Literal["full", "bare", "roots", "no-roots", "history", "plain-history"] = (
-        "full"  # how much its stem clips tell
+        "full"  # fields of its stem clips
     )
     last_stem_fails: bool = False
     late: bool = False
     feed_failures: int = 0  # feed calls that fail after each split
     feed_failure: Literal[429, 500] = 500
-    without_stems: Literal[200, 400, 404] = 200  # the answer to stems/pages while it has none
+    without_stems: Literal[200, 400, 404] = 200  # status of stems/pages while it has none
     stems_key: Literal["stems", "clips"] = "stems"
     needs_captcha: bool = False
-    left_out: bool = False  # of every list: only /api/clip/<id> knows it and its stems
-    unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlocking
+    left_out: bool = False  # of the feeds: only calls under /api/clip/ return it and its stems
+    unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlock
     key: str = "C_major"
     bpm: float = 120.0
     listed: bool = True
@@ -46,7 +46,7 @@ SONGS: dict[str, Song] = {
         Song(
             id=OCEAN_WANDERER,
             title="Ocean Wanderer",
-            about="the song to begin with; no stems yet",
+            about="the song to start with; no stems yet",
             duration=183.4,
             tags="ambient folk, wide, calm",
             lyrics="[Verse]\nI follow the tide, the lanterns are low\n\n[Chorus]\nCarry me home",
@@ -119,61 +119,61 @@ SONGS: dict[str, Song] = {
         Song(
             id="song-bare",
             title="Bare Wire",
-            about="its stem clips have nothing but an id, in every call",
+            about="its stem clips have only an id, in every call",
             shape="bare",
         ),
         Song(
             id="song-roots",
             title="Deep Roots",
-            about="stem clips are of type gen and name the song in clip_roots.clips[].id alone",
+            about="stem clips are of type gen and name the song only in clip_roots.clips[].id",
             shape="roots",
         ),
         Song(
             id="song-no-roots",
             title="Driftwood",
-            about="stem clips name the song nowhere",
+            about="stem clips do not name the song",
             shape="no-roots",
         ),
         Song(
             id="song-history",
             title="Long Memory",
-            about="its stems name the song in metadata.history[] alone, as m_<id>, and their part in stem_name",
+            about="its stems name the song only in metadata.history[], as m_<id>, and their part in stem_name",
             shape="history",
         ),
         Song(
             id="song-plain-history",
             title="Family Album",
-            about="its stems name the song in metadata.history[] alone, as a plain id, and their part in stem",
+            about="its stems name the song only in metadata.history[], as a plain id, and their part in stem",
             shape="plain-history",
         ),
         Song(
             id="song-left-out",
             title="Off the Record",
-            about="every list leaves it and its stems out: only /api/clip/<id> knows them",
+            about="the feeds leave it and its stems out: only calls under /api/clip/ return them",
             left_out=True,
         ),
         Song(
             id="song-unlock-lost",
             title="Locked Twice",
-            about="its first unlocking is counted, and the answer is lost",
+            about="its first unlock is counted, but the reply is lost",
             unlock="lost",
         ),
         Song(
             id="song-unlock-reset",
             title="Stuck Key",
-            about="the connection of its first unlocking breaks, and nothing is counted",
+            about="the connection of its first unlock breaks, and nothing is counted",
             unlock="reset",
         ),
         Song(
             id="song-unlock-busy",
             title="Queue at the Gate",
-            about="its first unlocking is refused: rate_limited",
+            about="its first unlock is refused: rate_limited",
             unlock="busy",
         ),
         Song(
             id="song-unlock-slow",
             title="Rusty Hinge",
-            about="its first unlocking is counted at once and answered 2 seconds late",
+            about="its first unlock is counted at once and answered 2 seconds late",
             unlock="slow",
         ),
         Song(
@@ -185,7 +185,7 @@ SONGS: dict[str, Song] = {
         Song(
             id="song-late-ids",
             title="Slow Echo",
-            about="no reading call knows new stems for twice --pace seconds",
+            about="no read call returns new stems for twice --pace seconds",
             late=True,
         ),
         Song(
@@ -204,7 +204,7 @@ SONGS: dict[str, Song] = {
         Song(
             id="song-captcha",
             title="Are You Human",
-            about="v2-web refuses it with 422 Token validation failed, though c/check wants no captcha",
+            about="v2-web answers 422 Token validation failed, although c/check requires no captcha",
             needs_captcha=True,
         ),
         Song(

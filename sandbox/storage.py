@@ -1,4 +1,4 @@
-"""Suno's storage: files by signed addresses, with ranges, and what can go wrong with them."""
+"""Suno's storage: files at signed URLs, with ranges and failures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sandbox.message import Reply, Request
 ENCODERS = {"mp3": ("mp3", "libmp3lame", "audio/mpeg"), "m4a": ("mp4", "aac", "audio/mp4")}
 
 TENTHS = 10
-"""Into how many connections a file falls apart where `storage` is `breaks`."""
+"""Connections that it takes to fetch a file if `storage` is `breaks`."""
 
 
 @lru_cache(maxsize=64)
 def file_of(song_id: str, task: str, part: str, format: str, seconds: float) -> bytes:
-    """A song's file, or with a part a stem's; always the same bytes while the process runs."""
+    """The file of a song, or of a stem if `part` is given; always the same bytes while the process runs."""
     wav = audio.longer(audio.stem(song_id, task, part) if part else audio.song(song_id), seconds)
     return encoded(wav, format) if format in ENCODERS else wav
 
 
 def encoded(wav: bytes, format: str) -> bytes:
     """A WAV file as MP3, or as AAC in MP4."""
-    # Here, because it takes its time to load.
+    # Imported here because it is slow to load.
     import av
 
     container_format, codec, _ = ENCODERS[format]
@@ -48,7 +48,7 @@ def encoded(wav: bytes, format: str) -> bytes:
 
 
 def reply_with(request: Request, body: bytes, format: str, storage: str) -> Reply:
-    """A file, or the one range of it that is asked for; `storage` is how it goes wrong."""
+    """Reply with a file or the requested range of it; `storage` is the failure."""
     kind = ENCODERS[format][2] if format in ENCODERS else "audio/wav"
     headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
     if storage == "web-page":
@@ -64,7 +64,7 @@ def reply_with(request: Request, body: bytes, format: str, storage: str) -> Repl
 
 
 def _treated(reply: Reply, length: int, storage: str) -> Reply:
-    """A reply that breaks off after a tenth of the file, or pauses after each."""
+    """Let the reply break off after a tenth of the file, or pause after each tenth."""
     tenth = ceil(length / TENTHS)
 
     def break_off(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The studio API: asking for stems, and everything that is free."""
+"""The studio API: the paid call for stems, and the free calls."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ Complaint = dict[str, Any]
 
 
 class Studio:
-    """The calls of the studio host. Each first looks at the bearer token."""
+    """The calls of the studio host. Each checks the bearer token first."""
 
     def __init__(self, suno: Suno) -> None:
         self._suno = suno
 
-    # The paid call, by its two routes.
+    # The paid call, on its two routes.
 
     def edit_stems(self, request: Request, song_id: str) -> Reply:
-        """Ask for two stems, by the route of 2024."""
+        """Split a song into two stems, on the route of 2024."""
         account = self._paying(request, self._suno.options.edit_route)
         if not isinstance(_body(request), dict):
             return detail(422, [_complaint("A JSON object is expected")])
         return self._split(request, account, song_id, "two")
 
     def generate(self, request: Request) -> Reply:
-        """Ask for stems as suno.com itself does."""
+        """Split a song as suno.com itself does."""
         account = self._paying(request, self._suno.options.v2_web_route)
         body = _body(request)
         if complaints := v2_web_complaints(body):
@@ -60,11 +60,11 @@ class Studio:
         if task == "extract" and self._suno.options.wire == "2024":
             return detail(422, [_complaint("Input should be 'twelve'", "stem_task")])
         if task == "extract" and taken not in audio.EXTRACTS:
-            return detail(400, f"There is no stem of the name {taken!r}.")
+            return detail(400, f"There is no stem named {taken!r}.")
         return self._split(request, account, body["continue_clip_id"], task, taken, batch=True)
 
     def _paying(self, request: Request, route: str) -> Account:
-        """Whose paid call it is; Refused if the route is gone or the token will not do."""
+        """Return the account that pays. Raises Refused if the route is gone or the token is not accepted."""
         account = self._account(request)
         if route != "there":
             raise Refused(detail(int(route), "Not Found" if route == "404" else "This is not available."))
@@ -92,7 +92,7 @@ class Studio:
     def _spoil(
         self, fault: Fault, request: Request, account: Account, song: Song, task: str, taken: str, batch: bool
     ) -> Reply:
-        """Let a fault strike the paid call, after the payment if it is one that charges."""
+        """Apply a fault to the paid call: after the payment if the fault charges."""
         token = request.headers["authorization"]
         if not fault.charges:
             spoilt = fault.play(Call(request, account, token, song, None))
@@ -107,7 +107,7 @@ class Studio:
         return self._suno.faults.draw() if self._suno.faults else None
 
     def _pay(self, account: Account, song: Song, task: str, taken: str, batch: bool) -> tuple[Reply, Split]:
-        """Make the split and take its price; Refused, and nothing taken, where that cannot be."""
+        """Make the split and take its price. Raises Refused, with nothing taken, if plan or credits forbid it."""
         if not account.kind.plan.stems:
             raise Refused(detail(403, "Stem extraction is not included in your plan."))
         split = self._suno.split(account, song, task, taken)
@@ -133,7 +133,7 @@ class Studio:
         return reply, split
 
     def captcha_check(self, request: Request) -> Reply:
-        """Tell whether v2-web wants a captcha."""
+        """Return whether v2-web requires a captcha."""
         account = self._account(request)
         body = _body(request)
         if not isinstance(body, dict) or body.get("ctype") != "generation":
@@ -142,10 +142,10 @@ class Studio:
             200, {"required": account.kind.needs_captcha, "captcha_version": account.kind.captcha_version}
         )
 
-    # Reading back.
+    # The read calls.
 
     def feed_v2(self, request: Request) -> Reply:
-        """Tell of these clips, or of a page of all."""
+        """Return the given clips, or a page of all."""
         account = self._account(request)
         if self._suno.options.feed in ("v3-only", "by-ids"):
             return detail(404, "Not Found")
@@ -173,7 +173,7 @@ class Studio:
         )
 
     def feed_v3(self, request: Request) -> Reply:
-        """Tell of these clips, or of all from a cursor on."""
+        """Return the given clips, or a page of all from a cursor on."""
         account = self._account(request)
         if self._suno.options.feed in ("v2-only", "by-ids"):
             return detail(404, "Not Found")
@@ -198,7 +198,7 @@ class Studio:
         return json_reply(200, page)
 
     def songs_by_ids(self, request: Request) -> Reply:
-        """Tell of these clips."""
+        """Return the given clips."""
         account = self._account_of_2026(request)
         if self._suno.options.feed == "v2-only":
             return detail(404, "Not Found")
@@ -206,12 +206,12 @@ class Studio:
         return self._feed_failure(account, ids) or json_reply(200, {"clips": self._clips(account, ids)})
 
     def session(self, request: Request) -> Reply:
-        """Tell who is signed in."""
+        """Return the signed-in user."""
         account = self._account_of_2026(request)
         return json_reply(200, {"user": {"id": user_id_of(account.name), "handle": account.name}})
 
     def waveform(self, request: Request, clip_id: str) -> Reply:
-        """Tell a clip's waveform in two resolutions, locked or not."""
+        """Return a clip's waveform in two resolutions, locked or not."""
         account = self._account_of_2026(request)
         if not self._clips(account, [clip_id], everything=True):
             return detail(404, NOT_FOUND)
@@ -223,13 +223,13 @@ class Studio:
         )
 
     def clip(self, request: Request, clip_id: str) -> Reply:
-        """Tell of one clip."""
+        """Return one clip."""
         account = self._account(request)
         found = self._clips(account, [clip_id], everything=True)
         return json_reply(200, found[0]) if found else detail(404, NOT_FOUND)
 
     def stem_pages(self, request: Request, song_id: str) -> Reply:
-        """Tell how many pages of stems a song has."""
+        """Return how many pages of stems a song has."""
         account = self._account(request)
         song = self._suno.song(song_id)
         if song is None:
@@ -240,7 +240,7 @@ class Studio:
         return json_reply(200, {"pages": -(-len(stems) // CLIPS_PER_PAGE)})
 
     def stems(self, request: Request, song_id: str) -> Reply:
-        """Give a page of the stems of a song."""
+        """Return a page of the stems of a song."""
         account = self._account(request)
         song = self._suno.song(song_id)
         if song is None:
@@ -255,7 +255,7 @@ class Studio:
         return json_reply(200, {song.stems_key: [self._as_json(account, stem) for stem in stems]})
 
     def billing(self, request: Request) -> Reply:
-        """Tell credits, plan and downloads."""
+        """Return credits, plan and downloads."""
         account = self._account(request)
         plan = account.kind.plan
         credits: JsonObject = {
@@ -283,7 +283,7 @@ class Studio:
         )
 
     def _clips(self, account: Account, ids: list[str], *, everything: bool = False) -> list[JsonObject]:
-        """Those of the clips that the account knows, in the order asked; lists leave some out."""
+        """The clips that the account has, in the requested order; `everything` includes songs `left_out` of feeds."""
         clips = []
         for clip_id in ids:
             stem = account.stems.get(clip_id)
@@ -324,7 +324,7 @@ class Studio:
         return self._shown(account, stem.song, stem.as_json(self._status(stem)))
 
     def _shown(self, account: Account, song: Song, clip: JsonObject) -> JsonObject:
-        """A clip as this account sees it, on the wire of the year that is played."""
+        """A clip as this account sees it, in the simulated wire format."""
         if "is_download_unlocked" in clip:
             clip["is_download_unlocked"] = song.id in account.unlocked
         if self._suno.options.wire == "2024":
@@ -335,7 +335,7 @@ class Studio:
         return clip
 
     def _feed_failure(self, account: Account, ids: list[str]) -> Reply | None:
-        """The failure that a feed call for these clips meets, where their song says so."""
+        """The failure of a feed call for these clips, if their song still has one left."""
         for clip_id in ids:
             stem = account.stems.get(clip_id)
             if stem and account.feed_failures.get(stem.song.id):
@@ -348,7 +348,7 @@ class Studio:
     # Audio.
 
     def authorize(self, request: Request) -> Reply:
-        """Unlock a song for download: this is what counts, once for a song and its stems."""
+        """Unlock a song for download: counts as one download for the song and its stems."""
         account = self._account_of_2026(request)
         body = _body(request)
         if not isinstance(body, dict) or body.get("item_type") != "clip" or not _is_text(body.get("item_id")):
@@ -376,7 +376,7 @@ class Studio:
         return reply
 
     def download(self, request: Request, clip_id: str) -> Reply:
-        """Give the address of a file once it is ready."""
+        """Return the URL of a file once it is ready."""
         account = self._account(request)
         old = self._suno.options.wire == "2024"
         known = ("mp3", "m4a", "wav") if self._suno.options.wav_by_download and not old else ("mp3", "m4a")
@@ -404,7 +404,7 @@ class Studio:
         return f"{request.origin}{path}?{urlencode({'Expires': expires, 'Signature': signature})}"
 
     def convert_wav(self, request: Request, clip_id: str) -> Reply:
-        """Begin to make a WAV file."""
+        """Start to make a WAV file."""
         account = self._account(request)
         if refusal := self._refuse_wav(account) or self._refuse_download(account, clip_id):
             return refusal
@@ -412,7 +412,7 @@ class Studio:
         return Reply(204)
 
     def wav_file(self, request: Request, clip_id: str) -> Reply:
-        """Give the address of a WAV file once it is ready."""
+        """Return the URL of a WAV file once it is ready."""
         account = self._account(request)
         if refusal := self._refuse_wav(account):
             return refusal
@@ -425,7 +425,7 @@ class Studio:
         return None if account.kind.plan.wav else detail(403, "WAV downloads are not included in your plan.")
 
     def _refuse_download(self, account: Account, clip_id: str) -> Reply | None:
-        """Why this download may not start; in 2024, when it may, count it."""
+        """Return the refusal of this download, or None; on the wire of 2024, count it if it is allowed."""
         stem = account.stems.get(clip_id)
         if not stem and not self._suno.song(clip_id):
             return detail(404, NOT_FOUND)
@@ -442,7 +442,7 @@ class Studio:
         return None
 
     def _prepare(self, account: Account, clip_id: str, wanted: str) -> bool:
-        """Whether the file is ready; the first to ask starts it and never finds it ready."""
+        """Whether the file is ready; the first call starts it and returns False."""
         now = time.time()
         started = account.preparing.setdefault((clip_id, wanted), now)
         return started != now and now - started >= self._suno.options.pace
@@ -450,14 +450,14 @@ class Studio:
     # The bearer token.
 
     def _account_of_2026(self, request: Request) -> Account:
-        """The same, for a call that the wire of 2024 has not."""
+        """Like `_account`, for a call that does not exist on the wire of 2024."""
         account = self._account(request)
         if self._suno.options.wire == "2024":
             raise Refused(detail(404, "Not Found"))
         return account
 
     def _account(self, request: Request) -> Account:
-        """Whose token it is; Refused if it lets nobody in."""
+        """Return the account of the token. Raises Refused if the token is not accepted."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         token = self._suno.read_token(value) if scheme == "Bearer" else None
         if token is None:
@@ -474,7 +474,7 @@ class Studio:
 
 
 def address_is_good(suno: Suno, request: Request) -> bool:
-    """Whether storage serves this address: it is signed, and its time is not over."""
+    """Whether storage serves this URL: it is signed and has not expired (2024: always)."""
     if suno.options.wire == "2024":
         return True
     query = request.query
@@ -483,7 +483,7 @@ def address_is_good(suno: Suno, request: Request) -> bool:
 
 
 def _refusal(reason: str, message: str) -> Reply:
-    """How downloads are refused since September 2026: with 200."""
+    """A refused download: 200 since September 2026."""
     return json_reply(200, {"ok": False, "reason": reason, "message": message})
 
 
@@ -497,7 +497,7 @@ def _is_fresh(browser_token: str) -> bool:
 
 
 def _body(request: Request) -> Any:
-    """The JSON body, or None: every call that wants one wants an object."""
+    """The JSON body, or None if it is not JSON; every caller requires an object."""
     try:
         return request.json()
     except ValueError:
@@ -549,7 +549,7 @@ V2_WEB_METADATA: dict[str, Callable[[Any], bool]] = {
 
 
 def v2_web_complaints(body: Any) -> list[Complaint]:
-    """What differs from the body that suno.com was seen to send."""
+    """The differences from the body that suno.com was seen to send."""
     if not isinstance(body, dict):
         return [_complaint("A JSON object is expected")]
     complaints = _compare(body, V2_WEB)
@@ -573,7 +573,7 @@ def _compare(given: JsonObject, wanted: dict[str, Callable[[Any], bool]], *above
 
 
 def v3_complaints(body: Any) -> list[Complaint]:
-    """What feed v3 cannot read of a body."""
+    """The validation errors of a body for feed v3."""
     if not isinstance(body, dict):
         return [_complaint("A JSON object is expected")]
     filters, limit, cursor = body.get("filters", {}), body.get("limit", 1), body.get("cursor")
@@ -588,5 +588,5 @@ def v3_complaints(body: Any) -> list[Complaint]:
     if type(limit) is not int or not 1 <= limit <= 100:
         complaints.append(_complaint("Input should be from 1 to 100", "limit"))
     if cursor is not None and not (isinstance(cursor, str) and cursor.isdecimal()):
-        complaints.append(_complaint("Not a cursor of ours", "cursor"))
+        complaints.append(_complaint("Not a valid cursor", "cursor"))
     return complaints

@@ -1,4 +1,4 @@
-"""What this Suno knows and keeps: accounts, credits, stems, tokens, what was asked of it."""
+"""The state of the local Suno: accounts, credits, stems, tokens, the log of requests."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ Route = Literal["there", "400", "403", "404", "405", "410", "422"]
 
 @dataclass(slots=True)
 class Options:
-    """What can be set at start and while running; all times in seconds. The defaults are Suno of 2026-10."""
+    """The options, for the start and while running. Times are in seconds. The defaults are Suno of 2026-10."""
 
     wire: Literal["2026", "2024"] = "2026"
     token_lifetime: float = 3600.0
-    pace: float = 1.0  # how long a stem keeps each status
+    pace: float = 1.0  # of each status of a stem
     delay: float = 0.0  # before a split is answered
     drip: float = 1.0  # between the bytes of a dripped reply
     feed: FeedForms = "dying"
     edit_route: Route = "there"
     v2_web_route: Route = "there"
-    active_token: bool = True  # whether /v1/client tells a token too
-    active_token_age: float = 0.0  # how old that one is
-    stale_tokens: bool = True  # whether a paid call is refused with a token past half its life
-    browser_token: bool = False  # whether a paid call is refused without a fresh one
-    v3_wants_user: bool = False  # whether the library is told only with the account's own user
-    pages_from: Literal[0, 1] = 0  # the first page of a song's stems
-    wav_by_download: bool = True  # whether /api/download/clip knows WAV, or only the older calls do
+    active_token: bool = True  # whether /v1/client also returns a token
+    active_token_age: float = 0.0  # age of that token
+    stale_tokens: bool = True  # whether a paid call with a token past half its lifetime is refused
+    browser_token: bool = False  # whether a paid call without a fresh one is refused
+    v3_wants_user: bool = False  # whether listing the library requires the account's own user id
+    pages_from: Literal[0, 1] = 0  # number of the first page of a song's stems
+    wav_by_download: bool = True  # whether /api/download/clip supports WAV, or only the older calls do
     address_lifetime: float = 3600.0  # of a download_url
     storage: Literal["ordinary", "breaks", "slow", "web-page"] = "ordinary"
-    audio_length: float = 4.0  # of each file: the music comes again until then
+    audio_length: float = 4.0  # of each file: the music repeats
     log_size: int = 20_000
     charge_log: bool = False
 
 
 OF_2024 = {"token_lifetime": 60.0, "feed": "v2+v3", "active_token": False, "stale_tokens": False}
-"""How the options differ on the wire of 2024."""
+"""The options that differ on the wire of 2024."""
 
 
 def change(options: Options, wanted: JsonObject) -> str | None:
-    """Change options; or say what is wrong with one of them, and change none."""
+    """Change options. If one is wrong, change none and return what is wrong."""
     types = get_type_hints(Options)
     for key, value in wanted.items():
         if key not in types or key in ("log_size", "charge_log"):
@@ -76,13 +76,13 @@ def change(options: Options, wanted: JsonObject) -> str | None:
 
 
 def user_id_of(name: str) -> str:
-    """Suno's own id of an account, whatever its cookie."""
+    """Suno's user id of an account, the same for all its cookies."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox/{name}"))
 
 
 @dataclass(slots=True)
 class RandomFaults:
-    """Faults that strike paid calls on ordinary songs, in an order that follows from the seed."""
+    """Faults that strike paid calls on ordinary songs, in an order set by the seed."""
 
     random: random.Random
     rate: float
@@ -90,7 +90,7 @@ class RandomFaults:
     left: int | None = None  # None: no limit
 
     def draw(self) -> Fault | None:
-        """Choose the fault for the next paid call, or none."""
+        """Choose the fault for the next paid call, or None."""
         if self.left == 0 or self.random.random() >= self.rate:
             return None
         if self.left is not None:
@@ -100,7 +100,7 @@ class RandomFaults:
 
 @dataclass(slots=True)
 class Token:
-    """What a bearer token says."""
+    """The content of a bearer token."""
 
     account: Account
     number: int
@@ -109,7 +109,7 @@ class Token:
 
     @property
     def is_stale(self) -> bool:
-        """Whether more than half of its life is over."""
+        """Whether more than half of its lifetime has passed."""
         return time.time() > (self.issued_at + self.expires_at) / 2
 
 
@@ -120,11 +120,11 @@ class Suno:
     initial: Options
     lock: threading.RLock = field(default_factory=threading.RLock)
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    origin: str = ""  # where it can be reached, once it listens
-    tokens_issued: int = 0  # survives a reset, so that a number never comes twice
+    origin: str = ""  # its URL, once it listens
+    tokens_issued: int = 0  # survives a reset: each number is used once
     splits_made: int = 0
     options: Options = field(init=False)
-    accounts: dict[str, Account] = field(init=False)  # those that were named so far
+    accounts: dict[str, Account] = field(init=False)  # created at their first use
     stems: dict[str, Stem] = field(init=False)  # of all accounts, for the audio files
     log: deque[JsonObject] = field(init=False)
     last_split: float = 0.0  # seconds since 1970
@@ -136,7 +136,7 @@ class Suno:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything but the tokens handed out, which stay valid until they expire."""
+        """Forget everything except issued tokens, which stay valid until they expire."""
         self.options = replace(self.initial)
         self.accounts = {}
         self.stems = {}
@@ -146,7 +146,7 @@ class Suno:
         self.faults = None
 
     def account(self, cookie: str) -> Account | None:
-        """The account that a cookie names, be the cookie its newest or not."""
+        """The account of a cookie, even of a replaced cookie; None if there is none."""
         known = kind_of(cookie)
         if known is None:
             return None
@@ -160,12 +160,12 @@ class Suno:
         return account
 
     def _moment(self) -> float:
-        """Now, but never a millisecond in which another split was made: `created_at` tells splits apart."""
+        """Now, but at least 1 ms after the last split: `created_at` distinguishes splits."""
         self.last_split = max(time.time(), self.last_split + 0.001)
         return self.last_split
 
     def _keep(self, account: Account, song: Song, stems: list[Stem]) -> Split:
-        """File stems under their account; `paid` and the price are up to the caller."""
+        """Store stems as a split of the account; the caller sets `paid` and the price."""
         task = stems[0].task
         split = Split(self.splits_made, account.name, song, task, 0, stems[0].made_at, stems)
         account.splits.setdefault(song.id, deque()).append(split)
@@ -175,7 +175,7 @@ class Suno:
         return split
 
     def split(self, account: Account, song: Song, task: str, taken: str = "") -> Split | None:
-        """Take the price and make the stems; None, and nothing taken, when the credits do not suffice."""
+        """Take the price and make the stems. Return None, with nothing taken, if there are too few credits."""
         price = PRICES[task]
         if account.credits < price:
             return None
@@ -194,21 +194,21 @@ class Suno:
 
     def _forget(self, account: Account, split: Split) -> None:
         of_song = account.splits[split.song.id]
-        of_song.remove(split)  # among the oldest: found at once
+        of_song.remove(split)  # among the oldest: found quickly
         for stem in split.stems:
             del account.stems[stem.id], self.stems[stem.id]
 
     def song(self, song_id: str) -> Song | None:
-        """Find a song of the catalogue, or one that stands for a fault."""
+        """Find a song of the catalogue, or the song of a fault."""
         return SONGS.get(song_id) or FAULT_SONGS.get(song_id)
 
     def issue_token(self, account: Account, session_id: str, age: float = 0.0) -> str:
-        """A JWT that was made `age` seconds ago; it means something to this process only."""
+        """A JWT issued `age` seconds ago; valid in this process only."""
         self.tokens_issued += 1
         if account.first_token is None:
             account.first_token = self.tokens_issued
         now, lifetime = time.time() - age, self.options.token_lifetime
-        # Clerk counts in whole seconds; a life of a second or two needs finer ones to last as long as asked.
+        # Clerk uses whole seconds; a lifetime of a second or two needs fractions to be exact.
         issued = math.floor(now) if lifetime >= 5 else now
         claims = {
             "iat": issued,
@@ -228,7 +228,7 @@ class Suno:
         return f"{signed}.{self._signature(signed)}"
 
     def read_token(self, token: str) -> Token | None:
-        """What a token of ours says, expired or not; None for any other."""
+        """Read a token issued by this process, expired or not; None for any other."""
         signed, _, signature = token.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
             return None
@@ -251,5 +251,5 @@ def _base64(claims: dict[str, Any]) -> str:
 
 
 def fingerprint(secret: str) -> str:
-    """Enough to tell two secrets apart in the log, and nothing of them."""
+    """A short hash that distinguishes secrets in the log without revealing them."""
     return hashlib.sha256(secret.encode()).hexdigest()[:12]

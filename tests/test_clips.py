@@ -62,7 +62,7 @@ def test_any_list_of_clips_will_do(start: Any, account: str, feed: str) -> None:
     assert [clip["id"] for clip in ask(service, "GET", f"/api/get?ids={','.join(ids)}", account).json()] == ids
     songs = ask(service, "GET", "/api/get", account)
     if feed == "by-ids":
-        assert "no longer tells" in assert_error(songs, 500, "suno_failed")["error"]
+        assert "no longer reports" in assert_error(songs, 500, "suno_failed")["error"]
     elif feed == "v2-only":
         assert songs.status_code == 200
     else:

@@ -236,7 +236,7 @@ def test_a_split_is_found_followed_and_listed(model: Model, suno: Suno, account:
     assert {(stem["part"], stem["take"]) for stem in listed} == {("vocals", 1), ("instrumental", 1)}
     assert len(suno.charges(account)) == 1
     assert "request_id or stem_ids" in model.error("follow_split")
-    assert "as split_song told it" in model.error("follow_split", request_id="../get_limit")
+    assert "one that split_song returned" in model.error("follow_split", request_id="../get_limit")
 
 
 def test_what_suno_cannot_make_is_told(model: Model) -> None:
@@ -329,7 +329,7 @@ def test_the_key_may_be_in_a_file(start: Start, account: str, tmp_path: Path) ->
 
 def test_a_service_that_is_away_is_told_and_a_split_may_be_asked_again(start: Start) -> None:
     away = start(SUNO_STEMS_URL=f"http://127.0.0.1:{free_port()}")
-    assert "is it running? SUNO_STEMS_URL says" in away.error("left")
+    assert "is it running? Check SUNO_STEMS_URL" in away.error("left")
     sentence = away.error("split_song", song=SONG, kind=TWO)
     assert "paid once" in sentence and re.search(r"request_id [0-9a-f]{32} ", sentence)
 
@@ -401,7 +401,7 @@ def test_an_id_that_is_a_path_is_not_asked_for(start: Start) -> None:
     with Liar("Song", "song.wav", id="../../stem") as liar:
         fetched = start(SUNO_STEMS_URL=liar.url).call("fetch_stems", song="song", format="wav")
     assert fetched["files"] == [] and not fetched["complete"]
-    assert "whose id is none" in fetched["failed"][0]
+    assert "invalid id" in fetched["failed"][0]
     assert [path for path, _ in liar.asked if "audio/" in path] == []
 
 

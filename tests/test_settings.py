@@ -150,14 +150,14 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("[callers", "no TOML"),
+        ("[callers", "not valid TOML"),
         ('[accounts.studio]\ncookie = ""', "accounts.studio.cookie: it has no cookie __client"),
         ('[accounts.studio]\ncookie = "@nowhere"', "accounts.studio.cookie: nowhere cannot be read"),
         ('[accounts."a b"]\ncookie = "secret"', "accounts.a b: A name is 1 to 40 letters"),
         ('[accounts.default]\ncookie = "secret"', "accounts.default.cookie: SUNO_COOKIE is set too"),
         ("[callers.n8n]", "callers.n8n: it has neither api_key nor api_key_sha256"),
         ('[callers.n8n]\napi_key = "secret"', "callers.n8n.api_key: a key is 16"),
-        ("[callers.n8n]\napi_key = 5", "callers.n8n.api_key: it is a text"),
+        ("[callers.n8n]\napi_key = 5", "callers.n8n.api_key: it must be a string"),
         ('[callers.n8n]\napi_key_sha256 = "secret"', "callers.n8n.api_key_sha256: a SHA-256"),
         (f'[callers.n8n]\napi_key = "{LONG}"\naccounts = ["studio"]', "callers.n8n.accounts: there is no account"),
         (f'[callers.n8n]\napi_key = "{LONG}"\ncredits_per_day = -1', "callers.n8n.credits_per_day: "),
@@ -168,7 +168,7 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
         (f'[callers.a]\napi_key = "{LONG}"\n[callers.b]\napi_key = "{LONG}"', "callers: two of them"),
         ("key = 5", "key: Unknown field"),
         ("callers = 5", "callers: "),
-        ("[callers]\nn8n = 5", "callers.n8n: it is no table"),
+        ("[callers]\nn8n = 5", "callers.n8n: it is not a table"),
     ],
 )
 def test_a_wrong_callers_file_is_told_by_table_and_key_and_without_a_value(

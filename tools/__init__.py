@@ -1,1 +1,1 @@
-"""What is run by hand: `make` has a command for each."""
+"""Programs to run by hand: `make` has a command for each."""

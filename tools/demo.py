@@ -33,27 +33,27 @@ SECRET = "whsec_" + base64.b64encode(b"the secret of the demo alone").decode()
 FOLDER = ROOT / "demo"
 STAGES = ["submitted", "queued", "streaming", "complete"]
 PATIENCE = 60.0
-"""Seconds until the stems have to be complete, and again until each file has to be ready."""
+"""Seconds to wait for complete stems, and again for the webhook and for the song's file."""
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class FailedError(Exception):
-    """The demo did not go as it should; the text says where."""
+    """The demo failed; the text says where."""
 
 
 class Service:
-    """The service's API, as any client would use it."""
+    """A client of the service's API."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def get(self, path: str) -> Any:
-        """Ask for something."""
+        """Get JSON."""
         return self._ask(urllib.request.Request(f"{self.url}{path}"))[1]
 
     def post(self, path: str, body: dict[str, Any], *, shown: bool = False) -> tuple[int, Any]:
-        """Send JSON; the status and the JSON that comes back. `shown`: print the curl line that does the same."""
+        """Send JSON; return the status and JSON of the reply. `shown`: print the equivalent curl command."""
         text = json.dumps(body)
         if shown:
             print(f"$ curl -X POST {self.url}{path} \\")
@@ -62,7 +62,7 @@ class Service:
         return self._ask(urllib.request.Request(f"{self.url}{path}", text.encode(), headers))
 
     def save(self, path: str, folder: Path) -> Path:
-        """Fetch a file into a folder, under the name that it is sent with, as `curl -OJ` does."""
+        """Save a file in a folder, under the name given by the reply, as `curl -OJ` does."""
         with OPENER.open(f"{self.url}{path}", timeout=60) as reply:
             file = folder / Path(reply.headers.get_filename()).name
             file.write_bytes(reply.read())
@@ -78,7 +78,7 @@ class Service:
 
 
 def main() -> int:
-    """Run the demo; 0 when the files are there."""
+    """Run the demo; return 0 if the files are there."""
     try:
         with ExitStack() as running:
             receiver = running.enter_context(receiving())
@@ -105,7 +105,7 @@ def main() -> int:
 
 
 def settings_in(folder: str) -> dict[str, str]:
-    """What the service and the process that sends webhooks have in common."""
+    """The settings that the service and the jobs process share."""
     return {
         "SUNO_COOKIE": stack.ACCOUNT,
         "SUNO_POLL_INTERVAL": "0.5",
@@ -119,7 +119,7 @@ def settings_in(folder: str) -> dict[str, str]:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes webhooks, and keeps those that are signed as they should be."""
+    """Receives webhooks and keeps those with a valid signature."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *about: Any) -> None:
-        """Print nothing: what has come is shown."""
+        """Print nothing: the demo shows each webhook itself."""
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def receiving() -> Iterator[Receiver]:
 
 
 def show_webhook(receiver: Receiver, stems: list[dict[str, Any]]) -> None:
-    """Show what the receiver was told once the files of the stems were kept."""
+    """Show the webhook that is sent once the files of the stems are kept."""
     try:
         told = receiver.taken.get(timeout=PATIENCE)
     except Empty:
@@ -164,14 +164,14 @@ def show_webhook(receiver: Receiver, stems: list[dict[str, Any]]) -> None:
     files = told["data"]["files"]
     if [file["id"] for file in files if file["status"] == "kept"] != [stem["id"] for stem in stems]:
         raise FailedError(f"not all files are kept: {files}")
-    print(f"A webhook came, and its signature is right: {told['type']}. The files, and where they can be fetched:")
+    print(f"A webhook came, and its signature is right: {told['type']}. The files and their URLs:")
     for file in files:
         print(f"  {file['filename']:<34} {file['bytes']:>8,} bytes   {file['url'][:60]}…")
     print()
 
 
 def split(service: Service, webhook_url: str) -> list[dict[str, Any]]:
-    """Ask for the stems of the song."""
+    """Split the song."""
     asked = {"audio_id": OCEAN_WANDERER, "audio_format": "wav", "webhook_url": webhook_url}
     _, stems = service.post("/api/generate_stems", asked, shown=True)
     print(json.dumps(stems, indent=2) + "\n")
@@ -179,7 +179,7 @@ def split(service: Service, webhook_url: str) -> list[dict[str, Any]]:
 
 
 def follow(service: Service, ids: list[str]) -> None:
-    """Show how far Suno is until every stem is complete."""
+    """Show Suno's progress until every stem is complete."""
     ends = time.monotonic() + PATIENCE
     shown: list[str] = []
     while time.monotonic() < ends:
@@ -197,7 +197,7 @@ def follow(service: Service, ids: list[str]) -> None:
 
 
 def show_progress(statuses: list[str]) -> None:
-    """Draw a bar, over the last one on a terminal."""
+    """Draw a progress bar; on a terminal it replaces the last one."""
     done = sum(STAGES.index(status) + 1 for status in statuses if status in STAGES)
     width = 32
     filled = width * done // (len(STAGES) * max(1, len(statuses)))
@@ -206,7 +206,7 @@ def show_progress(statuses: list[str]) -> None:
 
 
 def fetch_zip(service: Service) -> Path:
-    """Fetch the stems as one file, and show what is in it."""
+    """Fetch the stems as one ZIP and list its content."""
     path = f"/api/stems.zip?audio_id={OCEAN_WANDERER}&format=wav"
     file = service.save(path, FOLDER)
     print(f'$ curl -OJ "{service.url}{path}"')
@@ -225,7 +225,7 @@ def unpack(zipped: Path) -> list[Path]:
 
 
 def fetch_song(service: Service) -> Path:
-    """Have the song itself kept too, and fetch it, for comparison."""
+    """Have the service keep the song itself too, and fetch it, for comparison."""
     ends = time.monotonic() + PATIENCE
     wanted = {"ids": [OCEAN_WANDERER], "format": "wav"}
     status, files = service.post("/api/audio", wanted)
@@ -238,7 +238,7 @@ def fetch_song(service: Service) -> Path:
 
 
 def draw(files: list[Path], picture: Path) -> None:
-    """Draw the waveforms of WAV files under each other."""
+    """Draw the waveforms of WAV files, one below the other."""
     width, height, margin = 1000, 140, 24
     image = Image.new("RGB", (width, len(files) * (height + margin)), "white")
     canvas = ImageDraw.Draw(image)
@@ -249,11 +249,11 @@ def draw(files: list[Path], picture: Path) -> None:
         for x, (low, high) in enumerate(extremes(file, width)):
             canvas.line((x, middle - high * height / 2, x, middle - low * height / 2), fill=colour)
     image.save(picture)
-    print(f"{picture.relative_to(ROOT)!s:<24} the song, and what it was split into")
+    print(f"{picture.relative_to(ROOT)!s:<24} the song and its stems")
 
 
 def extremes(file: Path, columns: int) -> list[tuple[float, float]]:
-    """Find the lowest and highest sample of each column, from -1 to 1, of 16-bit mono audio."""
+    """Return the lowest and highest sample of each column of 16-bit mono audio, from -1 to 1."""
     with wave.open(str(file)) as sound:
         samples = array.array("h", sound.readframes(sound.getnframes()))
     per_column = max(1, len(samples) // columns)

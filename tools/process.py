@@ -1,4 +1,4 @@
-"""The one way in which tests, bench and tools run a server: with a log, until it is ready, and stopped at the end."""
+"""Run a server for tests, bench and tools: log its output, wait until it is ready, stop it at the end."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ STARTS_WITHIN = 30.0
 """Seconds."""
 
 ENDS_WITHIN = 60.0
-"""Seconds after SIGTERM, until it is killed."""
+"""Seconds from SIGTERM to SIGKILL."""
 
 
 class NotStartedError(Exception):
-    """A server did not come up; the text has the end of what it logged."""
+    """A server did not start: the text has the end of its log, or says that its port is in use."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server process and where it listens."""
+    """A server process and its URL."""
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def logged(self) -> str:
-        """All that the process has written so far."""
+        """Everything that the process has written so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def pids(self) -> list[int]:
-        """Its processes, the first one first."""
+        """The ids of its processes, the parent first."""
         parent = self.process.pid
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
         return [parent, *map(int, children.split())]
@@ -53,11 +53,11 @@ def running(
     url: str = "",
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run a server with these environment variables besides. Raises NotStartedError.
+    """Run a server with additional environment variables. Raises NotStartedError.
 
-    `is_ready` is asked again and again; an OSError of it is a no.
+    `is_ready` is polled; if it raises OSError, the server is not ready yet.
     """
-    # Not the caller's own settings: they may name a real account, which nothing here may spend.
+    # Drop the caller's own settings: they may name a real account, and its credits must not be spent here.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SUNO_", "GUNICORN_"))}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -97,10 +97,10 @@ _ports = itertools.count(os.getpid() * 997)
 
 
 def free_port() -> int:
-    """Find a port that nothing listens on.
+    """Find a free port.
 
-    None of those that the system gives to connections: one could have it before the server. And processes that look
-    at the same time begin far from each other.
+    It is not an ephemeral port, which an outgoing connection could take before the server does. Parallel processes
+    start their search far apart, so that they do not find the same port.
     """
     while True:
         port = 10_000 + next(_ports) % 20_000
@@ -110,7 +110,7 @@ def free_port() -> int:
 
 
 def require_free(port: int) -> None:
-    """Raise NotStartedError where something listens on the port: it must not be taken for what is started here."""
+    """Raise NotStartedError if the port is in use: another server must not be mistaken for the one to start."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

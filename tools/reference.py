@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and docs/errors.md from the code: `make reference`."""
+"""Write docs/settings.md and docs/errors.md from the code: `make reference`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = """\
 # Settings
 
-Settings are environment variables. The service and the jobs process read them once, at the start.
+Settings are environment variables. The service and the jobs process read them once, at start-up.
 A wrong value stops the start, and the message names the variable.
 
 `kill -HUP` of gunicorn's first process reads the files of `SUNO_COOKIE`, `API_KEYS`, `WEBHOOK_SECRET`, `LINK_SECRET`
-and `CALLERS_FILE` again. If one of them is wrong then, the old settings stay in force.
+and `CALLERS_FILE` again. If one of them is wrong, the old settings stay in force.
 """
 
 ERRORS = """\
@@ -30,11 +30,11 @@ Every failure is JSON of one shape:
 {"error": "<what happened, and what to do>", "code": "<a stable name>", "request_id": "<for the log>"}
 ```
 
-A malformed request has `details` too: the messages by field. Programs look at `code`; people read `error`.
+A malformed request also has `details`: the messages by field. Programs check `code`; people read `error`.
 
-- A call that costs is sent once. The service repeats it only if Suno cannot have taken it: no connection came about,
+- A paid call is sent once. The service repeats it only if Suno cannot have accepted it: there was no connection,
   Suno refused the token (401), or Suno sent a 307 or 308 to another path of the same host.
-- `Retry-After` says how many seconds to wait, if the reply has it.
+- If the reply has `Retry-After`, wait that many seconds.
 - With an `Idempotency-Key` every retry is safe: see [Paid once](paid-once.md).
 
 | status | code | what it means, and what to do |

@@ -1,4 +1,4 @@
-"""Serve the service with a local Suno behind it, for a person with a browser: `make sandbox`."""
+"""Run the service with a local Suno behind it, for use in a browser: `make sandbox`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.process import NotStartedError
 
 
 def settings_in(folder: str) -> dict[str, str]:
-    """What the service and the process of jobs have in common."""
+    """The settings that the service and the jobs process share."""
     return {
         "SUNO_COOKIE": stack.ACCOUNT,
         "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
@@ -27,7 +27,7 @@ def settings_in(folder: str) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run all of them until interrupted."""
+    """Run all servers until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (

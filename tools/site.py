@@ -1,4 +1,4 @@
-"""A hook of mkdocs: the README and its neighbours are pages of the site too, and links between them hold there."""
+"""An mkdocs hook: add the README and its neighbours to the site, and keep the links between them working."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 PAGES = {"README.md": "index.md"} | {name: name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")}
 FOLDERS = ("examples", "deploy", "bench", "tests/deploy")
-"""Whatever is linked there is part of the site as it stands."""
+"""Their files are part of the site, unchanged, so that links to them work."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is beside docs/."""
+    """Add the files outside docs/."""
     for source, target in PAGES.items():
         files.append(File.generated(config, target, content=(ROOT / source).read_text(encoding="utf-8")))
     for folder in FOLDERS:

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from tools.process import Server, free_port, require_free, running
 
 ACCOUNT = "sandbox-alice"
-"""The cookie of the account that pays in the sandbox unless a request names another."""
+"""The cookie of the sandbox account that pays unless a request names another."""
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextlib.contextmanager
 def suno(*options: str, port: int = 0) -> Iterator[Server]:
-    """Run the sandbox with these options of its command line."""
+    """Run the sandbox with these command-line options."""
     port = port or free_port()
     require_free(port)
     command = [sys.executable, "-m", "sandbox", "--quiet", "--port", str(port), *options]
@@ -31,9 +31,9 @@ def suno(*options: str, port: int = 0) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Server]:
-    """Run the service under gunicorn with Suno at `suno_url`; `settings` are environment variables besides.
+    """Run the service under gunicorn with Suno at `suno_url`; `settings` are additional environment variables.
 
-    With the setting HOST=unix:…, that is also the server's url.
+    With the setting HOST=unix:…, the server's `url` is the same.
     """
     port = port or free_port()
     require_free(port)
@@ -49,7 +49,7 @@ def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: i
 
 @contextlib.contextmanager
 def jobs(suno_url: str, settings: Mapping[str, str]) -> Iterator[Server]:
-    """Run the process that does the jobs, with the settings of a service."""
+    """Run the jobs process with the settings of a service."""
     with (
         _settings(suno_url, settings) as environment,
         running(
@@ -63,14 +63,14 @@ def jobs(suno_url: str, settings: Mapping[str, str]) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _settings(suno_url: str, more: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Where Suno is, and a ledger of its own."""
+    """Settings for Suno's URL and a temporary ledger, updated by `more`."""
     with tempfile.TemporaryDirectory() as folder:
         at_suno = {"SUNO_API_URL": suno_url, "SUNO_AUTH_URL": suno_url, "NO_PROXY": "127.0.0.1"}
         yield {**at_suno, "LEDGER_URL": f"sqlite:///{folder}/ledger.db", **more}
 
 
 def _answers(server: Server, path: str) -> bool:
-    """Whether a server answers at a path, with whatever status."""
+    """Whether a server answers at a path, with any status."""
     if server.url.startswith("unix:"):
         return _socket_answers(server.url.removeprefix("unix:"), path)
     try:

@@ -1,1 +1,1 @@
-"""Audio files: fetched once, kept, named, and handed out. Nothing of Flask, and nothing of the ledger."""
+"""Audio files: fetch once, keep, name and serve them. No Flask and no ledger here."""

@@ -1,4 +1,4 @@
-"""Covers of songs, fetched from Suno's CDN: a page may load nothing from another host."""
+"""Covers of songs, fetched from Suno's CDN: the page may load nothing from another host."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from app.audio.fetch import Fetcher
 
 MOST = 2_000_000
-"""Bytes of a cover."""
+"""Maximum bytes of a cover."""
 
 REMEMBERED = 5_000
-"""Songs of which a process remembers where the cover is."""
+"""Maximum number of cover addresses in a process's cache."""
 
 REST = 60.0
-"""Seconds in which nothing is asked of a CDN that could not be reached: nobody waits for each cover of a list."""
+"""Seconds to pause after the CDN failed, so that a list does not wait for each of its covers."""
 
 BEGINNINGS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """An image, as its first bytes say what it is."""
+    """An image, and its media type by its first bytes."""
 
     content: bytes
     type: str
 
 
 class Covers:
-    """Finds covers; it learns their addresses from the clips that a process has told. One for a process."""
+    """Fetches covers, and caches their addresses from the clips that Suno returned. One instance per process."""
 
     def __init__(self, make_fetcher: Callable[[], Fetcher]) -> None:
-        """Lists are told without it: the fetcher is made when the first cover is asked for."""
+        """The fetcher is made for the first cover: lists of clips do not need it."""
         self._make_fetcher = make_fetcher
         self._addresses: OrderedDict[str, str | None] = OrderedDict()
         self._rests_until = 0.0
@@ -48,7 +48,7 @@ class Covers:
         return self._make_fetcher()
 
     def note(self, clips: Iterable[Clip]) -> None:
-        """Remember where covers are."""
+        """Cache the addresses of covers."""
         for clip in clips:
             self._addresses[clip.id] = clip.image_url
             self._addresses.move_to_end(clip.id)
@@ -56,10 +56,10 @@ class Covers:
             self._addresses.popitem(last=False)
 
     def of(self, song_id: str, find: Callable[[], Clip]) -> Cover | None:
-        """The cover of a song; None where it has none, or none can be had now. Raises what `find` raises.
+        """The cover of a song; None if it has none, or it cannot be fetched now. Raises what `find` raises.
 
-        `find` asks Suno for the clip, and is called only if the address is not known. A cover is public: whoever
-        knows the song's id gets it, whatever the account.
+        `find` requests the clip from Suno, and is called only if the address is not cached. A cover is public: every
+        caller who knows the song's id gets it, on any account.
         """
         from app.audio.fetch import FetchFailed
 

@@ -1,4 +1,4 @@
-"""One file fetched from Suno's storage: resumed where it breaks off, and checked before it counts as whole."""
+"""Fetch a file from Suno's storage: resume broken downloads, and check the file before it counts as complete."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from app.audio.files import looks_like
 from app.audio.store import CHUNK
 
 MOST = 500_000_000
-"""Bytes of a file."""
+"""Maximum bytes of a file."""
 
 LASTS = 1800.0
-"""Seconds that a file may take, all its connections together."""
+"""Maximum seconds for a file, over all its connections."""
 
 SMALL_LASTS = 10.0
-"""Seconds that a small file may take."""
+"""Maximum seconds for a small file."""
 
 IN_VAIN = 4
-"""Connections in a row that bring nothing, until it is given up for now."""
+"""Consecutive connections without a byte after which the fetch fails for now."""
 
 REDIRECTS = 3
 
 EXPIRED = frozenset({401, 403, 404, 410})
-"""What storage says of an address that is no longer good."""
+"""Storage's statuses for an expired address."""
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class FetchFailed(Exception):
-    """The file did not come, or is not what it should be; worth another try later where `for_now`."""
+    """The file did not come, or is not what it should be. If `for_now`, a later retry may succeed."""
 
     def __init__(self, why: str, *, for_now: bool = True) -> None:
         super().__init__(why)
@@ -58,10 +58,10 @@ class _Progress:
 
 
 class Fetcher:
-    """Fetches files over kept connections, from public addresses by https alone."""
+    """Fetches files over persistent connections, only from public addresses and only by https."""
 
     def __init__(self, *, loopback_too: bool) -> None:
-        """`loopback_too`: whether this machine may be asked as well, by http: where Suno itself is played on it."""
+        """`loopback_too`: also allow this machine, by http: for the local Suno."""
         self._loopback_too = loopback_too
         policy = Config(
             ip_filter_enable=True,
@@ -80,10 +80,10 @@ class Fetcher:
         note_total: Callable[[int], None] = lambda total: None,
         note_progress: Callable[[], None] = lambda: None,
     ) -> int:
-        """Write what is at an address to a new file, and return its length in bytes.
+        """Download to a new file, and return its length in bytes.
 
-        `address` gives where the file is, and is asked again where that has expired. `note_total` learns the length
-        before the first byte is written, and may raise; `note_progress` is called while it comes, and may raise too.
+        `address` returns the URL, and is called again if that has expired. `note_total` receives the length in bytes
+        before the first byte is written. `note_progress` is called during the download. Both may raise.
         Raises FetchFailed.
         """
         ends = time.monotonic() + LASTS
@@ -94,11 +94,11 @@ class Fetcher:
                 try:
                     expired = self._go_on(url, progress, note_total, note_progress, ends)
                 except InvalidIPAddress:
-                    raise FetchFailed("its address is not a public one", for_now=False) from None
+                    raise FetchFailed("its address is not public", for_now=False) from None
                 except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                     why, expired = type(error).__name__, False
                 else:
-                    why = "its address is not good" if expired else "it broke off"
+                    why = "its address is not valid" if expired else "it broke off"
                 if time.monotonic() >= ends:
                     raise FetchFailed(f"it did not come within {LASTS:.0f} s")
                 if progress.total is not None and progress.done == progress.total:
@@ -114,7 +114,7 @@ class Fetcher:
         return progress.done
 
     def small(self, url: str, most: int) -> bytes:
-        """Return what is at an address, of at most so many bytes. Raises FetchFailed."""
+        """Download at most `most` bytes, and return them. Raises FetchFailed."""
         try:
             with self._asked(url, {"User-Agent": "suno-stems"}) as reply:
                 if reply.status_code != 200:
@@ -125,7 +125,7 @@ class Fetcher:
                     if time.monotonic() >= ends:
                         raise FetchFailed(f"it did not come within {SMALL_LASTS:.0f} s")
         except InvalidIPAddress:
-            raise FetchFailed("its address is not a public one", for_now=False) from None
+            raise FetchFailed("its address is not public", for_now=False) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise FetchFailed(type(error).__name__) from None
         if len(content) > most:
@@ -140,7 +140,7 @@ class Fetcher:
         note_progress: Callable[[], None],
         ends: float,
     ) -> bool:
-        """Read on over one connection; whether the address has expired."""
+        """Continue the download over one connection. Returns whether the address has expired."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "suno-stems"}
         if progress.done:
             headers["Range"] = f"bytes={progress.done}-"
@@ -153,7 +153,7 @@ class Fetcher:
                 raise requests.ConnectionError(f"status {reply.status_code}")
             self._begin(reply, progress, note_total)
             while progress.done < (progress.total or 0):
-                # What has come before a connection breaks is kept: read() would throw it away.
+                # If the connection breaks, read() would discard the bytes that came before.
                 block = reply.raw.read1(min(CHUNK, (progress.total or 0) - progress.done), decode_content=False)
                 if not block:
                     break
@@ -175,24 +175,24 @@ class Fetcher:
         raise requests.TooManyRedirects
 
     def _begin(self, reply: requests.Response, progress: _Progress, note_total: Callable[[int], None]) -> None:
-        """Find out where in the file the reply begins, and how long it is."""
+        """Read the reply's offset in the file, and the file's length."""
         if reply.status_code == 206:
             told = _RANGE.fullmatch(reply.headers.get("Content-Range", ""))
             if told is None or int(told[1]) != progress.done:
-                raise FetchFailed("Suno's storage sends another part than was asked for")
+                raise FetchFailed("Suno's storage sent another part than requested")
             total = int(told[3])
         else:
             length = reply.headers.get("Content-Length", "")
             if not length.isdecimal():
-                raise FetchFailed("Suno's storage does not say how long it is", for_now=False)
+                raise FetchFailed("Suno's storage does not report its length", for_now=False)
             total = int(length)
             progress.file.seek(0)
             progress.file.truncate()
             progress.done = 0
         if not 0 < total <= MOST:
-            raise FetchFailed(f"it has {total:,} bytes, and {MOST:,} are the most", for_now=False)
+            raise FetchFailed(f"it has {total:,} bytes; 1 to {MOST:,} are allowed", for_now=False)
         if progress.total is not None and total != progress.total and progress.done:
-            raise FetchFailed("it has changed while it was fetched")
+            raise FetchFailed("it changed while it was fetched")
         if total != progress.total:
             note_total(total)
         progress.total = total
@@ -209,17 +209,17 @@ class Fetcher:
             return
         if parts.scheme == "http" and self._loopback_too and is_loopback(host):
             return
-        raise FetchFailed("its address is not of https", for_now=False)
+        raise FetchFailed("its address is not https", for_now=False)
 
     @staticmethod
     def _check(file: Path, progress: _Progress) -> None:
         with file.open("rb") as content:
             beginning = content.read(16)
         if file.stat().st_size != progress.total:
-            raise FetchFailed("it is not as long as was announced")
+            raise FetchFailed("its length is not the announced one")
         if not looks_like(progress.content_type, beginning):
             kind = progress.content_type.partition(";")[0][:40] or "nothing"
-            raise FetchFailed(f"it was announced as {kind}, and does not begin like that", for_now=False)
+            raise FetchFailed(f"it was announced as {kind}, but its first bytes do not match", for_now=False)
 
 
 def is_loopback(host: str) -> bool:
@@ -237,5 +237,5 @@ def _strong(tag: str | None) -> str | None:
 
 
 def as_nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Sign in as nobody: else requests would send what ~/.netrc has for the host."""
+    """Send no credentials: otherwise requests would send those of ~/.netrc for the host."""
     return request

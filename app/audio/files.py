@@ -1,4 +1,4 @@
-"""What a kept file is: of which clip, in which format, and what a person would call it."""
+"""A kept file: its clip, its format and its readable name."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from app.suno.clip import Clip
 from app.suno.stems import numbered
 
 TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
-"""The formats there are, and how HTTP calls each."""
+"""The formats and their media types."""
 
 LONGEST_NAME = 150
-"""Bytes of a file's name in UTF-8, without its end: what file systems take, with room for what a ZIP adds."""
+"""Maximum UTF-8 bytes of a file's name without extension: file systems' limit, less what a ZIP adds."""
 
 NAMELESS = "Untitled"
 
 _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that turn what follows around: a name could show another end than it has."""
+"""Characters that reverse the text after them: a name could show a false extension."""
 
 _PART_OF_TITLE = re.compile(r"\s*(?: - [^()]+|\([^()]*\))\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known of a clip, as it stands beside its files."""
+    """A clip's metadata, stored beside its files."""
 
     id: str
     song_id: str
-    """The clip itself, of a song."""
+    """For a song, its own id."""
     song_title: str | None
     title: str | None
     part: str | None
-    """Of a stem, in lower case; None of a song, or where it cannot be told."""
+    """A stem's part, in lower case; None for a song, or if unknown."""
     take: int | None
     created_at: str | None
     duration: float | None
@@ -47,17 +47,17 @@ class Details:
 
     @classmethod
     def read(cls, value: Any) -> Details:
-        """Read what `as_json` has made. Raises TypeError for anything else."""
+        """Read what `as_json` returned. Raises TypeError or ValueError for anything else."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: each for name, each in dict(value).items() if name in known})
 
     def as_json(self) -> dict[str, Any]:
-        """Write them as JSON has them."""
+        """Return the details as a JSON object."""
         return asdict(self)
 
     @property
     def name(self) -> str:
-        """What a person would call its file, without the format: `Ocean Wanderer - Vocals (take 2)`."""
+        """The readable name of its file, without extension: `Ocean Wanderer - Vocals (take 2)`."""
         song = self.song_title or NAMELESS
         if self.id == self.song_id:
             return _clean(song)
@@ -68,7 +68,7 @@ class Details:
 
 
 def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
-    """What is known of a clip; `song` is the one that it is or is a stem of, `stems` are all that this has."""
+    """The details of a clip. `song`: the clip itself, or the stem's song. `stems`: all stems of that song."""
     song_id = song.id if song else (clip.is_stem and clip.stem_from_id) or clip.id
     is_stem = clip.id != song_id
     song_title = (song.title if song else None) or clip.title
@@ -88,17 +88,17 @@ def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
 
 
 def folder_of(account: str) -> str:
-    """Where the files of a Suno account are: a name that any store takes, and that tells nothing of the account."""
+    """The folder of a Suno account's files. Its name is valid in any store, and does not reveal the account."""
     return sha256(f"audio of {account}".encode()).hexdigest()[:32]
 
 
 def file_name(details: Details, format: str) -> str:
-    """The name by which a file is handed out."""
+    """The name under which a file is served."""
     return f"{details.name}.{format}"
 
 
 def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Names by id of which no two are the same, whatever letters' case means: one that comes again gets a number."""
+    """Make names unique without regard to case: a repeated name gets a number. Returns the names by id."""
     chosen: dict[str, str] = {}
     taken: set[str] = set()
     for id, name in names:
@@ -113,7 +113,7 @@ def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 
 def looks_like(content_type: str, beginning: bytes) -> bool:
-    """Whether a file begins as it was announced; any audio will do where nothing of use was."""
+    """Whether a file's first bytes match its content type. If that type is vague, any known audio matches."""
     kinds = {
         "wav": beginning[:4] in (b"RIFF", b"RF64") and beginning[8:12] == b"WAVE",
         "mp3": beginning[:3] == b"ID3" or (beginning[:1] == b"\xff" and beginning[1:2] >= b"\xe0"),
@@ -135,7 +135,7 @@ _VAGUE = {"", "application/octet-stream", "binary/octet-stream"}
 
 
 def _clean(name: str) -> str:
-    """A name that every usual file system takes, and HTTP's header."""
+    """A name that is valid in all common file systems and in an HTTP header."""
     whole = name.encode("utf-8", "ignore").decode()
     shown = _DIRECTIONS.sub("", unicodedata.normalize("NFC", whole))
     single = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in shown)

@@ -1,4 +1,4 @@
-"""Files in a folder of this machine, or of one that all instances share."""
+"""Files in a folder of this machine, or in one that all instances share."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored
 SPOOL = ".fetching"
 
 QUICK, QUICK_ONES, QUICK_CHUNK = 0.001, 32, 512 * 1024
-"""A client that takes each chunk in so many seconds, so many in a row, gets larger ones, of so many bytes."""
+"""A client that takes QUICK_ONES chunks in a row in under QUICK seconds each then gets QUICK_CHUNK bytes at once."""
 
 SMALLEST = 1_000_000
-"""Bytes without which a disk counts as full."""
+"""A disk with fewer free bytes counts as full."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderStore:
-    """A folder. A file's access time says when it was last handed out; a lock on it, that it is being sent."""
+    """A folder. A file's access time is when it was last served. A lock on it means that it is being sent."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -67,7 +67,7 @@ class FolderStore:
             _make_folder(target.parent)
             descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                # Also for nginx's group, where it hands the file out itself.
+                # Readable for nginx's group, in case nginx serves the file.
                 os.fchmod(descriptor, 0o640)
                 os.fsync(descriptor)
             finally:
@@ -85,7 +85,7 @@ class FolderStore:
     def write(self, name: str, content: bytes) -> None:
         with _told():
             _make_folder(self.spool)
-            # Of its own, as two processes may write the same.
+            # A unique name: two processes may write the same file.
             file = self.spool / f"{name.replace('/', '-')}.{os.getpid()}.{time.monotonic_ns()}"
             try:
                 file.write_bytes(content)
@@ -136,14 +136,14 @@ class FolderStore:
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file, and the lock that keeps it."""
+    """An open file, and the lock that prevents its removal."""
 
     stored: Stored
     path: Path | None
     descriptor: int
 
     def chunks(self, first: int, length: int) -> Iterator[bytes]:
-        """So many bytes of it."""
+        """Read `length` bytes from offset `first`."""
         end, size, quick = first + length, CHUNK, 0
         while first < end:
             with _told():
@@ -153,19 +153,19 @@ class OpenFile:
             first += len(chunk)
             began = time.monotonic()
             yield chunk
-            # A client that is slow, or one of many, holds little memory.
+            # Small chunks for a slow client, or one of many: they hold little memory.
             quick = quick + 1 if time.monotonic() - began < QUICK else 0
             size = QUICK_CHUNK if quick >= QUICK_ONES else CHUNK
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def check_folder(folder: Path) -> None:
-    """Write to a folder, and take some room on its disk. Raises OSError where that cannot be done."""
+    """Check that a folder is writable and its disk has room. Raises OSError if not."""
     _make_folder(folder)
     descriptor, name = tempfile.mkstemp(dir=folder)
     try:
@@ -176,7 +176,7 @@ def check_folder(folder: Path) -> None:
 
 
 def clear_folder(folder: Path, older_than: float) -> None:
-    """Remove the files of a folder that nothing was written to for so many seconds."""
+    """Remove the files in a folder that were last written more than `older_than` seconds ago."""
     with suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
             with suppress(FileNotFoundError):
@@ -190,12 +190,12 @@ def _told() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise AudioFull("The disk on which audio is kept is full: make room, or lower AUDIO_LIMIT.") from error
+            raise AudioFull("The disk for kept audio is full: free some space, or lower AUDIO_LIMIT.") from error
         raise AudioUnavailable(error.strerror or type(error).__name__) from error
 
 
 def _stored(name: str, found: os.stat_result) -> Stored:
-    # As nginx makes it, so that a file has one tag whoever hands it out.
+    # The same tag as nginx makes, so that it does not depend on which of the two serves the file.
     etag = f"{int(found.st_mtime):x}-{found.st_size:x}"
     return Stored(name, found.st_size, max(found.st_atime, found.st_mtime), found.st_mtime, etag)
 
@@ -213,7 +213,7 @@ def _make_folder(folder: Path) -> None:
             _make_folder(folder.parent)
         folder.mkdir(mode=0o750, exist_ok=True)
         with suppress(OSError):
-            # Whatever the umask; a folder that is set-group-id stays so.
+            # Regardless of the umask; keep the set-group-id bit.
             folder.chmod(0o750 | (folder.stat().st_mode & 0o2000))
 
 

@@ -1,4 +1,4 @@
-"""Addresses of kept files that can be handed out: each is good for one file and one account, and for a time."""
+"""Signed addresses of kept files. Each is valid for one file and one account, until it expires."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
 
 
 class LinkRefused(Exception):
-    """The address was changed, is no longer good, or was signed by somebody else."""
+    """The address was changed, has expired, or was signed with another secret."""
 
 
 class Links:
-    """Makes them, and checks them."""
+    """Makes and checks signed addresses."""
 
     def __init__(self, secrets: Sequence[str], *, lifetime: float) -> None:
-        """`secrets`: the first one signs, and what any of them has signed is good. None: addresses are plain."""
+        """`secrets`: the first one signs, all are accepted; empty: addresses are plain. `lifetime`: seconds."""
         # itsdangerous signs with the last.
         self._secrets = list(reversed(secrets))
         self._lifetime = int(lifetime)
 
     def address(self, base: str, folder: str, file: str) -> str:
-        """Where a file of an account's folder can be fetched; `base` is where this service is."""
+        """The address of a file in an account's folder. `base`: the address of this service."""
         path = f"{base.rstrip('/')}/api/audio/{file}"
         return f"{path}?token={self._signer(file).sign(folder).decode()}" if self._secrets else path
 
     def folder_of(self, token: str, file: str) -> str:
-        """The folder of the account whose file a token opens. Raises LinkRefused, with the reason."""
+        """The account's folder that a token opens for a file. Raises LinkRefused with the reason."""
         if not self._secrets:
             raise LinkRefused("This service signs no addresses: leave `token` out, and send an API key or cookie.")
         try:
             return self._signer(file).unsign(token, max_age=self._lifetime).decode()
         except SignatureExpired:
             raise LinkRefused(
-                "This address is no longer good: ask for a new one by POST /api/audio, which is free."
+                "This address has expired: request a new one with POST /api/audio, which is free."
             ) from None
         except (BadSignature, UnicodeError):
             raise LinkRefused(
-                "This address was changed, or signed for another file: copy it whole, as it was given."
+                "This address was changed, or signed for another file: copy the complete address."
             ) from None
 
     def _signer(self, file: str) -> TimestampSigner:
-        # SHA-384 fills its letters: of others the last letter has bits that mean nothing, and could be another.
+        # A SHA-384 digest fills its base64 letters. Others leave bits unused: a changed last letter could pass.
         return TimestampSigner(self._secrets, salt=f"kept audio {file}", digest_method=sha384)

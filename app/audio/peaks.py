@@ -1,6 +1,6 @@
-"""A clip's waveform, as audiowaveform writes it (JSON, version 2), so that players know it.
+"""A clip's waveform in the format of audiowaveform (JSON, version 2), which players support.
 
-PyAV decodes: it has FFmpeg in its wheels and knows every format of Suno's, the Opus in its m4a files included.
+PyAV decodes: its wheels contain FFmpeg, which supports all formats of Suno, including Opus in m4a files.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 LENGTH = 1_000
-"""Pairs of the lowest and the highest sample."""
+"""Number of pairs of the lowest and the highest sample."""
 
 FINER = 16
-"""Pieces of each pair that are measured one by one: how long a file is, is certain at its end only."""
+"""Pieces to measure for each pair: a file's exact length is known only at its end."""
 
 DEMUXERS = {"mp3": "mp3", "m4a": "mov", "wav": "wav"}
 
@@ -24,15 +24,15 @@ class NotAudio(Exception):
 
 
 def peaks_of(file: Path, format: str) -> dict[str, Any]:
-    """Measure a file. Raises NotAudio. It takes about a second for five minutes of music, and little memory."""
-    # Here, because it takes its time to load.
+    """Measure a file. Raises NotAudio. Five minutes of music take about a second, and little memory."""
+    # Imported here because it is slow to load.
     import av
 
     lows, highs, samples = array("h"), array("h"), 0
     piece = 0
     rest = array("h")
     try:
-        # A file object and a named demuxer: whatever the file says, nothing else is opened.
+        # With a file object and a named demuxer, the file cannot make FFmpeg open anything else.
         with file.open("rb") as content, av.open(content, "r", format=_demuxer(file, format)) as container:
             stream = container.streams.audio[0]
             rate = stream.rate or 0
@@ -60,7 +60,7 @@ def peaks_of(file: Path, format: str) -> dict[str, Any]:
 
 
 def peaks_from_suno(reply: Any, duration: float | None) -> dict[str, Any] | None:
-    """Read Suno's own waveform of a clip; None where it cannot be understood: its form was never captured."""
+    """Read Suno's own waveform of a clip; None if it is not understood: its format was never captured."""
     longest: Sequence[float] = ()
     waiting, looked = [reply], 0
     while waiting and looked < 10_000:
@@ -95,7 +95,7 @@ def _in_pairs(numbers: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _pairs(lows: Sequence[int], highs: Sequence[int]) -> list[int]:
-    """The lowest and the highest of each of LENGTH parts, in turn."""
+    """The lowest and the highest value of each of LENGTH parts, alternating."""
     numbers: list[int] = []
     for i in range(LENGTH):
         start = i * len(lows) // LENGTH
@@ -117,7 +117,7 @@ def _as_json(pairs: list[int], rate: int, samples: int) -> dict[str, Any]:
 
 
 def _demuxer(file: Path, format: str) -> str:
-    """By the file's beginning, where it has an unmistakable one."""
+    """The demuxer, by the file's first bytes if they are unambiguous, otherwise by `format`."""
     with file.open("rb") as content:
         beginning = content.read(12)
     if beginning[:4] in (b"RIFF", b"RF64"):

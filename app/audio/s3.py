@@ -1,7 +1,7 @@
-"""Files in a bucket of S3, or of anything that speaks as it does.
+"""Files in a bucket of S3 or a compatible service.
 
-Where it is and who signs in is told by the variables that every tool for S3 knows: AWS_ENDPOINT_URL, AWS_REGION,
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+The usual S3 variables set its endpoint and credentials: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored
 DAY = 24 * 3600.0
 
 NOTED_EVERY = DAY
-"""Seconds after which a file's use is noted anew: S3 has no access time, and copies the object to change its time."""
+"""Seconds between updates of a file's last use: S3 has no access time, and an update copies the object."""
 
 ABORTED_AFTER = DAY
-"""Seconds after which an upload in parts that has not ended is given up for its process."""
+"""Seconds after which an unfinished multipart upload is aborted: its process is taken for dead."""
 
 
 class S3Store:
-    """A bucket, or what begins with a prefix in one."""
+    """A bucket, or a prefix in one."""
 
     def __init__(self, url: str) -> None:
         self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
@@ -47,7 +47,7 @@ class S3Store:
         with _told():
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                raise PermissionError(errno.EPERM, f"{folder} is another user's")
+                raise PermissionError(errno.EPERM, f"{folder} belongs to another user")
         return folder
 
     @cached_property
@@ -75,7 +75,7 @@ class S3Store:
 
     def put(self, name: str, file: Path) -> None:
         with _told():
-            # In parts where it is long; given up as a whole where one fails.
+            # A large file is uploaded in parts. If one fails, the whole upload is aborted.
             self._s3.upload_file(str(file), self._bucket, self._prefix + name)
         file.unlink(missing_ok=True)
 
@@ -94,7 +94,7 @@ class S3Store:
             self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
 
     def remove(self, name: str) -> bool:
-        # What is being sent goes on: S3 has read it by then, or sends what it had.
+        # A read in progress continues: S3 sends the old object.
         with _told():
             self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + name)
         return True
@@ -152,7 +152,7 @@ class OpenObject:
     key: str
 
     def chunks(self, first: int, length: int) -> Iterator[bytes]:
-        """So many bytes of it."""
+        """Read `length` bytes from offset `first`."""
         if length <= 0:
             return
         with _told():
@@ -166,7 +166,7 @@ class OpenObject:
             body.close()
 
     def close(self) -> None:
-        """Do nothing: what is read is closed where it is read."""
+        """Do nothing: `chunks` closes what it opens."""
 
 
 @contextmanager
@@ -174,11 +174,11 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
-        # Without its message, which may quote an address that is signed.
+        # The message is left out: it may quote a signed address.
         code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise AudioFull("The disk on which audio grows is full: its operator has to make room.") from error
-        raise AudioUnavailable(f"the bucket says {code or type(error).__name__}") from error
+            raise AudioFull("The disk for incomplete audio is full: the operator has to free some space.") from error
+        raise AudioUnavailable(f"the bucket failed with {code or type(error).__name__}") from error
 
 
 def _is_missing(error: ClientError) -> bool:

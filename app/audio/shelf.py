@@ -1,4 +1,4 @@
-"""What is kept, by account, clip and format: found, bounded, and forgotten when its time is over."""
+"""The kept audio by account, clip and format: reads, the size limit, and expiry."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RUBBISH_AFTER = 3600.0
-"""Seconds after which a file that did not become whole is given up."""
+"""Seconds after which an incomplete file is removed."""
 
 DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
-"""Ends of the small files beside the audio: what is known of a clip, its waveform, which stems a song has."""
+"""Extensions of the small files beside the audio: a clip's details, its waveform, a song's list of stems."""
 
 
 class Shelf:
     """The kept audio of all accounts. Every method raises AudioUnavailable.
 
-    `folders` are those of one Suno account (`folder_of` its names in the ledger), the current one first: nobody else
-    is told that a file is there.
+    `folders` are those of one Suno account (`folder_of` its names in the ledger), the current one first. Other
+    accounts cannot see that a file exists.
     """
 
     def __init__(self, store: Store, *, limit: int, kept_for: float) -> None:
-        """`limit`: bytes that are kept at most. `kept_for`: seconds since a file was last used; 0 is for ever."""
+        """`limit`: maximum bytes to keep. `kept_for`: seconds to keep a file after its last use; 0: forever."""
         self._store = store
         self._limit = limit
         self._kept_for = kept_for
 
     def stat(self, folders: Sequence[str], clip_id: str, end: str) -> Stored | None:
-        """Tell of a file; None where it is not kept."""
+        """Look up a file; None if it is not kept."""
         return self._first(folders, clip_id, end, self._store.stat)
 
     def open(self, folders: Sequence[str], clip_id: str, end: str) -> Opened | None:
-        """Begin to send a file; None where it is not kept. Close it."""
+        """Open a file for sending; None if it is not kept. The caller must close it."""
         return self._first(folders, clip_id, end, self._store.open)
 
     def details(self, folders: Sequence[str], clip_id: str) -> Details | None:
-        """Read what is known of a clip of which something is kept."""
+        """Read the details of a clip that has kept files."""
         return _details(self._first(folders, clip_id, DETAILS, self._store.read))
 
     def peaks(self, folders: Sequence[str], clip_id: str) -> bytes | None:
@@ -56,18 +56,18 @@ class Shelf:
         return self._first(folders, clip_id, PEAKS, self._store.read)
 
     def stems(self, folders: Sequence[str], song_id: str) -> list[Details] | None:
-        """Read which stems a song has, as far as that was known when one was last kept."""
+        """Read the stored list of a song's stems, which may be old; None if there is none."""
         found = _json(self._first(folders, song_id, STEMS, self._store.read))
         if not isinstance(found, list):
             return None
         return [details for each in found if (details := _details(each)) is not None]
 
     def note_stems(self, folder: str, song_id: str, stems: Iterable[Details]) -> None:
-        """Write which stems a song has. Raises AudioFull."""
+        """Store the list of a song's stems. Raises AudioFull."""
         self._write(folder, song_id, STEMS, [stem.as_json() for stem in stems])
 
     def spool_file(self, name: str) -> Path:
-        """Make a place for a file that grows."""
+        """Return a new path in the spool, for a file that is being fetched."""
         try:
             self._store.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -83,9 +83,9 @@ class Shelf:
         *,
         measure: Callable[[Path, str], dict[str, Any]] = peaks_of,
     ) -> None:
-        """Take over a whole file of the spool, and what goes with it. Raises AudioFull.
+        """Move a complete file from the spool to the store, with its details and waveform. Raises AudioFull.
 
-        `measure` makes the waveform, once for a clip; it may raise NotAudio.
+        `measure` makes the waveform, once per clip. It may raise NotAudio.
         """
         peaks: dict[str, Any] | None = None
         if self._store.stat(_name(folder, details.id, PEAKS)) is None:
@@ -96,29 +96,29 @@ class Shelf:
         self._write(folder, details.id, DETAILS, details.as_json())
         if peaks:
             self._write(folder, details.id, PEAKS, peaks)
-        # Last: it is kept once this is there.
+        # Last: from now on the file counts as kept.
         self._store.put(_name(folder, details.id, format), file)
 
     def check_room(self) -> None:
-        """Raise AudioFull where no file could be kept now, whatever was removed for it."""
+        """Raise AudioFull if no file can be kept now, even after removing old ones."""
         try:
             self._store.check()
         except AudioFull as error:
             raise AudioFull(f"{error} Nothing was charged.") from error
 
     def make_room(self, file: Path, size: int, others: int) -> None:
-        """Have room for a file that is to come, beside `others` that come just now (bytes); the oldest give way.
+        """Make room for a file of `size` bytes, in addition to `others` (the bytes of other fetches).
 
-        Takes the room on the disk. Raises AudioFull.
+        Removes the least recently used files, and allocates the disk space. Raises AudioFull.
         """
         if size > self._limit:
-            raise AudioFull(f"A file of {size:,} bytes is more than AUDIO_LIMIT allows at all.")
+            raise AudioFull(f"A file of {size:,} bytes alone is more than AUDIO_LIMIT allows.")
         if self._give_way(size + others) > 0:
-            raise AudioFull("AUDIO_LIMIT is reached by files that are being fetched or sent: try again later.")
+            raise AudioFull("Files that are being fetched or sent fill AUDIO_LIMIT: try again later.")
         _take(file, size)
 
     def clean(self) -> None:
-        """Remove what has not been used for too long, and what was left half done."""
+        """Remove expired and incomplete files, and the least recently used ones above the limit."""
         self._store.clear_rubbish(RUBBISH_AFTER)
         self._give_way(0)
         audio: dict[str, set[str]] = {}
@@ -131,7 +131,7 @@ class Shelf:
             elif not (self._kept_for and time.time() - stored.used > self._kept_for and self._remove(stored)):
                 audio.setdefault(folder, set()).add(clip_id)
         for stored in small:
-            # What is known of clips goes with the last of their files; of songs, when it is as old.
+            # A clip's small files go after its last audio file; a song's list of stems goes by its own age.
             folder, _, file = stored.name.partition("/")
             id, _, end = file.partition(".")
             is_needed = not self._kept_for if end == STEMS else id in audio.get(folder, ())
@@ -139,20 +139,20 @@ class Shelf:
                 self._store.remove(stored.name)
 
     def total(self) -> int:
-        """Bytes that are kept."""
+        """Total bytes kept."""
         return sum(stored.size for stored in self._store.list())
 
     def free(self) -> int | None:
-        """Bytes of room on the disk; None where that has no end."""
+        """Free bytes on the disk; None if unlimited."""
         return self._store.free()
 
     @property
     def limit(self) -> int:
-        """Bytes that are kept at most."""
+        """Maximum bytes to keep."""
         return self._limit
 
     def _give_way(self, coming: int) -> int:
-        """Remove the oldest files until there is room for so many bytes; return how many are still too much."""
+        """Remove the least recently used files until `coming` bytes fit. Returns the bytes still over the limit."""
         files = [stored for stored in self._store.list() if not stored.name.endswith(".json")]
         over = sum(stored.size for stored in files) + coming - self._limit
         for stored in sorted(files, key=lambda stored: stored.used):
@@ -177,14 +177,14 @@ class Shelf:
 
 
 def _take(file: Path, size: int) -> None:
-    """Take the room for a file, so that a full disk shows before Suno's storage is asked for it."""
+    """Allocate the space for a file, so that a full disk is found before the download starts."""
     try:
         with file.open("wb") as content:
             os.posix_fallocate(content.fileno(), 0, size)
     except OSError as error:
         file.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise AudioFull("The disk on which audio is kept is full: its operator has to make room.") from error
+            raise AudioFull("The disk for kept audio is full: the operator has to free some space.") from error
         raise AudioUnavailable(error.strerror or type(error).__name__) from error
 
 

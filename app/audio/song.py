@@ -1,4 +1,4 @@
-"""A song and all of its stems, as Suno tells them now: what names files and numbers takes."""
+"""A song and all of its stems, as Suno lists them now. File names and take numbers come from it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from app.suno.session import Account
 
 @dataclass(frozen=True, slots=True)
 class Song:
-    """A song, and every stem that Suno lists of it."""
+    """A song, and every stem that Suno lists for it."""
 
     clip: Clip
     stems: list[Clip]
 
     @classmethod
     def of(cls, gateway: SunoGateway, account: Account, song_id: str) -> Song:
-        """Look at a song; free. Raises SongNotFound and what else Suno says."""
+        """Read a song and its stems from Suno; free. Raises SongNotFound and other SunoErrors."""
         return cls(gateway.clip(account, song_id), gateway.stems(account, song_id))
 
     @property
     def usable(self) -> list[Details]:
-        """Its stems, without those that Suno could not make."""
+        """The details of its stems, without those that Suno could not make."""
         return [self.details_of(stem) for stem in self.stems if stem.status != "error"]
 
     def details_of(self, clip: Clip) -> Details:
-        """What is known of the song itself, or of one of its stems; a stem too new for Suno's list counts as well."""
+        """The details of the song or one of its stems, even of a stem too new for Suno's list."""
         if clip.id == self.clip.id:
             return details_of(self.clip, self.clip, ())
         others = [stem for stem in self.stems if stem.id != clip.id]
@@ -39,5 +39,5 @@ class Song:
         return details_of(own, self.clip, [*siblings, own])
 
     def note(self, shelf: Shelf, folder: str) -> None:
-        """Write which stems there are beside the files. Raises AudioFull and AudioUnavailable."""
+        """Store the list of stems beside the files. Raises AudioFull and AudioUnavailable."""
         shelf.note_stems(folder, self.clip.id, self.usable)

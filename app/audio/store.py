@@ -1,6 +1,6 @@
-"""What is needed of a place for files; `folder.py` and `s3.py` are the two there are.
+"""The interface of a store for files. `folder.py` and `s3.py` implement it.
 
-A file is there whole or not at all. Its name is its account's folder, its clip and its format: `3f…/clip.wav`.
+A file exists completely or not at all. Its name is its account's folder, its clip and its format: `3f…/clip.wav`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Protocol
 
 CHUNK = 128 * 1024
-"""Bytes that are handed out at once."""
+"""Bytes to read or send at once."""
 
 
 class AudioFull(Exception):
-    """There is no room for another file; the text says what the operator can do."""
+    """There is no room for another file. The message says what to do."""
 
 
 class AudioUnavailable(Exception):
     """The files cannot be read or written now."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"The kept audio cannot be used now: {why}. Nothing was asked of Suno for it.")
+        super().__init__(f"The kept audio cannot be used now: {why}. Suno was not asked for it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,67 +33,67 @@ class Stored:
     size: int
     """Bytes."""
     used: float
-    """When it was last handed out, or kept; seconds since 1970."""
+    """When it was last served, or kept; seconds since 1970."""
     kept: float
-    """When it was kept."""
+    """When it was kept; seconds since 1970."""
     etag: str
-    """Another for other content; without quotes."""
+    """Changes with the content; without quotes."""
 
 
 class Opened(Protocol):
-    """A file that is being sent: it is not removed meanwhile."""
+    """A file that is being sent. It is not removed before it is closed."""
 
     stored: Stored
     path: Path | None
-    """Where it is on this machine, if it is."""
+    """Its path, if it is on this machine."""
 
     def chunks(self, first: int, length: int) -> Iterator[bytes]:
-        """So many bytes of it, from the byte `first` on. Raises AudioUnavailable."""
+        """Read `length` bytes from offset `first`. Raises AudioUnavailable."""
 
     def close(self) -> None:
-        """Let it be removed."""
+        """Allow its removal."""
 
 
 class Store(Protocol):
-    """A place for files. Every method raises AudioUnavailable."""
+    """A store for files. Every method raises AudioUnavailable."""
 
     @property
     def spool(self) -> Path:
-        """A folder of this machine in which files grow until they are whole."""
+        """A folder on this machine for incomplete files."""
 
     def stat(self, name: str) -> Stored | None:
-        """Tell of a file; None where there is none."""
+        """Look up a file; None if there is none."""
 
     def open(self, name: str) -> Opened | None:
-        """Begin to send a file, and note that it was; None where there is none."""
+        """Open a file for sending, and record its use; None if there is none."""
 
     def put(self, name: str, file: Path) -> None:
-        """Take over a whole file of the spool. Raises AudioFull."""
+        """Move a complete file from the spool to the store. Raises AudioFull."""
 
     def read(self, name: str) -> bytes | None:
-        """Read a small file."""
+        """Read a small file; None if there is none."""
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file. Raises AudioFull."""
 
     def remove(self, name: str) -> bool:
-        """Remove a file; False where it is being sent."""
+        """Remove a file; False if it is being sent."""
 
     def list(self, folder: str = "") -> Iterator[Stored]:
-        """Tell of all files, or of those of one account's folder."""
+        """List all files, or those in one account's folder."""
 
     def check(self) -> None:
-        """Do nothing where a file could be kept now. Raises AudioFull otherwise."""
+        """Raise AudioFull if no file can be kept now."""
 
     def free(self) -> int | None:
-        """Bytes of room on its disk; None where it has no end."""
+        """Free bytes on its disk; None if unlimited."""
 
     def clear_rubbish(self, older_than: float) -> None:
-        """Remove what was left half done so many seconds ago."""
+        """Remove incomplete files that are older than this, in seconds."""
 
 
 def open_store(url: str) -> Store:
-    """Make the store that AUDIO_URL names. It connects when it is first used."""
+    """Make the store for AUDIO_URL. It connects on first use."""
     if url.startswith("s3://"):
         from app.audio.s3 import S3Store
 

@@ -1,4 +1,4 @@
-"""The kept stems of a song as one ZIP file, made while it is sent; its length is known before."""
+"""The kept stems of a song as one ZIP file, made while it is sent. Its length is known in advance."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from app.audio.store import Opened
 
 
 class StemsZip:
-    """Audio does not get smaller by packing, so it is stored as it is."""
+    """An uncompressed ZIP: compression does not make audio smaller."""
 
     def __init__(self, folder: str, stems: Sequence[tuple[Details, Opened]], format: str) -> None:
-        """`folder` is the name of the one folder in it."""
+        """`folder`: the name of the only folder in it."""
         names = distinct((details.id, file_name(details, format)) for details, _ in stems)
         self._zip = ZipStream(compress_type=ZIP_STORED, sized=True)
         told = [{**details.as_json(), "file": names[details.id]} for details, _ in stems]
@@ -25,7 +25,7 @@ class StemsZip:
             self._zip.add(opened.chunks(0, size), f"{folder}/{names[details.id]}", size=size)
 
     def __len__(self) -> int:
-        """Bytes of all of it."""
+        """Its length in bytes."""
         return len(self._zip)
 
     def __iter__(self) -> Iterator[bytes]:

@@ -1,1 +1,1 @@
-"""What goes on after the reply, in a process of its own: `python -m app.jobs`. The ledger knows what there is."""
+"""Work after the reply, in a separate process: `python -m app.jobs`. The ledger records every job."""

@@ -1,4 +1,4 @@
-"""The process that does the jobs: `python -m app.jobs`. SIGTERM lets what is being done end."""
+"""The jobs process: `python -m app.jobs`. On SIGTERM it takes no new job and waits up to 30 s for running steps."""
 
 # ruff: noqa: E402 (gevent patches before anything else is loaded)
 from gevent import monkey
@@ -39,23 +39,23 @@ from app.suno.gateway import SunoGateway
 log = logging.getLogger("app.jobs")
 
 AT_ONCE = 1_000
-"""Jobs that are followed at once, at most."""
+"""Maximum number of concurrent jobs."""
 
 CLAIM = 45.0
-"""Seconds for which a process has a job to itself. Whoever dies with one is followed after that."""
+"""Seconds that a claim on a job lasts. If its process dies, another one takes the job after that."""
 
 CLEAN_EVERY = 600.0
-"""Seconds between two looks for audio that is no longer to be kept."""
+"""Seconds between cleanups of the kept audio."""
 
 Step = Callable[[str, dict[str, Any]], tuple[dict[str, Any], float | None, str]]
-"""Does what can be done now: the job after that, in how many seconds it is due, and what it has come to."""
+"""Does what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome."""
 
 SWEEP_EVERY = 5.0
-"""Seconds between two looks for jobs that are due and that nobody has taken up."""
+"""Seconds between polls of the ledger for due jobs."""
 
 
 class Jobs:
-    """The parts of this process."""
+    """The jobs process: its parts and its main loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._stopping = False
@@ -99,11 +99,11 @@ class Jobs:
         )
 
     def run(self) -> None:
-        """Do jobs until SIGTERM or SIGINT."""
+        """Run jobs until SIGTERM or SIGINT."""
         for sent in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sent, self._stop)
         self._consumer.start()
-        # huey has put handlers of its own in place.
+        # huey has replaced the signal handlers.
         for sent in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sent, self._stop)
         log.info("Ready for jobs.")
@@ -118,10 +118,10 @@ class Jobs:
                 gevent.sleep(0.1)
         self._consumer.stop(graceful=True)
         self._pool.join(timeout=30)
-        log.info("No more jobs are taken up.")
+        log.info("The jobs process has stopped.")
 
     def take_up(self, id: str) -> None:
-        """Begin a job, unless it is being done."""
+        """Start a job, unless this process already runs it or is stopping."""
         if id not in self._doing and not self._stopping:
             self._doing.add(id)
             self._pool.spawn(self._do, id)
@@ -130,16 +130,16 @@ class Jobs:
         try:
             self._step(id)
         except LedgerUnavailable as error:
-            log.error("A job cannot go on: %s", error.why)
+            log.error("A job cannot continue: %s", error.why)
         except Exception as error:
-            # Without its message, which may quote a secret.
+            # The message is left out: it may quote a secret.
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("A job has failed: %s\n%s", type(error).__name__, frames.rstrip())
         finally:
             self._doing.discard(id)
 
     def _step(self, id: str) -> None:
-        """Do what can be done now for a job, if nobody else does."""
+        """Run one step of a job, unless another process has claimed it."""
         job = self._ledger.claim_job(id, CLAIM)
         if job is None:
             return
@@ -156,29 +156,29 @@ class Jobs:
         try:
             self._shelf.clean()
         except (AudioUnavailable, AudioFull) as error:
-            log.error("The kept audio cannot be looked through: %s", error)
+            log.error("The kept audio cannot be cleaned up: %s", error)
 
     def _sweep(self) -> None:
-        """Take up what is due: the ledger knows it, whatever has become of the queue."""
+        """Start all due jobs. The ledger has them, even if the queue lost them."""
         try:
             self._ledger.note_consumer()
             for id in self._ledger.due_jobs(AT_ONCE):
                 self.take_up(id)
         except LedgerUnavailable as error:
-            log.error("Jobs cannot be looked for: %s", error.why)
+            log.error("Due jobs cannot be read: %s", error.why)
 
     def _stop(self, sent: int, frame: FrameType | None) -> Any:
         self._stopping = True
 
 
 def main() -> None:
-    """Read the settings, and do jobs."""
+    """Read the settings and run jobs."""
     try:
         settings = read_settings()
     except EnvError as error:
         sys.exit(str(error))
     logs.set_up(settings.log_level, settings.log_format)
-    # It would say twice of each job that there is one.
+    # At INFO, huey logs each job twice.
     logging.getLogger("huey").setLevel(logging.WARNING)
     Jobs(settings).run()
 

@@ -1,6 +1,6 @@
-"""One file: its song is unlocked once, then it is fetched from Suno's storage, checked and kept.
+"""The job of one file: unlock its song once, fetch the file from Suno's storage, check it and keep it.
 
-Each step may be done twice, by two processes or after a crash, and none unlocks twice.
+A step may run twice, in two processes or after a crash. No song is unlocked twice.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ from app.timing import Timing
 log = logging.getLogger(__name__)
 
 HELD = 15.0
-"""Seconds for which a process holds a job that it works on, until it says so anew."""
+"""Seconds that a process holds a running job before it must renew the hold."""
 
 TRIED_FOR = 3600.0
-"""Seconds after which a file that could not be fetched counts as failed."""
+"""Seconds of retries after which a file counts as failed."""
 
 SLOWEST_STORE = 1_000_000
-"""Bytes a second that a store takes at least, for all that is known."""
+"""Assumed minimum write speed of a store, in bytes per second."""
 
 SLOWEST = 60.0
-"""Seconds between two tries, at most."""
+"""Maximum seconds between two attempts, unless Suno requests more."""
 
 FINAL = (NotAllowed, SongNotFound, RefusedBySuno, OutOfCredits, CaptchaRequired)
-"""What Suno says of a file that another try would not change."""
+"""Suno's errors that a retry would not change."""
 
 
 class Stopped(Exception):
-    """The process is to stop, and another is to go on; or another has gone on already."""
+    """The process is stopping, or another one has taken over the job."""
 
 
 class FileJobs:
-    """Does the jobs of files. One for a process."""
+    """Runs the jobs of files. One instance per process."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class FileJobs:
         wake: Callable[[str], None],
         is_stopping: Callable[[], bool],
     ) -> None:
-        """`at_once`: files that are fetched at once. `wake` lets a job be looked at now."""
+        """`at_once`: maximum number of concurrent fetches. `wake` queues a job by its id."""
         self._gateway, self._ledger, self._shelf, self._timing = gateway, ledger, shelf, timing
         self._accounts, self._names = accounts, names
         self._slots = BoundedSemaphore(at_once)
@@ -84,7 +84,7 @@ class FileJobs:
         self._wake, self._is_stopping = wake, is_stopping
 
     def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
-        """Do what can be done now: the job after that, in how many seconds it is due, and what it has come to.
+        """Do what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome.
 
         Raises LedgerUnavailable.
         """
@@ -114,7 +114,7 @@ class FileJobs:
         final = isinstance(error, FetchFailed) and not error.for_now
         if final or time.time() - job["began"] > TRIED_FOR:
             return _failed(job, "suno", f"The file could not be fetched: {error}"), None
-        log.warning("The %s of clip %s is tried again: %s", job["format"], job["details"]["id"], error)
+        log.warning("The %s of clip %s will be retried: %s", job["format"], job["details"]["id"], error)
         told = getattr(error, "retry_after", None) or 0.0
         delay = max(told, min(SLOWEST, self._timing.poll_interval * 2 ** min(job["tries"], 6)))
         return {**job, "tries": job["tries"] + 1}, delay
@@ -125,7 +125,7 @@ class FileJobs:
             return {**job, "state": "kept", "bytes": kept.size}, None
         account = self._accounts.by_name(job["account"])
         if account is None or job["owner"] not in self._names.of(account, ledger_needed=False):
-            return _failed(job, "account", "The operator has this Suno account no more."), None
+            return _failed(job, "account", "The operator no longer has this Suno account."), None
         clip = self._gateway.clip(account, details.id)
         if not clip.is_final:
             return job, self._timing.poll_interval
@@ -134,7 +134,7 @@ class FileJobs:
         download = self._download(job, account)
         if not job["unlocked"]:
             if details.id != details.song_id:
-                # Not every reply of Suno's names a stem's song, and the song is what is unlocked.
+                # Suno unlocks songs, not stems, and not every reply names a stem's song.
                 clip = replace(clip, is_stem=True, stem_from_id=details.song_id)
             if download.unlock(clip) is None:
                 return job, 1.0
@@ -184,7 +184,7 @@ class FileJobs:
                 note_total=note_total,
                 note_progress=_every(HELD / 3, go_on),
             )
-            # A bucket takes its time, in which nothing says that this goes on.
+            # Writing to a bucket can be slow, and nothing renews the hold meanwhile.
             self._hold(id, job, HELD + size / SLOWEST_STORE)
             self._shelf.keep(folder, details, format, file, measure=_measured)
         finally:
@@ -200,16 +200,16 @@ class FileJobs:
 
 
 def _measured(file: Path, format: str) -> dict[str, Any]:
-    # In a thread of its own, so that all else goes on.
+    # In a thread: decoding would block all other greenlets.
     found: dict[str, Any] = gevent.get_hub().threadpool.apply(peaks_of, (file, format))
     return found
 
 
 def _still_there(download: Download) -> str:
-    """The file's new address; it was there, so Suno has it ready."""
+    """Request the file's address again. Suno had the file ready, so a missing address is a failure."""
     url = download.url()
     if url is None:
-        raise FetchFailed("Suno prepares it anew")
+        raise FetchFailed("Suno is preparing it again")
     return url
 
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of a file's job. A file has one job, whoever asks for it and however often."""
+"""A file's job in the ledger. A file has one job, no matter who requests it or how often."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from app.splits.ledger import Ledger
 
 
 def job_id(folder: str, clip_id: str, format: str) -> str:
-    """The id of a file's one job."""
+    """The id of a file's job, from its parts."""
     return f"file:{folder}:{clip_id}.{format}"
 
 
 def new_file(*, account: str, owner: str, budget: Budget | None, details: Details, format: str) -> dict[str, Any]:
-    """A file's job as the ledger keeps it, which is JSON: no address is in it.
+    """Make a file's job: JSON for the ledger, without addresses.
 
-    `account` is the operator's name of it, `owner` the ledger's. `budget` is from which an unlocking is taken:
-    it is in the job, so that the process of jobs need not know the callers.
+    `account` is the operator's name for the account, `owner` the ledger's. An unlock counts against `budget`, which
+    is part of the job so that the jobs process does not need the callers.
     """
     return {
         "kind": "file",
@@ -42,10 +42,9 @@ def new_file(*, account: str, owner: str, budget: Budget | None, details: Detail
 
 
 def begin(ledger: Ledger, new: dict[str, Any], *, waiting: str = "", tell: bool = False) -> dict[str, Any]:
-    """Begin a file's job, unless it is under way; one that failed begins anew. Returns the job that there is.
+    """Start a file's job unless it is running; a job that ended starts again. Returns the current job.
 
-    `waiting` is the job that is to be woken once this one is over. `tell`: one that failed is told once as it is,
-    before it begins anew.
+    `waiting`: the id of a job to wake when this one ends. `tell`: return a failed job once, before it starts again.
     """
 
     def add(held: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -66,7 +65,7 @@ def id_of(job: Mapping[str, Any]) -> str:
 
 
 def as_told(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What callers learn of a file, but for its address."""
+    """A file's state for callers, without its address."""
     details = Details.read(job["details"])
     return {
         "id": details.id,

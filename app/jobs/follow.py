@@ -1,6 +1,6 @@
-"""A split's job: follow it until its stems are final, have them fetched, tell its webhook until that is taken.
+"""A split's job: follow the split until its stems are final, have them fetched, and deliver the webhook.
 
-Every step may be done twice, by two processes or after a crash, and does no harm then.
+A step may run twice, in two processes or after a crash, without harm.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from app.timing import Timing
 log = logging.getLogger(__name__)
 
 WOKEN_WITHIN = 10.0
-"""Seconds after which a split looks again for its files, which wake it when they are over."""
+"""Seconds until a split polls its files again. They also wake it when they end."""
 
 LOOKS_FOR = 15.0
-"""Seconds for which a job waits for its stems before it is put back."""
+"""Seconds that one step waits for the stems."""
 
 FOLLOWED_FOR = 3600.0
-"""Seconds after which a split that is still not final is told as failed."""
+"""Seconds after which a split without final stems is reported as failed."""
 
 DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""Seconds between two attempts, about; after the last one the webhook is given up."""
+"""Approximate seconds between two attempts. After the last attempt the webhook is given up."""
 
 LONGEST_DELAY = 86_400.0
-"""Seconds, whatever the receiver asks for."""
+"""Maximum seconds between two attempts, even if the receiver requests more."""
 
 
 def new_job(
@@ -65,10 +65,10 @@ def new_job(
     budget: Budget | None = None,
     base: str = "",
 ) -> dict[str, Any]:
-    """A job as the ledger keeps it, which is JSON. No secret is in it.
+    """Make a split's job: JSON for the ledger, without secrets.
 
-    `url` is whom to tell, `format` in which to fetch the stems; "" for neither. `budget` is from which an
-    unlocking is taken (app/jobs/file.py), `base` where this service is.
+    `url`: the webhook's address, or "". `format`: the format of the files to fetch, or "". An unlock counts against
+    `budget` (app/jobs/file.py). `base`: the address of this service.
     """
     return {
         "state": "following",
@@ -93,7 +93,7 @@ def new_job(
 
 
 class Follower:
-    """Does jobs. One for a process."""
+    """Runs the jobs of splits. One instance per process."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Follower:
         wake: Callable[[str], None],
         is_stopping: Callable[[], bool],
     ) -> None:
-        """`secrets`: what signs for a caller, by name; "" for all others. `wake` lets a job be looked at now."""
+        """`secrets`: the webhook secrets by caller; "" for all others. `wake` queues a job by its id."""
         self._gateway, self._ledger, self._watch, self._timing = gateway, ledger, watch, timing
         self._accounts, self._names = accounts, names
         self._secrets, self._hosts = secrets, hosts
@@ -119,7 +119,7 @@ class Follower:
         self._wake, self._is_stopping = wake, is_stopping
 
     def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
-        """Do what can be done now: the job after that, in how many seconds it is due, and what it has come to.
+        """Do what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome.
 
         Raises LedgerUnavailable.
         """
@@ -134,16 +134,16 @@ class Follower:
             case "delivering":
                 job, due_in = self._deliver(job)
             case _:
-                # The queue may have it twice.
+                # The job has ended. The queue may have its id twice.
                 return job, None, ""
         return job, due_in, f"webhook_{job['state']}" if job["state"] in ("delivered", "given_up") else ""
 
     def _follow(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-        """Learn what there is to tell."""
+        """Follow the split until its result is known."""
         entry = self._ledger.get(id)
         is_late = time.time() - job["began"] > FOLLOWED_FOR
         if entry is None:
-            return self._told(job, "stems.failed", [], None, "Nothing is known of this split any more.")
+            return self._told(job, "stems.failed", [], None, "The service no longer has a record of this split.")
         if entry.state is State.STARTED:
             return job, max(1.0, -self._ledger.over_for(entry))
         account = self._account_of(job, entry)
@@ -152,12 +152,12 @@ class Follower:
             if found is None:
                 if is_late:
                     return self._told(
-                        job, "stems.failed", [], None, "Suno was asked, and no answer came: it may have charged."
+                        job, "stems.failed", [], None, "Suno was asked, but no reply came: it may have charged."
                     )
                 return job, max(1.0, self._timing.poll_interval)
             if found.state is not State.DONE:
                 return self._told(
-                    job, "stems.failed", [], False, "Suno was asked, and made no stems. Nothing was charged."
+                    job, "stems.failed", [], False, "Suno was asked, but made no stems. Nothing was charged."
                 )
             entry = found
         stems: Sequence[Clip] = entry.stems
@@ -166,7 +166,7 @@ class Follower:
         if not all(stem.is_final for stem in stems):
             if is_late:
                 return self._told(
-                    job, "stems.failed", _listed(stems), True, "The stems were paid for, and are not complete."
+                    job, "stems.failed", _listed(stems), True, "The stems were paid for, but are not complete."
                 )
             return job, 0.0 if account else max(30.0, self._timing.poll_interval)
         if any(stem.status == "error" for stem in stems):
@@ -178,16 +178,16 @@ class Follower:
     def _have_fetched(
         self, id: str, job: dict[str, Any], entry: Entry, account: Account, stems: Sequence[Clip]
     ) -> tuple[dict[str, Any], float | None]:
-        """Begin to fetch the stems; their jobs wake this one."""
+        """Start the jobs of the files. They wake this job when they end."""
         try:
             song = Song.of(self._gateway, account, entry.song_id)
         except SunoError as error:
-            log.warning("The job of request %s could not look at its song: %s", job["request_id"], error)
+            log.warning("The job of request %s could not read its song: %s", job["request_id"], error)
             return job, max(1.0, self._timing.poll_interval)
         try:
             song.note(self._shelf, folder_of(entry.account))
         except (AudioFull, AudioUnavailable) as error:
-            log.warning("The stems of request %s could not be noted: %s", job["request_id"], error)
+            log.warning("The list of stems of request %s could not be stored: %s", job["request_id"], error)
         files = []
         for stem in stems:
             new = new_file(
@@ -203,7 +203,7 @@ class Follower:
         return {**job, "state": "fetching", "files": files, "stems": _listed(stems)}, WOKEN_WITHIN
 
     def _gather(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-        """See whether all files are kept, or will not be."""
+        """Finish when each file is kept or has failed."""
         files = [self._ledger.job(id) for id in job["files"]]
         if any(file is not None and file["state"] == "fetching" for file in files):
             return job, WOKEN_WITHIN
@@ -211,7 +211,7 @@ class Follower:
         return self._told(job, "stems.completed", job["stems"], True, None, told)
 
     def _account_of(self, job: dict[str, Any], entry: Entry) -> Account | None:
-        """The account that was asked; None where its name leads to another by now, or it cannot sign in."""
+        """The account of the split; None if its name now belongs to another account, or it cannot sign in."""
         account = self._accounts.by_name(job["account"])
         try:
             if account and entry.account in self._names.of(account, ledger_needed=False):
@@ -252,7 +252,7 @@ class Follower:
         error: str | None,
         files: list[dict[str, Any]] | None = None,
     ) -> tuple[dict[str, Any], float | None]:
-        """What is to be told, from now on the same whatever comes; it is delivered at once, if to anybody."""
+        """Fix the result, which does not change after this. If there is a webhook, deliver it now."""
         data = {
             "request_id": job["request_id"],
             "audio_id": job["song_id"],
@@ -271,7 +271,7 @@ class Follower:
     def _deliver(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
         secrets = self._secrets.get(job["caller"]) or self._secrets.get("", ())
         if not secrets:
-            attempt = Attempt(None, "WEBHOOK_SECRET is not set any more")
+            attempt = Attempt(None, "WEBHOOK_SECRET is no longer set")
         else:
             attempt = send(job["webhook_url"], self._with_addresses(job), job["webhook_id"], secrets, self._hosts)
         tried = [*job["attempts"], {"at": _now(), "status": attempt.status, "said": attempt.said}]
@@ -284,11 +284,11 @@ class Follower:
             return {**job, "state": "given_up"}, None
         delay = DELAYS[since_asked - 1] * random.uniform(0.9, 1.1)  # noqa: S311 (no secret)
         delay = min(LONGEST_DELAY, max(delay, attempt.retry_after or 0.0))
-        log.warning("The webhook of request %s was not taken: %s", job["request_id"], attempt.status or attempt.said)
+        log.warning("The webhook of request %s failed for now: %s", job["request_id"], attempt.status or attempt.said)
         return {**job, "next_at": _now(delay), "not_before": time.time() + delay}, delay
 
     def _with_addresses(self, job: dict[str, Any]) -> str:
-        """The body, with addresses that are signed now: it may be told days after the files were kept."""
+        """The body with newly signed addresses: delivery may be days after the files were kept."""
         body: str = job["body"]
         if not job.get("files"):
             return body
@@ -301,7 +301,7 @@ class Follower:
 
 
 def again(job: dict[str, Any]) -> dict[str, Any]:
-    """A job whose webhook is to be sent again, whatever became of it before."""
+    """Reset a job that has a result, so that its webhook is sent again."""
     if job["body"] is None:
         return job
     return {**job, "state": "delivering", "before": len(job["attempts"]), "next_at": None, "not_before": 0.0}

@@ -1,4 +1,4 @@
-"""What somebody wants as files: found out, unlocked at once, and begun; what is kept or on its way is left alone."""
+"""A request for files: find the clips, unlock their songs, and start a job for each file that is missing."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from app.timing import Timing
 class Order:
     """Files in one format, for one caller and account.
 
-    Every method raises AudioUnavailable and LedgerUnavailable, and what Suno says. Asking again for files that are on
-    their way asks nothing of Suno.
+    Every method raises AudioUnavailable, LedgerUnavailable and SunoError. A repeated request for files that are being
+    fetched sends nothing to Suno.
     """
 
     account: Account
     account_names: Sequence[str]
-    """How the ledger calls the account, and called it before."""
+    """The account's names in the ledger: the current one, then earlier ones."""
     caller: Caller
     format: str
 
@@ -41,17 +41,17 @@ class Order:
     shelf: Shelf
     timing: Timing
     wake: Callable[[str], None]
-    """Lets a job be looked at now."""
+    """Queues a job by its id."""
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
-        """Where the account's files are."""
+        """The folders of the account's files, the current one first."""
         return tuple(map(folder_of, self.account_names))
 
     def stems_of(self, song_id: str) -> list[Details]:
-        """The stems of a song; where Suno cannot be asked, those that were known when one was last wanted.
+        """The stems of a song: from Suno, or the stored list if Suno fails or one of them is being fetched.
 
-        Raises SongNotFound where it has none.
+        Raises SongNotFound if it has none.
         """
         noted = self.shelf.stems(self.folders, song_id) or []
         if any(self._on_its_way(stem.id) for stem in noted):
@@ -63,19 +63,19 @@ class Order:
                 return noted
             raise
         if not song.usable:
-            raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and is charged.")
+            raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and costs credits.")
         if song.usable != noted:
             song.note(self.shelf, self.folders[0])
         return song.usable
 
     def clips(self, ids: Sequence[str]) -> list[Details]:
-        """Songs and stems by their ids. Raises SongNotFound where Suno does not know one of them."""
+        """Find songs and stems by their ids. Raises SongNotFound if Suno does not know one of them."""
         known = {id: self._known(id) for id in ids}
         if all(known.values()):
             return [details for details in known.values() if details]
         clips = {clip.id: clip for clip in self.gateway.clips(self.account, list(known))}
         if unknown := [id for id in known if id not in clips]:
-            raise SongNotFound(f"Suno knows no such clip on this account: {', '.join(unknown)}. Nothing was counted.")
+            raise SongNotFound(f"This account has no such clip: {', '.join(unknown)}. No download was counted.")
         song_ids = {clip.id: (clip.is_stem and clip.stem_from_id) or clip.id for clip in clips.values()}
         songs = {id: Song.of(self.gateway, self.account, id) for id in dict.fromkeys(song_ids.values())}
         for song in songs.values():
@@ -84,9 +84,9 @@ class Order:
         return [songs[song_ids[id]].details_of(clips[id]) for id in known]
 
     def begin(self, wanted: Sequence[Details]) -> list[dict[str, Any]]:
-        """Begin what is neither kept nor on its way; tell of each file, how far it is.
+        """Start a job for each file that is neither kept nor being fetched. Returns the state of every file.
 
-        Its song is unlocked here, so that whoever asks learns why it cannot be. Raises AudioFull and OverBudget.
+        The songs are unlocked here, so that the caller gets the error. Raises AudioFull and OverBudget.
         """
         jobs: dict[str, dict[str, Any]] = {}
         missing = [each for each in wanted if not self._is_kept(each.id)]
@@ -115,7 +115,7 @@ class Order:
         return job if job and job["state"] == "fetching" else None
 
     def _known(self, id: str) -> Details | None:
-        """What is known of a clip of which nothing is to be asked of Suno."""
+        """The details of a clip without asking Suno, if its file is kept or being fetched."""
         if self._is_kept(id):
             return self.shelf.details(self.folders, id) or Details(id, id, None, None, None, None, None, None)
         job = self._on_its_way(id)
@@ -132,7 +132,7 @@ class Order:
             ledger=self.ledger,
             timing=self.timing,
         )
-        # Where another is at it, the file's job looks again.
+        # If another process is unlocking the song, the file's job checks again.
         download.unlock(self.gateway.clip(self.account, song_id))
 
     def _begin(self, details: Details) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Order:
         return {
             "id": details.id,
             "format": self.format,
-            # It may have been removed just now.
+            # The file may have been removed just now.
             "status": "kept" if stored else "fetching",
             "bytes": stored.size if stored else None,
             "filename": file_name(known, self.format),

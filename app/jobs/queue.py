@@ -1,7 +1,7 @@
-"""The queue by which requests wake the process that does the jobs: huey, in a file or in Redis.
+"""The queue that wakes the jobs process: huey, in a SQLite file or in Redis.
 
-huey takes a task off its queue before it runs it, and a killed process loses it. So nothing depends on the queue: the
-ledger has every job and when it is due, and what is due is taken up again (app/jobs/__main__.py).
+huey removes a task from its queue before it runs it, so a killed process loses it. No job depends on the queue: the
+ledger records every job and when it is due, and the jobs process polls for due jobs (app/jobs/__main__.py).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ NAME = "suno-stems"
 
 
 class Queue:
-    """A queue of the ids of entries whose jobs are to be looked at."""
+    """A queue of the ids of jobs."""
 
     def __init__(self, url: str, run: Callable[[str], None] | None = None) -> None:
-        """`run` is what the process that takes them off does with each. The queue is opened when it is first used."""
+        """`run`: called with each id in the jobs process. The queue is opened on first use."""
         self._url = url
         self._run = run
 
     @cached_property
     def huey(self) -> Huey:
-        """The queue itself."""
+        """The huey instance."""
         return _open(self._url)
 
     @cached_property
@@ -41,19 +41,19 @@ class Queue:
         return self.huey.task(name="follow")(follow)
 
     def open(self) -> Huey:
-        """Open it, for the process that takes off what is put. Raises what the store raises."""
+        """Open the queue for the jobs process. Raises the errors of the queue's store."""
         self._task  # noqa: B018 (huey has to know the task)
         return self.huey
 
     def put(self, id: str, delay: float = 0.0) -> None:
-        """Let a job be looked at in so many seconds. A failure is left to whoever takes up what is due."""
+        """Queue a job in `delay` seconds. A failure is only logged: the jobs process also polls the ledger."""
         try:
             if delay > 0:
                 self._task.schedule(args=(id,), delay=delay)
             else:
                 self._task(id)
         except Exception as error:
-            # Each store has errors of its own, and what is asked for may be paid for: none may stop its answer.
+            # Each store has its own errors. None may stop the reply, because the request may be paid for.
             log.warning("The queue of jobs cannot be used: %s", type(error).__name__)
 
 

@@ -1,4 +1,4 @@
-"""Webhooks as Standard Webhooks has them: whom one may reach, how one is signed, and what became of it."""
+"""Webhooks by Standard Webhooks: allowed receivers, signatures, and the result of each attempt."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from standardwebhooks.webhooks import Webhook
 from app.audio.fetch import as_nobody
 
 TIME = 15.0
-"""Seconds for one attempt, from beginning to end."""
+"""Maximum seconds for one attempt in total."""
 
 LONGEST = 2_000
-"""Characters of an address."""
+"""Maximum characters of an address."""
 
 READ = 64 * 1024
-"""Bytes of a receiver's reply, at most."""
+"""Maximum bytes to read of a receiver's reply."""
 
 SAID = 200
-"""Characters of its first line that are kept."""
+"""Maximum characters to keep of the reply's first line."""
 
 
 class NoSuchAddress(ValueError):
-    """No webhook can be sent there; the text says why, and how it could."""
+    """No webhook can be sent to this address. The message says why and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What became of sending a webhook once."""
+    """The result of one attempt to send a webhook."""
 
     status: int | None
-    """None where no answer came."""
+    """None if no reply came."""
     said: str
-    """The first line of the answer, or why there was none."""
+    """The first line of the reply, or why there was none."""
     retry_after: int | None = None
 
     @property
     def was_taken(self) -> bool:
-        """Whether the receiver has it."""
+        """Whether the receiver accepted it."""
         return self.status is not None and 200 <= self.status < 300
 
 
 def check_address(url: str, allowed: Sequence[str]) -> None:
-    """Refuse what is known at once not to be reachable. `allowed`: see WEBHOOK_HOSTS. Raises NoSuchAddress."""
+    """Refuse an address that is certainly not allowed. `allowed`: see WEBHOOK_HOSTS. Raises NoSuchAddress."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -61,7 +61,7 @@ def check_address(url: str, allowed: Sequence[str]) -> None:
     if parts.scheme not in ("https", "http") or not host or port == 0:
         raise NoSuchAddress("webhook_url must begin with https:// and name a host.")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise NoSuchAddress("webhook_url must hold no user and no password: the signature says who sends.")
+        raise NoSuchAddress("webhook_url must not contain a user or password: the signature identifies the sender.")
     if _is_listed(host, allowed):
         return
     if parts.scheme != "https":
@@ -85,7 +85,7 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
         "webhook-signature": " ".join(Webhook(secret).sign(webhook_id, now, body) for secret in secrets),
     }
     listed = _is_listed(urlsplit(url).hostname or "", allowed)
-    # Others are reached only by a public address, which is looked at as the connection is made.
+    # Other hosts need a public address. It is checked when the connection is made.
     policy = Config(
         ip_filter_enable=not listed,
         ip_filter_allow_loopback_ips=False,
@@ -129,5 +129,5 @@ def _is_private(parts: SplitResult) -> bool:
     try:
         return not ip_address(host).is_global
     except ValueError:
-        # A name: looked up when it is sent. Without a dot it is one of this network, or a number in disguise.
+        # A name is resolved on sending. Refuse local names (no dot) and unusual forms of IP addresses now.
         return "." not in host or host.rpartition(".")[2].isdigit()

@@ -1,7 +1,7 @@
-"""What may be spent in a time, counted where it is spent: in the transaction that begins it.
+"""Budgets: what may be spent in a period. Spending is counted in the transaction that begins the paid work.
 
-Spendings are added up in 48 parts of the time, so that a budget is one short record, however much it allows. What is
-spent counts for the whole time and up to one part more, by the clock that has no steps (app/splits/clock.py).
+Amounts are summed in 48 parts of the period, so that a budget is one short record, however high its limit is. An
+amount counts for the whole period and up to one part more, by the clock that cannot be set (app/splits/clock.py).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ PARTS = 48
 class Budget:
     """A limit for one caller or one account."""
 
-    whose: str
+    holder: str
     """For people: `caller n8n`."""
     name: str
-    """By which the ledger counts."""
+    """The name of its record in the ledger."""
     unit: str
     """`credits` or `downloads`."""
     limit: int
     days: int
-    """The time: any so many days."""
+    """The period: any span of so many days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class Left:
     budget: Budget
     amount: int
     more_in: float | None
-    """Seconds until there is as much as was asked for; None where there never is, or where nothing was spent."""
+    """Seconds until the wanted amount is left; None if it never will be, or if nothing was spent."""
 
 
 class OverBudget(Exception):
-    """A budget does not allow this; nothing was sent. The text says whose it is, and when how much is free again."""
+    """A budget does not allow this. Nothing that costs was sent. The text names the budget, and when to retry."""
 
     def __init__(self, left: Left, price: int) -> None:
         self.retry_after = None if left.more_in is None else math.ceil(left.more_in)
@@ -67,7 +67,7 @@ class OverBudget(Exception):
         unit = budget.unit if budget.limit != 1 else budget.unit.removesuffix("s")
         days = "any 24 hours" if budget.days == 1 else f"any {budget.days} days"
         super().__init__(
-            f"The budget of {budget.whose} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
+            f"The budget of {budget.holder} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
             f"left, and this takes {price}. Nothing was charged. {when}"
         )
 
@@ -81,9 +81,9 @@ def spend(
     *,
     instead: Spending | None = None,
 ) -> Left | None:
-    """Take an amount from all of the budgets; where one has not enough left, from none, and return what that has.
+    """Take an amount from all of the budgets. If one has too little left, take nothing, and return what it has.
 
-    `instead`: what was taken before for the same, which is given back.
+    `instead`: what an earlier attempt took. It is given back, unless a budget has too little.
     """
     records = {budget.name: _Spent(tx, clock, budget.name, budget.days) for budget in budgets}
     for name in instead.names if instead else ():
@@ -100,12 +100,12 @@ def spend(
 
 
 def give_back(tx: Transaction, clock: Clock, spending: Spending) -> None:
-    """Take back what was spent."""
+    """Give back what was spent."""
     spend_anyway(tx, clock, replace(spending, amount=-spending.amount))
 
 
 def spend_anyway(tx: Transaction, clock: Clock, spending: Spending) -> None:
-    """Count what was spent already, whether or not the budgets allow it."""
+    """Count what was already spent, even if it exceeds the budgets."""
     for name in spending.names:
         record = _Spent(tx, clock, name)
         record.add(spending.amount, spending.at)
@@ -113,14 +113,14 @@ def spend_anyway(tx: Transaction, clock: Clock, spending: Spending) -> None:
 
 
 def left_of(tx: Transaction, clock: Clock, budget: Budget) -> Left:
-    """What is left now, and when there is more."""
+    """What is left now, and when more is free."""
     record = _Spent(tx, clock, budget.name, budget.days)
     more_in = record.until(budget.limit, budget.limit - record.total + 1) if record.total else None
     return Left(budget, max(0, budget.limit - record.total), more_in)
 
 
 def in_words(seconds: float) -> str:
-    """A time as people say it, rounded up to minutes."""
+    """A duration for people, rounded up to minutes."""
     hours, minutes = divmod(max(1, math.ceil(seconds / 60)), 60)
     days, hours = divmod(hours, 24)
     if days:
@@ -131,11 +131,11 @@ def in_words(seconds: float) -> str:
 class _Spent:
     """A budget's record: `[days, {boot id: [wall - boot, [[number of the part, amount], …]]}]`.
 
-    A part is known by its number since the boot, as the clock that has no steps counts from there.
+    Parts are numbered from the boot: the clock that cannot be set counts from there.
     """
 
     def __init__(self, tx: Transaction, clock: Clock, name: str, days: int | None = None) -> None:
-        """`days`: how long what is spent counts; else as it was when the record was written."""
+        """`days`: the period; None: the period in the record."""
         kept, boots = tx.record("spent", name) or (1, {})
         self._clock, self._name = clock, name
         self._days = days or kept
@@ -151,7 +151,7 @@ class _Spent:
         return sum(amount for _, parts in self._boots.values() for _, amount in parts)
 
     def add(self, amount: int, at: Moment) -> None:
-        """Add an amount, which is below 0 to take it back; what has become too old to count is not taken back."""
+        """Add an amount; a negative one gives back, but nothing that is too old to count."""
         number = int(at.boot // self._part)
         _, parts = self._boots.setdefault(at.boot_id, (at.wall - at.boot, []))
         place = bisect_left(parts, [number])
@@ -161,7 +161,7 @@ class _Spent:
             parts.insert(place, [number, amount])
 
     def until(self, limit: int, wanted: int) -> float | None:
-        """Seconds until `wanted` is left, which is not the case now; None where it never will be."""
+        """Seconds until `wanted` is left; None if it never will be. Only for more than is left now."""
         left = limit - self.total
         ages = [
             (self._age(boot_id, offset, part), part[1])

@@ -1,4 +1,4 @@
-"""When something began, and how long ago that was, whatever is done to the wall clock meanwhile."""
+"""When something began, and how long ago that was, even if the wall clock is set meanwhile."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from app.suno.clock import boot_time
 
 
 class Moment(NamedTuple):
-    """A moment by two clocks."""
+    """A moment, on two clocks."""
 
     boot_id: str
-    """Which start of which machine the first clock counts from."""
+    """Which boot of which machine the first clock counts from."""
     boot: float
-    """Seconds since then: the same for all processes of the machine, and never set."""
+    """Seconds since that boot: the same for all processes of the machine, and never set."""
     wall: float
-    """Seconds since 1970, by a clock that may be set."""
+    """Seconds since 1970, by a clock that can be set."""
 
 
 class Clock:
-    """Tells moments, and the time since."""
+    """Returns the current moment, and the time since a moment."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        """`wall`: seconds since 1970; for several machines, a clock that they share."""
+        """`wall`: seconds since 1970; with several machines, a clock that they share."""
         self._wall = wall
 
     @property
     def boot_id(self) -> str:
-        """What tells this start of this machine from every other."""
+        """Identifies this boot of this machine."""
         return _boot_id()
 
     def now(self) -> Moment:
-        """The present moment."""
+        """The current moment."""
         return Moment(self.boot_id, boot_time(), self._wall())
 
     def since(self, moment: Moment) -> float:
         """Seconds since a moment.
 
-        Of another machine, or of this one before it was started anew, only the wall clock tells; but never less than
-        what is certain.
+        For a moment of another machine or of an earlier boot, only the wall clock can tell; the result is then never
+        negative.
         """
         now = self.now()
         if moment.boot_id == now.boot_id:
@@ -56,5 +56,5 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        # Not Linux: the machine alone. Its boot clock begins anew at each start, which shows as a time below zero.
+        # Not Linux: identifies only the machine. Its boot clock restarts at each boot: a time since is then negative.
         return f"{uuid.getnode():x}"

@@ -1,4 +1,4 @@
-"""A clip's audio: its song is unlocked once, whoever asks, and then Suno is asked until there is an address."""
+"""A clip's audio: unlock its song once for all requests, then poll Suno until there is an address."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ UNLOCK = "unlock"
 CONVERT = "convert"
 
 GLANCE = 0.1
-"""Seconds between two looks at the ledger, for who waits until another request has unlocked the song."""
+"""Seconds between two polls of the ledger while another request unlocks the song."""
 
 CONVERSION = 600.0
-"""Seconds for which a WAV conversion counts as under way."""
+"""Seconds for which a WAV conversion counts as running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +33,23 @@ class Address:
     """Where a clip's audio can be fetched."""
 
     url: str | None
-    """None while Suno prepares it: ask again."""
+    """None while Suno prepares it: request it again."""
     counted: bool
-    """Whether this request was counted against the account's downloads."""
+    """Whether Suno counted this request against the account's downloads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
     """A request for the audio of a song or stem.
 
-    Unlocking is what Suno counts. It is noted in the ledger before it is sent, once for a song, from however many
-    processes and machines; an answer that is lost is found out by looking at the song.
+    Suno counts the unlock. It is recorded in the ledger before it is sent, once per song for all processes and
+    machines. If its answer is lost, the song itself shows the outcome.
     """
 
     account: Account
     account_name: str
     budgets: Sequence[Budget]
-    """From which an unlocking is taken."""
+    """The budgets that an unlock is taken from."""
     clip_id: str
     format: AudioFormat = "mp3"
     wait: bool = False
@@ -60,9 +60,10 @@ class Download:
     is_stopping: Callable[[], bool] = lambda: False
 
     def address(self) -> Address:
-        """Unlock the song if it is locked, and ask for the address; with `wait`, until there is one.
+        """Unlock the song if it is locked, and request the address; with `wait`, until there is one.
 
-        Raises LedgerUnavailable and OverBudget (nothing was sent then), or what Suno says.
+        Raises LedgerUnavailable and OverBudget before an unlock is sent, LedgerUnavailable also before a conversion,
+        or a SunoError.
         """
         ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
         counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
@@ -76,9 +77,9 @@ class Download:
             time.sleep(min(self.timing.poll_interval, left))
 
     def unlock(self, clip: Clip, ends: float = 0.0) -> bool | None:
-        """Make sure that the clip's song is unlocked; whether this was counted. None while another is still at it.
+        """Make sure that the clip's song is unlocked. Returns whether Suno counted this request.
 
-        Raises what `address` raises.
+        None while another request is still unlocking it. Raises what `address` raises.
         """
         if clip.download_unlocked:
             return False
@@ -114,14 +115,14 @@ class Download:
         return unlocked.counted
 
     def _note(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
-        """Write how an attempt ended; where that fails, the next request looks at the song."""
+        """Record how an attempt ended. If the write fails, the next request checks the song."""
         try:
             self.ledger.end_once(once, turn, counted=counted)
         except LedgerUnavailable as error:
             log.error("The ledger could not be written for the download of %s: %s", self.clip_id, error.why)
 
     def _find_out(self, once: Once, song_id: str) -> bool:
-        """Whether an unlocking without an answer went through; another is sent only once it certainly did not."""
+        """Settle an unlock without an answer; send another only once it certainly failed. Returns like `unlock`."""
         if self._is_unlocked(song_id):
             self._note(once, Turn.DONE)
             return False
@@ -129,7 +130,7 @@ class Download:
             again := self.ledger.retry_once(once, lasts=self.timing.deadline, budgets=self.budgets)
         ):
             return self._unlock_now(again, song_id)
-        lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came; the song is not unlocked yet.")
+        lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came. The song is not unlocked yet.")
         lost.is_download = True
         raise lost
 
@@ -137,14 +138,14 @@ class Download:
         return self.gateway.clip(self.account, song_id).download_unlocked is True
 
     def url(self) -> str | None:
-        """Where the audio can be fetched; None while Suno prepares it. Counts nothing. Raises what Suno says."""
+        """Where the audio can be fetched; None while Suno prepares it. Counts no download. Raises a SunoError."""
         try:
             return self.gateway.download_url(self.account, self.clip_id, self.format)
         except UnknownFormat:
             return self._converted()
 
     def _converted(self) -> str | None:
-        """The address of a WAV file by the older calls, which convert it first: once, whoever asks."""
+        """The address of a WAV file from the older calls. They convert it first, once for all requests."""
         url = self.gateway.wav_file(self.account, self.clip_id)
         if url is not None:
             return url
@@ -155,7 +156,7 @@ class Download:
             try:
                 self.gateway.convert_wav(self.account, self.clip_id)
             except SunoError as error:
-                # Without an answer it may be under way: the next request looks, and does not ask again.
+                # Without an answer the conversion may be running: the next request checks, and starts no other.
                 if not error.may_have_charged:
                     self._note(once, None)
                 raise

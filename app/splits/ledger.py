@@ -1,18 +1,20 @@
-"""What has been asked and paid for: nobody is charged twice, and nothing paid for is lost.
+"""The ledger: every rule of "paid once". No split is paid for twice, and no paid stems are lost.
 
-Every rule of that is here, once, over a store that knows none. An entry is written before the paid call leaves, so
-that it is known after a crash. It is `started` until the call is over, then `done` with the stems, or `in doubt`:
-perhaps charged, without an answer.
+Each rule is here once. The store underneath (app/splits/store.py) knows no rule.
 
-What a split costs is taken from the budgets of its caller and account, in the transaction that begins it. It stays
-taken while it is in doubt, and is given back once it is certain that nothing was charged.
+- Entry: one split. It is written before the paid call is sent, so that it survives a crash. It is `started` during
+  the call, then `done` with its stems, or `in doubt`: Suno may have charged, but no answer was recorded. A `started`
+  entry past its deadline is in doubt. If a split fails and certainly cost nothing, its entry is removed, and its key
+  is free again.
+- Attempt: one paid call of an entry. The next attempt may begin only if the last one certainly cost nothing.
+- Budget: the transaction that begins an attempt takes its price from the budgets of its caller and account. The price
+  stays taken while the entry is in doubt. It is given back once it is certain that nothing was charged.
+- Job: the work after the reply (app/jobs/). It begins in the same transaction, so that it survives a crash.
+- Owner of stems: the entry for which Suno's answer named them. An entry in doubt may claim unowned stems, but only
+  while no other request for the song can still receive them from Suno. Suno's answer overrides a claim: the entry
+  that claimed them is in doubt again.
 
-What goes on after the reply, its job, is begun in that transaction too: it is known whatever becomes of the process.
-
-Stems belong to the entry to which Suno's answer named them. An entry in doubt may take stems that are nobody's, but
-only while no other request for the same song can still be told that they are its own. Suno's answer outranks that.
-
-No cookie, token or address of audio is in it.
+The ledger has no cookie, no token and no address of audio.
 """
 
 from __future__ import annotations
@@ -36,55 +38,56 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEPT = 24 * 3600.0
-"""Seconds for which a key, and what became of a request, is remembered."""
+"""Seconds to remember a key, and the outcome of a request."""
 
 STEPS = 2 * 24 * 3600.0
-"""Seconds by which a wall clock may be set, either way, without a key being forgotten."""
+"""Seconds by which the wall clock may be set, forwards or back, before a key is forgotten."""
 
 OWNED = KEPT + STEPS
-"""Seconds for which it is known who owns a stem: as long as any entry can be in doubt about it."""
+"""Seconds to remember who owns a stem: as long as any entry in doubt could claim it."""
 
 COOKIE_KEPT = 30 * KEPT
-"""Seconds for which it is known, without a sign-in, which account a cookie is of."""
+"""Seconds to remember the account of a cookie, which saves a sign-in."""
 
 OUTCOMES, COMING = "(outcomes)", "(coming)"
-"""Names under which is written what belongs to all jobs together."""
+"""Names of the two records that all jobs share: counted outcomes, and bytes reserved for downloads."""
 
 FOR_GOOD = 3650 * KEPT
 
 JOB_KEPT = 10 * KEPT
-"""Seconds for which a job is known: longer than a webhook is tried."""
+"""Seconds to remember a job: longer than its webhook is retried."""
 
 LEADS = 50
-"""Further request ids by which an entry is found, at most: its latest retries."""
+"""How many more request ids can find an entry: those of its latest retries."""
 
 
 Owner = tuple[str, str]
-"""An account and a caller, by the names that the ledger has of them."""
+"""The ledger's names for an account and a caller."""
 
 
 class Found(StrEnum):
-    """Whether the stems of an entry in doubt are among those that Suno lists."""
+    """Whether Suno lists the stems of an entry in doubt."""
 
     YES = "yes"
     NO = "no"
     PERHAPS = "perhaps"
-    """There are some that are nobody's, but they may be those of another request, or of no split of this kind."""
+    """Suno lists unowned stems, but they may belong to another request, or to another kind of split."""
 
 
 class Turn(StrEnum):
-    """Who is to do something that is done once."""
+    """The state of an action that must happen only once."""
 
     OURS = "ours"
+    """This request must do it now."""
     UNDER_WAY = "under_way"
     IN_DOUBT = "in_doubt"
-    """Somebody began, and no answer came."""
+    """An attempt began, and no answer was recorded."""
     DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """Something that is to be done once, and whose turn it is."""
+    """An action that must happen only once, and its state."""
 
     kind: str
     account: str
@@ -92,7 +95,7 @@ class Once:
     turn: Turn
     attempt: int
     over_for: float
-    """Seconds for which the last attempt has been over; below 0 while it may still arrive."""
+    """Seconds since the last attempt's deadline; negative while the attempt may still reach Suno."""
     taken: Spending | None = None
     """What the last attempt took from budgets."""
 
@@ -100,8 +103,8 @@ class Once:
 class Ledger:
     """The rules. Every method is one transaction and raises LedgerUnavailable.
 
-    A method that changes an entry does so only for the attempt it is given: a process that was asleep past its
-    deadline must not undo what another has done since.
+    A method changes an entry only for the attempt that it is given: a process that slept past its deadline must not
+    undo what another process did since.
     """
 
     def __init__(self, store: Store) -> None:
@@ -121,9 +124,9 @@ class Ledger:
         lasts: float,
         price: int = 0,
     ) -> Entry:
-        """Make the entry of a split that begins now and whose paid call `lasts` at most so many seconds.
+        """Make the entry of a split that begins now; write nothing.
 
-        `price`: credits.
+        `lasts`: maximum seconds of the paid call. `price`: credits.
         """
         now = self.clock.now()
         return Entry(
@@ -149,12 +152,12 @@ class Ledger:
         budgets: Sequence[Budget] = (),
         job: dict[str, Any] | None = None,
     ) -> Entry:
-        """Write a new entry and return it; or return that of the same caller, account and key, if there is one.
+        """Write a new entry and return it; or return the existing entry of this account, caller and key.
 
-        A new entry's price is taken from the budgets, and its job begins. Raises OverBudget, having written nothing.
+        A new entry takes its price from the budgets, and begins its job. Raises OverBudget; then nothing is written.
 
-        `older` are further names of account and caller, under which an older ledger may have the entry. It is found
-        by the new one's request id from now on, unless it was another question.
+        `older`: other names of account and caller, which an older ledger may have used. From now on the new request
+        id finds the existing entry, unless its `question` differs.
         """
 
         def change(tx: Transaction) -> Entry | Left:
@@ -178,12 +181,12 @@ class Ledger:
         return self._told(_allowed(self._store.transact(change), entry.price))
 
     def get(self, id: str) -> Entry | None:
-        """Read an entry, as far as it is by now: one that was cut off before its end is in doubt."""
+        """Read an entry. A `started` one past its deadline is returned as in doubt."""
         found = self._store.read(lambda tx: tx.entry(id))
         return self._told(found) if found else None
 
     def of_request(self, owners: Iterable[Owner], request_id: str) -> Entry | None:
-        """Read the entry that the latest request of that id was about, by any of these names of its owner."""
+        """Read the entry of the latest request with this id, under any of these names of its owner."""
 
         def look(tx: Transaction) -> Entry | None:
             latest: tuple[float, Entry | None] = (math.inf, None)
@@ -200,11 +203,11 @@ class Ledger:
         return self._told(found) if found and not self._is_forgotten(found) else None
 
     def finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False) -> Entry:
-        """Note what Suno answered, and return the entry: its `stems` are what its request is to be told.
+        """Record Suno's answer, and return the entry. Its `stems` are the reply.
 
-        They are those of an earlier attempt where that was told first: a key has one story. With `paid`, the stems
-        belong to this entry from now on, whatever was taken for its own by one in doubt. Else its price is given
-        back. `job_is_due`: what goes on after the reply can begin.
+        If an earlier attempt's stems were already recorded, they stay the reply: a key always leads to the same
+        stems. If `paid`, this entry owns `stems` from now on, even if an entry in doubt has claimed them. Otherwise
+        the price is given back. `job_is_due`: the job can begin now.
         """
 
         def change(tx: Transaction) -> Entry:
@@ -212,10 +215,10 @@ class Ledger:
             if paid:
                 self._withdraw_guesses(tx, entry, stems)
             if held is None:
-                # Its beginning could not be written, or was long ago: it is known from now on.
+                # It could not be written when it began, or is no longer stored: write it now.
                 done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
             elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
-                # An earlier attempt's answer came late, and was told: a key has one story.
+                # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
                 self._own(tx, entry, stems)
                 done = held._replace(state=State.DONE)
             elif held.attempt == entry.attempt and held.state is not State.DONE:
@@ -223,11 +226,11 @@ class Ledger:
                 if not paid:
                     done = self._give_back(tx, done)
             else:
-                # Late: a newer attempt is under way, or stems were found for this one and told meanwhile.
+                # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
                 if paid:
                     self._own(tx, entry, stems)
                     if held.attempt != entry.attempt:
-                        # Its price was given back for the newer one.
+                        # Its price was given back when the newer attempt began: count it again.
                         spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
                 done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
             if done is not held:
@@ -239,10 +242,10 @@ class Ledger:
         return self._store.transact(change)
 
     def settle(self, entry: Entry, made: Made) -> Found:
-        """Finish an entry in doubt with the oldest of the sets that are nobody's, if it is certain that it may.
+        """Finish an entry in doubt with the oldest unowned set, if no other request can still receive that set.
 
-        Each stem counts by itself: what others own of a set is left to them, and what remains is a set if it has
-        each title of theirs. YES also where the entry was finished meanwhile.
+        Ownership is per stem. If others own some stems of a set, the rest counts as a set only if it has every owned
+        title. Returns YES also if the entry was finished meanwhile.
         """
 
         def change(tx: Transaction) -> Found:
@@ -255,7 +258,7 @@ class Ledger:
             unknown = [stem for stem in made.unknown if stem.id not in owned]
             may_be_anothers = any(self._is_under_way(other) for other in others)
             if held.stems:
-                # An earlier attempt's answer came late, and was told: a key has one story.
+                # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
                 told = {stem.id for stem in held.stems}
                 further = [left for left in unclaimed if not told & {stem.id for stem in left}]
                 if further and not may_be_anothers:
@@ -274,7 +277,7 @@ class Ledger:
         return self._store.transact(change)
 
     def answer(self, entry: Entry, stems: Sequence[Clip]) -> None:
-        """Note what was answered, unless something was before; once all stems are final, that too."""
+        """Record the first reply, and the first reply in which all stems are final; later replies change nothing."""
 
         def change(tx: Transaction) -> None:
             held = tx.entry(entry.id)
@@ -290,7 +293,7 @@ class Ledger:
         self._store.transact(change)
 
     def doubt(self, entry: Entry) -> None:
-        """Note that the paid call may have gone through."""
+        """Mark the entry in doubt: Suno may have charged for the paid call."""
 
         def change(tx: Transaction) -> None:
             held = tx.entry(entry.id) or self._again(tx, entry)
@@ -307,9 +310,10 @@ class Ledger:
         budgets: Sequence[Budget] = (),
         job: dict[str, Any] | None = None,
     ) -> Entry | None:
-        """Begin the next attempt of an entry in doubt; None where another has begun it or found the stems.
+        """Begin the next attempt of an entry in doubt; None if another request has begun it or found the stems.
 
-        The last attempt certainly cost nothing: its price is given back. Raises OverBudget, having written nothing.
+        Only for a last attempt that certainly cost nothing: its price is given back. Raises OverBudget; then nothing
+        is written.
         """
 
         def change(tx: Transaction) -> Entry | Left | None:
@@ -330,14 +334,14 @@ class Ledger:
                     return over
             tx.put(again)
             if job is not None:
-                # The last one may have told by now that nothing was made.
+                # The last attempt's job may have reported by now that no stems were made.
                 self._put_job(tx, entry.id, job, again.attempt_began.wall + lasts)
             return again
 
         return _allowed(self._store.transact(change), entry.price)
 
     def free(self, entry: Entry) -> None:
-        """Forget an entry that certainly cost nothing."""
+        """Remove an entry that certainly cost nothing, and its job; give its price back."""
 
         def change(tx: Transaction) -> None:
             held = tx.entry(entry.id)
@@ -352,18 +356,18 @@ class Ledger:
                 if other.id != entry.id
             ]
             if earlier or tx.record("request", _request_name(entry.account, entry.caller, entry.request_id)):
-                # An earlier split by the same request id is not what became of this one.
+                # Otherwise this request id would find an earlier split, which has another outcome.
                 self._lead(tx, entry, None)
 
         self._store.transact(change)
 
     def job(self, id: str) -> dict[str, Any] | None:
-        """Read the job of an entry."""
+        """Read a job."""
         found: dict[str, Any] | None = self._store.read(lambda tx: tx.record("job", id))
         return found
 
     def claim_job(self, id: str, lasts: float) -> dict[str, Any] | None:
-        """Take on a job for so many seconds; None where there is none, or another has it. It is due again then."""
+        """Claim a job for `lasts` seconds, then it is due again. None if it is missing or another process has it."""
 
         def change(tx: Transaction) -> dict[str, Any] | None:
             job = tx.record("job", id)
@@ -371,6 +375,7 @@ class Ledger:
             if job is None:
                 tx.put_due(id, None)
                 return None
+            # A claim that ends later than that was made before the clock was set back: it does not count.
             if now < job.get("claimed_until", 0.0) <= now + lasts:
                 return None
             claimed: dict[str, Any] = {**job, "claim": new_id(), "claimed_until": now + lasts}
@@ -380,10 +385,10 @@ class Ledger:
         return self._store.transact(change)
 
     def put_job(self, id: str, job: dict[str, Any], due_in: float | None, *, outcome: str = "") -> None:
-        """Write a job that was claimed, and give it back; it is due in so many seconds, or never again.
+        """Write a claimed job and release it. It is due again in `due_in` seconds, or never (None).
 
-        Nothing is written where it is another's by now: claimed anew, or begun anew by a retry that pays again.
-        `outcome` is counted: what the job has come to, in a word.
+        Writes nothing if the job was claimed again, or begun again by a retry that pays again. `outcome`: how the job
+        ended, in a word, to be counted.
         """
 
         def change(tx: Transaction) -> None:
@@ -400,7 +405,7 @@ class Ledger:
         self._store.transact(change)
 
     def hold_job(self, id: str, job: dict[str, Any], lasts: float) -> bool:
-        """Keep a job that was claimed for so many seconds more; False where it is another's by now."""
+        """Extend a claim to `lasts` seconds from now; False if another process has the job by now."""
 
         def change(tx: Transaction) -> bool:
             held = tx.record("job", id)
@@ -413,9 +418,9 @@ class Ledger:
         return self._store.transact(change)
 
     def add_job(self, id: str, add: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> dict[str, Any]:
-        """Begin a job that goes with no entry, due at once; or leave the one there is. Returns the one that is there.
+        """Begin a job without an entry, due at once, or keep the existing one. Returns the job that is stored.
 
-        `add` is given the job of that id, or None, and returns the one to begin, or None where that may stay.
+        `add` receives the existing job or None. It returns the job to begin, or None to keep the existing one.
         """
 
         def change(tx: Transaction) -> dict[str, Any]:
@@ -429,15 +434,15 @@ class Ledger:
         return self._store.transact(change)
 
     def job_outcomes(self) -> dict[str, int]:
-        """Read how many jobs have come to what."""
+        """Read how many jobs ended with each outcome."""
         return self._store.read(lambda tx: tx.record("job", OUTCOMES)) or {}
 
     def jobs_open(self) -> int:
-        """Read how many jobs are not over."""
+        """Read how many jobs are open."""
         return self._store.read(lambda tx: tx.dues())
 
     def take_room(self, id: str, size: int, lasts: float) -> int:
-        """Note that so many bytes are coming, for at most so many seconds; return how many others are (bytes)."""
+        """Reserve `size` bytes for a download, for at most `lasts` seconds. Returns the bytes reserved by others."""
 
         def change(tx: Transaction) -> int:
             now = self.clock.now().wall
@@ -449,7 +454,7 @@ class Ledger:
         return self._store.transact(change)
 
     def leave_room(self, id: str) -> None:
-        """Note that they are coming no more."""
+        """Release a reservation."""
 
         def change(tx: Transaction) -> None:
             coming = self._coming(tx, self.clock.now().wall)
@@ -464,38 +469,38 @@ class Ledger:
         return {id: [size, until] for id, (size, until) in held.items() if until > now}
 
     def due_jobs(self, limit: int) -> list[str]:
-        """Read the entries whose jobs are due."""
+        """Read the ids of the jobs that are due, oldest first."""
         return self._store.read(lambda tx: tx.due(self.clock.now().wall, limit))
 
     def jobs_behind(self) -> float:
-        """Seconds for which the oldest job has been due; 0 where none is."""
+        """Seconds since the oldest due job became due; 0 if none is due."""
         oldest = self._store.read(lambda tx: tx.next_due())
         return 0.0 if oldest is None else max(0.0, self.clock.now().wall - oldest)
 
     def note_consumer(self) -> None:
-        """Note that a process that does jobs is alive."""
+        """Record that a jobs process is alive."""
         now = list(self.clock.now())
         self._store.transact(lambda tx: tx.put_record("consumer", "seen", now, kept=KEPT))
 
     def consumer_seen(self) -> float | None:
-        """Seconds since such a process was seen; None where none was lately."""
+        """Seconds since a jobs process was last seen; None if none was seen recently."""
         seen = self._store.read(lambda tx: tx.record("consumer", "seen"))
         return self.clock.since(Moment(*seen)) if seen else None
 
     def account_of_cookie(self, cookie_hash: str) -> str | None:
-        """Read which account a cookie was of when it last signed in."""
+        """Read the account of a cookie, as of its last sign-in."""
         account: str | None = self._store.read(lambda tx: tx.record("cookie", cookie_hash))
         return account
 
     def note_cookie(self, cookie_hash: str, account: str) -> None:
-        """Note which account a cookie is of."""
+        """Record the account of a cookie."""
         self._store.transact(lambda tx: tx.put_record("cookie", cookie_hash, account, kept=COOKIE_KEPT))
 
     def begin_once(self, kind: str, account: str, name: str, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once:
-        """Take the turn to do something that is to be done once, before it is sent; or learn who has it.
+        """Take the turn for an action that must happen only once, before it is sent; or read its state.
 
-        `lasts`: seconds until the attempt is over, one way or the other. A turn takes 1 from each of the budgets.
-        Raises OverBudget, having written nothing.
+        `lasts`: seconds until the attempt has ended, with or without an answer. A turn takes 1 from each budget.
+        Raises OverBudget; then nothing is written.
         """
 
         def change(tx: Transaction) -> Once | Left:
@@ -512,9 +517,10 @@ class Ledger:
         return _allowed(self._store.transact(change), 1)
 
     def retry_once(self, once: Once, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once | None:
-        """Take the turn for another attempt, where the last one certainly did nothing; None where another has.
+        """Take the turn for the next attempt; None if another request has it, or the action is done.
 
-        Raises OverBudget, having written nothing.
+        Only for a last attempt that certainly did nothing: its spending is given back. Raises OverBudget; then
+        nothing is written.
         """
 
         def change(tx: Transaction) -> Once | Left | None:
@@ -527,9 +533,9 @@ class Ledger:
         return _allowed(self._store.transact(change), 1)
 
     def end_once(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
-        """Note how an attempt ended: DONE, IN_DOUBT, or None where it certainly did nothing.
+        """Record how an attempt ended: DONE, IN_DOUBT, or None if it certainly did nothing.
 
-        What it took from budgets is given back where it did nothing, or nothing that Suno `counted`.
+        Its spending is given back if it did nothing, or if Suno has not `counted` it.
         """
 
         def change(tx: Transaction) -> None:
@@ -550,16 +556,16 @@ class Ledger:
         return self._store.read(lambda tx: left_of(tx, self.clock, budget))
 
     def check(self) -> None:
-        """Write something, to see whether that can be done."""
+        """Check that the ledger can be written."""
         self._store.check()
 
     def _told(self, entry: Entry) -> Entry:
-        """An entry as far as it is by now."""
+        """The entry; in doubt if it is `started` and past its deadline."""
         overdue = entry.state is State.STARTED and not self._is_under_way(entry)
         return entry._replace(state=State.IN_DOUBT) if overdue else entry
 
     def over_for(self, entry: Entry) -> float:
-        """Seconds for which the entry's paid call has been over; below 0 while it is not."""
+        """Seconds since the deadline of the entry's paid call; negative before it."""
         return self.clock.since(entry.attempt_began) - entry.lasts
 
     def _is_under_way(self, entry: Entry) -> bool:
@@ -570,19 +576,19 @@ class Ledger:
         return self.clock.since(entry.began) > (KEPT if same_boot else KEPT + STEPS)
 
     def _again(self, tx: Transaction, entry: Entry) -> Entry:
-        """An entry that is not there (any more), to be written; without its key, if another has begun with that."""
+        """The entry to write if it is not stored (any more); without its key if another entry has that now."""
         key = entry.idempotency_key
         taken = key and tx.entry_of_key(entry.account, entry.caller, key)
         return entry._replace(idempotency_key="") if taken else entry
 
     def _withdraw_guesses(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
-        """Put back in doubt whoever took these stems for its own: Suno's answer has named them to this entry."""
+        """Put other entries that claimed these stems back in doubt: Suno's answer named them for this entry."""
         for clip, taker in tx.records("taken", [stem.id for stem in stems]).items():
             if taker == entry.id:
                 continue
             wrong = tx.entry(taker)
             if wrong is not None and wrong.state is State.DONE:
-                log.error("Request %s was told stems that another had paid for", wrong.request_id)
+                log.error("Request %s received stems that another request had paid for", wrong.request_id)
                 tx.put(wrong._replace(state=State.IN_DOUBT, stems=(), reply=(), final_reply=()))
             tx.put_record("taken", clip, None, kept=0)
 
@@ -591,7 +597,7 @@ class Ledger:
             tx.put_record("owned", stem.id, entry.id, kept=OWNED)
 
     def _owned(self, tx: Transaction, entry: Entry, others: Sequence[Entry], made: Made) -> set[str]:
-        """Which of the stems are others'."""
+        """Ids of the stems that other entries own or have claimed."""
         ids = [stem.id for stems in (*made.sets, made.unknown) for stem in stems]
         owned = {stem.id for other in others if other.paid for stem in other.stems}
         for kind in ("taken", "owned"):
@@ -599,7 +605,7 @@ class Ledger:
         return owned
 
     def _lead(self, tx: Transaction, entry: Entry, found: Entry | None) -> None:
-        """Lead from a new request's id to the entry that was found instead; or to nothing."""
+        """Let a request id find an existing entry; or nothing (None)."""
         name = _request_name(entry.account, entry.caller, entry.request_id)
         now = self.clock.now()
         lead = {"entry": found.id if found else "", "at": list(now)}
@@ -633,7 +639,7 @@ class Ledger:
 
 
 def open_ledger(url: str) -> Ledger:
-    """Make the ledger that LEDGER_URL names. It connects when it is first used: its failure must stop no start."""
+    """Make the ledger at LEDGER_URL. It connects on first use: a ledger that is down must not prevent a start."""
     if url.startswith("sqlite:///"):
         from app.splits.sqlite import SqliteStore
 
@@ -652,7 +658,10 @@ def _taken_once(held: dict[str, Any]) -> Spending:
 
 
 def _allowed(outcome: T | Left, price: int) -> T:
-    """The outcome of a transaction, which must not raise itself: others are committed with it."""
+    """Return a transaction's result, or raise OverBudget.
+
+    The transaction itself must not raise it: other requests' changes may be committed with it.
+    """
     if isinstance(outcome, Left):
         raise OverBudget(outcome, price)
     return outcome
@@ -667,6 +676,6 @@ def _once_name(kind: str, account: str, name: str) -> str:
 
 
 def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
-    """The stems of a set that are nobody's; none where they lack a title that is owned: then they are its rest."""
+    """The unowned stems of a set; [] if an owned title is missing: then they are the rest of the owned set."""
     left = [stem for stem in stems if stem.id not in owned]
     return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []

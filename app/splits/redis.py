@@ -1,8 +1,8 @@
 """The ledger's entries in Redis, shared by several machines.
 
-A transaction reads what it needs, and is committed by one script: it writes only if nothing that was read has changed
-meanwhile, else the transaction is run again. Redis has to keep what it was told: `appendonly yes`,
-`appendfsync always` and `maxmemory-policy noeviction`; without them a restart forgets keys.
+A transaction reads what it needs. Then one script commits it: it writes only if no value that was read has changed.
+Otherwise the transaction runs again. Redis must keep its data: `appendonly yes`, `appendfsync always` and
+`maxmemory-policy noeviction`. Without them a restart forgets keys.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack,
 from app.suno.clock import boot_time
 
 TIMEOUT = 2.0
-"""Seconds for a connection, and for an answer."""
+"""Seconds to connect, and to wait for an answer."""
 
 PREFIX = "suno-stems:"
 
 ATTEMPTS = 100
-"""How often a transaction is run again because others wrote what it had read."""
+"""How often to run a transaction if others write what it has read."""
 
 DAY = 24 * 3600
 ENTRIES_KEPT = 4 * DAY
-"""Seconds by Redis's clock for which an entry stays: the rules' two days, and two by which the clock may be set."""
+"""Seconds by Redis's clock to keep an entry: the rules' two days, and two by which the clock may be set."""
 
 COMMIT = """
 local reads, writes = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
@@ -39,28 +39,28 @@ end
 for _, write in ipairs(writes) do redis.call(unpack(write)) end
 return 1
 """
-"""`reads`: keys, each with the value that was read or `false`. `writes`: commands."""
+"""`reads`: keys, each with the value that was read, or `false` if there was none. `writes`: commands."""
 
 T = TypeVar("T")
 
 
 class RedisClock(Clock):
-    """The clock that several machines share: Redis's own, as it was last told."""
+    """The clock that several machines share: Redis's time, as of its last answer."""
 
     def __init__(self) -> None:
         super().__init__(lambda: time.time() if self._offset is None else boot_time() + self._offset)
         self._offset: float | None = None
 
     def note(self, seconds: int, microseconds: int) -> None:
-        """Take over Redis's time, which has just been told."""
+        """Set the clock to Redis's time, from an answer that has just arrived."""
         self._offset = seconds + microseconds / 1e6 - boot_time()
 
 
 class RedisStore:
-    """See Store for what its methods promise."""
+    """A Store in Redis."""
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
-        # No retries: they would hold a request for seconds, and a script may have run although its answer was lost.
+        # No retries: they would delay a request by seconds, and a script may have run even if its answer was lost.
         self._redis = redis.Redis.from_url(
             url, decode_responses=True, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None
         )
@@ -88,7 +88,7 @@ class RedisStore:
 
 
 class _Keys:
-    """A transaction: what was read so far, and what is to be written."""
+    """A transaction: the values that were read, and the commands to commit."""
 
     def __init__(self, connection: Any, clock: RedisClock) -> None:
         self._redis = connection
@@ -97,7 +97,7 @@ class _Keys:
         self.writes: list[list[Any]] = []
 
     def as_arguments(self) -> tuple[str, str]:
-        """What the script takes."""
+        """The arguments of the script."""
         reads = [[key, False if value is None else value] for key, value in self._read.items()]
         return json.dumps(reads), json.dumps(self.writes)
 
@@ -126,7 +126,7 @@ class _Keys:
         ):
             self._write("SADD", key, entry.id)
             self._write("EXPIRE", key, ENTRIES_KEPT)
-        # Who has read a song's entries learns that there is another.
+        # A transaction that has read the song's entries must notice a new one, and run again.
         self._write("INCR", f"{_song_key(entry.song_id)}:version")
         self._write("EXPIRE", f"{_song_key(entry.song_id)}:version", ENTRIES_KEPT)
 
@@ -198,11 +198,11 @@ class _Keys:
 
 
 def why_unavailable(error: redis.RedisError) -> str:
-    """What to say of an error of Redis's: its class and the first word of Redis's answer, such as NOAUTH.
+    """Describe a Redis error: its class, and the first word of Redis's answer, such as NOAUTH.
 
-    Not its text, which may hold the address with its password.
+    Without the rest of the text, which may contain the URL with its password.
     """
-    # Redis's client takes some of these words off its texts, and makes classes of them.
+    # The client removes some of these words from the text, and has error classes for them.
     word = getattr(error, "status_code", None) or str(error).partition(" ")[0]
     known = word if isinstance(word, str) and word.isupper() and word.isalpha() else ""
     return " ".join(filter(None, ("Redis,", type(error).__name__, known)))

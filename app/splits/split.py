@@ -1,4 +1,4 @@
-"""A split, from the question to its stems: paid once for a key, and never lost once paid."""
+"""A split, from the request to its stems: paid once per key, and never lost once paid."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ CLOCKS_DIFFER = 10.0
 """Seconds by which the dates of Suno's clips and the `Date` of its answers may differ, either way."""
 
 SLACK = 1.0
-"""Seconds between the deadline of the paid call and the moment at which the ledger counts it as over."""
+"""Seconds between the deadline of the paid call and the entry's deadline in the ledger."""
 
 GLANCE = 0.1
-"""Seconds between two looks at the ledger, for a retry that waits for the first request."""
+"""Seconds between two polls of the ledger by a retry that waits for the first request."""
 
 
 class KeyReused(Exception):
-    """The Idempotency-Key was used for another question."""
+    """The Idempotency-Key was used for a request with other parameters."""
 
 
 class InProgress(Exception):
-    """A request with this Idempotency-Key has not ended, or what became of it is not known yet."""
+    """The first request with this Idempotency-Key has not ended, or its outcome is not known yet."""
 
     def __init__(self, sentence: str, *, retry_after: int) -> None:
         super().__init__(sentence)
@@ -55,19 +55,19 @@ class InProgress(Exception):
 
 
 class SplitNotFound(Exception):
-    """The ledger knows no such request of this caller."""
+    """The ledger has no such request of this caller."""
 
 
 class Gateway(Protocol):
-    """What a split needs of Suno."""
+    """What a split needs from Suno."""
 
     def generate_stems(
         self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
     ) -> list[Clip]:
-        """Split a song: the account is charged."""
+        """Split a song. The account is charged."""
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
-        """Every stem that a song has."""
+        """List every stem of a song."""
 
     def now(self) -> float | None:
         """Seconds since 1970 by Suno's clock."""
@@ -75,15 +75,15 @@ class Gateway(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stems:
-    """The answer to a split."""
+    """The result of a split."""
 
     clips: Sequence[Clip]
     replayed: bool
-    """Whether it was paid for by an earlier request with the same key."""
+    """Whether the stems come from an earlier request with the same key."""
     credits: int = 0
-    """What Suno has charged for this request."""
+    """Credits that Suno charged for this request."""
     job_id: str = ""
-    """By which the ledger knows what goes on after the reply; "" where nothing does."""
+    """The ledger's id of its job; "" if it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +92,10 @@ class Split:
 
     account: Account
     owners: Sequence[Owner]
-    """How the ledger calls account and caller, and after that how an older ledger called them."""
+    """The ledger's names for account and caller, then those of older ledgers."""
     request_id: str
     idempotency_key: str
-    """"" where there is none: then each request is a split of its own."""
+    """"" if there is none: then each request is a new split."""
     song_id: str
     choice: StemChoice
     reuse_existing: bool
@@ -103,11 +103,11 @@ class Split:
     price: int = 0
     """Credits that Suno charges for it."""
     budgets: Sequence[Budget] = ()
-    """From which it is taken."""
+    """The budgets that the price is taken from."""
     job: dict[str, Any] | None = None
-    """What goes on after the reply (app/jobs/)."""
+    """The work after the reply (app/jobs/)."""
     check_new: Callable[[], None] = lambda: None
-    """Raises what forbids a new split; a replay is answered all the same."""
+    """Raises an error if a new split is not allowed. It does not apply to a replay."""
 
     gateway: Gateway
     watch: Watch
@@ -116,9 +116,10 @@ class Split:
     is_stopping: Callable[[], bool] = lambda: False
 
     def pay_once(self) -> Stems:
-        """Split the song, or answer with what an earlier request with the same key has paid for.
+        """Split the song, or return the stems of an earlier request with the same key.
 
-        Raises KeyReused, InProgress, LedgerUnavailable and OverBudget (nothing was sent then), or what Suno says.
+        Raises KeyReused, InProgress, LedgerUnavailable and OverBudget (then this request sent no paid call), or a
+        SunoError.
         """
         patience = Deadline(self.timing.deadline)
         while True:
@@ -133,8 +134,8 @@ class Split:
                 return self._pay(held)
             if held.question != entry.question:
                 raise KeyReused(
-                    "This Idempotency-Key was used for another question within 24 hours: take a new key for a new "
-                    "split, or send the first question again for its answer."
+                    "This Idempotency-Key was used for another request, with other parameters, in the last 24 hours. "
+                    "Use a new key for a new split, or repeat the first request to get its reply."
                 )
             if (stems := self._answer_retry(held, patience)) is not None:
                 return stems
@@ -169,7 +170,7 @@ class Split:
         return self._note_if_possible(self.ledger.begin, entry) or entry
 
     def _reuse_only(self, over: OverBudget) -> Stems:
-        """Answer with stems that the song has; a budget allows no others. Raises OverBudget where it has none."""
+        """Return the song's existing stems, as a budget allows no new ones. Raises OverBudget if there are none."""
         entry = self._new_entry()
         held = self._begin(entry, ())
         if held.id != entry.id:
@@ -185,7 +186,7 @@ class Split:
         return self._answer(held, existing, credits=0)
 
     def _pay(self, entry: Entry) -> Stems:
-        """Ask Suno, and find out what became of the question where Suno's answer is lost."""
+        """Send the paid call. If Suno's answer is lost, find out the outcome."""
         try:
             self.check_new()
         except Exception:
@@ -210,7 +211,7 @@ class Split:
         if self.wait_audio:
             clips = self._wait(clips)
         if self.idempotency_key:
-            # Without a key nobody can ask for this reply again.
+            # Without a key, no retry can get this reply again.
             self._note_if_possible(self.ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False, credits=credits, job_id=entry.id if self.job else "")
 
@@ -220,7 +221,7 @@ class Split:
         return Deadline(min(left, self.timing.deadline))
 
     def _existing(self, entry: Entry, deadline: Deadline) -> Sequence[Clip]:
-        """The stems that the song has already, which then are the answer; none where they are no whole set."""
+        """The song's existing stems, recorded as the reply; [] unless they are a whole set."""
         existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.choice)
         if existing:
             self._note_if_possible(self.ledger.finish, entry, existing, paid=False, job_is_due=self.job is not None)
@@ -232,10 +233,10 @@ class Split:
         return self._note_paid(entry, clips)
 
     def _note_paid(self, entry: Entry, clips: Sequence[Clip]) -> Sequence[Clip]:
-        """Write to the ledger what this entry has paid for; with a key, keep trying for a while.
+        """Record the stems that this entry has paid for; with a key, retry the ledger write for INSIST seconds.
 
-        Another request in doubt could claim stems that are not recorded. Returns what to answer: an earlier
-        attempt's stems where those were answered before.
+        Another request in doubt could claim stems that are not recorded. Returns the stems of the reply: those of an
+        earlier attempt if they were recorded first.
         """
         patience = Deadline(INSIST if self.idempotency_key else 0)
         while patience.remaining and not self.is_stopping():
@@ -248,9 +249,9 @@ class Split:
         return noted.stems if noted else clips
 
     def _recover(self, entry: Entry) -> Sequence[Clip]:
-        """Look for stems that Suno has made without telling; empty where they are not found in time.
+        """Poll for the stems of a lost answer; empty if they are not found in time.
 
-        It goes on after an empty look or a failure: new stems appear late, and Suno may be back by then.
+        An empty or failed poll does not end it: new stems appear late, and Suno may recover.
         """
         deadline = Deadline(LOOK_FOR)
         seen: list[list[str]] = []
@@ -267,9 +268,9 @@ class Split:
         return ()
 
     def _look(self, entry: Entry, deadline: Deadline, seen: list[list[str]]) -> tuple[Found, list[list[str]]]:
-        """Look once for the stems that an entry in doubt has paid for; what two looks in a row saw alike is settled.
+        """Poll once for the stems of an entry in doubt. The ledger settles only what two polls in a row list alike.
 
-        `seen` is what the look before saw, and what is returned beside the outcome.
+        `seen`: the list of the previous poll. Returns the outcome, and the list of this poll.
         """
         stems = self.gateway.stems(self.account, self.song_id, deadline)
         since, until = self._when_made(entry)
@@ -279,7 +280,7 @@ class Split:
         return (self.ledger.settle(entry, made) if made.ids == seen else Found.PERHAPS), made.ids
 
     def _when_made(self, entry: Entry) -> tuple[float, float]:
-        """When Suno can have made the entry's stems, in seconds since 1970 by its own clock."""
+        """The time in which Suno can have made the entry's stems: seconds since 1970 by Suno's clock."""
         now = self.gateway.now()
         clock = self.ledger.clock
         if now is None:
@@ -289,7 +290,7 @@ class Split:
         return first - CLOCKS_DIFFER, last + entry.lasts + self.timing.settle_time + CLOCKS_DIFFER
 
     def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | None:
-        """Answer a request whose key was used before; None where the ledger has to be asked again."""
+        """Reply to a request with a used key; None if the ledger must be read again."""
         match held.state:
             case State.DONE:
                 return self._replay(held)
@@ -300,19 +301,19 @@ class Split:
                 return None
 
     def _wait_for_first(self, held: Entry, patience: Deadline) -> None:
-        """Wait until the first request has ended, for as long as the retry has time."""
+        """Wait until the first request has ended. Raises InProgress at the retry's own deadline."""
         now: Entry | None = held
         while now and now.state is State.STARTED:
             if not patience.remaining or self.is_stopping():
                 raise InProgress(
-                    "The first request with this Idempotency-Key is still under way: send it again later.",
+                    "The first request with this Idempotency-Key is still running. Send it again later.",
                     retry_after=_whole_seconds(-self.ledger.over_for(now)),
                 )
             time.sleep(GLANCE)
             now = self.ledger.get(held.id)
 
     def _replay(self, held: Entry) -> Stems:
-        """Answer with what was answered first; with `wait_audio`, with what was answered first of final stems."""
+        """Return the first reply; with `wait_audio`, the first reply in which all stems were final."""
         clips: Sequence[Clip] = (self.wait_audio and held.final_reply) or held.reply or held.stems
         if self.wait_audio and not all(clip.is_final for clip in clips):
             clips = self._wait(clips)
@@ -321,7 +322,7 @@ class Split:
         return Stems(clips=clips, replayed=True, job_id=held.id if self.job else "")
 
     def _settle(self, held: Entry) -> Stems | None:
-        """Look for the stems of a request in doubt; pay again only once it is certain that it made none."""
+        """Poll for the stems of an entry in doubt. Pay again only once it is certain that it made none."""
         deadline = Deadline(LOOK_FOR)
         try:
             outcome, seen = self._look(held, deadline, [])
@@ -332,7 +333,7 @@ class Split:
             raise
         except SunoError as error:
             raise InProgress(
-                f"What became of the first request with this Idempotency-Key cannot be found out now. {error}",
+                f"The outcome of the first request with this Idempotency-Key cannot be determined now. {error}",
                 retry_after=self._settled_in(held),
             ) from error
         if outcome is Found.YES:
@@ -344,15 +345,15 @@ class Split:
             )
             return self._pay(again) if again else None
         raise InProgress(
-            "The first request with this Idempotency-Key got no whole answer from Suno, which may have charged; its "
-            "stems are not to be found yet. Send it again later: it is not paid for twice.",
+            "The first request with this Idempotency-Key got no complete answer from Suno, which may have charged. "
+            "Its stems cannot be found yet. Send it again later: it is not paid for twice.",
             retry_after=self._settled_in(held),
         )
 
     def find_out(self, held: Entry) -> Entry | None:
-        """Find out, for free, what became of an entry in doubt; None while that cannot be told.
+        """Find out, for free, the outcome of an entry in doubt; None while it is not known.
 
-        It is DONE where its stems were found, and as it was where it certainly made none. Raises what Suno says.
+        Returns the entry: DONE if its stems were found, unchanged if it certainly made none. Raises a SunoError.
         """
         deadline = Deadline(LOOK_FOR)
         outcome, seen = self._look(held, deadline, [])
@@ -371,7 +372,7 @@ class Split:
         return self.watch.wait_for(self.account, clips, patience=self.timing.wait_timeout, stopping=self.is_stopping)
 
     def _note_if_possible(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Write something to the ledger that must not stop the request; a failure is logged, and None."""
+        """Write to the ledger. A failure must not stop the request: it is logged, and None returned."""
         try:
             return write(*args, **kwargs)
         except LedgerUnavailable as error:
@@ -380,16 +381,16 @@ class Split:
 
 
 def find_split(ledger: Ledger, owners: Sequence[Owner], request_id: str) -> Entry:
-    """Read what the ledger has of a split. Raises SplitNotFound, which also is what others' requests are."""
+    """Read a split's entry. Raises SplitNotFound, also for the request of another caller or account."""
     entry = ledger.of_request(owners, request_id)
     if entry is None:
         raise SplitNotFound(
-            "No split of the last 24 hours is known by this request id, for this account: it was another's, it was "
-            "refused and cost nothing, or the ledger could not be written then."
+            "No split of the last 24 hours with this request id is recorded for this account. It belongs to another "
+            "caller or account, it was refused and cost nothing, or the ledger could not be written then."
         )
     return entry
 
 
 def _whole_seconds(seconds: float) -> int:
-    """At least one: for Retry-After."""
+    """Seconds for Retry-After: at least 1."""
     return max(1, math.ceil(seconds))

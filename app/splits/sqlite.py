@@ -1,8 +1,8 @@
 """The ledger's entries in a SQLite file, shared by the workers of one machine.
 
-What several requests have to write at the same time is one transaction, of statements without a wait between them:
-under gevent no other greenlet runs inside one. WAL with synchronous=NORMAL survives the end of a process at any
-moment; a power failure may cost the last entries.
+Changes of several requests at the same time are one transaction (a group commit). There is no wait between its
+statements: under gevent no other greenlet runs inside a transaction. With WAL and synchronous=NORMAL, the ledger
+survives a killed process at any moment; a power failure may lose the last entries.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ BUSY_TIMEOUT = 2.0
 """Seconds to wait for another process's transaction."""
 
 GLANCE = 0.0005
-"""Seconds between two attempts to begin one."""
+"""Seconds between two attempts to begin a transaction."""
 
 LOOKED_AT_EVERY = 0.05
-"""Seconds between two looks whether the file is still the one that is open."""
+"""Seconds between two checks that the open file has not been replaced."""
 
 SWEEP_EVERY = 3600.0
-"""Seconds between two removals of what is too old."""
+"""Seconds between two removals of rows that are too old."""
 
 SWEPT_AT_ONCE = 500
-"""Rows that one removal takes, so that no request waits for it; the rest goes a second later."""
+"""Maximum rows of a table in one removal, so that no request waits for it; the rest follows a second later."""
 
 CHECKPOINT_PAGES = 8_000
-"""Of 4 kB in the write-ahead log before they go to the file, while the worker waits for the disk: at SQLite's default
-that is every 250 splits."""
+"""Pages (4 kB each) in the write-ahead log before a checkpoint, in which the worker waits for the disk. SQLite's
+default is a checkpoint every 250 splits."""
 
 DAY = 24 * 3600.0
 ENTRIES_KEPT = 4 * DAY
-"""Seconds by the wall clock for which an entry stays: the rules' two days, and two by which the clock may be set."""
+"""Seconds by the wall clock to keep an entry: the rules' two days, and two by which the clock may be set."""
 
 VERSION = 2
-"""Of the tables; 0 is what was written before there was a number."""
+"""The version of the tables; 0 was written before there were versions."""
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS entries (
@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS due (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT,
 CREATE INDEX IF NOT EXISTS due_by_time ON due (at);
 PRAGMA user_version = {VERSION};
 """
-"""A split without a key and without trouble writes to `entries` alone, whose ids begin with the time: at its end."""
+"""A split without a key and without errors writes only to the end of `entries`, as ids begin with the time."""
 
 FROM_VERSION_0 = """
 INSERT OR IGNORE INTO entries
@@ -79,7 +79,7 @@ INSERT OR IGNORE INTO records
 SELECT 'request', account || ':' || caller || ':' || request_id,
        json_object('entry', split, 'at', json_array('', 0, at)), at + 345600 FROM retries;
 """
-"""Takes over what an older version wrote, and leaves it where it is: one may go back."""
+"""Copies what an older version wrote, and keeps the old tables: a downgrade is possible."""
 
 FROM_VERSION_1 = """
 ALTER TABLE entries ADD COLUMN price INTEGER NOT NULL DEFAULT 0;
@@ -87,7 +87,7 @@ ALTER TABLE entries ADD COLUMN budgets TEXT
 """
 
 READ = "BEGIN"
-"""A transaction that keeps nobody from writing."""
+"""A transaction that blocks no writer."""
 
 WRITE = "BEGIN IMMEDIATE"
 
@@ -103,24 +103,24 @@ PUT = (
     + ", ".join(f"{column} = excluded.{column}" for column in CHANGING)
 )
 UPDATE = f"UPDATE entries SET {', '.join(f'{column} = ?' for column in CHANGING)} WHERE id = ?"
-"""For an entry that is there, with the same key: no index has to be looked at."""
+"""For a stored entry with the same key: no secondary index is read or written."""
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
 class _Change:
-    """What one request has to write."""
+    """What one request must write."""
 
     make: Callable[[Transaction], Any]
     until: float
-    """The moment at which it is given up, where the file stays locked."""
+    """When to give up if the file stays locked: seconds of `time.monotonic`."""
     is_over: bool = False
     result: Any = None
 
 
 class _MachineClock(Clock):
-    """The clock of one machine: a process of before its last start is dead, and never younger than that start."""
+    """The clock of one machine: a moment before its last boot is at least as old as that boot."""
 
     def since(self, moment: Moment) -> float:
         if moment.boot_id == self.boot_id:
@@ -129,16 +129,16 @@ class _MachineClock(Clock):
 
 
 class SqliteStore:
-    """See Store for what its methods promise."""
+    """A Store in a SQLite file."""
 
     def __init__(self, path: str, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or _MachineClock()
         self._path = Path(path)
         self._connection: Connection | None = None
         self._file: tuple[int, int] | None = None
-        """Which file the database is, as device and inode."""
+        """The file of the database: device and inode."""
         self._log: tuple[int, int] | None = None
-        """Which file its log is. SQLite removes that with the last connection, and makes another with the next."""
+        """The file of its write-ahead log. SQLite deletes it with the last connection; the next creates another."""
         self._lock = Lock()
         self._waiting: list[_Change] = []
         self._sweeps_at = 0.0
@@ -149,10 +149,10 @@ class SqliteStore:
         mine = _Change(change, time.monotonic() + BUSY_TIMEOUT)
         self._waiting.append(mine)
         try:
-            # Others that are ready add theirs; who goes on first commits for all.
+            # Other requests that are ready add their changes; the first to continue commits for all.
             time.sleep(0)
         finally:
-            # Also where this greenlet is killed: what it has to write may be paid for.
+            # Even if this greenlet is killed: its change may record a paid call.
             with self._lock:
                 if not mine.is_over:
                     self._commit(mine)
@@ -167,7 +167,7 @@ class SqliteStore:
         self.transact(lambda tx: tx.put_record("check", "", 0, kept=60))
 
     def _commit(self, mine: _Change) -> None:
-        """Commit all changes that wait; where that fails, mine alone: the others have turns of their own."""
+        """Commit all waiting changes; if that fails, only mine: each other request then commits its own."""
         try:
             try:
                 self._make(self._waiting, mine.until)
@@ -182,7 +182,7 @@ class SqliteStore:
     def _make(self, waiting: list[_Change], until: float) -> None:
         with self._transaction(WRITE, until) as db:
             self._sweep(db)
-            # With those that have come while the file was locked.
+            # Includes the changes that came while the file was locked.
             changes = waiting.copy()
             for change in changes:
                 change.result = change.make(_Rows(db))
@@ -195,7 +195,7 @@ class SqliteStore:
         if now < self._sweeps_at:
             return
         wall = time.time()
-        # Ids begin with the time at which they were made, in nanoseconds.
+        # Ids begin with their time of creation, in nanoseconds.
         oldest = f"{max(0, int((wall - ENTRIES_KEPT) * 1e9)):016x}"
         swept = db.execute(
             "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE id < ? ORDER BY id LIMIT ?)",
@@ -210,7 +210,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self, begin: str, until: float | None = None) -> Iterator[Connection]:
-        """Begin a transaction and commit it; what has failed is undone. Hold the lock for this."""
+        """Begin a transaction, and commit it; a failed one is rolled back. The caller must hold the lock."""
         try:
             if self._connection is None:
                 self._connection = self._connect(until or time.monotonic() + BUSY_TIMEOUT)
@@ -230,7 +230,7 @@ class SqliteStore:
             raise LedgerUnavailable(why or str(error)) from error
 
     def _look_at_file(self) -> None:
-        """Refuse to go on where the file has been replaced: what it knew is in the old one, and only there."""
+        """Raise LedgerUnavailable if the file was replaced: only the old file has its entries."""
         now = time.monotonic()
         if self._log is not None and now < self._looks_at:
             return
@@ -241,12 +241,12 @@ class SqliteStore:
             self._is_lost = self._file is not None
             raise
         self._file, self._log = self._file or file, self._log or its_log
-        # For good: a file that is made later may have the number of the one that is gone.
+        # Permanently: a later file may get the inode of the removed one.
         self._is_lost = self._is_lost or (file, its_log) != (self._file, self._log)
         if self._is_lost:
             raise LedgerUnavailable(
-                f"{self._path.name} was removed or replaced while in use, so what was paid for may be forgotten: "
-                "put the file back, or restart the service to begin with the one that is there"
+                f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
+                "put the file back, or restart the service to use the current file"
             )
 
     def _connect(self, until: float) -> Connection:
@@ -254,11 +254,11 @@ class SqliteStore:
         expected = os.environ.get(FILE_IN_USE)
         if expected is not None and (not self._path.exists() or expected != describe(self._path)):
             raise LedgerUnavailable(
-                f"{self._path.name} was removed or replaced while in use, so what was paid for may be forgotten: "
-                "put the file back, or restart the service to begin with the one that is there"
+                f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
+                "put the file back, or restart the service to use the current file"
             )
         self._path.touch(mode=0o600)
-        # No time-out of SQLite's own: it would stop the worker with all its requests.
+        # Not SQLite's own timeout: it would block the worker with all its requests.
         db = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             _execute(db, "PRAGMA journal_mode = WAL", until=until)
@@ -269,7 +269,7 @@ class SqliteStore:
                 raise LedgerUnavailable(f"{self._path.name} was written by a newer version of this service")
             if version < VERSION:
                 self._upgrade(db, until)
-            # Its log is there from the first transaction on.
+            # The first transaction creates the write-ahead log.
             _execute(db, READ, until=until)
             _execute(db, "SELECT count(*) FROM records WHERE kind = ''", until=until)
             db.execute("COMMIT")
@@ -294,11 +294,12 @@ class SqliteStore:
 
 
 FILE_IN_USE = "SUNO_STEMS_LEDGER_FILE"
-"""The variable by which gunicorn's first process tells its workers which file they all use (app/serving.py)."""
+"""The environment variable with which gunicorn's first process names the ledger's file to its workers, in the form of
+`describe` (app/serving.py)."""
 
 
 def describe(path: Path) -> str:
-    """Which file is at a path, whatever is put there later."""
+    """Identify the file at a path: device and inode."""
     found = path.stat()
     return f"{found.st_dev}:{found.st_ino}"
 
@@ -314,7 +315,7 @@ class _Rows:
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._keys: dict[str, str] = {}
-        """The keys of the entries that are known to be there, by their ids."""
+        """The keys of entries that are known to be stored, by entry id."""
 
     def entry(self, id: str) -> Entry | None:
         return self._one("id = ?", id)
@@ -407,9 +408,9 @@ def _entry(row: Sequence[Any]) -> Entry:
 
 
 def _execute(db: Connection, statement: str, *, until: float | None = None) -> sqlite3.Cursor:
-    """Execute the first statement of a transaction, as soon as no other process is in one.
+    """Execute a statement as soon as no other process has locked the file.
 
-    SQLite's own way to wait stops the worker with all its requests, for as long as another process holds the file.
+    SQLite's own wait would block the worker with all its requests while another process holds the lock.
     """
     ends = until or time.monotonic() + BUSY_TIMEOUT
     while True:

@@ -1,6 +1,6 @@
-"""What the rules need of a place to keep entries in; the three places know no rule.
+"""The store that the ledger's rules need. The three stores know no rule.
 
-`MemoryStore` is the plainest, for tests; `sqlite.py` and `redis.py` have the others.
+`MemoryStore` is the simplest, for tests. The others are in `sqlite.py` and `redis.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class State(StrEnum):
-    """How far a split is."""
+    """The state of a split; app/splits/ledger.py explains each."""
 
     STARTED = "started"
     DONE = "done"
@@ -28,53 +28,51 @@ class State(StrEnum):
 
 
 class LedgerUnavailable(Exception):
-    """The ledger cannot be read or written now. A caller learns of it only where nothing that costs was sent."""
+    """The ledger cannot be read or written now. A caller sees this only if nothing that costs was sent."""
 
     def __init__(self, why: str) -> None:
         self.why = why
-        super().__init__(
-            f"The ledger of what was paid for cannot be used now: {why}. Nothing was charged by this request."
-        )
+        super().__init__(f"The ledger of paid splits cannot be used now: {why}. Nothing was charged by this request.")
 
 
 class Entry(NamedTuple):
-    """One split, as it was asked for and as far as it is."""
+    """One split: what was requested, and what is known of its outcome."""
 
     id: str
     caller: str
-    """The caller's name, or "" where there are no API keys."""
+    """The caller's name, or "" if there are no API keys."""
     account: str
-    """Suno's own user, or a hash of the cookie where its token names nobody."""
+    """Suno's own user, or a hash of the cookie if Suno's token names no user."""
     idempotency_key: str
-    """"" where the request has none."""
+    """"" if the request has none."""
     question: str
-    """What was asked for: the same key may not be used for another."""
+    """The request's parameters, as JSON. A retry with the same key must have the same ones."""
     song_id: str
     task: str
     request_id: str
     began: Moment
     attempt_began: Moment
     lasts: float
-    """Seconds from the attempt's beginning until its paid call is over, one way or the other."""
+    """Seconds from the start of the attempt until its paid call has ended, with or without an answer."""
     attempt: int = 1
-    """Counts the paid calls made for it."""
+    """The number of the latest paid call, from 1."""
     state: State = State.STARTED
     stems: tuple[Clip, ...] = ()
-    """What was paid for, as first told by Suno."""
+    """The stems, as Suno first returned them."""
     paid: bool = True
-    """Whether `stems` were paid for by this entry; those that were reused are another's."""
+    """Whether this entry paid for `stems`; False if they were reused."""
     reply: tuple[Clip, ...] = ()
-    """What was answered first; empty while nothing was."""
+    """The first reply; empty until there is one."""
     final_reply: tuple[Clip, ...] = ()
-    """What was answered first once all stems were final; empty until then."""
+    """The first reply in which all stems were final; empty until there is one."""
     price: int = 0
     """Credits for each attempt."""
     budgets: tuple[str, ...] = ()
-    """From which the latest attempt's price was taken."""
+    """Names of the budgets that the latest attempt's price was taken from."""
 
 
 class Transaction(Protocol):
-    """What is read and written together. All of it is committed, or none."""
+    """Reads and writes that belong together. All of them are committed, or none."""
 
     def entry(self, id: str) -> Entry | None:
         """Read an entry."""
@@ -83,37 +81,37 @@ class Transaction(Protocol):
         """Read the entry that holds this key."""
 
     def entries_of_request(self, account: str, caller: str, request_id: str) -> list[Entry]:
-        """Read the entries that were begun with this request id."""
+        """Read the entries that began with this request id."""
 
     def entries_of_song(self, song_id: str) -> list[Entry]:
         """Read every entry for a song, whatever its account, caller and task."""
 
     def put(self, entry: Entry) -> None:
-        """Write an entry, new or changed. Its key then leads to it."""
+        """Write an entry, new or changed. Its key then finds it."""
 
     def remove(self, entry: Entry) -> None:
-        """Forget an entry."""
+        """Delete an entry."""
 
     def record(self, kind: str, name: str) -> Any:
-        """Read what was put under this name, as JSON has it; None where nothing is."""
+        """Read the JSON value under this name; None if there is none."""
 
     def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
-        """Read several; those that are not there are left out."""
+        """Read several values, without the names that have none."""
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
-        """Write something for at least so many seconds; None forgets it."""
+        """Write a JSON value, and keep it for at least `kept` seconds; None deletes it."""
 
     def put_due(self, name: str, at: float | None) -> None:
-        """Note that something is due at a time (seconds since 1970); None forgets it."""
+        """Record when a name is due (seconds since 1970); None deletes it."""
 
     def due(self, at: float, limit: int) -> list[str]:
-        """Read what is due by then, the oldest first."""
+        """Read the names that are due by then, oldest first."""
 
     def next_due(self) -> float | None:
-        """Read when the oldest is due."""
+        """Read when the oldest is due; None if there is none."""
 
     def dues(self) -> int:
-        """Read how many are due, now or later."""
+        """Read how many names are due, now or later."""
 
 
 class Store(Protocol):
@@ -122,33 +120,33 @@ class Store(Protocol):
     clock: Clock
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
-        """Run `change` as one transaction, and return what it returned once that is committed.
+        """Run `change` as one transaction; return its result after the commit.
 
-        It may be run more than once: only what it does with the transaction may have an effect.
+        It may run more than once: it must have no effect outside the transaction.
         """
 
     def read(self, look: Callable[[Transaction], T]) -> T:
-        """Run `look`, which writes nothing."""
+        """Run `look`, which must not write."""
 
     def check(self) -> None:
-        """Write something, to see whether that can be done."""
+        """Check that the store can be written."""
 
 
 def pack(stems: Iterable[Clip]) -> str:
-    """Write stems as text, in ASCII: what a reply needs of them. Any title can be kept so, half a character too."""
+    """The fields of stems that a reply needs, as JSON. ASCII can hold any title, even with a lone surrogate."""
     return json.dumps(
         [[stem.id, stem.status, stem.created_at, stem.title, stem.stem_from_id, stem.duration] for stem in stems]
     )
 
 
 def unpack(text: str | None) -> tuple[Clip, ...]:
-    """Read what `pack` has written."""
+    """Read what `pack` wrote."""
     return tuple(Clip(*fields) for fields in json.loads(text)) if text else ()
 
 
 @dataclass
 class MemoryStore:
-    """A store in this process, gone with it."""
+    """A store in the memory of this process."""
 
     clock: Clock = field(default_factory=Clock)
 

@@ -1,7 +1,7 @@
-"""One look at Suno for all who wait: how far the stems of an account are.
+"""One poll of Suno for all requests that wait for stems of the same account.
 
-Whoever is first to find a look due makes it, for all; there is no thread of its own. Looks begin close together, as
-stems take a minute, and grow rarer for those that wait longer.
+The first waiting request that finds a poll due makes it, for all; there is no extra thread. Polls begin close
+together, as stems take a minute, and become rarer for requests that wait longer.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from app.suno.errors import RateLimited, SunoError
 from app.suno.session import Account
 
 BATCH = 50
-"""Ids in one question to Suno, at most."""
+"""Maximum ids in one call to Suno."""
 
 SINGLY = 10
-"""Ids that are asked for one by one in a look, at most."""
+"""Maximum ids that a poll requests one by one."""
 
 WIDENS_AFTER = 60.0
-"""Seconds of waiting after which looks grow rarer, in proportion to the time waited."""
+"""Seconds of waiting after which polls become rarer, in proportion to the time waited."""
 
 RAREST = 10
-"""How many times the floor lies between two looks, at most."""
+"""Maximum pause between two polls, in intervals, unless Suno asks for a longer one."""
 
 
 class Gateway(Protocol):
-    """What a watch needs of Suno."""
+    """What a watch needs from Suno."""
 
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
-        """The clips with these ids, as far as Suno tells them."""
+        """The clips with these ids, as far as Suno returns them."""
 
 
 class Watch:
-    """All who wait in this process. Safe to share between threads and greenlets."""
+    """All waiting requests of this process. Threads and greenlets may share it."""
 
     def __init__(
         self, gateway: Gateway, interval: float, *, note_waiters: Callable[[int], object] = lambda change: None
     ) -> None:
-        """`interval`: seconds between two looks for an account, at least. `note_waiters` is told of each change."""
+        """`interval`: minimum seconds between two polls of an account. `note_waiters` receives +1 or -1."""
         self._gateway = gateway
         self._interval = interval
         self._note_waiters = note_waiters
@@ -61,10 +61,9 @@ class Watch:
         patience: float,
         stopping: Callable[[], bool] = lambda: False,
     ) -> list[Clip]:
-        """The stems once all are final, or as they are when `patience` is over or the process is `stopping`.
+        """Return the stems once all are final, or as they are after `patience` seconds or when `stopping`.
 
-        Never raises for a failure of Suno's: the stems are paid for, and their ids have to reach the caller.
-        `patience` is in seconds.
+        A failure of Suno raises nothing: the stems are paid for, and their ids must reach the caller.
         """
         waiter = _Waiter(stems, time.monotonic(), patience)
         if waiter.is_done:
@@ -78,7 +77,7 @@ class Watch:
     @contextmanager
     def _joined(self, account: Account, waiter: _Waiter) -> Iterator[_Board]:
         key = account.cookie_hash
-        # Who joins one that is just given up looks for itself, which does no harm.
+        # A request may join a board that is just being removed. It then polls for itself, which does no harm.
         board = self._boards.setdefault(key, _Board())
         board.join(waiter, self._interval)
         self._note_waiters(1)
@@ -90,7 +89,7 @@ class Watch:
                 del self._boards[key]
 
     def _look(self, account: Account, board: _Board, waiter: _Waiter) -> None:
-        """Ask for all ids of the board; tell everyone what was seen."""
+        """Request all ids of the board, and report the result to every waiter."""
         wanted, singly = board.wanted()
         asked: set[str] = set()
         seen: list[Clip] = []
@@ -108,14 +107,14 @@ class Watch:
 
 
 class _Waiter:
-    """One request that waits."""
+    """One waiting request."""
 
     def __init__(self, stems: Sequence[Clip], began: float, patience: float) -> None:
         self._known = {stem.id: stem for stem in stems}
         self.began = began
         self._ends = began + patience
         self.in_vain = 0
-        """Looks in a row that told none of its stems: then a list may be one that leaves out more."""
+        """Polls in a row that returned none of its stems. After two, its ids are requested one by one."""
 
     @property
     def stems(self) -> list[Clip]:
@@ -134,44 +133,44 @@ class _Waiter:
         return self._ends - time.monotonic()
 
     def see(self, asked: set[str], clips: dict[str, Clip]) -> None:
-        """Take over what a look has told of its stems, if it asked for them."""
+        """Update its stems from a poll that requested them."""
         if asked.isdisjoint(self.open_ids):
             return
         seen = [clips[id] for id in self.open_ids if id in clips]
         self.in_vain = 0 if seen and self.in_vain < 2 else self.in_vain + 1
         for clip in seen:
-            # The parent is known from the split, where the list does not name it.
+            # The split's answer named the parent; a list may not.
             before = self._known[clip.id]
             self._known[clip.id] = replace(clip, stem_from_id=before.stem_from_id or clip.stem_from_id)
 
 
 class _Board:
-    """What those who wait on one account have in common."""
+    """What the waiters of one account share."""
 
     def __init__(self) -> None:
         self.changed = Condition()
         self.waiters: dict[_Waiter, None] = {}
         self.next_look = 0.0
         self.not_before = 0.0
-        """Suno wants no look before that, or it fails."""
+        """No poll before this time: Suno has failed, or has asked for a pause."""
         self.is_looking = False
         self.failures = 0
 
     def join(self, waiter: _Waiter, interval: float) -> None:
-        """Take part in the next look, which comes no later than an interval from now."""
+        """Take part in the next poll: an interval from now at the latest, unless Suno needs a pause."""
         with self.changed:
             soon = waiter.began + interval
             self.next_look = max(self.not_before, min(self.next_look, soon) if self.waiters else soon)
             self.waiters[waiter] = None
 
     def leave(self, waiter: _Waiter) -> bool:
-        """Take its ids out; whether nobody is left."""
+        """Remove a waiter and its ids. Returns whether none is left."""
         with self.changed:
             self.waiters.pop(waiter, None)
             return not self.waiters
 
     def takes_turn(self, waiter: _Waiter, interval: float) -> bool:
-        """Wait for the next look; whether it is this waiter's turn to make it. False after an interval at most."""
+        """Wait for the next poll. True: this waiter must make it. False after an interval at most."""
         with self.changed:
             now = time.monotonic()
             if not self.is_looking and now >= self.next_look:
@@ -182,7 +181,7 @@ class _Board:
             return False
 
     def wanted(self) -> tuple[list[str], list[str]]:
-        """The ids to ask for: those that lists tell, and those that have to be asked for one by one."""
+        """The ids to request by list, and the ids to request one by one."""
         with self.changed:
             ids: Counter[str] = Counter()
             singly: Counter[str] = Counter()
@@ -191,7 +190,7 @@ class _Board:
         return list(ids), [id for id in singly if id not in ids][:SINGLY]
 
     def tell(self, asked: set[str], seen: Iterable[Clip], failure: SunoError | None, interval: float) -> None:
-        """Tell everyone what a look has seen, and set the time of the next."""
+        """Report the result of a poll to every waiter, and set the time of the next poll."""
         clips = {clip.id: clip for clip in seen}
         with self.changed:
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""requests' adapter, for one origin that is asked thousands of times; bench/README.md has what each part saves."""
+"""A faster requests adapter for a single origin; bench/README.md has what each part saves."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ poll = get_original("select", "poll")
 
 
 class OriginAdapter(HTTPAdapter):
-    """Sends to one origin, with the proxy and certificates of its first request."""
+    """Send to one origin, with the proxy and certificates of the first request."""
 
     _pool: Any = None
 
     def get_connection_with_tls_context(self, *request: Any, **how: Any) -> Any:
-        """Find the pool of connections, once; HTTPAdapter does so at each request."""
+        """Look up the connection pool once; HTTPAdapter does it for each request."""
         if self._pool is None:
             pool: Any = super().get_connection_with_tls_context(*request, **how)
-            # Of its own class, which TLS and some proxies choose. Two threads may both be here at first.
+            # Subclass the connection class that TLS or a proxy has chosen. Two threads may get here at first.
             chosen = pool.ConnectionCls
             if not issubclass(chosen, _Looked):
                 pool.ConnectionCls = type("Connection", (_Looked, chosen), {})
@@ -29,12 +29,12 @@ class OriginAdapter(HTTPAdapter):
         return self._pool
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """The response as it came."""
+        """Wrap urllib3's response."""
         return _Response(req, resp)
 
 
 class _Response(Response):
-    """A response without a cookie jar and a second set of headers, which nobody reads."""
+    """A response without a cookie jar and a copy of the headers: nothing here reads them."""
 
     def __init__(self, request: PreparedRequest, raw: Any) -> None:
         self.request, self.raw = request, raw
@@ -43,17 +43,17 @@ class _Response(Response):
 
 
 class _Looked:
-    """A kept connection that is looked at before it is used, lest a paid call goes into one that has ended.
+    """A kept-alive connection that is checked before use, so that no paid call is sent into a closed one.
 
-    urllib3 does so by a poll() that gevent replaces by one turn of its loop, in which the connection may still end;
-    the system's own answers at once.
+    urllib3 checks with a poll() that gevent replaces with one turn of its event loop. The connection may close during
+    that turn. The system's own poll() returns at once.
     """
 
     sock: Any
 
     @property
     def is_connected(self) -> bool:
-        """Whether it is open and has nothing to read: an end, or what nobody asked for."""
+        """Whether it is open with nothing to read; readable means closed, or data that was not requested."""
         if self.sock is None:
             return False
         look = poll()

@@ -1,4 +1,4 @@
-"""An answer of Suno's: what it says, and which failure it is where it is no success."""
+"""An answer from Suno: what it says, and which error it means if it is not a success."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from app.suno.errors import (
 )
 
 LONGEST = 300
-"""Characters of Suno's words that are passed on."""
+"""Maximum characters of Suno's text that are passed on."""
 
 _RETRY = Retry(retry_after_max=86_400)
-"""Reads Retry-After, and takes no more than a day for meant."""
+"""Parses Retry-After, and limits it to one day."""
 
 NOTHING_CHARGED = "Nothing was charged; try again later."
 CAPTCHAS = {1: "an hCaptcha", 2: "a Turnstile check"}
-"""By the `captcha_version` of Suno's answer to /api/c/check."""
+"""Keyed by `captcha_version` in Suno's answer to /api/c/check."""
 
 _STATUSES = frozenset(HTTPStatus)
 _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
@@ -39,7 +39,7 @@ _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, whatever its status."""
+    """A complete answer with any status."""
 
     status: int
     headers: HTTPHeaderDict
@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the status says so; the body may still not be what was asked for."""
+        """Whether the status is 2xx; the body may still be wrong."""
         return 200 <= self.status < 300
 
     @property
@@ -57,12 +57,12 @@ class Answer:
 
     @property
     def outcome(self) -> str:
-        """For the observer: the status, but where a web page came in place of Suno's answer."""
+        """For the observer: the status, `html` for a web page, or `(other)` for an unknown status."""
         return "html" if self.is_html else str(self.status) if self.status in _STATUSES else "(other)"
 
     @property
     def refuses_token(self) -> bool:
-        """Whether Suno wants another token; nothing was done with this one."""
+        """Whether Suno refuses the token; if so, it did nothing."""
         if self.is_html:
             return False
         words = self.words.lower() if self.status == 403 else ""
@@ -70,16 +70,16 @@ class Answer:
 
     @property
     def refuses_stale_token(self) -> bool:
-        """Whether Suno wants a younger token for a paid call, or a captcha: both look alike; nothing was done."""
+        """Whether Suno wants a newer token for a paid call, or a captcha. Both look the same; Suno did nothing."""
         return self.status == 422 and "token validation failed" in self.words.lower()
 
     @property
     def kind(self) -> str:
-        """What came, for a sentence."""
+        """What the body is, as words for an error message."""
         if self.is_html:
             return "an HTML page (a proxy or bot wall in front of Suno, not Suno itself)"
         if not self.body:
-            return "nothing"
+            return "an empty body"
         try:
             self.json()
         except ValueError:
@@ -88,9 +88,9 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """What Suno says in `detail`, on one line, cut and without anything like a token; "" where nothing.
+        """Suno's `detail` on one line, shortened, without anything like a token; "" if there is none.
 
-        A schema complaint, `[{"loc": [...], "msg": ...}]`, becomes `loc.loc: msg; ...`; so does one that is sent as
+        A list of schema errors, `[{"loc": [...], "msg": ...}]`, becomes `loc.loc: msg; ...`, even if it is sent as
         text, as Python prints it.
         """
         try:
@@ -110,21 +110,21 @@ class Answer:
 
     @property
     def retry_after(self) -> int | None:
-        """Seconds until Suno wants to be asked again, sent as such or as a date; None where it does not say."""
+        """Seconds to wait, from Retry-After (a number or a date); None without a valid one."""
         try:
             return round(_RETRY.parse_retry_after(self.headers.get("Retry-After", "")))
         except (InvalidHeader, ValueError, OverflowError):
             return None
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError where it is none."""
+        """The body as JSON. Raises ValueError if it is not JSON."""
         try:
             return json.loads(self.body)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
     def failure(self, *, costs: bool) -> SunoError:
-        """What a status that is no success means, with Suno's own words where it has any."""
+        """The error that a failed status means, with Suno's own text if there is any."""
         failure = self._failure(costs=costs)
         failure.status = self.status
         return failure
@@ -142,14 +142,14 @@ class Answer:
             case 402:
                 return OutOfCredits(f"The Suno account is out of credits.{said}")
             case 403:
-                return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its song.{said}")
+                return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its own song.{said}")
             case 404:
                 return SongNotFound(f"Suno knows no such song on this account.{said}")
             case 422 if self.refuses_stale_token:
                 return captcha_required()
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
-        # Only of these is it certain that Suno did nothing: a 408 or 499 may be a proxy that gave up waiting.
+        # With these statuses only, Suno certainly did nothing: a 408 or 499 may be a proxy that gave up waiting.
         doubt = costs and not (
             300 <= self.status < 400 or self.status in (400, 401, 402, 403, 404, 405, 410, 415, 422)
         )
@@ -158,7 +158,7 @@ class Answer:
 
 
 def captcha_required(version: object = None) -> CaptchaRequired:
-    """The failure where only a browser can go on; `version` is Suno's `captcha_version`, where it told one."""
+    """The error for a captcha, which only a browser can solve; `version` is Suno's `captcha_version`, if sent."""
     which = CAPTCHAS.get(version, "a captcha") if isinstance(version, int) else "a captcha"
     return CaptchaRequired(
         f"Suno wants {which}, which only a browser can solve. Nothing was charged. Open suno.com in the browser that "

@@ -1,4 +1,4 @@
-"""What Suno's replies mean: clips and credits, in our own words."""
+"""Clips and credits, parsed from Suno's replies."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORBIDDEN = "/api/forbidden"
-"""The end of what Suno has sent for `audio_url` since September 2026: nothing can be fetched there."""
+"""Suno's `audio_url` ends with this since September 2026; nothing can be fetched there."""
 
 FINAL = frozenset({"complete", "error"})
 
 PART_FIELDS = ("stem_type_group_name", "stem_name", "stem")
-"""Where the part of a stem may stand in its metadata, the most telling first."""
+"""The metadata fields that may name a stem's part, in order of preference."""
 
 _PART_IN_TITLE = re.compile(r"(?: - |\()([^()]+?)\)?\s*$")
 
 
 class UnreadableReply(Exception):
-    """Suno's JSON does not have the form that this version knows; the text says what came."""
+    """The reply has a form that this version cannot read; the text says what came."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip of Suno's: a song or a stem. None is what Suno left out."""
+    """A Suno clip: a song or a stem. Fields that Suno left out are None."""
 
     id: str
     status: str | None = None
@@ -33,7 +33,7 @@ class Clip:
     title: str | None = None
     stem_from_id: str | None = None
     duration: float | None = None
-    """Seconds, in the number Suno sent; None until Suno has measured it."""
+    """Seconds, exactly the number that Suno sent; None until Suno has measured it."""
     image_url: str | None = field(default=None, repr=False)
     lyric: str | None = field(default=None, repr=False)
     """The prompt without its blank lines."""
@@ -46,27 +46,27 @@ class Clip:
     tags: str | None = field(default=None, repr=False)
     error_message: str | None = field(default=None, repr=False)
     stem_task: str | None = None
-    """What made a stem, `two`, `twelve` or `extract`; None on songs and on stems of before 2026."""
+    """What made the stem: `two`, `twelve` or `extract`; None on songs and on stems from before 2026."""
     stem_group: str | None = None
-    """The part in Suno's own name, `Backing_Vocals`; only on stems of 2026."""
+    """Suno's name of the part, such as `Backing_Vocals`; only on stems since 2026."""
     has_stems: bool = False
-    """Whether Suno says of a song that it has been split."""
+    """Whether Suno marks the song as split."""
     bpm: float | None = None
-    """Beats a minute, on average; of songs of 2026."""
+    """Average beats per minute; only on songs since 2026."""
     key: str | None = None
-    """Of songs of 2026: `C_major`."""
+    """Such as `C_major`; only on songs since 2026."""
     download_unlocked: bool | None = None
-    """Whether Suno has counted this song's download; None on the wire of before September 2026."""
+    """Whether Suno has counted this song's download; None in replies from before September 2026."""
     is_stem: bool = False
     take: int | None = None
-    """Which of the stems with the same part this is, from 1 on; only where several were looked at together."""
+    """Number of the take among stems with the same part, from 1; set only if the clips were read together."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], *, stem_of: str | None = None) -> Clip:
-        """Read a clip as Suno sends it; `stem_of` is the song that was asked for, where it is known.
+        """Parse a clip as Suno sends it; `stem_of` is the requested song, if it is known.
 
-        Elsewhere the parent of a stem is in `metadata.stem_from_id`, the last of `metadata.history`, or (type `gen`)
-        `clip_roots.clips[].id`; its part in one of PART_FIELDS (captures of 2026-06 to 2026-10).
+        Otherwise a stem's parent is `metadata.stem_from_id`, the last of `metadata.history`, or (type `gen`)
+        `clip_roots.clips[].id`. Its part is in one of PART_FIELDS (captures of 2026-06 to 2026-10).
         """
         metadata = _mapping(wire.get("metadata"))
         prompt = _text(metadata.get("prompt"))
@@ -103,23 +103,23 @@ class Clip:
 
     @property
     def is_final(self) -> bool:
-        """Whether Suno will not change it any more."""
+        """Whether Suno no longer changes it."""
         return self.status in FINAL
 
     @property
     def part(self) -> str:
-        """Which part of the song a stem is, in lower case: `vocals`; "" where it cannot be told."""
+        """The stem's part of the song in lower case, such as `vocals`; "" if unknown."""
         found = _PART_IN_TITLE.search(self.title or "")
         titled = found[1].lower() if found else ""
         if self.stem_group and not titled.startswith("without "):
             return self.stem_group.replace("_", " ").lower()
-        # Of an `extract` both stems may have the name of the part that was taken out.
+        # Both stems of an `extract` may have the name of the extracted part.
         return titled
 
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """What an account has left. None is what Suno does not tell."""
+    """The credits and downloads of an account. Values that Suno does not send are None."""
 
     credits_left: int
     period: str | None
@@ -128,12 +128,12 @@ class Credits:
     downloads_limit: int | None
     downloads_used: int | None
     downloads_extra: int | None
-    """Downloads that were bought by the piece and are left."""
+    """Remaining downloads that were bought separately."""
     can_split: bool | None
 
     @classmethod
     def from_wire(cls, reply: Any) -> Credits:
-        """Read Suno's billing reply. Raises UnreadableReply where it has no credits."""
+        """Parse Suno's billing reply. Raises UnreadableReply if it has no credits."""
         billing = _mapping(reply)
         left = _whole(billing.get("total_credits_left"))
         if left is None:
@@ -155,9 +155,9 @@ class Credits:
 
 
 def clips_from_wire(reply: Any, *names: str, stem_of: str | None = None) -> list[Clip]:
-    """The clips in a reply, in Suno's order, from the list that has one of these names.
+    """The clips in a reply, in Suno's order, from the first of these fields that is a list.
 
-    A clip without an id cannot be asked for again and is left out. Raises UnreadableReply without a list.
+    Clips without an id are left out: they cannot be requested again. Raises UnreadableReply without a list.
     """
     if not isinstance(reply, dict):
         raise UnreadableReply(f"a {type(reply).__name__} in place of an object")
@@ -168,7 +168,7 @@ def clips_from_wire(reply: Any, *names: str, stem_of: str | None = None) -> list
 
 
 def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
-    """The stems in Suno's reply to a split: however many it made. Raises UnreadableReply where there are none.
+    """The stems in Suno's reply to a split, any number of them. Raises UnreadableReply if there are none.
 
     Suno answers `{"clips": [...]}`; one client of 2026 reads a single clip instead.
     """
@@ -185,7 +185,7 @@ def _has_id(clip: Any) -> bool:
 
 
 def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
-    """The nearest ancestor that a stem names, where it names its parent by no field of its own."""
+    """The nearest ancestor that a stem lists, for stems without `stem_from_id`."""
     for ancestors, nearest in ((metadata.get("history"), -1), (_mapping(wire.get("clip_roots")).get("clips"), 0)):
         if isinstance(ancestors, list) and ancestors:
             found = ancestors[nearest]
@@ -195,7 +195,7 @@ def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | Non
 
 
 def _plain(id: str | None) -> str | None:
-    """An id as every other call has it: in a history one may begin with `m_`."""
+    """The id as in all other calls: in `history` it may begin with `m_`."""
     return id.removeprefix("m_") if id else None
 
 
@@ -214,7 +214,7 @@ def _whole(value: Any) -> int | None:
 
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
-        # The published contract has it as text: should Suno ever send that, it is still a number.
+        # The published contract has the duration as text: accept that too.
         try:
             value = float(value)
         except ValueError:

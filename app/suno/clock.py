@@ -1,4 +1,4 @@
-"""What time it is for Suno, told by the `Date` of its answers and not by this machine's wall clock."""
+"""Suno's time, from the `Date` of its answers and not from this machine's wall clock."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import time
 from email.utils import parsedate_to_datetime
 
 BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Runs on while the machine sleeps, is the same for all its processes, and is never set."""
+"""Continues while the machine sleeps, is the same for all its processes, and is never set."""
 
 
 def boot_time() -> float:
-    """Seconds since this machine was started."""
+    """Seconds since this machine booted."""
     return time.clock_gettime(BOOT)
 
 
 class SunoClock:
-    """Suno's clock, as far as its answers have told it."""
+    """Suno's clock, estimated from its answers."""
 
     def __init__(self) -> None:
         self._last = ""
         self._offset: float | None = None
 
     def note(self, date: str) -> float | None:
-        """Take over the `Date` of an answer that has just come; the moment it tells, None where it cannot be read."""
+        """Set the clock from the `Date` of a new answer. Return the time, or None if it cannot be read."""
         if date != self._last:
             moment = moment_of(date)
             if moment is None:
                 return None
             self._last = date
-            # The header has whole seconds: on average half a second is over.
+            # The header has whole seconds: on average half a second more has passed.
             self._offset = moment + 0.5 - boot_time()
         return self.now()
 
     def now(self) -> float | None:
-        """Seconds since 1970 by Suno's clock, to about a second; None before its first answer."""
+        """Seconds since 1970 by Suno's clock, accurate to about a second; None before its first answer."""
         return None if self._offset is None else self._offset + boot_time()
 
 
 def moment_of(date: str) -> float | None:
-    """Seconds since 1970 of an HTTP date."""
+    """An HTTP date in seconds since 1970; None if it cannot be read."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):

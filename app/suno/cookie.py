@@ -1,21 +1,21 @@
-"""The cookie `__client`, which names a Suno account, found in what people copy."""
+"""Find the cookie `__client`, which identifies a Suno account, in copied text."""
 
 from __future__ import annotations
 
 import re
 
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+")
-"""What RFC 6265 allows in a cookie: nothing that could end the header it is sent in."""
+"""A cookie value by RFC 6265: no character in it can end the header."""
 
 
 class UnusableCookie(ValueError):
-    """There is a cookie `__client`, but its value is none that could be sent."""
+    """The cookie `__client` has a value that cannot be sent."""
 
 
 def cookie_in(cookie_header: str) -> str | None:
-    """The value of the cookie `__client`, "" counting as none. Raises UnusableCookie.
+    """The value of the cookie `__client`; None if it is missing or empty. Raises UnusableCookie.
 
-    `__client_uat=1` is another cookie: it names no account. Servers join several Cookie lines with commas.
+    `__client_uat=1` is another cookie and identifies no account. Servers join several Cookie lines with commas.
     """
     for pair in re.split("[;,]", cookie_header):
         name, _, value = pair.partition("=")
@@ -30,7 +30,7 @@ def cookie_in(cookie_header: str) -> str | None:
 
 
 def cookie_of(text: str) -> str | None:
-    """The `__client` value in a whole Cookie header, or `text` itself where it is the bare value.
+    """The `__client` value in a whole Cookie header, or `text` itself if it is the bare value.
 
     Raises UnusableCookie.
     """

@@ -1,4 +1,4 @@
-"""Does this cookie work, what may its account do, and has Suno's wire changed? Free calls only."""
+"""Check the cookie, what its account may do, and whether Suno's wire has changed. Free calls only."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ Shape = dict[str, Any] | list[Any] | str
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     ok: bool
     said: str
-    """One sentence, without anything secret."""
+    """One sentence without secrets."""
     turn: str = ""
-    """Which setting to turn, or what else to do, where it is not ok."""
+    """Which setting to change, or what else to do, if it is not ok."""
 
 
 class Doctor:
-    """Asks Suno what this version needs of it, one check after the other.
+    """Checks, one by one, that Suno offers what this version needs.
 
-    It cannot spend: every call that may cost is refused before it is sent.
+    It cannot spend: a call that may cost is refused before it is sent.
     """
 
     def __init__(self, suno: Endpoint, account: Account | None, *, within: float = TIME) -> None:
@@ -50,10 +50,10 @@ class Doctor:
         self._studio = StudioApi(self._suno, free_only=True)
         self._ends = Deadline(within)
         self.shapes: dict[str, Shape] = {}
-        """The form of each reply: names and types of fields, lengths of lists, and no values."""
+        """The shape of each reply: field names, types and list lengths, no values."""
 
     def checks(self) -> Iterator[Finding]:
-        """Each check as it is done; those that make no sense after a failure are left out."""
+        """Run the checks and yield each result. Skip those that make no sense after a failure."""
         if self._account is None:
             yield Finding(
                 "cookie", False, "SUNO_COOKIE is not set.", "SUNO_COOKIE: the cookie __client of a browser."
@@ -76,7 +76,7 @@ class Doctor:
             turn = (
                 "SUNO_COOKIE: sign in at suno.com and copy the cookie again."
                 if type(error).__name__ == "SessionExpired"
-                else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: see the page's own calls."
+                else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
             )
             return Finding("sign-in", False, str(error), turn)
         user = "names its user" if self._studio.sessions.user(account) else "names no user"
@@ -97,7 +97,7 @@ class Doctor:
         yield Finding("credits", True, f"{left.credits_left} credits left; plan: {_word(plan.get('plan_key'))}.")
         if left.downloads_limit is None:
             yield Finding(
-                "downloads", False, "Suno no longer tells the downloads.", "nothing: this version reads less."
+                "downloads", False, "Suno no longer reports downloads.", "nothing: the service then shows none."
             )
         else:
             used, extra = left.downloads_used or 0, left.downloads_extra or 0
@@ -128,20 +128,20 @@ class Doctor:
                     name,
                     name == "feed v2",
                     "It is gone." if gone else str(error),
-                    "" if name == "feed v2" else "nothing: the service falls back on the older lists.",
+                    "" if name == "feed v2" else "nothing: the service falls back to the older lists.",
                 )
                 continue
             listed = reply.get("clips") if isinstance(reply, dict) else None
             if isinstance(listed, list):
-                yield Finding(name, True, f"It tells {len(listed)} clips.")
+                yield Finding(name, True, f"It lists {len(listed)} clips.")
                 songs = songs or [
                     clip for clip in listed if isinstance(clip, dict) and isinstance(clip.get("id"), str)
                 ]
             else:
-                yield Finding(name, False, "It answers without clips.", "a newer version of this service")
+                yield Finding(name, False, "Its reply has no clips.", "a newer version of this service")
         if not songs:
             yield Finding(
-                "songs", False, "No song can be seen, so clips are not looked at.", "make one song at suno.com"
+                "songs", False, "No song can be seen, so clips are not checked.", "make one song at suno.com"
             )
             return
         yield self._clip(account, songs[0])
@@ -161,7 +161,7 @@ class Doctor:
                 "clip",
                 False,
                 f"A clip lacks {', '.join(missing)}.",
-                "nothing, where null will do; else a newer version",
+                "nothing if null is enough; otherwise a newer version",
             )
         Clip.from_wire(sent)
         return Finding("clip", True, "A clip has the fields that this version reads.")
@@ -171,20 +171,20 @@ class Doctor:
             reply = self._read(account, Kind.STEMS, "GET", f"/api/clip/{song_id}/stems/pages")
         except SunoError as error:
             if error.status in (400, 404):
-                return Finding("stems", True, "The song looked at has no stems.")
+                return Finding("stems", True, "The checked song has no stems.")
             return self._failed("stems", error, "a newer version of this service")
         if not isinstance(reply, dict) or not isinstance(reply.get("pages"), int):
-            return Finding("stems", False, "Suno does not tell a song's pages of stems.", "a newer version")
-        return Finding("stems", True, f"Pages of stems are told ({reply['pages']} of the song looked at).")
+            return Finding("stems", False, "Suno does not report pages of stems.", "a newer version")
+        return Finding("stems", True, f"Suno reports pages of stems ({reply['pages']} for the song checked).")
 
     def _captcha(self, account: Account) -> Finding:
         try:
             reply = self._read(account, Kind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
         except SunoError as error:
-            return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which asks for none")
+            return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which needs none")
         required = reply.get("required") if isinstance(reply, dict) else None
         if not isinstance(required, bool):
-            return Finding("captcha", False, "Suno does not tell whether it wants a captcha.", "a newer version")
+            return Finding("captcha", False, "Suno does not report whether it wants a captcha.", "a newer version")
         if required:
             version = reply.get("captcha_version")
             which = {1: "hCaptcha", 2: "Turnstile"}.get(version if isinstance(version, int) else 0, "unknown")
@@ -195,12 +195,12 @@ class Doctor:
 
     def _route(self) -> Finding:
         said = {
-            StemsRoute.AUTO: "Pairs go by edit/stems while Suno takes it, then by v2-web: worth leaving so.",
-            StemsRoute.EDIT: "Pairs go by edit/stems alone, which Suno's page no longer uses.",
-            StemsRoute.V2_WEB: "Pairs go by v2-web alone, which may want a captcha.",
+            StemsRoute.AUTO: "Pairs use edit/stems while Suno accepts it, then v2-web: keep this.",
+            StemsRoute.EDIT: "Pairs use only edit/stems, which Suno's page no longer uses.",
+            StemsRoute.V2_WEB: "Pairs use only v2-web, which may want a captcha.",
         }[self._suno.stems_route]
         turn = "SUNO_STEMS_ROUTE=auto" if self._suno.stems_route is StemsRoute.EDIT else ""
-        return Finding("route", True, f"{said} Whether edit/stems is there is known only by paying.", turn)
+        return Finding("route", True, f"{said} Only a paid call shows whether edit/stems still works.", turn)
 
     def _read(self, account: Account, kind: Kind, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         sent = None if body is None else json.dumps(body).encode()
@@ -214,9 +214,9 @@ class Doctor:
 
 
 def shape_of(reply: Any) -> Shape:
-    """The form of a reply: names and types of fields, lengths of lists; no value.
+    """The shape of a reply: field names, types and list lengths, no values.
 
-    A name that is not a plain word could be a value, and is told as `…`.
+    A name that is not a plain word could be a value, and becomes `…`.
     """
     if isinstance(reply, dict):
         return {_word(name): shape_of(value) for name, value in list(reply.items())[:200]}

@@ -1,33 +1,33 @@
-"""What can go wrong when Suno is asked for something.
+"""Errors of calls to Suno.
 
     SunoError
-    ├── SunoUnreachable    nothing that costs was asked
-    ├── OutcomeUnknown     a paid call was sent and no whole answer came
-    ├── SunoFailed         Suno answered, but not with an answer
+    ├── SunoUnreachable    no paid call was sent
+    ├── OutcomeUnknown     a paid call was sent, and no usable answer came
+    ├── SunoFailed         Suno answered 5xx, or not with its JSON
     ├── SessionExpired     the cookie no longer signs in
     ├── OutOfCredits
-    ├── CaptchaRequired    only a browser can go on
+    ├── CaptchaRequired    only a browser can solve it
     ├── NotAllowed         not in the plan, or not the account's song
     ├── SongNotFound
     ├── RateLimited
-    └── RefusedBySuno      Suno finds the request itself wrong
+    └── RefusedBySuno      Suno rejects the request as invalid
 
-The text of each is a sentence for the caller: it never holds a cookie, a token or what the caller sent. Where Suno
-may have charged, what to do about it is added where the sentence is told.
+The text of each is a sentence for the caller. It never contains a cookie, a token or the caller's input. If Suno may
+have charged, app/web/errors.py adds what to do.
 """
 
 
 class SunoError(Exception):
-    """Suno was asked and did not do it.
+    """A call to Suno failed.
 
-    `retry_after`: seconds until Suno wants to be asked again, where it said so.
-    `may_have_charged`: a paid call may have gone through all the same.
-    `status`: that of Suno's answer, where this is one.
+    `retry_after`: seconds to wait, if Suno sent them.
+    `may_have_charged`: a paid call may have succeeded anyway.
+    `status`: the status of Suno's answer, if the error comes from one.
     """
 
     may_have_charged = False
     is_download = False
-    """Whether what may have been charged is one of the month's downloads, and not credits."""
+    """Whether the possible charge is one of the month's downloads, not credits."""
     status: int | None = None
 
     def __init__(self, sentence: str, *, retry_after: int | None = None) -> None:
@@ -36,11 +36,11 @@ class SunoError(Exception):
 
 
 class SunoUnreachable(SunoError):
-    """No connection, or a free call without an answer: nothing was charged, safe to try again."""
+    """No connection, or a free call without an answer: nothing was charged, safe to retry."""
 
 
 class OutcomeUnknown(SunoError):
-    """A paid call was sent and no whole answer came: Suno may have charged. Never send it again blindly."""
+    """A paid call was sent, and no usable answer came: Suno may have charged. Never resend it blindly."""
 
     may_have_charged = True
 
@@ -58,15 +58,15 @@ class SessionExpired(SunoError):
 
 
 class OutOfCredits(SunoError):
-    """The account's credits do not pay for this."""
+    """The account does not have enough credits."""
 
 
 class CaptchaRequired(SunoError):
-    """Suno wants a captcha solved in a browser before it goes on."""
+    """Suno wants a captcha, which only a browser can solve."""
 
 
 class NotAllowed(SunoError):
-    """The account's plan does not include this, or the song is somebody else's."""
+    """The account's plan does not include this, or the song belongs to another account."""
 
 
 class SongNotFound(SunoError):
@@ -74,8 +74,8 @@ class SongNotFound(SunoError):
 
 
 class RateLimited(SunoError):
-    """Suno wants fewer jobs or requests; `retry_after` is Suno's own."""
+    """Too many jobs or requests for Suno; `retry_after` comes from Suno."""
 
 
 class RefusedBySuno(SunoError):
-    """Suno finds the input wrong, or its wire format has changed."""
+    """Suno rejects the input, or its wire format has changed."""

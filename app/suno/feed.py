@@ -1,4 +1,4 @@
-"""Looking at clips: by their ids, or through the account's own songs. Free; Suno has had three such lists."""
+"""Read clips by id, or list the account's own songs. Free. Suno has had three calls for such lists."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from app.suno.studio import Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
 
 GONE = (400, 404, 405, 410, 422)
-"""How a list that is no longer there, or no longer as this version knows it, answers."""
+"""Statuses of a list call that Suno has removed or changed."""
 
 GONE_FOR = 3600.0
-"""Seconds until a list that was gone is tried again."""
+"""Seconds until a removed list call is tried again."""
 
 ONE_BY_ONE = 10
-"""Clips that one request asks for singly, at most."""
+"""Maximum clips that one request reads one by one."""
 
 SONGS_A_PAGE = 20
 
 ACCOUNTS = 1_000
-"""Accounts for which a process remembers the cursors of their songs."""
+"""Maximum accounts for which a process caches song cursors."""
 
 DEEPEST = 50
-"""Pages of an account's songs that can be read."""
+"""Maximum pages of an account's songs that can be read."""
 
 
 class Feed:
-    """The lists of the studio API, the newest first: v3, then `get_songs_by_ids` for ids, then v2, which is dying."""
+    """The list calls of the studio API, newest first: v3, then `get_songs_by_ids` for ids, then v2 (nearly gone)."""
 
     def __init__(self, studio: StudioApi) -> None:
         self._studio = studio
@@ -44,9 +44,9 @@ class Feed:
         self._lock = Lock()
 
     def clips(self, account: Account, ids: Sequence[str], deadline: Deadline, *, one_by_one: bool) -> list[Clip]:
-        """The clips with these ids, in this order; without those that Suno does not know (yet).
+        """The clips with these ids, in this order, without those that Suno does not know (yet).
 
-        `one_by_one`: whether those that the list leaves out are asked for singly: lists do not tell all.
+        `one_by_one`: also read clips one by one that the list leaves out: lists may be incomplete.
         """
         body = {
             "cursor": None,
@@ -62,7 +62,7 @@ class Feed:
             ("v2", lambda: self._get(account, "/api/feed/v2?", [("ids", ",".join(ids))], deadline)),
         )
         if listed is None and len(ids) > ONE_BY_ONE:
-            raise changed("an account's clips by any list that is known")
+            raise changed("an account's clips in any known list")
         found = {clip.id: clip for clip in listed or ()}
         missing = [id for id in dict.fromkeys(ids) if id not in found]
         for id in missing[:ONE_BY_ONE] if one_by_one or listed is None else ():
@@ -77,27 +77,27 @@ class Feed:
         return Clip.from_wire(self.clip_as_sent(account, id, deadline))
 
     def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> dict[str, Any]:
-        """One clip, in Suno's own words. Raises SongNotFound."""
+        """One clip as Suno sends it. Raises SongNotFound."""
         reply = self._studio.read(account, Kind.CLIP, "GET", f"/api/clip/{id}", deadline=deadline)
         if not isinstance(reply, dict) or reply.get("id") != id:
             raise changed("a clip")
         return reply
 
     def songs(self, account: Account, page: int, deadline: Deadline) -> list[Clip]:
-        """A page of the account's songs, newest first, from 0 on. A page past the last is empty.
+        """A page of the account's songs, newest first. Pages count from 0; a page after the last is empty.
 
-        v3 goes by cursors: those that were told are remembered, so that the next page is one call.
+        v3 pages by cursors. They are cached, so that the next page takes one call.
         """
         listed = self._first_that_is_there(
             ("v3 library", lambda: self._v3_page(account, page, deadline)),
             ("v2", lambda: self._get(account, "/api/feed/v2?", [("page", str(page))], deadline)),
         )
         if listed is None:
-            raise changed("an account's songs by any list that is known")
+            raise changed("an account's songs in any known list")
         return [clip for clip in listed if not clip.is_stem]
 
     def _v3_page(self, account: Account, page: int, deadline: Deadline) -> list[Clip] | None:
-        # The library may want the account's own user, which only its token tells.
+        # The library may need the account's user id, which only the token contains.
         self._studio.sessions.bearer(account, deadline)
         known = self._known_cursors(account)
         at = min(page, len(known) - 1)
@@ -111,7 +111,7 @@ class Feed:
             further = reply.get("next_cursor") if isinstance(reply, dict) else None
             further = further if isinstance(further, str) and further else None
             if known[at + 1 : at + 2] != [further]:
-                # The songs have moved: what is known of deeper pages is no longer so.
+                # The songs have moved: the cached cursors of later pages are invalid.
                 known[at + 1 :] = [further]
                 self._remember(account, known)
             if at == page:
@@ -119,9 +119,9 @@ class Feed:
             at += 1
 
     def _known_cursors(self, account: Account) -> list[str | None]:
-        """The cursor of each page that is known, from the first on; one of None after the first: there is no more.
+        """The known cursors, one per page. The first is None; a later None means that there is no such page.
 
-        A copy: others read the same account's songs meanwhile.
+        A copy: other requests may read the same account's songs at the same time.
         """
         with self._lock:
             return list(self._cursors.get(account.cookie_hash, (None,)))
@@ -158,28 +158,28 @@ class Feed:
         return read_as(_clips_in, reply_of(answer)) if answer.succeeded else None
 
     def _first_that_is_there(self, *lists: tuple[str, Callable[[], list[Clip] | None]]) -> list[Clip] | None:
-        """Ask the first list that is not gone; one that was is tried again within the hour. None where all are."""
+        """Read the first list that still exists; None if none does. Skip a removed one for GONE_FOR seconds."""
         for name, ask in lists:
             if time.monotonic() >= self._gone_until.get(name, 0.0):
                 found = ask()
                 if found is not None:
                     return found
                 self._gone_until[name] = time.monotonic() + GONE_FOR
-        # All are gone: ask each of them anew next time.
+        # All are gone: try each of them again next time.
         for name, _ in lists:
             self._gone_until.pop(name, None)
         return None
 
 
 def _clips_in(reply: Any) -> list[Clip]:
-    """The clips of a reply that is a list of them, or holds one: of `get_songs_by_ids` no capture tells the shape."""
+    """The clips of a reply that is or contains a list: no capture shows the shape of `get_songs_by_ids`."""
     if isinstance(reply, list):
         return clips_from_wire({"clips": reply}, "clips")
     return clips_from_wire(reply, "clips", "songs", "data")
 
 
 def _library(user: str | None, cursor: str | None) -> dict[str, Any]:
-    """What suno.com asks for the songs of an account (captured 2026-10-05): flags are strings."""
+    """The body that suno.com sends to list an account's songs (captured 2026-10-05); flags are strings."""
     filters: dict[str, Any] = {
         "disliked": "False",
         "trashed": "False",

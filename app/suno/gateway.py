@@ -1,4 +1,4 @@
-"""All that is asked of Suno, one method per thing."""
+"""Every operation on Suno, one method each."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ log = logging.getLogger(__name__)
 AudioFormat = Literal["mp3", "m4a", "wav"]
 
 MOST_PAGES = 500
-"""Pages of stems that are read of one song; 24 stems are two. Of more it is not known which are the newest."""
+"""Maximum pages of stems of one song; 24 stems are two. With more, it is unknown which are the newest."""
 
 FREE_REFUSALS = (400, 403, 404, 405, 410, 422)
-"""With these a split is certainly not made."""
+"""Statuses with which Suno certainly made no split."""
 
 EDIT_GONE_FOR = 3600.0
 """Seconds until the older call for a pair of stems is tried again."""
 
 NO_UNLOCKING = (404, 405, 410)
-"""How a Suno of before September 2026 answers who wants to unlock a song."""
+"""Statuses of the unlock call at a Suno from before September 2026, which does not have it."""
 
 UNKNOWN_FORMAT = (400, 404, 405, 422)
-"""How the newer call for a file refuses a format that it does not know."""
+"""Statuses of the newer file call for a format that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unlock:
-    """What became of the request to unlock a song."""
+    """The result of unlocking a song."""
 
     counted: bool
-    """Whether Suno counts it against the account's downloads: once for a song."""
+    """Whether Suno counts it against the account's downloads, which it does once for a song."""
 
 
 class SunoGateway:
     """Suno, for any number of accounts, over kept-alive connections. Safe to share between greenlets.
 
-    A call that costs is sent once, a free one again where it got no answer. Every method raises a SunoError that
+    A call that may cost is sent once; a free one is retried if no answer came. Every method raises a SunoError that
     says what to do next.
     """
 
@@ -71,17 +71,17 @@ class SunoGateway:
         self._edit_gone_until = 0.0
 
     def sign_in(self, account: Account) -> None:
-        """Make sure that the account's cookie signs in; free, and no call at all while its token is fresh."""
+        """Check that the account's cookie signs in; free, and no call while its token is fresh."""
         self._studio.sessions.bearer(account, self._deadline())
 
     def known_user(self, account: Account) -> str | None:
-        """Suno's own user behind the account's cookie, where this process has signed in with it; no call."""
+        """Suno's user id for the account's cookie; None if this process has not signed in with it. Makes no call."""
         return self._studio.sessions.user(account)
 
     def user_of(self, account: Account) -> str | None:
-        """Suno's own user behind the account's cookie; free, and no call once this process has signed in.
+        """Suno's user id for the account's cookie; free, and no call once this process has signed in.
 
-        None where Suno's token names nobody.
+        None if Suno's token names no user.
         """
         user = self._studio.sessions.user(account)
         if user is None:
@@ -109,22 +109,22 @@ class SunoGateway:
         stems = self._by_v2_web(account, song_id, choice, deadline, title=song.title or "")
         self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
         log.warning(
-            "Suno refuses /api/edit/stems and takes /api/generate/v2-web, which makes pairs of stems for an hour. "
-            "SUNO_STEMS_ROUTE=v2-web makes it so for good."
+            "Suno refuses /api/edit/stems and accepts /api/generate/v2-web, which makes pairs of stems for an hour. "
+            "Set SUNO_STEMS_ROUTE=v2-web to always use it."
         )
         return stems
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
-        """Every stem that a song has, in Suno's order; free. None where Suno knows no such song.
+        """All stems of a song, in Suno's order; free. [] if Suno has no such song.
 
-        An empty list is certain: a retry of a split in doubt pays again on the strength of it.
+        An empty list must be certain: a retry of a split in doubt relies on it to pay again.
         """
         deadline = deadline or self._deadline()
         path = f"/api/clip/{song_id}/stems"
         try:
             reply = self._studio.read(account, Kind.STEMS, "GET", f"{path}/pages", deadline=deadline)
         except (SongNotFound, RefusedBySuno) as error:
-            # How Suno says that a song has none, but also what a call would answer that is there no more.
+            # Suno answers like this for a song without stems, but a removed call would do so too.
             if self._has_stems(account, song_id, deadline):
                 raise changed("which stems a song has") from error
             return []
@@ -143,7 +143,7 @@ class SunoGateway:
                 accept=(400, 404, 422) if numbers[0] == 0 else (),
             )
             if not answer.succeeded:
-                # Some count from 1.
+                # Sometimes pages count from 1.
                 numbers = list(range(1, pages + 1))
                 continue
             for stem in read_as(clips_from_wire, reply_of(answer), "stems", "clips", stem_of=song_id):
@@ -156,8 +156,8 @@ class SunoGateway:
     ) -> list[Clip]:
         """The clips with these ids, in this order; free. Those that Suno does not know (yet) are left out.
 
-        `within`: seconds to spend on it, where that is less than the gateway's deadline. `one_by_one`: whether up to
-        ten that Suno's list leaves out are asked for singly.
+        `within`: a deadline in seconds, if it is shorter than the gateway's. `one_by_one`: also read up to ten clips
+        one by one that Suno's list leaves out.
         """
         deadline = Deadline(min(within or self._suno.deadline, self._suno.deadline))
         return self._feed.clips(account, ids, deadline, one_by_one=one_by_one)
@@ -167,22 +167,22 @@ class SunoGateway:
         return self._feed.clip(account, id, self._deadline())
 
     def clip_as_sent(self, account: Account, id: str) -> dict[str, Any]:
-        """One clip in Suno's own words; free. Raises SongNotFound."""
+        """One clip as Suno sends it; free. Raises SongNotFound."""
         return self._feed.clip_as_sent(account, id, self._deadline())
 
     def songs(self, account: Account, page: int = 0) -> list[Clip]:
-        """A page of the account's own songs, newest first; free. Pages count from 0, to DEEPEST at most."""
+        """A page of the account's own songs, newest first; free. Pages count from 0."""
         return self._feed.songs(account, page, self._deadline())
 
     def credits(self, account: Account) -> Credits:
-        """What the account has left; free."""
+        """The account's remaining credits and downloads; free."""
         reply = self._studio.read(account, Kind.BILLING, "GET", "/api/billing/info/", deadline=self._deadline())
         return read_as(Credits.from_wire, reply)
 
     def unlock(self, account: Account, song_id: str) -> Unlock:
         """Unlock a song and its stems for download: **Suno counts this**, once for a song. Sent once.
 
-        Raises OutcomeUnknown where the answer is lost: look at the song's `download_unlocked` before anything else.
+        Raises OutcomeUnknown if the answer is lost: check the song's `download_unlocked` before anything else.
         """
         body = json.dumps({"item_id": song_id, "item_type": "clip"}).encode()
         answer = self._studio.ask(
@@ -206,9 +206,9 @@ class SunoGateway:
         return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
 
     def download_url(self, account: Account, clip_id: str, format: AudioFormat) -> str | None:
-        """Where a clip's audio can be fetched, or None while Suno prepares it: then ask again. Counts nothing.
+        """The address of a clip's audio; None while Suno prepares it: then retry. Counts no download.
 
-        Raises NotAllowed while the clip's song is locked, UnknownFormat where only the older calls know the format.
+        Raises NotAllowed while the clip's song is locked, UnknownFormat if only the older calls may know the format.
         """
         path = f"/api/download/clip/{clip_id}?format={format}"
         accept = UNKNOWN_FORMAT if format == "wav" else ()
@@ -223,12 +223,12 @@ class SunoGateway:
         return _url(url)
 
     def waveform(self, account: Account, clip_id: str) -> Any:
-        """A clip's waveform as Suno tells it, in a form that was never captured; free, and counts nothing."""
+        """A clip's waveform as Suno sends it; no capture shows its form. Free, and counts no download."""
         path = f"/api/gen/{clip_id}/waveform-aggregates"
         return self._studio.read(account, Kind.WAVEFORM, "GET", path, deadline=self._deadline())
 
     def wav_file(self, account: Account, clip_id: str) -> str | None:
-        """Where a clip's WAV file is, by the older call; None where it has not been converted, or not yet."""
+        """The address of a clip's WAV file, from the older call; None if it is not converted (yet)."""
         answer = self._studio.ask(
             account, Kind.DOWNLOAD, "GET", f"/api/gen/{clip_id}/wav_file/", deadline=self._deadline(), accept=(404,)
         )
@@ -238,7 +238,7 @@ class SunoGateway:
         return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)
 
     def convert_wav(self, account: Account, clip_id: str) -> None:
-        """Begin to make a clip's WAV file, by the older call, which may be counted. Sent once."""
+        """Start to convert a clip to WAV with the older call, which may count as a download. Sent once."""
         path = f"/api/gen/{clip_id}/convert_wav/"
         self._studio.ask(account, Kind.CONVERT_WAV, "POST", path, b"", deadline=self._deadline())
 
@@ -272,7 +272,7 @@ class SunoGateway:
         return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, body, deadline=deadline), song_id)
 
     def _song_in_spite_of(self, refusal: SunoError, account: Account, song_id: str, deadline: Deadline) -> Clip:
-        """The song of a split that was refused; where it cannot be seen, the refusal is the answer."""
+        """The song of a refused split. Raises the refusal if the song cannot be read."""
         try:
             return self._feed.clip(account, song_id, deadline)
         except SunoError:
@@ -286,7 +286,7 @@ class SunoGateway:
 
 
 class UnknownFormat(Exception):
-    """Suno's newer call for files does not know the format: the older calls may."""
+    """Suno's newer file call does not know the format; the older calls may."""
 
 
 def _stems_of(answer: Answer, song_id: str) -> list[Clip]:
@@ -300,7 +300,7 @@ def _stems_of(answer: Answer, song_id: str) -> list[Clip]:
 
 
 def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str) -> bytes:
-    """What suno.com sends for stems: `twelve` as captured on 2026-06-30, `extract` as two clients of 2026-09 do."""
+    """The body of suno.com for stems: `twelve` as captured on 2026-06-30, `extract` as in two clients of 2026-09."""
     match choice.task:
         case StemTask.TWELVE:
             kind = {"stem_type_group_name": "Twelve", "stem_task": "twelve"}
@@ -337,7 +337,7 @@ def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str) -> by
 
 
 def _raise_refusal(reply: Any) -> None:
-    """Raise what a download's `ok: false` means: since 2026-09 Suno refuses these with 200."""
+    """Raise the error for a download's `ok: false`, which Suno sends with status 200 since 2026-09."""
     if not isinstance(reply, dict) or reply.get("ok") is not False:
         return
     message = reply.get("message")

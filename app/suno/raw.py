@@ -1,4 +1,4 @@
-"""A clip in Suno's own words, without what would sign in or download."""
+"""Remove what could sign in or download from a clip as Suno sends it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 _HARMLESS = frozenset({"w", "h", "q", "v", "width", "height", "quality", "format", "size"})
-"""What the query of an address may hold that lets nobody in: how big a picture is to be."""
+"""Query parameters that give no access: the size and format of a picture."""
 
 _ADDRESS = re.compile(r"//\S+")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]*")
 
 
 def without_addresses(sent: Any) -> Any:
-    """The same JSON with null for each text that holds a signed address or a token; such a name is left out."""
+    """The same JSON without signed addresses and tokens: such strings become null, fields so named are left out."""
     if isinstance(sent, dict):
         return {name: without_addresses(value) for name, value in sent.items() if not _lets_in(name)}
     if isinstance(sent, list):

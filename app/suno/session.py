@@ -1,7 +1,7 @@
-"""From a browser cookie to a bearer token, cached and renewed.
+"""Exchange a browser cookie for a bearer token; cache and renew the token.
 
-Clerk keeps Suno's sign-in: the long-lived cookie `__client` names a browser, `GET /v1/client` its session, and
-`POST /v1/client/sessions/{id}/tokens` gives the short-lived token that the studio API takes.
+Clerk runs Suno's sign-in: the long-lived cookie `__client` identifies a browser, `GET /v1/client` returns its
+session, and `POST /v1/client/sessions/{id}/tokens` returns the short-lived token for the studio API.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ from app.suno.errors import (
 from app.suno.wire import Deadline, Wire, WireError
 
 ACCOUNTS = 1_000
-"""Accounts remembered by a process; the one unused for longest goes first."""
+"""Maximum accounts that a process remembers; the least recently used goes first."""
 
 DEAD_FOR = 15.0
-"""Seconds for which a refused cookie is refused here, without asking Clerk again."""
+"""Seconds to reject a refused cookie without another call to Clerk."""
 
 MARGIN = 1 / 6
-"""The part of a token's life that is left when it is renewed: 10 s of 60 s."""
+"""Renew a token when this fraction of its lifetime is left: 10 s of 60 s."""
 
 PAID = 0.4
-"""The part of its life for which a token is sent with a paid call: half of it, less the time that the call takes."""
+"""Send a token with a paid call only in this first fraction of its lifetime: half, minus time for the call."""
 
 YOUNG = 1 / 4
-"""The part of its life for which a token that sign-in happens to hold is worth taking."""
+"""Use a token from the sign-in reply only in this first fraction of its lifetime."""
 
 USER_CLAIMS = ("suno.com/claims/user_id", "sub")
-"""Who a token is of, the best first: Suno's own user, else Clerk's (captured 2026-08). No other claim is kept."""
+"""Claims with the user id: Suno's, otherwise Clerk's (captured 2026-08). No other claim is kept."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A Suno account, as a request or the operator names it."""
+    """A Suno account, from a request or from the operator."""
 
     cookie: str = field(repr=False)
     """The value of the cookie `__client`: a secret that signs in as the account's owner."""
     named_by: str
-    """Where the cookie came from, in words for its owner: `SUNO_COOKIE`, `the header X-Suno-Cookie`."""
+    """The source of the cookie, for error messages: `SUNO_COOKIE`, `the header X-Suno-Cookie`."""
 
     name: str = ""
-    """How the operator calls it; "" where it is not the operator's."""
+    """The operator's name for the account; "" if it is not the operator's."""
 
     @cached_property
     def cookie_hash(self) -> str:
-        """A name for the account that is no secret."""
+        """Identifies the account; not a secret."""
         return hashlib.sha256(self.cookie.encode()).hexdigest()
 
 
@@ -76,17 +76,17 @@ class _Token:
     value: str = field(repr=False)
     renew_at: float
     stale_at: float
-    """From then on Suno may refuse it for a paid call: half of its life is over (seen 2026-04)."""
+    """From then on it is too old for a paid call: Suno refused tokens past half their lifetime (seen 2026-04)."""
     user: str | None = field(repr=False)
 
     def will_do(self, *, paid: bool) -> bool:
-        """Whether it can be sent: a paid call is never sent with one past half its life."""
+        """Whether it can be sent; a paid call is never sent with a token past half its lifetime."""
         return time.monotonic() < (min(self.renew_at, self.stale_at) if paid else self.renew_at)
 
 
 @dataclass(slots=True)
 class _Session:
-    """What this process knows of one account's sign-in."""
+    """One account's sign-in in this process."""
 
     account: Account
     cookie: str = field(repr=False)
@@ -97,12 +97,12 @@ class _Session:
     user: str | None = field(default=None, repr=False)
     dead_until: float = 0.0
     vain_until: float = 0.0
-    """Until then a token that Suno refuses is not renewed: a new one was refused too."""
+    """Until then a refused token is not renewed: Suno refused a new one too."""
     renewal: Future[str] | None = None
 
 
 class Sessions:
-    """The sign-ins of all accounts of this process. Accounts are told apart by a hash of their cookie."""
+    """The sign-ins of all accounts of this process, keyed by a hash of the cookie."""
 
     def __init__(
         self, wire: Wire, *, user_agent: str, clerk_api_version: str, clerk_js_version: str, limit: int = ACCOUNTS
@@ -115,20 +115,19 @@ class Sessions:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def headers(self, account: Account) -> dict[str, str]:
-        """What a browser sends with every call, with the account's own device id."""
+        """The headers that a browser sends with every call, with the account's own device id."""
         return self._browser_headers(self._session(account))
 
     def user(self, account: Account) -> str | None:
-        """Who the account is for Suno, whatever its cookie; None before it has signed in, or where no token tells."""
+        """The account's user id at Suno, the same for all its cookies; None before sign-in, or if no token has it."""
         return self._session(account).user
 
     def bearer(self, account: Account, deadline: Deadline, *, paid: bool = False, refused: str | None = None) -> str:
-        """A token that Suno should accept; `refused` is one that it did not and that is not given again.
+        """A token that Suno should accept; with `paid`, one that is young enough for a paid call.
 
-        For a paid call it is a young one.
-
-        However many requests wait for one, an account's token is renewed by one of them. Raises SessionExpired,
-        CaptchaRequired, RateLimited, SunoFailed or SunoUnreachable: in each case nothing was charged.
+        `refused` is a token that Suno refused; it is not returned again. One request renews an account's token for
+        all that wait. Raises SessionExpired, CaptchaRequired, RateLimited, SunoFailed or SunoUnreachable: in each
+        case nothing was charged.
         """
         session = self._session(account)
         with self._lock:
@@ -148,10 +147,10 @@ class Sessions:
             raise SunoUnreachable("Suno's sign-in did not answer in time; nothing was charged. Try again.") from None
 
     def renewed_in_vain(self, account: Account) -> SessionExpired:
-        """Note that Suno refuses a new token too; returns what to raise.
+        """Record that Suno refused a new token too; return the error to raise.
 
-        Clerk is not asked to renew again for some seconds. The token is still used: it may be one song that Suno
-        answers so, and not the account.
+        The token is not renewed again for DEAD_FOR seconds. It is still used: Suno may answer like this for one song
+        only, not for the account.
         """
         self._session(account).vain_until = time.monotonic() + DEAD_FOR
         return _expired(account)
@@ -175,7 +174,7 @@ class Sessions:
             return session
 
     def _forget_one(self) -> None:
-        """Forget the account unused for longest; those that never signed in go first, the operator's never goes."""
+        """Forget the least recently used account: first those that never signed in, never the operator's."""
         others = [key for key, session in self._sessions.items() if not session.account.name][:-1]
         never_in = (key for key in others if self._sessions[key].session_id is None)
         del self._sessions[next(never_in, others[0])]
@@ -195,26 +194,26 @@ class Sessions:
     def _renew(self, session: _Session, deadline: Deadline) -> _Token:
         if session.session_id:
             answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
-            # Signed out elsewhere, or another session of the same browser is the current one.
+            # 401, 403, 404: signed out elsewhere, or the browser has a newer session. Then sign in again.
             if answer.is_html or answer.status not in (401, 403, 404):
                 return _token(self._understood(answer, session), answer)
         try:
             ready = self._sign_in(session, deadline)
         except SessionExpired:
-            # Another process may have been given a newer cookie than ours: the first is worth one more try.
+            # Another process may have received a newer cookie than ours: try the original one once more.
             if session.cookie == session.account.cookie:
                 raise
             session.cookie = session.account.cookie
             ready = self._sign_in(session, deadline)
             session.dead_until = 0.0
-        # One that was refused could be told again.
+        # Sign-in may return a refused token again.
         if ready and (session.token is None or ready.value != session.token.value):
             return ready
         answer = self._clerk("POST", _tokens(session.session_id or ""), session, deadline)
         return _token(self._understood(answer, session), answer)
 
     def _sign_in(self, session: _Session, deadline: Deadline) -> _Token | None:
-        """Find the account's session, and its token where sign-in holds one that is young."""
+        """Find the account's session. Return the token in the sign-in reply, if it is young."""
         answer = self._clerk("GET", "", session, deadline)
         reply = self._understood(answer, session)
         if "response" not in reply:
@@ -314,7 +313,7 @@ def _token(reply: Mapping[str, Any], answer: Answer) -> _Token:
 
 
 def _ready_token(client: Mapping[str, Any], session_id: str, answer: Answer) -> _Token | None:
-    """The token that the reply to a sign-in holds already, where it is young (seen 2026-08 and 09)."""
+    """The token in the sign-in reply, if it is young (seen 2026-08 and 2026-09)."""
     sessions = client.get("sessions")
     for session in sessions if isinstance(sessions, list) else []:
         if isinstance(session, dict) and session.get("id") == session_id:
@@ -339,7 +338,7 @@ def _is_jwt(value: Any) -> TypeGuard[str]:
 
 
 def _claims(jwt: str) -> Mapping[str, Any]:
-    """What a token says; nothing where it cannot be read."""
+    """The claims of a token; {} if they cannot be read."""
     try:
         payload = jwt.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -349,7 +348,7 @@ def _claims(jwt: str) -> Mapping[str, Any]:
 
 
 def _life(claims: Mapping[str, Any], answer: Answer) -> float:
-    """Seconds that a token lives by its own two times (seen: 60, 3600); one that does not say lasts until a 401."""
+    """A token's lifetime in seconds, `exp - iat` (seen: 60, 3600); without `exp` it lasts until a 401."""
     ends = _number(claims, "exp", math.inf)
     return ends - _number(claims, "iat", _now(answer))
 
@@ -362,19 +361,19 @@ def _number(claims: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def _now(answer: Answer) -> float:
-    """Seconds since 1970 by the clock of who answered; by ours where it does not tell."""
+    """Seconds since 1970 by the `Date` of the answer; by our clock if it has none."""
     told = moment_of(answer.headers.get("Date", ""))
     return time.time() if told is None else told
 
 
 def _browser_token() -> str:
-    """What the page makes anew for each call (several clients of 2026; no refusal for want of it was captured)."""
+    """The page makes a new one for each call (several clients of 2026; no refusal without it was captured)."""
     made = base64.b64encode(b'{"timestamp":%d}' % (time.time() * 1000)).decode()
     return f'{{"token":"{made}"}}'
 
 
 def _newest_cookie(set_cookies: list[str]) -> str | None:
-    """The last `__client` that a reply sets, without those that it deletes."""
+    """The last `__client` that a reply sets; deleted ones do not count."""
     newest = None
     for header in set_cookies:
         cookie, _, attributes = header.partition(";")

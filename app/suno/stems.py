@@ -1,4 +1,4 @@
-"""What can be taken out of a song, and which stems a split has made of it."""
+"""The kinds of splits, and which stems of a song come from which split."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typing import assert_never
 from app.suno.clip import Clip
 
 LEAD_VOCAL = "Lead Vocal"
-"""The part that makes today's pair of voice and music; Suno's page has had no other since August 2026."""
+"""The part to extract for voice and music: the only such pair on Suno's page since August 2026."""
 
 WITHOUT = "without "
-"""How the part of the other stem of an `extract` begins, in lower case."""
+"""In an `extract`, the part of the other stem begins with this, in lower case."""
 
 _VOICES = frozenset({"vocals", LEAD_VOCAL.lower()})
 _MUSICS = frozenset({"instrumental", WITHOUT + LEAD_VOCAL.lower()})
 
 NEAR = 1.0
-"""Seconds between two stems of one split, at most."""
+"""Maximum seconds between two consecutive stems of one split."""
 
 
 class StemTask(StrEnum):
-    """Into how many parts a song is split. Suno makes one or two takes of each part."""
+    """How many parts a song is split into. Suno makes one or two takes of each part."""
 
     TWO = "two"
-    """One part and the rest: voice and music, where no part is named."""
+    """One part and the rest: voice and music, if no part is named."""
     TWELVE = "twelve"
     """Every instrument."""
 
     @property
     def credits(self) -> int:
-        """What Suno charges for it, as its help pages said in August 2026."""
+        """Credits that Suno charges for it, from its help pages of August 2026."""
         match self:
             case StemTask.TWO:
                 return 10
@@ -45,38 +45,38 @@ class StemTask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StemChoice:
-    """What a caller wants of a song."""
+    """The split that a caller requests."""
 
     task: StemTask = StemTask.TWO
     stem_name: str = ""
-    """The part to take out, in Suno's own name; "" for voice and music. With TWELVE it means nothing."""
+    """The part to extract, by Suno's name; "" for voice and music. Ignored with TWELVE."""
 
     @property
     def extracted(self) -> str:
-        """The part that Suno's newer call is asked to take out."""
+        """The part to extract with Suno's newer call."""
         return self.stem_name or LEAD_VOCAL
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What splits of one kind made of a song in some time, as far as Suno's list tells."""
+    """The stems that splits of one kind made of a song in a time window, as far as Suno's list shows."""
 
     sets: tuple[tuple[Clip, ...], ...] = ()
     """The stems of each split, oldest first."""
     unknown: tuple[Clip, ...] = ()
-    """Stems that may be of such a split, but do not say so, or not when they were made."""
+    """Stems that may come from such a split, but do not show this, or not when they were made."""
 
     @property
     def ids(self) -> list[list[str]]:
-        """What to compare two looks by."""
+        """The stems' ids, to compare two polls."""
         return [[stem.id for stem in stems] for stems in (*self.sets, self.unknown)]
 
 
 def finished_set(stems: Sequence[Clip], choice: StemChoice) -> list[Clip]:
-    """The complete stems that such a split has made of a song, if they are a whole set; else none.
+    """The complete stems of such a split of a song, if they are a whole set; otherwise [].
 
-    A set is whole when each part that any such split began has a complete stem. The older call's stems go before the
-    newer one's, and those before stems of before 2026, which do not say what made them.
+    A set is whole if each part that any such split started has a complete stem. Stems of the older call are
+    preferred, then those of the newer one, then stems from before 2026, which have no label.
     """
     by_label: dict[str | None, list[Clip]] = {"two": [], "twelve": [], "extract": [], None: []}
     for stem in stems:
@@ -89,10 +89,10 @@ def finished_set(stems: Sequence[Clip], choice: StemChoice) -> list[Clip]:
 
 
 def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until: float) -> Made:
-    """What splits of this kind made in a time (seconds since 1970 by Suno's clock).
+    """The stems that splits of this kind made from `since` to `until` (seconds since 1970 by Suno's clock).
 
-    Suno does not say which stems are of one split. Those of one are made at once: with the same `created_at`, or
-    some milliseconds apart; then a title that comes again begins the next split.
+    Suno does not say which stems belong to one split. A split makes all its stems at once: with the same
+    `created_at`, or some milliseconds apart. If they are apart, a repeated title starts the next split.
     """
     of_kind: list[tuple[float, Clip]] = []
     unlabelled: list[tuple[float, Clip]] = []
@@ -120,7 +120,7 @@ def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until
 
 
 def numbered(stems: Iterable[Clip]) -> dict[str, int]:
-    """Which take each stem is, by its id: 1, 2, … among those of its song with the same part, oldest first."""
+    """The take number of each stem, by its id: 1, 2, … within the same song and part, oldest first."""
     takes: dict[tuple[str | None, str], int] = {}
     numbers: dict[str, int] = {}
     for stem in sorted(stems, key=lambda stem: stem.created_at or ""):
@@ -131,7 +131,7 @@ def numbered(stems: Iterable[Clip]) -> dict[str, int]:
 
 
 def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
-    """Whether a split of this kind makes such a stem; None where the stem does not tell."""
+    """Whether a split of this kind makes such a stem; None if the stem does not show it."""
     label = stem.stem_task
     match choice.task:
         case StemTask.TWELVE:
@@ -145,7 +145,7 @@ def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
 
 
 def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
-    """Whether stems without a label are those of one split of this kind: by their parts."""
+    """Whether stems without a label come from one split of this kind, judged by their parts."""
     parts = {stem.part for stem in stems}
     match choice.task:
         case StemTask.TWELVE:
@@ -184,7 +184,7 @@ def _grouped(made: Sequence[tuple[float, Clip]], gap: float) -> list[list[tuple[
 
 
 def _by_titles(near: Sequence[tuple[float, Clip]]) -> list[list[Clip]]:
-    """Parts of a group in which no title comes again, but at the same moment: two takes are made at once."""
+    """Divide a group at repeated titles, except at the same moment: two takes are made at once."""
     sets: list[tuple[dict[str | None, float], list[Clip]]] = []
     for moment, stem in near:
         for one_set in sets:

@@ -1,4 +1,4 @@
-"""A call to the studio API with an account's token: sent, sent again only where that is safe, and understood."""
+"""Call the studio API with an account's token: resend only if that is safe, and raise Suno's errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cost(Enum):
 
 
 class Kind(StrEnum):
-    """What is asked, for the observer and for how it is sent."""
+    """The kind of a call. It is reported to the observer, and decides how the call is sent."""
 
     SPLIT = "split"
     UNLOCK = "unlock"
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
     @property
     def cost(self) -> Cost:
-        """What it may cost: such a call is sent once, and never again blindly."""
+        """What the call may cost. If it may cost anything, it is sent once and never resent blindly."""
         match self:
             case Kind.SPLIT:
                 return Cost.CREDITS
@@ -54,11 +54,11 @@ class Kind(StrEnum):
 
 
 class CostsSomething(Exception):
-    """A call that may cost was asked of an API that is to be free: a bug, and nothing was sent."""
+    """A free-only API got a call that may cost: a bug, and nothing was sent."""
 
 
 class StudioApi:
-    """The studio host, for any number of accounts, over kept-alive connections. Safe to share between greenlets.
+    """The studio API, for any number of accounts, over kept-alive connections. Safe to share between greenlets.
 
     Every method raises a SunoError that says what to do next.
     """
@@ -81,7 +81,7 @@ class StudioApi:
     def read(
         self, account: Account, kind: Kind, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
     ) -> Any:
-        """Ask for something that is free; its JSON."""
+        """Make a free call and return its JSON."""
         return reply_of(self.ask(account, kind, method, path, body, deadline=deadline))
 
     def ask(
@@ -95,9 +95,9 @@ class StudioApi:
         deadline: Deadline,
         accept: tuple[int, ...] = (),
     ) -> Answer:
-        """Send a call with the account's token, again only after Suno refused the token (and did nothing).
+        """Send a call with the account's token. Resend it only after Suno refused the token (and did nothing).
 
-        Returns a success, or an answer with a status of `accept`; any other raises what it means.
+        Returns a 2xx answer, or one with a status in `accept`. Raises the SunoError of any other answer.
         """
         costs = kind.cost is not Cost.NOTHING
         if costs and self._free_only:
@@ -112,7 +112,7 @@ class StudioApi:
         if answer.succeeded or answer.status in accept:
             return answer
         if answer.refuses_stale_token:
-            # A young token was refused too.
+            # A new token was refused too.
             wanted = captcha_required(self._captcha_version(account, deadline))
             wanted.status = answer.status
             raise wanted
@@ -121,7 +121,7 @@ class StudioApi:
         raise failure
 
     def captcha(self, account: Account, deadline: Deadline) -> tuple[bool, object]:
-        """Whether the newer split wants a captcha now, and its version (1 hCaptcha, 2 Turnstile); free."""
+        """Whether the newer split call wants a captcha now, and its version (1 hCaptcha, 2 Turnstile); free."""
         reply = self.read(account, Kind.CAPTCHA, "POST", "/api/c/check", b'{"ctype":"generation"}', deadline=deadline)
         required = reply.get("required") if isinstance(reply, dict) else None
         if not isinstance(required, bool):
@@ -146,9 +146,9 @@ class StudioApi:
         deadline: Deadline,
     ) -> Answer:
         costs = kind.cost is not Cost.NOTHING
-        # Sent later, a slow answer would be cut off once charged.
+        # With less time left, a slow answer could be cut off after Suno has charged.
         if costs and deadline.remaining < self.endpoint.deadline / 2:
-            raise SunoUnreachable(f"Suno took too long before the {kind} was asked for. {NOTHING_CHARGED}")
+            raise SunoUnreachable(f"Suno took too long before the {kind} call was sent. {NOTHING_CHARGED}")
         headers = self.sessions.headers(account)
         headers["Authorization"] = f"Bearer {token}"
         if body is not None:
@@ -158,7 +158,8 @@ class StudioApi:
             answer = wire.ask(method, path, headers=headers, body=body, deadline=deadline, kind=kind)
         except NotSent as error:
             raise SunoUnreachable(
-                f"Suno could not be reached: {error}. Nothing was asked or charged; it is safe to try again."
+                f"Suno could not be reached: {error}. The request was not sent and nothing was charged: it is safe "
+                "to try again."
             ) from error
         except WireError as error:
             if kind is Kind.SPLIT:
@@ -192,12 +193,12 @@ def json_of(answer: Answer) -> Any:
 
 
 def reply_of(answer: Answer) -> Any:
-    """The JSON of a free call's answer."""
+    """The JSON of a free call's answer. Raises SunoFailed."""
     return read_as(json_of, answer)
 
 
 def read_as(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Read a free call's reply; what cannot be read is a failure of Suno's that cost nothing."""
+    """Parse a free call's reply. Raises SunoFailed if it cannot be read; nothing was charged."""
     try:
         return read(*args, **kwargs)
     except UnreadableReply as error:
@@ -207,5 +208,5 @@ def read_as(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def changed(what: str) -> SunoFailed:
-    """The failure where a free call's reply has lost something that this version needs."""
-    return SunoFailed(f"Suno no longer tells {what}: its wire format may have changed. {NOTHING_CHARGED}")
+    """The error if a free call's reply lacks something that this version needs."""
+    return SunoFailed(f"Suno no longer reports {what}: its wire format may have changed. {NOTHING_CHARGED}")

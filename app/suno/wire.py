@@ -1,4 +1,4 @@
-"""One whole exchange with one of Suno's hosts: sent once, read within a deadline and a size."""
+"""One exchange with a Suno host: send the request, read the answer within a deadline and a size limit."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from app.suno.adapter import OriginAdapter
 from app.suno.answer import Answer
 
 REPLY_LIMIT = 5_000_000
-"""Bytes: a reply that is longer is not Suno's (24 clips are about 60 kB)."""
+"""Bytes. A longer reply is not Suno's (24 clips are about 60 kB)."""
 
 CONNECTIONS = 1_000
-"""Kept-alive connections to one host: as many as a gunicorn worker has requests."""
+"""Kept-alive connections to one host: one for each request that a gunicorn worker can have."""
 
 Observer = Callable[[str, str, float], None]
-"""Is told of each exchange: its kind, its outcome (the status of the answer, or a word), and its seconds."""
+"""Called after each exchange with its kind, its outcome (the status of the answer, or a word) and its seconds."""
 
 
 class WireError(Exception):
-    """No answer; the text says why, in a few words that end a sentence and name no secret."""
+    """No answer; the text says why, as the end of a sentence and without secrets."""
 
     outcome: str
     """For the observer."""
 
 
 class NotSent(WireError):
-    """No connection: certainly nothing was asked."""
+    """No connection: the request was certainly not sent."""
 
     outcome = "not_sent"
 
 
 class NoWholeAnswer(WireError):
-    """Sent, perhaps done, and not answered to the end."""
+    """The request was sent and may have been executed, but no complete answer came."""
 
     outcome = "no_whole_answer"
 
 
 class _Body(io.BytesIO):
-    """The body of a request, which knows whether any of it was sent.
+    """The body of a request, which records whether any of it was taken for sending.
 
-    urllib3 asks for it after the connection, the proxy's tunnel and TLS are made and the head is out: what fails
-    before that has asked Suno for nothing. The types of exceptions do not tell: behind a proxy, urllib3 calls a
-    connection that breaks after the request a failure to reach the proxy.
+    urllib3 reads it after the connection, the proxy tunnel, TLS and the request head. A failure before that means
+    that Suno got no complete request. Exception types do not show this: behind a proxy, urllib3 reports a connection
+    that breaks after the request as a failure to reach the proxy.
     """
 
     taken = False
@@ -61,7 +61,7 @@ class _Body(io.BytesIO):
 
 
 class Deadline:
-    """The moment at which a request to this service stops waiting for Suno."""
+    """The time at which a request to this service stops waiting for Suno."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
@@ -73,10 +73,10 @@ class Deadline:
 
 
 class Wire:
-    """A pool of connections, and the way an exchange goes over it.
+    """A connection pool for one host.
 
-    Proxies and CA bundles of the environment count, and are read here once: requests would look them up at
-    each call. There is no cookie jar, so that one account's cookies never ride on another's request.
+    Proxies and CA bundles are read from the environment once; requests would do it for each call. There is no cookie
+    jar, so that one account's cookies are never sent with another's request.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Wire:
         resend: bool,
         observer: Observer | None = None,
     ) -> None:
-        """`resend`: whether a request that may have arrived may be sent again (never for one that costs)."""
+        """`resend`: whether a request that may have arrived may be sent again (never one that may cost)."""
         self._observer = observer
         self._base_url = base_url.rstrip("/")
         self._origin = _origin(self._base_url)
@@ -96,7 +96,7 @@ class Wire:
         environment = requests.Session().merge_environment_settings(self._base_url, {}, True, None, None)
         self._proxies = dict(environment["proxies"])
         self._verify = environment["verify"] or True
-        # read=False, not 0: an exhausted count would turn a read timeout into a failure to connect.
+        # read=False, not 0: an exhausted count would turn a read timeout into a connection error.
         retries = Retry(
             connect=2,
             read=1 if resend else False,
@@ -104,7 +104,7 @@ class Wire:
             status=False,
             other=False,
             allowed_methods=None,
-            # A 429 or 503 is an answer: it is told to the caller, not repeated.
+            # A 429 or 503 is an answer: it is returned to the caller, not retried.
             respect_retry_after_header=False,
             backoff_factor=0.1,
         )
@@ -120,10 +120,10 @@ class Wire:
         body: bytes | None = None,
         kind: str = "other",
     ) -> Answer:
-        """Send one request and read its whole answer. Raises NotSent or NoWholeAnswer. `kind` is for the observer.
+        """Send one request and read its complete answer. Raises NotSent or NoWholeAnswer. `kind` is for the observer.
 
-        A 307 or 308 is followed within the same origin (Suno's hosts differ over a trailing slash); any other
-        redirect is an answer like any other: following it could carry the token away or repeat the request.
+        Follows a 307 or 308 within the same origin (Suno's hosts differ over a trailing slash). Returns any other
+        redirect as an answer: following it could leak the token or repeat the request.
         """
         url = self._base_url + path
         for _ in range(2):
@@ -160,16 +160,16 @@ class Wire:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
     ) -> Answer:
         if not deadline.remaining:
-            raise NotSent("the time for this request was over")
+            raise NotSent("the deadline of this request had passed")
         request = requests.PreparedRequest()
         request.method = method
         request.url = url
         sent = None if body is None else _Body(body)
         request.body = sent  # type: ignore[assignment]  # requests takes files; its types do not say so
         length = {} if body is None else {"Content-Length": str(len(body))}
-        # A plain dict: nobody looks up its names in another case, and to allow that takes time.
+        # A plain dict: case-insensitive lookup is not needed, and takes time.
         request.headers = {**headers, **length}  # type: ignore[assignment]
-        # The timeouts of requests bound the silence between two bytes; only this bounds the exchange.
+        # requests' timeouts limit the silence between two bytes; only this limits the whole exchange.
         timeout = gevent.Timeout.start_new(deadline.remaining)
         try:
             response = self._adapter.send(
@@ -177,14 +177,14 @@ class Wire:
             )
             with closing(response):
                 if response.status_code < 200:
-                    # http.client knows no interim answer but 100: the next request would read the final one.
+                    # http.client skips only a 100: the next request would read this request's final answer.
                     raise NoWholeAnswer(f"only an interim answer came ({response.status_code})")
                 return Answer(response.status_code, response.raw.headers, _read(response))
         except gevent.Timeout as expired:
             if expired is not timeout:
                 raise
             if sent is not None and not sent.taken:
-                raise NotSent("it could not be connected to in time") from None
+                raise NotSent("no connection could be made in time") from None
             raise NoWholeAnswer("it did not answer in time") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             if _never_connected(error) if sent is None else not sent.taken:
@@ -195,7 +195,7 @@ class Wire:
 
 
 def _read(response: requests.Response) -> bytes:
-    # read1, not iter_content: that waits for a whole chunk however slowly its bytes drip.
+    # read1, not iter_content, which waits for a whole chunk even if its bytes arrive slowly.
     body = bytearray()
     while chunk := response.raw.read1(65_536, decode_content=True):
         body += chunk
@@ -216,18 +216,18 @@ def _why_not_sent(error: Exception) -> str:
     cause = error.args[0] if isinstance(error, requests.RequestException) and error.args else error
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
     if isinstance(error, requests.ConnectTimeout):
-        return "it could not be connected to in time"
+        return "no connection could be made in time"
     if isinstance(reason, ProxyError):
         return "the proxy could not be used"
     if "CERTIFICATE_VERIFY_FAILED" in str(reason):
         return "its TLS certificate is not trusted"
-    return "it could not be connected to"
+    return "no connection could be made"
 
 
 def _why_no_answer(error: Exception) -> str:
     if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
         return "it did not answer in time"
-    return "the connection broke before its answer was whole"
+    return "the connection broke before its answer was complete"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -1,1 +1,1 @@
-"""All that knows Flask: the factory, views, schemas, errors, access, telemetry and docs."""
+"""Everything that depends on Flask: factory, views, schemas, errors, access, telemetry and docs."""

@@ -1,4 +1,4 @@
-"""Who may ask this service: the API keys, the hosts it answers for, the web pages that may read it."""
+"""Access control: API keys, trusted hosts, and web pages of other sites."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
-"""Headers by which a proxy shows itself."""
+"""Headers that proxies add."""
 
 
 SIGNED = ("audio.get_audio", "audio.get_peaks")
-"""Views that let in who has an address that this service has signed."""
+"""Views that accept a signed URL instead of an API key."""
 
 
 class ApiKeyRequired(Unauthorized):
@@ -37,7 +37,7 @@ class ApiKeyRequired(Unauthorized):
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Guard every path of the app, unknown ones included."""
+    """Guard every path of the app, including unknown ones."""
     app.extensions["callers"] = settings.callers
     if settings.trusted_hosts or is_loopback(settings.host):
         app.extensions["trusted_hosts"] = settings.trusted_hosts
@@ -53,13 +53,13 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def caller_of_request() -> Caller:
-    """Whose API key the request has; everyone where there are none."""
+    """The caller that the request's API key belongs to; EVERYONE if no key was checked."""
     caller: Caller = g.get("caller", EVERYONE)
     return caller
 
 
 def require_key(sentence: str) -> None:
-    """Let only requests with an API key go on. Raises ApiKeyRequired."""
+    """Check the request's API key and note its caller. Raises ApiKeyRequired."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     # WSGI decodes headers as latin-1: this gives the bytes that were sent.
     given = [request.headers.get("X-API-Key", "").encode("latin-1")]
@@ -67,7 +67,7 @@ def require_key(sentence: str) -> None:
         given.append(bearer.strip().encode("latin-1"))
     hashes = [hash_of(api_key) for api_key in given]
     found = None
-    # Every key is compared with every one given, so that the time taken tells nothing about them.
+    # Compare every known key with every given one, so that the time taken reveals nothing.
     for caller in current_app.extensions["callers"]:
         for known, hash in product(caller.key_hashes, hashes):
             if hmac.compare_digest(known, hash):
@@ -78,19 +78,19 @@ def require_key(sentence: str) -> None:
 
 
 def require_key_unless_local() -> None:
-    """Let go on who asks from this machine without a proxy in between, else only who has an API key."""
-    # Two proxies in three name themselves; one that does not, mostly passes on the name that was asked for.
+    """Require an API key unless the request comes from this machine without a proxy. Raises ApiKeyRequired."""
+    # Two in three proxies add one of FORWARDED; the others mostly keep the Host header.
     local = is_loopback(request.remote_addr or "") and is_loopback(_hostname())
     if not local or any(name in request.headers for name in FORWARDED):
         require_key(
-            "This is open to the service's own machine, without a proxy in between; elsewhere send one of API_KEYS, "
-            "as Authorization: Bearer <key> or X-API-Key: <key>."
+            "Requests from the service's own machine, without a proxy, need no API key. All others need one of "
+            "API_KEYS, as Authorization: Bearer <key> or X-API-Key: <key>."
         )
 
 
 @lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
-    """Whether a name or address, IPv6 with or without brackets, is this machine's own."""
+    """Whether a host name or address is loopback; IPv6 with or without brackets."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -101,20 +101,20 @@ def is_loopback(host: str) -> bool:
 
 def _check_key() -> None:
     if request.endpoint in SIGNED and "token" in request.args:
-        return  # app/web/audio.py looks at the signature
-    # A browser sends the preflight of CORS without any key; OPTIONS reaches no view.
+        return  # app/web/audio.py checks the signature
+    # Browsers send a CORS preflight without a key; OPTIONS reaches no view.
     if current_app.extensions["callers"] and request.path.startswith("/api/") and request.method != "OPTIONS":
         require_key(
-            "This service asks for an API key: send the one its operator gave you, as Authorization: Bearer <key> "
+            "This service requires an API key: send the one its operator gave you, as Authorization: Bearer <key> "
             "or X-API-Key: <key>."
         )
 
 
 def _check_origin() -> None:
-    """Refuse what a page of another site sends where no API key is asked for: its reader has asked for nothing.
+    """Refuse POST requests from pages of other sites if no API keys are set (CSRF). Raises NotAllowed.
 
-    Browsers say where a request is from, programs do not. JSON from another site is refused by its preflight as well;
-    this holds for calls without a body too, and whatever a browser may think of preflights.
+    Browsers send the origin of a request, programs do not. A preflight also stops JSON from another site; this check
+    covers calls without a body too, and does not depend on preflights.
     """
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
@@ -125,8 +125,8 @@ def _check_origin() -> None:
     if origin in trusted or "*" in trusted or (site is None and _is_of_this_host(origin or "")):
         return
     raise NotAllowed(
-        "This came from a page of another site, and this service asks for no API key: its operator can allow the "
-        "site by CORS_ORIGINS, or by PUBLIC_URL if this is the service's own page. Nothing was charged."
+        "This came from a page of another site, and this service requires no API key. Its operator can allow the "
+        "site in CORS_ORIGINS, or in PUBLIC_URL if it is the service's own page. Nothing was charged."
     )
 
 
@@ -140,7 +140,7 @@ def _is_of_this_host(origin: str) -> bool:
 
 
 def _check_host() -> None:
-    """Refuse what came under another name: a web page can make its own name lead here (DNS rebinding)."""
+    """Refuse an unknown Host: a web page can point its own name here (DNS rebinding). Raises BadRequest."""
     host = _hostname()
     trusted = current_app.extensions["trusted_hosts"]
     if trusted:
@@ -149,13 +149,13 @@ def _check_host() -> None:
     elif is_loopback(host):
         return
     raise BadRequest(
-        "This service does not answer under the name in the request's Host header. Its operator can allow the name "
-        "by TRUSTED_HOSTS."
+        "This service does not accept the name in the request's Host header. Its operator can allow the name "
+        "in TRUSTED_HOSTS."
     )
 
 
 def _hostname() -> str:
-    """The host that was asked for, in lower case, without its port; "" for nonsense."""
+    """The request's host in lower case, without the port; "" if malformed."""
     try:
         return urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
@@ -163,7 +163,7 @@ def _hostname() -> str:
 
 
 def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
-    # Here, because few need it and it takes its time to load.
+    # Imported here: it is slow to load, and few need it.
     from flask_cors import CORS
 
     CORS(
@@ -200,7 +200,7 @@ def _say_what_is_open(settings: Settings) -> None:
     if not settings.callers and settings.cors_origins:
         log.warning("API_KEYS is not set while CORS_ORIGINS is: those web pages can spend the account's credits.")
     if not settings.trusted_hosts and not is_loopback(settings.host):
-        log.warning("TRUSTED_HOSTS is not set while HOST is beyond loopback: any name in Host is taken.")
+        log.warning("TRUSTED_HOSTS is not set while HOST is not loopback: any name in Host is accepted.")
 
 
 def _is_open_to_others(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Which Suno account a request speaks for, and what that account has left."""
+"""The Suno account of a request, and what it has left."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ blueprint = Blueprint("account", __name__, url_prefix="/api", description="The S
 
 
 def account_of_request() -> Account:
-    """The account of the request's own cookie, else of X-Suno-Cookie or X-Suno-Account, else the caller's first.
+    """The account of `Cookie`, otherwise of X-Suno-Cookie, of X-Suno-Account, or the caller's first.
 
-    Browsers forbid scripts to set `Cookie`, hence the second header. Raises NotAllowed, and CookieMissing where there
-    is no account or where the request asks for one in a way that cannot be used: the operator's must not pay instead.
+    X-Suno-Cookie is for scripts in browsers, which cannot set `Cookie`. Raises NotAllowed. Raises CookieMissing if
+    there is no account, or if the request's cookie is unusable: the operator's account must not pay instead.
     """
     account = _named_account()
     telemetry.note_account(account)
@@ -34,7 +34,7 @@ def account_of_request() -> Account:
 
 
 def owners_of_request(account: Account, *, ledger_needed: bool) -> tuple[Owner, ...]:
-    """How the ledger calls the account and the caller. Raises what AccountNames.of raises."""
+    """The ledger's names for the account and the caller. Raises what AccountNames.of raises."""
     return owners(parts().names.of(account, ledger_needed=ledger_needed), caller_of_request())
 
 
@@ -49,8 +49,8 @@ def _named_account() -> Account:
             raise UnusableCookie
     except UnusableCookie:
         raise CookieMissing(
-            "The request names an account, but without a usable cookie __client: send the Cookie header of a browser "
-            "that is signed in to suno.com, or in X-Suno-Cookie the value of __client alone. Nothing was charged."
+            "The request names an account, but has no usable cookie __client: send the Cookie header of a browser "
+            "that is signed in to suno.com, or only the value of __client in X-Suno-Cookie. Nothing was charged."
         ) from None
     if "X-Suno-Account" in request.headers:
         return accounts.named(caller, request.headers["X-Suno-Account"].strip())
@@ -70,7 +70,7 @@ def _named_account() -> Account:
     example=EXAMPLE_CREDITS,
     headers={
         "X-Suno-Account": {
-            "description": "Which of the operator's accounts it is; none where the request brought its own cookie.",
+            "description": "The name of the operator's account; absent if the request has its own cookie.",
             "schema": {"type": "string"},
         }
     },
@@ -78,10 +78,10 @@ def _named_account() -> Account:
 @blueprint.doc(operationId="getLimit")
 @blueprint.fails_with(*FREE_READ, ErrorCode.LEDGER_UNAVAILABLE)
 def get_limit() -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Tell what the account has left, and what the caller may still spend of it.
+    """Get the account's remaining credits and downloads, and the caller's budget.
 
-    Free. Enough `credits_left` for a split are 10 for two stems and 50 for twelve, as reported in 2026. `budget` is
-    there where the operator has set a limit for the API key.
+    Free. A split needs `credits_left` of 10 for two stems and 50 for twelve, as reported in 2026. `budget` is present
+    if the operator has set a limit for the API key.
     """
     account = account_of_request()
     told = asdict(parts().gateway.credits(account))

@@ -1,4 +1,4 @@
-"""flask-smorest with our reading of bodies, and our errors in the spec."""
+"""flask-smorest with strict JSON bodies and documented errors."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ FREE_READ = (
     ErrorCode.INTERNAL_ERROR,
     ErrorCode.SUNO_UNREACHABLE,
 )
-"""How any question to Suno may fail."""
+"""Errors that any free call to Suno may return."""
 
 _SECONDS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 HEADERS = {ErrorCode.RATE_LIMITED: _SECONDS, ErrorCode.IN_PROGRESS: _SECONDS, ErrorCode.OVER_BUDGET: _SECONDS}
-"""What a failure tells besides its body."""
+"""Response headers of these errors."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """A flask-smorest Api whose every operation may also fail as Error says."""
+    """A flask-smorest Api; Error is the default response of every operation."""
 
     ERROR_SCHEMA = Error
 
 
 class Parser(FlaskParser):
-    """Reads arguments: 400 for what is malformed, 415 for a body that is not declared as JSON.
+    """Reads arguments: 400 if they are malformed, 415 if the body is not declared as JSON.
 
-    That 415 also keeps foreign web pages out: without CORS, a browser lets them post any type but JSON.
+    The 415 also stops pages of other sites: without CORS, a browser does not let them post JSON.
     """
 
     DEFAULT_VALIDATION_STATUS = 400
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "json": EXCLUDE}  # noqa: RUF012 (webargs declares it so)
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        """Read the body; none is an empty object, so that the schema names what is missing."""
+        """Read the body. No body counts as {}, so that the schema names the missing fields."""
         if req.mimetype and req.mimetype != "application/json":
             abort(415)
         content = _body_of(req)
         if req.content_length is None:
-            # A chunked body was cut at the limit without a word: only reading on tells.
+            # A chunked body is cut at the limit silently: only the next read raises.
             req.stream.read(1)
         elif len(content) < req.content_length:
-            # Its sender has gone: nobody waits for what it would pay for.
+            # The client has gone: do not pay for a reply that nobody receives.
             abort(400, messages={"json": {"body": ["The body is shorter than its Content-Length."]}})
         if content and not req.mimetype:
             abort(415)
@@ -77,11 +77,11 @@ class Parser(FlaskParser):
 
 
 def _body_of(req: Request) -> bytes:
-    """Read a body, for as long as its client may take to send it."""
+    """Read a body. Raises RequestTimeout after BODY_TIMEOUT."""
     connection = req.environ.get("suno_stems.connection")
     if connection is None or (req.content_length is not None and req.content_length <= connection.buffered):
         return req.get_data()
-    # Meanwhile it may be ended, as nothing has been done for it.
+    # While READING, a stopping worker may close the connection: nothing has been done for it.
     stage, connection.stage = connection.stage, type(connection.stage).READING
     limit = parts().settings.body_timeout
     with gevent.Timeout(limit, RequestTimeout(f"The body did not come within {limit:g} s.")):
@@ -96,11 +96,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     ARGUMENTS_PARSER = Parser()
 
     def arguments(self, schema: type[Schema], **how: Any) -> Callable[[View], View]:
-        """Read arguments by a schema that is made once: webargs makes one of a class at each request."""
+        """Read arguments with one schema instance: from a class, webargs makes one per request."""
         return super().arguments(schema(), **how)  # type: ignore[no-any-return]
 
     def fails_with(self, *codes: ErrorCode) -> Callable[[View], View]:
-        """Document which errors an operation has besides those that every operation may have."""
+        """Document an operation's errors; under /api also API_KEY_REQUIRED."""
         if self.url_prefix == "/api":
             codes = (ErrorCode.API_KEY_REQUIRED, *codes)
         by_status = groupby(sorted(dict.fromkeys(codes), key=lambda code: code.status), key=lambda code: code.status)

@@ -1,4 +1,4 @@
-"""Kept audio: have it fetched, hand it out as files and as one ZIP."""
+"""Kept audio: fetch it from Suno, serve it as files or as one ZIP."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from app.web.schemas import (
     ZipQuery,
 )
 
-blueprint = Blueprint("audio", __name__, url_prefix="/api", description="The audio itself, kept as files")
+blueprint = Blueprint("audio", __name__, url_prefix="/api", description="Audio files that this service keeps")
 
 FILE_ID = {"name": "id", "in": "path", "description": "The id of a song or stem.", "schema": {"type": "string"}}
 FORMAT = {
     "name": "format",
     "in": "path",
-    "description": "As it was fetched.",
+    "description": "The format in which it was fetched.",
     "schema": {"type": "string", "enum": list(TYPES)},
 }
 
 FEW, SHARED = 4, 300_000_000
-"""With more downloads than these at once, a process sends so many bytes a second at most, all of them together."""
+"""With more than FEW downloads at once, a process sends at most SHARED bytes a second in total."""
 
 
 @dataclass(slots=True)
 class Sending:
-    """What this process sends just now."""
+    """Downloads that this process is sending now."""
 
     number: int = 0
 
@@ -65,7 +65,7 @@ BINARY = {"type": "string", "format": "binary"}
 
 @blueprint.route("/audio", methods=["POST"])
 @blueprint.arguments(AudioRequest, examples=EXAMPLE_AUDIO)
-@blueprint.response(200, AudioFile(many=True), description="Nothing is being fetched.", example=[EXAMPLE_FILE])
+@blueprint.response(200, AudioFile(many=True), description="Every file is kept or failed.", example=[EXAMPLE_FILE])
 @blueprint.alt_response(
     202,
     schema=AudioFile(many=True),
@@ -88,11 +88,11 @@ BINARY = {"type": "string", "format": "binary"}
     ErrorCode.AUDIO_UNAVAILABLE,
 )
 def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
-    """Have audio fetched from Suno, and keep it.
+    """Fetch audio from Suno and keep it.
 
-    Free of credits. Where a song is locked it is unlocked, and **Suno counts that against the plan's monthly
-    downloads**: once for a song, its stems and all formats. Files that are kept already cost no call to Suno. A file
-    that could not be fetched is `failed` in one reply; the next request tries again.
+    Free of credits. A locked song is unlocked, and **Suno counts that against the plan's monthly downloads**: once
+    for a song, its stems and all formats. Files that are already kept need no call to Suno. A file that could not be
+    fetched is `failed` in one reply; the next request tries again.
     """
     account = account_of_request()
     require_own(account, "Audio is fetched")
@@ -107,7 +107,7 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict
 @blueprint.route("/audio/<clip:id>.<any(mp3, m4a, wav):format>", methods=["GET"], parameters=[FILE_ID, FORMAT])
 @blueprint.response(200, BINARY, content_type="audio/*", description="The file.")
 @blueprint.alt_response(
-    206, schema=BINARY, content_type="audio/*", description="The `Range` of it that was asked for.", success=True
+    206, schema=BINARY, content_type="audio/*", description="The requested `Range` of the file.", success=True
 )
 @blueprint.doc(operationId="getAudio", parameters=[AUDIO_TOKEN])
 @blueprint.fails_with(
@@ -118,10 +118,10 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict
     ErrorCode.AUDIO_UNAVAILABLE,
 )
 def get_audio(id: str, format: str) -> Response:
-    """Fetch a file that is kept.
+    """Download a kept file.
 
-    Free, and it asks nothing of Suno. An address with a `token`, as this service hands them out, needs no API key and
-    no cookie. `Range` and `If-None-Match` are understood.
+    Free. Suno is not asked for the file. A URL that this service has signed with a `token` needs no API key and
+    no cookie. `Range` and `If-None-Match` are supported.
     """
     allowed = _folders_allowed(f"{id}.{format}")
     details = parts().shelf.details(allowed, id)
@@ -129,7 +129,7 @@ def get_audio(id: str, format: str) -> Response:
     if opened is None:
         raise AudioNotKept(
             f"The {format} of this clip is not kept for this account: POST /api/audio with "
-            f'{{"ids": ["{id}"], "format": "{format}"}} has it fetched.'
+            f'{{"ids": ["{id}"], "format": "{format}"}} fetches it.'
         )
     name = file_name(details, format) if details else f"{id}.{format}"
     return _sent(opened, TYPES[format], name)
@@ -146,9 +146,9 @@ def get_audio(id: str, format: str) -> Response:
     ErrorCode.AUDIO_UNAVAILABLE,
 )
 def get_peaks(id: str) -> Response:
-    """Tell a clip's waveform, as audiowaveform's JSON has it (version 2).
+    """Get a clip's waveform, in audiowaveform's JSON format (version 2).
 
-    Free. It is measured once, when the clip's first file is kept; until then it is Suno's own, where Suno tells it.
+    Free. It is measured once, when the clip's first file is kept. Until then it is Suno's own, if Suno has one.
     """
     peaks = parts().shelf.peaks(_folders_allowed(f"{id}.peaks.json"), id)
     if peaks is not None:
@@ -163,8 +163,8 @@ def get_peaks(id: str) -> Response:
         if found is not None:
             return jsonify(found)
     raise AudioNotKept(
-        f'No waveform of this clip is known yet: POST /api/audio with {{"ids": ["{id}"], "format": "mp3"}} has its '
-        "audio fetched and measured."
+        f'No waveform of this clip is known yet: POST /api/audio with {{"ids": ["{id}"], "format": "mp3"}} '
+        "fetches and measures its audio."
     )
 
 
@@ -180,10 +180,10 @@ def get_peaks(id: str) -> Response:
     ErrorCode.AUDIO_UNAVAILABLE,
 )
 def get_stems_zip(query: dict[str, Any]) -> Response:
-    """Fetch the kept stems of a song as one ZIP file.
+    """Download the kept stems of a song as one ZIP file.
 
-    Free. It has a folder named after the song, with a file for each stem and `stems.json`, which has what is known of
-    each. Its Content-Length is known from the start.
+    Free. It has a folder named after the song, with a file for each stem, and `stems.json` with the details of each.
+    The reply has a `Content-Length`.
     """
     from app.audio.zip import StemsZip
 
@@ -204,7 +204,7 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
             names = ", ".join(f"{file_name(each, format)} ({each.id})" for each in missing)
             raise AudioIncomplete(
                 f"Of the {len(stems)} stems of this song, {len(missing)} are not kept as {format}: {names}. POST "
-                f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} has them fetched.'
+                f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} fetches them.'
             )
         title = _folder_name(stems)
         content = StemsZip(title, opened, format)
@@ -217,7 +217,7 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
 
 
 class ClipConverter(BaseConverter):
-    """An id in a path; anything else is no path of ours."""
+    """A clip id in a path; anything else is 404."""
 
     regex = r"[A-Za-z0-9_-]{1,128}"
 
@@ -226,30 +226,30 @@ def require_own(account: Account, what: str) -> None:
     """Refuse an account that came as a cookie in the request. Raises a 400."""
     if not account.name:
         sentence = (
-            f"{what} for the operator's accounts only: it goes on after this request, and a cookie that a request "
-            "brings is never written down. Leave the cookie out, or use POST /api/download. Nothing was charged."
+            f"{what} for the operator's accounts only: the work continues after this request, and a request's cookie "
+            "is never written down. Leave the cookie out, or use POST /api/download. Nothing was charged."
         )
         abort(400, messages={"headers": {"Cookie": [sentence]}})
 
 
 def folders(account: Account) -> tuple[str, ...]:
-    """Where the files of an account are; raises what finding out its name does."""
+    """The folders of an account's files. Raises what AccountNames.of raises."""
     return tuple(map(folder_of, parts().names.of(account, ledger_needed=False)))
 
 
 def addressed(told: dict[str, Any], folder: str) -> dict[str, Any]:
-    """A file as callers learn of it, with its address where it is kept."""
+    """A file as in replies, with its URL if it is kept."""
     file = f"{told['id']}.{told['format']}"
     return {**told, "url": parts().links.address(base(), folder, file) if told["status"] == "kept" else None}
 
 
 def base() -> str:
-    """Where this service is, for its callers."""
+    """The service's base URL, for callers."""
     return parts().settings.public_url or request.host_url
 
 
 def files_of(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """The files of a split's job, as far as they are."""
+    """The files of a split's job, with their current status."""
     told = []
     for id in job.get("files", ()):
         folder, file = id.split(":")[1], parts().ledger.job(id)
@@ -257,7 +257,7 @@ def files_of(job: dict[str, Any]) -> list[dict[str, Any]]:
             continue
         each = as_told(file)
         if each["status"] == "kept" and parts().shelf.stat((folder,), each["id"], each["format"]) is None:
-            each |= {"status": "failed", "error": "It is kept no more: POST /api/audio has it fetched again."}
+            each |= {"status": "failed", "error": "It is no longer kept: POST /api/audio fetches it again."}
         told.append(addressed(each, folder))
     return told
 
@@ -278,14 +278,14 @@ def _order(account: Account, format: str, *, ledger_needed: bool = False) -> Ord
 
 
 def _folders_allowed(file: str) -> Sequence[str]:
-    """In which folders a file may be looked for. Raises LinkRefused."""
+    """The folders from which the request may read a file. Raises LinkRefused."""
     if "token" in request.args:
         return (parts().links.folder_of(request.args["token"], file),)
     return folders(account_of_request())
 
 
 def _chosen(stems: Sequence[Details], ids: Sequence[str] | None) -> Sequence[Details]:
-    """Those stems of a song that are wanted. Raises SongNotFound where one is none of them."""
+    """The stems with these ids, or all. Raises SongNotFound if an id is not one of the song's stems."""
     if ids is None:
         return stems
     if unknown := [id for id in ids if id not in {stem.id for stem in stems}]:
@@ -299,7 +299,7 @@ def _folder_name(stems: Sequence[Details]) -> str:
 
 
 def _sent(opened: Opened, type: str, name: str) -> Response:
-    """A file, or the part of it that is asked for; as nginx sends it, where that is to."""
+    """A file, or its requested range; nginx sends it if AUDIO_ACCEL is set."""
     stored = opened.stored
     response = Response(mimetype=type)
     response.call_on_close(opened.close)
@@ -308,7 +308,7 @@ def _sent(opened: Opened, type: str, name: str) -> Response:
     response.headers["Accept-Ranges"] = "bytes"
     accel = parts().settings.audio_accel
     if accel and opened.path is not None:
-        # nginx looks at Range and If-None-Match itself, and sends the same ETag.
+        # nginx handles Range and If-None-Match itself, and sends the same ETag.
         response.headers["X-Accel-Redirect"] = f"{accel}{stored.name}"
         return response
     response.set_etag(stored.etag)
@@ -330,7 +330,7 @@ def _sent(opened: Opened, type: str, name: str) -> Response:
 
 
 def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Let other requests have their turn after each piece: fast clients would take them all."""
+    """Yield to other requests after each chunk, and limit the speed: fast clients would starve them."""
     sending.number += 1
     try:
         for chunk in chunks:
@@ -341,7 +341,7 @@ def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _attach(response: Response, name: str) -> None:
-    """Name the file: in any script, and in ASCII for programs that know no other."""
+    """Name the file: in Unicode, and in ASCII for programs that know no other."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     names = {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name)}"})
     response.headers.set("Content-Disposition", "attachment", **names)

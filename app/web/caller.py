@@ -1,4 +1,4 @@
-"""`flask caller` and `flask webhook-secret`: keys that nobody can guess."""
+"""`flask caller` and `flask webhook-secret`: make random keys."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ blueprint = Blueprint("caller", __name__, cli_group=None)
 
 @blueprint.cli.command("webhook-secret")
 def make_webhook_secret() -> None:
-    """Make a secret that signs webhooks, for WEBHOOK_SECRET and for those who receive them."""
+    """Make a secret that signs webhooks: for WEBHOOK_SECRET and for the receivers."""
     click.echo(f"whsec_{b64encode(secrets.token_bytes(32)).decode()}")
 
 
 @blueprint.cli.command("caller")
 @click.argument("name")
 def make_caller(name: str) -> None:
-    """Make an API key for a caller of that name, and print its table for the file of CALLERS_FILE."""
+    """Make an API key for the caller NAME, and print its table for CALLERS_FILE."""
     if not re.fullmatch(NAME, name):
         raise click.BadParameter(NAME_RULE)
     api_key = secrets.token_urlsafe(32)

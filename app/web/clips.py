@@ -1,4 +1,4 @@
-"""Clips, songs and stems alike: looked at, and fetched."""
+"""Clips (songs and stems): details, covers and download addresses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from app.web.schemas import (
 SONG_ID = {"name": "id", "in": "path", "description": "The id of a song.", "schema": {"type": "string"}}
 IMAGE = {"type": "string", "format": "binary"}
 
-blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Songs and stems, looked at and fetched")
+blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Details, covers and downloads of clips")
 
 
 @blueprint.route("/get", methods=["GET"])
@@ -40,16 +40,16 @@ blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Songs a
 @blueprint.response(
     200,
     FullClip(many=True),
-    description="The clips in the order asked; ids that Suno does not know are left out.",
+    description="The clips in the requested order; ids that Suno does not know are left out.",
     example=[EXAMPLE_CLIP],
 )
 @blueprint.doc(operationId="getClips")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
 def get_clips(query: dict[str, Any]) -> list[Clip]:
-    """Look at clips by their ids, or at the account's own songs.
+    """Get clips by their ids, or list the account's own songs.
 
-    Free. Without `ids` it lists the account's songs, newest first, by `page`: this is how to find the id of a song.
-    Stems that were just ordered may be missing for some seconds.
+    Free. Without `ids` it lists the account's songs, newest first, by `page`: use this to find a song's id. Stems of
+    a new split may be missing for some seconds.
     """
     account, gateway = account_of_request(), parts().gateway
     if "ids" not in query:
@@ -64,13 +64,13 @@ def get_clips(query: dict[str, Any]) -> list[Clip]:
 
 @blueprint.route("/cover/<clip:id>", methods=["GET"], parameters=[SONG_ID])
 @blueprint.response(200, IMAGE, content_type="image/*", description="The cover.")
-@blueprint.alt_response(204, description="The song has none, or it cannot be had now.", success=True)
+@blueprint.alt_response(204, description="The song has no cover, or it cannot be fetched now.", success=True)
 @blueprint.doc(operationId="getCover")
 @blueprint.fails_with(*FREE_READ)
 def get_cover(id: str) -> Response:
-    """Fetch the cover of a song.
+    """Get the cover of a song.
 
-    Free. For web pages, which may load images only from the host they are from.
+    Free. For web pages that may load images only from their own host.
     """
     account, of_app = account_of_request(), parts()
     cover = of_app.covers.of(id, lambda: of_app.gateway.clip(account, id))
@@ -85,10 +85,10 @@ def get_cover(id: str) -> Response:
 @blueprint.doc(operationId="getClip")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
 def get_clip(query: dict[str, Any]) -> Response:
-    """Look at one clip in Suno's own words.
+    """Get one clip as Suno sends it.
 
-    Free. Its fields are Suno's and change with it. Whatever would sign in or download is left out: signed addresses
-    are null.
+    Free. The fields are Suno's own, and may change. Everything that could sign in or download is left out: signed
+    addresses are null.
     """
     sent = parts().gateway.clip_as_sent(account_of_request(), query["id"])
     return jsonify(without_addresses(sent))
@@ -100,7 +100,7 @@ def get_clip(query: dict[str, Any]) -> Response:
 @blueprint.alt_response(
     202,
     schema=schemas.Download,
-    description="Suno prepares it: send the same request again after `Retry-After` seconds.",
+    description="Suno is still preparing it: send the same request again after `Retry-After` seconds.",
     example={**EXAMPLE_DOWNLOAD, "download_url": None, "counted": False},
     headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
     success=True,
@@ -120,8 +120,9 @@ def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
     """Get the address of a clip's audio.
 
     Free of credits. The first download of a song unlocks it, and **Suno counts that against the plan's monthly
-    downloads**: once for a song, its stems and all formats. Nothing else in this service ever unlocks one. `counted`
-    tells whether this request was the one. With `wait` the reply comes when the file is ready.
+    downloads**: once for a song, its stems and all formats. Only this call, `POST /api/audio` and a split with
+    `audio_format` unlock songs. `counted` says whether this request did. With `wait` the reply comes when the file is
+    ready.
     """
     account, of_app = account_of_request(), parts()
     timing = of_app.settings.timing

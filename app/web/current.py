@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parts:
-    """What the app is made of, but for what knows Flask."""
+    """The app's parts that do not depend on Flask."""
 
     settings: Settings
     gateway: SunoGateway
@@ -37,14 +37,14 @@ class Parts:
 
     @cached_property
     def queue(self) -> Queue:
-        """The way to wake the process that does jobs; loaded when the first is begun."""
+        """Wakes the jobs process; loaded on first use."""
         from app.jobs.queue import Queue
 
         return Queue(self.settings.jobs_url)
 
     @cached_property
     def shelf(self) -> Shelf:
-        """The kept audio; loaded when it is first asked for."""
+        """The kept audio; loaded on first use."""
         from app.audio.shelf import Shelf
         from app.audio.store import open_store
 
@@ -59,7 +59,7 @@ class Parts:
         return Covers(self._fetcher)
 
     def _fetcher(self) -> Fetcher:
-        # Here, because few need it and it takes its time to load.
+        # Imported here: it is slow to load, and few need it.
         from app.audio.fetch import Fetcher, is_loopback
 
         host = urlsplit(self.settings.suno.api_url).hostname or ""
@@ -67,7 +67,7 @@ class Parts:
 
     @cached_property
     def links(self) -> Links:
-        """What signs addresses of files."""
+        """Signs the URLs of files."""
         return Links(self.settings.link_secrets, lifetime=self.settings.link_lifetime)
 
 

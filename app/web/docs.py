@@ -1,4 +1,4 @@
-"""The spec and Swagger UI, served by this process from local files: no other host is asked for anything."""
+"""The spec and Swagger UI, served from local files: no other host is contacted."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ from app.web.schemas import WORDS
 VERSION = "1.0.0"
 
 DESCRIPTION = """\
-Takes songs of a Suno account apart into stems: the voice, the music, or every instrument.
+Splits songs of a Suno account into stems: the voice, the music, or every instrument.
 
-**Whose account.** The cookie `__client` names a Suno account and signs in as its owner. A request may bring one, in
-the header `X-Suno-Cookie` (Swagger UI: *Authorize*) or in `Cookie`; or name one of the operator's accounts in
-`X-Suno-Account`. Else the operator's first account is used and charged.
+**Suno account.** The cookie `__client` identifies a Suno account and signs in as its owner. A request can send it in
+the header `X-Suno-Cookie` (Swagger UI: *Authorize*) or in `Cookie`. Or it can name one of the operator's accounts in
+`X-Suno-Account`. Otherwise the operator's first account is used and charged.
 
-**Who may ask.** Where the operator has set API keys, every call under `/api/` needs one besides, as
-`Authorization: Bearer <key>` or as `X-API-Key: <key>`; `401` with `api_key_required` says so. An API key and a cookie
-go together: *Authorize* takes both. The operator may set how many credits and downloads each key may spend: then
-`402` with `over_budget` says when how much is free again, and `GET /api/get_limit` what is left.
+**API keys.** If the operator has set API keys, every call under `/api/` also needs one, as
+`Authorization: Bearer <key>` or as `X-API-Key: <key>`. Without one, the reply is `401` with `api_key_required`. An
+API key and a cookie can be combined: *Authorize* takes both. The operator can limit the credits and downloads of each
+key. Over the limit, the reply is `402` with `over_budget`, and says when enough is free again. `GET /api/get_limit`
+shows what is left.
 
-**Failures** all have one shape: `error`, a sentence that says what to do; `code`, stable, for programs; `request_id`.
+**Errors** all have one shape: `error`, a sentence that says what to do; `code`, a stable name for programs;
+`request_id`.
 """
 
 CONTENT_SECURITY_POLICY = (
@@ -53,32 +55,33 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "header",
         "name": "X-Suno-Cookie",
-        "description": "Another Suno account than the operator's: the value of the cookie `__client` of a browser "
-        "signed in to suno.com, or its whole Cookie header. For web pages and Swagger UI, which cannot set `Cookie`.",
+        "description": "Your own Suno account instead of the operator's: the value of the cookie `__client` of a "
+        "browser signed in to suno.com, or its whole Cookie header. For web pages and Swagger UI, which cannot set "
+        "`Cookie`.",
     },
     "Your-Suno-cookie-itself": {
         "type": "apiKey",
         "in": "cookie",
         "name": "__client",
         "description": "The same in the request's own `Cookie` header, for programs: Swagger UI cannot set it. "
-        "It goes before `X-Suno-Cookie`.",
+        "It takes precedence over `X-Suno-Cookie`.",
     },
     "Suno-account": {
         "type": "apiKey",
         "in": "header",
         "name": "X-Suno-Account",
-        "description": "One of the operator's Suno accounts, by its name, where the operator has several.",
+        "description": "The name of one of the operator's Suno accounts, if there are several.",
     },
     "API-key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key of this service, where its operator has set any.",
+        "description": "An API key of this service, if its operator has set any.",
     },
     "API-key-in-its-own-header": {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "The same in a header of its own, for clients that need `Authorization` for something else.",
+        "description": "The same in a separate header, for clients that need `Authorization` for something else.",
     },
 }
 
@@ -94,11 +97,11 @@ CONFIG = {
 }
 
 ORDER = ["openapi", "info", "servers", "tags", "security", "paths", "components"]
-"""Of the spec's parts: some programs look at the first line to see what it is."""
+"""The order of the spec's parts: some programs detect the format by the first line."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such, and nothing as a reference to what was written before."""
+    """Writes multi-line strings as blocks, and no YAML aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -113,10 +116,10 @@ blueprint = Blueprint("docs", __name__, cli_group=None)
 
 
 def register(app: Flask, api: Api) -> None:
-    """Serve the finished spec of `api`; call this after the last blueprint."""
+    """Serve the spec of `api`. Call this after the last blueprint."""
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
-    # flask-smorest defines it whether or not anything is paginated.
+    # flask-smorest defines it even if nothing is paginated.
     del api.spec.components.schemas["PaginationMetadata"]
     spec = _with_names(api.spec.to_dict())
     for name, words in WORDS.items():
@@ -130,7 +133,7 @@ def register(app: Flask, api: Api) -> None:
 
 
 def _with_names(part: Any) -> Any:
-    """A part of the spec with references to WORDS: of enums in place, generators make up a name each time."""
+    """Replace inline enums by references to WORDS: generators invent a name for each inline enum."""
     if isinstance(part, list):
         return [_with_names(each) for each in part]
     if not isinstance(part, dict):
@@ -145,13 +148,13 @@ def _with_names(part: Any) -> Any:
 
 
 def spec_as_yaml(spec: dict[str, Any]) -> str:
-    """The spec as the file openapi.yaml has it."""
+    """The spec as it is in openapi.yaml."""
     text: str = yaml.dump(spec, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 
 def secure(response: Response) -> Response:
-    """Allow a page of this process nothing but this process's own files."""
+    """Restrict a page of this process to this process's own files."""
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -170,7 +173,7 @@ def page() -> str:
 
 @blueprint.get("/docs/")
 def page_with_slash() -> ResponseReturnValue:
-    """Lead to Swagger UI."""
+    """Redirect to Swagger UI."""
     return redirect(url_for("docs.page"))
 
 
@@ -182,19 +185,19 @@ def asset(file: str) -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
-    """Tell the spec as JSON."""
+    """Serve the spec as JSON."""
     return jsonify(_spec())
 
 
 @blueprint.get("/openapi.yaml")
 def openapi_yaml() -> Response:
-    """Tell the spec as YAML."""
+    """Serve the spec as YAML."""
     return Response(spec_as_yaml(_spec()), mimetype="application/yaml")
 
 
 @blueprint.cli.command("spec")
 def print_spec() -> None:
-    """Print the spec as openapi.yaml has it."""
+    """Print the spec as it is in openapi.yaml."""
     click.echo(spec_as_yaml(_spec()), nl=False)
 
 

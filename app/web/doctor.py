@@ -1,4 +1,4 @@
-"""`flask doctor`: what app/suno/doctor.py finds, for people or as JSON."""
+"""`flask doctor`: the findings of app/suno/doctor.py, as text or JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ blueprint = Blueprint("doctor", __name__, cli_group=None)
 
 
 @blueprint.cli.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a check.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write the shapes of Suno's replies, without values.")
 @click.option("--within", type=click.FloatRange(0.1, TIME), default=TIME, help="Seconds for all checks.")
 def diagnose(as_json: bool, report: Path | None, within: float) -> None:
-    """Tell whether SUNO_COOKIE works and Suno answers as this version knows it. Free."""
+    """Check whether SUNO_COOKIE works and Suno replies as this version expects. Free."""
     doctor = Doctor(parts().settings.suno, parts().accounts.default, within=within)
 
     def tell(finding: Finding) -> None:
@@ -34,12 +34,12 @@ def diagnose(as_json: bool, report: Path | None, within: float) -> None:
             click.echo(f"{'':14} Turn: {finding.turn}")
 
     def give_up(*_: object) -> None:
-        said = f"Suno did not answer all of this within {within:g} s."
-        tell(Finding("time", False, said, "nothing, if Suno is slow today; else SUNO_API_URL and SUNO_AUTH_URL"))
+        said = f"Suno did not answer all checks within {within:g} s."
+        tell(Finding("time", False, said, "nothing if Suno is slow today, otherwise SUNO_API_URL and SUNO_AUTH_URL"))
         sys.exit(1)
 
     well = True
-    # Without gevent's workers nothing else bounds an answer that drips.
+    # Without gevent workers, nothing else limits a reply that arrives in drips.
     signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, within)
     try:

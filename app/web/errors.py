@@ -1,4 +1,4 @@
-"""From failures to HTTP: the one table, the one handler, the one shape."""
+"""Errors over HTTP: one table, one handler, one shape."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ log = logging.getLogger(__name__)
 
 
 class CookieMissing(Exception):
-    """Neither the request nor the operator names an account."""
+    """Neither the request nor the operator names a Suno account."""
 
 
 class AudioNotKept(Exception):
-    """The file is not kept for this account; the text says how it is had."""
+    """The file is not kept for this account; the text says how to get it."""
 
 
 class AudioIncomplete(Exception):
-    """Not all of the files are kept; the text says which, and how they are had."""
+    """Some of the files are not kept; the text says which, and how to get them."""
 
 
 class WebhookNotAllowed(Exception):
-    """No webhook can be sent so; the text says why, and how it could."""
+    """The webhook cannot be sent; the text says why, and what would work."""
 
 
 class ErrorCode(Enum):
-    """What `code` can be in an error, its HTTP status, and what it means with what to do about it."""
+    """Every `code` of an error, with its HTTP status, its meaning, and what to do."""
 
     def __init__(self, slug: str, status: int, meaning: str) -> None:
         self.slug = slug
@@ -53,9 +53,9 @@ class ErrorCode(Enum):
     WEBHOOK_NOT_ALLOWED = (
         "webhook_not_allowed",
         400,
-        "No webhook can be sent like this. The sentence says why, and how it could be.",
+        "This webhook cannot be sent. `error` says why, and what would work.",
     )
-    REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno finds the request wrong. Its words are in `error`."
+    REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno rejected the request. `error` has Suno's message."
     API_KEY_REQUIRED = (
         "api_key_required",
         401,
@@ -69,18 +69,18 @@ class ErrorCode(Enum):
     SUNO_SESSION_EXPIRED = (
         "suno_session_expired",
         401,
-        "Suno refuses the cookie that `error` names. Sign in at suno.com and copy a new one.",
+        "Suno rejected the cookie that `error` names. Sign in at suno.com and copy a new one.",
     )
     OUT_OF_CREDITS = (
         "out_of_credits",
         402,
-        "The Suno account is out of credits. Buy some, or wait for the next month's.",
+        "The Suno account is out of credits. Buy credits, or wait for the next month.",
     )
     OVER_BUDGET = (
         "over_budget",
         402,
-        "The operator's budget for the API key or the account does not allow it. Suno was not asked. Wait for "
-        "`Retry-After` seconds, if the reply has it.",
+        "The request exceeds the operator's budget for the API key or the account. The paid call was not sent. Wait "
+        "for `Retry-After` seconds, if the reply has it.",
     )
     CAPTCHA_REQUIRED = (
         "captcha_required",
@@ -90,69 +90,69 @@ class ErrorCode(Enum):
     NOT_ALLOWED = (
         "not_allowed",
         403,
-        "Not in the account's plan, not its song, not allowed to this API key or web page, or a file's address "
-        "that was changed or has expired. `error` says which.",
+        "Not in the account's plan, not the account's song, not allowed for this API key or web page, or a file's "
+        "URL that was changed or has expired. `error` says which.",
     )
     SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
     NOT_FOUND = (
         "not_found",
         404,
-        "There is no such path (see `/docs`), or no such request of this caller and account.",
+        "There is no such path (see `/docs`), or this caller and account have no such request.",
     )
-    AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept for this account. `POST /api/audio` has it fetched."
-    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path takes other methods. `Allow` names them."
-    REQUEST_TIMEOUT = "request_timeout", 408, "The body did not come within `BODY_TIMEOUT`. Send it whole."
+    AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept for this account. `POST /api/audio` fetches it."
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path does not support this method. See `Allow`."
+    REQUEST_TIMEOUT = "request_timeout", 408, "The body was not complete within `BODY_TIMEOUT`. Send it again."
     IN_PROGRESS = (
         "in_progress",
         409,
-        "A request with this `Idempotency-Key` has not ended, or is in doubt. Send it again after `Retry-After` "
+        "A request with this `Idempotency-Key` is still running, or is in doubt. Send it again after `Retry-After` "
         "seconds.",
     )
     AUDIO_INCOMPLETE = (
         "audio_incomplete",
         409,
-        "Not all of the stems are kept in this format. `error` names them. `POST /api/audio` has them fetched.",
+        "Some of the stems are not kept in this format. `error` names them. `POST /api/audio` fetches them.",
     )
     BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
     NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
     IDEMPOTENCY_KEY_REUSED = (
         "idempotency_key_reused",
         422,
-        "This `Idempotency-Key` was used for another question. Take a new one for a new split.",
+        "This `Idempotency-Key` was used for another request. Use a new key for each split.",
     )
     RATE_LIMITED = (
         "rate_limited",
         429,
-        "Suno wants fewer requests. Wait for `Retry-After` seconds, if the reply has it.",
+        "Too many requests to Suno, or too many running jobs. Wait for `Retry-After` seconds, if the reply has it.",
     )
     SUNO_FAILED = (
         "suno_failed",
         500,
-        "Suno answered with an error of its own, or not with its JSON. `error` says whether it may have charged.",
+        "Suno replied with a 5xx, or with something that is not its JSON. `error` says whether it may have charged.",
     )
-    INTERNAL_ERROR = "internal_error", 500, "A bug in this service. Its log has the place, under the `request_id`."
-    SUNO_UNREACHABLE = "suno_unreachable", 503, "Suno could not be asked. Nothing was charged: try again."
+    INTERNAL_ERROR = "internal_error", 500, "A bug in this service. Its log says where, under the `request_id`."
+    SUNO_UNREACHABLE = "suno_unreachable", 503, "Suno could not be reached. Nothing was charged: try again."
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
         503,
-        "Suno was asked, and no whole reply came. It may have charged. Look for the song's stems (`GET "
-        "/api/stems`, free) before you ask again.",
+        "The paid call was sent to Suno, and no complete reply came. Suno may have charged. Look for the song's "
+        "stems (`GET /api/stems`, free) before you try again.",
     )
     LEDGER_UNAVAILABLE = (
         "ledger_unavailable",
         503,
-        "The `Idempotency-Key` cannot be honoured now. Nothing was sent to Suno: try again.",
+        "The ledger cannot be used now, and the request needs it. No paid call was sent to Suno: try again.",
     )
     AUDIO_UNAVAILABLE = (
         "audio_unavailable",
         503,
         "The kept audio cannot be read or written now. Suno was not asked for it: try again.",
     )
-    NOT_READY = "not_ready", 503, "Only of `/readyz`: `checks` names what fails. Splits would fail too."
+    NOT_READY = "not_ready", 503, "Only from `/readyz`: `checks` names what fails. Splits would fail too."
     AUDIO_FULL = (
         "audio_full",
         507,
-        "There is no room for another file, and nothing was charged. The operator makes room, or raises "
+        "There is no room for another file. Nothing was charged. The operator has to free space, or raise "
         "`AUDIO_LIMIT`.",
     )
 
@@ -163,7 +163,7 @@ LOOK_FIRST = (
 )
 
 ASK_AGAIN = (
-    "It may have been counted against the plan's downloads. Send this again in a minute: the service looks at the "
+    "It may have been counted against the plan's downloads. Send this again in a minute: the service checks the "
     "song before it asks Suno again."
 )
 
@@ -198,7 +198,7 @@ OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
     404: (ErrorCode.NOT_FOUND, "There is nothing at this path; /docs lists what there is."),
     405: (
         ErrorCode.METHOD_NOT_ALLOWED,
-        "This path does not take that method; the header Allow names those it takes.",
+        "This path does not support that method; the header Allow names those that it supports.",
     ),
     408: (ErrorCode.REQUEST_TIMEOUT, ""),
     413: (ErrorCode.BODY_TOO_LARGE, "The body is longer than 64 KiB."),
@@ -208,15 +208,15 @@ OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
 
 
 def register(app: Flask) -> None:
-    """Answer every failure of the app, an unknown path and a crash included, in the one shape."""
+    """Answer every error of the app in one shape, including unknown paths and crashes."""
     telemetry.expect_codes(code.slug for code in ErrorCode)
     app.register_error_handler(Exception, handle)
-    # flask-smorest has registered its own for these.
+    # flask-smorest has registered its own handler for these.
     app.register_error_handler(HTTPException, handle)
 
 
 def handle(error: Exception) -> ResponseReturnValue:
-    """Make the response to a failure."""
+    """Make the response to an error."""
     if isinstance(error, HTTPException):
         return _handle_http(error)
     if isinstance(error, ParseException):
@@ -234,12 +234,12 @@ def handle(error: Exception) -> ResponseReturnValue:
 
 
 def code_of(error: Exception) -> ErrorCode:
-    """What a failure is; a bug where the table does not know it."""
+    """The code of an exception; INTERNAL_ERROR if the table does not have it."""
     return OF_EXCEPTION.get(type(error), ErrorCode.INTERNAL_ERROR)
 
 
 def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The one shape of an error."""
+    """The JSON body of an error."""
     telemetry.note_code(code.slug)
     shape: dict[str, Any] = {"error": sentence, "code": code.slug, "request_id": telemetry.request_id()}
     return shape | {"details": details} if details else shape
@@ -248,7 +248,7 @@ def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) 
 def _handle_http(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     headers = [(name, value) for name, value in error.get_headers() if name != "Content-Type"]
-    # webargs leaves the messages of marshmallow here, under the place they are about: {"json": {field: [...]}}.
+    # webargs puts marshmallow's messages here, by location: {"json": {field: [...]}}.
     messages = getattr(error, "data", {}).get("messages", {})
     details = {field: texts for place in messages.values() for field, texts in place.items()}
     if details:
@@ -261,6 +261,6 @@ def _handle_http(error: HTTPException) -> ResponseReturnValue:
 
 
 def _log_crash(error: Exception) -> None:
-    # Without its message, which may quote the request: the type and the place are what leads to the bug.
+    # Log the type and the traceback, not the message: it may quote the request.
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s in request %s\n%s", type(error).__name__, telemetry.request_id(), frames.rstrip())

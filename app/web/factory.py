@@ -1,4 +1,4 @@
-"""A small service in front of Suno: it turns songs into their stems."""
+"""The app factory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.web.current import Parts
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 64 * 1024
-"""Bytes of a request's body."""
+"""The maximum size of a request's body, in bytes."""
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Make the WSGI application. Raises environs.EnvError, which names each setting that is wrong."""
+    """Make the WSGI application. Raises environs.EnvError, which names each wrong setting."""
     settings = settings or current_settings()
     logs.set_up(settings.log_level, settings.log_format)
 
@@ -69,6 +69,6 @@ def _check_ledger(ledger: Ledger) -> None:
 
 def _say_what_is_unsafe(settings: Settings) -> None:
     if not settings.accounts:
-        log.warning("SUNO_COOKIE is not set: only requests that bring their own Suno cookie are served.")
+        log.warning("SUNO_COOKIE is not set: only requests with their own Suno cookie are served.")
     if not monkey.is_module_patched("socket"):
         log.warning("SUNO_DEADLINE is not enforced: run this under gunicorn with gunicorn.conf.py (gevent workers).")

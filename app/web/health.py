@@ -1,4 +1,4 @@
-"""Whether the process answers, whether it could split a song now, and what it has counted."""
+"""Health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from app.web.schemas import Alive, NotReady, Ready
 log = logging.getLogger(__name__)
 
 CONSUMER_SEEN = 30.0
-"""Seconds after which the process that does jobs counts as gone, or as behind."""
+"""Seconds without a sign from the jobs process, or of delay, until `/readyz` reports it."""
 
 FRESH_FOR = 5.0
-"""Seconds for which what a check found is told again without looking."""
+"""Seconds to cache the result of a check."""
 
 AUDIO_KNOWN_FOR = 300.0
-"""Seconds for which it is told how much audio is kept, without looking again."""
+"""Seconds to cache the total size of the kept audio."""
 
 OUTCOMES = ("webhook_delivered", "webhook_given_up", "file_kept", "file_failed")
-"""What a job can come to (app/jobs/)."""
+"""How a job can end (app/jobs/)."""
 
 EXAMPLE_METRICS = """\
 # HELP suno_stems_splits_paid_total Splits that Suno took on: each is charged.
@@ -47,10 +47,10 @@ blueprint = Blueprint("health", __name__, description="For operators: no Suno ac
 
 
 class Check:
-    """One part that is needed to serve; however many ask, one looks, at most every few seconds."""
+    """A readiness check of one part, cached for FRESH_FOR seconds."""
 
     def __init__(self, part: str, look: Callable[[], str]) -> None:
-        """`look` returns what to tell of a part that works, and raises what would fail a request."""
+        """`look` returns the status of a working part, and raises what would fail a request."""
         self._part = part
         self._look = look
         self._lock = Lock()
@@ -58,7 +58,7 @@ class Check:
         self._until = 0.0
 
     def find(self) -> tuple[str, bool]:
-        """What to tell of the part, and whether it works."""
+        """The part's status, and whether it works."""
         with self._lock:
             if time.monotonic() >= self._until:
                 self._found = self._look_now()
@@ -71,7 +71,7 @@ class Check:
         except Exception as error:
             code = code_of(error)
             found, works = code.slug, False
-            # The text of an error that the table does not know may quote a secret.
+            # The text of an unknown error may contain a secret.
             why = type(error).__name__ if code is ErrorCode.INTERNAL_ERROR else str(error)
             log.warning("Not ready, %s: %s", self._part, why)
         metrics.READY.labels(self._part).set(works)
@@ -89,9 +89,9 @@ def register(app: Flask, api: Api) -> None:
 @blueprint.response(200, Alive, example={"status": "ok"})
 @blueprint.doc(operationId="healthz", security=[])
 def healthz() -> dict[str, str]:
-    """Tell that the process answers.
+    """Check that the process answers.
 
-    Nothing else is looked at: a process that fails this is to be restarted.
+    Nothing else is checked: restart a process that fails this.
     """
     return {"status": "ok"}
 
@@ -111,10 +111,10 @@ def healthz() -> dict[str, str]:
 )
 @blueprint.doc(operationId="readyz", security=[])
 def readyz() -> Response:
-    """Tell whether a split could be served now.
+    """Check whether a split could be served now.
 
-    Looks whether the cookie of SUNO_COOKIE still signs in and the ledger can be written, at most every few seconds
-    and never at a cost.
+    Checks that the cookie of SUNO_COOKIE still signs in, and that the ledger can be written. Free. Results are cached
+    for a few seconds.
     """
     return _readiness()
 
@@ -130,9 +130,9 @@ def readyz() -> Response:
 @blueprint.fails_with(ErrorCode.API_KEY_REQUIRED)
 @blueprint.doc(operationId="metrics")
 def tell_metrics() -> Response:
-    """Tell the metrics of all workers.
+    """Get the metrics of all workers.
 
-    Open to the service's own machine, without a proxy in between; elsewhere it asks for an API key.
+    Requests from the service's own machine, without a proxy, need no API key. All others need one.
     """
     require_key_unless_local()
     _look_at_budgets()
@@ -144,7 +144,7 @@ def tell_metrics() -> Response:
 
 
 def _look_at_budgets() -> None:
-    """What is left of a budget grows by itself, as time goes by."""
+    """Update the gauges of budgets: what is left grows with time."""
     for caller in parts().settings.callers:
         if budget := budget_of(caller, "credits"):
             with suppress(LedgerUnavailable):
@@ -163,7 +163,7 @@ def _look_at_jobs() -> None:
 def _look_at_audio() -> None:
     shelf, known = parts().shelf, cast(dict[str, float], current_app.extensions["audio_known"])
     if time.monotonic() >= known["until"]:
-        # To add up all files takes its time, and of a bucket costs something.
+        # Adding up all files is slow, and costs money for a bucket.
         known["until"] = time.monotonic() + AUDIO_KNOWN_FOR
         metrics.AUDIO_BYTES.set(shelf.total())
     metrics.AUDIO_LIMIT.set(shelf.limit)
@@ -189,9 +189,9 @@ def _readiness() -> Response:
 
 
 def _jobs() -> str | None:
-    """Whether somebody does the jobs, and how far behind; not failing: they are kept until then.
+    """The status of the jobs process; None if there are no webhooks and no open jobs.
 
-    None where there are none: no webhooks, and nobody has asked for files.
+    It never fails readiness: jobs are kept until a process runs them.
     """
     ledger, expected = parts().ledger, any(parts().settings.webhook_secrets_by_caller.values())
     try:
@@ -201,7 +201,7 @@ def _jobs() -> str | None:
     except LedgerUnavailable:
         return "unknown" if expected else None
     if seen is None or seen > CONSUMER_SEEN:
-        return "no process does them: run python -m app.jobs"
+        return "no process runs them: run python -m app.jobs"
     return f"{behind:.0f} s behind" if behind > CONSUMER_SEEN else "ok"
 
 

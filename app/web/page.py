@@ -1,4 +1,4 @@
-"""The page for people: find a song, split it, hear and mix its stems, take them away."""
+"""The web page: find a song, split it, play and mix its stems, save them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEM_NAMES = (
     *("Lead Vocal", "Backing Vocals", "Drum Kit", "Bass", "Lead Electric Guitar", "Rhythm Electric Guitar", "Guitar"),
     *("Keyboards", "Percussion", "String Section", "Synth", "Sound Effects", "Brass Section", "Woodwinds"),
 )
-"""The parts that Suno's page offers to take out (two clients, 2026-09). The API takes any name; Suno judges it."""
+"""The parts that Suno's page offers to split off (two clients, 2026-09). The API accepts any name; Suno decides."""
 
 blueprint = Blueprint("page", __name__, static_folder="static/page", static_url_path="/page")
 blueprint.after_request(secure)
@@ -20,7 +20,7 @@ blueprint.after_request(secure)
 
 @blueprint.get("/favicon.ico")
 def icon() -> Response:
-    """Serve the icon where browsers look for it on their own."""
+    """Serve the icon where browsers look for it by default."""
     return blueprint.send_static_file("icon.svg")
 
 

@@ -1,4 +1,4 @@
-"""What callers send and what they get."""
+"""Schemas of requests and replies."""
 
 from __future__ import annotations
 
@@ -31,53 +31,53 @@ ALIVE = ["ok"]
 
 
 class Words(NamedTuple):
-    """What a text can be, wherever it comes; the spec has it once, under a name of its own."""
+    """An enum that the spec has once, as a named schema."""
 
     description: str
     values: Sequence[str]
 
 
 WORDS = {
-    "ClipStatus": Words("How far Suno is with a clip: `complete` and `error` are final.", CLIP_STATUSES),
+    "ClipStatus": Words("Suno's status of a clip: `complete` and `error` are final.", CLIP_STATUSES),
     "StemTask": Words(
-        "`two`: voice and music, or the part of `stem_name` and the rest (10 credits, as reported in 2026); "
+        "`two`: voice and music, or the part in `stem_name` and the rest (10 credits, as reported in 2026); "
         "`twelve`: every instrument (50 credits).",
         [task.value for task in StemTask],
     ),
-    "AudioFormat": Words("The formats that Suno has.", FORMATS),
+    "AudioFormat": Words("Audio formats that Suno offers.", FORMATS),
     "FileStatus": Words(
-        "`kept`: it can be fetched here; `fetching`: it is on its way; `failed`: see `error`.", FILE_STATUSES
+        "`kept`: ready for download; `fetching`: being fetched from Suno; `failed`: see `error`.", FILE_STATUSES
     ),
     "SplitProgress": Words(
-        "`started`: Suno is being asked; `done`: paid for, with its stems; `in_doubt`: perhaps charged, without an "
-        "answer (the same request with the same Idempotency-Key finds out).",
+        "`started`: the paid call is running; `done`: paid for, with its stems; `in_doubt`: may have been charged, "
+        "no reply (the same request with the same Idempotency-Key finds out).",
         [state.value for state in State],
     ),
     "WebhookProgress": Words(
-        "`following`: the stems are not final; `fetching`: their files are not kept; `delivering`: it is sent until "
-        "it is taken; `delivered`; `given_up`.",
+        "`following`: waits until the stems are final; `fetching`: waits until their files are kept; `delivering`: "
+        "sent, and retried on failure; `delivered`; `given_up`: no more attempts.",
         WEBHOOK_STATES,
     ),
     "AliveStatus": Words("Always `ok`.", ALIVE),
-    "ErrorCode": Words("The stable name of a failure.", [code.slug for code in ErrorCode]),
+    "ErrorCode": Words("The stable name of an error.", [code.slug for code in ErrorCode]),
 }
-"""By their names in the spec, which generated clients take over."""
+"""By schema name in the spec; generated clients use these names."""
 
 EXAMPLE_SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 EXAMPLE_SPLITS = {
     "two": {"summary": "Vocals and instrumental", "value": {"audio_id": EXAMPLE_SONG}},
-    "wait": {"summary": "Answer when they are complete", "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True}},
+    "wait": {"summary": "Wait until the stems are complete", "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True}},
     "twelve": {"summary": "Every instrument", "value": {"audio_id": EXAMPLE_SONG, "stem_task": "twelve"}},
     "webhook": {
-        "summary": "Tell a webhook when they are complete",
+        "summary": "Send a webhook when the stems are complete",
         "value": {"audio_id": EXAMPLE_SONG, "webhook_url": "https://n8n.example.com/webhook/stems"},
     },
     "audio": {
-        "summary": "Fetch and keep the files too",
+        "summary": "Also fetch and keep the files",
         "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True, "audio_format": "wav"},
     },
     "reuse": {
-        "summary": "Pay only for what is not there yet",
+        "summary": "Reuse finished stems, or pay for new ones",
         "value": {"audio_id": EXAMPLE_SONG, "reuse_existing": True},
     },
 }
@@ -161,7 +161,7 @@ EXAMPLE_PEAKS = {
 AUDIO_TOKEN = {
     "name": "token",
     "in": "query",
-    "description": "Signs the address: it is in those that this service hands out.",
+    "description": "The signature in a URL that this service has signed.",
     "schema": {"type": "string"},
 }
 EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS}
@@ -174,10 +174,9 @@ EXAMPLE_DOWNLOAD = {
 
 
 def song_id(name: str, *, data_key: str | None = None, description: str, required: bool = True) -> fields.String:
-    """Make a required field for an id, or the address of a song's page; its errors call it `name`.
+    """Make a field for a clip's id or the URL of a song's page; its errors call it `name`.
 
-    Nothing that could be more than one segment of a path is an id: on it depends that a request reaches that song
-    alone, and not another of Suno's paid calls.
+    An id is always a single path segment. Otherwise a request could reach another of Suno's paid calls.
     """
     return Id(
         name,
@@ -193,7 +192,7 @@ def song_id(name: str, *, data_key: str | None = None, description: str, require
 
 
 class Id(fields.String):
-    """An id of a song or stem, or the address of a song's page, from which the id is taken."""
+    """The id of a song or stem, or the URL of a song's page, which contains the id."""
 
     def __init__(self, name: str, **how: Any) -> None:
         super().__init__(**how)
@@ -216,19 +215,19 @@ class Id(fields.String):
 
 
 def text(description: str, example: Any, **metadata: Any) -> fields.String:
-    """Make a field of an answer that is null where Suno has nothing."""
+    """Make a text field of a reply; null if Suno has no value."""
     return fields.String(
         required=True, allow_none=True, metadata={"description": description, "example": example, **metadata}
     )
 
 
 def count(description: str, example: int) -> fields.Integer:
-    """Make a whole number of an answer that is null where Suno does not tell it."""
+    """Make an integer field of a reply; null if Suno does not report it."""
     return fields.Integer(required=True, allow_none=True, metadata={"description": description, "example": example})
 
 
 def audio_format(name: str, description: str, *, required: bool = False) -> fields.String:
-    """Make a field for one of the formats that Suno has."""
+    """Make a field for an audio format."""
     return fields.String(
         required=required,
         validate=OneOf(FORMATS, error=f"{name} must be mp3, m4a or wav."),
@@ -242,14 +241,14 @@ def audio_format(name: str, description: str, *, required: bool = False) -> fiel
 
 
 class Seconds(fields.String):
-    """A number of seconds, told as text: 183.4 becomes "183.4"."""
+    """Seconds as a string: 183.4 becomes "183.4"."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else str(value)
 
 
 class Flag(fields.Boolean):
-    """True or false and nothing like it: what a caller means by "no" must not be guessed."""
+    """Strictly true or false: what a caller means by "no" must not be guessed."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, bool):
@@ -258,7 +257,7 @@ class Flag(fields.Boolean):
 
 
 class Ids(DelimitedList):
-    """1 to 50 ids, with commas between or each in a parameter of its own; a wrong one is an error of the whole."""
+    """1 to 50 ids, comma-separated or in repeated parameters; one wrong id fails the whole field."""
 
     is_multiple = True  # webargs then gives every value of the parameter
 
@@ -267,14 +266,14 @@ class Ids(DelimitedList):
         ids = [id.strip() for text in texts for id in text.split(",")]
         if len(ids) > MOST_IDS or not all(_ID.fullmatch(id) for id in ids):
             raise ValidationError(
-                f"{attr} must be 1 to {MOST_IDS} ids with commas between, each of 1 to 128 of the characters "
+                f"{attr} must be 1 to {MOST_IDS} comma-separated ids, each of 1 to 128 of the characters "
                 "A-Z a-z 0-9 _ and -."
             )
         return ids
 
 
 class IdList(fields.List[Any]):
-    """A JSON list of 1 to 50 ids; a wrong one is an error of the whole."""
+    """A JSON list of 1 to 50 ids; one wrong id fails the whole field."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         try:
@@ -287,7 +286,7 @@ class IdList(fields.List[Any]):
 
 
 class Schema(marshmallow.Schema):
-    """Ignores what it does not know, and says so in the spec."""
+    """Ignores unknown fields, and says so in the spec."""
 
     class Meta:
         unknown = EXCLUDE
@@ -302,8 +301,8 @@ class SplitRequest(Schema):
     wait_audio = Flag(
         load_default=False,
         metadata={
-            "description": "Answer when every stem is `complete` or `error`, or after SUNO_WAIT_TIMEOUT (100 s) with "
-            "the statuses as they are then.",
+            "description": "Reply when every stem is `complete` or `error`, or after SUNO_WAIT_TIMEOUT (100 s) with "
+            "the current statuses.",
         },
     )
     task = fields.Enum(
@@ -313,7 +312,7 @@ class SplitRequest(Schema):
         load_default=StemTask.TWO,
         error_messages={"unknown": 'stem_task must be "two" or "twelve".', "null": "stem_task must not be null."},
         metadata={
-            "description": "Into what the song is taken apart.",
+            "description": "What to split the song into.",
             "default": "two",
         },
     )
@@ -321,16 +320,16 @@ class SplitRequest(Schema):
         validate=Regexp(r"^[ -~]{1,64}\Z", error="stem_name must be 1 to 64 printable ASCII characters."),
         error_messages={"null": "stem_name must not be null.", "invalid": "stem_name must be a string."},
         metadata={
-            "description": "With `two`: the part to take out, as Suno's page names it (`Lead Vocal`, `Drum Kit`, "
-            "`Bass`, …); the other stem is the rest. Suno judges which names there are.",
+            "description": "With `two`: the part to split off, as Suno's page names it (`Lead Vocal`, `Drum Kit`, "
+            "`Bass`, …); the other stem is the rest. Suno decides which names are valid.",
             "pattern": "^[ -~]{1,64}$",
         },
     )
     reuse_existing = Flag(
         load_default=False,
         metadata={
-            "description": "Answer with the song's finished stems of this kind, for free, where it has a whole set; "
-            "else split it.",
+            "description": "Reply with the song's finished stems of this kind, for free, if it has a complete set; "
+            "otherwise split it.",
         },
     )
 
@@ -339,8 +338,8 @@ class SplitRequest(Schema):
         error_messages={"null": "webhook_url must not be null.", "invalid": "webhook_url must be a string."},
         metadata={
             "description": "Where to send a webhook (Standard Webhooks) once the stems are final: `stems.completed` "
-            "or `stems.failed`. https, to a public host or one that the operator lists. Only with the operator's "
-            "accounts.",
+            "or `stems.failed`. It must be https, to a public host or one that the operator lists. Only with the "
+            "operator's accounts.",
             "format": "uri",
             "example": "https://n8n.example.com/webhook/stems",
         },
@@ -348,7 +347,7 @@ class SplitRequest(Schema):
 
     audio_format = audio_format(
         "audio_format",
-        "Fetch the stems as files too, and keep them: unlocks the song, which **counts as one of the month's "
+        "Also fetch the stems as files, and keep them. This unlocks the song, which **counts as one of the month's "
         "downloads**. With `wait_audio` the reply comes when they are kept. Only with the operator's accounts.",
     )
 
@@ -361,18 +360,18 @@ class SplitRequest(Schema):
 
 
 class StemsQuery(Schema):
-    """Of which song to list the stems."""
+    """The song to list the stems of."""
 
     song_id = song_id("audio_id", data_key="audio_id", description="The id of a song in the Suno account.")
 
 
 class ClipsQuery(Schema):
-    """Which clips to look at."""
+    """Which clips to get."""
 
     ids = Ids(
         fields.String(metadata={"pattern": _ID_ALONE}),
         metadata={
-            "description": "1 to 50 ids of songs or stems, with commas between. Left out: the account's own songs.",
+            "description": "1 to 50 comma-separated ids of songs or stems. If left out: the account's own songs.",
             "minItems": 1,
             "maxItems": MOST_IDS,
         },
@@ -381,12 +380,12 @@ class ClipsQuery(Schema):
         load_default=0,
         validate=Range(min=0, max=DEEPEST - 1, error=f"page must be a whole number from 0 to {DEEPEST - 1}."),
         error_messages={"invalid": f"page must be a whole number from 0 to {DEEPEST - 1}."},
-        metadata={"description": "Which page of the account's songs, from 0. With `ids` it means nothing."},
+        metadata={"description": "Which page of the account's songs, from 0. Ignored with `ids`."},
     )
 
 
 class ClipQuery(Schema):
-    """Which clip to look at."""
+    """Which clip to get."""
 
     id = song_id("id", description="The id of a song or stem.")
 
@@ -398,7 +397,7 @@ class DownloadRequest(Schema):
     format = audio_format("format", "WAV takes longer, and not every plan has it.", required=True)
     wait = Flag(
         load_default=False,
-        metadata={"description": "Answer when the file is ready, or after SUNO_WAIT_TIMEOUT (100 s) with 202."},
+        metadata={"description": "Reply when the file is ready, or after SUNO_WAIT_TIMEOUT (100 s) with 202."},
     )
 
 
@@ -409,18 +408,18 @@ EXAMPLE_AUDIO = {
 
 
 class AudioRequest(Schema):
-    """Which files to have fetched: those of some clips, or of all stems of a song."""
+    """Which files to fetch: of some clips, or of all stems of a song."""
 
     ids = IdList(
         Id("ids", metadata={"pattern": ID_PATTERN}),
         validate=Length(min=1, max=MOST_IDS, error=f"ids must be 1 to {MOST_IDS} ids."),
         error_messages={"null": "ids must not be null.", "invalid": "ids must be a list of ids."},
-        metadata={"description": "Ids of complete songs or stems: these, or `audio_id`.", "example": [EXAMPLE_SONG]},
+        metadata={"description": "Ids of complete songs or stems; or send `audio_id`.", "example": [EXAMPLE_SONG]},
     )
     song_id = song_id(
         "audio_id",
         data_key="audio_id",
-        description="The id of a song: all of its stems, instead of `ids`.",
+        description="The id of a song, for all of its stems; or send `ids`.",
         required=False,
     )
     format = audio_format("format", "WAV takes longer, and not every plan has it.", required=True)
@@ -432,14 +431,14 @@ class AudioRequest(Schema):
 
 
 class ZipQuery(Schema):
-    """Of which song the stems, and in which format."""
+    """Which stems to download, and the format."""
 
     song_id = song_id("audio_id", data_key="audio_id", description="The id of a song.")
-    format = audio_format("format", "As they were fetched.", required=True)
+    format = audio_format("format", "The format in which they were fetched.", required=True)
     ids = Ids(
         fields.String(metadata={"pattern": _ID_ALONE}),
         metadata={
-            "description": "1 to 50 of its stems, with commas between. Left out: all.",
+            "description": "1 to 50 comma-separated ids of its stems. If left out: all.",
             "minItems": 1,
             "maxItems": MOST_IDS,
         },
@@ -447,7 +446,7 @@ class ZipQuery(Schema):
 
 
 class Part(fields.String):
-    """The part of a stem; null where it cannot be told, and on songs."""
+    """The part of a stem; null if it is unknown, and for songs."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return obj.part if obj.is_stem and obj.part else None
@@ -457,7 +456,7 @@ PART = Part(
     required=True,
     allow_none=True,
     metadata={
-        "description": "Of a stem, the part in Suno's own name, in lower case; null where Suno does not tell.",
+        "description": "Stems only: the part, by Suno's own name in lower case; null if Suno does not report it.",
         "example": "vocals",
     },
 )
@@ -465,26 +464,26 @@ TAKE = fields.Integer(
     required=True,
     allow_none=True,
     metadata={
-        "description": "Of a stem, which take of its part it is, among those in this reply: 1 is the oldest.",
+        "description": "Stems only: the number of the take, among those of its part in this reply; 1 is the oldest.",
         "example": 1,
     },
 )
 
 
 class StemClip(Schema):
-    """One stem of a song. Any field but `id` is null where Suno has left it out."""
+    """One stem of a song. Any field except `id` is null if Suno leaves it out."""
 
     id = fields.String(
         required=True, metadata={"description": "The stem's own clip id.", "example": EXAMPLE_STEMS[0]["id"]}
     )
     status = text(
-        "How far Suno is; `complete` and `error` are final. A new stem takes about a minute.",
+        "Suno's status; `complete` and `error` are final. A new stem takes about a minute.",
         "complete",
         enum=[*CLIP_STATUSES, None],
     )
     created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
     title = text("The song's title with the part's name.", EXAMPLE_CLIP["title"])
-    stem_from_id = text("The song that the stem is a part of.", EXAMPLE_SONG)
+    stem_from_id = text("The id of the song that the stem is a part of.", EXAMPLE_SONG)
     duration = Seconds(
         required=True,
         allow_none=True,
@@ -496,129 +495,127 @@ class StemClip(Schema):
 
 
 class ListedStem(StemClip):
-    """One stem that a song has."""
+    """One stem in the list of a song."""
 
     part = PART
     take = TAKE
 
 
 class AudioFile(Schema):
-    """A file, as far as it is."""
+    """A file and its status."""
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_FILE["id"]})
     format = fields.String(
-        required=True, metadata={"description": "As asked for.", "enum": FORMATS, "example": "wav"}
+        required=True, metadata={"description": "The requested format.", "enum": FORMATS, "example": "wav"}
     )
     status = fields.String(
         required=True,
         metadata={
-            "description": "How far it is.",
+            "description": "The file's status.",
             "enum": FILE_STATUSES,
             "example": "kept",
         },
     )
     url = text(
-        "Where to fetch it, once it is kept: for a day without API key and cookie, where the operator has set "
-        "LINK_SECRET.",
+        "Where to download it, once it is kept. If the operator has set LINK_SECRET, the URL works for a day "
+        "without API key and cookie.",
         EXAMPLE_FILE["url"],
     )
-    bytes = count("Its length, once it is kept.", 61_440_044)
+    bytes = count("Its size in bytes, once it is kept.", 61_440_044)
     filename = fields.String(
         required=True,
-        metadata={"description": "What a person would call it.", "example": EXAMPLE_FILE["filename"]},
+        metadata={"description": "A readable name for the file.", "example": EXAMPLE_FILE["filename"]},
     )
-    error = text("Why it could not be fetched; null unless it has failed.", None)
+    error = text("Why it could not be fetched; null unless `status` is `failed`.", None)
 
 
 class Peaks(Schema):
-    """A waveform in the form of audiowaveform's JSON, version 2, which players know."""
+    """A waveform in audiowaveform's JSON format, version 2, which players can read."""
 
-    version = fields.Integer(required=True, metadata={"description": "Of the form: 2.", "example": 2})
-    channels = fields.Integer(required=True, metadata={"description": "All mixed into one.", "example": 1})
-    sample_rate = fields.Integer(required=True, metadata={"description": "Samples a second.", "example": 48_000})
-    samples_per_pixel = fields.Integer(
-        required=True, metadata={"description": "Samples that a pair stands for.", "example": 8_803}
-    )
-    bits = fields.Integer(required=True, metadata={"description": "Of each number.", "example": 16})
-    length = fields.Integer(required=True, metadata={"description": "Pairs.", "example": 1_000})
+    version = fields.Integer(required=True, metadata={"description": "The version of the format: 2.", "example": 2})
+    channels = fields.Integer(required=True, metadata={"description": "1: all channels are mixed.", "example": 1})
+    sample_rate = fields.Integer(required=True, metadata={"description": "Samples per second.", "example": 48_000})
+    samples_per_pixel = fields.Integer(required=True, metadata={"description": "Samples per pair.", "example": 8_803})
+    bits = fields.Integer(required=True, metadata={"description": "Bits per number.", "example": 16})
+    length = fields.Integer(required=True, metadata={"description": "The number of pairs.", "example": 1_000})
     data = fields.List(
         fields.Integer(),
         required=True,
-        metadata={"description": "The lowest and the highest sample of each, in turn."},
+        metadata={"description": "The lowest and the highest sample of each pair, alternating."},
     )
 
 
 class WebhookAttempt(Schema):
-    """One time that a webhook was sent."""
+    """One attempt to send a webhook."""
 
-    at = fields.String(required=True, metadata={"description": "When, in UTC.", "format": "date-time"})
+    at = fields.String(required=True, metadata={"description": "The time, in UTC.", "format": "date-time"})
     status = fields.Integer(
         required=True,
         allow_none=True,
-        metadata={"description": "The receiver's HTTP status; null where none came.", "example": 200},
+        metadata={"description": "The receiver's HTTP status; null if there was no response.", "example": 200},
     )
     said = fields.String(
-        required=True, metadata={"description": "Its first line, or why none came.", "example": "ok"}
+        required=True, metadata={"description": "The response's first line, or why there was none.", "example": "ok"}
     )
 
 
 class WebhookState(Schema):
-    """How far a split's webhook is."""
+    """The state of a split's webhook."""
 
     state = fields.String(
         required=True,
         metadata={
-            "description": "How far it is.",
+            "description": "The webhook's state.",
             "enum": WEBHOOK_STATES,
             "example": "delivered",
         },
     )
-    attempts = fields.List(fields.Nested(WebhookAttempt), required=True, metadata={"description": "So far."})
+    attempts = fields.List(fields.Nested(WebhookAttempt), required=True, metadata={"description": "Attempts so far."})
     next_at = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "When it is sent again; null where it is not, or at once.", "format": "date-time"},
+        metadata={"description": "When it is sent next; null if immediately, or not again.", "format": "date-time"},
     )
 
 
 class SplitState(Schema):
-    """What became of a split."""
+    """The state of a split."""
 
     state = fields.Enum(
         State,
         by_value=True,
         required=True,
         metadata={
-            "description": "How far it is.",
+            "description": "The split's state.",
             "example": "done",
         },
     )
     clips = fields.List(
         fields.Nested(StemClip),
         required=True,
-        metadata={"description": "What was paid for, as Suno first told it; empty unless it is `done`."},
+        metadata={"description": "The stems that were paid for, as Suno first sent them; empty unless `done`."},
     )
-    webhook = fields.Nested(WebhookState, metadata={"description": "Only where one was asked for."})
+    webhook = fields.Nested(WebhookState, metadata={"description": "Only if the split has a `webhook_url`."})
     audio = fields.List(
         fields.Nested(AudioFile),
-        metadata={"description": "Only where files were asked for; empty until the stems are complete."},
+        metadata={"description": "Only if the split has an `audio_format`; empty until the stems are complete."},
     )
 
 
 class FullClip(Schema):
-    """A song or a stem, with all that Suno tells of it. Any field but `id` is null where Suno has nothing."""
+    """A song or a stem in full. Any field except `id` is null if Suno has no value."""
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_CLIP["id"]})
     title = text("The title.", EXAMPLE_CLIP["title"])
-    image_url = text("The cover's address.", None)
+    image_url = text("The cover's URL.", None)
     lyric = text("The lyrics, without blank lines.", None)
-    audio_url = text("Where the audio streams from; mostly null since September 2026: see /api/download.", None)
-    video_url = text("The video's address.", None)
+    audio_url = text("The URL that streams the audio; mostly null since September 2026: see /api/download.", None)
+    video_url = text("The video's URL.", None)
     created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
     model_name = text("Suno's model.", EXAMPLE_CLIP["model_name"])
-    status = text("How far Suno is; `complete` and `error` are final.", "complete", enum=[*CLIP_STATUSES, None])
-    gpt_description_prompt = text("What the song was described as.", None)
-    prompt = text("The lyrics as they were given.", None)
+    status = text("Suno's status; `complete` and `error` are final.", "complete", enum=[*CLIP_STATUSES, None])
+    gpt_description_prompt = text("The description from which Suno made the song.", None)
+    prompt = text("The lyrics as they were entered.", None)
     type = text("How Suno made it: `gen`, `stem`, ….", EXAMPLE_CLIP["type"])
     tags = text("The style.", None)
     duration = fields.Float(
@@ -630,105 +627,105 @@ class FullClip(Schema):
         },
     )
     error_message = text("Why Suno could not make it.", None)
-    stem_from_id = text("Of a stem, the song that it is a part of.", EXAMPLE_SONG)
+    stem_from_id = text("Stems only: the id of the song.", EXAMPLE_SONG)
     part = PART
     take = TAKE
     bpm = fields.Float(
         required=True,
         allow_none=True,
-        metadata={"description": "Of a song, beats a minute on average.", "example": 120.0},
+        metadata={"description": "Songs only: beats per minute, on average.", "example": 120.0},
     )
-    key = text("Of a song, its key.", "C_major")
+    key = text("Songs only: the musical key.", "C_major")
     download_unlocked = fields.Boolean(
         required=True,
         allow_none=True,
-        metadata={"description": "Whether Suno has counted the song's download already.", "example": False},
+        metadata={"description": "Whether Suno has already counted the song's download.", "example": False},
     )
 
 
 class BudgetLeft(Schema):
     """What a caller may still spend. A limit that the operator has not set is left out."""
 
-    credits_per_day = fields.Integer(metadata={"description": "Credits in any 24 hours.", "example": 100})
-    credits_left = fields.Integer(metadata={"description": "Credits of them that are left.", "example": 60})
+    credits_per_day = fields.Integer(metadata={"description": "Allowed credits in any 24 hours.", "example": 100})
+    credits_left = fields.Integer(metadata={"description": "Credits left of these.", "example": 60})
     more_credits_in = fields.Integer(
         allow_none=True,
-        metadata={"description": "Seconds until there are more; null where none were spent.", "example": 5400},
+        metadata={"description": "Seconds until more are free; null if none were spent.", "example": 5400},
     )
-    downloads_per_month = fields.Integer(metadata={"description": "Downloads in any 30 days.", "example": 5})
-    downloads_left = fields.Integer(metadata={"description": "Downloads of them that are left.", "example": 5})
+    downloads_per_month = fields.Integer(metadata={"description": "Allowed downloads in any 30 days.", "example": 5})
+    downloads_left = fields.Integer(metadata={"description": "Downloads left of these.", "example": 5})
     more_downloads_in = fields.Integer(
         allow_none=True,
-        metadata={"description": "Seconds until there are more; null where none were used.", "example": None},
+        metadata={"description": "Seconds until more are free; null if none were used.", "example": None},
     )
 
 
 class CreditsLeft(Schema):
-    """What a Suno account has left. Null is what Suno does not tell."""
+    """What a Suno account has left. A field is null if Suno does not report it."""
 
     credits_left = fields.Integer(
         required=True,
         metadata={"description": "Credits that can be spent now.", "example": EXAMPLE_CREDITS["credits_left"]},
     )
     period = text("The plan's period.", EXAMPLE_CREDITS["period"])
-    monthly_limit = count("Credits a month in the plan.", 2500)
-    monthly_usage = count("Credits of them spent.", 2000)
-    downloads_limit = count("Downloads a period in the plan.", 20)
-    downloads_used = count("Downloads of them used; a song's stems share one.", 3)
-    downloads_extra = count("Downloads bought by the piece that are left.", 0)
+    monthly_limit = count("Credits per month in the plan.", 2500)
+    monthly_usage = count("Credits spent of these.", 2000)
+    downloads_limit = count("Downloads per period in the plan.", 20)
+    downloads_used = count("Downloads used of these; a song's stems share one.", 3)
+    downloads_extra = count("Extra downloads that were bought and are left.", 0)
     can_split = fields.Boolean(
         required=True,
         allow_none=True,
         metadata={"description": "Whether the plan includes stems.", "example": True},
     )
     budget = fields.Nested(
-        BudgetLeft, metadata={"description": "What the operator allows this API key; only where that has a limit."}
+        BudgetLeft, metadata={"description": "What the operator allows this API key; only if it has a limit."}
     )
 
 
 class Download(Schema):
-    """Where a clip's audio is."""
+    """The URL of a clip's audio."""
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_DOWNLOAD["id"]})
     format = fields.String(
-        required=True, metadata={"description": "As asked for.", "enum": FORMATS, "example": "mp3"}
+        required=True, metadata={"description": "The requested format.", "enum": FORMATS, "example": "mp3"}
     )
     download_url = text(
-        "Where to fetch it, without any account, for an hour; null while Suno prepares it.",
+        "Where to download it for an hour, without an account; null while Suno prepares it.",
         EXAMPLE_DOWNLOAD["download_url"],
     )
     counted = fields.Boolean(
         required=True,
         metadata={
-            "description": "Whether Suno counted this request against the plan's downloads: once for a song.",
+            "description": "Whether Suno counted this request against the plan's downloads: once per song.",
             "example": True,
         },
     )
 
 
 class Error(Schema):
-    """The shape of every failure."""
+    """The shape of every error."""
 
     error = fields.String(required=True, metadata={"description": "A sentence that says what to do."})
     code = fields.String(
         required=True,
         metadata={
-            "description": "The failure's stable name, for programs.",
+            "description": "The error's stable name, for programs.",
             "enum": [code.slug for code in ErrorCode],
         },
     )
     request_id = fields.String(
-        required=True, metadata={"description": "The X-Request-ID of the request: the log has it too."}
+        required=True, metadata={"description": "The X-Request-ID of the request; it is also in the log."}
     )
     details = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "What is wrong with each field, where the request was malformed."},
+        metadata={"description": "What is wrong with each field, if the request was malformed."},
     )
 
 
 class Alive(Schema):
-    """That the process answers."""
+    """The process answers."""
 
     class Meta:
         unknown = EXCLUDE
@@ -737,17 +734,17 @@ class Alive(Schema):
 
 
 _CHECKS = {
-    "description": "By part: `ok`, `not_configured` where there is nothing to look at, else the code of its error."
+    "description": "By part: `ok`, `not_configured` if there is nothing to check, otherwise the code of its error."
 }
 
 
 class Ready(Alive):
-    """That a split could be served now."""
+    """A split could be served now."""
 
     checks = fields.Dict(keys=fields.String(), values=fields.String(), required=True, metadata=_CHECKS)
 
 
 class NotReady(Error):
-    """That a split could not be served now, and why."""
+    """A split could not be served now, and why."""
 
     checks = fields.Dict(keys=fields.String(), values=fields.String(), required=True, metadata=_CHECKS)

@@ -1,4 +1,4 @@
-"""The stems of a song: new ones, and those it has."""
+"""Split songs, list stems, and look up splits."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(r'\\(["\\])')
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks at the ledger, for who waits until files are kept."""
+"""Seconds between polls of the ledger while a request waits for files."""
 
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "1 to 255 visible ASCII characters, with or without quotes, new for each split: a request with "
-    "the same key and question gets the first one's reply, and is not charged again, for 24 hours. For instance a "
-    "UUID.",
+    "description": "1 to 255 visible ASCII characters, with or without quotes, for example a UUID. Use a new key for "
+    "each split. For 24 hours, the same request with the same key gets the first one's reply, and is not charged "
+    "again.",
     "schema": {
         "type": "string",
         "minLength": 1,
@@ -69,7 +69,7 @@ REQUEST_ID = {
     "example": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
 }
 
-blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs taken apart")
+blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitting songs into stems")
 
 
 @blueprint.route("/generate_stems", methods=["POST"])
@@ -81,7 +81,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Songs t
     example=EXAMPLE_STEMS,
     headers={
         "Idempotent-Replayed": {
-            "description": "`true` where an earlier request with the same Idempotency-Key has paid for them.",
+            "description": "`true` if an earlier request with the same Idempotency-Key has paid for them.",
             "schema": {"type": "string", "enum": ["true"]},
         }
     },
@@ -107,15 +107,15 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     """Split a song into its stems.
 
     Charges the Suno account: 10 credits for two stems, 50 for twelve, as reported in 2026. Without an
-    `Idempotency-Key` each request is a split of its own; with one, it is paid for once however often it is sent
-    within 24 hours.
-    The reply comes as soon as Suno has taken the song on, and the stems are complete about a minute later; with
-    `wait_audio` it comes when they are.
+    `Idempotency-Key` each request is a separate split; with one, it is paid for once, however often it is sent within
+    24 hours.
+    The reply comes as soon as Suno has accepted the song. The stems are complete about a minute later; with
+    `wait_audio` the reply comes then.
     """
     idempotency_key, account, caller, of_app = _idempotency_key(), account_of_request(), caller_of_request(), parts()
     task: StemTask = wanted["task"]
     if task not in caller.tasks:
-        raise NotAllowed(f"This API key may not ask for stem_task {task.value}. Nothing was charged.")
+        raise NotAllowed(f"This API key may not use stem_task {task.value}. Nothing was charged.")
     choice = StemChoice(task, wanted.get("stem_name", ""))
     began = time.monotonic()
     job = _job(wanted, account, caller, choice) if "webhook_url" in wanted or "audio_format" in wanted else None
@@ -160,16 +160,16 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     methods=["GET"],
     parameters=[REQUEST_ID],
 )
-@blueprint.response(200, SplitState, description="As far as it is.", example=EXAMPLE_SPLIT_STATE)
+@blueprint.response(200, SplitState, description="The split's current state.", example=EXAMPLE_SPLIT_STATE)
 @blueprint.doc(operationId="getRequest")
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING, ErrorCode.NOT_FOUND, ErrorCode.INTERNAL_ERROR, ErrorCode.LEDGER_UNAVAILABLE
 )
 def get_request(request_id: str) -> dict[str, Any]:
-    """Tell what became of a split.
+    """Get the state of a split.
 
-    Free. `request_id` is the `X-Request-ID` that the split was sent with or got; of several
-    with the same, the latest counts. Only the same account (and API key) is told, for 24 hours.
+    Free. `request_id` is the `X-Request-ID` that the split was sent with or got. If several splits have it, the
+    latest is returned. Works for 24 hours, with the same account (and API key).
     """
     return _state(_entry_of(request_id))
 
@@ -178,7 +178,7 @@ def get_request(request_id: str) -> dict[str, Any]:
 @blueprint.response(
     202,
     WebhookState,
-    description="It is on its way.",
+    description="The webhook is being sent.",
     example={"state": "delivering", "attempts": [], "next_at": None},
 )
 @blueprint.doc(operationId="sendWebhookAgain")
@@ -190,16 +190,16 @@ def get_request(request_id: str) -> dict[str, Any]:
     ErrorCode.LEDGER_UNAVAILABLE,
 )
 def send_webhook_again(request_id: str) -> dict[str, Any]:
-    """Send the webhook of a split again, whatever became of it before.
+    """Send the webhook of a split again, whether or not it was delivered.
 
-    Free. Its `webhook-id` and its content are the same, so that a receiver can tell that it has it.
+    Free. Its `webhook-id` and its content stay the same, so that a receiver can recognize it.
     """
     from app.jobs.follow import again
 
     ledger, entry = parts().ledger, _entry_of(request_id)
     job = ledger.job(entry.id)
     if job is None or not job["webhook_url"]:
-        raise SplitNotFound("This split has no webhook: webhook_url asks for one when it is split.")
+        raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
     job = again(job)
     ledger.put_job(entry.id, job, 0.0)
     parts().queue.put(entry.id)
@@ -209,7 +209,7 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
 @blueprint.route("/stems", methods=["GET"])
 @blueprint.arguments(StemsQuery, location="query")
 @blueprint.response(
-    200, ListedStem(many=True), description="Its stems, in Suno's order; none: [].", example=EXAMPLE_LISTED_STEMS
+    200, ListedStem(many=True), description="Its stems, in Suno's order; [] if none.", example=EXAMPLE_LISTED_STEMS
 )
 @blueprint.doc(operationId="listStems")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
@@ -224,7 +224,7 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
 
 
 def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemChoice) -> dict[str, Any]:
-    """What goes on after the reply. Raises WebhookNotAllowed, and a 400."""
+    """The job that continues after the reply. Raises WebhookNotAllowed, and a 400."""
     from app.jobs.follow import new_job
 
     url, format = wanted.get("webhook_url", ""), wanted.get("audio_format", "")
@@ -246,7 +246,7 @@ def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemC
 
 
 def _check_files(song_id: str, account: Account, caller: Caller) -> None:
-    """Raise AudioFull, AudioUnavailable or OverBudget where a new split's files could not be had."""
+    """Raise AudioFull, AudioUnavailable or OverBudget if a new split's files could not be fetched."""
     parts().shelf.check_room()
     budget = budget_of(caller, "downloads")
     if budget is None or (left := parts().ledger.left(budget)).amount >= 1:
@@ -262,13 +262,13 @@ def _check_webhook(url: str, account: Account, caller: Caller) -> None:
     settings = parts().settings
     if not (caller.webhook_secrets or settings.webhook_secrets):
         raise WebhookNotAllowed(
-            "This service signs no webhooks yet: its operator sets WEBHOOK_SECRET to what `make webhook-secret` "
-            "prints. Nothing was charged."
+            "This service signs no webhooks yet: its operator has to set WEBHOOK_SECRET to what "
+            "`make webhook-secret` prints. Nothing was charged."
         )
     if not account.name:
         raise WebhookNotAllowed(
-            "A webhook goes with the operator's accounts only: it is sent long after this request, and a cookie that "
-            "a request brings is never written down. Leave the cookie out, or ask again for the stems. Nothing was "
+            "A webhook works with the operator's accounts only: it is sent long after this request, and a request's "
+            "cookie is never written down. Leave the cookie out, or poll for the stems instead. Nothing was "
             "charged."
         )
     try:
@@ -278,7 +278,7 @@ def _check_webhook(url: str, account: Account, caller: Caller) -> None:
 
 
 def _wait_for_files(job_id: str, ends: float) -> None:
-    """Wait until the files of a split are kept, or will not be; a ledger that is away ends it."""
+    """Wait until a split's files are kept or have failed, or the ledger cannot be read."""
     with suppress(LedgerUnavailable):
         while time.monotonic() < ends and not is_stopping():
             job = parts().ledger.job(job_id)
@@ -306,9 +306,9 @@ def _webhook(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _idempotency_key() -> str:
-    """Read the Idempotency-Key, a structured field's string, with its quotes or without; "" where there is none.
+    """Read the Idempotency-Key, a structured field's string with optional quotes; "" if there is none.
 
-    By hand: a schema for one header would cost each split more than it saves here.
+    By hand: a schema for one header would slow down each split.
     """
     given = request.headers.get("Idempotency-Key")
     if given is None:

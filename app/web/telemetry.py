@@ -1,4 +1,4 @@
-"""What an operator sees of a request: its id, its line in the log, its share of the metrics."""
+"""Observability of requests: ids, log lines, metrics."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 _SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset(HTTPMethod)
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Routes asked every few seconds: their lines are for DEBUG, unless they fail."""
+"""Routes that are polled every few seconds: logged at DEBUG, unless they fail."""
 
 
 @dataclass(slots=True)
 class Record:
-    """What is known of a request so far."""
+    """What is recorded of a request so far."""
 
     request_id: str
     started: float
@@ -40,10 +40,10 @@ class Record:
 
 
 def register(app: Flask) -> None:
-    """Observe every request of the app. Call this first, so that nothing is done before or after it."""
+    """Observe every request of the app. Call this first, so that its hooks run first and last."""
     app.before_request(_begin)
     app.after_request(_end)
-    # Series that begin at their first event hide it: Prometheus sees no increase from nothing to one.
+    # Start at 0, or Prometheus misses the first increase.
     for outcome in ("200", "500", "html", "not_sent", "no_whole_answer"):
         metrics.SUNO_CALLS.labels("split", outcome)
     metrics.WORKER_STARTS.inc()
@@ -51,30 +51,30 @@ def register(app: Flask) -> None:
 
 
 def expect_codes(codes: Iterable[str]) -> None:
-    """Tell metrics which codes there are."""
+    """Start a series at 0 for each error code."""
     for code in codes:
         metrics.DEFAULT_FAILURES.labels(code)
 
 
 def request_id() -> str:
-    """The caller's X-Request-ID where it is sane, else one made for this request."""
+    """The caller's X-Request-ID if it is valid, otherwise a new id."""
     return _record().request_id
 
 
 def note_account(account: Account) -> None:
-    """Remember which Suno account the request speaks for."""
+    """Record the request's Suno account."""
     record = _record()
     record.account = account.name or account.cookie_hash[:12]
     record.of_default = account.name == DEFAULT
 
 
 def note_code(code: str) -> None:
-    """Remember with which error the request ends."""
+    """Record the request's error code."""
     _record().code = code
 
 
 def note_call(kind: str, outcome: str, seconds: float) -> None:
-    """Count a call to Suno, for its request where it has one. This is the observer of app/suno/."""
+    """Count a call to Suno, also for the current request if there is one. The observer of app/suno/."""
     metrics.note_call(kind, outcome, seconds)
     if has_request_context():
         record = _record()
@@ -96,7 +96,7 @@ def _end(response: Response) -> Response:
     record = _record()
     response.headers["X-Request-ID"] = record.request_id
     seconds = time.perf_counter() - record.started
-    # Not the path: anyone can make up as many of those as they like, with anything in them.
+    # Not the path: clients can make up any number of paths, with any content.
     route = request.url_rule.rule if request.url_rule else "(none)"
     method = request.method if request.method in _METHODS else "(other)"
     status = response.status_code

@@ -144,7 +144,7 @@ def test_a_storage_that_is_not_there_is_given_up_for_now(storage: Storage, file:
         (lambda to: send(to, 200, b"<!DOCTYPE html>" * 9), "audio/wav"),
         (lambda to: send(to, 200, b""), "0 bytes"),
         (lambda to: send(to, 200, b"RIFF", 500_000_001), "500,000,001 bytes"),
-        (lambda to: to.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nRIFF"), "how long"),
+        (lambda to: to.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nRIFF"), "does not report its length"),
     ],
 )
 def test_what_is_no_such_file_is_refused_for_good(storage: Storage, file: Path, answer: Answer, why: str) -> None:

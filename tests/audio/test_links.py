@@ -36,7 +36,7 @@ def test_an_address_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_060)
     assert links.folder_of(token, "clip.wav") == "f"
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_061)
-    with pytest.raises(LinkRefused, match="no longer good"):
+    with pytest.raises(LinkRefused, match="has expired"):
         links.folder_of(token, "clip.wav")
 
 

@@ -127,7 +127,7 @@ def test_what_comes_just_now_is_counted(folder: FolderStore) -> None:
     room(shelf, 600, others=400)
     with pytest.raises(AudioFull, match="AUDIO_LIMIT"):
         room(shelf, 600, others=401)
-    with pytest.raises(AudioFull, match="allows at all"):
+    with pytest.raises(AudioFull, match="alone is more"):
         room(shelf, 1001)
 
 

@@ -174,7 +174,7 @@ def test_tries_grow_rarer_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_an_account_that_is_gone_fetches_nothing(tmp_path: Path, fetched: list[str]) -> None:
     made = Made(tmp_path)
-    assert "no more" in made.step(made.begun("a", account="studio"))[0]["error"]
+    assert "no longer" in made.step(made.begun("a", account="studio"))[0]["error"]
     assert (fetched, made.gateway.asked) == ([], [])
 
 

@@ -52,7 +52,7 @@ def test_what_was_asked_while_nobody_did_jobs_is_done_later(
 ) -> None:
     deployed, there = deploy(), receiver()
     reply = deployed.split(there.url)
-    assert deployed.client.get("/readyz").json()["checks"]["jobs"].startswith("no process does them")
+    assert deployed.client.get("/readyz").json()["checks"]["jobs"].startswith("no process runs them")
     assert deployed.told(reply) == {"state": "following", "attempts": [], "next_at": None}
     deployed.start_jobs()
     assert there.verified()[0]["type"] == "stems.completed"

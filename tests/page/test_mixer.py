@@ -325,7 +325,7 @@ def test_a_mix_of_nothing_is_refused(page: Page) -> None:
     for part in ("Vocals", "Instrumental"):
         page.press("Mute", page.find("group", part))
     page.press("Save this mix")
-    page.wait(lambda: "Nothing is to be heard" in page.browser.find_element(By.ID, "saving").text)
+    page.wait(lambda: "Nothing can be heard" in page.browser.find_element(By.ID, "saving").text)
 
 
 def test_a_file_that_breaks_off_is_resumed(page: Page) -> None:

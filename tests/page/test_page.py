@@ -295,7 +295,7 @@ def test_what_cannot_be_a_cookie_is_told_at_once(page: Page) -> None:
     page.press("Account")
     page.browser.find_element(By.NAME, "cookie").send_keys("eyJhbGci…")
     page.press("Use these")
-    assert '"Suno cookie" has letters that cannot be in one' in page.text("error")
+    assert '"Suno cookie" has characters that are not allowed' in page.text("error")
 
 
 def test_stems_that_are_made_are_opened_later_where_others_are_heard_meanwhile(page: Page) -> None:

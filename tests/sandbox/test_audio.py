@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import array
 import io
+import math
 import wave
-from operator import add
+from itertools import combinations
+from operator import add, mul
 
 import pytest
 import requests
 
-from sandbox.audio import BEAT, LENGTH, Score, synthesise
+from sandbox.audio import BEAT, LENGTH, TWELVE, Score, stem, synthesise
 from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
 
 
@@ -58,6 +60,20 @@ def test_a_song_is_the_part_taken_out_and_what_is_left(sandbox, alice, name):
 def test_audio_depends_on_the_song_alone():
     assert synthesise(OCEAN_WANDERER) == synthesise.__wrapped__(OCEAN_WANDERER)
     assert Score("one").melody != Score("another").melody
+
+
+def test_each_of_the_twelve_parts_is_audible_and_unlike_the_others():
+    parts = [samples(stem(OCEAN_WANDERER, "twelve", name)) for name in TWELVE]
+    assert all(max(map(abs, part)) > 1_000 for part in parts)
+    for one, other in combinations(parts, 2):
+        assert abs(sum(map(mul, one, other))) < 0.5 * math.hypot(*one) * math.hypot(*other)
+
+
+@pytest.mark.parametrize("song", [OCEAN_WANDERER, "one", "another", "a third", "a fourth"])
+def test_a_song_is_loud_and_no_mix_of_its_parts_clips(song):
+    moments = list(zip(*(samples(stem(song, "twelve", name)) for name in TWELVE), strict=True))
+    assert max(abs(sum(moment)) for moment in moments) > 15_000
+    assert max(sum(map(abs, moment)) for moment in moments) < 32_768
 
 
 def test_the_voice_rests_between_phrases_and_the_band_plays_on(sandbox, alice):

@@ -312,7 +312,7 @@ def test_no_step_of_the_clock_pays_again_or_hides_the_stems(
 def test_while_suno_cannot_be_read_nothing_is_paid(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
     clock.pass_by(1_000)
     suno.look_failures = [SunoFailed("502")]
-    with pytest.raises(InProgress, match="cannot be found out now"):
+    with pytest.raises(InProgress, match="cannot be determined now"):
         ask("k")
     suno.look_failures = [SessionExpired("the cookie")]
     with pytest.raises(SessionExpired):
@@ -348,7 +348,7 @@ def test_while_another_request_for_the_song_is_under_way_it_stays_in_doubt(
 
 def test_a_retry_waits_for_the_first_request(ask: Ask, suno: Suno, clock: SteppedClock, ledger: Ledger) -> None:
     def a_retry_comes() -> None:
-        with pytest.raises(InProgress, match="still under way") as raised:
+        with pytest.raises(InProgress, match="still running") as raised:
             ask("k")
         assert raised.value.retry_after >= 1
 

@@ -89,7 +89,7 @@ def test_asking_again_is_how_a_file_is_waited_for(gateway: SunoGateway, wire: Re
 )
 def test_a_file_without_an_address_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock, reply: Any) -> None:
     wire.get(FILE, json=reply)
-    with pytest.raises(errors.SunoFailed, match="no longer tells where"):
+    with pytest.raises(errors.SunoFailed, match="no longer reports where"):
         gateway.download_url(ALICE, "a", "mp3")
 
 

@@ -85,7 +85,7 @@ def test_where_every_list_is_gone_ten_clips_can_be_asked_for_singly(gateway: Sun
     wire.get(V2, status=404, json=GONE)
     wire.get(f"{API}/api/clip/a", json=CLIP | {"id": "a"})
     assert ids(gateway.clips(ALICE, ["a"])) == ["a"]
-    with pytest.raises(errors.SunoFailed, match="by any list"):
+    with pytest.raises(errors.SunoFailed, match="in any known list"):
         gateway.clips(ALICE, [f"a{n}" for n in range(11)])
 
 

@@ -160,7 +160,7 @@ def test_one_song_that_is_refused_leaves_the_account_usable(gateway: SunoGateway
         ({"status": 429} | HTML, errors.RateLimited, "fewer requests"),
         ({"status": 500, "json": SERVER_ERROR}, errors.SunoFailed, "An unexpected error occurred."),
         ({"status": 502} | HTML, errors.SunoFailed, "bot wall"),
-        ({"status": 204, "body": ""}, errors.OutcomeUnknown, "with nothing"),
+        ({"status": 204, "body": ""}, errors.OutcomeUnknown, "with an empty body"),
         ({"status": 200} | HTML, errors.SunoFailed, "bot wall"),
         ({"status": 200, "body": "{oops"}, errors.OutcomeUnknown, "not JSON"),
         ({"status": 200, "body": "[" * 100_000}, errors.OutcomeUnknown, "not JSON"),

@@ -1,10 +1,10 @@
-// Calls to this service. What a tab was given as API key or cookie goes along, in headers and to this host alone.
+// Calls to this service. The tab's API key and cookie are sent in headers, and only to this host.
 
 const STORE = "suno-stems.credentials";
 const SALT = "suno-stems.salt";
 const HEADERS = { apiKey: "X-API-Key", cookie: "X-Suno-Cookie", account: "X-Suno-Account" };
 
-/** What the person has entered in this tab: API key, cookie, account; `who` is the same for the same. */
+/** What was entered in this tab: API key, cookie, account; `who` identifies their combination. */
 export const credentials = {
   read() {
     return { who: "", ...JSON.parse(sessionStorage.getItem(STORE) ?? "{}") };
@@ -23,7 +23,7 @@ export const credentials = {
   },
 };
 
-/** An error of the service, in its own sentence; or that it could not be asked (`code` "unreachable"). */
+/** An error of the service, with its sentence; `code` is "unreachable" if the service did not reply. */
 export class Failure extends Error {
   constructor({ error, code, request_id: requestId }, retryAfter = null) {
     super(error);
@@ -31,7 +31,7 @@ export class Failure extends Error {
   }
 }
 
-/** Ask the service; returns the Response, or throws a Failure. `body` is sent as JSON, `sender` are credentials. */
+/** Send a request; returns the Response, or throws a Failure. `body` is sent as JSON, `sender` are credentials. */
 export async function ask(path, { body, headers, sender = credentials.headers, ...options } = {}) {
   const sent = { ...sender, ...headers };
   if (body !== undefined) {
@@ -43,33 +43,33 @@ export async function ask(path, { body, headers, sender = credentials.headers, .
     response = await fetch(path, { ...options, headers: sent });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Failure({ error: "The service could not be reached. Is the connection there?", code: "unreachable" });
+    throw new Failure({ error: "The service could not be reached. Check your connection.", code: "unreachable" });
   }
   if (response.ok) return response;
   const told = await response.json().catch(() => null);
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   if (told?.error) throw new Failure(told, retryAfter);
-  throw new Failure({ error: `Something before the service answered with ${response.status}.`, code: "unreachable" });
+  throw new Failure({ error: `A proxy before the service answered with ${response.status}.`, code: "unreachable" });
 }
 
-/** Ask the service for JSON: what it told, and its headers. */
+/** Request JSON; returns it as `told`, with the headers. */
 export async function askJson(path, options) {
   const response = await ask(path, options);
   let told;
   try {
     told = await response.json();
   } catch {
-    throw new Failure({ error: "The answer broke off.", code: "unreachable" });
+    throw new Failure({ error: "The reply was cut off.", code: "unreachable" });
   }
   return { told, headers: response.headers };
 }
 
-/** A random id. Not crypto.randomUUID(), which there is only with https. */
+/** A random id. crypto.randomUUID() exists only with https. */
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Tells two texts apart that this tab has had, and nobody what they were: salted, and 32 bits of each. */
+/** A salted 32-bit hash: tells texts apart within this tab, without revealing them. */
 function digest(text) {
   const salt = sessionStorage.getItem(SALT) ?? newId();
   sessionStorage.setItem(SALT, salt);
@@ -78,14 +78,14 @@ function digest(text) {
 
 export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-/** Save a file of the service under a name; a link could not send the API key or cookie. */
+/** Download a file and save it under a name; a link could not send the API key or cookie. */
 export async function save(path, name) {
   const response = await ask(path);
   const named = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "");
   saveBlob(await response.blob(), named ? decodeURIComponent(named[1]) : name);
 }
 
-/** Save what was made here. */
+/** Save a Blob under a name. */
 export function saveBlob(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -1,4 +1,4 @@
-// The stems of a song on the page: how far each is, its waveform, its part in the mix, and how to take it away.
+// The stems of a song on the page: status, waveform, mix and download of each.
 
 import { Failure, askJson, credentials, save, saveBlob } from "./api.js";
 import { clock, make, the } from "./dom.js";
@@ -7,23 +7,23 @@ import { Mp3Source } from "./mp3.js";
 import { drawWave } from "./wave.js";
 import { WavSource } from "./wav.js";
 
-const STEP = 5; // seconds of an arrow key
+const STEP = 5; // seconds per arrow key
 const VOICE = /^((lead|backing) )?vocals?$/;
 const LEAD = /^(lead )?vocals?$/;
 const STAGES = ["submitted", "queued", "streaming", "complete", "fetching", "kept"];
 
 let song = null;
-let rows = new Map(); // of each stem its elements and its track, by its id
+let rows = new Map(); // the elements and the track of each stem, by its id
 let mixer = null;
 let opensOriginal = false;
 let frame = 0;
 
-/** Tell something in the live region of the stems; what stands there is not told again. */
+/** Announce a text in the live region of the stems, unless it is there already. */
 function say(text) {
   if (the("saving").textContent !== text) the("saving").textContent = text;
 }
 
-/** Put all stems away. */
+/** Remove all stems. */
 export function clear() {
   cancelAnimationFrame(frame);
   mixer?.close();
@@ -40,7 +40,7 @@ export function show(clip, stems) {
   mixer.expected = clip.duration ?? 0;
   mixer.addEventListener("change", onChange);
   mixer.addEventListener("failure", ({ error }) => {
-    say(error instanceof Failure ? error.message : "A part of the audio cannot be had: it is asked for again.");
+    say(error instanceof Failure ? error.message : "Part of the audio could not be loaded. It is requested again.");
   });
   song = clip;
   const seen = new Set();
@@ -56,11 +56,11 @@ export function show(clip, stems) {
   the("play").disabled = true;
   the("desk").hidden = false;
   onChange();
-  // The button that was pressed may be gone.
+  // The pressed button may be gone.
   if (document.activeElement === document.body || document.activeElement.disabled) the("desk-title").focus();
 }
 
-/** Tell how far a stem is: Suno's status, or that of its file. Text goes in place of a known stage. */
+/** Show the stage of a stem: Suno's status, or that of its file. `text` is shown instead of a known stage. */
 export function tell(id, stage, text = stage) {
   const of = rows.get(id);
   if (!of || of.track || of.state.textContent === text) return;
@@ -72,7 +72,7 @@ export function tell(id, stage, text = stage) {
   showRenders();
 }
 
-/** A file has come: hear it, see it, offer it. `file` is one of POST /api/audio; that of the song is the original. */
+/** Make a kept file playable, with its waveform. `file` is from POST /api/audio; the song's own is the original. */
 export async function add(file) {
   const of = rows.get(file.id);
   const mine = mixer;
@@ -113,7 +113,7 @@ export async function add(file) {
   showPosition();
 }
 
-/** Offer a stem's file to be taken away, in the format that was chosen. */
+/** Offer a stem's file for download, in the chosen format. */
 export function offer({ id, format, filename }) {
   const of = rows.get(id);
   if (!of) return;
@@ -123,7 +123,7 @@ export function offer({ id, format, filename }) {
   of.link.textContent = `Save ${format.toUpperCase()}`;
 }
 
-/** Offer a stem's file where this service may not keep it: `find` gives Suno's own address, once it is wanted. */
+/** Offer a stem's file that this service may not keep: on a click, `find` returns Suno's own URL. */
 export function offerAddress(id, format, find) {
   const of = rows.get(id);
   of.taking.hidden = false;
@@ -142,13 +142,13 @@ export function offerAddress(id, format, find) {
   of.taking.append(button);
 }
 
-/** Offer files of the song as one. */
+/** Offer files of the song as one ZIP. */
 export function offerAll(format, ids) {
   const path = `/api/stems.zip?audio_id=${song.id}&format=${format}&ids=${ids.join()}`;
   link(the("all"), path, `${song.title ?? song.id} - Stems.zip`);
 }
 
-/** Whether each stem can be heard. */
+/** Whether every stem can be played. */
 export const isWhole = () => [...rows.values()].every(({ track }) => track);
 
 function link(element, path, name) {
@@ -175,7 +175,7 @@ async function showWave(of, id) {
   if (peaks) drawWave(of.canvas, peaks.told);
 }
 
-/** One stem; of two takes of a part, only the first is heard unless the person wants otherwise. */
+/** Make the row of a stem. Later takes of the same part start muted. */
 function row(stem, seen) {
   const part = stem.part || stem.title || stem.id;
   const again = seen.has(part);
@@ -262,7 +262,7 @@ function toggleMixer() {
 const isVoice = ({ part }) => VOICE.test(part);
 const opened = () => [...rows.values()].filter(({ track }) => track);
 
-/** Offer what can be rendered, once each stem is there or will not be. */
+/** Offer the mixes, once each stem is loaded or has failed. */
 function showRenders() {
   const settled = [...rows.values()].every(({ track, failed }) => track || failed);
   const parts = opened();
@@ -270,13 +270,13 @@ function showRenders() {
   the("karaoke").hidden = !settled || !parts.some(({ part }) => LEAD.test(part)) || parts.every(isVoice);
 }
 
-/** What is missing in what is rendered. */
+/** Which stems are missing in a mix. */
 function without() {
   const missing = [...rows.values()].filter(({ track }) => !track).map(({ group }) => group.getAttribute("aria-label"));
-  return missing.length ? ` It is without ${missing.join(", ")}, which could not be had.` : "";
+  return missing.length ? ` It is without ${missing.join(", ")}, which could not be loaded.` : "";
 }
 
-/** What is heard without the voice, at full volume; of two takes of a part the first. */
+/** All tracks without the voice, at full volume; only the first take of each part. */
 function karaoke() {
   const parts = new Set();
   const heard = opened().filter((of) => !isVoice(of) && !parts.has(of.part) && parts.add(of.part));
@@ -297,7 +297,7 @@ async function render(button, name, levels) {
   }
 }
 
-/** Make the controls work that are there from the start. */
+/** Connect the controls that the page always has. */
 export function start() {
   the("play").addEventListener("click", toggleMixer);
   the("position").addEventListener("input", ({ target }) => seek(Number(target.value)));

@@ -1,23 +1,23 @@
-// All stems at once, on one clock: pieces of a few seconds are scheduled to the sample, one after the other.
+// Plays all stems on one clock: pieces of a few seconds are scheduled one after the other, exact to the sample.
 
 import { to16Bits, wavHeader } from "./wav.js";
 
-const PIECE = 2; // seconds: a whole number of samples at every rate that there is
-const AHEAD = 3; // seconds that are decoded before they are heard
+const PIECE = 2; // seconds: a whole number of samples at every sample rate
+const AHEAD = 3; // seconds that are decoded in advance
 const LOOK_EVERY = 250; // milliseconds
-const SOON = 0.05; // seconds within which nothing can be scheduled any more
-const REST = 150; // milliseconds after a seek, until it is heard: a slider tells many on its way
-const KEPT = 2; // pieces of a track that are kept decoded
-const RETRY = 2000; // milliseconds until a piece that did not come is asked for again
-const PATIENCE = 1500; // milliseconds that a start waits for what is heard at first
-const FADE = 0.01; // seconds, so that a change of volume does not click
+const SOON = 0.05; // seconds: too close to schedule anything
+const REST = 150; // milliseconds from a seek to playback: a dragged slider sends many seeks
+const KEPT = 2; // decoded pieces to keep per track
+const RETRY = 2000; // milliseconds until a failed piece is requested again
+const PATIENCE = 1500; // milliseconds that play() waits for the first pieces
+const FADE = 0.01; // seconds: without it, a volume change clicks
 
 /** One stem, or the original. A source has `rate`, `channels`, `length`, `seconds` and `read(first, count)`. */
 export class Track {
   volume = 1;
   muted = false;
   soloed = false;
-  pieces = new Map(); // what is scheduled, by its number
+  pieces = new Map(); // scheduled nodes, by piece number
   gain = null;
   #decoded = new Map();
 
@@ -25,7 +25,7 @@ export class Track {
     this.source = source;
   }
 
-  /** The piece of this number, as the last few are kept. */
+  /** The decoded piece of this number; the last few are cached. */
   piece(number) {
     const known = this.#decoded.get(number);
     if (known) return known;
@@ -37,18 +37,18 @@ export class Track {
   }
 }
 
-/** Plays tracks together. Tells "change" when it starts, stops or ends, and "failure" with its `error`. */
+/** Plays tracks together. Dispatches "change" when it starts, stops or ends, and "failure" with an `error`. */
 export class Mixer extends EventTarget {
   tracks = [];
   original = null; // a Track outside of the mix, for comparison
   hearsOriginal = false;
-  expected = 0; // seconds, for as long as a file does not say how long it is
+  expected = 0; // seconds: the length, until all files know theirs
   playing = false;
   #context = null;
   #output = null;
-  #zero = 0; // the sample of the context's clock at which the song begins, or would have
-  #at = 0; // seconds, while it does not play
-  #run = 0; // of which start a piece is
+  #zero = 0; // the context's time, in samples, at which the song starts or would have started
+  #at = 0; // seconds: the position while paused
+  #run = 0; // the number of the current start: pieces of older ones are dropped
   #timer = 0;
   #rest = 0;
 
@@ -67,13 +67,13 @@ export class Mixer extends EventTarget {
     return this.#knowsItsEnd ? Math.min(this.seconds, at) : at;
   }
 
-  /** What is heard of a track now, from 0 to 1. */
+  /** The current gain of a track, from 0 to 1. */
   level(track) {
     if (track === this.original) return this.hearsOriginal ? 1 : 0;
     return this.hearsOriginal ? 0 : this.levelInMix(track);
   }
 
-  /** What a track is in the mix of the stems (a volume of 0.5 sounds about half as loud). */
+  /** The gain of a track in the mix (a volume of 0.5 sounds about half as loud). */
   levelInMix(track) {
     const soloing = this.tracks.some(({ soloed }) => soloed);
     return track.muted || (soloing && !track.soloed) ? 0 : track.volume * Math.abs(track.volume);
@@ -118,7 +118,7 @@ export class Mixer extends EventTarget {
     }, REST);
   }
 
-  /** Call this after a track's volume, muted or soloed has changed, or hearsOriginal, or a track was added. */
+  /** Call this after a change of tracks, of hearsOriginal, or of a track's volume, muted or soloed. */
   update() {
     if (!this.#context) return;
     for (const track of this.#all) {
@@ -127,7 +127,7 @@ export class Mixer extends EventTarget {
     if (this.playing && !this.#rest) this.#schedule();
   }
 
-  /** Where all that is heard comes together: to measure it. */
+  /** The node that all sound passes through: for measurements. */
   get output() {
     return this.#output;
   }
@@ -140,12 +140,12 @@ export class Mixer extends EventTarget {
   }
 
   /**
-   * Render tracks to a WAV file of 16 bits, piece by piece; `levels` are theirs, and `onProgress` learns the share that
-   * is done. Returns {blob, clipped}: how many samples were too loud, and so cut.
+   * Render tracks to a 16-bit WAV file, piece by piece. `levels` are pairs of track and gain; `onProgress` gets the
+   * share that is done, from 0 to 1. Returns {blob, clipped}; `clipped` counts the samples that were too loud and cut.
    */
   async render(levels, onProgress = () => {}) {
     const heard = [...levels].filter(([, level]) => level !== 0);
-    if (!heard.length) throw new Error("Nothing is to be heard in this mix.");
+    if (!heard.length) throw new Error("Nothing can be heard in this mix.");
     await Promise.all(heard.map(([track]) => track.source.whole?.()));
     const { rate } = heard[0][0].source;
     const channels = Math.max(...heard.map(([track]) => track.source.channels));
@@ -232,7 +232,7 @@ export class Mixer extends EventTarget {
     const node = new AudioBufferSourceNode(context, { buffer });
     node.connect(track.gain);
     const due = this.#zero + piece * PIECE * sampleRate;
-    // What comes late, or is in the middle, begins where the others are by then.
+    // A piece that is late, or starts in its middle, joins where the others are by then.
     const soonest = Math.max(Math.ceil((context.currentTime + SOON) * sampleRate), this.#zero + Math.round(this.#at * sampleRate));
     const when = Math.max(due, soonest);
     if ((when - due) / sampleRate < buffer.duration) {
@@ -266,6 +266,6 @@ function newContext(sampleRate) {
   try {
     return new AudioContext({ sampleRate });
   } catch {
-    return new AudioContext(); // a rate that this browser does not play
+    return new AudioContext(); // this browser does not support the rate
   }
 }

@@ -1,21 +1,21 @@
-// MP3 files: kept as they came, outside of the page's own memory, and decoded in pieces as they are heard.
+// MP3 files: kept encoded, outside of the page's own memory, and decoded in pieces for playback.
 //
-// A decoded song of eight minutes takes 180 MB, and there may be twelve of them. So the frames are counted while the
-// file comes, and a piece is decoded from its own frames and some before it, which the decoder needs to get going.
+// A decoded song of eight minutes takes 180 MB, and there may be twelve of them. So frames are indexed during the
+// download, and a piece is decoded from its own frames and some before it, which the decoder needs to start.
 
 import { ask, sleep } from "./api.js";
 
 const RATES = { 3: [44100, 48000, 32000], 2: [22050, 24000, 16000], 0: [11025, 12000, 8000] }; // by MPEG version
 const BITRATES = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320]; // kbit/s, MPEG 1 layer III
 const BITRATES_LOW = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160]; // MPEG 2 and 2.5
-const LEAD_BYTES = 2000; // decoded before a piece: a frame may borrow 511 bytes of music from those before it
+const LEAD_BYTES = 2000; // decoded before a piece: a frame may use 511 bytes of data from earlier frames
 const LEAD_FRAMES = 4; // at least
-const DECODER_DELAY = 529; // samples that every decoder adds before the first
-const TRIES = 6; // connections in all, for a file that breaks off
-const AT_ONCE = 3; // pieces that are decoded at the same time: each takes its memory twice until it is done
-const GATHERED = 262_144; // bytes, until they become a Blob
+const DECODER_DELAY = 529; // samples that every decoder adds at the start
+const TRIES = 6; // connections in total, if the download breaks off
+const AT_ONCE = 3; // pieces to decode at the same time: each takes twice its memory until it is done
+const GATHERED = 262_144; // bytes to collect until they become a Blob
 
-/** What the four bytes at the start of a frame say, or null. */
+/** Read a frame's header of four bytes; null if there is none at `at`. */
 export function frameAt(bytes, at) {
   if (bytes[at] !== 0xff || (bytes[at + 1] & 0xe0) !== 0xe0) return null;
   const version = (bytes[at + 1] >> 3) & 3;
@@ -26,13 +26,13 @@ export function frameAt(bytes, at) {
   const mono = bytes[at + 3] >> 6 === 3;
   const samples = version === 3 ? 1152 : 576;
   const length = Math.floor(((samples / 8) * bitrate * 1000) / rate) + ((bytes[at + 2] >> 1) & 1);
-  const side = version === 3 ? (mono ? 17 : 32) : mono ? 9 : 17; // bytes between the header and what Xing writes
+  const side = version === 3 ? (mono ? 17 : 32) : mono ? 9 : 17; // bytes between the header and the Xing tag
   return { rate, samples, length, channels: mono ? 1 : 2, tag: at + 4 + side };
 }
 
 const turns = Array(AT_ONCE).fill(Promise.resolve());
 
-/** Do something that takes memory once one of the turns is free. */
+/** Run something that takes memory, AT_ONCE at a time. */
 function inTurn(what) {
   const turn = turns.shift().then(what);
   turns.push(turn.catch(() => {}));
@@ -41,7 +41,7 @@ function inTurn(what) {
 
 /** An MP3 file of the service. */
 export class Mp3Source {
-  /** Begin to fetch the file at a path; returns once its first frame is known. */
+  /** Start to download the file at a path; returns once its first frame is known. */
   static async open(path) {
     const source = new Mp3Source();
     source.#fetch(path, await ask(path, { signal: source.#stop.signal }));
@@ -50,33 +50,33 @@ export class Mp3Source {
     return source;
   }
 
-  #parts = []; // Blobs of all that has come
+  #parts = []; // Blobs of the downloaded bytes
   #gathered = [];
   #gatheredBytes = 0;
-  #tail = new Uint8Array(0); // what is not yet counted
+  #tail = new Uint8Array(0); // bytes that are not indexed yet
   #tailAt = 0;
-  #music = 0; // where it begins, after the tag
-  #size = 0; // bytes that have come
+  #music = 0; // where the audio begins, after the ID3 tag
+  #size = 0; // downloaded bytes
   #stop = new AbortController();
   #offsets = []; // where each frame begins
-  #delay = 0; // samples to leave out at the start
+  #delay = 0; // samples to skip at the start
   #waiting = [];
   #ended = false;
   #failed = null;
-  #told = 0; // samples, as the file itself says
+  #told = 0; // samples, according to the file's own tag
   rate = 0;
 
-  /** Samples; 0 while nobody knows. */
+  /** Samples; 0 while unknown. */
   get length() {
     return this.#told || (this.#ended ? this.#offsets.length * this.samples - this.#delay : 0);
   }
 
-  /** NaN while nobody knows. */
+  /** NaN while unknown. */
   get seconds() {
     return this.length ? this.length / this.rate : NaN;
   }
 
-  /** An AudioBuffer of `count` samples from `first` on; less at the end, null after it. */
+  /** An AudioBuffer of `count` samples from `first` on; fewer at the end, null after it. */
   async read(first, count) {
     const size = this.samples;
     const begin = first + this.#delay;
@@ -92,7 +92,7 @@ export class Mp3Source {
     const file = new Blob([...this.#parts, ...this.#gathered]);
     const bytes = await file.slice(this.#offsets[lead], this.#offsets[to]).arrayBuffer();
     const decoded = await inTurn(() => new OfflineAudioContext(this.channels, 1, this.rate).decodeAudioData(bytes));
-    // Some decoders leave out what they need to get going: what is at the end is always the last frame.
+    // Some decoders drop samples at the start. The end is always the last frame: count from there.
     const start = begin - lead * size + decoded.length - (to - lead) * size;
     const buffer = new AudioBuffer({ length: count, numberOfChannels: this.channels, sampleRate: this.rate });
     for (let channel = 0; channel < this.channels; channel++) {
@@ -106,13 +106,13 @@ export class Mp3Source {
     while (!holds() && !this.#ended) await new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Resolves once all of it is there. */
+  /** Resolves once the download is complete. */
   async whole() {
     await this.#until(() => false);
     if (this.#failed) throw this.#failed;
   }
 
-  /** Fetch no more. */
+  /** Stop the download. */
   close() {
     this.#stop.abort();
   }
@@ -125,7 +125,7 @@ export class Mp3Source {
         break;
       } catch {
         if (this.#stop.signal.aborted || tries === TRIES) {
-          this.#failed = new Error("The connection broke off while the audio came.");
+          this.#failed = new Error("The connection was lost during the download.");
           break;
         }
       }
@@ -159,7 +159,7 @@ export class Mp3Source {
     this.#wake();
   }
 
-  /** Note where frames begin; returns how many bytes are done with. */
+  /** Index the frames; returns how many bytes need no further look. */
   #count(bytes) {
     if (this.#size < 10) return 0;
     if (this.#tailAt === 0 && !this.rate) this.#music = pastId3(bytes);
@@ -188,7 +188,7 @@ export class Mp3Source {
     return Math.min(at, bytes.length);
   }
 
-  /** Read what encoders write into a first frame without music: how many frames there are, and what to leave out. */
+  /** Read the Xing tag in a first frame without audio: the number of frames, and the samples to skip. */
   #readTag(bytes, at) {
     const name = String.fromCharCode(...bytes.subarray(at, at + 4));
     if (name !== "Xing" && name !== "Info") return false;

@@ -1,4 +1,4 @@
-// From a song to its stems: what is shown when, and what is asked of the service.
+// From a song to its stems: what to show when, and what to request.
 
 import { Failure, askJson, credentials, sleep } from "./api.js";
 import { clock, count, day, make, the } from "./dom.js";
@@ -6,11 +6,11 @@ import * as songs from "./songs.js";
 import { ask as askForSplit, forget, interrupted, splitFor } from "./split.js";
 
 const LOOK_EVERY = 2; // seconds
-const LONGEST = 300; // looks at new stems
-const LOOK_AT_FILES = 1; // seconds: Suno is not asked for it
-const LOOKS_IN_VAIN = 10; // in a row, until a failure is shown
+const LONGEST = 300; // polls of new stems
+const LOOK_AT_FILES = 1; // seconds: it makes no call to Suno
+const LOOKS_IN_VAIN = 10; // in a row, until a problem is shown
 const OPEN = "suno-stems.open";
-const AGREED = 3_600_000; // milliseconds for which a reload goes on with a download that was clicked
+const AGREED = 3_600_000; // milliseconds in which a reload may continue a clicked download
 const TOGETHER = 1000; // milliseconds between two stems of one split, at most
 const PASSING = new Set(["rate_limited", "suno_unreachable", "suno_failed", "unreachable", "audio_unavailable"]);
 const WORDS = {
@@ -18,20 +18,20 @@ const WORDS = {
   suno_cookie_missing: "This service has no Suno account of its own. Enter a Suno cookie, or ask its operator.",
 };
 const IN_DOUBT =
-  "Suno was asked, and its answer was lost: it may have charged. Press the same button again to find out. It is the " +
+  "Suno was asked, and its reply was lost: it may have charged. Press the same button again to find out. It is the " +
   "same split, and is not charged twice.";
 const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno_session_expired"]);
 
 let chosen = null; // {text, clip, stems, found}
-let opened = null; // {clip, stems, isWhole}: what can be heard
-let offers = 0; // the latest offer of files in another format
-let whose = 0; // the latest question for the account
+let opened = null; // {clip, stems, isWhole}: what can be played
+let offers = 0; // the number of the latest offer in another format
+let accountRequest = 0; // the number of the latest account request
 let busy = false;
-let work = 0; // what is followed now: an older one ends itself
+let work = 0; // the number of the current work: older work stops
 
 let loaded = null;
 
-/** The stems' part of the page, loaded when the first are there. */
+/** The desk of stems, loaded on first use. */
 function desk() {
   loaded ??= import("./desk.js").then(
     (module) => {
@@ -40,13 +40,13 @@ function desk() {
     },
     () => {
       loaded = null;
-      throw new Failure({ error: "A part of this page could not be loaded. Is the connection there?", code: "unreachable" });
+      throw new Failure({ error: "A part of this page could not be loaded. Check your connection.", code: "unreachable" });
     },
   );
   return loaded;
 }
 
-// What is wrong, and what to do about it
+// Errors
 
 function showError(failure, again) {
   const error = the("error");
@@ -73,12 +73,12 @@ function clearError() {
   the("error").replaceChildren();
 }
 
-/** Tell how far it is; what stands there is not told again. */
+/** Announce the progress, unless it is there already. */
 function say(text) {
   if (the("progress").textContent !== text) the("progress").textContent = text;
 }
 
-/** Do something, and show what goes wrong; `again` is offered then. */
+/** Run `what` and show an error; `again` is then offered. */
 async function attempt(what, again) {
   clearError();
   try {
@@ -90,7 +90,7 @@ async function attempt(what, again) {
   }
 }
 
-// Whose account
+// Account
 
 function openAccess(open) {
   the("access").hidden = !open;
@@ -99,9 +99,9 @@ function openAccess(open) {
 
 async function showAccount() {
   const { cookie } = credentials.read();
-  const mine = ++whose;
+  const mine = ++accountRequest;
   const { told, headers } = await askJson("/api/get_limit");
-  if (mine !== whose) return;
+  if (mine !== accountRequest) return;
   const owner = cookie ? "Your own Suno account" : `Account ${headers.get("X-Suno-Account") ?? "of this service"}`;
   const parts = [`${owner}: ${count(told.credits_left, "credit")}`];
   if (told.downloads_limit !== null && told.downloads_used !== null) {
@@ -115,10 +115,10 @@ async function showAccount() {
   the("account").textContent = parts.join(", ");
 }
 
-/** Show nothing any more of the account that was used before. */
+/** Remove everything of the previous account, and show the new one. */
 async function changeAccount() {
   work++;
-  whose++;
+  accountRequest++;
   chosen = opened = null;
   the("chosen").hidden = true;
   the("existing").replaceChildren();
@@ -129,21 +129,21 @@ async function changeAccount() {
   await attempt(showAll);
 }
 
-/** What changes with the account; a failure is shown by the caller's attempt. */
+/** Show what depends on the account. The caller's attempt shows a failure. */
 async function showAll() {
   showPrices();
   songs.reload();
   await showAccount();
 }
 
-// Which song
+// Song
 
 const SONG_PAGE = /^https?:\/\/(?:www\.)?suno\.com\/song\/([A-Za-z0-9_-]{1,128})\/?(?:[?#].*)?$/i;
 
 const idIn = (text) => SONG_PAGE.exec(text)?.[1] ?? text;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Look a song up, by its link or id, and show it with the stems that it has. Returns whether it is still wanted. */
+/** Look up a song by its link or id, and show it with its stems. Returns whether it is still chosen. */
 async function choose(text) {
   if (chosen?.text !== text) {
     chosen = { text, clip: null, stems: [] };
@@ -190,7 +190,7 @@ function showSong() {
   the("existing").replaceChildren(...(offers.length ? [title, make("div", { className: "row" }, ...offers)] : []));
 }
 
-/** The complete stems of each split, newest first: Suno makes those of one at once. */
+/** The complete stems of each split, newest first. Stems of one split have almost the same time. */
 function setsOf(stems) {
   const sets = [];
   let before = NaN;
@@ -205,9 +205,9 @@ function setsOf(stems) {
 
 const byAge = (one, other) => (one.created_at ?? "").localeCompare(other.created_at ?? "");
 
-// What it costs
+// Prices
 
-/** Downloads that a split or a look at stems counts: one for a song that Suno has not unlocked. */
+/** Whether a split or opening stems counts as a download: the song is not unlocked. */
 function downloads() {
   return !credentials.read().cookie && chosen?.clip?.download_unlocked !== true;
 }
@@ -225,7 +225,7 @@ function setBusy(now) {
   for (const button of document.querySelectorAll("[data-task], #existing button, #access button")) button.disabled = now;
 }
 
-// From a song to its stems
+// Splits and stems
 
 async function onSplit(task) {
   if (busy) return;
@@ -248,12 +248,12 @@ async function onSplit(task) {
 }
 
 async function splitAndOpen(clip, split) {
-  await desk(); // what shows the stems is here before they are paid for
+  await desk(); // load it before paying
   say("Asking Suno…");
   const stems = await askForSplit(split, ({ code, message, retryAfter }) => {
-    if (code !== "in_progress") say(`${message} It goes on by itself; nothing is charged twice.`);
-    else if (retryAfter > LOOK_EVERY * 2) say(`Suno's answer was lost. This page asks again in ${retryAfter} s; nothing is charged twice.`);
-    else say("Suno is being asked…");
+    if (code !== "in_progress") say(`${message} This page retries; nothing is charged twice.`);
+    else if (retryAfter > LOOK_EVERY * 2) say(`Suno's reply was lost. This page retries in ${retryAfter} s; nothing is charged twice.`);
+    else say("Waiting for Suno…");
   });
   remember(clip, stems);
   forget(split);
@@ -261,14 +261,14 @@ async function splitAndOpen(clip, split) {
   follow(clip, stems);
 }
 
-/** Follow new stems until they are final, then have them fetched; in the background where others are opened. */
+/** Poll new stems until they are final, then open them; in the background if others are opened. */
 async function follow(clip, stems) {
   const mine = ++work;
   opened = null;
   await attempt(
     async () => {
       const { show, tell } = await desk();
-      say(`Suno makes ${count(stems.length, "stem")}. It takes about a minute.`);
+      say(`Suno is making ${count(stems.length, "stem")}. It takes about a minute.`);
       remember(clip, stems);
       show(clip, stems.map((stem) => ({ ...stem, part: partIn(stem.title, clip.title), take: 1 })));
       the("desk").scrollIntoView({ block: "nearest" });
@@ -285,7 +285,7 @@ async function follow(clip, stems) {
   );
 }
 
-/** Look at new stems until Suno changes them no more; returns those that are complete; null once another account is used. */
+/** Poll new stems until they are final. Returns the complete ones; null if the account has changed. */
 async function untilFinal(stems, tell) {
   const left = new Set(stems.map(({ id }) => id));
   const complete = [];
@@ -304,13 +304,13 @@ async function untilFinal(stems, tell) {
   return complete;
 }
 
-/** The part in a new stem's title, for as long as Suno's list does not have it. */
+/** The part in a new stem's title, until Suno's list has it. */
 function partIn(title, song) {
   const found = /(?: - |\()([^()]+?)\)?\s*$/.exec((title ?? "").slice(title?.startsWith(song ?? "") ? song.length : 0));
   return found?.[1].toLowerCase() ?? null;
 }
 
-/** The song's stems as Suno lists them now, with part and take; they are offered where the song is still chosen. */
+/** The song's stems as Suno lists them now, with part and take; offered if the song is still chosen. */
 async function relist(clip) {
   const stems = (await patiently(`/api/stems?audio_id=${clip.id}`)).told;
   if (chosen?.clip?.id === clip.id) {
@@ -325,7 +325,7 @@ function openSet(clip, set) {
   attempt(() => openStems(clip, set), () => openSet(clip, set));
 }
 
-/** Have stems fetched, and hear each as soon as it is there. */
+/** Fetch stems; each can be played as soon as it is kept. */
 async function openStems(clip, stems) {
   const mine = ++work;
   const { show, isWhole } = await desk();
@@ -349,7 +349,7 @@ async function openStems(clip, stems) {
   else await offerFiles();
 }
 
-/** Offer the open stems in the format that is chosen now. */
+/** Offer the open stems in the chosen format. */
 async function offerFiles() {
   const mine = ++offers;
   const of = work;
@@ -358,7 +358,7 @@ async function offerFiles() {
   if (mine === offers && of === work) await offerKept(format, files);
 }
 
-/** Offer what is kept as one ZIP, and tell what could not be had. */
+/** Offer the kept files as one ZIP, and say if one is missing. */
 async function offerKept(format, files) {
   const { offerAll } = await desk();
   const kept = files.filter(({ status }) => status === "kept");
@@ -367,13 +367,13 @@ async function offerKept(format, files) {
   say(missing ? `Not every file could be fetched: ${missing.filename}: ${missing.error}` : "");
 }
 
-/** Have files fetched, until each is kept or cannot be; each is offered, and heard, as soon as it is kept. */
+/** Fetch files until each is kept or failed. Each is offered, and can be played if `hear`, as soon as it is kept. */
 async function fetchFiles(wanted, ids, format, hear = false) {
   const { add, offer, tell } = await desk();
   const files = new Map();
   const opening = [];
   let left = ids;
-  let quiet = 0; // looks since the last file came
+  let quiet = 0; // polls since the last new file
   for (;;) {
     const { told } = await patiently("/api/audio", { body: { ids: left, format } });
     if (!wanted()) return [];
@@ -383,7 +383,7 @@ async function fetchFiles(wanted, ids, format, hear = false) {
       else if (hear) tell(file.id, file.status, file.status === "failed" ? file.error : "fetching the audio");
       if (file.status === "kept" && format === the("format").value) offer(file);
     }
-    // What has failed is not asked for again: that would begin it anew.
+    // Do not request failed files again: that would restart them.
     const fetching = told.filter(({ status }) => status === "fetching").map(({ id }) => id);
     quiet = fetching.length === left.length ? quiet + 1 : 0;
     left = fetching;
@@ -395,7 +395,7 @@ async function fetchFiles(wanted, ids, format, hear = false) {
   return ids.map((id) => files.get(id));
 }
 
-/** Files that do not come may have nobody who fetches them; returns whether that is told. */
+/** Say if no process fetches the files; returns whether it did. */
 async function saysWhyItWaits() {
   const ready = await fetch("/readyz").then((response) => response.json()).catch(() => null);
   const jobs = ready?.checks?.jobs ?? "ok";
@@ -404,7 +404,7 @@ async function saysWhyItWaits() {
   return true;
 }
 
-/** Ask again where a failure ends by itself. */
+/** Request JSON, and retry failures that may pass. */
 async function patiently(path, options) {
   for (let failures = 1; ; failures++) {
     try {
@@ -416,7 +416,7 @@ async function patiently(path, options) {
   }
 }
 
-/** With a cookie of one's own nothing is kept here: Suno's address is asked for when the file is wanted. */
+/** With the user's own cookie, nothing is kept here: a click requests Suno's URL. */
 async function offerAddresses(stems) {
   const { offerAddress } = await desk();
   const format = the("format").value;
@@ -424,9 +424,9 @@ async function offerAddresses(stems) {
   for (const { id } of stems) {
     offerAddress(id, format, () =>
       attempt(async () => {
-        say("Suno prepares the file…");
+        say("Suno is preparing the file…");
         const { told } = await askJson("/api/download", { body: { id, format, wait: true } });
-        if (!told.download_url) throw new Failure({ error: "Suno is not ready with it yet: try again in a minute.", code: "" });
+        if (!told.download_url) throw new Failure({ error: "Suno is still preparing it: try again in a minute.", code: "" });
         say("");
         return told.download_url;
       }),
@@ -434,14 +434,14 @@ async function offerAddresses(stems) {
   }
 }
 
-/** Note which stems are open, so that a reload finds them again. */
+/** Store which stems are open, for a reload. */
 function remember(clip, stems) {
   const { who } = credentials.read();
   const ids = stems.map(({ id, title }) => ({ id, title }));
   sessionStorage.setItem(OPEN, JSON.stringify({ who, song: clip.id, stems: ids, at: Date.now() }));
 }
 
-/** Open the stems again that were open before a reload, and follow those that are not complete. */
+/** Reopen the stems that were open before a reload, or poll them if they are not complete. */
 async function reopen() {
   const open = JSON.parse(sessionStorage.getItem(OPEN) ?? "null");
   if (!open || open.who !== credentials.read().who) return;
@@ -450,14 +450,14 @@ async function reopen() {
     if (!(await choose(open.song))) return;
     const ids = new Set(open.stems.map(({ id }) => id));
     const complete = chosen.stems.filter(({ id, status }) => ids.has(id) && status === "complete");
-    // What was asked for long ago counts no download by itself.
+    // After a long time, do not count a download without a click.
     if (downloads() && Date.now() - open.at > AGREED) return;
     if (complete.length === ids.size) await openStems(chosen.clip, complete);
     else follow(chosen.clip, open.stems);
   });
 }
 
-/** Go on with the split that a reload or a lost page has left: with that one's key, never with a new one. */
+/** Continue the split that a reload or a lost page has left: with its own key, never with a new one. */
 async function resume(split) {
   the("song").value = split.question.audio_id;
   await attempt(async () => {
@@ -466,9 +466,9 @@ async function resume(split) {
   setBusy(false);
 }
 
-// What people do
+// Events
 
-/** Show the song that is entered; `anew` where Suno is to be asked again for one that is shown already. */
+/** Show the entered song; with `anew`, request it again even if it is shown already. */
 function onSong(anew) {
   const text = the("song").value.trim();
   if (!text || busy) return;
@@ -482,7 +482,7 @@ the("find").addEventListener("submit", (event) => {
 });
 the("song").addEventListener("change", () => onSong(false));
 the("song").addEventListener("input", ({ target: { value }, inputType }) => {
-  // Not at each letter of an id that is typed.
+  // Not at each typed letter of an id.
   if (inputType === "insertFromPaste" || UUID.test(idIn(value.trim()))) onSong(false);
 });
 for (const button of document.querySelectorAll("[data-task]")) {
@@ -500,7 +500,7 @@ the("access").addEventListener("submit", (event) => {
   const wrong = Object.keys(given).find((name) => !/^[ -~]*$/.test(given[name]));
   if (wrong) {
     const { textContent: label } = the("access").elements[wrong].parentElement;
-    showError(new Failure({ error: `"${label.trim()}" has letters that cannot be in one. Copy it again, whole.`, code: "" }));
+    showError(new Failure({ error: `"${label.trim()}" has characters that are not allowed. Copy it again, whole.`, code: "" }));
     return;
   }
   credentials.write(given);

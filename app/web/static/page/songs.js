@@ -1,14 +1,14 @@
-// The account's songs: page after page as they come into sight, with a search in those that are there.
+// The account's songs: loaded page by page while scrolling, with a search in the loaded ones.
 
 import { ask, askJson } from "./api.js";
 import { clock, day, make, the } from "./dom.js";
 
-const AT_ONCE = 2; // covers that are fetched at the same time: the rest of the page needs connections too
+const AT_ONCE = 2; // covers fetched at the same time: the rest of the page needs connections too
 
 let page = 0;
 let done = false;
 let loading = false;
-let shown = 0; // which account's list it is
+let shown = 0; // the number of the current list: replies for older lists are dropped
 let onChoose = () => {};
 
 const covers = { waiting: [], active: 0 };
@@ -31,7 +31,7 @@ export function start(choose) {
   atTheEnd.observe(the("more"));
 }
 
-/** Begin anew, for another account. */
+/** Start over, for another account. */
 export function reload() {
   shown++;
   page = 0;
@@ -40,7 +40,7 @@ export function reload() {
   return more();
 }
 
-/** A song's cover, fetched once it is in sight; a plain square until then, or where there is none. */
+/** A song's cover, fetched once it is visible; a plain square until then, or if there is none. */
 export function cover(clip) {
   const image = make("img", { alt: "", className: "cover", "data-id": clip.id, width: 56, height: 56 });
   image.src = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E";
@@ -88,7 +88,7 @@ async function more() {
   } finally {
     if (of === shown) loading = false;
   }
-  // Where all that came is in sight, nothing scrolls, and nobody would ask for the next page.
+  // If the whole list is visible, no scrolling would load the next page.
   if (!done) {
     atTheEnd.unobserve(the("more"));
     atTheEnd.observe(the("more"));

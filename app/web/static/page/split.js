@@ -1,5 +1,5 @@
-// A split that is asked for until it is answered, with one Idempotency-Key: a double click, a reload and a lost
-// connection pay once.
+// A split, retried with one Idempotency-Key until there is a reply: a double click, a reload and a lost connection
+// pay once.
 
 import { askJson, credentials, newId, sleep } from "./api.js";
 
@@ -8,7 +8,7 @@ const KEPT = 23 * 3600 * 1000; // milliseconds: the service honours a key for a 
 const TRIES = 30;
 const LONGEST_WAIT = 5; // seconds
 
-/** The splits of this tab that have no answer yet, by their Idempotency-Key. */
+/** The splits of this tab without a reply yet, by Idempotency-Key. */
 function unanswered() {
   const known = Object.entries(JSON.parse(sessionStorage.getItem(STORE) ?? "{}"));
   return Object.fromEntries(known.filter(([, { at }]) => Date.now() - at < KEPT));
@@ -18,21 +18,21 @@ function note(entry) {
   sessionStorage.setItem(STORE, JSON.stringify({ ...unanswered(), [entry.key]: entry }));
 }
 
-/** Forget a split that is answered: call this once its stems are noted elsewhere. */
+/** Forget a split that has its reply. Call this once its stems are stored elsewhere. */
 export function forget({ key }) {
   const { [key]: _, ...others } = unanswered();
   sessionStorage.setItem(STORE, JSON.stringify(others));
 }
 
-/** The split that was under way when the page was left, or null. Never one of another API key, cookie or account. */
+/** The split that was running when the page was left, or null. Never one of another API key, cookie or account. */
 export function interrupted() {
   const { who } = credentials.read();
   return Object.values(unanswered()).find((entry) => entry.underWay && entry.who === who) ?? null;
 }
 
 /**
- * The split that a question (the body of POST /api/generate_stems) is: one without an answer yet, where there is one,
- * as it was asked then. Its format may differ: what is paid for is the same.
+ * The split for a body of POST /api/generate_stems: the one that has no reply yet, with its old body, or a new one.
+ * An old body may have another format: what is paid for is the same.
  */
 export function splitFor(question) {
   const { who } = credentials.read();
@@ -42,11 +42,11 @@ export function splitFor(question) {
 }
 
 /**
- * Ask for a split, and again until there is an answer; `onWait` learns why it goes on. Returns the stems. Throws a
- * Failure: splitFor gives the same split then.
+ * Send a split, and retry until there is a reply; `onWait` gets each Failure that is retried. Returns the stems. Throws
+ * a Failure; splitFor then returns the same split.
  */
 export async function ask(entry, onWait) {
-  const sender = credentials.headers; // whoever has clicked pays, whatever is entered meanwhile
+  const sender = credentials.headers; // the account at the click pays, even if another is entered meanwhile
   note({ ...entry, underWay: true });
   try {
     return await askUntilAnswered(entry, sender, onWait);

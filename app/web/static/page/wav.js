@@ -1,10 +1,10 @@
-// WAV files: read in pieces as they are needed, and written.
+// WAV files: read in pieces on demand, and written.
 
 import { ask } from "./api.js";
 
-const HEADER = 65_536; // bytes in which the samples begin
+const HEADER = 65_536; // bytes: the samples begin within these
 
-/** A WAV file of the service, of which no more is fetched than what is heard. */
+/** A WAV file of the service; only the parts that are played are fetched. */
 export class WavSource {
   /** Read the header of the file at a path. */
   static async open(path) {
@@ -35,7 +35,7 @@ export class WavSource {
     return this.length / this.rate;
   }
 
-  /** An AudioBuffer of `count` samples from `first` on; less at the end, null after it. */
+  /** An AudioBuffer of `count` samples from `first` on; fewer at the end, null after it. */
   async read(first, count) {
     count = Math.min(count, this.length - first);
     if (count <= 0) return null;
@@ -60,7 +60,7 @@ export class WavSource {
   }
 }
 
-/** The header of a WAV file with 16 bits a sample. */
+/** The header of a WAV file with 16 bits per sample. */
 export function wavHeader({ rate, channels, length }) {
   const bytes = length * channels * 2;
   const view = new DataView(new ArrayBuffer(44));
@@ -80,7 +80,7 @@ export function wavHeader({ rate, channels, length }) {
   return view.buffer;
 }
 
-/** The samples of an AudioBuffer with 16 bits each, as a WAV file has them, and how many were too loud for that. */
+/** The samples of an AudioBuffer as 16-bit PCM, interleaved, and how many were clipped. */
 export function to16Bits(buffer) {
   const channels = buffer.numberOfChannels;
   const view = new DataView(new ArrayBuffer(buffer.length * channels * 2));

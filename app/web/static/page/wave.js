@@ -1,9 +1,9 @@
 // A waveform on a canvas.
 
-/** The part of its height that a sample takes: quiet stems are seen too, and louder ones are still higher. */
+/** A sample's share of the height, on a curve: quiet stems are visible, and louder ones still higher. */
 const height = (sample, full) => Math.sign(sample) * (Math.abs(sample) / full) ** 0.6;
 
-/** Draw audiowaveform's `data` (lowest and highest in turn) in the colour of the element that the canvas is in. */
+/** Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour. */
 export function drawWave(canvas, { data, bits }) {
   const draw = () => {
     const width = Math.round(canvas.clientWidth * devicePixelRatio);
