@@ -77,8 +77,8 @@ lock: .venv/dev ## pin the newest versions of all dependencies
 	for name in requirements requirements-demo requirements-dev requirements-mcp requirements-docs requirements-bench; do \
 	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
 
-clean: ## remove .venv, demo/, site/, caches, and instance/ with its ledger and audio
-	rm -rf .venv demo instance site .mypy_cache .ruff_cache
+clean: ## remove .venv, demo/, site/ and caches; the ledger and the audio in instance/ stay
+	rm -rf .venv demo site .mypy_cache .ruff_cache
 
 .venv/run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version}: try make PYTHON=python3.11")'

@@ -109,7 +109,7 @@ class Settings:
 
 
 class NoAnswer(ToolError):
-    """The service sent no reply, or not a complete one."""
+    """No complete reply came, or one that is not from the service: a proxy may have given up waiting for it."""
 
 
 class Service:
@@ -195,13 +195,14 @@ class Service:
         if 200 <= reply.status_code < 300:
             return reply
         try:
-            sentence = reply.json()["error"]
-        except (ValueError, TypeError, KeyError):
-            sentence = None
+            told = reply.json()
+        except ValueError:
+            told = None
         except requests.RequestException as error:
             raise self._no_answer(error) from None
-        told = sentence if isinstance(sentence, str) else "The reply is not from this service."
-        raise ToolError(told if sentence else f"{self._settings.url} answered {reply.status_code}. {told}")
+        if isinstance(told, dict) and isinstance(told.get("error"), str) and "code" in told:
+            raise ToolError(told["error"])
+        raise NoAnswer(f"{self._settings.url} answered {reply.status_code}. The reply is not from this service.")
 
 
 class Song(BaseModel):

@@ -1,6 +1,6 @@
 """gunicorn's worker class, log and hooks.
 
-gunicorn's first process loads this module before gevent has patched anything: it must not import the app here.
+gunicorn's main process loads this module before gevent has patched anything: it must not import the app here.
 """
 
 from __future__ import annotations
@@ -265,16 +265,16 @@ def when_ready(server: Any) -> None:
     """Create the folder of the workers' shared metrics, and remove it at exit."""
     remove_folders_of_the_dead()
     use_ledger_file(server)
-    master = os.getpid()
+    main = os.getpid()
     try:
-        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix=f"{FOLDERS}{master}-")
+        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix=f"{FOLDERS}{main}-")
     except OSError as error:
         server.log.error("Metrics are off, a temporary folder cannot be created: %s", error.strerror)
         return
 
     def remove() -> None:
         # Workers inherit this exit handler.
-        if os.getpid() == master:
+        if os.getpid() == main:
             shutil.rmtree(folder, ignore_errors=True)
 
     # Not on_exit: gunicorn skips it if no worker can load the app.
@@ -301,7 +301,7 @@ def use_ledger_file(server: Any) -> None:
 
 
 def remove_folders_of_the_dead() -> None:
-    """Remove the folders of first processes that were killed."""
+    """Remove the folders of main processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
         pid = folder.name.removeprefix(FOLDERS).partition("-")[0]
         with contextlib.suppress(OSError, ValueError):
@@ -318,12 +318,17 @@ def make_metrics_files(name: str) -> None:
     folder = os.environ.get(FOLDER)
     if folder is None:
         raise FileNotFoundError(2, "no temporary folder")
-    for kind in FILES:
-        file = os.open(Path(folder) / f"{kind}_{name}.db", os.O_RDWR | os.O_CREAT, 0o600)
+    for path in (Path(folder) / f"{kind}_{name}.db" for kind in FILES):
+        if path.exists():
+            continue
+        # Under another name until it is whole: another worker's /metrics fails on an empty file.
+        part = path.with_suffix(".part")
+        file = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.posix_fallocate(file, 0, FILE_SIZE)
         finally:
             os.close(file)
+        part.rename(path)
 
 
 def pre_fork(server: Any, worker: Worker) -> None:

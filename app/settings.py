@@ -1,6 +1,6 @@
 """Every setting with its default and its meaning.
 
-Only this module reads the environment and, through app/callers.py, the callers file. gunicorn's first process reads
+Only this module reads the environment and, through app/callers.py, the callers file. gunicorn's main process reads
 them, and its workers inherit the result: a reload with a wrong file leaves the old settings in force. So this module
 loads nothing that gevent has to patch.
 """
@@ -39,6 +39,7 @@ from app.timing import LOOK_FOR, Timing
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
 
+STORE_RULE = "It must begin with sqlite:///, or for Redis with redis://, rediss:// or unix://."
 ACCEL_RULE = "It must begin and end with a slash: /kept-audio/"
 
 
@@ -133,7 +134,7 @@ def read_settings(env: Env | None = None) -> Settings:
     url = URL(schemes={"http", "https"}, require_tld=False)
     seconds = Range(min=0, min_inclusive=False, max=3600)
     text = Regexp(r"[ -~]+\Z", error="It must be printable ASCII.")
-    ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error="It must begin with sqlite:/// or redis://.")
+    ledger = Regexp(r"sqlite:///.+|(rediss?|unix)://.+", error=STORE_RULE)
     deadline = env.float("SUNO_DEADLINE", 40.0, validate=seconds)
     price = Range(min=0, max=100_000)
     kept = Range(min=0, max=3650 * 86_400)
@@ -203,7 +204,7 @@ def read_settings(env: Env | None = None) -> Settings:
 
 @dataclass(slots=True)
 class Remembered:
-    """What this process, or gunicorn's first process before it, has read."""
+    """What this process, or gunicorn's main process before it, has read."""
 
     settings: Settings | None = None
     complaint: str = ""
@@ -214,7 +215,7 @@ remembered = Remembered()
 
 
 def current_settings() -> Settings:
-    """The settings that gunicorn's first process has read, otherwise the environment's. Raises EnvError."""
+    """The settings that gunicorn's main process has read, otherwise the environment's. Raises EnvError."""
     return remembered.settings or read_settings()
 
 
@@ -377,8 +378,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "budgets](access.md).",
     },
     "Access": {
-        "API_KEYS": "Comma-separated API keys, or `@` and the path of a file with one per line. If set, every call "
-        "under `/api/` needs one, as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
+        "API_KEYS": "Comma-separated API keys, or `@` and the path of a file with one per line. With keys here "
+        "or in `CALLERS_FILE`, every call under `/api/` needs one, as `Authorization: Bearer <key>` or "
+        "`X-API-Key: <key>`.",
         "TRUSTED_HOSTS": "The names that are accepted in `Host`, comma-separated, without port; `.example.com` means "
         "every name under it. Unset: loopback names if `HOST` is loopback, otherwise any name.",
         "CORS_ORIGINS": "Other web pages that may send requests: comma-separated origins such as "
@@ -386,7 +388,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "Network": {
         "HOST": "The address to listen on, or `unix:` and the path of a socket. Anyone who can reach it can spend "
-        "the account's credits, unless `API_KEYS` is set.",
+        "the account's credits, unless there are API keys: in `API_KEYS` or `CALLERS_FILE`.",
         "PORT": "The port to listen on.",
         "WEB_CONCURRENCY": "Worker processes. Each signs in at Suno separately.",
         "BODY_TIMEOUT": "Seconds for a client to send the body of its request.",
@@ -398,7 +400,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "The ledger": {
         "LEDGER_URL": "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
-        "path), or Redis (`redis://…`) for several machines.",
+        "path), or Redis (`redis://…`, `rediss://…`, `unix://…`) for several machines.",
         "SUNO_TWO_CREDITS": "Credits that Suno charges for two stems. Budgets use this price.",
         "SUNO_TWELVE_CREDITS": "Credits that Suno charges for every instrument.",
     },
@@ -407,8 +409,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "and the path of a file. Unset: no webhooks.",
         "WEBHOOK_HOSTS": "Hosts that webhooks may reach over http and on private addresses: names (`n8n`), suffixes "
         "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
-        "JOBS_URL": "The queue of the jobs process: `sqlite:///…` or `redis://…`. Unset: the ledger's Redis, "
-        "otherwise `sqlite:///instance/jobs.db`.",
+        "JOBS_URL": "The queue of the jobs process: `sqlite:///…`, or Redis as in `LEDGER_URL`. Unset: the ledger's "
+        "Redis, otherwise `sqlite:///instance/jobs.db`.",
     },
     "Kept audio": {
         "AUDIO_URL": "Where audio is kept: a folder (a path or `file:///…`), or a bucket (`s3://bucket/prefix`).",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import sys
@@ -119,17 +118,27 @@ def main() -> int:
     table = report.markdown(results)
     print(table)
     FOLDER.mkdir(exist_ok=True)
-    stored = FOLDER / ("quick.json" if given.quick else "last.json")
-    if before := report.read(stored):
+    figures = FOLDER / ("quick.json" if given.quick else "last.json")
+    if before := report.read(figures):
         print(report.comparison(before, results))
-    report.write(results, stored)
-    (FOLDER / "table.md").write_text(table, encoding="utf-8")
-    with contextlib.suppress(ImportError):
-        from bench import plot
-
-        plot.draw(results, FOLDER / "latency.png")
-    print(f"Stored in {FOLDER}: table.md, latency.png")
+    stored = store(results, table, figures)
+    print(f"Stored in {FOLDER}: {', '.join(file.name for file in stored)}")
     return 0
+
+
+def store(results: Results, table: str, figures: Path) -> list[Path]:
+    """Store the figures, and next to them the table and the plot. Return the files that were stored."""
+    report.write(results, figures)
+    stored = [figures, figures.with_name("table.md")]
+    stored[1].write_text(table, encoding="utf-8")
+    try:
+        from bench import plot
+    except ImportError as error:
+        print(f"The plot needs {error.name}: .venv/bin/pip install -r requirements-bench.txt", file=sys.stderr)
+        return stored
+    picture = figures.with_name("latency.png")
+    plot.draw(results, picture)
+    return [*stored, picture]
 
 
 if __name__ == "__main__":

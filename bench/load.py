@@ -27,7 +27,7 @@ class Run:
     cpu: float
     """Milliseconds per request, of all processes of the server."""
     resident: float
-    """MB of all processes of the server, without the first, which serves nothing (unless it is the only one)."""
+    """MB of all processes of the server, without the main process (unless it is the only one)."""
     stub_busy: float
     """The share of one core that the stub used."""
 

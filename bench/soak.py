@@ -21,15 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
-import matplotlib as mpl
 import requests
 
 from tools import stack
 from tools.process import free_port
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
 
 SETTINGS = {
     "SUNO_READ_TIMEOUT": "2",
@@ -193,12 +190,25 @@ def flat(what: str, seen: list[tuple[float, float]], seconds: float) -> bool:
     return is_flat
 
 
+def pyplot() -> ModuleType:
+    """matplotlib, drawing to files. Exits with one line if it is not installed."""
+    try:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib import pyplot as plt
+    except ImportError as error:
+        sys.exit(f"The plot needs {error.name}: .venv/bin/pip install -r requirements-bench.txt")
+    return plt
+
+
 def draw(course: Course, file: Path) -> None:
     """Plot all measurements over time."""
+    plt = pyplot()
     figure, axes = plt.subplots(4, 1, figsize=(10, 12), sharex=True, layout="constrained")
     axes[0].plot(*zip(*course.memory, strict=True))
     top = 1.1 * max(value for _, value in course.memory)
-    axes[0].set(ylabel="memory, MiB", title="A master and two workers under a steady load", ylim=(0, top))
+    axes[0].set(ylabel="memory, MiB", title="The main process and two workers under a steady load", ylim=(0, top))
     axes[1].plot(*zip(*course.files, strict=True))
     axes[1].set(ylabel="open files", ylim=(0, None))
     axes[2].scatter(*zip(*course.latency, strict=True), s=4, label="splits")
@@ -222,6 +232,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--plot", type=Path, default=Path("demo/soak.png"))
     given = parser.parse_args()
+    pyplot()  # before the load, which takes minutes
     course, sent, books = soak(given.seconds)
     given.plot.parent.mkdir(parents=True, exist_ok=True)
     draw(course, given.plot)

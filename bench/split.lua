@@ -1,8 +1,8 @@
--- What wrk sends, and what it tells at the end: one line of JSON.
--- Arguments: the path, the body, and how many accounts take turns (0: none is named, the service's own pays).
+-- The requests that wrk sends. At the end it prints the results as one line of JSON.
+-- Arguments: path, body, number of accounts. Requests use the accounts in turn; with 0, the service's own account.
 local path, body, accounts
 local threads = {}
-sent = 0 -- global, so that done() finds it: also what the end of the run cut off, which Suno was asked all the same
+sent = 0 -- Global, so that done() can read it. Includes requests that the end of the run cut off: Suno got them too.
 
 function setup(thread)
   table.insert(threads, thread)
@@ -22,7 +22,7 @@ function request()
 end
 
 function done(summary, latency)
-  local errors, all = summary.errors, -1 -- wrk makes one request more, to look at it
+  local errors, all = summary.errors, -1 -- wrk calls request() once to check the script, and does not send the result
   for _, thread in ipairs(threads) do
     all = all + thread:get("sent")
   end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from functools import lru_cache
@@ -19,9 +20,15 @@ TENTHS = 10
 
 @lru_cache(maxsize=64)
 def file_of(song_id: str, task: str, part: str, format: str, seconds: float) -> bytes:
-    """The file of a song, or of a stem if `part` is given; always the same bytes while the process runs."""
+    """The file of a song, or of a stem if `part` is given; always the same bytes, also after a restart."""
     wav = audio.longer(audio.stem(song_id, task, part) if part else audio.song(song_id), seconds)
     return encoded(wav, format) if format in ENCODERS else wav
+
+
+@lru_cache(maxsize=64)
+def digest_of(body: bytes) -> str:
+    """A digest of a file, for its ETag: the same after a restart, so that a client can resume."""
+    return hashlib.sha256(body).hexdigest()[:16]
 
 
 def encoded(wav: bytes, format: str) -> bytes:
@@ -50,7 +57,7 @@ def encoded(wav: bytes, format: str) -> bytes:
 def reply_with(request: Request, body: bytes, format: str, storage: str) -> Reply:
     """Reply with a file or the requested range of it; `storage` is the failure."""
     kind = ENCODERS[format][2] if format in ENCODERS else "audio/wav"
-    headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "ETag": f'"{hash(body) & 0xFFFFFFFF:08x}"'}
+    headers = {"Content-Type": kind, "Accept-Ranges": "bytes", "ETag": f'"{digest_of(body)}"'}
     if storage == "web-page":
         return Reply(200, b"<!DOCTYPE html><title>Sign in to this network</title>", {"Content-Type": "text/html"})
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))

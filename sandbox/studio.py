@@ -479,7 +479,11 @@ def address_is_good(suno: Suno, request: Request) -> bool:
         return True
     query = request.query
     expires, signature = query.get("Expires", ""), query.get("Signature", "")
-    return suno.sign(f"{request.path} {expires}") == signature and time.time() < float(expires)
+    try:
+        is_in_time = time.time() < float(expires)
+    except ValueError:
+        return False
+    return is_in_time and suno.sign(f"{request.path} {expires}") == signature
 
 
 def _refusal(reason: str, message: str) -> Reply:

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from app.settings import remembered
-from tools import stack
+from tests import stack
 from tools.process import Server
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
@@ -49,13 +49,15 @@ def pause() -> None:
 class Client:
     """A client of one server, whose requests take nothing from the environment."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, headers: dict[str, str] | None = None) -> None:
         self.server = server
         self.url = server.url
+        self.headers = headers or {}
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
+            session.headers.update(self.headers)
             return session.request(method, self.url + path, timeout=PATIENCE, allow_redirects=False, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:

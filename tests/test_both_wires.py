@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from tests import stack
 from tests.conftest import SONG, Client, Suno
-from tools import stack
 
 ANOTHER = "a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b"
 ACCOUNT = {"X-Suno-Cookie": "sandbox-load-77"}

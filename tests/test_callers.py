@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from app.callers import hash_of
 from app.web.caller import make_caller
+from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import NUMBERS, SONG, Client, Suno, pause
 from tests.deploy.conftest import workers
 from tests.splits.conftest import redis_url as redis_url
-from tools import stack
 
 N8N, BOT, OLD, GUEST = (f"{name}-{'k' * 20}" for name in ("n8n", "bot", "old", "guest"))
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import stack
 from tests.conftest import NUMBERS, Client, Suno
-from tools import stack
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,6 +58,14 @@ def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     }
     with stack.service(suno.url, settings) as server, stack.jobs(suno.url, settings):
         yield Client(server)
+
+
+def test_make_clean_leaves_the_ledger_and_the_kept_audio(tmp_path: Path) -> None:
+    shutil.copy("Makefile", tmp_path)
+    for folder in ("instance", "demo", "site"):
+        (tmp_path / folder).mkdir()
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"Makefile", "instance"}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requests import ReadTimeout
 from responses import RequestsMock
 
-from app.suno.doctor import Doctor, shape_of
+from app.suno.doctor import Doctor, Finding, shape_of
+from app.suno.feed import GONE
 from app.suno.studio import Cost, CostsSomething, Kind, StudioApi
 from app.suno.wire import Deadline
 from sandbox.suno import user_id_of
@@ -124,6 +126,27 @@ def test_when_the_time_is_over_it_says_so_and_still_writes_the_report(
     assert list(findings(run)) == ["sign-in", "time"]
     assert "within 2 s" in findings(run)["time"]["said"]
     assert json.loads(report.read_text()) == {}
+
+
+def findings_with_feed_v2(wire: RequestsMock, **reply: Any) -> dict[str, Finding]:
+    signed_in(wire)
+    wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
+    wire.post(f"{API}/api/feed/v3", json={"clips": []})
+    wire.get(f"{API}/api/feed/v2", **reply)
+    wire.post(f"{API}/api/c/check", json={"required": False})
+    return {finding.check: finding for finding in Doctor(endpoint(), ALICE).checks()}
+
+
+@pytest.mark.parametrize("status", GONE)
+def test_that_the_oldest_list_is_gone_is_expected(wire: RequestsMock, status: int) -> None:
+    found = findings_with_feed_v2(wire, status=status)["feed v2"]
+    assert found == Finding("feed v2", True, "It is gone, as expected.")
+
+
+@pytest.mark.parametrize("reply", [*({"status": status} for status in (403, 429, 500)), {"body": ReadTimeout()}])
+def test_any_other_failure_of_the_oldest_list_is_told(wire: RequestsMock, reply: dict[str, Any]) -> None:
+    found = findings_with_feed_v2(wire, **reply)["feed v2"]
+    assert not found.ok and found.said and "later" in found.turn
 
 
 @pytest.mark.parametrize("clip", [{"id": "a", "metadata": 5}, {"id": "a", "metadata": "text"}, ["a"], 5])

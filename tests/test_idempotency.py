@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import requests
 
+from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno, pause
 from tests.splits.conftest import redis_url as redis_url
-from tools import stack
 from tools.process import free_port
+from tools.stack import ACCOUNT
 
 FAST = {
     "SUNO_CONNECT_TIMEOUT": "1",
@@ -106,10 +107,10 @@ def test_the_same_key_on_another_account_is_another_key(paying: Client, suno: Su
 
 
 def test_the_operators_account_is_one_however_it_is_named(paying: Client, suno: Suno) -> None:
-    before = len(suno.charges(stack.ACCOUNT))
+    before = len(suno.charges(ACCOUNT))
     one = paying.post("/api/generate_stems", json={"audio_id": SONG}, headers={"Idempotency-Key": "house"})
-    assert split(paying, stack.ACCOUNT, "house").content == one.content
-    assert len(suno.charges(stack.ACCOUNT)) == before + 1
+    assert split(paying, ACCOUNT, "house").content == one.content
+    assert len(suno.charges(ACCOUNT)) == before + 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "ä", '"', 'a"b', '"a', '""'])

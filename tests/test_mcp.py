@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 from mcp import Client, StdioServerParameters, stdio_client
+from mcp.server.mcpserver.exceptions import ToolError
+from responses import RequestsMock
 
 from app.callers import hash_of
 from app.mcp import MARK, Settings, Tools, clean, idempotency_key
+from tests import stack
 from tests.conftest import SONG, Suno
 from tests.conftest import Client as Http
 from tests.jobs.audio import digest
-from tools import stack
 from tools.process import ROOT, free_port
 
 TWO, TWELVE = "voice and music", "every instrument"
@@ -107,28 +110,45 @@ class Model:
 Start = Callable[..., Model]
 
 
+Environment = dict[str, str]
+
+
 @pytest.fixture
-def start(service: Http, account: str, tmp_path: Path) -> Iterator[Start]:
-    """Start servers of tools, each with a folder; further settings are those of the environment."""
+def connect(service: Http, account: str, tmp_path: Path) -> Iterator[Callable[[Environment, Any], Model]]:
+    """Connect the SDK's client to a server of tools with these further variables in its environment."""
     with ExitStack() as open_ones:
         portal = open_ones.enter_context(start_blocking_portal())
-        errors = open_ones.enter_context((tmp_path / "stderr").open("w"))
 
-        def begin(**settings: str) -> Model:
-            folder = Path(settings.get("MCP_FOLDER") or tmp_path / "home" / "stems")
+        def begin(settings: Environment, transport: Callable[[Environment], Any]) -> Model:
             environment = {
                 "SUNO_STEMS_URL": service.url,
                 "SUNO_STEMS_API_KEY": key_of(account),
-                "MCP_FOLDER": str(folder),
+                "MCP_FOLDER": str(tmp_path / "home" / "stems"),
                 **settings,
             }
-            parameters = StdioServerParameters(
-                command=sys.executable, args=["-m", "app.mcp"], cwd=ROOT, env=environment
-            )
-            client = Client(stdio_client(parameters, errlog=errors))
-            return Model(portal, open_ones.enter_context(portal.wrap_async_context_manager(client)), folder)
+            client = Client(transport(environment))
+            opened = open_ones.enter_context(portal.wrap_async_context_manager(client))
+            return Model(portal, opened, Path(environment["MCP_FOLDER"]))
 
         yield begin
+
+
+@pytest.fixture
+def start(connect: Callable[[Environment, Any], Model]) -> Start:
+    """Start servers of tools in this process, which is fast."""
+    return lambda **settings: connect(settings, lambda environment: Tools(Settings.read(environment)).serve())
+
+
+@pytest.fixture
+def spawn(connect: Callable[[Environment, Any], Model], tmp_path: Path) -> Iterator[Start]:
+    """Start servers of tools as a model's program does: in processes of their own, over stdio."""
+    with (tmp_path / "stderr").open("w") as errors:
+
+        def stdio(environment: Environment) -> Any:
+            command = StdioServerParameters(command=sys.executable, args=["-m", "app.mcp"], cwd=ROOT, env=environment)
+            return stdio_client(command, errlog=errors)
+
+        yield lambda **settings: connect(settings, stdio)
 
 
 @pytest.fixture
@@ -148,8 +168,8 @@ def at_service(service: Http, account: str, path: str, **options: Any) -> Any:
     return service.request("GET", path, headers={"X-API-Key": key_of(account)}, **options)
 
 
-def test_the_tools_are_listed_and_tell_their_price(model: Model) -> None:
-    tools = {tool.name: tool for tool in model.tools()}
+def test_the_tools_are_listed_and_tell_their_price(spawn: Start) -> None:
+    tools = {tool.name: tool for tool in spawn().tools()}
     assert set(tools) == {"find_songs", "split_song", "follow_split", "list_stems", "fetch_stems", "left"}
     assert "costs 10 credits; `every instrument` costs 50" in tools["split_song"].description
     assert "one of the month's downloads" in tools["fetch_stems"].description
@@ -182,9 +202,9 @@ def test_the_same_split_is_paid_once_and_another_take_on_purpose(model: Model, s
     assert [charge["credits"] for charge in suno.charges(account, SONG)] == [10, 10]
 
 
-def test_two_servers_at_once_pay_once(start: Start, suno: Suno, account: str) -> None:
+def test_two_servers_at_once_pay_once(spawn: Start, suno: Suno, account: str) -> None:
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda model: model.call("split_song", song=SONG, kind=TWO), [start(), start()])
+        first, second = pool.map(lambda model: model.call("split_song", song=SONG, kind=TWO), [spawn(), spawn()])
     assert [stem["id"] for stem in first["stems"]] == [stem["id"] for stem in second["stems"]]
     assert first["request_id"] == second["request_id"]
     assert len(suno.charges(account)) == 1
@@ -286,7 +306,7 @@ def test_a_locked_song_is_fetched_only_once_confirmed(
     assert len(model.call("fetch_stems", song=SONG, format="mp3")["files"]) == 2
     assert len(files_in(model.folder)) == 5
     assert unlocks(suno, account) == [SONG]
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "stderr"}
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
 
 
 def test_no_file_and_no_folder_of_others_is_touched(model: Model) -> None:
@@ -332,6 +352,33 @@ def test_a_service_that_is_away_is_told_and_a_split_may_be_asked_again(start: St
     assert "is it running? Check SUNO_STEMS_URL" in away.error("left")
     sentence = away.error("split_song", song=SONG, kind=TWO)
     assert "paid once" in sentence and re.search(r"request_id [0-9a-f]{32} ", sentence)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (502, "<html>Bad Gateway"),
+        (504, ""),
+        (504, '{"status": 504, "error": "Gateway Timeout"}'),
+        (200, "<html>Hello"),
+    ],
+)
+def test_after_a_proxys_reply_a_split_may_be_asked_again(status: int, body: str) -> None:
+    tools = Tools(Settings.read({}))
+    with RequestsMock() as wire:
+        wire.post("http://127.0.0.1:3000/api/generate_stems", status=status, body=body)
+        with pytest.raises(
+            ToolError, match=r"may have been charged. Repeat the same call .* paid once.* request_id \w+"
+        ):
+            anyio.run(tools.split_song, None, SONG, TWO)
+
+
+def test_a_proxys_reply_to_a_free_call_speaks_of_no_charge() -> None:
+    with RequestsMock() as wire:
+        wire.get("http://127.0.0.1:3000/api/get_limit", status=502, body="<html>Bad Gateway")
+        with pytest.raises(ToolError) as told:
+            anyio.run(Tools(Settings.read({})).left)
+    assert str(told.value) == "http://127.0.0.1:3000 answered 502. The reply is not from this service."
 
 
 class Liar:
@@ -393,7 +440,7 @@ def test_nothing_is_written_outside_the_folder(start: Start, tmp_path: Path, tit
     path = Path(file["path"])
     assert path.resolve().parent.parent == model.folder.resolve()
     assert path.read_bytes() == b"RIFF" and path.name != MARK
-    assert len(files_in(tmp_path)) == 3  # with the mark, and what the server has logged
+    assert len(files_in(tmp_path)) == 2  # with the mark
     assert not any("cookie" in headers for _, headers in liar.asked)
 
 

@@ -12,9 +12,9 @@ from app.accounts import AccountNames
 from app.web.factory import create_app
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
+from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import Client
-from tools import stack
 
 BODY = "what-the-body-says"
 KEY = "my-api-key"

@@ -96,6 +96,18 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["LEDGER_URL", "JOBS_URL"])
+@pytest.mark.parametrize("scheme", ["sqlite:///", "redis://", "rediss://", "unix://"])
+def test_a_wrong_store_is_told_with_each_scheme_that_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, scheme: str
+) -> None:
+    monkeypatch.setenv(name, f"{scheme}x")
+    read_settings()
+    monkeypatch.setenv(name, "mysql://x")
+    with pytest.raises(EnvError, match=rf"{name}.*\b{scheme}"):
+        read_settings()
+
+
 def test_api_keys_are_listed_here_or_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("one, two\nthree\n\n")

@@ -15,9 +15,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
+from tests import stack
 from tests.browser import asked_for, chromium, foreign, wait_for
 from tests.conftest import NUMBERS, SONG, Client, Suno
-from tools import stack
 
 Operations = dict[str, str]
 Trial = Callable[["Operation", "Person"], None]

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from app import serving
 from app.metrics import note_call
 from app.web.factory import create_app
 from tests.asserts import assert_error
@@ -187,7 +188,7 @@ def test_a_start_that_fails_leaves_no_files(start: Callable[..., Client], tmp_pa
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
 def test_behind_a_proxy_metrics_ask_for_a_key(service: Client, header: str) -> None:
     body = assert_error(service.get("/metrics", headers={header: "127.0.0.1"}), 401, "api_key_required")
-    assert "API_KEYS" in body["error"]
+    assert "without a proxy, need no API key" in body["error"]
 
 
 def test_under_another_name_metrics_ask_for_a_key(start: Callable[..., Client]) -> None:
@@ -235,3 +236,18 @@ def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(
         assert f'route="{route}"' in told, route
     for kind in set(re.findall(r'kind="(\w+)"', alerts)):
         assert f'kind="{kind}"' in told, kind
+
+
+def test_a_worker_that_starts_breaks_no_scrape(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sizes: list[int] = []
+    allocate = os.posix_fallocate
+
+    def look(*how: int) -> None:
+        sizes.extend(path.stat().st_size for path in tmp_path.glob("*.db"))
+        allocate(*how)
+
+    monkeypatch.setenv(serving.FOLDER, str(tmp_path))
+    monkeypatch.setattr(serving.os, "posix_fallocate", look)
+    serving.make_metrics_files("0-0")
+    assert set(sizes) == {serving.FILE_SIZE}
+    assert sorted(tmp_path.iterdir()) == sorted(tmp_path.glob("*.db"))

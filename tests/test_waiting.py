@@ -17,7 +17,7 @@ FEED = "/api/feed/v3"
 
 @pytest.fixture(scope="module")
 def waiting(suno: Suno) -> Iterator[Client]:
-    from tools import stack
+    from tests import stack
 
     settings = {"SUNO_POLL_INTERVAL": "0.1", "SUNO_WAIT_TIMEOUT": "20", "WEB_CONCURRENCY": "1"}
     with stack.service(suno.url, settings) as server:

@@ -24,8 +24,8 @@ from typing import Any
 
 import requests
 
+from tests import stack
 from tests.splits.conftest import redis_server
-from tools import stack
 from tools.process import free_port
 
 SETTINGS = {

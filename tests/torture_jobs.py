@@ -27,8 +27,8 @@ from typing import Any
 import requests
 from standardwebhooks.webhooks import Webhook
 
+from tests import stack
 from tests.torture import ACCOUNT, KINDS, SETTINGS, SONGS, _children, _redis
-from tools import stack
 
 SECRET = "whsec_" + "A" * 32
 BEHAVIOURS = ("takes it", "500 first", "breaks first", "hangs first", "is gone")

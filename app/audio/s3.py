@@ -117,8 +117,8 @@ class S3Store:
         return None
 
     def clear_rubbish(self, older_than: float) -> None:
-        clear_folder(self.spool, older_than)
         with _told():
+            clear_folder(self.spool, older_than)
             pages = self._s3.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self._bucket, Prefix=self._prefix
             )
@@ -143,7 +143,10 @@ class S3Store:
 
 @dataclass(slots=True)
 class OpenObject:
-    """An object that is being sent."""
+    """An object that is being sent. Until `chunks` requests it, it may be removed.
+
+    Not requested earlier: each stem of a ZIP would hold a connection until its turn, which the bucket may close.
+    """
 
     stored: Stored
     path: Path | None
@@ -173,12 +176,16 @@ class OpenObject:
 def _told() -> Iterator[None]:
     try:
         yield
-    except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
-        # The message is left out: it may quote a signed address.
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        # Before OSError: some of these are one too. The message is left out: it may quote a signed address.
         code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise AudioFull("The disk for incomplete audio is full: the operator has to free some space.") from error
         raise AudioUnavailable(f"the bucket failed with {code or type(error).__name__}") from error
+    except OSError as error:
+        # Of the spool, on this machine.
+        if error.errno in NO_ROOM:
+            raise AudioFull("The disk for incomplete audio is full: the operator has to free some space.") from error
+        why = error.strerror or type(error).__name__
+        raise AudioUnavailable(f"{why}: {error.filename}" if error.filename else why) from error
 
 
 def _is_missing(error: ClientError) -> bool:

@@ -100,11 +100,16 @@ class Shelf:
         self._store.put(_name(folder, details.id, format), file)
 
     def check_room(self) -> None:
-        """Raise AudioFull if no file can be kept now, even after removing old ones."""
+        """Raise AudioFull if no file can be kept now, even after removing old ones.
+
+        Only before anything that costs: the text says that nothing was charged.
+        """
         try:
             self._store.check()
         except AudioFull as error:
             raise AudioFull(f"{error} Nothing was charged.") from error
+        except AudioUnavailable as error:
+            raise AudioUnavailable(error.why, "Nothing was charged.") from error
 
     def make_room(self, file: Path, size: int, others: int) -> None:
         """Make room for a file of `size` bytes, in addition to `others` (the bytes of other fetches).

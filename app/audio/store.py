@@ -19,10 +19,14 @@ class AudioFull(Exception):
 
 
 class AudioUnavailable(Exception):
-    """The files cannot be read or written now."""
+    """The files cannot be read or written now. It may be raised before or after a download.
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"The kept audio cannot be used now: {why}. Suno was not asked for it.")
+    `cost`: a sentence about the cost, only where it is certain.
+    """
+
+    def __init__(self, why: str, cost: str = "") -> None:
+        self.why = why
+        super().__init__(f"The kept audio cannot be used now: {why}. {cost}".rstrip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,11 @@ class Stored:
 
 
 class Opened(Protocol):
-    """A file that is being sent. It is not removed before it is closed."""
+    """A file that is being sent.
+
+    In a folder it is not removed before it is closed. A bucket has no locks: if an object is removed before `chunks`
+    begins to read it, `chunks` fails.
+    """
 
     stored: Stored
     path: Path | None
@@ -51,7 +59,7 @@ class Opened(Protocol):
         """Read `length` bytes from offset `first`. Raises AudioUnavailable."""
 
     def close(self) -> None:
-        """Allow its removal."""
+        """Allow its removal, if it was prevented."""
 
 
 class Store(Protocol):
@@ -77,7 +85,7 @@ class Store(Protocol):
         """Write a small file. Raises AudioFull."""
 
     def remove(self, name: str) -> bool:
-        """Remove a file; False if it is being sent."""
+        """Remove a file; False if it is being sent from a folder."""
 
     def list(self, folder: str = "") -> Iterator[Stored]:
         """List all files, or those in one account's folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +15,16 @@ from app.audio.song import Song
 from app.audio.store import AudioFull
 from app.callers import Caller
 from app.jobs.file import as_told, begin, id_of, job_id, new_file
+from app.splits.budget import OverBudget
 from app.splits.download import Download
 from app.splits.ledger import Ledger
+from app.splits.store import LedgerUnavailable
 from app.suno.errors import SongNotFound, SunoError
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.timing import Timing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +91,9 @@ class Order:
     def begin(self, wanted: Sequence[Details]) -> list[dict[str, Any]]:
         """Start a job for each file that is neither kept nor being fetched. Returns the state of every file.
 
-        The songs are unlocked here, so that the caller gets the error. Raises AudioFull and OverBudget.
+        The songs are unlocked here, so that the caller gets the error. Raises AudioFull and OverBudget. After Suno
+        has counted a download, an error that may say that nothing was charged is not raised: the jobs of the other
+        files meet it, and so does the next request.
         """
         jobs: dict[str, dict[str, Any]] = {}
         missing = [each for each in wanted if not self._is_kept(each.id)]
@@ -96,16 +103,32 @@ class Order:
         new = [each for each in missing if each.id not in jobs]
         if new:
             self.shelf.check_room()
-        for song_id in dict.fromkeys(each.song_id for each in new):
-            self._unlock(song_id)
-            for each in new:
-                if each.song_id == song_id:
-                    jobs[each.id] = self._begin(each)
+        jobs |= self._unlock_and_begin(new)
         told = [self._tell(each, jobs.get(each.id)) for each in wanted]
         full = [job["error"] for job in jobs.values() if job["code"] == "audio_full"]
         if full and not any(each["status"] == "fetching" for each in told):
             raise AudioFull(full[0])
         return told
+
+    def _unlock_and_begin(self, new: Sequence[Details]) -> dict[str, dict[str, Any]]:
+        """Unlock song by song, and begin the jobs of its files. Returns the jobs by their clips."""
+        jobs: dict[str, dict[str, Any]] = {}
+        counted: list[str] = []
+        failed = False
+        try:
+            for song_id in dict.fromkeys(each.song_id for each in new):
+                try:
+                    if not failed and self._unlock(song_id):
+                        counted.append(song_id)
+                except (OverBudget, SunoError) as error:
+                    if not counted:
+                        raise
+                    failed = True
+                    log.warning("The song %s was not unlocked, and its jobs try again: %s", song_id, error)
+                jobs |= {each.id: self._begin(each) for each in new if each.song_id == song_id}
+        except LedgerUnavailable as error:
+            raise LedgerUnavailable(error.why, counted) from error
+        return jobs
 
     def _is_kept(self, id: str) -> bool:
         return self.shelf.stat(self.folders, id, self.format) is not None
@@ -121,7 +144,8 @@ class Order:
         job = self._on_its_way(id)
         return Details.read(job["details"]) if job else None
 
-    def _unlock(self, song_id: str) -> None:
+    def _unlock(self, song_id: str) -> bool:
+        """Unlock a song. Returns whether Suno counted a download for it now."""
         budget = budget_of(self.caller, "downloads")
         download = Download(
             account=self.account,
@@ -132,8 +156,8 @@ class Order:
             ledger=self.ledger,
             timing=self.timing,
         )
-        # If another process is unlocking the song, the file's job checks again.
-        download.unlock(self.gateway.clip(self.account, song_id))
+        # If another process is unlocking the song (None), the file's job checks again.
+        return download.unlock(self.gateway.clip(self.account, song_id)) is True
 
     def _begin(self, details: Details) -> dict[str, Any]:
         new = new_file(

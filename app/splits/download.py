@@ -11,7 +11,7 @@ from app.splits.budget import Budget
 from app.splits.ledger import Ledger, Once, Turn
 from app.splits.store import LedgerUnavailable
 from app.suno.clip import Clip
-from app.suno.errors import OutcomeUnknown, SunoError
+from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError
 from app.suno.gateway import AudioFormat, SunoGateway, UnknownFormat
 from app.suno.session import Account
 from app.timing import Timing
@@ -24,6 +24,8 @@ CONVERT = "convert"
 GLANCE = 0.1
 """Seconds between two polls of the ledger while another request unlocks the song."""
 
+COUNTED = "The song was unlocked before that: Suno has counted one download, and counts no other for this song."
+
 CONVERSION = 600.0
 """Seconds for which a WAV conversion counts as running."""
 
@@ -33,7 +35,7 @@ class Address:
     """Where a clip's audio can be fetched."""
 
     url: str | None
-    """None while Suno prepares it: request it again."""
+    """None if there is none yet: request it again."""
     counted: bool
     """Whether Suno counted this request against the account's downloads."""
 
@@ -62,15 +64,23 @@ class Download:
     def address(self) -> Address:
         """Unlock the song if it is locked, and request the address; with `wait`, until there is one.
 
-        Raises LedgerUnavailable and OverBudget before an unlock is sent, LedgerUnavailable also before a conversion,
-        or a SunoError.
+        Raises LedgerUnavailable, OverBudget or a SunoError. After Suno has counted this request, it raises only a
+        refusal, and says so: the texts of other errors may say that nothing was charged. The next request gets them.
         """
         ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
         counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
         if counted is None:
             return Address(None, counted=False)
         while True:
-            url = self.url()
+            try:
+                url = self.url()
+            except (LedgerUnavailable, SunoError) as error:
+                if not counted:
+                    raise
+                if isinstance(error, NotAllowed):
+                    raise NotAllowed(f"{error} {COUNTED}") from error
+                log.warning("The song of %s was unlocked, but there is no address yet: %s", self.clip_id, error)
+                return Address(None, counted)
             left = ends - time.monotonic()
             if url is not None or left <= 0 or self.is_stopping():
                 return Address(url, counted)
@@ -107,7 +117,7 @@ class Download:
             unlocked = self.gateway.unlock(self.account, song_id)
         except SunoError as error:
             self._note(once, Turn.IN_DOUBT if error.may_have_charged else None)
-            if not error.may_have_charged or not self._is_unlocked(song_id):
+            if not error.may_have_charged or not self._has_worked(song_id):
                 raise
             self._note(once, Turn.DONE)
             return True
@@ -133,6 +143,15 @@ class Download:
         lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came. The song is not unlocked yet.")
         lost.is_download = True
         raise lost
+
+    def _has_worked(self, song_id: str) -> bool:
+        """Whether an unlock without an answer is known to have worked."""
+        try:
+            return self._is_unlocked(song_id)
+        except SunoError as error:
+            # Its text may say that nothing was charged, which is not certain.
+            log.warning("The song %s cannot be checked after its unlock: %s", song_id, error)
+            return False
 
     def _is_unlocked(self, song_id: str) -> bool:
         return self.gateway.clip(self.account, song_id).download_unlocked is True

@@ -57,6 +57,9 @@ FOR_GOOD = 3650 * KEPT
 JOB_KEPT = 10 * KEPT
 """Seconds to remember a job: longer than its webhook is retried."""
 
+CLAIM_FIELDS = ("claim", "claimed_at", "claimed_for")
+"""The fields of a job that a process has claimed: a new id for each claim, when it began, and for how long."""
+
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
 
@@ -371,16 +374,12 @@ class Ledger:
 
         def change(tx: Transaction) -> dict[str, Any] | None:
             job = tx.record("job", id)
-            now = self.clock.now().wall
             if job is None:
                 tx.put_due(id, None)
                 return None
-            # A claim that ends later than that was made before the clock was set back: it does not count.
-            if now < job.get("claimed_until", 0.0) <= now + lasts:
+            if self._is_claimed(job):
                 return None
-            claimed: dict[str, Any] = {**job, "claim": new_id(), "claimed_until": now + lasts}
-            self._put_job(tx, id, claimed, now + lasts)
-            return claimed
+            return self._claim(tx, id, {**job, "claim": new_id()}, lasts)
 
         return self._store.transact(change)
 
@@ -395,7 +394,7 @@ class Ledger:
             held = tx.record("job", id)
             if held is not None and held.get("claim") != job.get("claim"):
                 return
-            free = {name: value for name, value in job.items() if name not in ("claim", "claimed_until")}
+            free = {name: value for name, value in job.items() if name not in CLAIM_FIELDS}
             self._put_job(tx, id, free, None if due_in is None else self.clock.now().wall + due_in)
             if outcome:
                 counted: dict[str, int] = tx.record("job", OUTCOMES) or {}
@@ -411,8 +410,7 @@ class Ledger:
             held = tx.record("job", id)
             if held is None or held.get("claim") != job.get("claim"):
                 return False
-            until = self.clock.now().wall + lasts
-            self._put_job(tx, id, {**held, "claimed_until": until}, until)
+            self._claim(tx, id, held, lasts)
             return True
 
         return self._store.transact(change)
@@ -627,6 +625,20 @@ class Ledger:
         value = {"state": "started", "attempt": once.attempt, "began": list(now), "lasts": lasts, "budgets": names}
         tx.put_record("once", _once_name(once.kind, once.account, once.name), value, kept=OWNED)
         return replace(once, taken=Spending(names, 1, now))
+
+    def _claim(self, tx: Transaction, id: str, job: dict[str, Any], lasts: float) -> dict[str, Any]:
+        now = self.clock.now()
+        claimed = {**job, "claimed_at": list(now), "claimed_for": lasts}
+        self._put_job(tx, id, claimed, now.wall + lasts)
+        return claimed
+
+    def _is_claimed(self, job: dict[str, Any]) -> bool:
+        """Whether a claim still counts, even if the wall clock was set since."""
+        if "claimed_at" not in job:
+            return False
+        lasts: float = job["claimed_for"]
+        # Negative: not Linux, and the machine was restarted since (app/splits/clock.py).
+        return 0.0 <= self.clock.since(Moment(*job["claimed_at"])) < lasts
 
     def _put_job(self, tx: Transaction, id: str, job: dict[str, Any] | None, due: float | None) -> None:
         tx.put_record("job", id, job, kept=JOB_KEPT)

@@ -294,7 +294,7 @@ class SqliteStore:
 
 
 FILE_IN_USE = "SUNO_STEMS_LEDGER_FILE"
-"""The environment variable with which gunicorn's first process names the ledger's file to its workers, in the form of
+"""The environment variable with which gunicorn's main process names the ledger's file to its workers, in the form of
 `describe` (app/serving.py)."""
 
 

@@ -28,11 +28,20 @@ class State(StrEnum):
 
 
 class LedgerUnavailable(Exception):
-    """The ledger cannot be read or written now. A caller sees this only if nothing that costs was sent."""
+    """The ledger cannot be read or written now. A caller sees this only if the request has sent no split.
 
-    def __init__(self, why: str) -> None:
+    `counted`: the songs for which Suno has counted a download for this request.
+    """
+
+    def __init__(self, why: str, counted: Sequence[str] = ()) -> None:
         self.why = why
-        super().__init__(f"The ledger of paid splits cannot be used now: {why}. Nothing was charged by this request.")
+        cost = (
+            f"Suno has counted a download for each of these songs: {', '.join(counted)}. Send this again: they are "
+            "not counted again."
+            if counted
+            else "Nothing was charged by this request."
+        )
+        super().__init__(f"The ledger of paid splits cannot be used now: {why}. {cost}")
 
 
 class Entry(NamedTuple):

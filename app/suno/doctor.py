@@ -123,13 +123,12 @@ class Doctor:
             try:
                 reply = self._read(account, Kind.FEED, method, path, body)
             except SunoError as error:
-                gone = error.status in GONE
-                yield Finding(
-                    name,
-                    name == "feed v2",
-                    "It is gone." if gone else str(error),
-                    "" if name == "feed v2" else "nothing: the service falls back to the older lists.",
-                )
+                if error.status not in GONE:
+                    yield self._failed(name, error, "nothing if Suno fails only now: check again later.")
+                elif name == "feed v2":
+                    yield Finding(name, True, "It is gone, as expected.")
+                else:
+                    yield Finding(name, False, "It is gone.", "nothing: the service falls back to the older lists.")
                 continue
             listed = reply.get("clips") if isinstance(reply, dict) else None
             if isinstance(listed, list):

@@ -202,7 +202,7 @@ class SunoGateway:
             lost = OutcomeUnknown(f"Suno was asked to unlock the song, and answered with {error}.")
             lost.is_download = True
             raise lost from error
-        _raise_refusal(reply)
+        _raise_refusal(reply, "; nothing was counted")
         return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
 
     def download_url(self, account: Account, clip_id: str, format: AudioFormat) -> str | None:
@@ -336,15 +336,18 @@ def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str) -> by
     return json.dumps(body).encode()
 
 
-def _raise_refusal(reply: Any) -> None:
-    """Raise the error for a download's `ok: false`, which Suno sends with status 200 since 2026-09."""
+def _raise_refusal(reply: Any, cost: str = "") -> None:
+    """Raise the error for a download's `ok: false`, which Suno sends with status 200 since 2026-09.
+
+    `cost`: what is certain of the cost. Without an unlock it is "": the song's unlock may have been counted before.
+    """
     if not isinstance(reply, dict) or reply.get("ok") is not False:
         return
     message = reply.get("message")
     said = f' Suno says: "{" ".join(message.split())[:300]}"' if isinstance(message, str) and message else ""
     if reply.get("reason") == "rate_limited":
-        raise RateLimited(f"Suno wants fewer downloads at once; nothing was counted. Wait and try again.{said}")
-    raise NotAllowed(f"Suno does not allow this download; nothing was counted.{said}")
+        raise RateLimited(f"Suno wants fewer downloads at once{cost}. Wait and try again.{said}")
+    raise NotAllowed(f"Suno does not allow this download{cost}.{said}")
 
 
 def _url(value: Any) -> str:

@@ -56,6 +56,11 @@ class StemChoice:
         """The part to extract with Suno's newer call."""
         return self.stem_name or LEAD_VOCAL
 
+    @property
+    def part(self) -> str:
+        """The extracted part as `Clip.part` names it."""
+        return self.extracted.replace("_", " ").lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -137,8 +142,7 @@ def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
         case StemTask.TWELVE:
             return label == "twelve" if label in ("two", "twelve", "extract") else None
         case StemTask.TWO if label == "extract":
-            part = choice.extracted.replace("_", " ").lower()
-            return stem.part in (part, WITHOUT + part) if stem.part else None
+            return stem.part in (choice.part, WITHOUT + choice.part) if stem.part else None
         case StemTask.TWO:
             return label == "two" and not choice.stem_name if label in ("two", "twelve") else None
     assert_never(choice.task)
@@ -151,8 +155,7 @@ def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
         case StemTask.TWELVE:
             return len(parts) > 2
         case StemTask.TWO if choice.stem_name:
-            part = choice.stem_name.lower()
-            return WITHOUT + part in parts and parts <= {part, WITHOUT + part}
+            return WITHOUT + choice.part in parts and parts <= {choice.part, WITHOUT + choice.part}
         case StemTask.TWO:
             return bool(parts & _MUSICS) and parts <= _VOICES | _MUSICS
     assert_never(choice.task)

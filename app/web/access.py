@@ -83,8 +83,8 @@ def require_key_unless_local() -> None:
     local = is_loopback(request.remote_addr or "") and is_loopback(_hostname())
     if not local or any(name in request.headers for name in FORWARDED):
         require_key(
-            "Requests from the service's own machine, without a proxy, need no API key. All others need one of "
-            "API_KEYS, as Authorization: Bearer <key> or X-API-Key: <key>."
+            "Requests from the service's own machine, without a proxy, need no API key. All others need one, "
+            "as Authorization: Bearer <key> or X-API-Key: <key>."
         )
 
 
@@ -182,7 +182,7 @@ def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
         ],
         expose_headers=[
             *("Content-Disposition", "Content-Range", "ETag"),
-            *("Idempotent-Replayed", "Retry-After", "X-Request-ID"),
+            *("Idempotent-Replayed", "Retry-After", "X-Request-ID", "X-Suno-Account"),
         ],
         max_age=600,
     )

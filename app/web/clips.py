@@ -100,7 +100,7 @@ def get_clip(query: dict[str, Any]) -> Response:
 @blueprint.alt_response(
     202,
     schema=schemas.Download,
-    description="Suno is still preparing it: send the same request again after `Retry-After` seconds.",
+    description="There is no address yet: send the same request again after `Retry-After` seconds.",
     example={**EXAMPLE_DOWNLOAD, "download_url": None, "counted": False},
     headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
     success=True,

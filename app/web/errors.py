@@ -141,19 +141,20 @@ class ErrorCode(Enum):
     LEDGER_UNAVAILABLE = (
         "ledger_unavailable",
         503,
-        "The ledger cannot be used now, and the request needs it. No paid call was sent to Suno: try again.",
+        "The ledger cannot be used now, and the request needs it. This request sent no split to Suno. If Suno has "
+        "counted downloads, `error` names their songs. Try again.",
     )
     AUDIO_UNAVAILABLE = (
         "audio_unavailable",
         503,
-        "The kept audio cannot be read or written now. Suno was not asked for it: try again.",
+        "The kept audio cannot be read or written now. This request sent no split to Suno: try again.",
     )
     NOT_READY = "not_ready", 503, "Only from `/readyz`: `checks` names what fails. Splits would fail too."
     AUDIO_FULL = (
         "audio_full",
         507,
-        "There is no room for another file. Nothing was charged. The operator has to free space, or raise "
-        "`AUDIO_LIMIT`.",
+        "There is no room for another file. This request sent no split to Suno. The operator has to free space, or "
+        "raise `AUDIO_LIMIT`.",
     )
 
 

@@ -691,7 +691,7 @@ class Download(Schema):
         required=True, metadata={"description": "The requested format.", "enum": FORMATS, "example": "mp3"}
     )
     download_url = text(
-        "Where to download it for an hour, without an account; null while Suno prepares it.",
+        "Where to download it for an hour, without an account; null if there is none yet.",
         EXAMPLE_DOWNLOAD["download_url"],
     )
     counted = fields.Boolean(
@@ -734,7 +734,14 @@ class Alive(Schema):
 
 
 _CHECKS = {
-    "description": "By part: `ok`, `not_configured` if there is nothing to check, otherwise the code of its error."
+    "description": "By part:\n"
+    "- `session`: `ok`, `not_configured` without the account `default` (SUNO_COOKIE), otherwise the error's `code`.\n"
+    "- `ledger`: `ok`, otherwise the error's `code`.\n"
+    "- `jobs`, only with webhooks or open jobs: `ok`; `<seconds> s behind`; `no process runs them: run python -m "
+    "app.jobs`; `unknown` if the ledger is unavailable.\n"
+    "- `metrics`, only if they are off: `off`.\n"
+    "- `settings`, only after a reload with wrong settings: `stale: <what is wrong>`.\n\n"
+    "Only `session` and `ledger` decide whether the reply is 200 or 503."
 }
 
 

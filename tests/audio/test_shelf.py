@@ -11,7 +11,7 @@ from app.audio import shelf as shelves
 from app.audio.files import Details
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
-from app.audio.store import AudioFull, Store
+from app.audio.store import AudioFull, AudioUnavailable, Store
 from app.audio.zip import StemsZip
 from tests.audio.conftest import wav
 
@@ -209,3 +209,13 @@ def test_a_lower_limit_holds_without_a_new_file(folder: FolderStore) -> None:
     age(folder, f"{MINE}/old.wav", 100)
     shelf_of(folder, limit=len(SOUND)).clean()
     assert [bool(shelf_of(folder).stat((MINE,), id, "wav")) for id in ("young", "old")] == [True, False]
+
+
+def test_only_the_check_before_anything_that_costs_says_that_nothing_was_charged(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    shelf = shelf_of(FolderStore(tmp_path / "file"))
+    with pytest.raises(AudioUnavailable) as read:
+        shelf.stat((MINE,), "clip", "wav")
+    assert str(read.value) == "The kept audio cannot be used now: Not a directory."
+    with pytest.raises(AudioUnavailable, match=r"^The kept audio cannot be used now: .*\. Nothing was charged\.$"):
+        shelf.check_room()

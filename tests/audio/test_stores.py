@@ -134,6 +134,37 @@ def test_a_full_disk_is_told_as_that(put: Put) -> None:
         store.write("a/1.json", b"1")
 
 
+def test_a_failure_of_the_folder_for_incomplete_files_is_not_told_as_the_buckets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3.tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"suno-stems-{os.getuid()}-fetching"
+    folder.symlink_to("/")
+    store = S3Store("s3://bucket")
+    with pytest.raises(AudioUnavailable, match=f"used now: {folder} belongs to another user"):
+        store.check()
+    folder.unlink()
+    folder.write_text("")
+    with pytest.raises(AudioUnavailable, match=f"used now: File exists: {folder}"):
+        store.check()
+    folder.unlink()
+    with pytest.raises(AudioUnavailable, match=f"used now: No such file or directory: {store.spool}/half.wav"):
+        store.put("a/1.wav", store.spool / "half.wav")
+    folder.rmdir()
+    folder.write_text("")
+    with pytest.raises(AudioUnavailable, match=f"used now: Not a directory: {folder}"):
+        store.clear_rubbish(0)
+
+
+def test_an_object_that_is_removed_before_its_turn_cannot_be_sent(s3_settings: dict[str, str], put: Put) -> None:
+    store = open_store(s3_settings["AUDIO_URL"])
+    put(store, "a/1.wav", b"one")
+    opened = store.open("a/1.wav")
+    assert opened and store.remove("a/1.wav")
+    with pytest.raises(AudioUnavailable, match="NoSuchKey"):
+        list(opened.chunks(0, 3))
+
+
 def test_a_bucket_that_is_not_there_is_unavailable_and_not_empty(s3_settings: dict[str, str]) -> None:
     store = open_store("s3://no-such-bucket-at-all")
     for call in (lambda: list(store.list()), lambda: store.read("a/1.json"), lambda: store.write("a/1", b"")):

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from app.web.schemas import EXAMPLE_SONG
 from app.web.stems import REQUEST_ID
+from tests import stack
 from tests.conftest import Client, pause
-from tools import stack
 from tools.process import free_port
 
 load_all_checks()

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests import stack
 from tests.conftest import Client, Suno
-from tools import stack
 from tools.process import Server, free_port, running
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")

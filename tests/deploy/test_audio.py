@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno, pause
 from tests.deploy.conftest import SHORT, Proxy, Tls, nginx_at
-from tools import stack
 
 
 @pytest.fixture(scope="module", params=["", "/kept-audio/"], ids=["the service", "nginx"])

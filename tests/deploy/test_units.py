@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.settings import read_settings
 from tests.deploy.conftest import Stack
 
 UNIT = Path("deploy/suno-stems.service").read_text(encoding="utf-8")
@@ -74,6 +75,44 @@ def test_the_unit_of_jobs_is_the_services_but_for_what_it_runs(tmp_path: Path) -
     assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known | {
         "PYTHONDONTWRITEBYTECODE"
     }
+
+
+@pytest.fixture
+def callers(tmp_path: Path) -> Path:
+    """What the block of "Callers and budgets" in docs/deploy.md writes: the folders `etc` and `system`."""
+    page = Path("docs/deploy.md").read_text(encoding="utf-8").partition("\n## Callers and budgets\n")[2]
+    [block, *_] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for folder in ("etc", "system/suno-stems.service.d", "system/suno-stems-jobs.service.d"):
+        (tmp_path / folder).mkdir(parents=True)
+    block = re.sub("^COOKIE=.*$", "COOKIE=sandbox-bob", block, flags=re.MULTILINE)
+    script = block.replace("/etc/suno-stems/", f"{tmp_path}/etc/").replace("/etc/systemd/", f"{tmp_path}/")
+    subprocess.run(["bash", "-euc", f"systemctl() {{ :; }}\n{script}"], check=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["suno-stems", "suno-stems-jobs"])
+def test_the_service_can_read_the_callers_file_and_what_it_names(
+    callers: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    drop_in = (callers / f"system/{name}.service.d/callers.conf").read_text()
+    credentials = callers / "credentials"
+    credentials.mkdir()
+    for id, source in re.findall(r"^LoadCredential=(.+?):(.+)$", drop_in, re.MULTILINE):
+        file = callers / "etc" / Path(source).name
+        assert file.stat().st_mode & 0o077 == 0
+        shutil.copy(file, credentials / id)
+    [(setting, value)] = re.findall(r"^Environment=(.+?)=(.+)$", drop_in, re.MULTILINE)
+    monkeypatch.setenv(setting, value.replace("%d", str(credentials)))
+    settings = read_settings()
+    assert ([caller.name for caller in settings.callers], list(settings.accounts)) == (["n8n"], ["studio"])
+    assert {file.parent for file in settings.secret_files} == {credentials}
+
+
+def test_systemd_understands_the_drop_in_for_callers(callers: Path, unit: Path) -> None:
+    drop_in = (callers / "system/suno-stems.service.d/callers.conf").read_text()
+    unit.write_text(f"{unit.read_text()}\n{drop_in.replace(str(callers / 'etc'), '/etc/suno-stems')}")
+    verified = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
+    assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def test_systemd_lets_what_is_paid_for_end(graceful_timeout: float) -> None:

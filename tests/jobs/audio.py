@@ -11,9 +11,8 @@ import pytest
 import requests
 
 from tests.conftest import SONG, Suno, pause
-from tests.jobs.conftest import Deployed
+from tests.jobs.conftest import Deployed, Service
 
-LINK_SECRET = "l" * 32
 LOCKED_SONG = "song-unlock-busy"
 
 Deploy = Callable[..., Deployed]
@@ -21,23 +20,23 @@ Deploy = Callable[..., Deployed]
 
 @pytest.fixture
 def audio_settings(settings: dict[str, str]) -> dict[str, str]:
-    return settings | {"LINK_SECRET": LINK_SECRET, "SUNO_WAIT_TIMEOUT": "20", "SUNO_DEADLINE": "4"}
+    return settings | {"SUNO_WAIT_TIMEOUT": "20", "SUNO_DEADLINE": "4"}
 
 
-def split(deployed: Deployed, **more: Any) -> requests.Response:
+def split(deployed: Service, **more: Any) -> requests.Response:
     body = {"audio_id": SONG, "wait_audio": True, "audio_format": "wav"} | more
     return deployed.client.post("/api/generate_stems", json=body)
 
 
-def files_of(deployed: Deployed, reply: requests.Response) -> list[dict[str, Any]]:
+def files_of(deployed: Service, reply: requests.Response) -> list[dict[str, Any]]:
     return deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["audio"]
 
 
-def ask(deployed: Deployed, **wanted: Any) -> requests.Response:
+def ask(deployed: Service, **wanted: Any) -> requests.Response:
     return deployed.client.post("/api/audio", json={"format": "wav"} | wanted)
 
 
-def until_kept(deployed: Deployed, **wanted: Any) -> list[dict[str, Any]]:
+def until_kept(deployed: Service, **wanted: Any) -> list[dict[str, Any]]:
     """Ask until nothing is being fetched."""
     reply = ask(deployed, **wanted)
     while reply.status_code == 202:
@@ -53,11 +52,11 @@ def path_of(url: str) -> str:
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
-def fetch(deployed: Deployed, file: dict[str, Any], **options: Any) -> requests.Response:
+def fetch(deployed: Service, file: dict[str, Any], **options: Any) -> requests.Response:
     return deployed.client.get(path_of(file["url"]), **options)
 
 
-def at_suno(deployed: Deployed, id: str, format: str = "wav") -> bytes:
+def at_suno(deployed: Service, id: str, format: str = "wav") -> bytes:
     """A file as the local Suno has it."""
     found = deployed.client.post("/api/download", json={"id": id, "format": format, "wait": True}).json()
     return requests.get(found["download_url"], timeout=10).content

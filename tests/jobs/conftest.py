@@ -13,11 +13,12 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook
 
+from tests import stack
 from tests.conftest import SONG, Client, Suno, pause
-from tools import stack
 from tools.process import Server
 
 SECRET = "whsec_" + "A" * 32
+LINK_SECRET = "l" * 32
 HERE = "127.0.0.1/32"
 
 
@@ -81,15 +82,11 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
         one.close()
 
 
-class Deployed:
-    """The service, and as many processes that do jobs as a test starts."""
+class Service:
+    """The service, as its callers see it."""
 
-    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
-        self._servers, self._suno, self.settings = servers, suno, settings
-        self.client = Client(servers.enter_context(stack.service(suno.url, settings)))
-
-    def start_jobs(self) -> Server:
-        return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
+    def __init__(self, client: Client) -> None:
+        self.client = client
 
     def split(self, url: str, song: str = SONG, headers: dict[str, str] | None = None, **more: Any):
         body = {"audio_id": song, "webhook_url": url, **more}
@@ -99,21 +96,57 @@ class Deployed:
         return self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["webhook"]
 
 
-@pytest.fixture
-def settings(tmp_path: Path, account: str) -> dict[str, str]:
+class Deployed(Service):
+    """A service of a test's own, and as many jobs processes as it starts."""
+
+    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
+        self._servers, self._suno, self.settings = servers, suno, settings
+        super().__init__(Client(servers.enter_context(stack.service(suno.url, settings))))
+
+    def start_jobs(self) -> Server:
+        return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
+
+
+def settings_in(folder: Path) -> dict[str, str]:
+    """The settings of the service and of its jobs process, with all data in this folder."""
     return {
-        "SUNO_COOKIE": account,
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_HOSTS": HERE,
-        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
-        "JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
+        "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+        "JOBS_URL": f"sqlite:///{folder}/jobs.db",
         "SUNO_POLL_INTERVAL": "0.2",
         "SUNO_DEADLINE": "2",
         "SUNO_READ_TIMEOUT": "1",
         "SUNO_SETTLE_TIME": "0.5",
         "WEB_CONCURRENCY": "1",
-        "AUDIO_URL": f"file://{tmp_path}/audio",
+        "AUDIO_URL": f"file://{folder}/audio",
+        "LINK_SECRET": LINK_SECRET,
     }
+
+
+ACCOUNTS = [f"sandbox-load-{number}" for number in range(1, 300)]
+
+
+@pytest.fixture(scope="session")
+def shared(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service and a jobs process with all accounts of the tests, by their names."""
+    folder = tmp_path_factory.mktemp("shared")
+    callers = folder / "callers.toml"
+    callers.write_text("".join(f'[accounts.{account}]\ncookie = "{account}"\n' for account in ACCOUNTS))
+    settings = settings_in(folder) | {"CALLERS_FILE": str(callers), "SUNO_COOKIE": "", "SUNO_WAIT_TIMEOUT": "20"}
+    with stack.service(suno.url, settings) as service, stack.jobs(suno.url, settings):
+        yield service
+
+
+@pytest.fixture
+def deployed(shared: Server, account: str) -> Service:
+    """The shared service, with an account of the test's own."""
+    return Service(Client(shared, {"X-Suno-Account": account}))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, account: str) -> dict[str, str]:
+    return settings_in(tmp_path) | {"SUNO_COOKIE": account}
 
 
 @pytest.fixture

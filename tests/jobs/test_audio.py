@@ -30,13 +30,11 @@ from tests.jobs.audio import (
 from tests.jobs.audio import (
     audio_settings as settings,  # noqa: F401 (a fixture)
 )
-from tests.jobs.conftest import Receiver
+from tests.jobs.conftest import Receiver, Service
 from tests.splits.conftest import redis_url as redis_url
 
 
-def test_a_split_is_answered_when_its_files_are_kept(deploy: Deploy, suno: Suno, account: str) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_a_split_is_answered_when_its_files_are_kept(deployed: Service, suno: Suno, account: str) -> None:
     reply = split(deployed)
     assert set(reply.json()[0]) == {"id", "status", "created_at", "title", "stem_from_id", "duration"}
     files = files_of(deployed, reply)
@@ -78,9 +76,7 @@ def test_the_webhook_tells_the_files_and_their_addresses(
         assert (peaks["version"], len(peaks["data"])) == (2, 2000) and max(peaks["data"]) > 1000
 
 
-def test_a_file_is_served_as_players_want_it(deploy: Deploy) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_a_file_is_served_as_players_want_it(deployed: Service) -> None:
     [file, _] = files_of(deployed, split(deployed))
     whole = fetch(deployed, file)
     assert whole.headers["Content-Type"] == "audio/wav"
@@ -139,9 +135,7 @@ def test_without_a_secret_addresses_are_plain(deploy: Deploy) -> None:
     assert_error(deployed.client.get(path_of(file["url"]) + "?token=x"), 403, "not_allowed")
 
 
-def test_nobody_elses_account_is_served(deploy: Deploy) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_nobody_elses_account_is_served(deployed: Service) -> None:
     reply = split(deployed)
     id = reply.json()[0]["id"]
     other = {"X-Suno-Cookie": f"sandbox-load-{next(NUMBERS)}"}
@@ -155,9 +149,7 @@ def test_nobody_elses_account_is_served(deploy: Deploy) -> None:
     assert_error(deployed.client.get("/api/audio/%00.wav"), 404, "not_found")
 
 
-def test_stems_that_exist_are_fetched_once_and_zipped(deploy: Deploy, suno: Suno, account: str) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_stems_that_exist_are_fetched_once_and_zipped(deployed: Service, suno: Suno, account: str) -> None:
     for _ in range(2):
         split(deployed, audio_format="mp3")
     missing = assert_error(deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav"), 409, "audio_incomplete")
@@ -220,9 +212,7 @@ def test_what_is_kept_is_handed_out_while_suno_is_away(deploy: Deploy, suno: Sun
     assert_error(ask(away, audio_id=SONG, format="mp3"), 503, "suno_unreachable")
 
 
-def test_a_song_itself_is_fetched_too(deploy: Deploy, suno: Suno, account: str) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_a_song_itself_is_fetched_too(deployed: Service, suno: Suno, account: str) -> None:
     suno_own = deployed.client.get(f"/api/audio/{SONG}.peaks.json").json()
     assert len(suno_own["data"]) == 2000
     [file] = until_kept(deployed, ids=[SONG], format="m4a")
@@ -253,8 +243,7 @@ def test_a_wrong_question_is_400_and_names_what_is_wrong(service, body: dict[str
     assert names in error["details"] and names in error["error"]
 
 
-def test_what_cannot_be_had_is_told_as_what_it_is(deploy: Deploy, suno: Suno, account: str) -> None:
-    deployed = deploy()
+def test_what_cannot_be_had_is_told_as_what_it_is(deployed: Service, suno: Suno, account: str) -> None:
     own = {"X-Suno-Cookie": "sandbox-bob"}
     body = {"ids": [SONG], "format": "wav"}
     assert (

@@ -20,7 +20,6 @@ from tests.audio.conftest import s3_server as s3_server
 from tests.audio.conftest import s3_settings as s3_settings
 from tests.conftest import SONG, Suno, pause
 from tests.jobs.audio import (
-    LINK_SECRET,
     Deploy,
     ask,
     at_suno,
@@ -34,13 +33,11 @@ from tests.jobs.audio import (
 from tests.jobs.audio import (
     audio_settings as settings,  # noqa: F401 (a fixture)
 )
-from tests.jobs.conftest import Receiver, until
+from tests.jobs.conftest import LINK_SECRET, Receiver, Service, until
 from tests.splits.conftest import redis_url as redis_url
 
 
-def test_a_lost_unlocking_is_looked_after_and_not_repeated(deploy: Deploy, suno: Suno, account: str) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_a_lost_unlocking_is_looked_after_and_not_repeated(deployed: Service, suno: Suno, account: str) -> None:
     reply = ask(deployed, ids=["song-unlock-lost"], format="mp3")
     assert reply.status_code == 202
     [file] = until_kept(deployed, ids=["song-unlock-lost"], format="mp3")
@@ -71,9 +68,7 @@ def test_many_who_ask_on_two_instances_unlock_and_fetch_once(
     assert len([entry for entry in suno.log("/audio/") if entry["status"] == 200]) == 1
 
 
-def test_storage_that_breaks_off_at_every_tenth_part_brings_the_whole(deploy: Deploy, suno: Suno) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_storage_that_breaks_off_at_every_tenth_part_brings_the_whole(deployed: Service, suno: Suno) -> None:
     suno.set(storage="breaks")
     try:
         [file] = until_kept(deployed, ids=[SONG])
@@ -84,10 +79,8 @@ def test_storage_that_breaks_off_at_every_tenth_part_brings_the_whole(deploy: De
 
 
 def test_an_address_that_expires_at_once_is_asked_for_again_and_unlocks_nothing(
-    deploy: Deploy, suno: Suno, account: str
+    deployed: Service, suno: Suno, account: str
 ) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
     suno.set(address_lifetime=0)
     suno.forget()
     try:
@@ -100,9 +93,7 @@ def test_an_address_that_expires_at_once_is_asked_for_again_and_unlocks_nothing(
     assert (file["status"], unlocks(suno, account)) == ("kept", [SONG])
 
 
-def test_a_page_in_place_of_audio_is_not_kept(deploy: Deploy, suno: Suno) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_a_page_in_place_of_audio_is_not_kept(deployed: Service, suno: Suno) -> None:
     suno.set(storage="web-page")
     try:
         [file] = until_kept(deployed, ids=[SONG])

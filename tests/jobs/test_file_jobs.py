@@ -14,22 +14,27 @@ import pytest
 from app.accounts import AccountNames, Accounts
 from app.audio.fetch import Fetcher, FetchFailed
 from app.audio.files import Details, folder_of
+from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
-from app.audio.store import open_store
-from app.callers import DEFAULT, OperatorAccount
+from app.audio.store import Store, open_store
+from app.callers import DEFAULT, Caller, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs
-from app.jobs.file import begin, id_of, new_file
-from app.splits.budget import Budget
+from app.jobs.file import begin, id_of, job_id, new_file
+from app.jobs.order import Order
+from app.splits.budget import Budget, OverBudget
 from app.splits.ledger import Ledger
-from app.splits.store import MemoryStore
+from app.splits.store import LedgerUnavailable, MemoryStore
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SunoError
 from app.suno.gateway import Unlock
+from app.suno.session import Account
 from app.timing import Timing
 from tests.audio.conftest import wav
 
 SOUND = wav()
+CLAIM = 45.0  # as in app/jobs/__main__.py, which patches what it is imported into
+TIMING = Timing(deadline=1, wait_timeout=1, poll_interval=2, settle_time=0)
 
 
 class Gateway:
@@ -62,9 +67,9 @@ class Gateway:
 class Made:
     """The jobs of files, over a gateway and a ledger in memory."""
 
-    def __init__(self, folder: Path, at_once: int = 4) -> None:
+    def __init__(self, folder: Path, at_once: int = 4, store: Store | None = None) -> None:
         self.gateway, self.ledger = Gateway(), Ledger(MemoryStore())
-        self.shelf = Shelf(open_store(str(folder)), limit=10**9, kept_for=0)
+        self.shelf = Shelf(store or open_store(str(folder)), limit=10**9, kept_for=0)
         self.woken: list[str] = []
         gateway: Any = self.gateway
         self.jobs = FileJobs(
@@ -73,7 +78,7 @@ class Made:
             shelf=self.shelf,
             accounts=Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")}),
             names=AccountNames(gateway, self.ledger),
-            timing=Timing(deadline=1, wait_timeout=1, poll_interval=2, settle_time=0),
+            timing=TIMING,
             at_once=at_once,
             loopback_too=False,
             wake=self.woken.append,
@@ -84,6 +89,26 @@ class Made:
         details = Details(id, id, "Song", None, None, None, None, None)
         new = new_file(account=account, owner="user", budget=None, details=details, format="wav")
         return begin(self.ledger, new, waiting=waiting)
+
+    def order(self, *ids: str, downloads: int | None = None) -> list[str]:
+        """Request files by their ids, as one caller. Returns the status of each."""
+        gateway: Any = self.gateway
+        order = Order(
+            account=Account("cookie", "SUNO_COOKIE", DEFAULT),
+            account_names=("user",),
+            caller=Caller("n8n", downloads_per_month=downloads),
+            format="wav",
+            gateway=gateway,
+            ledger=self.ledger,
+            shelf=self.shelf,
+            timing=TIMING,
+            wake=self.woken.append,
+        )
+        details = [Details(id, id, "Song", None, None, None, None, None) for id in ids]
+        return [told["status"] for told in order.begin(details)]
+
+    def job(self, id: str) -> dict[str, Any]:
+        return self.ledger.job(job_id(folder_of("user"), id, "wav"))
 
     def step(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
         return self.jobs.step(id_of(job), job)
@@ -210,3 +235,60 @@ def test_no_more_files_are_fetched_at_once_than_allowed(tmp_path: Path, monkeypa
     gevent.joinall(every, raise_error=True)
     assert [each.value[0]["state"] for each in every] == ["kept"] * 6
     assert max(most) == 2
+
+
+def test_a_file_that_is_being_stored_is_left_to_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, taken = 100_000_000, []
+
+    class SlowStore(FolderStore):
+        def put(self, name: str, file: Path) -> None:
+            taken.append(made.ledger.claim_job(id_of(job), CLAIM))
+            super().put(name, file)
+
+    def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
+        file.write_bytes(SOUND)
+        return size
+
+    monkeypatch.setattr(Fetcher, "fetch", fetch)
+    made = Made(tmp_path, store=SlowStore(tmp_path))
+    job = made.ledger.claim_job(id_of(made.begun()), CLAIM)
+    assert (made.step(job)[0]["state"], any(taken)) == ("kept", False)
+
+
+def test_an_error_after_a_counted_download_comes_with_the_next_request(tmp_path: Path, fetched: list[str]) -> None:
+    made = Made(tmp_path)
+    assert made.order("one", "two", "three", downloads=1) == ["fetching"] * 3
+    assert made.gateway.asked == ["clip", "unlock", "clip"], "after a failure no other song is tried"
+    jobs = {id: made.step(made.job(id))[0] for id in ("one", "two", "three")}
+    assert [job["code"] for job in jobs.values()] == [None, "over_budget", "over_budget"]
+    for job in jobs.values():
+        made.ledger.put_job(id_of(job), job, None)
+    with pytest.raises(OverBudget, match="Nothing was charged"):
+        made.order("one", "two", downloads=1)
+    assert made.gateway.asked.count("unlock") == 1
+
+
+def test_an_error_before_any_counted_download_is_raised(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.gateway.unlocked = NotAllowed("No.")
+    with pytest.raises(NotAllowed):
+        made.order("one", "two")
+    assert (made.job("one"), made.job("two"), made.woken) == (None, None, [])
+
+
+def test_a_ledger_that_fails_after_a_counted_download_names_the_song(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+
+    class Broken(MemoryStore):
+        def transact(self, change: Callable[[Any], Any]) -> Any:
+            if "unlock" in made.gateway.asked:
+                raise LedgerUnavailable("the disk is full")
+            return super().transact(change)
+
+    made.ledger = Ledger(Broken())
+    with pytest.raises(LedgerUnavailable) as raised:
+        made.order("one", "two")
+    assert str(raised.value).endswith(
+        "the disk is full. Suno has counted a download for each of these songs: one. Send this again: they are not "
+        "counted again."
+    )

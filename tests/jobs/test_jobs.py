@@ -13,7 +13,7 @@ import redis
 from app.jobs.queue import Queue
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno
-from tests.jobs.conftest import SECRET, Deployed, Receiver, until
+from tests.jobs.conftest import SECRET, Deployed, Receiver, Service, until
 from tests.splits.conftest import redis_url as redis_url
 
 
@@ -72,10 +72,9 @@ def test_a_killed_process_loses_no_job(deploy: Callable[..., Deployed], receiver
 
 
 def test_a_lost_answer_is_found_out_and_told(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+    deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
-    deployed, there = deploy(), receiver()
-    deployed.start_jobs()
+    there = receiver()
     deployed.split(there.url, "fault-hang")
     [told] = there.verified()
     assert told["type"] == "stems.completed"
@@ -83,30 +82,25 @@ def test_a_lost_answer_is_found_out_and_told(
 
 
 def test_a_split_that_made_nothing_is_told_as_failed_and_uncharged(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+    deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
-    deployed, there = deploy(), receiver()
-    deployed.start_jobs()
+    there = receiver()
     assert_error(deployed.split(there.url, "fault-reset-before-reading"), 503, "outcome_unknown")
     [told] = there.verified()
     assert (told["type"], told["data"]["charged"], told["data"]["stems"]) == ("stems.failed", False, [])
     assert suno.charges(account) == []
 
 
-def test_a_stem_that_fails_is_told_as_charged(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]
-) -> None:
-    deployed, there = deploy(), receiver()
-    deployed.start_jobs()
+def test_a_stem_that_fails_is_told_as_charged(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
     deployed.split(there.url, "song-stem-fails")
     [told] = there.verified()
     assert (told["type"], told["data"]["charged"]) == ("stems.failed", True)
     assert [stem["status"] for stem in told["data"]["stems"]] == ["complete", "error"]
 
 
-def test_what_cost_nothing_has_no_webhook(deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]) -> None:
-    deployed, there = deploy(), receiver()
-    deployed.start_jobs()
+def test_what_cost_nothing_has_no_webhook(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
     refused = deployed.split(there.url, "fault-404")
     assert_error(refused, 404, "song_not_found")
     assert_error(deployed.client.get(f"/api/requests/{refused.headers['X-Request-ID']}"), 404, "not_found")
@@ -115,10 +109,9 @@ def test_what_cost_nothing_has_no_webhook(deploy: Callable[..., Deployed], recei
 
 
 def test_a_receiver_that_is_gone_is_not_asked_again_until_somebody_wants_it(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]
+    deployed: Service, receiver: Callable[..., Receiver]
 ) -> None:
-    deployed, there = deploy(), receiver(410, 200)
-    deployed.start_jobs()
+    there = receiver(410, 200)
     reply = deployed.split(there.url)
     until(lambda: deployed.told(reply)["state"] == "given_up")
     again = deployed.client.post(f"/api/requests/{reply.headers['X-Request-ID']}/webhook")
@@ -180,10 +173,9 @@ def test_a_queue_that_cannot_be_used_costs_no_reply_and_no_webhook(
 
 
 def test_a_retry_that_pays_again_has_a_webhook_again(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+    deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
-    deployed, there = deploy(), receiver()
-    deployed.start_jobs()
+    there = receiver()
     key, song = {"Idempotency-Key": "k"}, "fault-reset-before-reading"
     assert_error(deployed.split(there.url, song, headers=key), 503, "outcome_unknown")
     assert there.verified()[0]["type"] == "stems.failed"

@@ -19,9 +19,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from tests import stack
 from tests.browser import asked_for, chromium, foreign, wait_for
 from tests.conftest import NUMBERS, Client, Suno
-from tools import stack
 
 SPLIT_TWO = "Split into voice and music"
 

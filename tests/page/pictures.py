@@ -15,6 +15,7 @@ from tests.browser import chromium
 from tests.conftest import SONG, Client, Suno
 from tests.page.conftest import Page
 from tools import stack
+from tools.stack import ACCOUNT
 
 TARGET = Path(__file__).parents[2] / "docs/pictures"
 SECONDS = 60.0
@@ -40,7 +41,7 @@ def main() -> int:
     TARGET.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
         settings = {
-            "SUNO_COOKIE": stack.ACCOUNT,
+            "SUNO_COOKIE": ACCOUNT,
             "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
             "JOBS_URL": f"sqlite:///{folder}/jobs.db",
             "AUDIO_URL": f"{folder}/audio",
@@ -54,7 +55,7 @@ def main() -> int:
             chromium(Path(folder)) as browser,
         ):
             Suno(suno).set(audio_length=SECONDS)
-            page = Page(browser, Client(service), Suno(suno), stack.ACCOUNT, Path(folder) / "downloads")
+            page = Page(browser, Client(service), Suno(suno), ACCOUNT, Path(folder) / "downloads")
             page.open()
             page.wait(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#songs li")) >= 20)
             page.enter(SONG)

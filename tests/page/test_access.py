@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.by import By
 
+from tests import stack
 from tests.browser import asked_for
 from tests.conftest import NUMBERS, SONG, Client, Suno
 from tests.page.conftest import SPLIT_TWO, Page, unzipped
-from tools import stack
 
 API_KEY = "only-for-people-who-make-karaoke"
 

@@ -11,6 +11,8 @@ import pytest
 import requests
 
 from sandbox.audio import BEAT, LENGTH, TWELVE, Score, stem, synthesise
+from sandbox.message import Request
+from sandbox.storage import reply_with
 from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
 
 
@@ -55,6 +57,11 @@ def test_a_song_is_the_part_taken_out_and_what_is_left(sandbox, alice, name):
     )
     assert list(map(add, part, rest)) == fetch(sandbox, OCEAN_WANDERER)
     assert any(part)
+
+
+def test_the_etag_of_a_file_is_the_same_in_every_process():
+    reply = reply_with(Request("GET", "/audio/song.wav", {}), b"RIFF", "wav", "ordinary")
+    assert reply.headers["ETag"] == '"a40ff3d5900fb769"'
 
 
 def test_audio_depends_on_the_song_alone():

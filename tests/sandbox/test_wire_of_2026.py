@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import time
+from urllib.parse import urlencode
 
 import pytest
 import requests
 
+from sandbox.message import Request
+from sandbox.studio import address_is_good
 from sandbox.suno import fingerprint, user_id_of
 from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
 
@@ -219,6 +222,14 @@ def test_storage_takes_no_token_and_no_address_of_another_file(address):
     url = address(OCEAN_WANDERER)
     assert requests.get(url, headers={"Authorization": "Bearer x"}, timeout=5).status_code == 403
     assert requests.get(url.replace(".wav", ".mp3"), timeout=5).status_code == 403
+
+
+@pytest.mark.parametrize("expires", ["", "soon", "nan", "99999999999"])
+def test_an_address_is_good_with_a_moment_and_its_signature(sandbox, expires):
+    path = "/audio/song.wav"
+    address = urlencode({"Expires": expires, "Signature": sandbox.suno.sign(f"{path} {expires}")})
+    assert address_is_good(sandbox.suno, Request("GET", f"{path}?{address}", {})) is (expires == "99999999999")
+    assert not address_is_good(sandbox.suno, Request("GET", f"{path}?{address}x", {}))
 
 
 def test_a_request_to_storage_that_carries_a_token_is_in_the_log(alice, address):

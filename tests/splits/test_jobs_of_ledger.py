@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from app.splits.ledger import Ledger
 from app.splits.store import Entry
 from tests.splits.conftest import SteppedClock, entry
@@ -53,10 +55,25 @@ def test_one_process_has_a_job_until_it_gives_it_back_or_dies(ledger: Ledger, cl
     assert ledger.claim_job(one.id, 45)["state"] == "delivering"
 
 
-def test_a_clock_that_is_set_back_holds_no_job_for_long(ledger: Ledger, clock: SteppedClock) -> None:
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_clock_that_is_set_neither_ends_a_claim_nor_prolongs_it(
+    ledger: Ledger, clock: SteppedClock, step: int
+) -> None:
     one = begin(ledger)
     ledger.claim_job(one.id, 45)
-    clock.set_wall(-3600)
+    clock.set_wall(step)
+    clock.pass_by(44)
+    assert ledger.claim_job(one.id, 45) is None
+    clock.pass_by(2)
+    assert ledger.claim_job(one.id, 45) is not None
+
+
+def test_the_claim_of_another_machine_ends_in_time(ledger: Ledger, clock: SteppedClock) -> None:
+    one = begin(ledger)
+    ledger.claim_job(one.id, 45)
+    clock.boot, clock.seconds = "another machine", 5.0
+    assert ledger.claim_job(one.id, 45) is None
+    clock.pass_by(46)
     assert ledger.claim_job(one.id, 45) is not None
 
 
@@ -108,6 +125,19 @@ def test_a_job_that_goes_on_is_held(ledger: Ledger, clock: SteppedClock) -> None
     assert not ledger.hold_job("file:1", claimed, 15), "another has it"
     assert not ledger.hold_job("nothing", claimed, 15)
     assert ledger.job("nothing") is None
+
+
+@pytest.mark.parametrize("step", [0, -3600, 3600])
+def test_a_hold_that_is_longer_than_a_claim_is_respected(ledger: Ledger, clock: SteppedClock, step: int) -> None:
+    ledger.add_job("file:1", lambda held: {"state": "fetching"})
+    claimed = ledger.claim_job("file:1", 45)
+    assert ledger.hold_job("file:1", claimed, 300)
+    clock.set_wall(step)
+    assert ledger.claim_job("file:1", 45) is None
+    clock.pass_by(299)
+    assert ledger.claim_job("file:1", 45) is None
+    clock.pass_by(2)
+    assert ledger.claim_job("file:1", 45) is not None
 
 
 def test_who_was_late_overwrites_no_job_of_another(ledger: Ledger, clock: SteppedClock) -> None:

@@ -129,6 +129,7 @@ def test_a_label_that_is_not_known_is_unknown() -> None:
         (TWELVE, [f"S (Part {n})" for n in range(12)], True),
         (TWELVE, ["S (Vocals)", "S (Instrumental)"], False),
         (DRUMS, ["S (Drum Kit)", "S (Without Drum Kit)"], True),
+        (StemChoice(stem_name="Drum_Kit"), ["S (Drum Kit)", "S (Without Drum Kit)"], True),
         (DRUMS, ["S (Vocals)", "S (Instrumental)"], False),
     ],
 )

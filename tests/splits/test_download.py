@@ -1,0 +1,107 @@
+"""A download, against a Suno and a ledger in memory: an error never says that nothing was charged after an unlock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.splits.download import Address, Download
+from app.splits.ledger import Ledger, Turn
+from app.splits.store import LedgerUnavailable, MemoryStore, Transaction
+from app.suno.clip import Clip
+from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError, SunoUnreachable
+from app.suno.gateway import UnknownFormat, Unlock
+from app.suno.session import Account
+from app.timing import Timing
+
+AWAY = SunoUnreachable("Suno could not be reached. Nothing was charged.")
+LOST = OutcomeUnknown("Suno was asked to unlock the song, and no answer came.")
+
+
+class Store(MemoryStore):
+    """A store that can be away."""
+
+    is_away = False
+
+    def transact(self, change: Callable[[Transaction], Any]) -> Any:
+        if self.is_away:
+            raise LedgerUnavailable("the disk is full")
+        return super().transact(change)
+
+
+class Suno:
+    """What a download needs of Suno."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.clips: list[Clip | SunoError] = [Clip("song", download_unlocked=False)]
+        self.unlocked: Unlock | SunoError = Unlock(counted=True)
+        self.failure: SunoError | None = None
+        """What happens when the address is requested; None: only the older calls know the format."""
+
+    def clip(self, account: Account, id: str) -> Clip:
+        return answered(self.clips.pop(0))
+
+    def unlock(self, account: Account, id: str) -> Unlock:
+        return answered(self.unlocked)
+
+    def download_url(self, account: Account, id: str, format: str) -> str:
+        raise self.failure or UnknownFormat
+
+    def wav_file(self, account: Account, id: str) -> None:
+        self.store.is_away = True
+
+
+def answered(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@pytest.fixture
+def suno() -> Suno:
+    return Suno()
+
+
+def address(suno: Suno) -> Address:
+    gateway: Any = suno
+    return Download(
+        account=Account("cookie", "SUNO_COOKIE"),
+        account_name="user",
+        budgets=(),
+        clip_id="song",
+        format="wav",
+        wait=True,
+        gateway=gateway,
+        ledger=Ledger(suno.store),
+        timing=Timing(deadline=40.0, wait_timeout=100.0, poll_interval=3.0, settle_time=60.0),
+    ).address()
+
+
+@pytest.mark.parametrize("failure", [AWAY, None])
+def test_after_a_counted_unlock_the_reply_says_that_it_was_counted(suno: Suno, failure: SunoError | None) -> None:
+    suno.failure = failure
+    assert address(suno) == Address(None, counted=True)
+
+
+def test_a_refusal_after_a_counted_unlock_says_that_it_was_counted(suno: Suno) -> None:
+    suno.failure = NotAllowed("Not in the plan.")
+    with pytest.raises(NotAllowed, match=r"Not in the plan\. .* Suno has counted one download"):
+        address(suno)
+
+
+@pytest.mark.parametrize("failure", [AWAY, NotAllowed("Not in the plan."), None])
+def test_a_request_that_was_not_counted_gets_the_error(suno: Suno, failure: SunoError | None) -> None:
+    suno.clips, suno.failure = [Clip("song", download_unlocked=True)], failure
+    with pytest.raises(type(failure) if failure else LedgerUnavailable):
+        address(suno)
+
+
+def test_a_lost_unlock_that_cannot_be_checked_may_have_been_counted(suno: Suno) -> None:
+    suno.clips, suno.unlocked = [Clip("song", download_unlocked=False), AWAY], LOST
+    with pytest.raises(OutcomeUnknown) as raised:
+        address(suno)
+    assert raised.value is LOST
+    assert Ledger(suno.store).begin_once("unlock", "user", "song", lasts=40).turn is Turn.IN_DOUBT
