@@ -213,36 +213,43 @@ class Ledger:
         the price is given back. `job_is_due`: the job can begin now.
         """
 
+        done = entry._replace(state=State.DONE, stems=tuple(stems), paid=True)
+
         def change(tx: Transaction) -> Entry:
-            held = tx.entry(entry.id)
             if paid:
                 self._withdraw_guesses(tx, entry, stems)
-            if held is None:
-                # It could not be written when it began, or is no longer stored: write it now.
-                done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
-            elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
-                # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
-                self._own(tx, entry, stems)
-                done = held._replace(state=State.DONE)
-            elif held.attempt == entry.attempt and held.state is not State.DONE:
-                done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
-                if not paid:
-                    done = self._give_back(tx, done)
-            else:
-                # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
-                if paid:
-                    self._own(tx, entry, stems)
-                    if held.attempt != entry.attempt:
-                        # Its price was given back when the newer attempt began: count it again.
-                        spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
-                done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
-            if done is not held:
-                tx.put(done)
+            is_first = paid and entry.state is State.STARTED and not entry.stems
+            now = done if is_first and tx.replace(entry, done) else self._finish(tx, entry, stems, paid=paid)
             if job_is_due:
                 tx.put_due(entry.id, self.clock.now().wall)
-            return done
+            return now
 
         return self._store.transact(change)
+
+    def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
+        held = tx.entry(entry.id)
+        if held is None:
+            # It could not be written when it began, or is no longer stored: write it now.
+            done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
+        elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
+            # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
+            self._own(tx, entry, stems)
+            done = held._replace(state=State.DONE)
+        elif held.attempt == entry.attempt and held.state is not State.DONE:
+            done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
+            if not paid:
+                done = self._give_back(tx, done)
+        else:
+            # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
+            if paid:
+                self._own(tx, entry, stems)
+                if held.attempt != entry.attempt:
+                    # Its price was given back when the newer attempt began: count it again.
+                    spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
+            done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
+        if done is not held:
+            tx.put(done)
+        return done
 
     def settle(self, entry: Entry, made: Made) -> Found:
         """Finish an entry in doubt with the oldest unowned set, if no other request can still receive that set.

@@ -70,8 +70,8 @@ class RedisStore:
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         with _unavailable():
-            for _ in range(ATTEMPTS):
-                transaction = _Keys(self._redis, self._shared)
+            for attempt in range(ATTEMPTS):
+                transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0)
                 result = change(transaction)
                 if not transaction.writes or self._commit(args=[*transaction.as_arguments()]):
                     return result
@@ -79,7 +79,7 @@ class RedisStore:
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with _unavailable():
-            return look(_Keys(self._redis, self._shared))
+            return look(_Keys(self._redis, self._shared, is_hopeful=False))
 
     def check(self) -> None:
         with _unavailable():
@@ -88,9 +88,13 @@ class RedisStore:
 
 
 class _Keys:
-    """A transaction: the values that were read, and the commands to commit."""
+    """A transaction: the values that were read, and the commands to commit.
 
-    def __init__(self, connection: Any, clock: RedisClock) -> None:
+    `is_hopeful`: `replace` assumes that the entry is unchanged, and leaves it to the commit to find out.
+    """
+
+    def __init__(self, connection: Any, clock: RedisClock, *, is_hopeful: bool) -> None:
+        self._is_hopeful = is_hopeful
         self._redis = connection
         self._clock = clock
         self._read: dict[str, str | None] = {}
@@ -129,6 +133,16 @@ class _Keys:
         # A transaction that has read the song's entries must notice a new one, and run again.
         self._write("INCR", f"{_song_key(entry.song_id)}:version")
         self._write("EXPIRE", f"{_song_key(entry.song_id)}:version", ENTRIES_KEPT)
+
+    def replace(self, old: Entry, new: Entry) -> bool:
+        key, text = _entry_key(old.id), _text(old)
+        if self._is_hopeful:
+            self._read.setdefault(key, text)
+        if self._get(key) != text:
+            return False
+        # Its key, song and request id find it already.
+        self._write("SET", key, _text(new), "EX", ENTRIES_KEPT)
+        return True
 
     def remove(self, entry: Entry) -> None:
         self._write("DEL", _entry_key(entry.id))

@@ -104,6 +104,7 @@ PUT = (
 )
 UPDATE = f"UPDATE entries SET {', '.join(f'{column} = ?' for column in CHANGING)} WHERE id = ?"
 """For a stored entry with the same key: no secondary index is read or written."""
+REPLACE = f"{UPDATE} AND idempotency_key IS ? AND {' AND '.join(f'{column} IS ?' for column in CHANGING)}"
 
 T = TypeVar("T")
 
@@ -330,12 +331,15 @@ class _Rows:
         return self._all("song_id = ?", song_id)
 
     def put(self, entry: Entry) -> None:
-        row = _row(entry)
         if self._keys.get(entry.id) == entry.idempotency_key:
-            self._db.execute(UPDATE, (*row[-len(CHANGING) :], entry.id))
+            self._db.execute(UPDATE, (*_changing(entry), entry.id))
         else:
-            self._db.execute(PUT, row)
+            self._db.execute(PUT, _row(entry))
             self._keys[entry.id] = entry.idempotency_key
+
+    def replace(self, old: Entry, new: Entry) -> bool:
+        values = (*_changing(new), old.id, old.idempotency_key or None, *_changing(old))
+        return self._db.execute(REPLACE, values).rowcount > 0
 
     def remove(self, entry: Entry) -> None:
         self._db.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
@@ -388,11 +392,16 @@ class _Rows:
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    began, attempt = entry.began, entry.attempt_began
     return (
         *(entry.id, entry.caller, entry.account, entry.idempotency_key or None, entry.question, entry.song_id),
-        *(entry.task, entry.request_id, began.boot_id, began.boot, began.wall, attempt.boot_id, attempt.boot),
-        *(attempt.wall, entry.lasts, entry.attempt, entry.state, pack(entry.stems) if entry.stems else None),
+        *(entry.task, entry.request_id, *entry.began, *_changing(entry)),
+    )
+
+
+def _changing(entry: Entry) -> tuple[object, ...]:
+    """The values of the columns in CHANGING."""
+    return (
+        *(*entry.attempt_began, entry.lasts, entry.attempt, entry.state, pack(entry.stems) if entry.stems else None),
         *(entry.paid, pack(entry.reply) if entry.reply else None),
         pack(entry.final_reply) if entry.final_reply else None,
         *(entry.price, json.dumps(entry.budgets) if entry.budgets else None),

@@ -98,6 +98,12 @@ class Transaction(Protocol):
     def put(self, entry: Entry) -> None:
         """Write an entry, new or changed. Its key then finds it."""
 
+    def replace(self, old: Entry, new: Entry) -> bool:
+        """Write `new` if the stored entry is exactly `old`; otherwise write nothing, and return False.
+
+        Cheaper than to read and to put. Both must have the same key.
+        """
+
     def remove(self, entry: Entry) -> None:
         """Delete an entry."""
 
@@ -202,6 +208,12 @@ class _InMemory:
 
     def put(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
+
+    def replace(self, old: Entry, new: Entry) -> bool:
+        if self.entries.get(old.id) != old:
+            return False
+        self.put(new)
+        return True
 
     def remove(self, entry: Entry) -> None:
         self.entries.pop(entry.id, None)

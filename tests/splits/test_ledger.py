@@ -480,6 +480,19 @@ def test_who_owns_a_stem_is_known_for_longer_than_one_can_be_in_doubt(
     assert left > KEPT + STEPS + STEPS - 60
 
 
+def test_an_entry_is_replaced_only_if_nobody_has_changed_it(store: Store, ledger: Ledger) -> None:
+    began = ledger.begin(entry(ledger, "key"))
+    done = began._replace(state=State.DONE, stems=stems("a"), reply=stems("a"))
+    another = began._replace(state=State.IN_DOUBT)
+    unknown = entry(ledger)
+    assert store.transact(lambda tx: (tx.replace(unknown, unknown), tx.entry(unknown.id))) == (False, None)
+    assert store.transact(lambda tx: tx.replace(began, done))
+    assert not store.transact(lambda tx: tx.replace(began, another))
+    assert ledger.get(began.id) == done
+    store.transact(lambda tx: tx.put(done._replace(idempotency_key="")))
+    assert not store.transact(lambda tx: tx.replace(done, another))
+
+
 def test_what_another_writes_between_reading_and_writing_is_read_again(redis_url: str) -> None:
     ours, theirs = (RedisStore(redis_url) for _ in range(2))
     song, seen = uuid.uuid4().hex, []
