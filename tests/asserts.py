@@ -1,4 +1,4 @@
-"""What holds for every failure."""
+"""A check for every error reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import requests
 
 
 def assert_error(response: requests.Response, status: int, code: str) -> dict[str, Any]:
-    """Check the one shape of an error, and return its body."""
+    """Check the shape of an error reply, and return its body."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/json"
     body: dict[str, Any] = response.json()

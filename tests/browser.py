@@ -1,4 +1,4 @@
-"""A real browser, headless, that can reach this machine alone."""
+"""A real headless browser that can reach only this machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--no-proxy-server",
-    # The log has what pages ask for; this is for whatever else a browser may want.
+    # The log shows the requests of pages; this also blocks requests of the browser itself.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     "--window-size=1200,1600",
 )
@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
-    """Run Chromium with a profile of its own in a folder; what it downloads is in `downloads` there."""
+    """Run Chromium with its own profile in `folder`; downloads go to `folder/downloads`."""
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
-        pytest.skip(f"NOTHING IS TRIED IN A BROWSER: {' and '.join(missing)} not found (tests/debian-packages.txt)")
+        pytest.skip(f"NO TEST RUNS IN A BROWSER: {' and '.join(missing)} not found (tests/debian-packages.txt)")
     downloads = folder / "downloads"
     downloads.mkdir()
     options = webdriver.ChromeOptions()
@@ -49,6 +49,7 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
         options.add_argument(flag)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    options.add_experimental_option("perfLoggingPrefs", {"enablePage": False})
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("NO_PROXY", "localhost,127.0.0.1")  # between selenium and the driver
         with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as chrome:
@@ -56,19 +57,19 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
 
 
 def wait_for(browser: webdriver.Chrome, find: Callable[[], T]) -> T:
-    """Wait until something is there, and return it."""
-    # A page may replace what was just found.
+    """Wait until `find` returns something true, and return it."""
+    # A page may replace an element that was just found.
     gone = (NoSuchElementException, StaleElementReferenceException)
-    return WebDriverWait(browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=gone).until(lambda _: find())
+    return WebDriverWait(browser, PATIENCE, poll_frequency=0.15, ignored_exceptions=gone).until(lambda _: find())
 
 
-def asked_for(browser: webdriver.Chrome) -> list[str]:
-    """Every address that the page has asked for since the last look."""
+def requested_addresses(browser: webdriver.Chrome) -> list[str]:
+    """Every address that the page has requested since the last call of this function."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
 
 def foreign(addresses: list[str], url: str) -> list[str]:
-    """Those of the addresses that are not of the server at `url`, nor of the page itself."""
+    """The addresses that belong neither to the server at `url` nor to the page itself."""
     here = (f"{url}/", "data:", "blob:", "chrome:")
     return [address for address in addresses if not address.startswith(here)]

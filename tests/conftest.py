@@ -18,7 +18,7 @@ from tools.process import Server
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NUMBERS = itertools.count(1)
 PATIENCE = 30
-"""Seconds after which a test gives a request up: far beyond every deadline under test."""
+"""Timeout of a test's request, in seconds: far longer than every deadline under test."""
 
 
 SLOW = (
@@ -32,7 +32,7 @@ SLOW = (
     "test_demo",
     "test_serving",
 )
-"""Files with a few slow tests: they begin first, so that no process has one left when all others are done."""
+"""Files with slow tests: they start first, so that no process still has one when the others are done."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,12 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pause() -> None:
-    """Leave the processor to the servers, between two looks of a loop that waits for something."""
+    """Sleep in a polling loop, to leave the processor to the servers."""
     time.sleep(0.03)
 
 
 class Client:
-    """A client of one server, whose requests take nothing from the environment."""
+    """A client of one server; it ignores proxies and credentials of the environment."""
 
     def __init__(self, server: Server, headers: dict[str, str] | None = None) -> None:
         self.server = server
@@ -75,7 +75,7 @@ class Suno(Client):
     """The sandbox's control calls."""
 
     def log(self, path: str = "") -> list[dict[str, Any]]:
-        """Return the requests so far whose path starts with `path`."""
+        """Return the logged requests with a path that starts with `path`."""
         return [entry for entry in self.get("/sandbox/log").json() if entry["path"].startswith(path)]
 
     def forget(self) -> None:
@@ -83,18 +83,18 @@ class Suno(Client):
         self.request("DELETE", "/sandbox/log")
 
     def charges(self, account: str, song: str | None = None) -> list[dict[str, Any]]:
-        """Return what an account has paid for."""
+        """Return the charges of an account, for one song or for all."""
         paid = [entry for entry in self.get("/sandbox/charges").json() if entry["account"] == account]
         return [entry for entry in paid if song in (None, entry["song"])]
 
     def set(self, **options: Any) -> None:
-        """Change the options of the command line while it runs."""
+        """Change command-line options of the running sandbox."""
         self.post("/sandbox/settings", json=options).raise_for_status()
 
 
 @pytest.fixture(autouse=True)
-def settings_unread() -> None:
-    """Let no test find the settings that another has read in this process."""
+def forget_settings() -> None:
+    """Forget the settings that another test has read in this process."""
     remembered.settings, remembered.complaint = None, ""
 
 
@@ -106,7 +106,7 @@ def suno() -> Iterator[Suno]:
 
 @pytest.fixture(scope="session")
 def service(suno: Suno) -> Iterator[Client]:
-    """The service with two workers, all of its log, and little patience with Suno."""
+    """The service with two workers, debug logs, and short timeouts for Suno."""
     settings = {
         "LOG_LEVEL": "DEBUG",
         "SUNO_CONNECT_TIMEOUT": "1",
@@ -119,15 +119,15 @@ def service(suno: Suno) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def lone_worker(suno: Suno) -> Iterator[Client]:
-    """The service with one worker: what a process does once, it does once."""
+def single_worker(suno: Suno) -> Iterator[Client]:
+    """The service with one worker, for tests that count what each process does once."""
     with stack.service(suno.url, {"WEB_CONCURRENCY": "1"}) as server:
         yield Client(server)
 
 
 @pytest.fixture
 def start(suno: Suno) -> Iterator[Callable[..., Client]]:
-    """Start further services with other settings, for one test; of one worker, which starts in half the time."""
+    """Start more services with other settings for one test; by default with one worker, which starts faster."""
     with ExitStack() as servers:
         yield lambda url=None, **settings: Client(
             servers.enter_context(stack.service(url or suno.url, {"WEB_CONCURRENCY": "1", **settings}))

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what debian-packages.txt lists, where this machine allows it. It never fails: a test that misses a program
-# is skipped, and says so.
+# Install the packages of debian-packages.txt if this machine allows it. This script never fails: a test without its
+# program is skipped, and says so.
 cd "$(dirname "$0")" || exit 0
 
 missing= failed=
@@ -17,7 +17,7 @@ if ! command -v apt-get > /dev/null || [ "$(id -u)" -ne 0 ]; then
     exit 0
 fi
 
-# What Debian asks before it starts a daemon, be it by systemd or by an init script.
+# Debian runs this before it starts a daemon; exit status 101 forbids the start.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
@@ -36,6 +36,6 @@ for package in $missing; do
 done
 if [ -n "$failed" ]; then
     tail -n 5 "$log"
-    echo "Tests that need$failed are skipped: apt-get could not install it, and says above why."
+    echo "Tests that need$failed are skipped: apt-get could not install it (see the reason above)."
 fi
 rm -f "$log"

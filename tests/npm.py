@@ -1,4 +1,4 @@
-"""Packages of npm, for the tests that need one."""
+"""npm packages for tests."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NODE = pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), re
 
 
 def npm(folder: Path, *arguments: str) -> None:
-    """Run npm in a folder; where that fails, as without a registry, the test is skipped and says so."""
+    """Run npm in a folder; skip the test if npm fails, for example without a registry."""
     run = subprocess.run(["npm", *arguments], cwd=folder, capture_output=True, text=True)
     if run.returncode != 0:
-        pytest.skip(f"npm {' '.join(arguments)} has failed: {run.stderr[-300:]}")
+        pytest.skip(f"npm {' '.join(arguments)} failed: {run.stderr[-300:]}")
 
 
 def install(folder: Path, *packages: str) -> Path:
-    """Install packages; returns where they are."""
+    """Install packages, and return their folder."""
     npm(folder, "install", "--no-fund", "--no-audit", "--ignore-scripts", *packages)
     return folder / "node_modules"

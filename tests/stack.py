@@ -1,4 +1,4 @@
-"""The servers of tools.stack, killed at the end: a graceful stop takes time, and few tests are about that."""
+"""The servers of tools.stack, killed at the end: a graceful stop takes time, and few tests need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: API keys, hosts, and web pages, over real sockets."""
+"""Access over real sockets: API keys, hosts and web pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
 
 KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
-"""Each with its short name: `printf %s first-key | sha256sum | cut -c 1-12`."""
+"""API keys, each with its name in the log: `printf %s first-key | sha256sum | cut -c 1-12`."""
 
 
 ACTIONS = ["/api/generate_stems", "/api/audio", "/api/download", "/api/requests/an-id/webhook"]
@@ -43,7 +43,9 @@ def guarded(suno: Suno) -> Iterator[Client]:
         {"X-API-Key": "schlüssel".encode()},
     ],
 )
-def test_without_a_right_key_nobody_spends(guarded: Client, suno: Suno, headers: dict[str, str | bytes]) -> None:
+def test_nothing_is_sent_to_suno_without_a_valid_key(
+    guarded: Client, suno: Suno, headers: dict[str, str | bytes]
+) -> None:
     suno.forget()
     response = guarded.post("/api/generate_stems", json={"audio_id": SONG}, headers=headers)
     assert_error(response, 401, "api_key_required")
@@ -60,7 +62,7 @@ def test_without_a_right_key_nobody_spends(guarded: Client, suno: Suno, headers:
         {"X-API-Key": "second-key", "Authorization": "Basic dXNlcjpwYXNz"},
     ],
 )
-def test_with_a_key_one_may_ask(guarded: Client, account: str, headers: dict[str, str]) -> None:
+def test_a_valid_key_gives_access(guarded: Client, account: str, headers: dict[str, str]) -> None:
     assert guarded.split(cookie=account, headers=headers).status_code == 200
 
 
@@ -68,25 +70,25 @@ def test_with_a_key_one_may_ask(guarded: Client, account: str, headers: dict[str
     ("method", "path"),
     [("GET", "/api/"), ("GET", "/api/nowhere"), ("PUT", "/api/generate_stems"), ("HEAD", "/api/x")],
 )
-def test_every_path_under_api_asks_for_a_key(guarded: Client, method: str, path: str) -> None:
+def test_every_path_under_api_requires_a_key(guarded: Client, method: str, path: str) -> None:
     response = guarded.request(method, path)
     assert response.status_code == 401
     assert "WWW-Authenticate" in response.headers
 
 
 @pytest.mark.parametrize("path", ["//api/generate_stems", "/api//generate_stems", "/./api/generate_stems", "/API/x"])
-def test_no_other_spelling_of_a_path_leads_past_the_keys(guarded: Client, suno: Suno, path: str) -> None:
+def test_no_other_spelling_of_a_path_bypasses_the_keys(guarded: Client, suno: Suno, path: str) -> None:
     suno.forget()
     assert guarded.post(path, json={"audio_id": SONG}).status_code in (308, 401, 404)
     assert suno.log() == []
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/openapi.yaml", "/healthz", "/readyz"])
-def test_what_costs_nothing_needs_no_key(guarded: Client, path: str) -> None:
+def test_public_paths_need_no_key(guarded: Client, path: str) -> None:
     assert guarded.get(path).status_code == 200
 
 
-def test_without_keys_a_key_is_neither_needed_nor_named(service: Client, account: str) -> None:
+def test_without_api_keys_a_sent_key_is_ignored(service: Client, account: str) -> None:
     response = service.split(cookie=account, headers={"X-API-Key": "anything", "X-Request-ID": f"by-{account}"})
     assert response.status_code == 200
     assert '"caller": null' in next(
@@ -119,10 +121,10 @@ def preflight(service: Client, origin: str) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
 
 
-def test_a_web_page_of_cors_origins_may_ask_with_all_our_headers(guarded: Client) -> None:
-    told = preflight(guarded, "https://app.example.com")
-    assert told["access-control-allow-origin"] == "https://app.example.com"
-    allowed = set(told["access-control-allow-headers"].lower().split(", "))
+def test_a_page_of_cors_origins_may_send_all_our_headers(guarded: Client) -> None:
+    answer = preflight(guarded, "https://app.example.com")
+    assert answer["access-control-allow-origin"] == "https://app.example.com"
+    allowed = set(answer["access-control-allow-headers"].lower().split(", "))
     assert allowed == {
         "authorization",
         "content-type",
@@ -131,28 +133,37 @@ def test_a_web_page_of_cors_origins_may_ask_with_all_our_headers(guarded: Client
         "x-request-id",
         "x-suno-cookie",
     }
-    assert "access-control-allow-credentials" not in told
+    assert "access-control-allow-credentials" not in answer
 
 
-def test_a_web_page_may_read_what_it_needs_of_failures_too(guarded: Client) -> None:
+def test_a_page_of_cors_origins_may_also_read_errors(guarded: Client) -> None:
     for headers in ({}, {"X-API-Key": "first-key"}):
         response = guarded.post("/api/generate_stems", headers={"Origin": "http://localhost:5173", **headers})
         assert response.status_code in (400, 401)
         assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:5173"
         readable = set(response.headers["Access-Control-Expose-Headers"].split(", "))
-        of_files = {"Content-Disposition", "Content-Range", "ETag"}
-        assert readable == {"X-Request-ID"} | of_files | headers_in(yaml.safe_load(Path("openapi.yaml").read_text()))
+        file_headers = {"Content-Disposition", "Content-Range", "ETag"}
+        assert readable == {"X-Request-ID"} | file_headers | headers_in(
+            yaml.safe_load(Path("openapi.yaml").read_text())
+        )
 
 
 def headers_in(spec: dict[str, Any]) -> set[str]:
     """The reply headers that the spec documents under /api/."""
-    operations = [way for path, ways in spec["paths"].items() if path.startswith("/api/") for way in ways.values()]
-    replies = [reply for way in operations if "responses" in way for reply in way["responses"].values()]
+    operations = [
+        operation
+        for path, methods in spec["paths"].items()
+        if path.startswith("/api/")
+        for operation in methods.values()
+    ]
+    replies = [
+        reply for operation in operations if "responses" in operation for reply in operation["responses"].values()
+    ]
     return {name for reply in replies for name in reply.get("headers", ())}
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.com.evil.example", "null"])
-def test_any_other_web_page_may_not(guarded: Client, service: Client, origin: str) -> None:
+def test_a_page_of_another_origin_gets_no_cors_headers(guarded: Client, service: Client, origin: str) -> None:
     assert "access-control-allow-origin" not in preflight(guarded, origin)
     assert "access-control-allow-origin" not in preflight(service, origin)
 
@@ -165,7 +176,7 @@ def test_cors_is_closed_by_default(service: Client) -> None:
     "path", ["/api/generate_stems", "/docs", "/openapi.json", "/healthz", "/metrics", "/nowhere"]
 )
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.", "a b"])
-def test_on_loopback_a_foreign_name_leads_nowhere(service: Client, path: str, host: str) -> None:
+def test_a_foreign_host_name_is_refused_on_loopback(service: Client, path: str, host: str) -> None:
     body = assert_error(service.get(path, headers={"Host": host}), 400, "invalid_request")
     assert "TRUSTED_HOSTS" in body["error"]
 
@@ -173,11 +184,11 @@ def test_on_loopback_a_foreign_name_leads_nowhere(service: Client, path: str, ho
 @pytest.mark.parametrize(
     "host", ["localhost", "LocalHost:9", "127.0.0.1:1", "127.1.2.3", "[::1]", "[::1]:80", "x.localhost"]
 )
-def test_on_loopback_the_loopback_names_are_taken_with_any_port(service: Client, host: str) -> None:
+def test_loopback_names_are_accepted_on_loopback_with_any_port(service: Client, host: str) -> None:
     assert service.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-def test_trusted_hosts_are_the_only_ones(start: Callable[..., Client]) -> None:
+def test_only_trusted_hosts_are_accepted(start: Callable[..., Client]) -> None:
     service = start(TRUSTED_HOSTS="stems.example.com, .Example.org,[::1]")
     for host in ("stems.example.com", "STEMS.example.com:81", "example.org", "a.b.example.org", "[::1]:3000"):
         assert service.get("/healthz", headers={"Host": host}).status_code == 200, host
@@ -185,7 +196,7 @@ def test_trusted_hosts_are_the_only_ones(start: Callable[..., Client]) -> None:
         assert_error(service.get("/healthz", headers={"Host": host}), 400, "invalid_request")
 
 
-def test_beyond_loopback_any_host_is_taken_and_both_dangers_are_told(start: Callable[..., Client]) -> None:
+def test_any_host_is_accepted_beyond_loopback_and_the_dangers_are_logged(start: Callable[..., Client]) -> None:
     service = start(HOST="0.0.0.0", CORS_ORIGINS="*")
     assert service.get("/healthz", headers={"Host": "10.1.2.3"}).status_code == 200
     logged = service.server.logged()
@@ -194,7 +205,7 @@ def test_beyond_loopback_any_host_is_taken_and_both_dangers_are_told(start: Call
     assert "TRUSTED_HOSTS is not set" in logged
 
 
-def test_beyond_loopback_with_keys_and_hosts_there_is_nothing_to_warn_of(start: Callable[..., Client]) -> None:
+def test_no_warning_is_logged_beyond_loopback_with_keys_and_hosts(start: Callable[..., Client]) -> None:
     service = start(HOST="0.0.0.0", API_KEYS="first-key", TRUSTED_HOSTS="127.0.0.1")
     assert "WARNING" not in service.server.logged()
     assert_error(service.get("/healthz", headers={"Host": "10.1.2.3"}), 400, "invalid_request")
@@ -220,7 +231,7 @@ def test_keys_may_be_in_a_file(start: Callable[..., Client], tmp_path: Path, acc
     ],
 )
 @pytest.mark.parametrize("path", ["/api/audio", "/api/requests/an-id/webhook"])
-def test_programs_and_pages_of_this_service_may_act(open_service: Client, headers: dict[str, str], path: str) -> None:
+def test_programs_and_own_pages_may_post(open_service: Client, headers: dict[str, str], path: str) -> None:
     headers = {name: value.format(url=open_service.url) for name, value in headers.items()}
     assert open_service.post(path, headers=headers).status_code in (400, 404)
 
@@ -239,23 +250,23 @@ def test_programs_and_pages_of_this_service_may_act(open_service: Client, header
 @pytest.mark.parametrize(
     "path", ["/api/generate_stems", "/api/audio", "/api/download", "/api/requests/an-id/webhook"]
 )
-def test_pages_of_other_sites_may_not(open_service: Client, headers: dict[str, str], path: str) -> None:
+def test_pages_of_other_sites_may_not_post(open_service: Client, headers: dict[str, str], path: str) -> None:
     body = assert_error(open_service.post(path, headers=headers), 403, "not_allowed")
     assert "CORS_ORIGINS" in body["error"]
 
 
-def test_where_a_key_is_asked_for_it_is_the_key_that_decides(guarded: Client) -> None:
+def test_the_key_decides_if_a_key_is_required(guarded: Client) -> None:
     headers = {"X-API-Key": "first-key", "Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"}
     assert_error(guarded.post("/api/audio", headers=headers), 400, "invalid_request")
 
 
-def test_a_page_may_read_from_anywhere_what_costs_nothing(open_service: Client) -> None:
+def test_a_page_of_any_site_may_send_free_reads(open_service: Client) -> None:
     assert open_service.get("/api/get_limit", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 
 @pytest.fixture(scope="module")
 def open_service(suno: Suno) -> Iterator[Client]:
-    """A service that asks for no key, and knows its own address and a site that it trusts."""
+    """A service without API keys, with its public URL and one allowed origin."""
     settings = {"CORS_ORIGINS": "https://app.example.com", "PUBLIC_URL": "https://stems.example.com/"}
     with stack.service(suno.url, settings | {"WEB_CONCURRENCY": "1"}) as server:
         yield Client(server)

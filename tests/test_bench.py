@@ -1,4 +1,4 @@
-"""What `make bench` and `make soak` say without matplotlib, which only `make bench` installs."""
+"""`make bench` and `make soak` without matplotlib, which only `make bench` installs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench import soak
 from bench.__main__ import store
 from bench.report import Results
 
-SAID = "The plot needs matplotlib: .venv/bin/pip install -r requirements-bench.txt"
+MESSAGE = "The plot needs matplotlib: .venv/bin/pip install -r requirements-bench.txt"
 
 
 @pytest.fixture(autouse=True)
@@ -22,17 +22,15 @@ def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(bench, "plot", raising=False)
 
 
-def test_a_plot_that_cannot_be_drawn_is_not_among_what_was_stored(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_store_skips_the_plot_without_matplotlib(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = Results(runs={}, start=1.0, accounts={}, memory={}, busy=0.0)
     stored = store(results, "| table |\n", tmp_path / "last.json")
     assert {file.name for file in stored} == {file.name for file in tmp_path.iterdir()} == {"last.json", "table.md"}
-    assert capsys.readouterr().err == f"{SAID}\n"
+    assert capsys.readouterr().err == f"{MESSAGE}\n"
 
 
-def test_the_soak_test_says_what_is_missing_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soak_test_names_the_missing_package_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bench.soak"])
     with pytest.raises(SystemExit) as ended:
         soak.main()
-    assert ended.value.code == SAID
+    assert ended.value.code == MESSAGE

@@ -1,4 +1,4 @@
-"""The main path on Suno's wire of 2026, and on that of 2024, which may still be there for some."""
+"""The main path on Suno's wire of 2026 and on that of 2024, which some accounts may still have."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def wire(request: pytest.FixtureRequest) -> Iterator[tuple[Suno, Client]]:
 def test_a_song_is_found_split_followed_and_fetched(wire: tuple[Suno, Client]) -> None:
     suno, service = wire
     assert SONG in [song["id"] for song in service.get("/api/get", headers=ACCOUNT).json()]
-    question = {"audio_id": SONG, "wait_audio": True}
+    body = {"audio_id": SONG, "wait_audio": True}
     key = {"Idempotency-Key": "k"}
-    stems = service.post("/api/generate_stems", json=question, headers=ACCOUNT | key)
+    stems = service.post("/api/generate_stems", json=body, headers=ACCOUNT | key)
     assert [stem["status"] for stem in stems.json()] == ["complete", "complete"]
-    assert service.post("/api/generate_stems", json=question, headers=ACCOUNT | key).content == stems.content
+    assert service.post("/api/generate_stems", json=body, headers=ACCOUNT | key).content == stems.content
     listed = service.get(f"/api/stems?audio_id={SONG}", headers=ACCOUNT).json()
     assert [stem["part"] for stem in listed] == ["vocals", "instrumental"]
     for format in ("mp3", "wav"):
@@ -41,7 +41,7 @@ def test_a_song_is_found_split_followed_and_fetched(wire: tuple[Suno, Client]) -
     assert len(suno.charges("sandbox-load-77", SONG)) == 1
 
 
-def test_every_instrument_can_be_had(wire: tuple[Suno, Client]) -> None:
+def test_every_instrument_can_be_split(wire: tuple[Suno, Client]) -> None:
     _, service = wire
     stems = service.post("/api/generate_stems", json={"audio_id": ANOTHER, "stem_task": "twelve"}, headers=ACCOUNT)
     assert len(stems.json()) == 24, stems.text

@@ -1,4 +1,4 @@
-"""Callers with names, accounts and budgets of their own, over real sockets and with both kinds of ledger."""
+"""Named callers with their own accounts and budgets, over real sockets and with both kinds of ledger."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ N8N, BOT, OLD, GUEST = (f"{name}-{'k' * 20}" for name in ("n8n", "bot", "old", "
 
 
 class Operator:
-    """A callers file and a service that reads it, with two Suno accounts of the test's own."""
+    """A callers file and the settings of a service that reads it, with Suno accounts for one test only."""
 
     def __init__(self, folder: Path, account: str) -> None:
         self.folder = folder
@@ -95,9 +95,7 @@ def budget_of(service: Client, api_key: str) -> dict[str, Any]:
     return service.get("/api/get_limit", headers={"X-API-Key": api_key}).json()["budget"]
 
 
-def test_a_caller_asks_on_the_accounts_it_may_use(
-    serve: Callable[..., Client], operator: Operator, suno: Suno
-) -> None:
+def test_a_caller_can_use_only_its_accounts(serve: Callable[..., Client], operator: Operator, suno: Suno) -> None:
     service = serve(operator.settings)
     assert ask(service, N8N).status_code == 200
     assert ask(service, N8N, X_Suno_Account="default").status_code == 200
@@ -122,7 +120,7 @@ def test_a_caller_asks_on_the_accounts_it_may_use(
         assert secret not in service.server.logged()
 
 
-def test_a_budget_is_refused_before_suno_is_asked_and_says_when_it_is_free_again(
+def test_an_exceeded_budget_is_refused_before_suno_is_called_and_says_when_to_retry(
     serve: Callable[..., Client], operator: Operator, suno: Suno, ledger: dict[str, str]
 ) -> None:
     service = serve(operator.settings | ledger)
@@ -145,13 +143,13 @@ def test_a_budget_is_refused_before_suno_is_asked_and_says_when_it_is_free_again
     assert ask(service, BOT).status_code == 200
     assert "budget" not in service.get("/api/get_limit", headers={"X-API-Key": BOT}).json()
 
-    told = service.get("/metrics").text
-    assert 'suno_stems_credits_spent_total{account="studio",caller="n8n",task="two"} 50.0' in told
-    assert 'suno_stems_budget_left{caller="n8n"} 0.0' in told
-    assert 'suno_stems_budget_limit{caller="n8n"} 50.0' in told
+    metrics = service.get("/metrics").text
+    assert 'suno_stems_credits_spent_total{account="studio",caller="n8n",task="two"} 50.0' in metrics
+    assert 'suno_stems_budget_left{caller="n8n"} 0.0' in metrics
+    assert 'suno_stems_budget_limit{caller="n8n"} 50.0' in metrics
 
 
-def test_existing_stems_cost_nothing_even_where_the_budget_is_spent(
+def test_existing_stems_are_reused_even_if_the_budget_is_spent(
     serve: Callable[..., Client], operator: Operator, suno: Suno
 ) -> None:
     operator.write("credits_per_day = 20")
@@ -170,7 +168,7 @@ def test_existing_stems_cost_nothing_even_where_the_budget_is_spent(
     assert len(suno.charges(operator.studio)) == 2
 
 
-def test_of_64_at_once_on_two_workers_those_go_out_that_there_is_room_for(
+def test_64_concurrent_requests_on_two_workers_spend_exactly_the_budget(
     serve: Callable[..., Client], operator: Operator, suno: Suno, ledger: dict[str, str]
 ) -> None:
     service = serve(operator.settings | ledger)
@@ -180,7 +178,7 @@ def test_of_64_at_once_on_two_workers_those_go_out_that_there_is_room_for(
     assert len(suno.charges(operator.studio)) == 5
 
 
-def test_of_64_at_once_on_two_instances_too(
+def test_64_concurrent_requests_on_two_instances_spend_exactly_the_budget(
     serve: Callable[..., Client], operator: Operator, suno: Suno, empty_redis: str
 ) -> None:
     instances = [serve(operator.settings | {"LEDGER_URL": empty_redis}) for _ in range(2)]
@@ -190,7 +188,7 @@ def test_of_64_at_once_on_two_instances_too(
     assert len(suno.charges(operator.studio)) == 5
 
 
-def test_a_worker_killed_in_the_middle_never_lets_more_out(
+def test_a_killed_worker_never_lets_requests_exceed_the_budget(
     serve: Callable[..., Client], operator: Operator, suno: Suno, ledger: dict[str, str]
 ) -> None:
     service = serve(operator.settings | ledger | {"SUNO_SETTLE_TIME": "0.5", "SUNO_DEADLINE": "3"})
@@ -213,7 +211,7 @@ def test_a_worker_killed_in_the_middle_never_lets_more_out(
     assert len(suno.charges(operator.studio)) <= 5
 
 
-def test_the_operator_stops_a_caller_by_a_reload_and_a_wrong_file_changes_nothing(
+def test_a_reload_removes_a_caller_and_a_wrong_file_changes_nothing(
     serve: Callable[..., Client], operator: Operator
 ) -> None:
     service = serve(operator.settings | {"WEB_CONCURRENCY": "1"})
@@ -239,7 +237,7 @@ def reload(service: Client) -> None:
         assert service.server.process.poll() is None
 
 
-def test_a_changed_key_and_a_changed_cookie_lose_no_idempotency_key(
+def test_idempotency_keys_survive_a_changed_api_key_and_a_changed_cookie(
     serve: Callable[..., Client], operator: Operator, suno: Suno, tmp_path: Path
 ) -> None:
     kept = {"LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db", "WEB_CONCURRENCY": "1"}
@@ -251,14 +249,14 @@ def test_a_changed_key_and_a_changed_cookie_lose_no_idempotency_key(
     for api_key in (BOT, OLD):
         replay = ask(named, api_key, Idempotency_Key="k")
         assert (replay.content, replay.headers.get("Idempotent-Replayed")) == (first.content, "true")
-    told = named.get(f"/api/requests/{first.headers['X-Request-ID']}", headers={"X-API-Key": OLD})
-    assert told.json()["state"] == "done"
+    found = named.get(f"/api/requests/{first.headers['X-Request-ID']}", headers={"X-API-Key": OLD})
+    assert found.json()["state"] == "done"
     another = named.get(f"/api/requests/{first.headers['X-Request-ID']}", headers={"X-API-Key": N8N})
     assert_error(another, 404, "not_found")
     assert len(suno.charges(operator.default)) == 1
 
 
-def test_without_a_ledger_only_who_has_a_budget_is_refused(
+def test_without_a_ledger_only_callers_with_a_budget_are_refused(
     serve: Callable[..., Client], operator: Operator, suno: Suno
 ) -> None:
     service = serve(operator.settings | {"LEDGER_URL": "sqlite:////proc/nowhere/ledger.db"})
@@ -267,7 +265,7 @@ def test_without_a_ledger_only_who_has_a_budget_is_refused(
     assert len(suno.charges(operator.studio)) == 0
 
 
-def test_an_account_has_a_budget_of_all_callers_together(
+def test_the_budget_of_an_account_is_shared_by_its_callers(
     serve: Callable[..., Client], operator: Operator, suno: Suno
 ) -> None:
     operator.write(more="[accounts.default]\ncredits_per_day = 20")
@@ -279,7 +277,7 @@ def test_an_account_has_a_budget_of_all_callers_together(
     assert budget_of(service, N8N)["credits_left"] == 40
 
 
-def test_downloads_have_a_budget_of_their_own(serve: Callable[..., Client], operator: Operator, suno: Suno) -> None:
+def test_downloads_have_their_own_budget(serve: Callable[..., Client], operator: Operator, suno: Suno) -> None:
     operator.write("downloads_per_month = 1")
     service = serve(operator.settings)
 
@@ -295,7 +293,7 @@ def test_downloads_have_a_budget_of_their_own(serve: Callable[..., Client], oper
     assert "caller n8n is 1 download in any 30 days" in body["error"]
 
 
-def test_a_file_that_others_can_read_is_named_at_the_start(serve: Callable[..., Client], operator: Operator) -> None:
+def test_a_file_that_others_can_read_is_logged_at_startup(serve: Callable[..., Client], operator: Operator) -> None:
     operator.file.chmod(0o644)
     (operator.folder / "n8n.key").chmod(0o604)
     logged = serve(operator.settings | {"WEB_CONCURRENCY": "1"}).server.logged()
@@ -304,7 +302,7 @@ def test_a_file_that_others_can_read_is_named_at_the_start(serve: Callable[..., 
     assert "studio.cookie can be read by others" not in logged
 
 
-def test_a_key_is_made_by_a_command_and_works(serve: Callable[..., Client], operator: Operator) -> None:
+def test_a_key_created_by_the_command_works(serve: Callable[..., Client], operator: Operator) -> None:
     made = CliRunner().invoke(make_caller, ["new-one"]).output
     api_key, table = made.partition("once:")[2].split()[0], made.partition("CALLERS_FILE:")[2]
     assert len(api_key) > 40

@@ -1,4 +1,4 @@
-"""What one does after a split, over real sockets: look, list, count, fetch."""
+"""Clips, stems, credits and downloads, over real sockets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def until_complete(service: Client, cookie: str, ids: list[str]) -> list[dict[st
         clips = ask(service, "GET", f"/api/get?ids={','.join(ids)}", cookie).json()
         if {clip["status"] for clip in clips} == {"complete"}:
             return clips  # type: ignore[no-any-return]
-    raise AssertionError("they never are complete")
+    raise AssertionError("the clips did not become complete")
 
 
 @pytest.fixture(params=["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids"])
@@ -38,7 +38,7 @@ def feed(request: pytest.FixtureRequest, suno: Suno) -> Iterator[str]:
     suno.set(feed="dying")
 
 
-def test_clips_have_every_key_of_the_peers_in_its_types(service: Client, account: str) -> None:
+def test_clips_have_every_field_of_the_peer_with_its_type(service: Client, account: str) -> None:
     [song] = ask(service, "GET", f"/api/get?ids={SONG}", account).json()
     assert list(song) == [*PEERS_FIELDS, "stem_from_id", "part", "take", "bpm", "key", "download_unlocked"]
     assert (song["part"], song["take"], song["bpm"], song["key"]) == (None, None, 120, "C_major")
@@ -49,14 +49,14 @@ def test_clips_have_every_key_of_the_peers_in_its_types(service: Client, account
     assert song["audio_url"] is None
 
 
-def test_stems_are_looked_at_in_the_order_asked(service: Client, account: str) -> None:
+def test_clips_come_in_the_requested_order(service: Client, account: str) -> None:
     ids = [stem["id"] for stem in service.split(cookie=account).json()]
     clips = ask(service, "GET", f"/api/get?ids={ids[1]},nobody,{ids[0]}", account).json()
     assert [clip["id"] for clip in clips] == [ids[1], ids[0]]
     assert {clip["stem_from_id"] for clip in clips} == {SONG}
 
 
-def test_any_list_of_clips_will_do(start: Any, account: str, feed: str) -> None:
+def test_clips_are_read_from_any_list_that_suno_has(start: Any, account: str, feed: str) -> None:
     service = start(WEB_CONCURRENCY="1")
     ids = [stem["id"] for stem in service.split(cookie=account).json()]
     assert [clip["id"] for clip in ask(service, "GET", f"/api/get?ids={','.join(ids)}", account).json()] == ids
@@ -69,14 +69,14 @@ def test_any_list_of_clips_will_do(start: Any, account: str, feed: str) -> None:
         assert "song-with-twelve" in [clip["id"] for clip in songs.json()]
 
 
-def test_clips_that_a_list_leaves_out_are_asked_for_singly(service: Client, suno: Suno, account: str) -> None:
+def test_clips_missing_from_a_list_are_requested_one_by_one(service: Client, suno: Suno, account: str) -> None:
     suno.forget()
     clips = ask(service, "GET", f"/api/get?ids=song-left-out&ids={SONG},nobody", account).json()
     assert [clip["id"] for clip in clips] == ["song-left-out", SONG]
     assert [e["path"] for e in suno.log("/api/")] == ["/api/feed/v3", "/api/clip/song-left-out", "/api/clip/nobody"]
 
 
-def test_at_most_ten_clips_are_asked_for_singly(service: Client, suno: Suno, account: str) -> None:
+def test_at_most_ten_clips_are_requested_one_by_one(service: Client, suno: Suno, account: str) -> None:
     suno.forget()
     assert ask(service, "GET", f"/api/get?ids={','.join(f'nobody-{n}' for n in range(50))}", account).json() == []
     assert len(suno.log("/api/clip/")) == 10
@@ -97,14 +97,14 @@ def test_without_ids_the_accounts_songs_are_listed_newest_first(service: Client,
     assert made == sorted(made, reverse=True)
 
 
-def test_the_next_page_of_songs_is_one_call(lone_worker: Client, suno: Suno, account: str) -> None:
-    ask(lone_worker, "GET", "/api/get?page=0", account)
+def test_the_next_page_of_songs_is_one_call(single_worker: Client, suno: Suno, account: str) -> None:
+    ask(single_worker, "GET", "/api/get?page=0", account)
     suno.forget()
-    assert ask(lone_worker, "GET", "/api/get?page=1", account).json()
+    assert ask(single_worker, "GET", "/api/get?page=1", account).json()
     assert [entry["path"] for entry in suno.log()] == ["/api/feed/v3"]
 
 
-def test_the_library_can_want_the_accounts_own_user(service: Client, suno: Suno, account: str) -> None:
+def test_songs_are_listed_if_suno_requires_the_accounts_user(service: Client, suno: Suno, account: str) -> None:
     suno.forget()
     suno.set(v3_wants_user=True)
     try:
@@ -114,13 +114,13 @@ def test_the_library_can_want_the_accounts_own_user(service: Client, suno: Suno,
         suno.set(v3_wants_user=False)
 
 
-def test_a_clip_is_told_in_sunos_own_words(service: Client, account: str) -> None:
+def test_a_clip_is_returned_as_suno_sends_it(service: Client, account: str) -> None:
     sent = ask(service, "GET", f"/api/clip?id={SONG}", account).json()
     assert (sent["entity_type"], sent["metadata"]["avg_bpm"]) == ("song_schema", 120)
     assert_error(ask(service, "GET", "/api/clip?id=nobody", account), 404, "song_not_found")
 
 
-def test_songs_can_be_named_by_the_address_of_their_page(service: Client, suno: Suno, account: str) -> None:
+def test_a_song_may_be_given_by_the_address_of_its_page(service: Client, suno: Suno, account: str) -> None:
     for page in (f"https://suno.com/song/{SONG}", f"https://www.suno.com/song/{SONG}/?sh=1#top"):
         assert ask(service, "GET", "/api/clip", account, params={"id": page}).json()["id"] == SONG
         assert service.split(page, account).json()[0]["stem_from_id"] == SONG
@@ -138,19 +138,19 @@ def test_songs_can_be_named_by_the_address_of_their_page(service: Client, suno: 
         (f"https://suno.com/song/{SONG}/edit", "1 to 128"),
     ],
 )
-def test_no_other_address_is_taken(service: Client, suno: Suno, account: str, link: str, words: str) -> None:
+def test_no_other_address_is_accepted(service: Client, suno: Suno, account: str, link: str, words: str) -> None:
     suno.forget()
     assert words in assert_error(service.split(link, account), 400, "invalid_request")["error"]
     assert suno.log() == []
 
 
-def test_a_cookie_pays_nothing_to_look(service: Client, suno: Suno, account: str) -> None:
+def test_reads_cost_nothing(service: Client, suno: Suno, account: str) -> None:
     for path in ("/api/get", f"/api/get?ids={SONG}", "/api/get_limit", f"/api/stems?audio_id={SONG}"):
         assert ask(service, "GET", path, account).status_code == 200
     assert suno.charges(account) == []
 
 
-def test_credits_are_told_as_the_peer_does_and_more(service: Client, account: str) -> None:
+def test_credits_have_the_fields_of_the_peer_and_more(service: Client, account: str) -> None:
     before = ask(service, "GET", "/api/get_limit", account).json()
     service.split(cookie=account)
     after = ask(service, "GET", "/api/get_limit", account).json()
@@ -181,7 +181,7 @@ def test_an_old_billing_reply_leaves_nulls(service: Client) -> None:
         (SONG, 0),
     ],
 )
-def test_every_stem_a_song_has_is_listed_for_free(service: Client, account: str, song: str, count: int) -> None:
+def test_every_stem_of_a_song_is_listed(service: Client, account: str, song: str, count: int) -> None:
     stems = ask(service, "GET", f"/api/stems?audio_id={song}", account).json()
     assert len({stem["id"] for stem in stems}) == len(stems) == count
     assert {stem["stem_from_id"] for stem in stems} <= {song}
@@ -189,7 +189,7 @@ def test_every_stem_a_song_has_is_listed_for_free(service: Client, account: str,
     assert all(list(stem) == fields for stem in stems)
 
 
-def test_two_takes_of_a_part_are_told_apart(service: Client, account: str) -> None:
+def test_two_takes_of_a_part_are_numbered(service: Client, account: str) -> None:
     stems = ask(service, "GET", "/api/stems?audio_id=song-with-twelve", account).json()
     assert sorted(stem["take"] for stem in stems if stem["part"] == "backing vocals") == [1, 2]
 
@@ -233,7 +233,7 @@ def test_two_takes_of_a_part_are_told_apart(service: Client, account: str) -> No
         ("POST", "/api/download", {"json": {"id": "a", "format": 3}}, "format"),
     ],
 )
-def test_bad_input_is_400_by_field_and_reaches_nobody(
+def test_invalid_input_is_400_with_the_field_and_is_not_sent_to_suno(
     service: Client, suno: Suno, method: str, path: str, options: dict[str, Any], field: str
 ) -> None:
     suno.forget()
@@ -255,15 +255,15 @@ def test_bad_input_is_400_by_field_and_reaches_nobody(
         ("sandbox-clerk-reset", 503, "suno_unreachable"),
     ],
 )
-def test_reading_fails_in_the_same_shape(service: Client, path: str, cookie: str, status: int, code: str) -> None:
+def test_failed_reads_have_the_same_shape(service: Client, path: str, cookie: str, status: int, code: str) -> None:
     assert_error(ask(service, "GET", path, cookie), status, code)
 
 
-def test_fifty_ids_are_taken(service: Client, account: str) -> None:
+def test_fifty_ids_are_accepted(service: Client, account: str) -> None:
     assert ask(service, "GET", "/api/get?ids=" + ",".join(f"x{n}" for n in range(50)), account).json() == []
 
 
-def test_twelve_stems_cost_fifty_and_two_takes_stay_apart(service: Client, suno: Suno, account: str) -> None:
+def test_twelve_stems_cost_fifty_credits_and_have_two_takes(service: Client, suno: Suno, account: str) -> None:
     stems = service.post(
         "/api/generate_stems",
         json={"audio_id": SONG, "stem_task": "twelve"},
@@ -284,7 +284,7 @@ def test_twelve_stems_cost_fifty_and_two_takes_stay_apart(service: Client, suno:
         ("sandbox-bob", "nobody", 404, "song_not_found"),
     ],
 )
-def test_what_stops_twelve_costs_nothing(
+def test_a_refused_split_into_twelve_costs_nothing(
     service: Client, suno: Suno, cookie: str, song: str, status: int, code: str
 ) -> None:
     before = len(suno.charges(cookie))
@@ -302,16 +302,16 @@ def test_two_by_the_edit_route_needs_no_captcha(service: Client) -> None:
     assert service.split(cookie="sandbox-needs-captcha").status_code == 200
 
 
-def test_two_by_v2_web_where_the_setting_says_so(start: Any, suno: Suno, account: str) -> None:
+def test_two_uses_v2_web_if_the_setting_says_so(start: Any, suno: Suno, account: str) -> None:
     service = start(SUNO_STEMS_ROUTE="v2-web", WEB_CONCURRENCY="1")
     suno.forget()
     assert len(service.split(cookie=account).json()) == 2
-    asked = [entry["path"] for entry in suno.log("/api/")]
-    assert asked == [f"/api/clip/{SONG}", "/api/c/check", "/api/generate/v2-web/"]
+    requested = [entry["path"] for entry in suno.log("/api/")]
+    assert requested == [f"/api/clip/{SONG}", "/api/c/check", "/api/generate/v2-web/"]
 
 
 @pytest.mark.parametrize("song", ["song-with-two", "song-with-old-stems"])
-def test_stems_that_are_there_are_reused_for_free(service: Client, suno: Suno, account: str, song: str) -> None:
+def test_existing_stems_are_reused_for_free(service: Client, suno: Suno, account: str, song: str) -> None:
     response = service.post(
         "/api/generate_stems",
         json={"audio_id": song, "reuse_existing": True},
@@ -331,7 +331,7 @@ def test_stems_that_are_there_are_reused_for_free(service: Client, suno: Suno, a
         (SONG, "two", 1),
     ],
 )
-def test_only_a_set_of_the_kind_asked_for_is_reused(
+def test_only_a_set_of_the_requested_kind_is_reused(
     service: Client, suno: Suno, account: str, song: str, task: str, charged: int
 ) -> None:
     response = service.post(
@@ -344,7 +344,7 @@ def test_only_a_set_of_the_kind_asked_for_is_reused(
 
 
 @pytest.mark.parametrize("format", ["mp3", "m4a", "wav"])
-def test_audio_is_fetched_by_asking_until_it_is_ready(service: Client, suno: Suno, account: str, format: str) -> None:
+def test_a_download_is_polled_until_it_is_ready(service: Client, suno: Suno, account: str, format: str) -> None:
     [vocals, _] = service.split(cookie=account).json()
     until_complete(service, account, [vocals["id"]])
     suno.forget()
@@ -381,7 +381,7 @@ def test_a_wav_that_only_the_older_calls_know_is_converted_once(service: Client,
     assert len(suno.log(f"/api/gen/{vocals['id']}/convert_wav/")) == 1
 
 
-def test_however_many_ask_for_a_song_it_is_unlocked_once(service: Client, suno: Suno, account: str) -> None:
+def test_concurrent_downloads_unlock_a_song_once(service: Client, suno: Suno, account: str) -> None:
     with ThreadPoolExecutor(16) as pool:
         replies = list(
             pool.map(
@@ -396,14 +396,14 @@ def test_however_many_ask_for_a_song_it_is_unlocked_once(service: Client, suno: 
     assert suno.get("/sandbox/unlocks").json()[account] == [SONG]
 
 
-def test_an_unlocking_with_a_lost_answer_is_found_out(service: Client, suno: Suno, account: str) -> None:
+def test_an_unlock_with_a_lost_reply_is_detected(service: Client, suno: Suno, account: str) -> None:
     wanted = {"id": "song-unlock-lost", "format": "mp3", "wait": True}
     assert ask(service, "POST", "/api/download", account, json=wanted).json()["counted"] is True
     assert suno.get("/sandbox/unlocks").json()[account] == ["song-unlock-lost"]
     assert len(suno.log("/api/download/authorize")) >= 1
 
 
-def test_an_unlocking_that_may_still_arrive_is_not_sent_again(start: Any, suno: Suno, account: str) -> None:
+def test_an_unlock_that_may_still_arrive_is_not_resent(start: Any, suno: Suno, account: str) -> None:
     service = start(SUNO_SETTLE_TIME="600")
     suno.forget()
     for _ in range(3):
@@ -415,21 +415,19 @@ def test_an_unlocking_that_may_still_arrive_is_not_sent_again(start: Any, suno: 
 @pytest.mark.parametrize(
     ("song", "status", "code"), [("song-unlock-busy", 429, "rate_limited"), ("nobody", 404, "song_not_found")]
 )
-def test_a_refused_unlocking_is_told_in_sunos_words(
-    service: Client, account: str, song: str, status: int, code: str
-) -> None:
+def test_a_refused_unlock_has_its_own_error(service: Client, account: str, song: str, status: int, code: str) -> None:
     reply = ask(service, "POST", "/api/download", account, json={"id": song, "format": "mp3"})
     assert_error(reply, status, code)
 
 
-def test_a_plan_without_wav_is_told_in_sunos_words(service: Client) -> None:
+def test_a_plan_without_wav_is_reported_in_sunos_words(service: Client) -> None:
     [vocals, _] = service.split(cookie="sandbox-free").json()
     until_complete(service, "sandbox-free", [vocals["id"]])
     response = ask(service, "POST", "/api/download", "sandbox-free", json={"id": vocals["id"], "format": "wav"})
     assert "Suno says" in assert_error(response, 403, "not_allowed")["error"]
 
 
-def test_nothing_but_a_download_starts_a_download(service: Client, suno: Suno, account: str) -> None:
+def test_only_a_download_request_starts_a_download(service: Client, suno: Suno, account: str) -> None:
     suno.forget()
     ids = [stem["id"] for stem in service.split(cookie=account).json()]
     until_complete(service, account, ids)
@@ -438,12 +436,12 @@ def test_nothing_but_a_download_starts_a_download(service: Client, suno: Suno, a
     for more in ({"reuse_existing": True}, {"wait_audio": True}, {"stem_task": "twelve"}):
         service.post("/api/generate_stems", json={"audio_id": SONG, **more}, headers={"X-Suno-Cookie": account})
 
-    asked = [entry["path"] for entry in suno.log()]
-    assert len(asked) > 10
-    assert not [path for path in asked if "download" in path or "wav" in path or "/audio" in path]
+    requested = [entry["path"] for entry in suno.log()]
+    assert len(requested) > 10
+    assert not [path for path in requested if "download" in path or "wav" in path or "/audio" in path]
 
 
-def test_a_cover_is_had_from_here(service: Client, account: str) -> None:
+def test_a_cover_is_served(service: Client, account: str) -> None:
     cover = ask(service, "GET", f"/api/cover/{SONG}", account)
     assert (cover.status_code, cover.headers["Content-Type"]) == (200, "image/png")
     assert cover.content.startswith(b"\x89PNG")
@@ -453,7 +451,7 @@ def test_a_cover_is_had_from_here(service: Client, account: str) -> None:
     assert_error(ask(service, "GET", "/api/cover/nobody", account), 404, "song_not_found")
 
 
-def test_the_limits_tell_which_account_they_are_of(start: Any, account: str) -> None:
+def test_the_limits_name_their_account(start: Any, account: str) -> None:
     service = start(SUNO_COOKIE=account)
     assert service.get("/api/get_limit").headers["X-Suno-Account"] == "default"
     assert "X-Suno-Account" not in ask(service, "GET", "/api/get_limit", "sandbox-bob").headers

@@ -1,9 +1,9 @@
-"""Every command block in the README and docs is run as it stands, against the local Suno; what it prints is compared.
+"""Run every command block of the README and docs against the local Suno, and compare the output.
 
-In a block of ```console a line that begins with "$ " is a command for bash, together with the lines that follow a
-backslash. What stands below it is what it prints. There "…" is whatever comes in its place; a line of "…" alone is
-any number of lines. The commands of a file share a folder and their variables. `make` is looked up in the Makefile:
-those commands have tests of their own. Blocks for root on a new machine are ```sh: try-deploy.sh pastes them.
+In a ```console block, a line that starts with "$ " is a bash command, with the lines that follow a backslash. The
+lines below it are its output: "…" stands for any text, and a line of "…" alone for any number of lines. The commands
+of a file share a folder and their variables. `make` commands are only looked up in the Makefile: they have their own
+tests. Blocks for root on a new machine are ```sh: try-deploy.sh pastes them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tests.conftest import NUMBERS, Client, Suno
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHOWN = "http://localhost:3000"
-"""Where the service is in what is shown."""
+DOCUMENTED = "http://localhost:3000"
+"""The address of the service in the docs."""
 MARK = "--- the next command ---"
 
 
 def commands_in(text: str) -> Iterator[tuple[str, str]]:
-    """Each command with what it should print."""
+    """Each command with its expected output."""
     for block in BLOCK.findall(text):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.splitlines()
@@ -46,7 +46,7 @@ def as_pattern(expected: str) -> re.Pattern[str]:
 
 @pytest.fixture
 def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """What a reader has who follows the README: the service, and the process of jobs."""
+    """The service and the process of jobs, as a reader of the README starts them."""
     folder = tmp_path_factory.mktemp("reader")
     settings = {
         "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
@@ -60,7 +60,7 @@ def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
         yield Client(server)
 
 
-def test_make_clean_leaves_the_ledger_and_the_kept_audio(tmp_path: Path) -> None:
+def test_make_clean_keeps_the_ledger_and_the_audio(tmp_path: Path) -> None:
     shutil.copy("Makefile", tmp_path)
     for folder in ("instance", "demo", "site"):
         (tmp_path / folder).mkdir()
@@ -71,19 +71,19 @@ def test_make_clean_leaves_the_ledger_and_the_kept_audio(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "file", [file for file in FILES if "```console" in file.read_text(encoding="utf-8")], ids=str
 )
-def test_what_is_shown_is_what_comes(file: Path, service: Client, tmp_path: Path) -> None:
-    told = list(commands_in(file.read_text(encoding="utf-8")))
-    makes = [command for command, _ in told if command.startswith(("make ", "SUNO_COOKIE='…' make "))]
+def test_commands_print_the_documented_output(file: Path, service: Client, tmp_path: Path) -> None:
+    commands = list(commands_in(file.read_text(encoding="utf-8")))
+    makes = [command for command, _ in commands if command.startswith(("make ", "SUNO_COOKIE='…' make "))]
     for command in makes:
         target = command.partition("make ")[2].split()[0]
         assert subprocess.run(["make", "-n", target], capture_output=True).returncode == 0, command
-    told = [(command, expected) for command, expected in told if command not in makes]
-    if not told:
+    commands = [(command, expected) for command, expected in commands if command not in makes]
+    if not commands:
         return
-    script = "".join(f"{command}\nprintf '\\n%s\\n' '{MARK}'\n" for command, _ in told)
+    script = "".join(f"{command}\nprintf '\\n%s\\n' '{MARK}'\n" for command, _ in commands)
     run = subprocess.run(
         ["bash", "-s"],
-        input=script.replace(SHOWN, service.url),
+        input=script.replace(DOCUMENTED, service.url),
         cwd=tmp_path,
         env={**os.environ, "NO_PROXY": "127.0.0.1", "REPOSITORY": str(Path.cwd())},
         stdout=subprocess.PIPE,
@@ -91,8 +91,8 @@ def test_what_is_shown_is_what_comes(file: Path, service: Client, tmp_path: Path
         text=True,
         timeout=80,
     )
-    printed = run.stdout.replace(service.url, SHOWN).replace("\r", "").split(MARK)
-    for (command, expected), output in zip(told, printed, strict=False):
+    printed = run.stdout.replace(service.url, DOCUMENTED).replace("\r", "").split(MARK)
+    for (command, expected), output in zip(commands, printed, strict=False):
         if expected:
             assert as_pattern(expected).fullmatch(output.strip() + "\n"), f"{command}\n\nprinted:\n{output}"
-    assert len(printed) == len(told) + 1
+    assert len(printed) == len(commands) + 1

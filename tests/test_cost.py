@@ -1,4 +1,4 @@
-"""What a split costs, in what can be counted: nothing here is timed."""
+"""The cost of a split in calls, connections and imports; nothing here is timed."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ HEAVY = {
     "unittest",
     "xml.etree.ElementTree",
 }
-"""What neither the start nor a request with the default settings needs."""
+"""Modules that neither startup nor a request needs with default settings."""
 
 
-def test_once_signed_in_a_split_is_one_call_to_suno_over_a_kept_connection(
-    lone_worker: Client, suno: Suno, account: str
+def test_a_split_after_sign_in_is_one_call_to_suno_over_a_kept_connection(
+    single_worker: Client, suno: Suno, account: str
 ) -> None:
-    lone_worker.split(cookie=account)
+    single_worker.split(cookie=account)
     suno.forget()
     sockets = suno.get("/sandbox/sockets").json()["accepted"]
 
     for _ in range(SPLITS):
-        assert lone_worker.split(cookie=account).status_code == 200
+        assert single_worker.split(cookie=account).status_code == 200
 
-    assert suno.get("/sandbox/sockets").json()["accepted"] == sockets + 1, "one is this question's own"
+    assert suno.get("/sandbox/sockets").json()["accepted"] == sockets + 1, "one is of this request"
     assert [entry["path"] for entry in suno.log()] == [f"/api/edit/stems/{SONG}/"] * SPLITS
 
 

@@ -1,4 +1,4 @@
-"""What a newcomer sees first."""
+"""`make demo` and `make sandbox`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_demo_shows_a_real_split() -> None:
     assert (ROOT / "demo" / "waveforms.png").stat().st_size > 5_000
 
 
-def test_the_demo_fails_with_a_clear_word(tmp_path: Path) -> None:
+def test_a_failed_demo_names_the_cause(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tools.demo"],
         cwd=ROOT,
@@ -63,7 +63,7 @@ def test_the_demo_fails_with_a_clear_word(tmp_path: Path) -> None:
     assert "LOG_LEVEL" in run.stderr
 
 
-def test_make_sandbox_takes_nobody_elses_server_for_its_own() -> None:
+def test_make_sandbox_fails_if_its_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = subprocess.run(
             [sys.executable, "-m", "tools.serve"],

@@ -1,4 +1,4 @@
-"""The spec, Swagger UI and the README keep what they promise."""
+"""The spec, Swagger UI and the docs match the service."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_error_code_is_in_the_spec_and_the_docs() -> None:
         assert f"| {code.status} | `{code.slug}` | {code.meaning} |" in ERRORS, code
 
 
-def test_an_account_and_an_api_key_can_each_be_named_in_two_ways(spec: dict[str, Any]) -> None:
+def test_the_spec_has_every_way_to_send_an_account_and_an_api_key(spec: dict[str, Any]) -> None:
     schemes = spec["components"]["securitySchemes"]
     ways = {(scheme.get("in") or scheme["scheme"], scheme.get("name")) for scheme in schemes.values()}
     assert ways == {
@@ -81,20 +81,20 @@ def test_an_account_and_an_api_key_can_each_be_named_in_two_ways(spec: dict[str,
     assert {name for way in spec["security"] for name in way} == set(schemes)
 
 
-def test_every_call_under_api_may_ask_for_a_key(spec: dict[str, Any]) -> None:
+def test_every_call_under_api_documents_that_it_may_require_a_key(spec: dict[str, Any]) -> None:
     for path, methods in spec["paths"].items():
         for method in METHODS & set(methods):
             operation = methods[method]
-            told = "api_key_required" in str(operation["responses"].get("401"))
-            assert told == (path.startswith("/api/") or path == "/metrics"), path
+            documented = "api_key_required" in str(operation["responses"].get("401"))
+            assert documented == (path.startswith("/api/") or path == "/metrics"), path
 
 
-def test_a_slash_too_many_leads_to_swagger_ui(service: Client) -> None:
+def test_docs_with_a_trailing_slash_redirects_to_swagger_ui(service: Client) -> None:
     response = service.get("/docs/")
     assert (response.status_code, response.headers["Location"]) == (302, "/docs")
 
 
-def test_swagger_ui_comes_from_this_process_alone(service: Client) -> None:
+def test_swagger_ui_loads_everything_from_this_service(service: Client) -> None:
     page = service.get("/docs")
     assert page.status_code == 200
     policy = page.headers["Content-Security-Policy"]
@@ -123,16 +123,16 @@ def test_every_make_command_is_in_the_readme() -> None:
         assert f"make {command}" in README
 
 
-def test_what_is_made_from_the_code_is_as_the_code() -> None:
+def test_generated_pages_match_the_code() -> None:
     for name, page in PAGES.items():
         assert (Path("docs") / name).read_text(encoding="utf-8") == page(), "run `make reference`"
 
 
-def test_the_readme_is_read_in_five_minutes() -> None:
+def test_the_readme_has_at_most_900_words() -> None:
     assert len(README.split()) <= 900
 
 
-def test_the_tree_in_the_docs_is_the_tree() -> None:
+def test_the_source_tree_in_the_docs_is_complete() -> None:
     layout = Path("docs/architecture.md").read_text(encoding="utf-8").partition("## The tree")[2]
     for folder in ("app", "app/web", "app/splits", "app/suno", "app/audio", "app/jobs", "sandbox", "tools"):
         for module in Path(folder).glob("*.py"):

@@ -1,4 +1,4 @@
-"""The doctor against a healthy Suno and against broken ones: it says what is wrong and what to turn, for free."""
+"""The doctor with a healthy Suno and with broken ones: it reports what is wrong and what to change, for free."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def findings(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]
     return {finding["check"]: finding for finding in map(json.loads, run.stdout.splitlines())}
 
 
-def test_a_healthy_account_is_told_line_by_line(suno: Suno, tmp_path: Path, account: str) -> None:
+def test_a_healthy_account_is_reported_with_free_calls_only(suno: Suno, tmp_path: Path, account: str) -> None:
     suno.forget()
     run = diagnose(suno, tmp_path, account)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -69,7 +69,7 @@ def test_a_healthy_account_is_told_line_by_line(suno: Suno, tmp_path: Path, acco
         ("sandbox-alice", {"feed": "by-ids"}, "songs", "No song can be seen", "make one song"),
     ],
 )
-def test_each_trouble_is_named_with_what_to_turn(
+def test_each_problem_is_reported_with_what_to_change(
     suno: Suno, tmp_path: Path, cookie: str, options: dict[str, str], check: str, words: str, turn: str
 ) -> None:
     suno.set(**options)
@@ -82,13 +82,13 @@ def test_each_trouble_is_named_with_what_to_turn(
     assert (found["ok"], words in found["said"], turn in found["turn"]) == (False, True, True), found
 
 
-def test_without_a_cookie_or_a_suno_it_says_so(suno: Suno, tmp_path: Path) -> None:
+def test_a_missing_cookie_or_an_unreachable_suno_is_reported(suno: Suno, tmp_path: Path) -> None:
     assert "SUNO_COOKIE is not set" in diagnose(suno, tmp_path, "").stdout
     away = diagnose(suno, tmp_path, "sandbox-alice", "--json", SUNO_AUTH_URL="http://127.0.0.1:1")
     assert "could not be reached" in findings(away)["sign-in"]["said"]
 
 
-def test_a_report_has_the_shapes_and_no_value(suno: Suno, tmp_path: Path, account: str) -> None:
+def test_a_report_has_shapes_and_no_values(suno: Suno, tmp_path: Path, account: str) -> None:
     report = tmp_path / "report.json"
     diagnose(suno, tmp_path, account, "--report", str(report))
     text = report.read_text()
@@ -111,12 +111,12 @@ def test_a_report_has_the_shapes_and_no_value(suno: Suno, tmp_path: Path, accoun
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A host that takes connections and never answers."""
+    """A host that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_when_the_time_is_over_it_says_so_and_still_writes_the_report(
+def test_the_report_is_written_even_if_the_time_runs_out(
     suno: Suno, tmp_path: Path, account: str, silent: str
 ) -> None:
     report = tmp_path / "report.json"
@@ -138,19 +138,19 @@ def findings_with_feed_v2(wire: RequestsMock, **reply: Any) -> dict[str, Finding
 
 
 @pytest.mark.parametrize("status", GONE)
-def test_that_the_oldest_list_is_gone_is_expected(wire: RequestsMock, status: int) -> None:
+def test_a_removed_feed_v2_is_expected(wire: RequestsMock, status: int) -> None:
     found = findings_with_feed_v2(wire, status=status)["feed v2"]
     assert found == Finding("feed v2", True, "It is gone, as expected.")
 
 
 @pytest.mark.parametrize("reply", [*({"status": status} for status in (403, 429, 500)), {"body": ReadTimeout()}])
-def test_any_other_failure_of_the_oldest_list_is_told(wire: RequestsMock, reply: dict[str, Any]) -> None:
+def test_any_other_failure_of_feed_v2_is_reported(wire: RequestsMock, reply: dict[str, Any]) -> None:
     found = findings_with_feed_v2(wire, **reply)["feed v2"]
     assert not found.ok and found.said and "later" in found.turn
 
 
 @pytest.mark.parametrize("clip", [{"id": "a", "metadata": 5}, {"id": "a", "metadata": "text"}, ["a"], 5])
-def test_a_clip_of_another_form_is_told_and_no_traceback(wire: RequestsMock, clip: object) -> None:
+def test_a_clip_of_another_shape_is_reported_without_a_traceback(wire: RequestsMock, clip: object) -> None:
     signed_in(wire)
     wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
     wire.post(f"{API}/api/feed/v3", json={"clips": [{"id": "a"}]})

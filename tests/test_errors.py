@@ -1,4 +1,4 @@
-"""Every row of the table of errors, over real sockets; what costs money is asked once."""
+"""Every row of the error table, over real sockets; paid calls are sent once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def send(service: Client, text: bytes) -> bytes:
-    """Send what no client would, say no more, and read the answer to its end."""
+    """Send raw bytes, close the sending side, and read the whole reply."""
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(text)
@@ -52,7 +52,7 @@ def send(service: Client, text: bytes) -> bytes:
         ({"data": '{"audio_id": ' + "9" * 5_000 + "}", "headers": JSON}, "not valid JSON"),
     ],
 )
-def test_bad_input_is_400_names_the_field_and_reaches_nobody(
+def test_invalid_input_is_400_with_the_field_and_is_not_sent_to_suno(
     service: Client, suno: Suno, options: dict[str, Any], words: str
 ) -> None:
     suno.forget()
@@ -62,7 +62,7 @@ def test_bad_input_is_400_names_the_field_and_reaches_nobody(
     assert suno.log() == []
 
 
-def test_the_longest_and_the_shortest_id_are_taken_to_suno(service: Client, account: str) -> None:
+def test_the_longest_and_the_shortest_id_are_sent_to_suno(service: Client, account: str) -> None:
     for song in ("a" * 128, "-", "_"):
         assert_error(service.split(song, account), 404, "song_not_found")
 
@@ -77,14 +77,14 @@ def test_a_body_that_is_not_declared_as_json_is_415(service: Client, suno: Suno,
     assert suno.log() == []
 
 
-def test_a_body_past_64_kib_is_413(service: Client) -> None:
+def test_a_body_over_64_kib_is_413(service: Client) -> None:
     fits = '{"audio_id": "-", "x": "' + "x" * 65_000 + '"}'
     assert service.post("/api/generate_stems", data=fits, headers=JSON).status_code == 404
     for body in (fits + " " * 1_000, fits * 100):
         assert_error(service.post("/api/generate_stems", data=body, headers=JSON), 413, "body_too_large")
 
 
-def test_a_chunked_body_past_64_kib_is_413(service: Client) -> None:
+def test_a_chunked_body_over_64_kib_is_413(service: Client) -> None:
     chunks = (b"x" * 10_000 for _ in range(10))
     assert_error(service.post("/api/generate_stems", data=chunks, headers=JSON), 413, "body_too_large")
 
@@ -112,7 +112,7 @@ def test_an_unknown_path_is_404(service: Client, path: str) -> None:
         b"GET /" + b"x" * 5_000 + b" HTTP/1.1\r\n\r\n",
     ],
 )
-def test_what_is_not_http_is_told_in_the_same_shape(service: Client, request_text: bytes) -> None:
+def test_invalid_http_gets_an_error_of_the_same_shape(service: Client, request_text: bytes) -> None:
     answer = send(service, request_text)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.split(b" ")[1] in (b"400", b"414", b"431")
@@ -121,7 +121,7 @@ def test_what_is_not_http_is_told_in_the_same_shape(service: Client, request_tex
     assert b"secret" not in body
 
 
-def test_a_body_whose_sender_has_gone_is_not_paid_for(service: Client, suno: Suno) -> None:
+def test_an_incomplete_body_is_400_and_is_not_sent_to_suno(service: Client, suno: Suno) -> None:
     suno.forget()
     body = f'{{"audio_id": "{SONG}"}}'.encode()
     head = b"POST /api/generate_stems HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -137,7 +137,7 @@ def test_malformed_chunks_are_400(service: Client) -> None:
     assert b'"invalid_request"' in answer
 
 
-def test_without_any_account_it_is_401_and_says_what_to_set(start: Any) -> None:
+def test_a_request_without_an_account_is_401_and_says_what_to_set(start: Any) -> None:
     service = start(SUNO_COOKIE="")
     body = assert_error(service.split(), 401, "suno_cookie_missing")
     assert "X-Suno-Cookie" in body["error"]
@@ -153,7 +153,7 @@ def test_without_any_account_it_is_401_and_says_what_to_set(start: Any) -> None:
         *[("Cookie", value) for value in ("__client=a b", '__client=a"b', "theme=dark; __client=a\\b")],
     ],
 )
-def test_a_request_that_asks_for_another_account_never_falls_back_on_the_operators(
+def test_a_request_with_an_unusable_cookie_never_falls_back_to_the_operators_account(
     service: Client, suno: Suno, name: str, value: str
 ) -> None:
     before = len(suno.charges("sandbox-alice"))
@@ -183,7 +183,7 @@ def test_a_request_that_asks_for_another_account_never_falls_back_on_the_operato
         ("sandbox-no-stems", 403, "not_allowed", "plan"),
     ],
 )
-def test_an_accounts_failure_is_told_as_what_it_is(
+def test_each_failure_of_an_account_has_its_own_error(
     service: Client, suno: Suno, cookie: str, status: int, code: str, words: str
 ) -> None:
     response = service.split(cookie=cookie)
@@ -233,7 +233,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "status", "code", "words"), FAULTS)
-def test_a_failure_of_sunos_is_told_as_what_it_is_and_asked_once(
+def test_each_failure_of_suno_has_its_own_error_and_the_call_is_sent_once(
     service: Client, suno: Suno, account: str, fault: str, status: int, code: str, words: str
 ) -> None:
     suno.forget()
@@ -249,36 +249,36 @@ def test_a_failure_of_sunos_is_told_as_what_it_is_and_asked_once(
 
 def test_every_fault_of_the_sandbox_is_covered() -> None:
     from sandbox.faults import FAULTS as ALL
-    from tests.test_idempotency import FOUND_OUT
+    from tests.test_idempotency import RECOVERED
 
-    met_elsewhere = {"401-once", "redirect-slash-307", "redirect-slash-308", "slow-2s"}
-    assert {fault for fault, *_ in FAULTS} | set(FOUND_OUT) | met_elsewhere == set(ALL)
+    tested_elsewhere = {"401-once", "redirect-slash-307", "redirect-slash-308", "slow-2s"}
+    assert {fault for fault, *_ in FAULTS} | set(RECOVERED) | tested_elsewhere == set(ALL)
 
 
 @pytest.mark.parametrize(
     ("fault", "seconds"),
     [("429", range(13, 14)), ("retry-after-date", range(15, 21)), ("429-html", None), ("bad-retry-after", None)],
 )
-def test_retry_after_is_sunos_own(service: Client, account: str, fault: str, seconds: range | None) -> None:
+def test_retry_after_comes_from_suno(service: Client, account: str, fault: str, seconds: range | None) -> None:
     response = service.split(f"fault-{fault}", account)
-    told = response.headers.get("Retry-After")
-    assert told is None if seconds is None else int(told) in seconds
+    header = response.headers.get("Retry-After")
+    assert header is None if seconds is None else int(header) in seconds
 
 
-def test_a_suno_that_is_not_there_is_503_and_safe_to_try_again(start: Any) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    service = start(nobody)
+def test_an_unreachable_suno_is_503_and_safe_to_retry(start: Any) -> None:
+    unused_url = f"http://127.0.0.1:{free_port()}"
+    service = start(unused_url)
     body = assert_error(service.split(), 503, "suno_unreachable")
     assert "Nothing was charged" in body["error"]
 
 
-def test_a_studio_that_is_not_there_while_sign_in_is_costs_nothing(start: Any, suno: Suno, account: str) -> None:
+def test_an_unreachable_studio_after_a_sign_in_costs_nothing(start: Any, suno: Suno, account: str) -> None:
     service = start(SUNO_API_URL=f"http://127.0.0.1:{free_port()}")
     body = assert_error(service.split(cookie=account), 503, "suno_unreachable")
     assert "safe to try again" in body["error"]
     assert suno.charges(account) == []
 
 
-def test_each_failure_of_suno_has_a_row_in_the_table() -> None:
+def test_each_suno_exception_has_a_row_in_the_table() -> None:
     failures = {kind for kind in vars(suno_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
     assert failures - {suno_errors.SunoError} <= OF_EXCEPTION.keys()

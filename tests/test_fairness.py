@@ -1,4 +1,4 @@
-"""No client keeps a worker to itself."""
+"""One client cannot block a worker."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tests.conftest import Client
 PIPELINED = 3_000
 
 
-def test_a_client_that_never_pauses_does_not_keep_the_others_waiting(lone_worker: Client) -> None:
-    host, _, port = lone_worker.url.removeprefix("http://").partition(":")
+def test_a_client_that_never_pauses_does_not_block_others(single_worker: Client) -> None:
+    host, _, port = single_worker.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=30) as greedy:
         request = f"GET /nowhere HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
         threading.Thread(target=greedy.sendall, args=(request * PIPELINED,), daemon=True).start()
         received = greedy.recv(65536)
-        assert lone_worker.get("/docs/").status_code == 302
+        assert single_worker.get("/docs/").status_code == 302
         greedy.setblocking(False)
-        while chunk := _waiting(greedy):
+        while chunk := _receive(greedy):
             received += chunk
     assert 0 < received.count(b"HTTP/1.1 404") < PIPELINED
 
 
-def _waiting(sock: socket.socket) -> bytes:
+def _receive(sock: socket.socket) -> bytes:
     try:
         return sock.recv(65536)
     except BlockingIOError:

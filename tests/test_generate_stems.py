@@ -23,7 +23,7 @@ def test_a_song_becomes_a_vocal_and_an_instrumental_stem(service: Client, accoun
     assert vocals["id"] != instrumental["id"]
 
 
-def test_a_stem_has_exactly_the_contracts_fields_in_its_types(service: Client, account: str) -> None:
+def test_a_stem_has_exactly_the_fields_and_types_of_the_contract(service: Client, account: str) -> None:
     for stem in service.split(cookie=account).json():
         assert list(stem) == FIELDS
         assert stem["status"] in {"submitted", "queued", "streaming", "complete", "error"}
@@ -32,7 +32,7 @@ def test_a_stem_has_exactly_the_contracts_fields_in_its_types(service: Client, a
         assert stem["duration"] is None
 
 
-def test_what_suno_leaves_out_is_null_but_the_song_asked_for(service: Client, account: str) -> None:
+def test_fields_that_suno_omits_are_null_except_the_requested_song(service: Client, account: str) -> None:
     for stem in service.split("song-bare", account).json():
         assert list(stem) == FIELDS
         assert stem["id"]
@@ -41,22 +41,24 @@ def test_what_suno_leaves_out_is_null_but_the_song_asked_for(service: Client, ac
 
 
 @pytest.mark.parametrize("song", ["song-roots", "song-no-roots"])
-def test_the_parent_is_told_wherever_suno_puts_it(service: Client, account: str, song: str) -> None:
+def test_the_parent_is_found_wherever_suno_puts_it(service: Client, account: str, song: str) -> None:
     assert {stem["stem_from_id"] for stem in service.split(song, account).json()} == {song}
 
 
 @pytest.mark.parametrize(("song", "count"), [("song-4-stems", 4), ("song-one-object", 1)])
-def test_as_many_clips_as_suno_makes(service: Client, suno: Suno, account: str, song: str, count: int) -> None:
+def test_all_clips_that_suno_makes_are_returned(
+    service: Client, suno: Suno, account: str, song: str, count: int
+) -> None:
     stems = service.split(song, account).json()
     assert len(stems) == count
     assert [stem["id"] for stem in stems] == suno.charges(account)[0]["clips"]
 
 
-def test_in_steady_state_a_split_is_one_call_and_one_charge(lone_worker: Client, suno: Suno, account: str) -> None:
-    lone_worker.split(cookie=account)
+def test_in_steady_state_a_split_is_one_call_and_one_charge(single_worker: Client, suno: Suno, account: str) -> None:
+    single_worker.split(cookie=account)
     suno.forget()
 
-    lone_worker.split(cookie=account)
+    single_worker.split(cookie=account)
 
     assert [entry["path"] for entry in suno.log()] == [f"/api/edit/stems/{SONG}/"]
     assert len(suno.charges(account)) == 2
@@ -69,7 +71,7 @@ def test_unknown_fields_are_ignored(service: Client, account: str) -> None:
     assert response.status_code == 200
 
 
-def test_a_charset_in_the_content_type_is_fine(service: Client, account: str) -> None:
+def test_a_charset_in_the_content_type_is_accepted(service: Client, account: str) -> None:
     response = service.post(
         "/api/generate_stems",
         data=f'{{"audio_id": "{SONG}"}}',
@@ -78,14 +80,14 @@ def test_a_charset_in_the_content_type_is_fine(service: Client, account: str) ->
     assert response.status_code == 200
 
 
-def test_suno_cookie_pays_where_a_request_names_no_account(service: Client, suno: Suno) -> None:
+def test_suno_cookie_pays_if_a_request_names_no_account(service: Client, suno: Suno) -> None:
     before = len(suno.charges("sandbox-alice"))
     assert service.split("song-4-stems").status_code == 200
     assert len(suno.charges("sandbox-alice")) == before + 1
 
 
 @pytest.mark.parametrize("cookie", ["__client_uat=1", "theme=dark", "x__client=sandbox-dead", "__client"])
-def test_a_cookie_without_client_is_no_account(service: Client, suno: Suno, cookie: str) -> None:
+def test_a_cookie_without_client_is_ignored(service: Client, suno: Suno, cookie: str) -> None:
     before = len(suno.charges("sandbox-alice"))
     assert service.split(headers={"Cookie": cookie}).status_code == 200
     assert len(suno.charges("sandbox-alice")) == before + 1
@@ -102,7 +104,7 @@ def test_a_cookie_without_client_is_no_account(service: Client, suno: Suno, cook
         {"Cookie": "theme=dark", "X-Suno-Cookie": "{}"},
     ],
 )
-def test_a_request_may_bring_another_account_for_itself(
+def test_a_request_may_use_another_account(
     service: Client, suno: Suno, account: str, headers: dict[str, str]
 ) -> None:
     before = len(suno.charges("sandbox-alice"))
@@ -114,25 +116,25 @@ def test_a_request_may_bring_another_account_for_itself(
     assert len(suno.charges("sandbox-alice")) == before
 
 
-def test_requests_of_different_accounts_side_by_side_never_mix(service: Client, suno: Suno) -> None:
+def test_concurrent_requests_of_different_accounts_never_mix(service: Client, suno: Suno) -> None:
     accounts = [f"sandbox-load-{900 + n % 12}" for n in range(96)]
 
     with ThreadPoolExecutor(32) as pool:
         replies = list(pool.map(lambda account: service.split(cookie=account).json(), accounts))
 
     for account in set(accounts):
-        told = {
+        returned = {
             stem["id"] for name, stems in zip(accounts, replies, strict=True) if name == account for stem in stems
         }
-        assert told == {clip for charge in suno.charges(account) for clip in charge["clips"]}
-        assert len(told) == 16
+        assert returned == {clip for charge in suno.charges(account) for clip in charge["clips"]}
+        assert len(returned) == 16
 
 
-def test_32_first_requests_sign_in_once(lone_worker: Client, suno: Suno, account: str) -> None:
+def test_32_first_requests_sign_in_once(single_worker: Client, suno: Suno, account: str) -> None:
     suno.forget()
 
     with ThreadPoolExecutor(32) as pool:
-        statuses = list(pool.map(lambda _: lone_worker.split(cookie=account).status_code, range(32)))
+        statuses = list(pool.map(lambda _: single_worker.split(cookie=account).status_code, range(32)))
 
     assert statuses == [200] * 32
     paths = [entry["path"] for entry in suno.log()]
@@ -141,27 +143,27 @@ def test_32_first_requests_sign_in_once(lone_worker: Client, suno: Suno, account
 
 
 @pytest.mark.parametrize("cookie", ["sandbox-revoked", "sandbox-jwt-expired"])
-def test_a_token_refused_before_its_time_is_renewed_unseen(service: Client, suno: Suno, cookie: str) -> None:
+def test_a_token_refused_before_it_expires_is_renewed_transparently(service: Client, suno: Suno, cookie: str) -> None:
     assert service.split(cookie=cookie).status_code == 200
     assert len(suno.charges(cookie)) == 1
 
 
 @pytest.mark.parametrize("cookie", ["sandbox-session-gone", "sandbox-no-last-session", "sandbox-rotating"])
-def test_sign_ins_peculiarities_are_met(lone_worker: Client, suno: Suno, cookie: str) -> None:
+def test_unusual_sessions_and_cookies_of_sign_in_work(single_worker: Client, suno: Suno, cookie: str) -> None:
     for _ in range(3):
-        assert lone_worker.split(cookie=cookie).status_code == 200
+        assert single_worker.split(cookie=cookie).status_code == 200
         suno.post("/sandbox/revoke", json={"account": cookie})
 
 
-def test_tokens_that_live_a_second_are_renewed_as_they_end(lone_worker: Client, suno: Suno) -> None:
-    account = "sandbox-rich"  # a fast machine splits more often in this time than others can pay for
+def test_short_lived_tokens_are_renewed_when_they_expire(single_worker: Client, suno: Suno) -> None:
+    account = "sandbox-rich"  # a fast machine makes more splits in this time than other accounts can pay for
     suno.forget()
     suno.set(token_lifetime=0.5)
     try:
         statuses = []
         while sum("/tokens" in entry["path"] for entry in suno.log("/v1/")) < 3:
             pause()
-            statuses.append(lone_worker.split(cookie=account).status_code)
+            statuses.append(single_worker.split(cookie=account).status_code)
     finally:
         suno.set(token_lifetime=60)
 
@@ -171,7 +173,7 @@ def test_tokens_that_live_a_second_are_renewed_as_they_end(lone_worker: Client, 
 
 
 @pytest.mark.parametrize("song", ["fault-redirect-slash-307", "fault-redirect-slash-308", "fault-401-once"])
-def test_what_suno_merely_wants_asked_otherwise_is_asked_so(
+def test_a_redirect_or_a_renewed_token_leads_to_one_charge(
     service: Client, suno: Suno, account: str, song: str
 ) -> None:
     assert service.split(song, account).status_code == 200

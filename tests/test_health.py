@@ -1,4 +1,4 @@
-"""Healthy or not, over real sockets."""
+"""`/healthz` and `/readyz`, over real sockets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_process_that_answers_is_healthy(start: Callable[..., Client]) -> None
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_ready_costs_nothing_and_at_most_one_sign_in(start: Callable[..., Client], suno: Suno, account: str) -> None:
+def test_readyz_costs_nothing_and_at_most_one_sign_in(start: Callable[..., Client], suno: Suno, account: str) -> None:
     service = start(SUNO_COOKIE=account, WEB_CONCURRENCY="1")
     suno.forget()
 
@@ -53,7 +53,7 @@ def test_ready_costs_nothing_and_at_most_one_sign_in(start: Callable[..., Client
         ("sandbox-clerk-html", "suno_failed"),
     ],
 )
-def test_a_session_that_does_not_work_is_named_and_looked_at_rarely(
+def test_a_failing_session_is_named_and_rarely_checked(
     start: Callable[..., Client], suno: Suno, cookie: str, code: str
 ) -> None:
     service = start(SUNO_COOKIE=cookie, WEB_CONCURRENCY="1")
@@ -68,21 +68,21 @@ def test_a_session_that_does_not_work_is_named_and_looked_at_rarely(
     assert "Not ready, session: Suno" in service.server.logged()
 
 
-def test_a_suno_that_is_not_there_is_named_without_its_address(start: Callable[..., Client]) -> None:
+def test_an_unreachable_suno_is_reported_without_its_address(start: Callable[..., Client]) -> None:
     service = start(f"http://127.0.0.1:{free_port()}")
     response = service.get("/readyz")
     assert_not_ready(response, "suno_unreachable")
     assert "127.0.0.1" not in response.text
 
 
-def test_a_ledger_that_cannot_be_written_is_named(start: Callable[..., Client]) -> None:
+def test_a_ledger_that_cannot_be_written_is_reported(start: Callable[..., Client]) -> None:
     response = start(LEDGER_URL="sqlite:////proc/nowhere/ledger.db").get("/readyz")
     body = assert_not_ready(response, "ok")
     assert body["checks"] == {"session": "ok", "ledger": "ledger_unavailable"}
     assert "nowhere" not in response.text
 
 
-def test_without_suno_cookie_there_is_no_session_to_look_at(start: Callable[..., Client]) -> None:
+def test_without_suno_cookie_no_session_is_checked(start: Callable[..., Client]) -> None:
     response = start(SUNO_COOKIE="").get("/readyz")
     assert (response.status_code, response.json()["checks"]) == (
         200,
@@ -90,7 +90,7 @@ def test_without_suno_cookie_there_is_no_session_to_look_at(start: Callable[...,
     )
 
 
-def test_a_reload_takes_the_new_cookie_and_keys_of_the_files(
+def test_a_reload_reads_the_new_cookie_and_keys_from_their_files(
     start: Callable[..., Client], tmp_path: Path, account: str
 ) -> None:
     cookie, keys = tmp_path / "cookie", tmp_path / "keys"
@@ -106,7 +106,7 @@ def test_a_reload_takes_the_new_cookie_and_keys_of_the_files(
     while service.get("/readyz").status_code != 200:
         pause()
         assert service.server.process.poll() is None
-    # The old worker may still take a request on its way out.
+    # The old worker may still accept a request while it stops.
     while (split := service.split(headers={"X-API-Key": "new-key"})).status_code == 401:
         pause()
         assert service.server.process.poll() is None
@@ -114,11 +114,11 @@ def test_a_reload_takes_the_new_cookie_and_keys_of_the_files(
     assert "suno_stems_worker_starts_total 2.0" in service.get("/metrics").text
 
 
-def test_what_was_found_is_told_for_a_few_seconds_and_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks, now = [], [1000.0]
+def test_a_check_is_cached_for_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked_at, now = [], [1000.0]
     monkeypatch.setattr("app.web.health.time.monotonic", lambda: now[0])
-    check = Check("ledger", lambda: looks.append(now[0]) or "ok")
+    check = Check("ledger", lambda: checked_at.append(now[0]) or "ok")
     for seconds in (0, 1, 10, 1):
         now[0] += seconds
         assert check.find() == ("ok", True)
-    assert looks == [1000, 1011]
+    assert checked_at == [1000, 1011]

@@ -1,4 +1,4 @@
-"""Nobody is charged twice, and nothing paid for is lost: over real sockets, with both ledgers where it matters."""
+"""No split is charged twice, and no paid stems are lost: over real sockets, with both ledgers if it matters."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ FAST = {
     "SUNO_WAIT_TIMEOUT": "10",
 }
 CERTAINLY_FREE = ["400", "402", "403-plan", "404", "422-schema", "422-captcha", "429", "403-html"]
-FOUND_OUT = [
+RECOVERED = [
     *("reset-after-charge", "502-after-charge", "500-after-charge", "truncated", "truncated-chunked", "drip-body"),
     *("drip-headers", "hang", "oversize", "oversize-chunked-endless", "not-json", "clip-without-id"),
 ]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
-def paying(request: pytest.FixtureRequest, suno: Suno) -> Iterator[Client]:
-    """The service with little patience, and each kind of ledger."""
+def any_ledger(request: pytest.FixtureRequest, suno: Suno) -> Iterator[Client]:
+    """The service with short timeouts, with each kind of ledger."""
     ledger = {} if request.param == "sqlite" else {"LEDGER_URL": request.getfixturevalue("redis_url")}
     with stack.service(suno.url, FAST | ledger) as server:
         yield Client(server)
 
 
 @pytest.fixture(scope="module")
-def failing(suno: Suno) -> Iterator[Client]:
-    """The service with one kind of ledger, for what Suno's failures mean, whatever the ledger."""
+def one_ledger(suno: Suno) -> Iterator[Client]:
+    """The service with short timeouts and one kind of ledger, for failures that do not depend on the ledger."""
     with stack.service(suno.url, FAST) as server:
         yield Client(server)
 
@@ -67,12 +67,12 @@ def until_answered(ask: Callable[[], requests.Response]) -> requests.Response:
     return response
 
 
-def test_the_same_key_gets_the_first_reply_again_and_pays_once(paying: Client, suno: Suno, account: str) -> None:
-    first = split(paying, account)
+def test_the_same_key_gets_the_first_reply_again_and_pays_once(any_ledger: Client, suno: Suno, account: str) -> None:
+    first = split(any_ledger, account)
     assert "Idempotent-Replayed" not in first.headers
     suno.forget()
 
-    again = [split(paying, account, key) for key in ("k", '"k"', "k")]
+    again = [split(any_ledger, account, key) for key in ("k", '"k"', "k")]
 
     assert {reply.content for reply in again} == {first.content}
     assert {reply.headers["Idempotent-Replayed"] for reply in again} == {"true"}
@@ -81,42 +81,44 @@ def test_the_same_key_gets_the_first_reply_again_and_pays_once(paying: Client, s
 
 
 @pytest.mark.parametrize("song", ["song-bare", "song-4-stems", "song-no-roots"])
-def test_replies_of_any_kind_are_the_same_bytes_again(paying: Client, account: str, song: str) -> None:
-    assert split(paying, account, song=song).content == split(paying, account, song=song).content
+def test_replays_of_any_kind_are_the_same_bytes(any_ledger: Client, account: str, song: str) -> None:
+    assert split(any_ledger, account, song=song).content == split(any_ledger, account, song=song).content
 
 
-def test_without_a_key_two_requests_are_two_splits(paying: Client, suno: Suno, account: str) -> None:
-    replies = [paying.split(cookie=account) for _ in range(2)]
+def test_without_a_key_two_requests_are_two_splits(any_ledger: Client, suno: Suno, account: str) -> None:
+    replies = [any_ledger.split(cookie=account) for _ in range(2)]
     assert set(ids(replies[0])).isdisjoint(ids(replies[1]))
     assert len(suno.charges(account)) == 2
 
 
 @pytest.mark.parametrize("more", [{"song": "song-4-stems"}, {"stem_task": "twelve"}, {"reuse_existing": True}])
-def test_another_question_with_the_same_key_is_422(
-    paying: Client, suno: Suno, account: str, more: dict[str, Any]
+def test_a_different_request_with_the_same_key_is_422(
+    any_ledger: Client, suno: Suno, account: str, more: dict[str, Any]
 ) -> None:
-    split(paying, account)
-    assert_error(split(paying, account, **more), 422, "idempotency_key_reused")
+    split(any_ledger, account)
+    assert_error(split(any_ledger, account, **more), 422, "idempotency_key_reused")
     assert len(suno.charges(account)) == 1
 
 
-def test_the_same_key_on_another_account_is_another_key(paying: Client, suno: Suno, account: str) -> None:
+def test_the_same_key_on_another_account_is_another_key(any_ledger: Client, suno: Suno, account: str) -> None:
     other = f"{account}00"
-    assert set(ids(split(paying, account))).isdisjoint(ids(split(paying, other)))
+    assert set(ids(split(any_ledger, account))).isdisjoint(ids(split(any_ledger, other)))
     assert len(suno.charges(account)) == len(suno.charges(other)) == 1
 
 
-def test_the_operators_account_is_one_however_it_is_named(paying: Client, suno: Suno) -> None:
+def test_the_operators_account_is_the_same_by_setting_and_by_header(any_ledger: Client, suno: Suno) -> None:
     before = len(suno.charges(ACCOUNT))
-    one = paying.post("/api/generate_stems", json={"audio_id": SONG}, headers={"Idempotency-Key": "house"})
-    assert split(paying, ACCOUNT, "house").content == one.content
+    one = any_ledger.post("/api/generate_stems", json={"audio_id": SONG}, headers={"Idempotency-Key": "house"})
+    assert split(any_ledger, ACCOUNT, "house").content == one.content
     assert len(suno.charges(ACCOUNT)) == before + 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "ä", '"', 'a"b', '"a', '""'])
-def test_a_key_that_is_none_is_400_and_reaches_nobody(paying: Client, suno: Suno, account: str, key: str) -> None:
+def test_an_invalid_key_is_400_and_is_not_sent_to_suno(
+    any_ledger: Client, suno: Suno, account: str, key: str
+) -> None:
     suno.forget()
-    body = assert_error(split(paying, account, key.encode("latin-1")), 400, "invalid_request")  # type: ignore[arg-type]
+    body = assert_error(split(any_ledger, account, key.encode("latin-1")), 400, "invalid_request")  # type: ignore[arg-type]
     assert list(body["details"]) == ["Idempotency-Key"]
     assert suno.log() == []
 
@@ -124,20 +126,20 @@ def test_a_key_that_is_none_is_400_and_reaches_nobody(paying: Client, suno: Suno
 @pytest.mark.parametrize(
     "key", ["x" * 255, "8e03978e-40d5-43dd-bc93-6894a57f9324", "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "\\"]
 )
-def test_a_key_may_be_any_visible_ascii(paying: Client, account: str, key: str) -> None:
-    assert split(paying, account, key).content == split(paying, account, key).content
+def test_a_key_may_be_any_visible_ascii(any_ledger: Client, account: str, key: str) -> None:
+    assert split(any_ledger, account, key).content == split(any_ledger, account, key).content
 
 
-def test_quotes_in_a_quoted_key_are_escaped(paying: Client, account: str) -> None:
-    assert ids(split(paying, account, r'"a\"b\\c"')) == ids(split(paying, account, r'"a\"b\\c"'))
-    assert_error(split(paying, account, r'"a\b"'), 400, "invalid_request")
+def test_quotes_in_a_quoted_key_are_escaped(any_ledger: Client, account: str) -> None:
+    assert ids(split(any_ledger, account, r'"a\"b\\c"')) == ids(split(any_ledger, account, r'"a\"b\\c"'))
+    assert_error(split(any_ledger, account, r'"a\b"'), 400, "invalid_request")
 
 
-def test_of_many_retries_at_once_one_pays_and_all_get_its_reply(paying: Client, suno: Suno, account: str) -> None:
+def test_concurrent_retries_pay_once_and_all_get_the_same_reply(any_ledger: Client, suno: Suno, account: str) -> None:
     suno.set(delay=0.3)
     try:
         with ThreadPoolExecutor(16) as pool:
-            replies = list(pool.map(lambda _: split(paying, account), range(16)))
+            replies = list(pool.map(lambda _: split(any_ledger, account), range(16)))
     finally:
         suno.set(delay=0)
     assert len({reply.content for reply in replies}) == 1
@@ -171,34 +173,38 @@ def test_a_retry_waits_for_the_first_only_up_to_its_own_deadline(
 
 
 @pytest.mark.parametrize("fault", CERTAINLY_FREE)
-def test_a_failure_that_cost_nothing_frees_the_key(paying: Client, account: str, fault: str) -> None:
-    assert split(paying, account, song=f"fault-{fault}").status_code >= 400
-    assert ids(split(paying, account))
+def test_a_failure_that_cost_nothing_frees_the_key(any_ledger: Client, account: str, fault: str) -> None:
+    assert split(any_ledger, account, song=f"fault-{fault}").status_code >= 400
+    assert ids(split(any_ledger, account))
 
 
-def test_signing_in_that_fails_frees_the_key(paying: Client, suno: Suno) -> None:
-    assert_error(split(paying, "sandbox-clerk-reset"), 503, "suno_unreachable")
-    body = assert_error(split(paying, "sandbox-clerk-reset", song="song-bare"), 503, "suno_unreachable")
+def test_a_failed_sign_in_frees_the_key(any_ledger: Client, suno: Suno) -> None:
+    assert_error(split(any_ledger, "sandbox-clerk-reset"), 503, "suno_unreachable")
+    body = assert_error(split(any_ledger, "sandbox-clerk-reset", song="song-bare"), 503, "suno_unreachable")
     assert "othing was charged" in body["error"]
 
 
-@pytest.mark.parametrize("fault", FOUND_OUT)
-def test_a_lost_answer_is_found_out_for_free(failing: Client, suno: Suno, account: str, fault: str) -> None:
-    reply = split(failing, account, song=f"fault-{fault}")
+@pytest.mark.parametrize("fault", RECOVERED)
+def test_the_stems_of_a_lost_reply_are_found_for_free(
+    one_ledger: Client, suno: Suno, account: str, fault: str
+) -> None:
+    reply = split(one_ledger, account, song=f"fault-{fault}")
     [charge] = suno.charges(account)
     assert ids(reply) == charge["clips"]
     assert {stem["stem_from_id"] for stem in reply.json()} == {f"fault-{fault}"}
-    assert split(failing, account, song=f"fault-{fault}").content == reply.content
+    assert split(one_ledger, account, song=f"fault-{fault}").content == reply.content
     assert len(suno.charges(account)) == 1
 
 
 @pytest.mark.parametrize("fault", ["reset-after-charge", "502-after-charge"])
-def test_a_lost_answer_is_found_out_without_a_key_too(failing: Client, suno: Suno, account: str, fault: str) -> None:
-    assert ids(failing.split(f"fault-{fault}", account)) == suno.charges(account)[0]["clips"]
+def test_the_stems_of_a_lost_reply_are_found_without_a_key_too(
+    one_ledger: Client, suno: Suno, account: str, fault: str
+) -> None:
+    assert ids(one_ledger.split(f"fault-{fault}", account)) == suno.charges(account)[0]["clips"]
 
 
-def test_twelve_stems_are_found_out_as_two_are(paying: Client, suno: Suno, account: str) -> None:
-    reply = split(paying, account, song="fault-reset-after-charge", stem_task="twelve")
+def test_twelve_stems_of_a_lost_reply_are_found_too(any_ledger: Client, suno: Suno, account: str) -> None:
+    reply = split(any_ledger, account, song="fault-reset-after-charge", stem_task="twelve")
     assert sorted(ids(reply)) == sorted(suno.charges(account)[0]["clips"])
     assert len(ids(reply)) == 24
 
@@ -213,20 +219,20 @@ def test_twelve_stems_are_found_out_as_two_are(paying: Client, suno: Suno, accou
         ("200-html", 500, "suno_failed"),
     ],
 )
-def test_what_made_no_stems_stays_in_doubt_until_that_is_certain(
-    failing: Client, suno: Suno, account: str, fault: str, status: int, code: str
+def test_a_split_that_made_no_stems_stays_in_doubt_until_that_is_certain(
+    one_ledger: Client, suno: Suno, account: str, fault: str, status: int, code: str
 ) -> None:
     request_id = {"X-Request-ID": f"doubt-{account}"}
-    body = assert_error(split(failing, account, song=f"fault-{fault}", headers=request_id), status, code)
+    body = assert_error(split(one_ledger, account, song=f"fault-{fault}", headers=request_id), status, code)
     assert "/api/stems" in body["error"]
-    told = failing.get(f"/api/requests/doubt-{account}", headers={"X-Suno-Cookie": account}).json()
-    assert told == {"state": "in_doubt", "clips": []}
+    found = one_ledger.get(f"/api/requests/doubt-{account}", headers={"X-Suno-Cookie": account}).json()
+    assert found == {"state": "in_doubt", "clips": []}
 
-    retry = split(failing, account, song=f"fault-{fault}")
+    retry = split(one_ledger, account, song=f"fault-{fault}")
     assert_error(retry, 409, "in_progress")
     assert 1 <= int(retry.headers["Retry-After"]) <= 4
     suno.forget()
-    while (retry := split(failing, account, song=f"fault-{fault}")).status_code == 409:
+    while (retry := split(one_ledger, account, song=f"fault-{fault}")).status_code == 409:
         pause()
         assert suno.log("/api/edit/") == []
 
@@ -236,61 +242,61 @@ def test_what_made_no_stems_stays_in_doubt_until_that_is_certain(
 
 
 def test_a_request_in_doubt_is_not_paid_again_while_suno_cannot_be_read(
-    paying: Client, suno: Suno, account: str
+    any_ledger: Client, suno: Suno, account: str
 ) -> None:
-    split(paying, account, song="fault-reset-before-reading")
+    split(any_ledger, account, song="fault-reset-before-reading")
     suno.post("/sandbox/revoke", json={"account": account})
     suno.set(token_lifetime=0)
     suno.forget()
     try:
         for _ in range(20):
-            response = split(paying, account, song="fault-reset-before-reading")
+            response = split(any_ledger, account, song="fault-reset-before-reading")
             assert response.status_code in (401, 409), response.text
     finally:
         suno.set(token_lifetime=60)
     assert suno.log("/api/edit/") == []
 
 
-def test_a_set_that_another_request_has_claimed_is_not_taken(paying: Client, suno: Suno, account: str) -> None:
+def test_a_set_that_another_request_has_claimed_is_not_taken(any_ledger: Client, suno: Suno, account: str) -> None:
     song = "fault-reset-after-charge"
-    first, second = split(paying, account, "1", song), split(paying, account, "2", song)
+    first, second = split(any_ledger, account, "1", song), split(any_ledger, account, "2", song)
     assert set(ids(first)).isdisjoint(ids(second))
     assert len(suno.charges(account)) == 2
 
 
-def test_stems_from_before_the_request_are_not_its_own(paying: Client, suno: Suno, account: str) -> None:
+def test_stems_older_than_the_request_are_not_taken(any_ledger: Client, suno: Suno, account: str) -> None:
     suno.post("/sandbox/faults", json={"seed": 1, "rate": 1, "kinds": ["reset-before-reading"]}).raise_for_status()
     try:
-        assert_error(split(paying, account, song="song-with-two"), 503, "outcome_unknown")
+        assert_error(split(any_ledger, account, song="song-with-two"), 503, "outcome_unknown")
     finally:
         suno.request("DELETE", "/sandbox/faults")
 
 
-def test_a_retry_resumes_the_wait_for_the_same_stems(paying: Client, suno: Suno, account: str) -> None:
-    first = split(paying, account)
-    waited = split(paying, account, wait_audio=True)
+def test_a_retry_resumes_the_wait_for_the_same_stems(any_ledger: Client, suno: Suno, account: str) -> None:
+    first = split(any_ledger, account)
+    waited = split(any_ledger, account, wait_audio=True)
     assert ids(waited) == ids(first)
     assert {stem["status"] for stem in waited.json()} == {"complete"}
     assert waited.headers["Idempotent-Replayed"] == "true"
-    assert split(paying, account).content == first.content
+    assert split(any_ledger, account).content == first.content
     assert len(suno.charges(account)) == 1
 
 
-def test_a_waited_reply_is_the_first_reply(paying: Client, account: str) -> None:
-    first = split(paying, account, wait_audio=True)
+def test_a_waited_reply_is_the_first_reply(any_ledger: Client, account: str) -> None:
+    first = split(any_ledger, account, wait_audio=True)
     assert {stem["status"] for stem in first.json()} == {"complete"}
-    assert split(paying, account).content == split(paying, account, wait_audio=True).content == first.content
+    assert split(any_ledger, account).content == split(any_ledger, account, wait_audio=True).content == first.content
 
 
-def test_reused_stems_are_replayed_too(paying: Client, suno: Suno, account: str) -> None:
-    first = split(paying, account, song="song-with-two", reuse_existing=True)
+def test_reused_stems_are_replayed_too(any_ledger: Client, suno: Suno, account: str) -> None:
+    first = split(any_ledger, account, song="song-with-two", reuse_existing=True)
     suno.forget()
-    assert split(paying, account, song="song-with-two", reuse_existing=True).content == first.content
+    assert split(any_ledger, account, song="song-with-two", reuse_existing=True).content == first.content
     assert suno.log() == []
 
 
 @pytest.mark.parametrize("wait_audio", [False, True])
-def test_a_worker_killed_in_mid_split_loses_nothing(
+def test_a_worker_killed_during_a_split_loses_nothing(
     start: Callable[..., Client], suno: Suno, account: str, wait_audio: bool
 ) -> None:
     service = start(**FAST | {"WEB_CONCURRENCY": "1", "SUNO_DEADLINE": "3", "SUNO_READ_TIMEOUT": "3"})
@@ -316,36 +322,36 @@ def test_a_worker_killed_in_mid_split_loses_nothing(
     assert len(suno.charges(account)) == 1
 
 
-def test_a_split_can_be_looked_up_by_its_request_id(paying: Client, account: str) -> None:
+def test_a_split_can_be_looked_up_by_its_request_id(any_ledger: Client, account: str) -> None:
     mine = {"X-Suno-Cookie": account}
-    sent = split(paying, account, headers={"X-Request-ID": f"mine-{account}"})
-    told = paying.get(f"/api/requests/mine-{account}", headers=mine)
-    assert told.json() == {"state": "done", "clips": sent.json()}
+    sent = split(any_ledger, account, headers={"X-Request-ID": f"mine-{account}"})
+    found = any_ledger.get(f"/api/requests/mine-{account}", headers=mine)
+    assert found.json() == {"state": "done", "clips": sent.json()}
 
-    got = paying.split("song-4-stems", account)
-    told = paying.get(f"/api/requests/{got.headers['X-Request-ID']}", headers=mine)
-    assert told.json() == {"state": "done", "clips": got.json()}
+    unkeyed = any_ledger.split("song-4-stems", account)
+    found = any_ledger.get(f"/api/requests/{unkeyed.headers['X-Request-ID']}", headers=mine)
+    assert found.json() == {"state": "done", "clips": unkeyed.json()}
 
-    replayed = split(paying, account)
-    told = paying.get(f"/api/requests/{replayed.headers['X-Request-ID']}", headers=mine)
-    assert told.json()["clips"] == sent.json()
+    replayed = split(any_ledger, account)
+    found = any_ledger.get(f"/api/requests/{replayed.headers['X-Request-ID']}", headers=mine)
+    assert found.json()["clips"] == sent.json()
 
 
-def test_a_split_is_told_to_its_own_account_only(paying: Client, account: str) -> None:
-    split(paying, account, headers={"X-Request-ID": f"mine-{account}"})
+def test_a_split_is_visible_only_to_its_own_account(any_ledger: Client, account: str) -> None:
+    split(any_ledger, account, headers={"X-Request-ID": f"mine-{account}"})
     for headers in ({}, {"X-Suno-Cookie": f"{account}00"}):
-        assert_error(paying.get(f"/api/requests/mine-{account}", headers=headers), 404, "not_found")
-    assert_error(paying.get("/api/requests/nobody", headers={"X-Suno-Cookie": account}), 404, "not_found")
+        assert_error(any_ledger.get(f"/api/requests/mine-{account}", headers=headers), 404, "not_found")
+    assert_error(any_ledger.get("/api/requests/nobody", headers={"X-Suno-Cookie": account}), 404, "not_found")
 
 
-def test_what_cost_nothing_is_not_known_afterwards(paying: Client, account: str) -> None:
-    split(paying, account, song="fault-402", headers={"X-Request-ID": f"free-{account}"})
-    response = paying.get(f"/api/requests/free-{account}", headers={"X-Suno-Cookie": account})
+def test_a_split_that_cost_nothing_is_not_found_afterwards(any_ledger: Client, account: str) -> None:
+    split(any_ledger, account, song="fault-402", headers={"X-Request-ID": f"free-{account}"})
+    response = any_ledger.get(f"/api/requests/free-{account}", headers={"X-Suno-Cookie": account})
     assert "cost nothing" in assert_error(response, 404, "not_found")["error"]
 
 
 @pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/ledger.db", "redis://127.0.0.1:{port}/0"])
-def test_without_a_ledger_a_key_sends_nothing_and_no_key_goes_on(
+def test_without_a_ledger_a_request_with_a_key_sends_nothing_and_one_without_continues(
     start: Callable[..., Client], suno: Suno, account: str, url: str
 ) -> None:
     service = start(LEDGER_URL=url.format(port=free_port()))
@@ -361,7 +367,7 @@ def test_without_a_ledger_a_key_sends_nothing_and_no_key_goes_on(
     assert len(suno.charges(account)) == 1
 
 
-def test_a_split_that_the_ledger_has_kept_past_its_deadline_is_not_asked_for(
+def test_a_split_that_waited_for_the_ledger_past_its_deadline_is_not_sent(
     start: Callable[..., Client], suno: Suno, account: str, tmp_path: Path
 ) -> None:
     service = start(**FAST | {"SUNO_DEADLINE": "0.1"}, LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")
@@ -379,7 +385,7 @@ def test_a_split_that_the_ledger_has_kept_past_its_deadline_is_not_asked_for(
     assert suno.log("/api/edit/") == []
 
 
-def test_what_was_paid_for_is_told_to_a_ledger_that_comes_back(
+def test_a_paid_split_is_recorded_when_the_ledger_is_back(
     start: Callable[..., Client], suno: Suno, account: str, tmp_path: Path
 ) -> None:
     service = start(**FAST, LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")

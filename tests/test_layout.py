@@ -25,11 +25,11 @@ MAY_IMPORT = {
     "app/ids.py": set(),
     "app/timing.py": set(),
 }
-"""What of the app each part may import; `app/web` may import all."""
+"""The modules of the app that each part may import; `app/web` may import all."""
 
 
 def imports_of(file: Path) -> set[str]:
-    """The modules of the app that a file imports, wherever it does so."""
+    """The modules of the app that a file imports, at any level."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -50,6 +50,6 @@ def test_a_part_imports_only_what_it_may(part: str) -> None:
             )
 
 
-def test_every_part_has_its_place() -> None:
+def test_every_part_is_listed() -> None:
     parts = {str(path) for path in Path("app").iterdir() if path.suffix == ".py" or path.is_dir()}
     assert parts - {"app/__init__.py", "app/web", "app/__pycache__"} == set(MAY_IMPORT)

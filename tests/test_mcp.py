@@ -1,4 +1,4 @@
-"""The tools for a model, by the SDK's own client over stdio, before the service and the local Suno."""
+"""The tools for a model, called by the SDK's own client; behind them are the service and the local Suno."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ class Model:
         )
 
     def call(self, tool: str, **arguments: Any) -> Any:
-        """What a tool tells."""
+        """Call a tool, and return its result."""
         result = self.result(tool, **arguments)
         assert not result.is_error, result.content
         assert json.loads(result.content[0].text) == result.structured_content
         return result.structured_content
 
     def error(self, tool: str, **arguments: Any) -> str:
-        """The sentence with which a tool fails."""
+        """Call a tool that fails, and return its message."""
         result = self.result(tool, **arguments)
         assert result.is_error, result.structured_content
         return result.content[0].text.removeprefix(f"Error executing tool {tool}: ")
@@ -115,9 +115,9 @@ Environment = dict[str, str]
 
 @pytest.fixture
 def connect(service: Http, account: str, tmp_path: Path) -> Iterator[Callable[[Environment, Any], Model]]:
-    """Connect the SDK's client to a server of tools with these further variables in its environment."""
-    with ExitStack() as open_ones:
-        portal = open_ones.enter_context(start_blocking_portal())
+    """Connect the SDK's client to a tool server with these additional environment variables."""
+    with ExitStack() as resources:
+        portal = resources.enter_context(start_blocking_portal())
 
         def begin(settings: Environment, transport: Callable[[Environment], Any]) -> Model:
             environment = {
@@ -127,7 +127,7 @@ def connect(service: Http, account: str, tmp_path: Path) -> Iterator[Callable[[E
                 **settings,
             }
             client = Client(transport(environment))
-            opened = open_ones.enter_context(portal.wrap_async_context_manager(client))
+            opened = resources.enter_context(portal.wrap_async_context_manager(client))
             return Model(portal, opened, Path(environment["MCP_FOLDER"]))
 
         yield begin
@@ -135,13 +135,13 @@ def connect(service: Http, account: str, tmp_path: Path) -> Iterator[Callable[[E
 
 @pytest.fixture
 def start(connect: Callable[[Environment, Any], Model]) -> Start:
-    """Start servers of tools in this process, which is fast."""
+    """Start tool servers in this process, which is fast."""
     return lambda **settings: connect(settings, lambda environment: Tools(Settings.read(environment)).serve())
 
 
 @pytest.fixture
 def spawn(connect: Callable[[Environment, Any], Model], tmp_path: Path) -> Iterator[Start]:
-    """Start servers of tools as a model's program does: in processes of their own, over stdio."""
+    """Start tool servers as a model's program does: in separate processes, over stdio."""
     with (tmp_path / "stderr").open("w") as errors:
 
         def stdio(environment: Environment) -> Any:
@@ -168,7 +168,7 @@ def at_service(service: Http, account: str, path: str, **options: Any) -> Any:
     return service.request("GET", path, headers={"X-API-Key": key_of(account)}, **options)
 
 
-def test_the_tools_are_listed_and_tell_their_price(spawn: Start) -> None:
+def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
     tools = {tool.name: tool for tool in spawn().tools()}
     assert set(tools) == {"find_songs", "split_song", "follow_split", "list_stems", "fetch_stems", "left"}
     assert "costs 10 credits; `every instrument` costs 50" in tools["split_song"].description
@@ -185,7 +185,7 @@ def test_the_tools_are_listed_and_tell_their_price(spawn: Start) -> None:
         assert all(each.get("description") for each in tool.input_schema["properties"].values()), tool.name
 
 
-def test_the_same_split_is_paid_once_and_another_take_on_purpose(model: Model, suno: Suno, account: str) -> None:
+def test_the_same_split_is_paid_once_unless_another_take_is_requested(model: Model, suno: Suno, account: str) -> None:
     first = model.call("split_song", song=SONG, kind=TWO)
     assert (first["state"], first["paid_before"]) == ("complete", False)
     assert [stem["status"] for stem in first["stems"]] == ["complete"] * 2
@@ -210,7 +210,7 @@ def test_two_servers_at_once_pay_once(spawn: Start, suno: Suno, account: str) ->
     assert len(suno.charges(account)) == 1
 
 
-def test_a_part_is_a_split_of_its_own(model: Model, suno: Suno, account: str) -> None:
+def test_each_part_is_a_separate_split(model: Model, suno: Suno, account: str) -> None:
     for part in ("Drum Kit", "Bass"):
         assert model.call("split_song", song=SONG, kind="part", part=part)["state"] == "complete"
     assert len(suno.charges(account)) == 2
@@ -220,12 +220,12 @@ def test_a_part_is_a_split_of_its_own(model: Model, suno: Suno, account: str) ->
 @pytest.mark.parametrize(
     ("kind", "part"), [(TWO, "Bass"), (TWELVE, "Bass"), ("part", ""), ("part", " "), ("all of it", "")]
 )
-def test_a_question_that_makes_no_sense_is_not_sent(model: Model, suno: Suno, account: str, kind: str, part: str):
+def test_invalid_arguments_are_not_sent(model: Model, suno: Suno, account: str, kind: str, part: str):
     assert "part" in model.error("split_song", song=SONG, kind=kind, part=part, confirm=True)
     assert suno.charges(account) == []
 
 
-def test_a_dear_split_wants_to_be_confirmed(model: Model, suno: Suno, account: str) -> None:
+def test_an_expensive_split_needs_a_confirmation(model: Model, suno: Suno, account: str) -> None:
     sentence = model.error("split_song", song=SONG, kind=TWELVE)
     assert "50 credits, more than the 10 of MCP_CREDITS. Nothing was charged." in sentence
     assert suno.charges(account) == []
@@ -259,13 +259,13 @@ def test_a_split_is_found_followed_and_listed(model: Model, suno: Suno, account:
     assert "one that split_song returned" in model.error("follow_split", request_id="../get_limit")
 
 
-def test_what_suno_cannot_make_is_told(model: Model) -> None:
+def test_a_stem_that_fails_is_reported(model: Model) -> None:
     split = model.call("split_song", song="song-stem-fails", kind=TWO)
     assert split["state"] == "failed"
     assert [bool(stem["error_message"]) for stem in split["stems"]] == [False, True]
 
 
-def test_progress_only_ever_grows(model: Model) -> None:
+def test_progress_only_increases(model: Model) -> None:
     model.call("split_song", song=SONG, kind=TWO)
     model.call("list_stems", song=SONG)
     assert model.progress[-1][1] == "2 of 2 stems are final."
@@ -273,13 +273,13 @@ def test_progress_only_ever_grows(model: Model) -> None:
     assert all(before < after for before, after in itertools.pairwise(times))
 
 
-def test_what_is_left_is_told(model: Model, service: Http, account: str) -> None:
-    told = model.call("left")
-    assert told == at_service(service, account, "/api/get_limit").json()
-    assert told["credits_left"] == 1_000
+def test_the_credits_left_are_returned(model: Model, service: Http, account: str) -> None:
+    left = model.call("left")
+    assert left == at_service(service, account, "/api/get_limit").json()
+    assert left["credits_left"] == 1_000
 
 
-def test_a_locked_song_is_fetched_only_once_confirmed(
+def test_a_locked_song_is_fetched_only_after_a_confirmation(
     model: Model, service: Http, suno: Suno, account: str, tmp_path: Path
 ) -> None:
     assert "has no stems" in model.error("fetch_stems", song=SONG, format="wav")
@@ -300,7 +300,7 @@ def test_a_locked_song_is_fetched_only_once_confirmed(
         kept = at_service(service, account, f"/api/audio/{file['stem_id']}.wav")
         assert digest(Path(file["path"]).read_bytes()) == digest(kept.content)
 
-    # It is unlocked now; and what is there is not fetched again.
+    # The song is unlocked now, and existing files are not fetched again.
     again = model.call("fetch_stems", song=SONG, format="wav")
     assert again["files"] == fetched["files"]
     assert len(model.call("fetch_stems", song=SONG, format="mp3")["files"]) == 2
@@ -309,7 +309,7 @@ def test_a_locked_song_is_fetched_only_once_confirmed(
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
 
 
-def test_no_file_and_no_folder_of_others_is_touched(model: Model) -> None:
+def test_existing_files_and_folders_are_not_changed(model: Model) -> None:
     mine = model.folder / "Ocean Wanderer"
     mine.mkdir(parents=True)
     (mine / "Ocean Wanderer - Vocals.mp3").write_bytes(b"my own recording")
@@ -324,7 +324,7 @@ def test_no_file_and_no_folder_of_others_is_touched(model: Model) -> None:
     assert edited.read_bytes() == b"cut by hand"
 
 
-def test_an_error_is_the_services_own_sentence(model: Model, service: Http, suno: Suno, account: str) -> None:
+def test_an_error_is_the_services_own_message(model: Model, service: Http, suno: Suno, account: str) -> None:
     key = {"X-API-Key": key_of(account)}
     for sentence, reply in [
         (model.error("list_stems", song="no id!"), at_service(service, account, "/api/stems?audio_id=no%20id!")),
@@ -347,7 +347,7 @@ def test_the_key_may_be_in_a_file(start: Start, account: str, tmp_path: Path) ->
     assert start(SUNO_STEMS_API_KEY=f"@{tmp_path}/key").call("left")["credits_left"] == 1_000
 
 
-def test_a_service_that_is_away_is_told_and_a_split_may_be_asked_again(start: Start) -> None:
+def test_an_unreachable_service_is_reported_and_a_split_may_be_repeated(start: Start) -> None:
     away = start(SUNO_STEMS_URL=f"http://127.0.0.1:{free_port()}")
     assert "is it running? Check SUNO_STEMS_URL" in away.error("left")
     sentence = away.error("split_song", song=SONG, kind=TWO)
@@ -363,7 +363,7 @@ def test_a_service_that_is_away_is_told_and_a_split_may_be_asked_again(start: St
         (200, "<html>Hello"),
     ],
 )
-def test_after_a_proxys_reply_a_split_may_be_asked_again(status: int, body: str) -> None:
+def test_a_split_may_be_repeated_after_a_proxys_reply(status: int, body: str) -> None:
     tools = Tools(Settings.read({}))
     with RequestsMock() as wire:
         wire.post("http://127.0.0.1:3000/api/generate_stems", status=status, body=body)
@@ -373,27 +373,27 @@ def test_after_a_proxys_reply_a_split_may_be_asked_again(status: int, body: str)
             anyio.run(tools.split_song, None, SONG, TWO)
 
 
-def test_a_proxys_reply_to_a_free_call_speaks_of_no_charge() -> None:
+def test_a_proxys_reply_to_a_free_call_mentions_no_charge() -> None:
     with RequestsMock() as wire:
         wire.get("http://127.0.0.1:3000/api/get_limit", status=502, body="<html>Bad Gateway")
-        with pytest.raises(ToolError) as told:
+        with pytest.raises(ToolError) as raised:
             anyio.run(Tools(Settings.read({})).left)
-    assert str(told.value) == "http://127.0.0.1:3000 answered 502. The reply is not from this service."
+    assert str(raised.value) == "http://127.0.0.1:3000 answered 502. The reply is not from this service."
 
 
-class Liar:
-    """A service whose names lead out of the folder."""
+class HostileService:
+    """A service that sends names which point outside the folder."""
 
     def __init__(self, title: str, filename: str, id: str = "stem") -> None:
-        liar = self
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        hostile = self
+        self.requests: list[tuple[str, dict[str, str]]] = []
         file = {"id": id, "format": "wav", "status": "kept", "bytes": 4, "filename": filename, "error": None}
         song = {"id": "song", "title": title, "download_unlocked": True}
         answers: dict[str, Any] = {"/api/stems": [{"id": id}], "/api/get": [song], "/api/audio": [file]}
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                liar.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+                hostile.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 answer = answers.get(urlsplit(self.path).path)
                 body = b"RIFF" if answer is None else json.dumps(answer).encode()
@@ -412,7 +412,7 @@ class Liar:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
-    def __enter__(self) -> Liar:
+    def __enter__(self) -> HostileService:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -433,46 +433,46 @@ class Liar:
     ],
 )
 def test_nothing_is_written_outside_the_folder(start: Start, tmp_path: Path, title: str, filename: str) -> None:
-    with Liar(title, filename) as liar:
-        model = start(SUNO_STEMS_URL=liar.url)
+    with HostileService(title, filename) as hostile:
+        model = start(SUNO_STEMS_URL=hostile.url)
         fetched = model.call("fetch_stems", song="song", format="wav")
     [file] = fetched["files"]
     path = Path(file["path"])
     assert path.resolve().parent.parent == model.folder.resolve()
     assert path.read_bytes() == b"RIFF" and path.name != MARK
     assert len(files_in(tmp_path)) == 2  # with the mark
-    assert not any("cookie" in headers for _, headers in liar.asked)
+    assert not any("cookie" in headers for _, headers in hostile.requests)
 
 
-def test_an_id_that_is_a_path_is_not_asked_for(start: Start) -> None:
-    with Liar("Song", "song.wav", id="../../stem") as liar:
-        fetched = start(SUNO_STEMS_URL=liar.url).call("fetch_stems", song="song", format="wav")
+def test_an_id_that_is_a_path_is_not_requested(start: Start) -> None:
+    with HostileService("Song", "song.wav", id="../../stem") as hostile:
+        fetched = start(SUNO_STEMS_URL=hostile.url).call("fetch_stems", song="song", format="wav")
     assert fetched["files"] == [] and not fetched["complete"]
     assert "invalid id" in fetched["failed"][0]
-    assert [path for path, _ in liar.asked if "audio/" in path] == []
+    assert [path for path, _ in hostile.requests if "audio/" in path] == []
 
 
-def test_a_link_that_leads_out_of_the_folder_is_not_followed(start: Start, tmp_path: Path) -> None:
+def test_a_symlink_that_points_outside_the_folder_is_not_followed(start: Start, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / MARK).write_text('{"song": "song", "files": {}}')
     (tmp_path / "stems").mkdir()
     (tmp_path / "stems" / "Song").symlink_to(outside)
-    with Liar("Song", "song.wav") as liar:
-        sentence = start(SUNO_STEMS_URL=liar.url, MCP_FOLDER=str(tmp_path / "stems")).error(
+    with HostileService("Song", "song.wav") as hostile:
+        sentence = start(SUNO_STEMS_URL=hostile.url, MCP_FOLDER=str(tmp_path / "stems")).error(
             "fetch_stems", song="song", format="wav"
         )
     assert "is outside of" in sentence
     assert files_in(outside) == [MARK]
 
 
-def test_the_key_is_of_the_day_and_of_all_that_is_asked() -> None:
+def test_the_key_depends_on_the_day_and_on_the_whole_request() -> None:
     questions = [("a", date(2026, 1, 1)), ("b", date(2026, 1, 1)), ("a", date(2026, 1, 2))]
     keys = {idempotency_key(question, day) for question, day in questions}
     assert len(keys) == 3 and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
 
 
-def test_midnight_between_two_calls_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_midnight_between_two_calls_does_not_change_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     class Day(date):
         today_is = date(2026, 1, 1)
 
@@ -489,7 +489,7 @@ def test_midnight_between_two_calls_changes_no_key(monkeypatch: pytest.MonkeyPat
     assert tools._key("question") == idempotency_key("question", date(2026, 1, 2))
 
 
-def test_settings_that_are_left_out_have_their_defaults() -> None:
+def test_missing_settings_have_their_defaults() -> None:
     settings = Settings.read({})
     assert (settings.url, settings.api_key, settings.credits) == ("http://127.0.0.1:3000", "", 10)
     assert settings.folder == Path.home() / "Suno Stems"
@@ -506,12 +506,12 @@ def test_settings_that_are_left_out_have_their_defaults() -> None:
         ("MCP_CREDITS", "-1"),
     ],
 )
-def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         Settings.read({name: value})
 
 
-def test_a_name_is_one_part_of_a_path_and_keeps_its_end() -> None:
+def test_a_name_is_a_single_path_component_and_keeps_its_extension() -> None:
     assert clean("Ocean Wanderer - Vocals (take 2).wav") == "Ocean Wanderer - Vocals (take 2).wav"
     assert clean("أغنية البحر.mp3") == "أغنية البحر.mp3"
     assert clean("y" * 1_000 + ".wav").endswith("y.wav")

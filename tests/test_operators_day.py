@@ -1,4 +1,4 @@
-"""What docs/operations.md shows of an operator's day is what the service says."""
+"""The replies and logs of "An operator's day" in docs/operations.md are those of the service."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from tests.conftest import Client
 from tools.process import free_port
 
-README = Path("docs/operations.md").read_text(encoding="utf-8")
-DAY = README.partition("## An operator's day")[2].partition("\n## ")[0]
+OPERATIONS = Path("docs/operations.md").read_text(encoding="utf-8")
+DAY = OPERATIONS.partition("## An operator's day")[2].partition("\n## ")[0]
 API_KEY = "a-key-of-the-test"
 ALERTS = Path("deploy/alerts.yml").read_text(encoding="utf-8")
 
 
-def test_every_answer_shown_is_one_given(
+def test_every_documented_reply_is_one_of_the_service(
     start: Callable[..., Client], service: Client, suno: Client, account: str, tmp_path: Path
 ) -> None:
     dead = start(SUNO_COOKIE="sandbox-dead")
     moved = start(SUNO_AUTH_URL=f"{suno.url}/old")
-    alone = start(f"http://127.0.0.1:{free_port()}")
-    wild = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers_file(tmp_path)))
-    looped = [wild.split(headers={"X-API-Key": API_KEY}) for _ in range(3)]
+    unreachable = start(f"http://127.0.0.1:{free_port()}")
+    limited = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers_file(tmp_path)))
+    repeated = [limited.split(headers={"X-API-Key": API_KEY}) for _ in range(3)]
     replies = [
-        looped[-1],
-        *(one.split() for one in (dead, moved, alone)),
-        *(one.get("/readyz") for one in (dead, alone)),
+        repeated[-1],
+        *(one.split() for one in (dead, moved, unreachable)),
+        *(one.get("/readyz") for one in (dead, unreachable)),
         *(service.split(cookie=cookie) for cookie in ("sandbox-poor", "sandbox-clerk-wrong-shape")),
         *(
             service.split(f"fault-{fault}", account)
@@ -36,8 +36,8 @@ def test_every_answer_shown_is_one_given(
     ]
     given = {(reply.json()["code"], reply.json()["error"]) for reply in replies}
 
-    shown = [json.loads(line) for line in DAY.splitlines() if line.startswith('{"error"')]
-    assert {(body["code"], body["error"]) for body in shown} == given
+    documented = [json.loads(line) for line in DAY.splitlines() if line.startswith('{"error"')]
+    assert {(body["code"], body["error"]) for body in documented} == given
 
     moved.get("/readyz")
     logged = dead.server.logged() + moved.server.logged()
@@ -52,7 +52,7 @@ def callers_file(folder: Path) -> Path:
     return file
 
 
-def test_every_alert_named_exists() -> None:
+def test_every_documented_alert_exists() -> None:
     named = set(re.findall(r"`(Suno[A-Z]\w+)`", DAY))
     assert len(named) >= 5
     assert named <= set(re.findall(r"- alert: (\w+)", ALERTS))

@@ -1,4 +1,4 @@
-"""No cookie, no token and no request body in anything that is logged or answered, at the most talkative level."""
+"""No cookie, token or request body is logged or returned, even at level DEBUG."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.conftest import Client
 
 BODY = "what-the-body-says"
 KEY = "my-api-key"
-TOKEN = "eyJ"  # how every JWT begins
+TOKEN = "eyJ"  # the start of every JWT
 
 
 @pytest.fixture
 def untouched() -> Iterator[str]:
-    """The address of a sandbox of its own: this uses up accounts that others need fresh."""
+    """The address of a separate sandbox: the test uses up accounts that other tests need fresh."""
     with stack.suno() as server:
         yield server.url
 
 
-def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client], untouched: str) -> None:
+def test_no_error_path_logs_or_returns_a_secret(start: Callable[..., Client], untouched: str) -> None:
     service = start(
         untouched,
         LOG_LEVEL="DEBUG",
@@ -40,11 +40,11 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client], un
         GUNICORN_CMD_ARGS="--log-level debug",
     )
     cookies = [name for name in ACCOUNTS if "<" not in name]
-    asked = [(f"fault-{fault}", f"sandbox-load-7{n:04}") for n, fault in enumerate(FAULTS, 1)]
-    asked += [("song-4-stems", cookie) for cookie in cookies]
+    cases = [(f"fault-{fault}", f"sandbox-load-7{n:04}") for n, fault in enumerate(FAULTS, 1)]
+    cases += [("song-4-stems", cookie) for cookie in cookies]
 
-    def ask(question: tuple[str, str]) -> str:
-        song, cookie = question
+    def ask(case: tuple[str, str]) -> str:
+        song, cookie = case
         reply = service.post(
             "/api/generate_stems",
             json={"audio_id": song, "note": BODY},
@@ -53,13 +53,15 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client], un
         return f"{reply.headers}{reply.text}"
 
     with ThreadPoolExecutor(16) as pool:
-        told = list(pool.map(ask, asked))
+        replies = list(pool.map(ask, cases))
     for key in (f"{KEY}-2", f"{KEY}-3"):
         given = {"Authorization": f"Bearer {key}"}
-        told.append(service.post("/api/generate_stems", json={"audio_id": f"{BODY}/"}, headers=given).text)
-        told += [service.get(path, headers=given).text for path in ("/metrics", "/readyz", "/docs", "/openapi.json")]
-    told.append(service.post("/api/generate_stems", data=f"{{{BODY}").text)
-    told.append(service.get("/nowhere", headers={"Cookie": "__client=sandbox-load-79999"}).text)
+        replies.append(service.post("/api/generate_stems", json={"audio_id": f"{BODY}/"}, headers=given).text)
+        replies += [
+            service.get(path, headers=given).text for path in ("/metrics", "/readyz", "/docs", "/openapi.json")
+        ]
+    replies.append(service.post("/api/generate_stems", data=f"{{{BODY}").text)
+    replies.append(service.get("/nowhere", headers={"Cookie": "__client=sandbox-load-79999"}).text)
     send_nonsense(service, b"GET / HTTP/1.1\r\nCookie __client=sandbox-load-78888\r\n\r\n")
     send_nonsense(service, b"GET / HTTP/1.1\r\nCookie: __client=sandbox-load-78888\x00\r\n\r\n")
 
@@ -68,10 +70,10 @@ def test_no_error_path_logs_or_answers_a_secret(start: Callable[..., Client], un
     assert "not valid HTTP" in logged
     for secret in [*cookies, KEY, "sandbox-load-7", TOKEN, BODY]:
         assert secret not in logged
-        assert secret not in "".join(told)
+        assert secret not in "".join(replies)
 
 
-def test_what_urllib3_quotes_of_a_replys_headers_is_not_logged(start: Callable[..., Client]) -> None:
+def test_reply_headers_quoted_by_urllib3_are_not_logged(start: Callable[..., Client]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as clerk:
         service = start(SUNO_AUTH_URL=f"http://127.0.0.1:{clerk.getsockname()[1]}", LOG_LEVEL="DEBUG")
         with ThreadPoolExecutor(1) as pool:
@@ -87,7 +89,7 @@ def test_what_urllib3_quotes_of_a_replys_headers_is_not_logged(start: Callable[.
     assert "sandbox-load-7" not in service.server.logged()
 
 
-def test_a_crash_is_told_without_its_message(
+def test_a_crash_is_logged_without_its_message(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -130,7 +132,7 @@ def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch, name: str
     assert "my-secret" not in repr(read_settings())
 
 
-def test_the_request_id_of_an_error_is_the_callers_own_where_it_is_sane(service: Client) -> None:
+def test_an_error_has_the_callers_request_id_if_that_is_valid(service: Client) -> None:
     for given, kept in (("my-request.1", True), ("a b", False), ("x" * 129, False), ('"><script>', False)):
         response = service.post("/api/generate_stems", headers={"X-Request-ID": given})
         assert_error(response, 400, "invalid_request")

@@ -1,4 +1,4 @@
-"""Standing up to full disks, cleaners, clients that do not read or do not send, and wrong files at a reload."""
+"""Robustness: full disks, removed temporary files, stalled clients, and wrong files at a reload."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Start = Callable[..., Client]
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
-    """Wait until something is so, and return it."""
+    """Wait until `condition` returns something true, and return it."""
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
         if result := condition():
             return result
         time.sleep(0.02)
-    raise AssertionError("it did not come about")
+    raise AssertionError("the condition did not become true")
 
 
 def connect(service: Client) -> socket.socket:
@@ -54,7 +54,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path, *, but: int = 0) -> None:
-    """Fill a disk up, but for so many bytes."""
+    """Fill a disk, except for `but` bytes."""
     filler = folder / "filler"
     with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
         for _ in range(1_000):
@@ -75,9 +75,7 @@ def worker_of(service: Client) -> int:
     return int(worker)
 
 
-def test_a_temporary_folder_that_fills_up_costs_no_split(
-    start: Start, suno: Suno, account: str, small_disk: Path
-) -> None:
+def test_a_split_works_with_a_full_temporary_folder(start: Start, suno: Suno, account: str, small_disk: Path) -> None:
     service = start(TMPDIR=str(small_disk))
     assert service.split(cookie=account).status_code == 200
     fill(small_disk)
@@ -87,9 +85,7 @@ def test_a_temporary_folder_that_fills_up_costs_no_split(
     assert "metrics" not in service.get("/readyz").json()["checks"]
 
 
-def test_where_there_is_no_room_to_count_metrics_are_off_and_said_to_be(
-    start: Start, account: str, small_disk: Path
-) -> None:
+def test_metrics_are_off_and_reported_as_off_without_disk_space(start: Start, account: str, small_disk: Path) -> None:
     fill(small_disk, but=200_000)
     service = start(TMPDIR=str(small_disk))
     assert service.split(cookie=account).status_code == 200
@@ -99,7 +95,7 @@ def test_where_there_is_no_room_to_count_metrics_are_off_and_said_to_be(
     assert "Metrics are off" in service.server.logged()
 
 
-def test_metrics_recover_from_a_cleaner_of_the_temporary_folder(start: Start, account: str, tmp_path: Path) -> None:
+def test_metrics_recover_after_their_temporary_folder_is_removed(start: Start, account: str, tmp_path: Path) -> None:
     service = start(TMPDIR=str(tmp_path))
     [folder] = tmp_path.glob("suno-stems-metrics-*")
     shutil.rmtree(folder)
@@ -111,7 +107,7 @@ def test_metrics_recover_from_a_cleaner_of_the_temporary_folder(start: Start, ac
     assert service.server.process.poll() is None
 
 
-def test_what_a_killed_service_left_is_removed_at_the_next_start(start: Start, tmp_path: Path) -> None:
+def test_files_of_a_killed_service_are_removed_at_the_next_start(start: Start, tmp_path: Path) -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     (left := tmp_path / f"suno-stems-metrics-{process.pid}-abc").mkdir()
@@ -138,7 +134,7 @@ def crowded(start: Start) -> Client:
     ],
     ids=["answers-that-are-not-read", "bodies-that-never-end", "heads-that-never-end"],
 )
-def test_a_crowd_that_stalls_keeps_nobody_else_out(crowded: Client, request_head: str) -> None:
+def test_many_stalled_connections_do_not_block_others(crowded: Client, request_head: str) -> None:
     with ExitStack() as stalled:
         for _ in range(CROWD):
             connection = stalled.enter_context(connect(crowded))
@@ -148,7 +144,7 @@ def test_a_crowd_that_stalls_keeps_nobody_else_out(crowded: Client, request_head
             assert crowded.get("/healthz").status_code == 200
 
 
-def test_a_request_that_is_worked_on_is_not_ended_for_others(crowded: Client, suno: Suno, account: str) -> None:
+def test_a_running_request_is_not_ended_for_new_connections(crowded: Client, suno: Suno, account: str) -> None:
     crowded.split(cookie=account)
     suno.forget()
     with ThreadPoolExecutor(8) as pool, ExitStack() as stalled:
@@ -159,22 +155,22 @@ def test_a_request_that_is_worked_on_is_not_ended_for_others(crowded: Client, su
         assert [reply.result().status_code for reply in paid] == [200] * 8
 
 
-UNENDING = (
+INCOMPLETE = (
     b"POST /api/generate_stems HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
     b"Content-Type: application/json\r\n\r\n{"
 )
 
 
-def test_a_body_has_to_come_in_time(start: Start) -> None:
+def test_a_body_must_arrive_in_time(start: Start) -> None:
     service = start(BODY_TIMEOUT="0.1")
     with connect(service) as slow:
-        slow.sendall(UNENDING)
+        slow.sendall(INCOMPLETE)
         answer = read_all(slow)
     assert b" 408 " in answer
     assert b"request_timeout" in answer
 
 
-def test_an_answer_has_to_be_taken_in_time(start: Start) -> None:
+def test_a_reply_must_be_read_in_time(start: Start) -> None:
     service = start(SEND_TIMEOUT="0.1")
     service.get("/docs/swagger-ui-bundle.js")
     files = Path(f"/proc/{worker_of(service)}/fd")
@@ -186,12 +182,12 @@ def test_an_answer_has_to_be_taken_in_time(start: Start) -> None:
         eventually(lambda: len(list(files.iterdir())) <= before)
 
 
-def test_who_does_not_send_a_whole_request_does_not_hold_up_the_stop(start: Start, suno: Suno, account: str) -> None:
+def test_an_incomplete_request_does_not_delay_the_stop(start: Start, suno: Suno, account: str) -> None:
     service = start(BODY_TIMEOUT="600", SEND_TIMEOUT="600")
     service.split(cookie=account)
     suno.forget()
     with ThreadPoolExecutor(1) as pool, connect(service) as body, connect(service):
-        body.sendall(UNENDING)
+        body.sendall(INCOMPLETE)
         paid = pool.submit(service.split, "fault-slow-2s", account)
         eventually(lambda: suno.log("/api/edit/stems/"))
         service.server.process.send_signal(signal.SIGTERM)
@@ -250,9 +246,7 @@ def test_a_reload_with_a_wrong_file_leaves_the_old_settings_in_force(
     eventually(lambda: "settings" not in service.get("/readyz").json()["checks"])
 
 
-def test_a_ledger_that_is_replaced_is_not_taken_for_the_old_one_by_a_new_worker(
-    start: Start, suno: Suno, account: str, tmp_path: Path
-) -> None:
+def test_a_new_worker_refuses_a_replaced_ledger(start: Start, suno: Suno, account: str, tmp_path: Path) -> None:
     service = start(LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")
     key = {"Idempotency-Key": "k"}
     assert service.split(cookie=account, headers=key).status_code == 200
@@ -272,7 +266,7 @@ def test_a_ledger_that_is_replaced_is_not_taken_for_the_old_one_by_a_new_worker(
     assert len(suno.charges(account)) == 1
 
 
-def test_a_stopping_worker_ends_no_connection_on_which_a_request_may_have_come() -> None:
+def test_a_stopping_worker_ends_no_connection_that_may_have_a_request() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = Connection(None, ours)

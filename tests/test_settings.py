@@ -12,7 +12,7 @@ from app.callers import hash_of
 from app.settings import read_settings
 from app.timing import LOOK_FOR
 
-GUNICORNS = {"GUNICORN_CMD_ARGS"}
+OF_GUNICORN = {"GUNICORN_CMD_ARGS"}
 STANDARD = {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"}
 
 LONG = "a-key-of-the-test"
@@ -49,7 +49,7 @@ def test_a_cookie_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert read_settings().accounts["default"].cookie == "abc"
 
 
-def test_an_empty_cookie_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_cookie_is_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUNO_COOKIE", "")
     assert not read_settings().accounts
 
@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
 
 @pytest.mark.parametrize("name", ["LEDGER_URL", "JOBS_URL"])
 @pytest.mark.parametrize("scheme", ["sqlite:///", "redis://", "rediss://", "unix://"])
-def test_a_wrong_store_is_told_with_each_scheme_that_is_accepted(
+def test_the_error_for_a_wrong_store_lists_each_accepted_scheme(
     monkeypatch: pytest.MonkeyPatch, name: str, scheme: str
 ) -> None:
     monkeypatch.setenv(name, f"{scheme}x")
@@ -108,7 +108,7 @@ def test_a_wrong_store_is_told_with_each_scheme_that_is_accepted(
         read_settings()
 
 
-def test_api_keys_are_listed_here_or_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_api_keys_may_be_in_the_variable_or_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("one, two\nthree\n\n")
     for value, keys in (
@@ -121,7 +121,7 @@ def test_api_keys_are_listed_here_or_in_a_file(monkeypatch: pytest.MonkeyPatch, 
         assert [caller.key_hashes for caller in read_settings().callers] == [(hash_of(key.encode()),) for key in keys]
 
 
-def test_trusted_hosts_are_read_as_requests_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusted_hosts_are_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUSTED_HOSTS", "Stems.example.com, .example.org,[::1],::2,10.0.0.1")
     assert read_settings().trusted_hosts == ("stems.example.com", ".example.org", "::1", "::2", "10.0.0.1")
 
@@ -130,17 +130,17 @@ def test_every_setting_is_in_the_docs_with_its_default() -> None:
     text = Path("docs/settings.md").read_text(encoding="utf-8")
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", text, re.MULTILINE))
     settings = known()
-    assert set(table) == set(settings) | GUNICORNS | STANDARD
+    assert set(table) == set(settings) | OF_GUNICORN | STANDARD
     for name, default in settings.items():
         if name != "SUNO_USER_AGENT":  # long, and of no use to a reader
-            assert table[name] == ("" if default is None else f"`{shown(default)}`"), name
+            assert table[name] == ("" if default is None else f"`{formatted(default)}`"), name
 
 
-def shown(value: Any) -> str:
+def formatted(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def test_gunicorn_waits_for_requests_in_flight_as_long_as_they_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gunicorn_waits_for_requests_in_flight_for_their_longest_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for deadline in ("40", "300"):
         monkeypatch.setenv("SUNO_DEADLINE", deadline)
         timing = read_settings().timing
@@ -183,7 +183,7 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
         ("[callers]\nn8n = 5", "callers.n8n: it is not a table"),
     ],
 )
-def test_a_wrong_callers_file_is_told_by_table_and_key_and_without_a_value(
+def test_the_error_for_a_wrong_callers_file_names_table_and_key_without_a_value(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, complaint: str
 ) -> None:
     file = tmp_path / "callers.toml"
@@ -198,7 +198,9 @@ def test_a_wrong_callers_file_is_told_by_table_and_key_and_without_a_value(
     assert LONG not in str(raised.value)
 
 
-def test_the_callers_file_and_the_older_settings_go_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_callers_file_and_the_older_settings_can_be_combined(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "n8n.key").write_text(f"{LONG}\n{LONG}er\n")
     (tmp_path / "studio.cookie").write_text("__client=abc; a=b")
     file = tmp_path / "callers.toml"

@@ -1,4 +1,4 @@
-"""A request in flight may have been paid for: stopping the service lets it end."""
+"""Stopping the service lets a request in flight finish: it may have been paid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Swagger UI in a real browser: what a person finds there works without typing, and nothing leaves the machine."""
+"""Swagger UI in a real browser: every operation works as it is shown, and no request leaves the machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
 from tests import stack
-from tests.browser import asked_for, chromium, foreign, wait_for
+from tests.browser import chromium, foreign, requested_addresses, wait_for
 from tests.conftest import NUMBERS, SONG, Client, Suno
 
 Operations = dict[str, str]
 Trial = Callable[["Operation", "Person"], None]
 REFUSED = {"sendWebhookAgain": ("404",), "getAudio": ("404",), "getStemsZip": ("409",), "fetchAudio": ("400",)}
-"""Operations whose trial ends with a refusal, which the browser notes."""
+"""Operations that are refused in their trial, with the statuses that the browser logs."""
 
 TRIALS: dict[str, Trial] = {}
-"""By operationId, what is done with an operation on the page and what it must then show."""
+"""For each operationId, how an operation is tried on the page and what the page must show."""
 
 
 def tries(operation_id: str) -> Callable[[Trial], Trial]:
@@ -38,13 +38,13 @@ def tries(operation_id: str) -> Callable[[Trial], Trial]:
 
 @dataclass(frozen=True)
 class Person:
-    """Who sits before the page: an account that has split SONG once, and one that must not pay for it."""
+    """A user of the page: an account that has split SONG once, and another one that must not be charged."""
 
     account: str
     other_account: str
     suno: Suno
     request_id: str
-    """That of the split."""
+    """The request id of the split."""
     is_operator: bool
 
     def clips(self) -> list[str]:
@@ -53,7 +53,7 @@ class Person:
 
 
 class Operation:
-    """One operation on the page, open while it is tried: the page renders all that is open anew at every click."""
+    """One operation on the page, open only while it is tried: each click renders all open operations again."""
 
     def __init__(self, browser: webdriver.Chrome, operation_id: str) -> None:
         self._browser = browser
@@ -66,7 +66,7 @@ class Operation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What is below moves up as the block closes: a click before that would land on its neighbour.
+        # The blocks below move up as this one closes: a click before that would hit the wrong block.
         self._summary.click()
         wait_for(self._browser, lambda: not self._is_open())
 
@@ -80,7 +80,7 @@ class Operation:
         return wait_for(self._browser, lambda: self._block.find_element(By.CSS_SELECTOR, selector))
 
     def body(self) -> Any:
-        """What the page would send."""
+        """The request body that the page would send."""
         return json.loads(self._one("textarea").get_attribute("value"))
 
     def remove_item(self, parameter: str) -> None:
@@ -94,7 +94,7 @@ class Operation:
         Select(self._one(f"[data-param-name={parameter}] select")).select_by_value(value)
 
     def execute(self) -> tuple[str, str]:
-        """Press the button, and return the status and the body that the page then shows."""
+        """Press the button, and return the status and the body that the page shows."""
         for clear in self._all(".btn-clear"):
             clear.click()
             wait_for(self._browser, lambda: not self._all(".live-responses-table"))
@@ -104,13 +104,13 @@ class Operation:
         return status.text, body.get_attribute("textContent")
 
     def image_width(self) -> int:
-        """Press the button, and return the width of the image that the page then shows."""
+        """Press the button, and return the width of the image that the page shows."""
         self._one(".execute").click()
         image = self._one(".live-responses-table .response img")
         return wait_for(self._browser, lambda: int(image.get_property("naturalWidth")))
 
     def expect(self, status: str) -> Any:
-        """Press the button, check the status, and return the JSON that the page then shows."""
+        """Press the button, check the status, and return the JSON that the page shows."""
         shown, body = self.execute()
         assert shown == status, body
         return json.loads(body)
@@ -152,10 +152,10 @@ def _(operation: Operation, person: Person) -> None:
 
 @tries("download")
 def _(operation: Operation, person: Person) -> None:
-    # Another trial may have had the song unlocked.
-    told = operation.expect("202")
-    waiting = {"id": SONG, "format": "mp3", "download_url": None, "counted": told["counted"]}
-    assert told == waiting
+    # Another trial may have unlocked the song.
+    first = operation.expect("202")
+    waiting = {"id": SONG, "format": "mp3", "download_url": None, "counted": first["counted"]}
+    assert first == waiting
     answers = (operation.execute() for _ in range(20))
     status, body = next(answer for answer in answers if answer[0] != "202")
     assert status == "200", body
@@ -174,9 +174,9 @@ def _(operation: Operation, person: Person) -> None:
 @tries("getRequest")
 def _(operation: Operation, person: Person) -> None:
     operation.type_into("request_id", person.request_id)
-    told = operation.expect("200")
-    assert told["state"] == "done"
-    assert [stem["id"] for stem in told["clips"]] == person.clips()[:2]
+    split = operation.expect("200")
+    assert split["state"] == "done"
+    assert [stem["id"] for stem in split["clips"]] == person.clips()[:2]
 
 
 @tries("sendWebhookAgain")
@@ -222,10 +222,10 @@ def _(operation: Operation, person: Person) -> None:
 
 @tries("readyz")
 def _(operation: Operation, person: Person) -> None:
-    told = operation.expect("200")
-    # Another trial may have asked for files, which nobody fetches here.
-    told["checks"].pop("jobs", None)
-    assert told == {"status": "ok", "checks": {"session": "ok", "ledger": "ok"}}
+    ready = operation.expect("200")
+    # Another trial may have requested files; no process of jobs runs here.
+    ready["checks"].pop("jobs", None)
+    assert ready == {"status": "ok", "checks": {"session": "ok", "ledger": "ok"}}
 
 
 @tries("metrics")
@@ -237,7 +237,7 @@ def _(operation: Operation, person: Person) -> None:
 
 @pytest.fixture(scope="module")
 def accounts() -> tuple[str, str]:
-    """The operator's, and one to *Authorize*."""
+    """The operator's account, and one for *Authorize*."""
     return f"sandbox-load-{next(NUMBERS)}", f"sandbox-load-{next(NUMBERS)}"
 
 
@@ -294,7 +294,7 @@ def authorizations(browser: webdriver.Chrome) -> Iterator[WebElement]:
 
 
 def authorize(browser: webdriver.Chrome, header: str, value: str) -> None:
-    """Name an account in the dialog."""
+    """Enter an account in the dialog."""
     with authorizations(browser) as dialog:
         form = dialog.find_element(By.XPATH, f".//*[@class='auth-container'][.//code='{header}']")
         form.find_element(By.TAG_NAME, "input").send_keys(value)
@@ -303,11 +303,11 @@ def authorize(browser: webdriver.Chrome, header: str, value: str) -> None:
 
 
 def test_every_operation_of_the_spec_is_tried(operations: Operations) -> None:
-    assert set(TRIALS) == set(operations), "say above how each operation is tried and what it must show"
+    assert set(TRIALS) == set(operations), "add a trial above for each operation"
 
 
 @pytest.mark.parametrize("operation_id", TRIALS)
-def test_an_operation_works_from_the_page_alone(
+def test_an_operation_works_on_the_page(
     operation_id: str, browser: webdriver.Chrome, person: Person, operations: Operations, service: Client
 ) -> None:
     others_charges = person.suno.charges(person.other_account)
@@ -316,18 +316,18 @@ def test_an_operation_works_from_the_page_alone(
         TRIALS[operation_id](operation, person)
 
     assert person.suno.charges(person.other_account) == others_charges
-    told = [
+    logged = [
         entry
         for entry in browser.get_log("browser")
         if not any(status in entry["message"] for status in REFUSED.get(operation_id, ()))
     ]
-    assert told == []
-    addresses = asked_for(browser)
+    assert logged == []
+    addresses = requested_addresses(browser)
     assert any(address.startswith(service.url + operations[operation_id].partition("{")[0]) for address in addresses)
     assert foreign(addresses, service.url) == []
 
 
-def test_the_page_takes_only_what_it_can_send(browser: webdriver.Chrome, person: Person) -> None:
+def test_the_page_accepts_only_credentials_that_it_can_send(browser: webdriver.Chrome, person: Person) -> None:
     with authorizations(browser) as dialog:
         assert "In: header" in dialog.text
         assert "In: cookie" not in dialog.text

@@ -1,4 +1,4 @@
-"""What an operator sees: the log's line for each request, and the metrics of all workers."""
+"""The log line of each request, and the metrics of all workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALERTS = Path("deploy/alerts.yml")
 
 
 def lines(service: Client, request_id: str) -> list[dict[str, Any]]:
-    """The log's lines of a request."""
+    """The log lines of a request."""
     return [
         line for line in map(json.loads, service.server.logged().splitlines()) if line.get("request_id") == request_id
     ]
@@ -49,11 +49,11 @@ def total(service: Client, name: str) -> float:
     return sum(value for sample, value in metrics(service).items() if sample.split()[0] == name)
 
 
-def test_a_request_is_one_line_with_everything_in_it(lone_worker: Client, account: str) -> None:
+def test_a_request_is_logged_in_one_line_with_all_fields(single_worker: Client, account: str) -> None:
     for id in (f"first-of-{account}", f"second-of-{account}"):
-        lone_worker.split(cookie=account, headers={"X-Request-ID": id})
-    [first] = lines(lone_worker, f"first-of-{account}")
-    [second] = lines(lone_worker, f"second-of-{account}")
+        single_worker.split(cookie=account, headers={"X-Request-ID": id})
+    [first] = lines(single_worker, f"first-of-{account}")
+    [second] = lines(single_worker, f"second-of-{account}")
 
     assert list(first)[:4] == ["time", "level", "logger", "message"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
@@ -65,7 +65,7 @@ def test_a_request_is_one_line_with_everything_in_it(lone_worker: Client, accoun
     assert first["account"] == second["account"]
 
 
-def test_a_failure_has_its_code_in_its_line(service: Client, account: str) -> None:
+def test_a_failure_is_logged_with_its_code(service: Client, account: str) -> None:
     body = assert_error(service.split("fault-402", account), 402, "out_of_credits")
     [line] = lines(service, body["request_id"])
     assert (line["status"], line["code"], line["level"]) == (402, "out_of_credits", "INFO")
@@ -74,31 +74,31 @@ def test_a_failure_has_its_code_in_its_line(service: Client, account: str) -> No
     assert (line["status"], line["code"], line["level"]) == (500, "suno_failed", "WARNING")
 
 
-def test_paths_and_methods_that_anyone_makes_up_are_in_no_line_and_no_label(service: Client) -> None:
+def test_unknown_paths_and_methods_are_in_no_log_line_and_no_label(service: Client) -> None:
     for method, path in (("GET", "/made-up/by-anyone"), ("MADEUP", "/docs"), ("PUT", "/api/generate_stems")):
         body = service.request(method, path).json()
         [line] = lines(service, body["request_id"])
         assert (line["route"], "made" in json.dumps(line).lower()) == ("(none)", False)
-    told = service.get("/metrics").text
-    assert "made-up" not in told
-    assert "MADEUP" not in told
-    assert 'method="(other)"' in told
+    exposition = service.get("/metrics").text
+    assert "made-up" not in exposition
+    assert "MADEUP" not in exposition
+    assert 'method="(other)"' in exposition
 
 
-def test_probes_are_for_debug(lone_worker: Client, service: Client) -> None:
+def test_probes_are_logged_at_level_debug(single_worker: Client, service: Client) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
-        assert lines(lone_worker, lone_worker.get(path).headers["X-Request-ID"]) == []
+        assert lines(single_worker, single_worker.get(path).headers["X-Request-ID"]) == []
         [line] = lines(service, service.get(path).headers["X-Request-ID"])
         assert (line["level"], line["route"]) == ("DEBUG", path)
 
 
-def test_gunicorns_own_lines_have_the_same_form(service: Client) -> None:
+def test_gunicorns_own_log_lines_have_the_same_format(service: Client) -> None:
     logged = [json.loads(line) for line in service.server.logged().splitlines()]
     assert {tuple(line)[:4] for line in logged} == {("time", "level", "logger", "message")}
     assert {"gunicorn.error", "app.web.telemetry"} <= {line["logger"] for line in logged}
 
 
-def test_text_is_for_people(start: Callable[..., Client], account: str) -> None:
+def test_the_text_format_is_readable(start: Callable[..., Client], account: str) -> None:
     service = start(LOG_FORMAT="text", API_KEYS="first-key")
     service.split("fault-402", account, headers={"X-API-Key": "first-key", "X-Request-ID": "mine"})
     [line] = [line for line in service.server.logged().splitlines() if "request_id=mine" in line]
@@ -109,28 +109,28 @@ def test_text_is_for_people(start: Callable[..., Client], account: str) -> None:
     )
 
 
-def test_metrics_count_what_was_asked_and_what_it_cost(start: Callable[..., Client], account: str) -> None:
+def test_metrics_count_requests_calls_and_paid_splits(start: Callable[..., Client], account: str) -> None:
     service = start(SUNO_COOKIE=account, WEB_CONCURRENCY="1", SUNO_READ_TIMEOUT="0.5", SUNO_POLL_INTERVAL="0.1")
     for song in (SONG, SONG, "fault-402", "fault-reset-before-reading", "fault-200-html", "fault-500"):
         service.split(song)
-    told = metrics(service)
+    samples = metrics(service)
 
     route = "method=POST route=/api/generate_stems"
-    assert told[f"suno_stems_requests_total code=ok {route} status=200"] == 2
-    assert told[f"suno_stems_requests_total code=out_of_credits {route} status=402"] == 1
-    assert told[f"suno_stems_requests_total code=outcome_unknown {route} status=503"] == 1
-    assert told["suno_stems_request_duration_seconds_count route=/api/generate_stems"] == 6
+    assert samples[f"suno_stems_requests_total code=ok {route} status=200"] == 2
+    assert samples[f"suno_stems_requests_total code=out_of_credits {route} status=402"] == 1
+    assert samples[f"suno_stems_requests_total code=outcome_unknown {route} status=503"] == 1
+    assert samples["suno_stems_request_duration_seconds_count route=/api/generate_stems"] == 6
     for outcome, count in {"200": 2, "402": 1, "no_whole_answer": 1, "html": 1, "500": 1}.items():
-        assert told[f"suno_stems_suno_calls_total kind=split outcome={outcome}"] == count
-    assert told["suno_stems_suno_call_duration_seconds_count kind=split"] == 6
-    assert told["suno_stems_splits_paid_total"] == 2
-    assert told["suno_stems_sign_ins_total"] == 1
-    assert told["suno_stems_in_doubt_total"] == 3
-    assert told["suno_stems_house_failures_total code=out_of_credits"] == 1
-    assert told["suno_stems_waiters"] == 0
+        assert samples[f"suno_stems_suno_calls_total kind=split outcome={outcome}"] == count
+    assert samples["suno_stems_suno_call_duration_seconds_count kind=split"] == 6
+    assert samples["suno_stems_splits_paid_total"] == 2
+    assert samples["suno_stems_sign_ins_total"] == 1
+    assert samples["suno_stems_in_doubt_total"] == 3
+    assert samples["suno_stems_house_failures_total code=out_of_credits"] == 1
+    assert samples["suno_stems_waiters"] == 0
 
 
-def test_durations_are_those_that_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_durations_are_recorded_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = itertools.count(0.0, 7.0)
     monkeypatch.setattr("app.web.telemetry.time.perf_counter", lambda: next(now))
     series = ("suno_stems_request_duration_seconds_sum", {"route": "/healthz"})
@@ -143,14 +143,14 @@ def test_durations_are_those_that_were_taken(monkeypatch: pytest.MonkeyPatch) ->
     assert (REGISTRY.get_sample_value(*series) or 0.0) - before == 7.0
 
 
-def test_a_callers_own_dead_cookie_is_not_the_operators_trouble(lone_worker: Client) -> None:
+def test_a_callers_own_dead_cookie_does_not_count_as_the_operators_failure(single_worker: Client) -> None:
     expired = "suno_stems_house_failures_total code=suno_session_expired"
-    before = metrics(lone_worker)[expired]
-    assert_error(lone_worker.split(cookie="sandbox-dead"), 401, "suno_session_expired")
-    assert metrics(lone_worker)[expired] == before
+    before = metrics(single_worker)[expired]
+    assert_error(single_worker.split(cookie="sandbox-dead"), 401, "suno_session_expired")
+    assert metrics(single_worker)[expired] == before
 
 
-def test_all_workers_count_together_through_restarts_and_leave_no_files(
+def test_all_workers_count_together_across_restarts_and_leave_no_files(
     start: Callable[..., Client], tmp_path: Path
 ) -> None:
     def files() -> set[str]:
@@ -186,12 +186,12 @@ def test_a_start_that_fails_leaves_no_files(start: Callable[..., Client], tmp_pa
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
-def test_behind_a_proxy_metrics_ask_for_a_key(service: Client, header: str) -> None:
+def test_metrics_require_a_key_behind_a_proxy(service: Client, header: str) -> None:
     body = assert_error(service.get("/metrics", headers={header: "127.0.0.1"}), 401, "api_key_required")
     assert "without a proxy, need no API key" in body["error"]
 
 
-def test_under_another_name_metrics_ask_for_a_key(start: Callable[..., Client]) -> None:
+def test_metrics_require_a_key_under_another_host_name(start: Callable[..., Client]) -> None:
     service = start(HOST="0.0.0.0", API_KEYS="first-key")
     public = {"Host": "stems.example.com"}
     assert_error(service.get("/metrics", headers=public), 401, "api_key_required")
@@ -207,16 +207,16 @@ def promtool(*arguments: str, given: str | None = None) -> str:
     return done.stdout + done.stderr
 
 
-def test_promtool_finds_the_alert_rules_right() -> None:
+def test_promtool_accepts_the_alert_rules() -> None:
     assert "SUCCESS" in promtool("check", "rules", str(ALERTS))
     assert "SUCCESS" in promtool("test", "rules", "deploy/alerts_test.yml")
 
 
-def test_promtool_finds_the_metrics_right(service: Client) -> None:
+def test_promtool_accepts_the_metrics(service: Client) -> None:
     assert promtool("check", "metrics", given=service.get("/metrics").text) == ""
 
 
-def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(
+def test_every_metric_and_code_of_the_alerts_exists_in_the_running_service(
     start: Callable[..., Client], account: str, tmp_path: Path
 ) -> None:
     callers = tmp_path / "callers.toml"
@@ -224,18 +224,18 @@ def test_every_metric_and_code_of_the_alerts_is_one_of_the_running_service(
     service = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers), WEBHOOK_SECRET="whsec_" + "A" * 32)
     service.get("/readyz")
     service.split(headers={"X-API-Key": "a-key-of-the-test"})
-    told = service.get("/metrics").text
+    exposition = service.get("/metrics").text
     alerts = ALERTS.read_text(encoding="utf-8")
     named = set(re.findall(r"suno_stems_\w+", alerts))
     assert len(named) > 8
     for name in named:
-        assert re.search(rf"^{name}[ {{]", told, re.MULTILINE), name
+        assert re.search(rf"^{name}[ {{]", exposition, re.MULTILINE), name
     for code in set(re.findall(r'code="(\w+)"', alerts)) - {"ok"}:
-        assert f'suno_stems_house_failures_total{{code="{code}"}}' in told, code
+        assert f'suno_stems_house_failures_total{{code="{code}"}}' in exposition, code
     for route in set(re.findall(r'route="([^"]+)"', alerts)):
-        assert f'route="{route}"' in told, route
+        assert f'route="{route}"' in exposition, route
     for kind in set(re.findall(r'kind="(\w+)"', alerts)):
-        assert f'kind="{kind}"' in told, kind
+        assert f'kind="{kind}"' in exposition, kind
 
 
 def test_a_worker_that_starts_breaks_no_scrape(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

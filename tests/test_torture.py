@@ -1,4 +1,4 @@
-"""The proof: whatever goes wrong, as many charges as keys, and each stem in one reply."""
+"""The proof: whatever fails, there is one charge per key, and no stem is in two replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.torture import torture
 
 
 @pytest.mark.parametrize("redis", [False, True], ids=["sqlite", "redis"])
-def test_each_key_is_paid_once_and_gets_stems_of_its_own(redis: bool) -> None:
+def test_each_key_is_paid_once_and_gets_its_own_stems(redis: bool) -> None:
     if redis and not REDIS:
         pytest.skip("redis-server is not installed: the ledger in Redis is not tortured")
     outcome = torture(seed=7, keys=10 if redis else 16, redis=redis)
@@ -25,8 +25,8 @@ def test_without_the_ledger_the_proof_fails() -> None:
 
 
 @pytest.mark.timeout(280)
-def test_each_key_is_told_once_final_and_its_files_are_sunos() -> None:
-    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, killed_on_for=3.0)
+def test_each_key_gets_a_webhook_of_final_stems_with_the_files_of_suno() -> None:
+    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, keep_killing_for=3.0)
     assert outcome.complaints == [], outcome
     assert outcome.webhooks > outcome.keys
     assert outcome.kills["a process of jobs"] > 0

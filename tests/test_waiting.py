@@ -1,4 +1,4 @@
-"""wait_audio, over real sockets: the split is paid for, so that its ids always reach the caller."""
+"""wait_audio, over real sockets: the split is paid, so the caller always gets its ids."""
 
 from __future__ import annotations
 
@@ -47,23 +47,25 @@ def test_a_stem_that_fails_is_final_too(waiting: Client, account: str) -> None:
     ]
 
 
-def test_all_stems_are_asked_for_in_one_call(waiting: Client, suno: Suno, account: str) -> None:
+def test_all_stems_are_polled_in_one_call(waiting: Client, suno: Suno, account: str) -> None:
     suno.forget()
     stems = split_and_wait(waiting, account, stem_task="twelve").json()
     assert len(stems) == 24
-    looks = [entry["path"] for entry in suno.log() if not entry["path"].startswith("/v1/")]
-    assert set(looks[3:]) == {FEED}
+    paths = [entry["path"] for entry in suno.log() if not entry["path"].startswith("/v1/")]
+    assert set(paths[3:]) == {FEED}
 
 
 @pytest.mark.parametrize("song", ["song-late-ids", "song-feed-fails", "song-feed-429", "song-roots"])
-def test_what_the_feed_cannot_tell_yet_is_waited_for(waiting: Client, suno: Suno, account: str, song: str) -> None:
+def test_stems_that_the_feed_does_not_show_yet_are_waited_for(
+    waiting: Client, suno: Suno, account: str, song: str
+) -> None:
     stems = split_and_wait(waiting, account, song).json()
     assert [stem["id"] for stem in stems] == suno.charges(account)[0]["clips"]
     assert {stem["status"] for stem in stems} == {"complete"}
     assert {stem["stem_from_id"] for stem in stems} == {song}
 
 
-def test_a_429_slows_the_looks_as_it_asks(waiting: Client, suno: Suno, account: str) -> None:
+def test_a_429_delays_polls_by_its_retry_after(waiting: Client, suno: Suno, account: str) -> None:
     suno.forget()
     split_and_wait(waiting, account, "song-feed-429")
     first, second = suno.log(FEED)[:2]
@@ -71,7 +73,7 @@ def test_a_429_slows_the_looks_as_it_asks(waiting: Client, suno: Suno, account: 
     assert second["at"] - first["at"] >= 1.0
 
 
-def test_a_token_that_expires_meanwhile_is_renewed(waiting: Client, suno: Suno, account: str) -> None:
+def test_a_token_that_expires_during_the_wait_is_renewed(waiting: Client, suno: Suno, account: str) -> None:
     suno.set(token_lifetime=0.3)
     suno.forget()
     try:
@@ -83,7 +85,7 @@ def test_a_token_that_expires_meanwhile_is_renewed(waiting: Client, suno: Suno, 
 
 
 @pytest.mark.parametrize("song", [SONG, "song-bare"])
-def test_when_the_time_is_up_the_ids_come_with_the_statuses_so_far(
+def test_the_ids_come_with_their_current_statuses_after_the_wait_timeout(
     start: Callable[..., Client], suno: Suno, account: str, song: str
 ) -> None:
     service = start(SUNO_POLL_INTERVAL="0.2", SUNO_WAIT_TIMEOUT="0.5", WEB_CONCURRENCY="1")
@@ -97,14 +99,14 @@ def test_when_the_time_is_up_the_ids_come_with_the_statuses_so_far(
     assert {stem["status"] for stem in response.json()} <= {"submitted", "queued", None}
 
 
-def test_stems_that_are_there_already_are_not_waited_for(waiting: Client, suno: Suno, account: str) -> None:
+def test_stems_that_are_already_complete_are_not_polled(waiting: Client, suno: Suno, account: str) -> None:
     suno.forget()
     stems = split_and_wait(waiting, account, "song-with-two", reuse_existing=True).json()
     assert {stem["status"] for stem in stems} == {"complete"}
     assert suno.log(FEED) == []
 
 
-def test_a_worker_that_stops_lets_its_waiters_answer_with_what_they_have(
+def test_a_stopping_worker_answers_its_waiters_with_the_current_statuses(
     start: Callable[..., Client], suno: Suno, account: str
 ) -> None:
     service = start(SUNO_POLL_INTERVAL="0.5")
@@ -126,9 +128,7 @@ def test_a_worker_that_stops_lets_its_waiters_answer_with_what_they_have(
     assert service.server.process.wait(timeout=30) == 0
 
 
-def test_a_hundred_who_wait_on_one_account_share_their_looks(
-    start: Callable[..., Client], suno: Suno, account: str
-) -> None:
+def test_a_hundred_waiters_of_one_account_share_polls(start: Callable[..., Client], suno: Suno, account: str) -> None:
     service = start(SUNO_POLL_INTERVAL="0.5", SUNO_WAIT_TIMEOUT="20", SUNO_COOKIE="sandbox-rich")
     suno.forget()
     with ThreadPoolExecutor(100) as pool:

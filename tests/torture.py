@@ -1,8 +1,8 @@
-"""Clients with keys against everything that can go wrong at once: `make torture`.
+"""Clients with keys while many things fail at once: `make torture`.
 
-The sandbox drops connections, loses answers after it has charged, and answers 502; workers get SIGKILL; Redis is
-killed and started again. Each client sends its key until it has its stems. Then the sandbox's own books are compared:
-as many charges as keys, no stem in two replies, and every stem is one that was paid for.
+The sandbox drops connections, loses replies after it has charged, and answers 502. Workers get SIGKILL, and Redis is
+killed and restarted. Each client repeats its key until it has its stems. Then the sandbox's own records are compared:
+one charge per key, no stem in two replies, and every stem was paid.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ SONGS = [
 ]
 CLIENTS = 8
 ACCOUNT = "sandbox-rich"
-"""Has credits for any number of keys."""
+"""It has credits for any number of keys."""
 
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The result of a run."""
 
     keys: int
     replies: dict[str, list[str]]
@@ -60,46 +60,46 @@ class Outcome:
     kills: dict[str, int] = field(default_factory=dict)
 
     def complaints(self) -> list[str]:
-        """What should not be."""
-        told = [clip for clips in self.replies.values() for clip in clips]
+        """What is wrong; empty if nothing is."""
+        returned = [clip for clips in self.replies.values() for clip in clips]
         paid = {clip for charge in self.charges for clip in charge["clips"]}
         found = []
         if len(self.replies) != self.keys:
             found.append(f"{self.keys - len(self.replies)} of {self.keys} keys got no stems")
         if len(self.charges) != self.keys:
             found.append(f"{len(self.charges)} charges for {self.keys} keys")
-        if len(set(told)) != len(told):
-            found.append(f"{len(told) - len(set(told))} stems are in two replies")
-        if set(told) - paid:
-            found.append(f"{len(set(told) - paid)} stems were never made")
+        if len(set(returned)) != len(returned):
+            found.append(f"{len(returned) - len(set(returned))} stems are in two replies")
+        if set(returned) - paid:
+            found.append(f"{len(set(returned) - paid)} stems were never made")
         return found
 
     def __str__(self) -> str:
         lost = sum(charge["reply_lost"] for charge in self.charges)
         kills = ", ".join(f"{count} x {what}" for what, count in self.kills.items())
         return (
-            f"{self.keys} keys, {self.attempts} requests, {len(self.charges)} charges, {lost} with a lost answer; "
+            f"{self.keys} keys, {self.attempts} requests, {len(self.charges)} charges, {lost} with a lost reply; "
             f"killed: {kills or 'nothing'}"
         )
 
 
 def torture(*, seed: int, keys: int, redis: bool = False, ledger: bool = True, patience: float = 120) -> Outcome:
-    """Send `keys` keys until each has its stems; without the `ledger`, the same requests without keys."""
+    """Send `keys` keys until each has its stems; without `ledger`, send the same requests without keys."""
     chance = random.Random(seed)
     with ExitStack() as servers:
         suno = servers.enter_context(stack.suno("--pace", "0.1"))
         settings = {**SETTINGS, "SUNO_COOKIE": ACCOUNT}
         killed: dict[str, int] = {"a worker": 0}
         if redis:
-            keeper = servers.enter_context(_redis())
-            settings["LEDGER_URL"] = keeper.url
+            redis_process = servers.enter_context(_redis())
+            settings["LEDGER_URL"] = redis_process.url
         if not ledger:
             settings["LEDGER_URL"] = "sqlite:////proc/nowhere/ledger.db"
         service = servers.enter_context(stack.service(suno.url, settings))
         requests.post(
             f"{suno.url}/sandbox/faults", json={"seed": seed, "rate": 0.4, "kinds": KINDS}, timeout=5
         ).raise_for_status()
-        over = threading.Event()
+        finished = threading.Event()
         outcome = Outcome(keys, {}, [], kills=killed)
 
         def client(number: int) -> None:
@@ -117,26 +117,26 @@ def torture(*, seed: int, keys: int, redis: bool = False, ledger: bool = True, p
                     if reply.status_code == 200:
                         outcome.replies[f"key-{number}"] = [stem["id"] for stem in reply.json()]
                         return
-                over.wait(chance.uniform(0.0, 0.2))
+                finished.wait(chance.uniform(0.0, 0.2))
 
         def chaos() -> None:
-            while not over.wait(chance.uniform(0.5, 2.0)):
+            while not finished.wait(chance.uniform(0.5, 2.0)):
                 if redis and chance.random() < 0.4:
-                    keeper.kill_and_restart()
+                    redis_process.kill_and_restart()
                     killed["Redis"] = killed.get("Redis", 0) + 1
                 elif children := _children(service.process.pid):
                     with suppress(ProcessLookupError):
                         os.kill(chance.choice(children), signal.SIGKILL)
                         killed["a worker"] += 1
 
-        trouble = threading.Thread(target=chaos)
-        trouble.start()
+        chaos_thread = threading.Thread(target=chaos)
+        chaos_thread.start()
         try:
             with ThreadPoolExecutor(CLIENTS) as pool:
                 list(pool.map(client, range(keys)))
         finally:
-            over.set()
-            trouble.join()
+            finished.set()
+            chaos_thread.join()
         outcome.charges = [
             charge
             for charge in requests.get(f"{suno.url}/sandbox/charges", timeout=5).json()
@@ -167,11 +167,11 @@ class _Redis:
 @contextmanager
 def _redis() -> Iterator[_Redis]:
     with tempfile.TemporaryDirectory() as folder:
-        keeper = _Redis(Path(folder))
+        redis_process = _Redis(Path(folder))
         try:
-            yield keeper
+            yield redis_process
         finally:
-            keeper.stop()
+            redis_process.stop()
 
 
 def _children(pid: int) -> list[int]:
@@ -179,7 +179,7 @@ def _children(pid: int) -> list[int]:
 
 
 def main() -> int:
-    """Torture with one seed after another, both ledgers in turn, until the time is over or something is wrong."""
+    """Run one seed after another with each ledger, until the time is over or something is wrong."""
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,9 +1,9 @@
-"""Splits with webhooks and files against everything that can go wrong at once: `make torture-jobs`.
+"""Splits with webhooks and files while many things fail at once: `make torture-jobs`.
 
-Paid calls lose their answers. Workers, the processes of jobs and Redis get SIGKILL. Storage breaks off or is slow,
-and its addresses expire. Receivers answer 500, break, hang, or are gone. In the end the books are compared: as many
-charges as keys; each receiver was told of its own stems, once they were final, under one webhook-id; each file is
-kept, byte for byte as the local Suno has it; each song was unlocked once.
+Paid calls lose their replies. Workers, the processes of jobs and Redis get SIGKILL. Storage breaks or is slow, and
+its addresses expire. Receivers answer 500, break the connection, hang, or are gone. At the end, the records are
+compared: one charge per key; each receiver got webhooks of its own stems, only after they were final, under one
+webhook-id; each file is kept, byte for byte as the local Suno has it; each song was unlocked once.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from tests import stack
 from tests.torture import ACCOUNT, KINDS, SETTINGS, SONGS, _children, _redis
 
 SECRET = "whsec_" + "A" * 32
-BEHAVIOURS = ("takes it", "500 first", "breaks first", "hangs first", "is gone")
+BEHAVIOURS = ("accepts", "500 first", "breaks first", "hangs first", "is gone")
 CLIENTS = 8
-KILLED_ON_FOR = 25.0
-"""Seconds for which it goes on once all clients have their stems: files are fetched and webhooks sent by then."""
+KEEP_KILLING_FOR = 25.0
+"""Seconds to continue after all clients have their stems, while files are fetched and webhooks sent."""
 
 DRAINED_WITHIN = 240.0
-"""Seconds until the last webhook has to be there, once nothing is killed any more: a claim, and some tries."""
+"""Seconds from the last kill until the last webhook must have arrived: one claim and some attempts."""
 
 
 class Receivers:
-    """A receiver for each key, at a path of its own, which behaves as its number says."""
+    """One webhook receiver per key, at its own path; the number of the key selects its behaviour."""
 
     def __init__(self) -> None:
-        self.told: dict[str, list[tuple[dict[str, str], str]]] = {}
+        self.received: dict[str, list[tuple[dict[str, str], str]]] = {}
         self.done: set[str] = set()
-        """Keys of which a webhook of paid stems was taken, or refused for good."""
+        """Keys with a webhook of paid stems that was accepted, or refused for good."""
         self.lock = threading.Lock()
         receivers = self
 
@@ -55,9 +55,9 @@ class Receivers:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 key = self.path.removeprefix("/")
                 with receivers.lock:
-                    told = receivers.told.setdefault(key, [])
-                    told.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                    is_first = len(told) == 1
+                    received = receivers.received.setdefault(key, [])
+                    received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                    is_first = len(received) == 1
                 behaviour = BEHAVIOURS[int(key) % len(BEHAVIOURS)]
                 is_paid = json.loads(body)["data"].get("charged") is not False
                 if behaviour == "is gone":
@@ -93,7 +93,7 @@ class Receivers:
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The result of a run."""
 
     keys: int
     replies: dict[str, list[str]] = field(default_factory=dict)
@@ -109,13 +109,13 @@ class Outcome:
         lost = sum(charge["reply_lost"] for charge in self.charges)
         kills = ", ".join(f"{count} x {what}" for what, count in self.kills.items())
         return (
-            f"{self.keys} keys, {len(self.charges)} charges, {lost} with a lost answer, {self.webhooks} webhooks, "
+            f"{self.keys} keys, {len(self.charges)} charges, {lost} with a lost reply, {self.webhooks} webhooks, "
             f"{self.files} files, {self.songs} songs unlocked by {self.unlock_calls} calls; killed: {kills}"
         )
 
 
-def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_ON_FOR) -> Outcome:
-    """Send `keys` keys until each has its stems, wait for all webhooks, and compare the books."""
+def torture(*, seed: int, keys: int, redis: bool, keep_killing_for: float = KEEP_KILLING_FOR) -> Outcome:
+    """Send `keys` keys until each has its stems, wait for all webhooks, and compare the records."""
     chance = random.Random(seed)
     outcome = Outcome(keys)
     with ExitStack() as servers:
@@ -135,15 +135,15 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
             "WEBHOOK_HOSTS": "127.0.0.1",
         }
         if redis:
-            keeper = servers.enter_context(_redis())
-            settings |= {"LEDGER_URL": keeper.url, "JOBS_URL": keeper.url}
+            redis_process = servers.enter_context(_redis())
+            settings |= {"LEDGER_URL": redis_process.url, "JOBS_URL": redis_process.url}
         service = servers.enter_context(stack.service(suno.url, settings))
         jobs = [ExitStack(), ExitStack()]
         running = [one.enter_context(stack.jobs(suno.url, settings)) for one in jobs]
         for one in jobs:
             servers.callback(one.close)
         _set(suno.url, "faults", {"seed": seed, "rate": 0.3, "kinds": KINDS})
-        over = threading.Event()
+        finished = threading.Event()
 
         def client(number: int) -> None:
             body = {
@@ -163,11 +163,11 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
                     if reply.status_code == 200:
                         outcome.replies[str(number)] = [stem["id"] for stem in reply.json()]
                         return
-                over.wait(chance.uniform(0.0, 0.2))
+                finished.wait(chance.uniform(0.0, 0.2))
 
         def chaos() -> None:
             firsts = ["jobs"]
-            while not over.wait(chance.uniform(0.5, 2.0)):
+            while not finished.wait(chance.uniform(0.5, 2.0)):
                 storage = chance.choice(["ordinary", "breaks", "slow"])
                 with suppress(requests.RequestException):
                     _set(
@@ -175,7 +175,7 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
                         "settings",
                         {"storage": storage, "address_lifetime": chance.choice([0.05, 1.0, 3600.0])},
                     )
-                # However short it is, a process of jobs is killed at first.
+                # Kill a process of jobs first, however short the run is.
                 match (
                     firsts.pop()
                     if firsts
@@ -190,18 +190,18 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
                         jobs[which].close()
                         running[which] = jobs[which].enter_context(stack.jobs(suno.url, settings))
                     case "redis":
-                        keeper.kill_and_restart()
+                        redis_process.kill_and_restart()
                         outcome.kills["Redis"] = outcome.kills.get("Redis", 0) + 1
 
-        trouble = threading.Thread(target=chaos)
-        trouble.start()
+        chaos_thread = threading.Thread(target=chaos)
+        chaos_thread.start()
         try:
             with ThreadPoolExecutor(CLIENTS) as pool:
                 list(pool.map(client, range(keys)))
-            over.wait(killed_on_for)
+            finished.wait(keep_killing_for)
         finally:
-            over.set()
-            trouble.join()
+            finished.set()
+            chaos_thread.join()
         _set(suno.url, "settings", {"storage": "ordinary", "address_lifetime": 3600.0})
         _set(suno.url, "faults", {"seed": seed, "rate": 0.0, "kinds": KINDS})
         _drain(receivers, keys)
@@ -210,7 +210,7 @@ def torture(*, seed: int, keys: int, redis: bool, killed_on_for: float = KILLED_
 
 
 def _drain(receivers: Receivers, keys: int) -> None:
-    """Wait until all receivers that take a webhook at last have done so."""
+    """Wait until every receiver has accepted its webhook or refused it for good."""
     ends = time.monotonic() + DRAINED_WITHIN
     while time.monotonic() < ends and len(receivers.done) < keys:
         time.sleep(0.5)
@@ -228,32 +228,32 @@ def _compare(outcome: Outcome, suno_url: str, service_url: str, receivers: Recei
         complain("stems are in two replies")
     songs = set()
     for key, clips in outcome.replies.items():
-        received = receivers.told.get(key, [])
+        received = receivers.received.get(key, [])
         outcome.webhooks += len(received)
-        # A retry that pays again may follow on a split of which was told that it made nothing, and cost nothing.
+        # A retry may pay again after a webhook that said that the split made nothing and was not charged.
         received = [each for each in received if json.loads(each[1])["data"].get("charged") is not False]
         if not received:
-            complain(f"key {key} ({BEHAVIOURS[int(key) % len(BEHAVIOURS)]}) was never told")
+            complain(f"key {key} ({BEHAVIOURS[int(key) % len(BEHAVIOURS)]}) got no webhook")
             continue
         if len({headers["webhook-id"] for headers, _ in received}) != 1:
-            complain(f"key {key} was told under several webhook-ids")
+            complain(f"key {key} got several webhook-ids")
         for headers, body in received:
-            told = Webhook(SECRET).verify(body, headers)
-            data = told["data"]
+            webhook = Webhook(SECRET).verify(body, headers)
+            data = webhook["data"]
             songs.add(data["audio_id"])
-            if told["type"] != "stems.completed" or {stem["status"] for stem in data["stems"]} != {"complete"}:
-                complain(f"key {key} was told {told['type']}: {data.get('error')}")
+            if webhook["type"] != "stems.completed" or {stem["status"] for stem in data["stems"]} != {"complete"}:
+                complain(f"key {key} got {webhook['type']}: {data.get('error')}")
             if [stem["id"] for stem in data["stems"]] != clips:
-                complain(f"key {key} was told of other stems than it was answered")
+                complain(f"key {key} got a webhook with other stems than its reply")
         files = Webhook(SECRET).verify(received[-1][1], received[-1][0])["data"].get("files", [])
         if [file["id"] for file in files] != clips:
-            complain(f"key {key} was told of {len(files)} files for {len(clips)} stems")
+            complain(f"key {key} got {len(files)} files for {len(clips)} stems")
         for file in files:
             outcome.files += 1
             if file["status"] != "kept":
                 complain(f"a file of key {key} has {file['status']}: {file['error']}")
             elif _digest(requests.get(file["url"], timeout=30).content) != _at_suno(service_url, file):
-                complain(f"a file of key {key} is not as Suno has it")
+                complain(f"a file of key {key} differs from Suno's")
     unlocked = _get(suno_url, "unlocks").get(ACCOUNT, [])
     outcome.songs = len(unlocked)
     outcome.unlock_calls = sum(each["path"].startswith("/api/download/authorize") for each in _get(suno_url, "log"))
@@ -288,7 +288,7 @@ def _get(suno_url: str, what: str) -> Any:
 
 
 def main() -> int:
-    """Torture with one seed after another, both ledgers in turn, until the time is over or something is wrong."""
+    """Run one seed after another with each ledger, until the time is over or something is wrong."""
     parser = argparse.ArgumentParser(prog="make torture-jobs", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)

@@ -212,7 +212,6 @@ class Ledger:
         stems. If `paid`, this entry owns `stems` from now on, even if an entry in doubt has claimed them. Otherwise
         the price is given back. `job_is_due`: the job can begin now.
         """
-
         done = entry._replace(state=State.DONE, stems=tuple(stems), paid=True)
 
         def change(tx: Transaction) -> Entry:

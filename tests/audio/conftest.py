@@ -1,4 +1,4 @@
-"""Both stores, each as it is deployed: a folder, and a bucket behind a real server that speaks S3."""
+"""Both stores as deployed: a folder, and a bucket on a real S3 server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.audio.store import Store, open_store
 
 
 def wav(seconds: float = 0.1, rate: int = 8_000, loud: int = 20_000) -> bytes:
-    """A WAV file with a tone."""
+    """Return a WAV file with a tone."""
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
@@ -41,7 +41,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3_settings(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables by which a process finds the bucket, a new one for each test."""
+    """The environment variables for a bucket. Each test gets a new bucket."""
     settings = {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_REGION": "us-east-1",
@@ -71,7 +71,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[..., None]:
-    """Put a file with this content into a store."""
+    """Return a function that puts a file with this content into a store."""
 
     def put(store: Any, name: str, content: bytes) -> None:
         store.spool.mkdir(parents=True, exist_ok=True)

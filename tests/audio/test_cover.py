@@ -1,4 +1,4 @@
-"""Covers: found by the clips that were told, fetched from Suno's CDN, and never waited for twice."""
+"""Covers: found by clips that were seen, fetched from Suno's CDN, and not requested again right after a failure."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ AT = "https://cdn.example/cover.png"
 
 
 class CDN(Fetcher):
-    """A CDN that gives what a test says, and knows how often it was asked."""
+    """A CDN that returns one fixed answer and counts its requests."""
 
     def __init__(self, answer: bytes | FetchFailed) -> None:
         super().__init__(loopback_too=False)
-        self.answer, self.asked = answer, 0
+        self.answer, self.requests = answer, 0
 
     def small(self, url: str, most: int) -> bytes:
         assert url == AT
-        self.asked += 1
+        self.requests += 1
         if isinstance(self.answer, FetchFailed):
             raise self.answer
         return self.answer
 
 
-def nobody() -> Clip:
-    raise AssertionError("Suno was asked for a clip that is known")
+def never_called() -> Clip:
+    raise AssertionError("Suno was called for a clip that is known")
 
 
-def test_a_cover_is_found_by_the_clips_that_were_told() -> None:
+def test_a_cover_is_found_by_its_noted_clip() -> None:
     covers = Covers(lambda: CDN(PNG))
     covers.note([Clip("a-song", image_url=AT)])
-    assert covers.of("a-song", nobody) == Cover(PNG, "image/png")
+    assert covers.of("a-song", never_called) == Cover(PNG, "image/png")
 
 
-def test_suno_is_asked_once_for_a_clip_that_is_not_known() -> None:
+def test_suno_is_called_once_for_an_unknown_clip() -> None:
     covers = Covers(lambda: CDN(PNG))
     assert covers.of("a-song", lambda: Clip("a-song", image_url=AT)) == Cover(PNG, "image/png")
-    assert covers.of("a-song", nobody) == Cover(PNG, "image/png")
+    assert covers.of("a-song", never_called) == Cover(PNG, "image/png")
 
 
-def test_a_song_without_a_cover_asks_for_none() -> None:
+def test_a_clip_without_a_cover_fetches_nothing() -> None:
     cdn = CDN(PNG)
     assert Covers(lambda: cdn).of("a-stem", lambda: Clip("a-stem")) is None
-    assert cdn.asked == 0
+    assert cdn.requests == 0
 
 
 @pytest.mark.parametrize("content", [b"<svg onload='alert(1)'/>", b"<!DOCTYPE html>", b"", b"GIF"])
-def test_what_is_no_image_is_not_passed_on(content: bytes) -> None:
+def test_content_that_is_not_an_image_is_not_returned(content: bytes) -> None:
     assert Covers(lambda: CDN(content)).of("a-song", lambda: Clip("a-song", image_url=AT)) is None
 
 
-@pytest.mark.parametrize(("for_now", "asked"), [(True, 1), (False, 3)])
-def test_a_cdn_that_is_away_is_left_alone_for_a_while(for_now: bool, asked: int) -> None:
+@pytest.mark.parametrize(("for_now", "requests"), [(True, 1), (False, 3)])
+def test_a_temporary_failure_of_the_cdn_pauses_requests(for_now: bool, requests: int) -> None:
     cdn = CDN(FetchFailed("no answer", for_now=for_now))
     covers = Covers(lambda: cdn)
     for _ in range(3):
         assert covers.of("a-song", lambda: Clip("a-song", image_url=AT)) is None
-    assert cdn.asked == asked
+    assert cdn.requests == requests
 
 
 def test_old_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,12 +69,12 @@ def test_old_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     covers = Covers(lambda: CDN(PNG))
     covers.note([Clip(id, image_url=AT) for id in ("one", "two", "three")])
     with pytest.raises(AssertionError, match="that is known"):
-        covers.of("one", nobody)
-    assert covers.of("three", nobody)
+        covers.of("one", never_called)
+    assert covers.of("three", never_called)
 
 
-def test_lists_are_told_without_a_fetcher() -> None:
+def test_noting_clips_makes_no_fetcher() -> None:
     def never() -> Fetcher:
-        raise AssertionError("nobody has asked for a cover")
+        raise AssertionError("no cover was requested")
 
     Covers(never).note([Clip("a-song", image_url=AT)])

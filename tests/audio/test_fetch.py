@@ -1,4 +1,4 @@
-"""Fetching from a storage on a real socket, which does what a test says."""
+"""Fetching from a scripted storage server on a real socket."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Storage:
-    """Answers each request as its script says, the last part of that for ever."""
+    """Answers each request with the next entry of its script. The last entry repeats."""
 
     def __init__(self) -> None:
         self.script: list[Answer] = [whole]
-        self.asked: list[dict[str, str]] = []
+        self.requests: list[dict[str, str]] = []
         storage = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                storage.asked.append(dict(self.headers.items()) | {"path": self.path})
+                storage.requests.append(dict(self.headers.items()) | {"path": self.path})
                 answer = storage.script.pop(0) if len(storage.script) > 1 else storage.script[0]
                 answer(self)
 
@@ -59,14 +59,14 @@ def whole(to: BaseHTTPRequestHandler) -> None:
 
 
 def part(share: float, *, ranges: bool = True) -> Answer:
-    """So much of the file, or of what is left of it, before the connection breaks."""
+    """Send this share of the file, or of its requested rest, and break the connection."""
 
     def answer(to: BaseHTTPRequestHandler) -> None:
         first = int(to.headers["Range"][6:-1]) if ranges and "Range" in to.headers else 0
         rest, sent = SOUND[first:], max(1, int(len(SOUND) * share))
         if first:
-            told = f"bytes {first}-{len(SOUND) - 1}/{len(SOUND)}"
-            send(to, 206, rest[:sent], len(rest), Content_Range=told)
+            content_range = f"bytes {first}-{len(SOUND) - 1}/{len(SOUND)}"
+            send(to, 206, rest[:sent], len(rest), Content_Range=content_range)
         else:
             send(to, 200, rest[:sent], len(rest))
 
@@ -97,41 +97,41 @@ def fetch(storage: Storage, file: Path, *addresses: str) -> bytes:
     return file.read_bytes()
 
 
-def test_a_file_comes_whole(storage: Storage, file: Path) -> None:
+def test_a_file_is_fetched_completely(storage: Storage, file: Path) -> None:
     assert fetch(storage, file) == SOUND
-    [asked] = storage.asked
-    assert not {"Authorization", "Cookie", "Range"} & set(asked)
+    [request] = storage.requests
+    assert not {"Authorization", "Cookie", "Range"} & set(request)
 
 
-def test_what_breaks_off_at_every_tenth_goes_on_where_it_was(storage: Storage, file: Path) -> None:
+def test_a_download_that_breaks_off_at_every_tenth_is_resumed(storage: Storage, file: Path) -> None:
     storage.script = [part(0.1)]
     assert fetch(storage, file) == SOUND
-    assert len(storage.asked) in (10, 11)
-    assert {asked.get("If-Range") for asked in storage.asked[1:]} == {'"1"'}
+    assert len(storage.requests) in (10, 11)
+    assert {request.get("If-Range") for request in storage.requests[1:]} == {'"1"'}
 
 
-def test_a_storage_without_ranges_begins_anew(storage: Storage, file: Path) -> None:
+def test_a_storage_without_ranges_is_read_from_the_start(storage: Storage, file: Path) -> None:
     storage.script = [part(0.4), whole]
     assert fetch(storage, file) == SOUND
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_an_expired_address_is_asked_for_anew(storage: Storage, file: Path, code: int) -> None:
+def test_an_expired_url_is_requested_again(storage: Storage, file: Path, code: int) -> None:
     storage.script = [part(0.5), status(code), part(1.0)]
     assert fetch(storage, file, storage.url, f"{storage.url}?new") == SOUND
-    assert [asked["path"] for asked in storage.asked] == ["/file", "/file", "/file?new"]
+    assert [request["path"] for request in storage.requests] == ["/file", "/file", "/file?new"]
 
 
 @pytest.mark.parametrize("answer", [status(403), status(500), status(429), part(0.0, ranges=False)])
-def test_a_storage_that_brings_nothing_is_given_up_for_now(storage: Storage, file: Path, answer: Answer) -> None:
+def test_a_storage_that_sends_nothing_is_a_temporary_failure(storage: Storage, file: Path, answer: Answer) -> None:
     storage.script = [answer]
     with pytest.raises(FetchFailed) as failed:
         fetch(storage, file)
     assert failed.value.for_now
-    assert len(storage.asked) <= 2 * fetching.IN_VAIN + 1
+    assert len(storage.requests) <= 2 * fetching.IN_VAIN + 1
 
 
-def test_a_storage_that_is_not_there_is_given_up_for_now(storage: Storage, file: Path) -> None:
+def test_an_unreachable_storage_is_a_temporary_failure(storage: Storage, file: Path) -> None:
     with pytest.raises(FetchFailed, match="ConnectionError") as failed:
         fetch(storage, file, "http://127.0.0.1:9/file")
     assert failed.value.for_now
@@ -147,15 +147,15 @@ def test_a_storage_that_is_not_there_is_given_up_for_now(storage: Storage, file:
         (lambda to: to.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nRIFF"), "does not report its length"),
     ],
 )
-def test_what_is_no_such_file_is_refused_for_good(storage: Storage, file: Path, answer: Answer, why: str) -> None:
+def test_a_wrong_file_is_a_permanent_failure(storage: Storage, file: Path, answer: Answer, why: str) -> None:
     storage.script = [answer]
     with pytest.raises(FetchFailed, match=why) as failed:
         fetch(storage, file)
     assert not failed.value.for_now
-    assert len(storage.asked) == 1
+    assert len(storage.requests) == 1
 
 
-def test_a_file_that_changes_on_the_way_is_not_put_together(storage: Storage, file: Path) -> None:
+def test_parts_of_a_changed_file_are_not_joined(storage: Storage, file: Path) -> None:
     longer = SOUND + b"more"
     storage.script = [
         part(0.5),
@@ -165,7 +165,7 @@ def test_a_file_that_changes_on_the_way_is_not_put_together(storage: Storage, fi
         fetch(storage, file)
 
 
-def test_another_part_than_was_asked_for_is_not_taken(storage: Storage, file: Path) -> None:
+def test_a_part_other_than_the_requested_one_is_refused(storage: Storage, file: Path) -> None:
     storage.script = [part(0.5), lambda to: send(to, 206, b"xx", Content_Range=f"bytes 0-1/{len(SOUND)}")]
     with pytest.raises(FetchFailed, match="another part"):
         fetch(storage, file)
@@ -186,16 +186,16 @@ def test_no_private_address_is_fetched(storage: Storage, file: Path, url: str) -
     assert not failed.value.for_now
 
 
-def test_this_machine_is_fetched_from_only_where_suno_is_played_on_it(storage: Storage, file: Path) -> None:
+def test_loopback_is_allowed_only_for_a_local_suno(storage: Storage, file: Path) -> None:
     fetcher = Fetcher(loopback_too=False)
     with pytest.raises(FetchFailed, match="https"):
         fetcher.fetch(lambda: storage.url, file)
     with pytest.raises(FetchFailed, match="public"):
         fetcher.fetch(lambda: storage.url.replace("http:", "https:"), file)
-    assert storage.asked == []
+    assert storage.requests == []
 
 
-def test_a_redirect_is_followed_to_where_one_may_go_alone(storage: Storage, file: Path) -> None:
+def test_redirects_are_followed_only_to_allowed_addresses(storage: Storage, file: Path) -> None:
     storage.script = [status(302, Location="/elsewhere"), whole]
     assert fetch(storage, file) == SOUND
     storage.script = [status(302, Location="http://169.254.169.254/latest")]
@@ -206,7 +206,7 @@ def test_a_redirect_is_followed_to_where_one_may_go_alone(storage: Storage, file
         fetch(storage, file)
 
 
-def test_its_length_is_known_before_the_first_byte_and_may_be_too_much(storage: Storage, file: Path) -> None:
+def test_the_length_is_reported_before_the_first_byte_and_can_stop_the_download(storage: Storage, file: Path) -> None:
     totals: list[int] = []
 
     class NoRoom(Exception):
@@ -221,35 +221,35 @@ def test_its_length_is_known_before_the_first_byte_and_may_be_too_much(storage: 
     assert (totals, file.read_bytes()) == ([len(SOUND)], b"")
 
 
-def test_what_drips_is_given_up_in_the_end(storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dripping_download_is_ended(storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "LASTS", 0.0)
     storage.script = [part(0.01)]
     with pytest.raises(FetchFailed, match="within 0 s"):
         fetch(storage, file)
 
 
-def test_progress_is_told_while_it_comes(storage: Storage, file: Path) -> None:
+def test_progress_is_reported_during_the_download(storage: Storage, file: Path) -> None:
     seen: list[int] = []
     Fetcher(loopback_too=True).fetch(lambda: storage.url, file, note_progress=lambda: seen.append(1))
     assert seen
     assert file.stat().st_size == len(SOUND)
 
 
-def test_a_small_file_comes_whole_or_not_at_all(storage: Storage) -> None:
+def test_a_small_file_is_returned_completely_or_not_at_all(storage: Storage) -> None:
     assert Fetcher(loopback_too=True).small(storage.url, len(SOUND)) == SOUND
     with pytest.raises(FetchFailed, match="more than"):
         Fetcher(loopback_too=True).small(storage.url, len(SOUND) - 1)
 
 
 @pytest.mark.parametrize(("code", "for_now"), [(404, False), (403, False), (500, True), (503, True)])
-def test_why_a_small_file_does_not_come(storage: Storage, code: int, for_now: bool) -> None:
+def test_the_status_decides_if_a_small_files_failure_is_temporary(storage: Storage, code: int, for_now: bool) -> None:
     storage.script = [status(code)]
     with pytest.raises(FetchFailed) as failed:
         Fetcher(loopback_too=True).small(storage.url, 1_000)
     assert failed.value.for_now == for_now
 
 
-def test_a_small_file_that_drips_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dripping_small_file_is_ended(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SMALL_LASTS", 0.0)
     with pytest.raises(FetchFailed, match="did not come within"):
         Fetcher(loopback_too=True).small(storage.url, len(SOUND))

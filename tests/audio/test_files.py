@@ -46,12 +46,12 @@ def details(**fields: object) -> Details:
         ({"song_title": "e\u0301te\u0301", "id": "song"}, "été.wav"),
     ],
 )
-def test_a_file_has_the_name_that_a_person_would_give(fields: dict[str, object], name: str) -> None:
+def test_a_file_has_a_readable_name(fields: dict[str, object], name: str) -> None:
     assert file_name(details(**fields), "wav") == name
 
 
 @given(st.text(max_size=300), st.text(max_size=80), st.one_of(st.none(), st.integers(1, 99)))
-def test_no_title_makes_a_name_that_nothing_can_have(title: str, part: str, take: int | None) -> None:
+def test_every_title_makes_a_valid_file_name(title: str, part: str, take: int | None) -> None:
     name = file_name(details(song_title=title, part=part, take=take), "wav")
     assert len(name.encode()) <= 255
     assert not set(name) & set('/\\:*?"<>|') and name.strip(" .") == name
@@ -63,7 +63,7 @@ def test_a_long_title_leaves_part_and_take_readable() -> None:
     assert name.startswith("é" * 20) and name.endswith(" - Vocals (take 12).wav")
 
 
-def test_no_two_files_have_one_name() -> None:
+def test_file_names_are_distinct() -> None:
     names = distinct([("1", "A - Vocals.wav"), ("2", "a - vocals.wav"), ("3", "A - Vocals.wav"), ("4", "B.wav")])
     assert names == {"1": "A - Vocals.wav", "2": "a - vocals [2].wav", "3": "A - Vocals [3].wav", "4": "B.wav"}
 
@@ -85,11 +85,11 @@ def test_no_two_files_have_one_name() -> None:
         ("audio/wav", b"", False),
     ],
 )
-def test_a_file_has_to_begin_as_it_was_announced(announced: str, beginning: bytes, is_good: bool) -> None:
+def test_the_first_bytes_must_match_the_content_type(announced: str, beginning: bytes, is_good: bool) -> None:
     assert looks_like(announced, beginning) is is_good
 
 
-def test_details_know_the_song_and_count_takes() -> None:
+def test_details_have_the_song_and_the_take() -> None:
     song = Clip("song", title="Ocean Wanderer", status="complete", download_unlocked=True)
     stems = [
         Clip(f"v{n}", title="Ocean Wanderer (Vocals)", created_at=f"2026-11-2{n}", is_stem=True, stem_from_id="song")
@@ -107,11 +107,11 @@ def test_details_know_the_song_and_count_takes() -> None:
     assert (alone.song_id, alone.song_title) == ("song", "Ocean (Wanderer)")
 
 
-def test_details_outlive_what_a_later_version_adds() -> None:
+def test_details_ignore_fields_of_a_later_version() -> None:
     one = details()
     assert Details.read(one.as_json() | {"of the future": 1}) == one
 
 
-def test_a_folder_tells_nothing_of_its_account() -> None:
+def test_a_folders_name_does_not_reveal_its_account() -> None:
     assert folder_of("user_1") != folder_of("user_2") and "user" not in folder_of("user_1")
     assert folder_of("../../etc").isalnum()

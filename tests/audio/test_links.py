@@ -12,7 +12,7 @@ def token_of(address: str) -> str:
     return address.partition("?token=")[2]
 
 
-def test_an_address_is_good_for_one_file_of_one_account() -> None:
+def test_a_url_is_valid_for_one_file_of_one_account() -> None:
     links = Links([NEW], lifetime=60)
     address = links.address("https://stems.example.com/", "f" * 32, "clip.wav")
     assert address.startswith("https://stems.example.com/api/audio/clip.wav?token=")
@@ -29,7 +29,7 @@ def test_an_address_is_good_for_one_file_of_one_account() -> None:
             links.folder_of(token, file)
 
 
-def test_an_address_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     links = Links([NEW], lifetime=60)
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_000)
     token = token_of(links.address("", "f", "clip.wav"))
@@ -40,7 +40,7 @@ def test_an_address_expires(monkeypatch: pytest.MonkeyPatch) -> None:
         links.folder_of(token, "clip.wav")
 
 
-def test_while_the_secret_is_changed_the_old_ones_addresses_are_good() -> None:
+def test_urls_of_the_old_secret_are_valid_during_a_rotation() -> None:
     old, both, new = (Links(secrets, lifetime=60) for secrets in ([OLD], [NEW, OLD], [NEW]))
     token = token_of(old.address("", "f", "clip.wav"))
     assert both.folder_of(token, "clip.wav") == "f"
@@ -49,14 +49,14 @@ def test_while_the_secret_is_changed_the_old_ones_addresses_are_good() -> None:
     assert new.folder_of(token_of(both.address("", "f", "clip.wav")), "clip.wav") == "f"
 
 
-def test_without_a_secret_addresses_are_plain_and_no_token_opens_anything() -> None:
+def test_urls_are_unsigned_and_tokens_are_refused_without_a_secret() -> None:
     links = Links([], lifetime=60)
     assert links.address("http://127.0.0.1:3000", "f", "clip.wav") == "http://127.0.0.1:3000/api/audio/clip.wav"
     with pytest.raises(LinkRefused, match="signs no addresses"):
         links.folder_of("f.x.y", "clip.wav")
 
 
-def test_no_letter_of_a_token_can_be_another() -> None:
+def test_a_token_with_one_changed_character_is_refused() -> None:
     links = Links([NEW], lifetime=60)
     token = token_of(links.address("", "f" * 32, "clip.wav"))
     for place, letter in enumerate(token):

@@ -16,7 +16,7 @@ def peaks(tmp_path: Path, content: bytes, format: str) -> dict[str, Any]:
     return peaks_of(file, format)
 
 
-def test_a_waveform_has_a_thousand_pairs_in_audiowaveforms_form(tmp_path: Path) -> None:
+def test_a_waveform_has_a_thousand_pairs_in_audiowaveform_format(tmp_path: Path) -> None:
     found = peaks(tmp_path, wav(seconds=5), "wav")
     data = found.pop("data")
     assert found == {
@@ -32,7 +32,7 @@ def test_a_waveform_has_a_thousand_pairs_in_audiowaveforms_form(tmp_path: Path) 
     assert all(low <= high for low, high in zip(data[::2], data[1::2], strict=True))
 
 
-def test_silence_and_sound_are_where_they_are(tmp_path: Path) -> None:
+def test_silence_and_sound_are_at_the_right_positions(tmp_path: Path) -> None:
     tone = wav(seconds=1)
     head, samples = tone[:44], tone[44:]
     silent_half = head + bytes(len(samples) // 2) + samples[len(samples) // 2 :]
@@ -42,20 +42,20 @@ def test_silence_and_sound_are_where_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("format", "off"), [("mp3", 0.1), ("m4a", 0.1)])
-def test_lossy_formats_have_much_the_same_waveform(tmp_path: Path, format: str, off: float) -> None:
+def test_lossy_formats_have_nearly_the_same_waveform(tmp_path: Path, format: str, off: float) -> None:
     found = peaks(tmp_path, encoded(wav(seconds=4, rate=22_050), format), format)
     assert len(found["data"]) == 2 * LENGTH
     assert max(found["data"]) == pytest.approx(20_000, rel=off)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.02, 0.13])
-def test_what_is_shorter_than_a_thousand_samples_has_as_many_pairs(tmp_path: Path, seconds: float) -> None:
+def test_short_files_also_have_a_thousand_pairs(tmp_path: Path, seconds: float) -> None:
     assert len(peaks(tmp_path, wav(seconds=seconds), "wav")["data"]) == 2 * LENGTH
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", wav()[:44], b"<!DOCTYPE html>" * 99, b"ID3" + bytes(999)])
 @pytest.mark.parametrize("format", ["wav", "mp3", "m4a"])
-def test_what_is_no_audio_is_told_as_that(tmp_path: Path, content: bytes, format: str) -> None:
+def test_content_that_is_not_audio_raises_not_audio(tmp_path: Path, content: bytes, format: str) -> None:
     with pytest.raises(NotAudio):
         peaks(tmp_path, content, format)
 
@@ -71,7 +71,7 @@ def test_what_is_no_audio_is_told_as_that(tmp_path: Path, content: bytes, format
         ({"peaks": {"left": [3, 6, 200], "right": []}}, 32_767),
     ],
 )
-def test_sunos_own_waveform_is_read_in_whatever_form(reply: Any, loudest: int) -> None:
+def test_sunos_waveform_is_read_in_several_shapes(reply: Any, loudest: int) -> None:
     found = peaks_from_suno(reply, 183.4)
     assert found and len(found["data"]) == 2 * LENGTH and max(found["data"]) == loudest
     assert min(found["data"]) == -loudest
@@ -80,5 +80,5 @@ def test_sunos_own_waveform_is_read_in_whatever_form(reply: Any, loudest: int) -
 @pytest.mark.parametrize(
     "reply", [None, {}, [], "text", [True, False], {"data": ["0.1"]}, {"data": [0, 0]}, [1e400, 1], {"data": [1]}, 7]
 )
-def test_what_is_no_waveform_is_none(reply: Any) -> None:
+def test_a_reply_without_a_waveform_is_none(reply: Any) -> None:
     assert peaks_from_suno(reply, None) is None

@@ -39,7 +39,7 @@ def age(store: FolderStore, name: str, seconds: float) -> None:
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_a_file_is_there_for_its_account_alone(store: Store) -> None:
+def test_a_file_is_visible_only_to_its_account(store: Store) -> None:
     shelf = shelf_of(store)
     keep(shelf, "clip")
     stored = shelf.stat((OTHERS, MINE), "clip", "wav")
@@ -50,7 +50,7 @@ def test_a_file_is_there_for_its_account_alone(store: Store) -> None:
     assert b'"length":1000' in (shelf.peaks((MINE,), "clip") or b"")
 
 
-def test_a_waveform_is_measured_once_and_its_lack_costs_no_file(store: Store) -> None:
+def test_a_waveform_is_measured_once_and_a_failure_loses_no_file(store: Store) -> None:
     shelf, measured = shelf_of(store), []
 
     def measure(file: Path, format: str) -> dict[str, object]:
@@ -66,7 +66,7 @@ def test_a_waveform_is_measured_once_and_its_lack_costs_no_file(store: Store) ->
     assert shelf.stat((MINE,), "noise", "wav") and shelf.peaks((MINE,), "noise") is None
 
 
-def test_which_stems_a_song_has_is_known_without_suno(store: Store) -> None:
+def test_the_stems_of_a_song_are_known_without_suno(store: Store) -> None:
     shelf = shelf_of(store)
     assert shelf.stems((MINE,), "song") is None
     shelf.note_stems(MINE, "song", [details("a"), details("b", take=2)])
@@ -79,23 +79,23 @@ def names(store: Store) -> set[str]:
     return {stored.name for stored in store.list()}
 
 
-def room(shelf: Shelf, size: int, others: int = 0) -> None:
+def make_room(shelf: Shelf, size: int, others: int = 0) -> None:
     file = shelf.spool_file("new")
     shelf.make_room(file, size, others)
     assert file.stat().st_size == size
     file.unlink()
 
 
-def test_the_oldest_give_way_and_no_more_of_them_than_needed(folder: FolderStore) -> None:
+def test_only_as_many_of_the_oldest_files_are_removed_as_needed(folder: FolderStore) -> None:
     shelf = shelf_of(folder, limit=3 * len(SOUND))
     for number, id in enumerate(("newest", "old", "oldest")):
         keep(shelf, id)
         age(folder, f"{MINE}/{id}.wav", number * 100)
-    room(shelf, 10)
+    make_room(shelf, 10)
     assert [bool(shelf.stat((MINE,), id, "wav")) for id in ("newest", "old", "oldest")] == [True, True, False]
 
 
-def test_a_file_that_was_just_handed_out_is_not_the_oldest(folder: FolderStore) -> None:
+def test_a_file_that_was_just_served_is_not_the_oldest(folder: FolderStore) -> None:
     shelf = shelf_of(folder, limit=2 * len(SOUND))
     for number, id in enumerate(("young", "old")):
         keep(shelf, id)
@@ -103,35 +103,37 @@ def test_a_file_that_was_just_handed_out_is_not_the_oldest(folder: FolderStore) 
     opened = shelf.open((MINE,), "old", "wav")
     assert opened
     opened.close()
-    room(shelf, 10)
+    make_room(shelf, 10)
     assert [bool(shelf.stat((MINE,), id, "wav")) for id in ("young", "old")] == [False, True]
 
 
-def test_what_is_being_sent_stays_and_the_next_one_goes(folder: FolderStore) -> None:
+def test_a_file_being_sent_stays_and_the_next_oldest_is_removed(folder: FolderStore) -> None:
     shelf = shelf_of(folder, limit=2 * len(SOUND))
     keep(shelf, "sent")
     keep(shelf, "kept")
     opened = shelf.open((MINE,), "sent", "wav")
     assert opened
     age(folder, f"{MINE}/sent.wav", 500)
-    room(shelf, 10)
+    make_room(shelf, 10)
     assert [bool(shelf.stat((MINE,), id, "wav")) for id in ("sent", "kept")] == [True, False]
     with pytest.raises(AudioFull, match="AUDIO_LIMIT"):
-        room(shelf, 2 * len(SOUND))
+        make_room(shelf, 2 * len(SOUND))
     assert b"".join(opened.chunks(0, len(SOUND))) == SOUND
     opened.close()
 
 
-def test_what_comes_just_now_is_counted(folder: FolderStore) -> None:
+def test_files_being_fetched_count_towards_the_limit(folder: FolderStore) -> None:
     shelf = shelf_of(folder, limit=1000)
-    room(shelf, 600, others=400)
+    make_room(shelf, 600, others=400)
     with pytest.raises(AudioFull, match="AUDIO_LIMIT"):
-        room(shelf, 600, others=401)
+        make_room(shelf, 600, others=401)
     with pytest.raises(AudioFull, match="alone is more"):
-        room(shelf, 1001)
+        make_room(shelf, 1001)
 
 
-def test_a_full_disk_shows_before_anything_is_fetched(folder: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_detected_before_anything_is_fetched(
+    folder: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shelf = shelf_of(folder)
 
     def no_space(descriptor: int, start: int, size: int) -> None:
@@ -139,7 +141,7 @@ def test_a_full_disk_shows_before_anything_is_fetched(folder: FolderStore, monke
 
     monkeypatch.setattr(shelves.os, "posix_fallocate", no_space)
     with pytest.raises(AudioFull, match="disk"):
-        room(shelf, 100)
+        make_room(shelf, 100)
     with pytest.raises(AudioFull, match="disk"):
         shelf.check_room()
     monkeypatch.undo()
@@ -147,7 +149,7 @@ def test_a_full_disk_shows_before_anything_is_fetched(folder: FolderStore, monke
     assert list(folder.spool.iterdir()) == []
 
 
-def test_what_is_not_used_goes_with_all_that_is_known_of_it(folder: FolderStore) -> None:
+def test_unused_files_are_removed_with_their_metadata(folder: FolderStore) -> None:
     shelf = shelf_of(folder, kept_for=7200)
     for id in ("used", "unused"):
         keep(shelf, id)
@@ -158,7 +160,7 @@ def test_what_is_not_used_goes_with_all_that_is_known_of_it(folder: FolderStore)
     assert names(folder) == {f"{MINE}/used.{end}" for end in ("wav", "json", "peaks.json")}
 
 
-def test_one_format_that_is_used_keeps_what_is_known_of_the_clip(folder: FolderStore) -> None:
+def test_one_used_format_keeps_the_clips_metadata(folder: FolderStore) -> None:
     shelf = shelf_of(folder, kept_for=7200)
     keep(shelf, "clip")
     keep(shelf, "clip", format="mp3")
@@ -168,7 +170,7 @@ def test_one_format_that_is_used_keeps_what_is_known_of_the_clip(folder: FolderS
     assert names(folder) == {f"{MINE}/clip.{end}" for end in ("mp3", "json", "peaks.json")}
 
 
-def test_for_ever_is_for_ever(folder: FolderStore) -> None:
+def test_nothing_is_removed_without_a_time_limit(folder: FolderStore) -> None:
     shelf = shelf_of(folder)
     keep(shelf, "clip")
     shelf.note_stems(MINE, "song", [details()])
@@ -180,7 +182,7 @@ def test_for_ever_is_for_ever(folder: FolderStore) -> None:
     assert shelf.total() == sum(stored.size for stored in folder.list())
 
 
-def test_cleaning_takes_rubbish_of_a_crash(folder: FolderStore, put: Callable[..., None]) -> None:
+def test_cleaning_removes_incomplete_files_of_a_crash(folder: FolderStore, put: Callable[..., None]) -> None:
     shelf = shelf_of(folder)
     half = shelf.spool_file("half")
     half.write_bytes(b"RIFF")
@@ -191,7 +193,7 @@ def test_cleaning_takes_rubbish_of_a_crash(folder: FolderStore, put: Callable[..
     assert not half.exists()
 
 
-def test_a_zip_has_the_length_that_it_says(folder: FolderStore) -> None:
+def test_a_zip_has_its_announced_length(folder: FolderStore) -> None:
     shelf = shelf_of(folder)
     stems = []
     for id in ("a", "b"):
@@ -203,7 +205,7 @@ def test_a_zip_has_the_length_that_it_says(folder: FolderStore) -> None:
     assert len(zip) == len(b"".join(zip)) > 2 * len(SOUND)
 
 
-def test_a_lower_limit_holds_without_a_new_file(folder: FolderStore) -> None:
+def test_a_lowered_limit_applies_without_a_new_file(folder: FolderStore) -> None:
     for id in ("young", "old"):
         keep(shelf_of(folder), id)
     age(folder, f"{MINE}/old.wav", 100)
@@ -211,7 +213,7 @@ def test_a_lower_limit_holds_without_a_new_file(folder: FolderStore) -> None:
     assert [bool(shelf_of(folder).stat((MINE,), id, "wav")) for id in ("young", "old")] == [True, False]
 
 
-def test_only_the_check_before_anything_that_costs_says_that_nothing_was_charged(tmp_path: Path) -> None:
+def test_only_the_check_before_paid_calls_says_that_nothing_was_charged(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     shelf = shelf_of(FolderStore(tmp_path / "file"))
     with pytest.raises(AudioUnavailable) as read:

@@ -1,4 +1,4 @@
-"""What both places for files promise."""
+"""What both stores guarantee."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.audio.store import AudioFull, AudioUnavailable, Store, open_store
 Put = Callable[..., None]
 
 
-def all_of(store: Store, name: str, first: int = 0, length: int | None = None) -> bytes:
+def read_all(store: Store, name: str, first: int = 0, length: int | None = None) -> bytes:
     opened = store.open(name)
     assert opened is not None
     try:
@@ -27,24 +27,24 @@ def all_of(store: Store, name: str, first: int = 0, length: int | None = None) -
         opened.close()
 
 
-def test_what_is_put_can_be_read_whole_and_in_part(store: Store, put: Put) -> None:
+def test_a_file_can_be_read_whole_and_in_part(store: Store, put: Put) -> None:
     content = os.urandom(700_000)
     put(store, "a/clip.wav", content)
-    assert all_of(store, "a/clip.wav") == content
-    assert all_of(store, "a/clip.wav", 299_990, 20) == content[299_990:300_010]
-    assert all_of(store, "a/clip.wav", 5, 0) == b""
+    assert read_all(store, "a/clip.wav") == content
+    assert read_all(store, "a/clip.wav", 299_990, 20) == content[299_990:300_010]
+    assert read_all(store, "a/clip.wav", 5, 0) == b""
     stored = store.stat("a/clip.wav")
     assert stored and stored.size == len(content) and abs(stored.used - time.time()) < 60
     assert list(store.spool.iterdir()) == []
 
 
-def test_what_is_not_there_is_none_and_can_be_removed(store: Store) -> None:
+def test_a_missing_file_is_none_and_can_be_removed(store: Store) -> None:
     assert (store.stat("a/x.wav"), store.open("a/x.wav"), store.read("a/x.json")) == (None, None, None)
     assert store.remove("a/x.wav")
     assert list(store.list()) == list(store.list("a")) == []
 
 
-def test_small_files_are_written_over(store: Store) -> None:
+def test_small_files_are_overwritten(store: Store) -> None:
     store.write("a/x.json", b"1")
     store.write("a/x.json", b"22")
     assert store.read("a/x.json") == b"22"
@@ -63,7 +63,7 @@ def test_files_are_listed_by_account_and_all_together(store: Store, put: Put) ->
     assert store.remove("a/1.wav") and store.stat("a/1.wav") is None
 
 
-def test_another_content_has_another_tag(store: Store, put: Put) -> None:
+def test_different_content_has_a_different_etag(store: Store, put: Put) -> None:
     put(store, "a/1.wav", b"one")
     put(store, "a/2.wav", b"three")
     one, two = store.stat("a/1.wav"), store.stat("a/2.wav")
@@ -71,7 +71,7 @@ def test_another_content_has_another_tag(store: Store, put: Put) -> None:
     assert store.stat("a/1.wav") == one
 
 
-def test_a_half_file_is_rubbish_after_a_while(store: Store) -> None:
+def test_old_incomplete_files_are_removed(store: Store) -> None:
     store.spool.mkdir(parents=True, exist_ok=True)
     old, young = store.spool / "old", store.spool / "young"
     for file in (old, young):
@@ -92,17 +92,17 @@ def test_a_file_that_is_being_sent_is_not_removed(folder: FolderStore, put: Put)
     assert folder.remove("a/1.wav")
 
 
-def test_sending_a_file_is_its_last_use_and_changes_no_tag(folder: FolderStore, put: Put, tmp_path: Path) -> None:
+def test_sending_a_file_updates_its_last_use_and_not_its_etag(folder: FolderStore, put: Put, tmp_path: Path) -> None:
     put(folder, "a/1.wav", b"one")
     os.utime(tmp_path / "audio/a/1.wav", (1_000, 1_000))
     before = folder.stat("a/1.wav")
-    all_of(folder, "a/1.wav")
+    read_all(folder, "a/1.wav")
     after = folder.stat("a/1.wav")
     assert before and after and (before.used, before.etag, after.etag, after.kept) == (1_000, "3e8-3", "3e8-3", 1_000)
     assert after.used > time.time() - 60
 
 
-def test_kept_files_are_not_for_everyone_on_the_machine(folder: FolderStore, put: Put, tmp_path: Path) -> None:
+def test_kept_files_are_not_readable_by_all_users(folder: FolderStore, put: Put, tmp_path: Path) -> None:
     put(folder, "a/1.wav", b"one")
     assert [oct(path.stat().st_mode & 0o777) for path in (tmp_path / "audio/a", tmp_path / "audio/a/1.wav")] == [
         "0o750",
@@ -120,7 +120,7 @@ def test_the_group_may_enter_each_folder_whatever_the_umask(tmp_path: Path) -> N
         assert oct((tmp_path / folder).stat().st_mode & 0o777) == "0o750", folder
 
 
-def test_a_place_that_cannot_be_used_is_told_as_that(tmp_path: Path) -> None:
+def test_an_unusable_folder_raises_audio_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = open_store(str(tmp_path / "file"))
     for call in (lambda: store.stat("a/1.wav"), lambda: store.write("a/1.json", b""), lambda: list(store.list())):
@@ -128,13 +128,13 @@ def test_a_place_that_cannot_be_used_is_told_as_that(tmp_path: Path) -> None:
             call()
 
 
-def test_a_full_disk_is_told_as_that(put: Put) -> None:
+def test_a_full_disk_raises_an_audio_error(put: Put) -> None:
     store = FolderStore(Path("/dev/full/audio"))
     with pytest.raises((AudioFull, AudioUnavailable)):
         store.write("a/1.json", b"1")
 
 
-def test_a_failure_of_the_folder_for_incomplete_files_is_not_told_as_the_buckets(
+def test_a_failure_of_the_spool_folder_is_not_reported_as_the_buckets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3.tempfile, "tempdir", str(tmp_path))
@@ -156,7 +156,7 @@ def test_a_failure_of_the_folder_for_incomplete_files_is_not_told_as_the_buckets
         store.clear_rubbish(0)
 
 
-def test_an_object_that_is_removed_before_its_turn_cannot_be_sent(s3_settings: dict[str, str], put: Put) -> None:
+def test_an_object_removed_before_it_is_read_cannot_be_sent(s3_settings: dict[str, str], put: Put) -> None:
     store = open_store(s3_settings["AUDIO_URL"])
     put(store, "a/1.wav", b"one")
     opened = store.open("a/1.wav")
@@ -165,14 +165,14 @@ def test_an_object_that_is_removed_before_its_turn_cannot_be_sent(s3_settings: d
         list(opened.chunks(0, 3))
 
 
-def test_a_bucket_that_is_not_there_is_unavailable_and_not_empty(s3_settings: dict[str, str]) -> None:
+def test_a_missing_bucket_is_unavailable_and_not_empty(s3_settings: dict[str, str]) -> None:
     store = open_store("s3://no-such-bucket-at-all")
     for call in (lambda: list(store.list()), lambda: store.read("a/1.json"), lambda: store.write("a/1", b"")):
         with pytest.raises(AudioUnavailable, match="NoSuchBucket"):
             call()
 
 
-def test_long_files_go_up_in_parts_and_none_is_left_over(
+def test_large_files_are_uploaded_in_parts_and_old_parts_are_removed(
     s3_settings: dict[str, str], put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(s3_settings["AUDIO_URL"])
@@ -180,8 +180,8 @@ def test_long_files_go_up_in_parts_and_none_is_left_over(
     put(store, "a/long.wav", content)
     client, bucket = boto3.client("s3"), s3_settings["AUDIO_URL"].split("/")[2]
     assert client.head_object(Bucket=bucket, Key="kept/a/long.wav")["ETag"].endswith('-2"')
-    assert all_of(store, "a/long.wav") == content
-    # moto dates every such upload in 2010.
+    assert read_all(store, "a/long.wav") == content
+    # moto dates every multipart upload in 2010.
     client.create_multipart_upload(Bucket=bucket, Key="kept/a/half.wav")
     monkeypatch.setattr(s3, "ABORTED_AFTER", 100 * 365 * s3.DAY)
     store.clear_rubbish(0)
@@ -193,15 +193,15 @@ def test_long_files_go_up_in_parts_and_none_is_left_over(
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
-def test_the_use_of_an_object_is_noted_once_a_day(
+def test_the_last_use_of_an_object_is_written_once_a_day(
     s3_settings: dict[str, str], put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(s3_settings["AUDIO_URL"])
     assert isinstance(store, S3Store)
     put(store, "a/1.wav", b"one")
     client, bucket = boto3.client("s3"), s3_settings["AUDIO_URL"].split("/")[2]
-    all_of(store, "a/1.wav")
+    read_all(store, "a/1.wav")
     assert client.head_object(Bucket=bucket, Key="kept/a/1.wav")["Metadata"] == {}
     monkeypatch.setattr(s3, "NOTED_EVERY", -1.0)
-    assert all_of(store, "a/1.wav") == b"one"
+    assert read_all(store, "a/1.wav") == b"one"
     assert list(client.head_object(Bucket=bucket, Key="kept/a/1.wav")["Metadata"]) == ["used"]

@@ -1,4 +1,4 @@
-"""A Python client made from the spec by openapi-python-client: well named, well typed, and it works."""
+"""A Python client generated from the spec by openapi-python-client: its names, its types, and a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USE = Path(__file__).with_name("use.py")
 CONFIG = """\
 package_name_override: suno_stems
 post_hooks: []
-# It knows no other type of files than this one.
+# The generator supports only this content type for files.
 content_type_overrides:
   audio/*: application/octet-stream
   image/*: application/octet-stream
@@ -45,11 +45,11 @@ def folder(service: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_is_well_typed(folder: Path) -> None:
+def test_the_client_is_well_typed(folder: Path) -> None:
     run("mypy", "--strict", "--cache-dir", folder / "cache", "use.py", "suno_stems", cwd=folder)
 
 
-def test_its_names_are_the_specs(folder: Path) -> None:
+def test_the_clients_names_are_the_specs(folder: Path) -> None:
     models = (folder / "suno_stems/models/__init__.py").read_text(encoding="utf-8")
     names = re.findall(r'^    "(\w+)",$', models, re.MULTILINE)
     assert {"ClipStatus", "FileStatus", "AudioFormat", "StemTask", "ErrorCode"} <= set(names)
@@ -59,19 +59,19 @@ def test_its_names_are_the_specs(folder: Path) -> None:
     ]
 
 
-def test_it_works(service: Client, account: str, folder: Path) -> None:
+def test_the_client_works(service: Client, account: str, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "use.py", service.url, account, SONG], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told == {
+    result = json.loads(done.stdout)
+    assert result == {
         "two": 2,
         "twelve": ["complete"],
         "stems": 26,
-        "clips": told["clips"],
+        "clips": result["clips"],
         "credits_left": 940,
         "refused": ["audio_id"],
         "not_kept": "audio_incomplete",
     }
-    assert told["clips"][0] == SONG
+    assert result["clips"][0] == SONG

@@ -1,4 +1,4 @@
-"""Schemathesis asks all that the spec allows, and much that it does not: each answer is as the spec says."""
+"""Schemathesis sends valid and invalid requests: each reply conforms to the spec."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tools.process import free_port
 load_all_checks()
 
 NOT_IN_A_SCHEMA = {
-    "refused_by_suno",  # Suno alone judges which stem_name there are
-    "webhook_not_allowed",  # which hosts a webhook may reach is its operator's to say
-    "idempotency_key_reused",  # depends on what was asked before under the same key
-    "out_of_credits",  # depends on what was split before
+    "refused_by_suno",  # only Suno decides which values of stem_name are valid
+    "webhook_not_allowed",  # the operator decides which hosts a webhook may reach
+    "idempotency_key_reused",  # depends on earlier requests with the same key
+    "out_of_credits",  # depends on earlier splits
 }
-"""Codes with which a request may be refused that is all that the spec asks for, and why."""
+"""Codes that may refuse a request that conforms to the spec, and why."""
 
 BETWEEN_FIELDS = {
-    # A schema could say this (oneOf), but generators then make no class of it, or three.
+    # A schema could express this (oneOf), but generators then create no class for it, or three.
     "Give either ids, of songs or stems, or audio_id, of a song.",
-    # As well: that one field may not be with one value of another.
+    # The same: one field is not allowed with one value of another.
     'stem_name goes with stem_task "two": "twelve" takes out every part.',
 }
-"""What the descriptions of fields say in words, as `invalid_request` tells it."""
+"""Rules that only the descriptions of the fields have, as `invalid_request` words them."""
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The service with an account of 1,000 credits, one split of the spec's song, its files and its webhook."""
+    """The service with an account of 1,000 credits, and one split of the spec's song with files and webhook."""
     folder = tmp_path_factory.mktemp("schemathesis")
     settings = {
         "SUNO_COOKIE": "sandbox-load-1",
@@ -55,7 +55,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     }
     with stack.suno("--pace", "0.05") as suno, stack.service(suno.url, settings) as service:
         client = Client(service)
-        # Only for this: later nothing shall fetch what is made up, nor send webhooks to made up hosts.
+        # Stopped after this: nothing may fetch generated ids or send webhooks to generated hosts.
         with stack.jobs(suno.url, settings):
             body = {"audio_id": EXAMPLE_SONG, "webhook_url": f"http://127.0.0.1:{free_port()}/"}
             split = client.post("/api/generate_stems", json=body, headers={"X-Request-ID": REQUEST_ID["example"]})
@@ -67,12 +67,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-# What is served is this file: tests/test_docs.py. Its operations have to be known before anything is started.
+# tests/test_docs.py checks that the service serves this file. Its operations are needed before anything is started.
 api = schemathesis.openapi.from_path("openapi.yaml", config=schemathesis.Config(seed=1))
 
 
 def session() -> requests.Session:
-    """One that takes nothing from the environment."""
+    """Return a session that ignores the environment."""
     made = requests.Session()
     made.trust_env = False
     return made
@@ -82,7 +82,7 @@ SESSION = session()
 
 
 def settings(examples: int) -> hypothesis.settings:
-    """The same requests in every run."""
+    """Return settings that generate the same requests in every run."""
     return hypothesis.settings(
         derandomize=True,
         database=None,
@@ -94,20 +94,20 @@ def settings(examples: int) -> hypothesis.settings:
 
 
 def check(case: schemathesis.Case, response: Response) -> None:
-    """Judge an answer by all checks; one of them only where a refusal is not among those above."""
+    """Run all checks on a reply, without those that do not apply to it."""
     excluded = [positive_data_acceptance] if may_be_refused(response) else []
     if "ids" in (case.query or {}):
-        # All is text in a query: `true`, sent for a list, is an id there.
+        # Everything in a query is text: `true`, sent for a list, is an id.
         excluded.append(negative_data_rejection)
     case.validate_response(response, excluded_checks=excluded)
 
 
 def may_be_refused(response: Response) -> bool:
-    """Whether it is for a reason that the spec's schemas do not tell."""
+    """Return whether the request may be refused for a reason that the spec's schemas do not express."""
     if response.status_code not in (400, 402, 422):
         return False
-    told = response.json()
-    return told["code"] in NOT_IN_A_SCHEMA or any(sentence in told["error"] for sentence in BETWEEN_FIELDS)
+    body = response.json()
+    return body["code"] in NOT_IN_A_SCHEMA or any(sentence in body["error"] for sentence in BETWEEN_FIELDS)
 
 
 def made_for(operation_id: str) -> Callable[..., None]:
@@ -119,13 +119,13 @@ def made_for(operation_id: str) -> Callable[..., None]:
     return test
 
 
-# Schemathesis gives all operations of one test the same name, and then pytest-xdist runs only one of them.
+# Schemathesis gives all operations of one test the same name, and pytest-xdist then runs only one of them.
 for operation in api.get_all_operations():
     operation_id = operation.ok().definition.raw["operationId"]
     globals()[f"test_{operation_id}"] = made_for(operation_id)
 
 
-def test_operations_one_after_the_other(deployed: Client) -> None:
+def test_sequences_of_operations(deployed: Client) -> None:
     class Workflow(api.as_state_machine()):
         def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
             return {"base_url": deployed.url, "session": SESSION}

@@ -1,4 +1,4 @@
-"""A TypeScript client made from the spec by @hey-api/openapi-ts: well named, well typed, and it works."""
+"""A TypeScript client generated from the spec by @hey-api/openapi-ts: its names, its types, and a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.npm import NODE, install
 pytestmark = NODE
 
 USE = Path(__file__).with_name("use.ts")
-# The newest that runs on Node 20.
+# The newest version that runs on Node 20.
 GENERATOR = "@hey-api/openapi-ts@0.95.0"
 TYPESCRIPT = ("typescript@6.0.3", "@types/node@20.19.0")
 OPTIONS = {
@@ -50,11 +50,11 @@ def folder(service: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_is_well_typed(folder: Path) -> None:
+def test_the_client_is_well_typed(folder: Path) -> None:
     run(folder, "node_modules/typescript/bin/tsc", "--noEmit")
 
 
-def test_its_names_are_the_specs(folder: Path) -> None:
+def test_the_clients_names_are_the_specs(folder: Path) -> None:
     types = (folder / "client/types.gen.ts").read_text(encoding="utf-8")
     names = re.findall(r"^export (?:type|enum|const) (\w+)", types, re.MULTILINE)
     assert {"ClipStatus", "FileStatus", "AudioFormat", "StemTask", "ErrorCode"} <= set(names)
@@ -63,7 +63,7 @@ def test_its_names_are_the_specs(folder: Path) -> None:
     assert types.count("status: ClipStatus | null;") == 3
 
 
-def test_what_has_a_default_may_be_left_out(folder: Path) -> None:
+def test_fields_with_a_default_are_optional(folder: Path) -> None:
     types = (folder / "client/types.gen.ts").read_text(encoding="utf-8")
     request = re.search(r"export type SplitRequest = \{(.*?)\n\};", types, re.DOTALL)
     assert request
@@ -72,7 +72,7 @@ def test_what_has_a_default_may_be_left_out(folder: Path) -> None:
     ]
 
 
-def test_it_works(service: Client, account: str, folder: Path) -> None:
+def test_the_client_works(service: Client, account: str, folder: Path) -> None:
     run(folder, "node_modules/typescript/bin/tsc", "--noCheck")
     assert json.loads(run(folder, "made/use.js", service.url, account, SONG)) == {
         "two": 2,

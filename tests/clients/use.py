@@ -1,4 +1,4 @@
-"""A program that uses the generated client: `python use.py ADDRESS COOKIE SONG` prints what it got as JSON."""
+"""Use the generated client: `python use.py ADDRESS COOKIE SONG` prints the results as JSON."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ assert refused.code is ErrorCode.INVALID_REQUEST
 not_kept = get_stems_zip.sync(client=client, audio_id=song, format_=AudioFormat.WAV)
 assert isinstance(not_kept, Error)
 
-told = {
+result = {
     "two": len(two),
     "twelve": sorted({stem.status for stem in twelve if stem.status}),
     "stems": len(stems),
@@ -51,4 +51,4 @@ told = {
     "refused": list(refused.details.to_dict()) if refused.details else [],
     "not_kept": not_kept.code,
 }
-sys.stdout.write(json.dumps(told))
+sys.stdout.write(json.dumps(result))

@@ -1,4 +1,4 @@
-"""Debian's nginx with the file that is deployed, as a process of the tests' own, in front of the service."""
+"""Debian's nginx with deploy/nginx.conf, started by the tests in front of the service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 OPENSSL = shutil.which("openssl")
 
 OFTEN = "zone=suno_stems_paid burst=10000 nodelay"
-"""The tests ask more often than a caller may."""
+"""A higher limit: the tests send more requests than a caller may."""
 
 SHORT = {
     "LOG_LEVEL": "DEBUG",
@@ -36,14 +36,14 @@ SHORT = {
 
 @dataclass(frozen=True)
 class Tls:
-    """A certificate for localhost that signs itself."""
+    """A self-signed certificate for localhost."""
 
     certificate: Path
     key: Path
 
 
 class Proxy(Client):
-    """A client of the service behind nginx, and a hand on that nginx."""
+    """A client of the service behind nginx, which also controls that nginx."""
 
     def __init__(self, server: Server, tls: Tls, folder: Path) -> None:
         super().__init__(server)
@@ -54,7 +54,7 @@ class Proxy(Client):
         return super().request(method, path, verify=str(self.tls.certificate), **options)
 
     def balance(self, servers: Sequence[str]) -> None:
-        """Write the upstream's file: each of `servers` is what follows the word `server`."""
+        """Write the upstream file. Each of `servers` is the text after the word `server`."""
         one = "server unix:/run/suno-stems/gunicorn.sock;"
         text = Path("deploy/upstream.conf").read_text(encoding="utf-8")
         assert text.count(one) == 1
@@ -62,7 +62,7 @@ class Proxy(Client):
         (self.folder / "upstream.conf").write_text(text, encoding="utf-8")
 
     def reload(self) -> None:
-        """Reload, and wait until the old workers have answered all that they had."""
+        """Reload, and wait until the old workers have finished their requests."""
         old = workers(self.server.process.pid)
         subprocess.run([*command(self.folder), "-s", "reload"], check=True, capture_output=True)
         while old & workers(self.server.process.pid):
@@ -84,9 +84,9 @@ def command(folder: Path) -> list[str]:
 
 @contextmanager
 def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[Proxy]:
-    """Run nginx with deploy/nginx.conf in front of `servers`; only what has to differ here is replaced in it.
+    """Run nginx with deploy/nginx.conf in front of `servers`, with only the changes that the tests need.
 
-    `changes` are directives by their first word: `limit_req_zone="…"` is the whole of the rest.
+    `changes` replaces directives: `limit_req_zone="…"` replaces everything after the name.
     """
     port = free_port()
     text = Path("deploy/nginx.conf").read_text(encoding="utf-8")
@@ -108,13 +108,13 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
-        # As root, nginx would else leave the folder to a user who may not read it.
+        # Without this, nginx started by root runs its workers as a user that cannot read the folder.
         f"{'user root;' if os.geteuid() == 0 else ''} daemon off; pid {folder}/pid; worker_processes 2;\n"
         f"error_log {folder}/main.log warn; events {{ worker_connections 500; }}\n"
         f"http {{ {temporary} include {folder}/suno-stems.conf; }}\n",
         encoding="utf-8",
     )
-    # A server's address is its url: the certificate is for this name.
+    # The certificate is for this name.
     url = f"https://localhost:{port}"
     Proxy(Server(url, None, folder / "main.log"), tls, folder).balance(servers)  # type: ignore[arg-type]
     with running(command(folder), lambda server: answers(Proxy(server, tls, folder)), url=url) as server:
@@ -143,7 +143,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @dataclass(frozen=True)
 class Stack:
-    """The service on its unix socket, and nginx before it."""
+    """The service on a unix socket, and nginx in front of it."""
 
     service: Server
     socket: Path

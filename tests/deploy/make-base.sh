@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make the image that tests/deploy/test_containers.py starts: a bare Debian with systemd, by debootstrap, as root.
-# A container engine has to run. It takes a minute or two, once.
+# Build the image for tests/deploy/test_containers.py: a bare Debian with systemd, from debootstrap. Run this as root.
+# It needs a running container engine, and takes a minute or two.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

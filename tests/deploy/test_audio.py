@@ -1,4 +1,4 @@
-"""Kept audio through deploy/nginx.conf: sent by the service, and by nginx itself."""
+"""Kept audio through deploy/nginx.conf, sent by the service and by nginx itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.deploy.conftest import SHORT, Proxy, Tls, nginx_at
 def kept(
     request: pytest.FixtureRequest, suno: Suno, tls: Tls, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Proxy, str, str]]:
-    """nginx, the signed path of a file, and the SHA-256 of that."""
+    """nginx, the signed path of a file, and the SHA-256 of the file."""
     folder = tmp_path_factory.mktemp("audio")
     socket = folder / "gunicorn.sock"
     settings = SHORT | {
@@ -42,12 +42,12 @@ def kept(
             pause()
             reply = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"})
         [file] = reply.json()
-        assert file["url"].startswith("https://localhost/api/audio/"), "the host and scheme that nginx was asked for"
+        assert file["url"].startswith("https://localhost/api/audio/"), "the host and scheme of the request to nginx"
         [on_disk] = Path(folder / "audio").rglob("*.wav")
         yield nginx, file["url"].removeprefix("https://localhost"), hashlib.sha256(on_disk.read_bytes()).hexdigest()
 
 
-def test_a_file_is_whole_and_has_its_name(kept: tuple[Proxy, str, str]) -> None:
+def test_a_file_is_complete_and_has_its_name(kept: tuple[Proxy, str, str]) -> None:
     nginx, path, digest = kept
     reply = nginx.get(path)
     assert (reply.status_code, hashlib.sha256(reply.content).hexdigest()) == (200, digest)
@@ -57,7 +57,7 @@ def test_a_file_is_whole_and_has_its_name(kept: tuple[Proxy, str, str]) -> None:
     assert "X-Accel-Redirect" not in reply.headers
 
 
-def test_ranges_and_tags_work(kept: tuple[Proxy, str, str]) -> None:
+def test_ranges_and_etags_work(kept: tuple[Proxy, str, str]) -> None:
     nginx, path, _ = kept
     whole = nginx.get(path)
     part = nginx.get(path, headers={"Range": "bytes=100-109"})
@@ -68,14 +68,16 @@ def test_ranges_and_tags_work(kept: tuple[Proxy, str, str]) -> None:
     assert (head.headers["Content-Length"], head.content) == (str(len(whole.content)), b"")
 
 
-def test_the_folder_itself_cannot_be_asked(kept: tuple[Proxy, str, str]) -> None:
+def test_the_folder_itself_is_not_served(kept: tuple[Proxy, str, str]) -> None:
     nginx, path, _ = kept
-    for asked in ("/kept-audio/", f"/kept-audio/{path.partition('?')[0]}", "/kept-audio/../ledger.db"):
-        assert_error(nginx.get(asked), 404, "not_found")
+    for forbidden in ("/kept-audio/", f"/kept-audio/{path.partition('?')[0]}", "/kept-audio/../ledger.db"):
+        assert_error(nginx.get(forbidden), 404, "not_found")
     assert_error(nginx.get(path[:-3]), 403, "not_allowed")
 
 
-def test_both_give_a_file_the_same_tag(kept: tuple[Proxy, str, str], request: pytest.FixtureRequest) -> None:
+def test_the_service_and_nginx_send_the_same_etag(
+    kept: tuple[Proxy, str, str], request: pytest.FixtureRequest
+) -> None:
     nginx, path, _ = kept
     reply: requests.Response = nginx.get(path)
     modified, size = reply.headers["ETag"].strip('"').split("-")

@@ -1,6 +1,6 @@
-"""The unit under a real systemd, in a container: skipped where no engine runs or its base image was not made.
+"""The unit under a real systemd in a container. Skipped without a running engine or the base image.
 
-`sh tests/deploy/make-base.sh` makes the image.
+`sh tests/deploy/make-base.sh` builds the image.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ OVERRIDES = (
     "PrivateUsers=no\\n"
     "Environment=SUNO_COOKIE=@/etc/suno-stems/cookie API_KEYS=@/etc/suno-stems/keys\\n"
 )
-"""What differs in the container: its Suno, and two things that nested containers may not do, user namespaces and the
-mounts of credentials. The rest of the unit is as it is."""
+"""What differs in the container: the local Suno, and no user namespaces or credential mounts, which nested containers
+may not use. The rest of the unit is unchanged."""
 
 
 def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[str]:
-    """A bare Debian with systemd as its first process, and the code and its packages where the unit has them."""
+    """A bare Debian with systemd as PID 1, and the code and its packages at the paths of the unit."""
     if docker("image", "inspect", BASE, check=False).returncode != 0:
         pytest.skip("no container engine with the base image (tests/deploy/make-base.sh): systemd is not tested")
     name = f"suno-stems-test-{uuid.uuid4().hex[:8]}"
@@ -83,11 +83,11 @@ def eventually(condition: Callable[[], Any]) -> Any:
         if found := condition():
             return found
         time.sleep(0.2)
-    raise AssertionError("it did not come about")
+    raise AssertionError("the condition did not become true")
 
 
 def steps_of_the_unit() -> list[str]:
-    """What the head of the unit says to do, as root."""
+    """Return the commands for root in the comment at the top of the unit."""
     lines = Path(f"deploy/{UNIT}").read_text(encoding="utf-8").splitlines()
     steps = [line.removeprefix("#   ").partition("            (")[0] for line in lines if line.startswith("#   ")]
     return [step for step in steps if "deploy/suno-stems.service" not in step]

@@ -35,7 +35,7 @@ ANY = itertools.count(1)
 
 
 class OverSocket(http.client.HTTPConnection):
-    """Asks the service itself, past nginx."""
+    """A connection to the service itself, without nginx."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=30)
@@ -48,7 +48,7 @@ class OverSocket(http.client.HTTPConnection):
 
 
 def both(deployed: Stack, method: str, path: str, body: Any = None, **headers: str) -> tuple[Any, Any]:
-    """Send the same to the service itself and through nginx: status, headers and body of both."""
+    """Send one request to the service itself and through nginx. Return status, headers and body of both replies."""
     sent = {"X-Request-ID": f"both-{next(ANY)}", **{name.replace("_", "-"): value for name, value in headers.items()}}
     text = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
     if text is not None and "Content-Type" not in sent:
@@ -68,7 +68,7 @@ def ours(headers: dict[str, str]) -> dict[str, str]:
 
 
 def raw(nginx: Proxy, text: bytes, *, ends: bool = False) -> bytes:
-    """Send what no client would over TLS, and read the answer to its end; `ends` is to hang up instead."""
+    """Send raw bytes over TLS and read the whole reply. With `ends`, disconnect instead."""
     with connected(nginx) as connection:
         connection.sendall(text)
         return b"" if ends else b"".join(iter(lambda: connection.recv(65_536), b""))
@@ -87,15 +87,15 @@ def post(body: bytes, *more: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-# What the service answers goes through.
+# The service's replies pass through.
 
 
 @pytest.mark.parametrize("fault", [fault for fault, *_ in FAULTS])
-def test_every_failure_of_sunos_goes_through_unchanged(deployed: Stack, account: str, fault: str) -> None:
+def test_every_suno_error_passes_through_unchanged(deployed: Stack, account: str, fault: str) -> None:
     straight, through = both(
         deployed, "POST", "/api/generate_stems", {"audio_id": f"fault-{fault}"}, X_Suno_Cookie=account
     )
-    if fault == "retry-after-date":  # the seconds until then
+    if fault == "retry-after-date":  # the seconds until that date
         assert {int(answer[1].pop("retry-after")) for answer in (through, straight)} <= set(range(10, 21))
     assert through == straight
     assert [through[0]] == [status for name, status, *_ in FAULTS if name == fault]
@@ -127,7 +127,7 @@ def test_every_failure_of_sunos_goes_through_unchanged(deployed: Stack, account:
         (302, "GET", "/docs/", None, {}),
     ],
 )
-def test_every_status_goes_through_unchanged(
+def test_every_status_passes_through_unchanged(
     deployed: Stack, status: int, method: str, path: str, body: Any, headers: dict[str, str]
 ) -> None:
     straight, through = both(deployed, method, path, body, **headers)
@@ -136,7 +136,7 @@ def test_every_status_goes_through_unchanged(
     assert through[1]["x-request-id"].startswith("both-")
 
 
-def test_a_reused_key_is_409_or_422_and_replayed_as_by_the_service(deployed: Stack, account: str) -> None:
+def test_a_reused_key_is_replayed_or_refused_as_by_the_service(deployed: Stack, account: str) -> None:
     key = {"Idempotency-Key": f"key-{account}"}
     first = deployed.nginx.split(cookie=account, headers=key)
     again = deployed.nginx.split(cookie=account, headers=key)
@@ -153,13 +153,13 @@ def test_a_reused_key_is_409_or_422_and_replayed_as_by_the_service(deployed: Sta
     assert int(doubtful.headers["Retry-After"]) > 0
 
 
-def test_a_reply_of_24_clips_goes_through(deployed: Stack) -> None:
+def test_a_reply_of_24_clips_passes_through(deployed: Stack) -> None:
     reply = deployed.nginx.get("/api/stems", params={"audio_id": SONG_OF_24_STEMS})
     assert reply.status_code == 200
     assert len(reply.json()) == 24
 
 
-def test_a_whole_browsers_cookie_goes_through(deployed: Stack, account: str) -> None:
+def test_a_browsers_full_cookie_passes_through(deployed: Stack, account: str) -> None:
     cookie = f"__client={account}; theme={'x' * 16_000}"
     for header in ("X-Suno-Cookie", "Cookie"):
         assert deployed.nginx.get("/api/get_limit", headers={header: cookie}).status_code == 200
@@ -168,34 +168,34 @@ def test_a_whole_browsers_cookie_goes_through(deployed: Stack, account: str) -> 
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, 'a"b', "a\\b"])
-def test_a_request_id_is_made_where_none_is_usable(deployed: Stack, given: str) -> None:
+def test_a_request_id_is_created_if_none_is_usable(deployed: Stack, given: str) -> None:
     for path in ("/nowhere", "/metrics"):
         body = assert_error(deployed.nginx.get(path, headers={"X-Request-ID": given}), 404, "not_found")
         assert re.fullmatch("[0-9a-f]{32}", body["request_id"])
-    # nginx writes its line once the reply is out.
+    # nginx logs the request after it has sent the reply.
     while f'"{body["request_id"]}"' not in (deployed.nginx.folder / "access.log").read_text():
         pause()
         assert deployed.service.process.poll() is None
 
 
-def test_http_2_is_spoken(deployed: Stack, account: str) -> None:
+def test_http_2_works(deployed: Stack, account: str) -> None:
     curl = shutil.which("curl")
     if not curl or "HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, text=True).stdout:
         pytest.skip("curl with HTTP/2 is not installed: HTTP/2 is not tested")
     command = [curl, "--silent", "--http2", "--noproxy", "*", "--cacert", str(deployed.nginx.tls.certificate)]
     command += ["--json", json.dumps({"audio_id": SONG}), "--header", f"X-Suno-Cookie: {account}"]
     command += ["--write-out", "\n%{http_version} %{http_code}", f"{deployed.nginx.url}/api/generate_stems"]
-    text, _, told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
-    assert told == "2 200"
+    text, _, summary = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
+    assert summary == "2 200"
     assert len(json.loads(text)) == 2
 
 
-# Who is asking.
+# The identity of clients and hosts.
 
 
-def test_what_a_client_says_of_where_it_comes_from_does_not_matter(deployed: Stack) -> None:
+def test_forwarding_headers_of_a_client_are_ignored(deployed: Stack) -> None:
     plain = deployed.nginx.get("/api/get_limit")
-    lies = {
+    forged = {
         "X-Forwarded-For": "127.0.0.1",
         "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Proto": "http",
@@ -206,8 +206,8 @@ def test_what_a_client_says_of_where_it_comes_from_does_not_matter(deployed: Sta
         "SCRIPT_NAME": "/api",
         "PATH_INFO": "/metrics",
     }
-    told = deployed.nginx.get("/api/get_limit", headers=lies)
-    assert (told.status_code, told.json()) == (plain.status_code, plain.json()) == (200, plain.json())
+    reply = deployed.nginx.get("/api/get_limit", headers=forged)
+    assert (reply.status_code, reply.json()) == (plain.status_code, plain.json()) == (200, plain.json())
     logged = (deployed.nginx.folder / "access.log").read_text().splitlines()
     assert {json.loads(line)["client"] for line in logged} == {"127.0.0.1"}
 
@@ -221,7 +221,7 @@ def test_metrics_are_not_public(deployed: Stack, path: str) -> None:
     )
 
 
-def test_on_a_unix_socket_nobody_is_local(deployed: Stack) -> None:
+def test_no_client_is_local_on_a_unix_socket(deployed: Stack) -> None:
     direct = OverSocket(deployed.socket)
     direct.request("GET", "/metrics")
     assert direct.getresponse().status == 401
@@ -229,14 +229,14 @@ def test_on_a_unix_socket_nobody_is_local(deployed: Stack) -> None:
     assert "API_KEYS is not set while HOST is unix:" in deployed.service.logged()
 
 
-def test_another_name_is_refused_by_the_service(deployed: Stack) -> None:
+def test_another_host_name_is_refused_by_the_service(deployed: Stack) -> None:
     assert_error(deployed.nginx.get("/healthz", headers={"Host": "evil.example"}), 400, "invalid_request")
 
 
-# Clients that are slow, and that go.
+# Slow clients, and clients that disconnect.
 
 
-def test_a_slow_client_costs_the_service_nothing(deployed: Stack, suno: Suno, account: str) -> None:
+def test_slow_clients_do_not_block_the_service(deployed: Stack, suno: Suno, account: str) -> None:
     body = json.dumps({"audio_id": SONG}).encode()
     text = post(body, f"X-Suno-Cookie: {account}")
     slow = [connected(deployed.nginx) for _ in range(50)]
@@ -258,7 +258,7 @@ def test_a_slow_client_costs_the_service_nothing(deployed: Stack, suno: Suno, ac
     assert len(suno.charges(account)) == 26
 
 
-def test_a_client_that_hangs_up_has_paid_once_and_gets_its_stems_later(
+def test_a_client_that_disconnects_pays_once_and_gets_its_stems_later(
     deployed: Stack, suno: Suno, account: str
 ) -> None:
     clients = 8
@@ -287,7 +287,7 @@ def test_a_client_that_hangs_up_has_paid_once_and_gets_its_stems_later(
 # nginx's own errors.
 
 
-def test_a_body_past_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
+def test_a_body_over_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
     suno.forget()
     logged = deployed.service.logged().count("\n")
     for size in (BODY_LIMIT + 1, BODY_LIMIT * 100):
@@ -298,7 +298,7 @@ def test_a_body_past_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
     assert deployed.service.logged().count("\n") == logged
 
 
-def test_a_body_past_64_kib_is_413_over_http_2_too(deployed: Stack, tmp_path: Path) -> None:
+def test_a_body_over_64_kib_is_413_with_http_2(deployed: Stack, tmp_path: Path) -> None:
     (body := tmp_path / "body").write_bytes(b" " * (BODY_LIMIT + 1))
     command = [
         "curl",
@@ -313,8 +313,8 @@ def test_a_body_past_64_kib_is_413_over_http_2_too(deployed: Stack, tmp_path: Pa
     ]
     command += ["-w", "\\n%{http_version} %{http_code}", "-H", "Content-Type: application/json"]
     run = subprocess.run([*command, f"{deployed.nginx.url}/api/generate_stems"], capture_output=True, text=True)
-    answer, _, told = run.stdout.strip().rpartition("\n")
-    assert (told, json.loads(answer)["code"]) == ("2 413", "body_too_large"), run.stdout + run.stderr
+    answer, _, summary = run.stdout.strip().rpartition("\n")
+    assert (summary, json.loads(answer)["code"]) == ("2 413", "body_too_large"), run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_a_body_past_64_kib_is_413_over_http_2_too(deployed: Stack, tmp_path: Pa
         (404, b"GET /-/413 HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ],
 )
-def test_what_nginx_refuses_is_told_in_the_one_shape(deployed: Stack, status: int, text: bytes) -> None:
+def test_errors_of_nginx_have_the_common_shape(deployed: Stack, status: int, text: bytes) -> None:
     head, _, body = raw(deployed.nginx, text.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)).partition(
         b"\r\n\r\n"
     )
@@ -353,10 +353,10 @@ def test_plain_http_on_the_tls_port_is_400(deployed: Stack) -> None:
     connection.close()
 
 
-def test_every_error_of_nginx_is_one_of_the_services() -> None:
-    told = re.findall(r"return (\d{3}) \'(\{.*\})\\n\';", CONF)
-    assert len(told) == CONF.count("location = /-/") == 9
-    for status, text in told:
+def test_every_error_of_nginx_has_a_code_and_status_of_the_service() -> None:
+    errors = re.findall(r"return (\d{3}) \'(\{.*\})\\n\';", CONF)
+    assert len(errors) == CONF.count("location = /-/") == 9
+    for status, text in errors:
         shape = json.loads(text)
         assert list(shape) == ["error", "code", "request_id"]
         assert len(shape["error"]) > 20
@@ -365,22 +365,22 @@ def test_every_error_of_nginx_is_one_of_the_services() -> None:
 
 
 @pytest.fixture
-def alone(tls: Tls, tmp_path: Path) -> Iterator[Proxy]:
-    """nginx, and nothing behind it."""
+def nginx_alone(tls: Tls, tmp_path: Path) -> Iterator[Proxy]:
+    """An nginx without a service behind it."""
     with nginx_at(tmp_path, tls, f"unix:{tmp_path}/gunicorn.sock") as nginx:
         yield nginx
 
 
-def test_without_a_service_a_split_is_in_doubt_and_the_rest_safe_to_try_again(alone: Proxy) -> None:
-    assert_error(alone.split(headers={"X-Request-ID": "mine"}), 503, "outcome_unknown")
-    assert alone.split(headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
-    assert_error(alone.get("/api/get_limit"), 503, "suno_unreachable")
+def test_a_split_without_a_service_is_in_doubt_and_the_rest_is_safe_to_retry(nginx_alone: Proxy) -> None:
+    assert_error(nginx_alone.split(headers={"X-Request-ID": "mine"}), 503, "outcome_unknown")
+    assert nginx_alone.split(headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
+    assert_error(nginx_alone.get("/api/get_limit"), 503, "suno_unreachable")
 
 
-def test_more_than_a_split_a_second_from_one_address_is_429(alone: Proxy) -> None:
+def test_more_than_one_split_per_second_from_one_address_is_429(nginx_alone: Proxy) -> None:
     with ThreadPoolExecutor(10) as pool:
-        replies = list(pool.map(lambda _: alone.split(), range(60)))
-        reads = list(pool.map(lambda _: alone.get("/api/get_limit"), range(60)))
+        replies = list(pool.map(lambda _: nginx_alone.split(), range(60)))
+        reads = list(pool.map(lambda _: nginx_alone.get("/api/get_limit"), range(60)))
     refused = [reply for reply in replies if reply.status_code == 429]
     assert len(refused) > 0
     for reply in refused:
@@ -389,7 +389,7 @@ def test_more_than_a_split_a_second_from_one_address_is_429(alone: Proxy) -> Non
     assert {reply.status_code for reply in reads} == {503}
 
 
-def test_a_service_that_does_not_answer_is_in_doubt_and_asked_once(tls: Tls, tmp_path: Path) -> None:
+def test_a_split_without_a_reply_is_in_doubt_and_sent_once(tls: Tls, tmp_path: Path) -> None:
     with socket.socket() as deaf, socket.socket() as other:
         for listener in (deaf, other):
             listener.bind(("127.0.0.1", 0))
@@ -422,7 +422,7 @@ def test_no_secret_is_in_nginxs_logs(deployed: Stack) -> None:
     assert secret not in deployed.nginx.logged()
 
 
-# Its limits and the service's.
+# Limits of nginx and of the service.
 
 
 def seconds(directive: str) -> float:
@@ -440,11 +440,11 @@ def test_nginx_waits_longer_than_the_service_takes(monkeypatch: pytest.MonkeyPat
     assert seconds("proxy_read_timeout") > longest + settings.timing.poll_interval
 
 
-def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
+def test_nginx_has_the_services_body_limit() -> None:
     assert f"client_max_body_size {BODY_LIMIT // 1024}k;" in CONF
 
 
-def test_the_services_socket_is_the_one_nginx_knows() -> None:
+def test_nginx_uses_the_services_socket() -> None:
     assert "HOST=unix:/run/suno-stems/gunicorn.sock" in Path("docs/deploy.md").read_text(encoding="utf-8")
     assert "server unix:/run/suno-stems/gunicorn.sock;" in Path("deploy/upstream.conf").read_text(encoding="utf-8")
     assert ROOT.joinpath("deploy/nginx.conf").exists()

@@ -1,4 +1,4 @@
-"""A reload under load: no request fails, and none that was paid for is cut off."""
+"""A reload under load: no request fails, and no paid split is cut off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import Client, Suno, pause
 from tests.deploy.conftest import Stack, workers
-from tests.deploy.test_two_instances import PATIENCE, RICH, at_least, load
+from tests.deploy.test_two_instances import PATIENCE, RICH, load, wait_for_replies
 
 
 def test_a_reload_under_load_fails_no_request(start: Callable[..., Client], suno: Suno) -> None:
@@ -17,14 +17,14 @@ def test_a_reload_under_load_fails_no_request(start: Callable[..., Client], suno
     before = len(suno.charges(RICH))
     with load(lambda song, key: service.split(song, RICH)) as sent:
         for _ in range(2):
-            at_least(sent, len(sent) + 6)
+            wait_for_replies(sent, len(sent) + 6)
             old = workers(service.server.process.pid)
             service.server.process.send_signal(signal.SIGHUP)
             while old & workers(service.server.process.pid):
                 pause()
                 assert service.server.process.poll() is None
                 time.sleep(0.01)
-            at_least(sent, len(sent) + 6)
+            wait_for_replies(sent, len(sent) + 6)
     replies = [reply.result() for reply in sent]
     assert {reply.status_code for reply in replies} == {200}
     assert len(suno.charges(RICH)) - before == len(replies)
@@ -39,9 +39,7 @@ def test_a_reload_on_a_unix_socket_keeps_the_socket(deployed: Stack, account: st
     assert deployed.nginx.split(cookie=account).status_code == 200
 
 
-def test_a_reload_goes_on_in_a_new_file_once_the_log_was_rotated(
-    start: Callable[..., Client], tmp_path: Path
-) -> None:
+def test_a_reload_opens_a_new_log_file_after_a_rotation(start: Callable[..., Client], tmp_path: Path) -> None:
     log = tmp_path / "log"
     service = start(GUNICORN_CMD_ARGS=f"--capture-output --error-logfile={log}", WEB_CONCURRENCY="1")
     service.get("/nowhere", headers={"X-Request-ID": "before"})

@@ -1,4 +1,4 @@
-"""Two instances as on two machines: nginx before them, nothing but one Redis between them."""
+"""Two instances, as on two machines: behind one nginx, and sharing only one Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE = SHORT | {"SUNO_READ_TIMEOUT": "10", "SUNO_DEADLINE": "6", "SUNO_SETTL
 
 
 class Instance:
-    """One machine's service, which can be killed, stopped and started again at its port."""
+    """The service of one machine. It can be killed, stopped, and started again on the same port."""
 
     def __init__(self, suno_url: str, redis_url: str) -> None:
         self._suno_url = suno_url
@@ -40,7 +40,7 @@ class Instance:
         self.client = Client(self.server)
 
     def stop(self) -> None:
-        """Let what is in flight end, as systemd and the container engine do."""
+        """Let running requests finish, as systemd and the container engine do."""
         self.servers.close()
         assert self.server.process.returncode == 0
 
@@ -78,13 +78,13 @@ def pair(
 
 
 def until_done(nginx: Proxy, song: str, account: str, key: str) -> requests.Response:
-    """Send a key until it has its stems, as a client should."""
+    """Retry a key until it returns its stems, as a client should do."""
     for _ in range(1_000):
         pause()
         try:
             reply = nginx.split(song, account, headers={"Idempotency-Key": key})
         except requests.exceptions.ChunkedEncodingError:
-            # The instance was killed between the head and the body of its answer.
+            # The instance was killed between the head and the body of its reply.
             continue
         if reply.status_code == 200:
             return reply
@@ -93,7 +93,7 @@ def until_done(nginx: Proxy, song: str, account: str, key: str) -> requests.Resp
     raise AssertionError("the key never got its stems")
 
 
-def test_a_key_is_honoured_on_the_other_instance(
+def test_a_key_is_replayed_by_the_other_instance(
     pair: tuple[Instance, Instance, Proxy], suno: Suno, account: str
 ) -> None:
     one, other, nginx = pair
@@ -135,12 +135,12 @@ def test_a_killed_instance_loses_nothing(pair: tuple[Instance, Instance, Proxy],
             assert not any(reply.done() and reply.exception() for reply in replies)
         one.kill()
         try:
-            told = [clip["id"] for reply in replies for clip in reply.result().json()]
+            received = [clip["id"] for reply in replies for clip in reply.result().json()]
         finally:
             one.start()
     charges = suno.charges(account)
     assert len(charges) == len(songs)
-    assert sorted(told) == sorted(clip for charge in charges for clip in charge["clips"])
+    assert sorted(received) == sorted(clip for charge in charges for clip in charge["clips"])
 
 
 def test_a_rolling_restart_fails_no_request_and_charges_none_twice(
@@ -150,11 +150,11 @@ def test_a_rolling_restart_fails_no_request_and_charges_none_twice(
     before = len(suno.charges(RICH))
     with load(lambda song, key: nginx.split(song, RICH, headers={"Idempotency-Key": key})) as sent:
         for leaving, staying in ((one, other), (other, one)):
-            at_least(sent, len(sent) + 8)
+            wait_for_replies(sent, len(sent) + 8)
             nginx.balance([f"{leaving.address} down", staying.address])
             nginx.reload()
             leaving.stop()
-            at_least(sent, len(sent) + 8)
+            wait_for_replies(sent, len(sent) + 8)
             leaving.start()
             nginx.balance([one.address, other.address])
             nginx.reload()
@@ -168,7 +168,7 @@ def test_a_rolling_restart_fails_no_request_and_charges_none_twice(
 
 @contextmanager
 def load(split: Callable[[str, str], Any], callers: int = 4) -> Iterator[list[Future[Any]]]:
-    """Have callers split, each second one a song that takes Suno 2 s, until the block ends."""
+    """Split in parallel until the block ends; every second caller uses a song that takes Suno 2 s."""
     over = threading.Event()
     sent: list[Future[Any]] = []
 
@@ -194,7 +194,7 @@ def load(split: Callable[[str, str], Any], callers: int = 4) -> Iterator[list[Fu
         caller.result()
 
 
-def at_least(sent: list[Future[Any]], number: int) -> None:
-    """Wait for the load to go on."""
+def wait_for_replies(sent: list[Future[Any]], number: int) -> None:
+    """Wait until the load has this number of replies."""
     while len(sent) < number:
         threading.Event().wait(0.01)

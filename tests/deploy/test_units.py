@@ -1,4 +1,4 @@
-"""systemd's unit by systemd's own tools, and the container files by what they have to say."""
+"""The systemd units, checked with systemd's tools, and the settings of the container files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit, with a program that exists here."""
+    """The unit, with a program that exists on this machine."""
     program = "/opt/suno-stems/.venv/bin/gunicorn"
     assert UNIT.count(program) == 1
     file = tmp_path / "suno-stems.service"
@@ -45,19 +45,19 @@ def unit(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_unit_is_one_that_systemd_understands(unit: Path) -> None:
+def test_systemd_accepts_the_unit(unit: Path) -> None:
     verified = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
-def test_the_unit_is_exposed_little(unit: Path) -> None:
+def test_the_unit_has_a_low_exposure_level(unit: Path) -> None:
     report = analyze("security", "--offline=true", "--threshold=20", str(unit))
     assert report.returncode == 0, report.stdout
     [exposure] = re.findall(r"Overall exposure level for suno-stems.service: ([0-9.]+)", report.stdout)
     assert float(exposure) < 2.0
 
 
-def test_the_unit_of_jobs_is_the_services_but_for_what_it_runs(tmp_path: Path) -> None:
+def test_the_jobs_unit_matches_the_service_unit(tmp_path: Path) -> None:
     jobs = Path("deploy/suno-stems-jobs.service").read_text(encoding="utf-8")
     program = "/opt/suno-stems/.venv/bin/python -m app.jobs"
     assert jobs.count(program) == 1
@@ -79,7 +79,7 @@ def test_the_unit_of_jobs_is_the_services_but_for_what_it_runs(tmp_path: Path) -
 
 @pytest.fixture
 def callers(tmp_path: Path) -> Path:
-    """What the block of "Callers and budgets" in docs/deploy.md writes: the folders `etc` and `system`."""
+    """The folders `etc` and `system`, as written by the block of "Callers and budgets" in docs/deploy.md."""
     page = Path("docs/deploy.md").read_text(encoding="utf-8").partition("\n## Callers and budgets\n")[2]
     [block, *_] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     for folder in ("etc", "system/suno-stems.service.d", "system/suno-stems-jobs.service.d"):
@@ -91,7 +91,7 @@ def callers(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["suno-stems", "suno-stems-jobs"])
-def test_the_service_can_read_the_callers_file_and_what_it_names(
+def test_the_service_can_read_the_callers_file_and_its_secret_files(
     callers: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     drop_in = (callers / f"system/{name}.service.d/callers.conf").read_text()
@@ -108,20 +108,20 @@ def test_the_service_can_read_the_callers_file_and_what_it_names(
     assert {file.parent for file in settings.secret_files} == {credentials}
 
 
-def test_systemd_understands_the_drop_in_for_callers(callers: Path, unit: Path) -> None:
+def test_systemd_accepts_the_drop_in_for_callers(callers: Path, unit: Path) -> None:
     drop_in = (callers / "system/suno-stems.service.d/callers.conf").read_text()
     unit.write_text(f"{unit.read_text()}\n{drop_in.replace(str(callers / 'etc'), '/etc/suno-stems')}")
     verified = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
-def test_systemd_lets_what_is_paid_for_end(graceful_timeout: float) -> None:
+def test_systemd_lets_paid_splits_finish(graceful_timeout: float) -> None:
     [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
     assert int(patience) > graceful_timeout + 10
     assert "\nKillMode=mixed\n" in UNIT
 
 
-def test_containers_let_what_is_paid_for_end(graceful_timeout: float) -> None:
+def test_containers_let_paid_splits_finish(graceful_timeout: float) -> None:
     assert seconds(COMPOSE["services"]["service"]["stop_grace_period"]) > graceful_timeout + 10
     [longest] = re.findall(r"proxy_read_timeout (\d+)s;", Path("deploy/nginx.conf").read_text(encoding="utf-8"))
     assert seconds(COMPOSE["services"]["nginx"]["stop_grace_period"]) > int(longest)
@@ -132,7 +132,7 @@ def seconds(text: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["service", "jobs", "nginx", "redis"])
-def test_containers_have_no_rights_that_they_do_not_need(name: str) -> None:
+def test_containers_have_no_unneeded_rights(name: str) -> None:
     container: dict[str, Any] = COMPOSE["services"][name]
     assert container["read_only"] is True
     assert container["user"] not in ("", "0", "root")
@@ -147,7 +147,7 @@ def test_containers_have_no_rights_that_they_do_not_need(name: str) -> None:
         assert file.startswith("./secrets/") or Path("deploy", file).exists(), file
 
 
-def test_redis_keeps_what_it_was_told() -> None:
+def test_redis_persists_every_write() -> None:
     redis = " ".join(COMPOSE["services"]["redis"]["command"])
     assert (
         redis
@@ -178,7 +178,7 @@ def test_the_image_has_what_the_service_needs() -> None:
         assert Path(name).exists()
 
 
-def test_the_health_check_is_a_program_that_tells_an_absent_service() -> None:
+def test_the_health_check_fails_without_a_service() -> None:
     check = COMPOSE["services"]["service"]["healthcheck"]["test"]
     assert check[:3] == ["CMD", "python", "-c"]
     absent = check[3].replace("/run/suno-stems/", "/proc/nowhere/")
@@ -186,7 +186,7 @@ def test_the_health_check_is_a_program_that_tells_an_absent_service() -> None:
     assert (ran.returncode, "FileNotFoundError" in ran.stderr) == (1, True)
 
 
-def test_the_health_check_finds_a_service_well(deployed: Stack) -> None:
+def test_the_health_check_passes_with_a_service(deployed: Stack) -> None:
     check = COMPOSE["services"]["service"]["healthcheck"]["test"][3]
     check = check.replace("/run/suno-stems/gunicorn.sock", str(deployed.socket))
     check = check.replace("stems.example.com", "localhost")

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Bring deploy/compose.yaml up with a local Suno, split a song through nginx twice with one key, fetch its stems as a ZIP
-# file, and take all down again.
-# It needs docker with its compose plugin, the images of compose.yaml, openssl and curl; port 443 has to be free. As root:
-# the secrets belong to the containers' users. BASE names another image to build from.
+# Start deploy/compose.yaml with a local Suno, split a song through nginx twice with one key, fetch its stems as a ZIP
+# file, and remove everything again.
+# It needs docker with its compose plugin, the images of compose.yaml, openssl, curl, and port 443. Run it as root,
+# because the secrets belong to the containers' users. BASE sets another image to build from.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$(mktemp -d)
@@ -38,7 +38,7 @@ services:
   jobs:
     image: suno-stems-try-service
     environment: {SUNO_API_URL: "http://127.0.0.1:8090", SUNO_AUTH_URL: "http://127.0.0.1:8090"}
-    # Audio is fetched by http from the own machine alone.
+    # The service fetches audio over plain http only from 127.0.0.1.
     network_mode: "service:suno"
     networks: !reset []
 END
@@ -56,14 +56,14 @@ compose restart redis
 paid=$(compose exec -T suno python3 -c \
     'from urllib.request import urlopen; print(urlopen("http://127.0.0.1:8090/sandbox/charges").read().decode().count("clips"))')
 [ "$paid" = 1 ]
-ask() {
+call() {
     curl -sS --noproxy '*' --cacert fullchain.pem --resolve stems.example.com:443:127.0.0.1 \
         -H "Authorization: Bearer $(head -n 1 keys)" "$@"
 }
 audio='{"audio_id": "c3d4e5f6-a7b8-9012-cdef-123456789012", "format": "wav"}'
-until ask -o files.json -w '%{http_code}' --json "$audio" https://stems.example.com/api/audio | grep -q 200; do sleep 1; done
+until call -o files.json -w '%{http_code}' --json "$audio" https://stems.example.com/api/audio | grep -q 200; do sleep 1; done
 grep -q '"kept"' files.json && ! grep -q '"failed"' files.json || { cat files.json; compose logs jobs; exit 1; }
-ask --fail-with-body -OJ \
+call --fail-with-body -OJ \
     'https://stems.example.com/api/stems.zip?audio_id=c3d4e5f6-a7b8-9012-cdef-123456789012&format=wav'
 python3 -m zipfile -t *.zip && python3 -m zipfile -l *.zip
-echo "Two requests with one key, through nginx, with Redis restarted in between: one charge, one reply; and its stems as files."
+echo "Two requests with one key through nginx, with a Redis restart in between: one charge, one reply. The ZIP has the stems."

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Run every ```sh block of docs/deploy.md, from Install to Go back, on a bare Debian with systemd in a container, with a
-# local Suno. It checks the first split, and that its Idempotency-Key is good after the upgrade and after going back.
-# It needs docker, the image of make-base.sh (or another one as BASE), and the ports 80, 443 and SUNO_PORT. As root.
-# OLD is the commit that is installed first and gone back to: an older one with the same ledger.
+# Run the ```sh blocks of Install, Upgrade and Go back in docs/deploy.md, on a bare Debian with systemd in a
+# container, with a local Suno. Check the first split, and that its Idempotency-Key still replays after the upgrade and
+# after going back.
+# It needs docker, the image of make-base.sh (or another one as BASE), and ports 80, 443 and SUNO_PORT. Run it as root.
+# OLD is the commit to install first and to go back to: an older commit with the same ledger.
 set -eu
 cd "$(dirname "$0")/../.."
 BASE=${BASE:-suno-stems-base:bookworm}
@@ -16,7 +17,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# The repository: v0.1.0 is OLD, v0.2.0 is HEAD with the units and nginx's files as they are here.
+# The repository: v0.1.0 is OLD; v0.2.0 is HEAD with the files of deploy/ from the work tree.
 git clone --quiet . "$folder/work"
 old=$(git rev-parse "$OLD")
 git -C "$folder/work" tag v0.1.0 "$old"
@@ -27,7 +28,7 @@ git -C "$folder/work" tag v0.2.0
 git clone --quiet --bare "$folder/work" "$folder/suno-stems.git"
 cp -r sandbox "$folder/sandbox"
 
-# One file for each part of the page. Values to be changed are changed.
+# One script for each section of the page, with the placeholders filled in.
 python3 - "$folder" <<'END'
 import re, sys
 from pathlib import Path
@@ -46,7 +47,7 @@ for part, version in (("Install", "v0.1.0"), ("Upgrade", "v0.2.0"), ("Go back", 
     Path(sys.argv[1], part.lower().replace(" ", "-") + ".sh").write_text(script, encoding="utf-8")
 END
 
-# What pip and apt are told here, they are told there. PIP_VOLUMES names folders that pip's settings point to.
+# Pass pip's settings into the container. PIP_VOLUMES lists the folders that these settings point to.
 set -- --env "PIP_DISABLE_PIP_VERSION_CHECK=1"
 for name in PIP_CERT PIP_FIND_LINKS PIP_INDEX_URL PIP_DEFAULT_TIMEOUT SSL_CERT_FILE; do
     eval "value=\${$name:-}"
@@ -64,12 +65,12 @@ inside() {
 }
 until inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; do sleep 1; done
 if [ -f /etc/pip.conf ]; then docker cp /etc/pip.conf "$machine:/etc/pip.conf"; fi
-# Only the image's and this machine's authorities: a proxy between here and a registry may have one of its own.
+# Use this machine's certificate authorities: a proxy in front of a registry may use its own.
 docker cp -L /etc/ssl/certs/ca-certificates.crt "$machine:/usr/local/share/ca-certificates.crt" 2>/dev/null || true
 inside sh -c 'mkdir -p /etc/ssl/certs && cp /usr/local/share/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt'
 
-# What differs in the container. Its Suno is here; audio by http is taken from 127.0.0.1 alone. Nested containers may
-# not give a user access to systemd's credentials, so that they are copied to where the user can read them.
+# What differs in the container: the local Suno, on 127.0.0.1 (audio over plain http is fetched only from there). Nested
+# containers may not give a user access to systemd's credentials, so they are copied to a folder that the user can read.
 for unit in suno-stems suno-stems-jobs; do
     inside mkdir -p "/etc/systemd/system/$unit.service.d"
     docker exec -i "$machine" sh -c "cat > /etc/systemd/system/$unit.service.d/zz-container.conf" <<END
@@ -87,9 +88,9 @@ part() {
     echo "== $1"
     docker exec --workdir /root "$machine" bash "/mnt/$1.sh"
 }
-ask='curl -sS --fail-with-body --cacert /etc/nginx/suno-stems/fullchain.pem --resolve stems.example.org:443:127.0.0.1'
+call='curl -sS --fail-with-body --cacert /etc/nginx/suno-stems/fullchain.pem --resolve stems.example.org:443:127.0.0.1'
 replay() {
-    inside bash -c "$ask -H \"Authorization: Bearer \$(head -n 1 /etc/suno-stems/keys)\" -H 'Idempotency-Key: kept' \
+    inside bash -c "$call -H \"Authorization: Bearer \$(head -n 1 /etc/suno-stems/keys)\" -H 'Idempotency-Key: kept' \
         --json '{\"audio_id\": \"a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b\"}' https://stems.example.org/api/generate_stems"
 }
 charges() {
@@ -99,7 +100,7 @@ version() {
     inside git -C /opt/suno-stems describe --tags
 }
 
-# The Suno has to be there before the first split: it is played by the code of /mnt, which needs no packages.
+# Start the local Suno from /mnt before the first split: it needs no packages.
 docker exec --detach --workdir /mnt "$machine" python3 -m sandbox --port "$SUNO_PORT" --quiet
 part install
 [ "$(version)" = v0.1.0 ]
@@ -115,4 +116,4 @@ part go-back
 [ "$(charges)" = "$paid" ]
 inside systemctl is-active suno-stems suno-stems-jobs nginx
 inside stat -c '%A %U %n' /etc/suno-stems /etc/suno-stems/cookie /var/lib/suno-stems /var/lib/suno-stems/ledger.db
-echo "Installed, split, upgraded and gone back, with one ledger: two splits, two charges."
+echo "Installed, split, upgraded and went back, with one ledger: two splits, two charges."

@@ -1,4 +1,4 @@
-"""What the tests of audio have in common: questions about files, and what is compared."""
+"""Helpers for the tests of audio: requests for files and comparisons."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def files_of(deployed: Service, reply: requests.Response) -> list[dict[str, Any]
     return deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["audio"]
 
 
-def ask(deployed: Service, **wanted: Any) -> requests.Response:
+def post_audio(deployed: Service, **wanted: Any) -> requests.Response:
     return deployed.client.post("/api/audio", json={"format": "wav"} | wanted)
 
 
-def until_kept(deployed: Service, **wanted: Any) -> list[dict[str, Any]]:
-    """Ask until nothing is being fetched."""
-    reply = ask(deployed, **wanted)
+def wait_for_files(deployed: Service, **wanted: Any) -> list[dict[str, Any]]:
+    """Repeat the request until no file is being fetched; return the files."""
+    reply = post_audio(deployed, **wanted)
     while reply.status_code == 202:
         pause()
         assert reply.headers["Retry-After"] == "1"
-        reply = ask(deployed, **wanted)
+        reply = post_audio(deployed, **wanted)
     assert reply.status_code == 200, reply.text
     return reply.json()
 
@@ -56,14 +56,14 @@ def fetch(deployed: Service, file: dict[str, Any], **options: Any) -> requests.R
     return deployed.client.get(path_of(file["url"]), **options)
 
 
-def at_suno(deployed: Service, id: str, format: str = "wav") -> bytes:
-    """A file as the local Suno has it."""
+def file_at_suno(deployed: Service, id: str, format: str = "wav") -> bytes:
+    """Return a file as the local Suno serves it."""
     found = deployed.client.post("/api/download", json={"id": id, "format": format, "wait": True}).json()
     return requests.get(found["download_url"], timeout=10).content
 
 
 def digest(content: bytes) -> str:
-    """What is compared of files: a failure would print all of their bytes."""
+    """Return the SHA-256. Tests compare this, because a failure would print the whole file."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The service with the process that does jobs, and receivers of webhooks, on real sockets."""
+"""The service with a jobs process, and webhook receivers, on real sockets."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ HERE = "127.0.0.1/32"
 
 
 class Receiver:
-    """Takes webhooks, and answers each as its script says, the last for ever."""
+    """Answers each webhook with the next status of its script. The last status repeats."""
 
     def __init__(self, *script: int) -> None:
         self.script = list(script) or [200]
         self.headers: dict[str, str] = {}
-        self.said = b"thanks\nand more"
+        self.reply = b"thanks\nand more"
         self.received: list[tuple[dict[str, str], str]] = []
-        self.came = threading.Condition()
+        self.arrived = threading.Condition()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                with receiver.came:
+                with receiver.arrived:
                     status = receiver.script.pop(0) if len(receiver.script) > 1 else receiver.script[0]
                     receiver.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                    receiver.came.notify_all()
+                    receiver.arrived.notify_all()
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(receiver.said)))
+                self.send_header("Content-Length", str(len(receiver.reply)))
                 self.end_headers()
-                self.wfile.write(receiver.said)
+                self.wfile.write(receiver.reply)
 
             def log_message(self, *about: Any) -> None:
                 pass
@@ -55,13 +55,13 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
 
     def wait(self, number: int) -> list[tuple[dict[str, str], str]]:
-        """Wait until so many webhooks have come; the test's own time-out ends it."""
-        with self.came:
-            self.came.wait_for(lambda: len(self.received) >= number)
+        """Wait until this number of webhooks has arrived. Only the test's timeout limits it."""
+        with self.arrived:
+            self.arrived.wait_for(lambda: len(self.received) >= number)
             return list(self.received)
 
     def verified(self, number: int = 1) -> list[dict[str, Any]]:
-        """The content of the webhooks, each verified as a receiver should."""
+        """Return the content of the webhooks, each verified as a receiver should do."""
         return [Webhook(SECRET).verify(body, headers) for headers, body in self.wait(number)]
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
 
 
 class Service:
-    """The service, as its callers see it."""
+    """The service as its callers use it."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -92,12 +92,12 @@ class Service:
         body = {"audio_id": song, "webhook_url": url, **more}
         return self.client.post("/api/generate_stems", json=body, headers=headers or {})
 
-    def told(self, reply: requests.Response) -> dict[str, Any]:
+    def webhook_of(self, reply: requests.Response) -> dict[str, Any]:
         return self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["webhook"]
 
 
 class Deployed(Service):
-    """A service of a test's own, and as many jobs processes as it starts."""
+    """A service for one test, which can also start jobs processes."""
 
     def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
         self._servers, self._suno, self.settings = servers, suno, settings
@@ -108,7 +108,7 @@ class Deployed(Service):
 
 
 def settings_in(folder: Path) -> dict[str, str]:
-    """The settings of the service and of its jobs process, with all data in this folder."""
+    """Return settings for the service and its jobs process, with all data in this folder."""
     return {
         "WEBHOOK_SECRET": SECRET,
         "WEBHOOK_HOSTS": HERE,
@@ -129,7 +129,7 @@ ACCOUNTS = [f"sandbox-load-{number}" for number in range(1, 300)]
 
 @pytest.fixture(scope="session")
 def shared(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service and a jobs process with all accounts of the tests, by their names."""
+    """One service and one jobs process for all tests, with an operator account for each test account."""
     folder = tmp_path_factory.mktemp("shared")
     callers = folder / "callers.toml"
     callers.write_text("".join(f'[accounts.{account}]\ncookie = "{account}"\n' for account in ACCOUNTS))
@@ -140,7 +140,7 @@ def shared(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture
 def deployed(shared: Server, account: str) -> Service:
-    """The shared service, with an account of the test's own."""
+    """The shared service, with an account that no other test uses."""
     return Service(Client(shared, {"X-Suno-Account": account}))
 
 
@@ -156,6 +156,6 @@ def deploy(suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Deplo
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Ask until it holds; the test's own time-out ends it."""
+    """Poll until `holds` returns true. Only the test's timeout limits it."""
     while not holds():
         pause()

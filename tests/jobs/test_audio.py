@@ -1,4 +1,4 @@
-"""The audio itself, over real sockets: unlocked once, fetched once, kept, named, handed out."""
+"""Audio over real sockets: unlocked once, fetched once, kept, named and served."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.conftest import NUMBERS, SONG, Suno
 from tests.jobs.audio import (
     LOCKED_SONG,
     Deploy,
-    ask,
-    at_suno,
     digest,
     fetch,
+    file_at_suno,
     files_of,
     path_of,
+    post_audio,
     split,
     unlocks,
-    until_kept,
+    wait_for_files,
 )
 from tests.jobs.audio import (
     audio_settings as settings,  # noqa: F401 (a fixture)
@@ -34,7 +34,7 @@ from tests.jobs.conftest import Receiver, Service
 from tests.splits.conftest import redis_url as redis_url
 
 
-def test_a_split_is_answered_when_its_files_are_kept(deployed: Service, suno: Suno, account: str) -> None:
+def test_a_split_is_answered_after_its_files_are_kept(deployed: Service, suno: Suno, account: str) -> None:
     reply = split(deployed)
     assert set(reply.json()[0]) == {"id", "status", "created_at", "title", "stem_from_id", "duration"}
     files = files_of(deployed, reply)
@@ -47,22 +47,22 @@ def test_a_split_is_answered_when_its_files_are_kept(deployed: Service, suno: Su
         assert (file["status"], file["error"]) == ("kept", None)
         content = fetch(deployed, file).content
         assert len(content) == file["bytes"]
-        assert digest(content) == digest(at_suno(deployed, file["id"]))
+        assert digest(content) == digest(file_at_suno(deployed, file["id"]))
     assert unlocks(suno, account) == [SONG]
     assert len(suno.charges(account)) == 1
 
 
 @pytest.mark.parametrize("format", ["mp3", "m4a"])
-def test_the_webhook_tells_the_files_and_their_addresses(
+def test_the_webhook_lists_the_files_and_their_urls(
     deploy: Deploy, receiver: Callable[..., Receiver], format: str
 ) -> None:
     deployed, there = deploy(PUBLIC_URL="https://stems.example.com"), receiver(500, 200)
     deployed.start_jobs()
     reply = deployed.split(there.url, audio_format=format)
     assert {stem["status"] for stem in reply.json()} == {"submitted"}
-    told = there.verified(2)
-    assert {each["type"] for each in told} == {"stems.completed"}
-    files = told[1]["data"]["files"]
+    webhooks = there.verified(2)
+    assert {each["type"] for each in webhooks} == {"stems.completed"}
+    files = webhooks[1]["data"]["files"]
     assert [file["filename"] for file in files] == [
         f"Ocean Wanderer - Vocals.{format}",
         f"Ocean Wanderer - Instrumental.{format}",
@@ -71,12 +71,12 @@ def test_the_webhook_tells_the_files_and_their_addresses(
         assert file["url"].startswith("https://stems.example.com/api/audio/")
         content = fetch(deployed, file)
         assert content.headers["Content-Type"] == {"mp3": "audio/mpeg", "m4a": "audio/mp4"}[format]
-        assert digest(content.content) == digest(at_suno(deployed, file["id"], format))
+        assert digest(content.content) == digest(file_at_suno(deployed, file["id"], format))
         peaks = deployed.client.get(f"/api/audio/{file['id']}.peaks.json").json()
         assert (peaks["version"], len(peaks["data"])) == (2, 2000) and max(peaks["data"]) > 1000
 
 
-def test_a_file_is_served_as_players_want_it(deployed: Service) -> None:
+def test_a_file_is_served_with_ranges_and_etags(deployed: Service) -> None:
     [file, _] = files_of(deployed, split(deployed))
     whole = fetch(deployed, file)
     assert whole.headers["Content-Type"] == "audio/wav"
@@ -101,16 +101,16 @@ def test_a_file_is_served_as_players_want_it(deployed: Service) -> None:
     assert head.headers["Content-Length"] == str(len(whole.content))
 
 
-def test_an_address_opens_its_file_without_a_key_and_nothing_else(deploy: Deploy) -> None:
+def test_a_signed_url_opens_only_its_file_without_a_key(deploy: Deploy) -> None:
     deployed = deploy(API_KEYS="secret")
-    # The process of jobs need not know the callers.
+    # The jobs process does not need the API keys.
     del deployed.settings["API_KEYS"]
     deployed.start_jobs()
     key = {"X-API-Key": "secret"}
     body = {"audio_id": SONG, "wait_audio": True, "audio_format": "wav"}
     reply = deployed.client.post("/api/generate_stems", json=body, headers=key)
-    asked = deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}", headers=key).json()
-    [one, other] = asked["audio"]
+    state = deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}", headers=key).json()
+    [one, other] = state["audio"]
     assert fetch(deployed, one).status_code == 200
     assert_error(deployed.client.get(f"/api/audio/{one['id']}.wav"), 401, "api_key_required")
     assert deployed.client.get(f"/api/audio/{one['id']}.wav", headers=key).status_code == 200
@@ -126,7 +126,7 @@ def test_an_address_opens_its_file_without_a_key_and_nothing_else(deploy: Deploy
     assert_error(changed, 403, "not_allowed")
 
 
-def test_without_a_secret_addresses_are_plain(deploy: Deploy) -> None:
+def test_urls_are_unsigned_without_a_secret(deploy: Deploy) -> None:
     deployed = deploy(LINK_SECRET="")
     deployed.start_jobs()
     [file, _] = files_of(deployed, split(deployed))
@@ -135,7 +135,7 @@ def test_without_a_secret_addresses_are_plain(deploy: Deploy) -> None:
     assert_error(deployed.client.get(path_of(file["url"]) + "?token=x"), 403, "not_allowed")
 
 
-def test_nobody_elses_account_is_served(deployed: Service) -> None:
+def test_files_of_another_account_are_not_served(deployed: Service) -> None:
     reply = split(deployed)
     id = reply.json()[0]["id"]
     other = {"X-Suno-Cookie": f"sandbox-load-{next(NUMBERS)}"}
@@ -149,12 +149,12 @@ def test_nobody_elses_account_is_served(deployed: Service) -> None:
     assert_error(deployed.client.get("/api/audio/%00.wav"), 404, "not_found")
 
 
-def test_stems_that_exist_are_fetched_once_and_zipped(deployed: Service, suno: Suno, account: str) -> None:
+def test_existing_stems_are_fetched_once_and_zipped(deployed: Service, suno: Suno, account: str) -> None:
     for _ in range(2):
         split(deployed, audio_format="mp3")
     missing = assert_error(deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav"), 409, "audio_incomplete")
     assert "Of the 4 stems of this song, 4 are not kept as wav" in missing["error"]
-    files = until_kept(deployed, audio_id=SONG)
+    files = wait_for_files(deployed, audio_id=SONG)
     assert sorted(file["filename"] for file in files) == [
         "Ocean Wanderer - Instrumental (take 2).wav",
         "Ocean Wanderer - Instrumental.wav",
@@ -171,16 +171,16 @@ def test_stems_that_exist_are_fetched_once_and_zipped(deployed: Service, suno: S
     unknown = assert_error(deployed.client.get(f"{path},another"), 404, "song_not_found")
     assert "no such stems: another" in unknown["error"]
     suno.forget()
-    assert ask(deployed, ids=[file["id"] for file in files]).status_code == 200
+    assert post_audio(deployed, ids=[file["id"] for file in files]).status_code == 200
     assert [entry["path"] for entry in suno.log()] == []
     reply = deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav")
     assert reply.headers["Content-Disposition"] == 'attachment; filename="Ocean Wanderer - Stems.zip"'
     assert int(reply.headers["Content-Length"]) == len(reply.content)
     zipped = zipfile.ZipFile(io.BytesIO(reply.content))
     assert zipped.testzip() is None
-    told = json.loads(zipped.read("Ocean Wanderer/stems.json"))
-    by_id = {each["id"]: each for each in told}
-    assert {f"Ocean Wanderer/{each['file']}" for each in told} | {"Ocean Wanderer/stems.json"} == set(
+    listed = json.loads(zipped.read("Ocean Wanderer/stems.json"))
+    by_id = {each["id"]: each for each in listed}
+    assert {f"Ocean Wanderer/{each['file']}" for each in listed} | {"Ocean Wanderer/stems.json"} == set(
         zipped.namelist()
     )
     for file in files:
@@ -189,35 +189,37 @@ def test_stems_that_exist_are_fetched_once_and_zipped(deployed: Service, suno: S
     assert unlocks(suno, account) == [SONG]
 
 
-def test_asking_again_for_what_is_on_its_way_asks_nothing_of_suno(deploy: Deploy, suno: Suno) -> None:
+def test_a_repeated_request_for_pending_files_does_not_call_suno(deploy: Deploy, suno: Suno) -> None:
     deployed = deploy()
     body = {"audio_id": SONG, "wait_audio": True}
     ids = [stem["id"] for stem in deployed.client.post("/api/generate_stems", json=body).json()]
-    assert (ask(deployed, audio_id=SONG).status_code, ask(deployed, ids=ids).status_code) == (202, 202)
+    assert (post_audio(deployed, audio_id=SONG).status_code, post_audio(deployed, ids=ids).status_code) == (202, 202)
     suno.forget()
-    assert (ask(deployed, audio_id=SONG).status_code, ask(deployed, ids=ids).status_code) == (202, 202)
+    assert (post_audio(deployed, audio_id=SONG).status_code, post_audio(deployed, ids=ids).status_code) == (202, 202)
     assert suno.log() == []
 
 
-def test_what_is_kept_is_handed_out_while_suno_is_away(deploy: Deploy, suno: Suno) -> None:
+def test_kept_files_are_served_while_suno_is_unreachable(deploy: Deploy, suno: Suno) -> None:
     deployed = deploy()
     deployed.start_jobs()
     split(deployed)
-    before = until_kept(deployed, audio_id=SONG)
+    before = wait_for_files(deployed, audio_id=SONG)
     away = deploy(SUNO_API_URL="http://127.0.0.1:9")
     for file in before:
         assert away.client.get(f"/api/audio/{file['id']}.wav").status_code == 200
-    assert [file["filename"] for file in ask(away, audio_id=SONG).json()] == [file["filename"] for file in before]
+    assert [file["filename"] for file in post_audio(away, audio_id=SONG).json()] == [
+        file["filename"] for file in before
+    ]
     assert away.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav").status_code == 200
-    assert_error(ask(away, audio_id=SONG, format="mp3"), 503, "suno_unreachable")
+    assert_error(post_audio(away, audio_id=SONG, format="mp3"), 503, "suno_unreachable")
 
 
-def test_a_song_itself_is_fetched_too(deployed: Service, suno: Suno, account: str) -> None:
+def test_a_song_itself_can_be_fetched(deployed: Service, suno: Suno, account: str) -> None:
     suno_own = deployed.client.get(f"/api/audio/{SONG}.peaks.json").json()
     assert len(suno_own["data"]) == 2000
-    [file] = until_kept(deployed, ids=[SONG], format="m4a")
+    [file] = wait_for_files(deployed, ids=[SONG], format="m4a")
     assert (file["filename"], file["status"]) == ("Ocean Wanderer.m4a", "kept")
-    assert digest(fetch(deployed, file).content) == digest(at_suno(deployed, SONG, "m4a"))
+    assert digest(fetch(deployed, file).content) == digest(file_at_suno(deployed, SONG, "m4a"))
     assert deployed.client.get(f"/api/audio/{SONG}.peaks.json").json()["data"] != suno_own["data"]
     assert unlocks(suno, account) == [SONG]
 
@@ -238,12 +240,12 @@ def test_a_song_itself_is_fetched_too(deployed: Service, suno: Suno, account: st
         ({"audio_id": None, "format": "wav"}, "audio_id"),
     ],
 )
-def test_a_wrong_question_is_400_and_names_what_is_wrong(service, body: dict[str, Any], names: str) -> None:
+def test_an_invalid_request_is_400_and_names_the_field(service, body: dict[str, Any], names: str) -> None:
     error = assert_error(service.post("/api/audio", json=body), 400, "invalid_request")
     assert names in error["details"] and names in error["error"]
 
 
-def test_what_cannot_be_had_is_told_as_what_it_is(deployed: Service, suno: Suno, account: str) -> None:
+def test_unavailable_files_have_specific_errors_and_cost_nothing(deployed: Service, suno: Suno, account: str) -> None:
     own = {"X-Suno-Cookie": "sandbox-bob"}
     body = {"ids": [SONG], "format": "wav"}
     assert (
@@ -260,17 +262,17 @@ def test_what_cannot_be_had_is_told_as_what_it_is(deployed: Service, suno: Suno,
     assert_error(
         deployed.client.post("/api/generate_stems", json=body | {"audio_format": "ogg"}), 400, "invalid_request"
     )
-    assert "no such clip" in assert_error(ask(deployed, ids=["nowhere", SONG]), 404, "song_not_found")["error"]
-    assert "no stems yet" in assert_error(ask(deployed, audio_id=SONG), 404, "song_not_found")["error"]
-    assert_error(ask(deployed, ids=[LOCKED_SONG]), 429, "rate_limited")
+    assert "no such clip" in assert_error(post_audio(deployed, ids=["nowhere", SONG]), 404, "song_not_found")["error"]
+    assert "no stems yet" in assert_error(post_audio(deployed, audio_id=SONG), 404, "song_not_found")["error"]
+    assert_error(post_audio(deployed, ids=[LOCKED_SONG]), 429, "rate_limited")
     assert (unlocks(suno, account), suno.charges(account)) == ([], [])
 
 
-def test_a_format_that_the_plan_lacks_fails_once_and_can_be_asked_for_again(deploy: Deploy) -> None:
+def test_a_format_outside_the_plan_fails_and_can_be_requested_again(deploy: Deploy) -> None:
     deployed = deploy(SUNO_COOKIE="sandbox-free")
     deployed.start_jobs()
     for _ in range(2):
-        [file] = until_kept(deployed, ids=[SONG])
+        [file] = wait_for_files(deployed, ids=[SONG])
         assert (file["status"], file["url"], file["bytes"]) == ("failed", None, None)
         assert "WAV downloads are not included in your plan" in file["error"]
-        assert ask(deployed, ids=[SONG]).status_code == 202
+        assert post_audio(deployed, ids=[SONG]).status_code == 202

@@ -1,4 +1,4 @@
-"""The examples work as they stand."""
+"""The examples work unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES = Path("examples").resolve()
 BODY = '{"type": "stems.completed", "data": {"stems": [{"title": "Song (Vocals)"}]}}'
 
 
-def test_the_receiver_takes_what_is_signed_and_nothing_else(
+def test_the_receiver_accepts_only_signed_webhooks(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
@@ -52,7 +52,7 @@ def test_the_receiver_takes_what_is_signed_and_nothing_else(
 
 @pytest.fixture(scope="module")
 def node_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The receiver in Node with the npm package, and its address."""
+    """The address and the process of the receiver in Node, with the npm package."""
     folder = tmp_path_factory.mktemp("node")
     install(folder, STANDARDWEBHOOKS)
     shutil.copy(EXAMPLES / "receiver.mjs", folder)
@@ -72,7 +72,7 @@ def node_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
 
 
 @NODE
-def test_the_receiver_in_node_takes_what_is_signed_and_nothing_else(
+def test_the_node_receiver_accepts_only_signed_webhooks(
     node_receiver: tuple[str, subprocess.Popen[str]],
 ) -> None:
     url, process = node_receiver
@@ -81,7 +81,7 @@ def test_the_receiver_in_node_takes_what_is_signed_and_nothing_else(
         return send(url, BODY, "msg_1", secrets, ["127.0.0.1"])
 
     assert (sent(SECRET).status, sent("whsec_" + "B" * 32).status) == (200, 400)
-    assert sent("whsec_" + "B" * 32, SECRET).status == 200, "while the secret is being changed"
+    assert sent("whsec_" + "B" * 32, SECRET).status == 200, "during a rotation of the secret"
     assert process.stdout
     assert process.stdout.readline().strip() == "msg_1 stems.completed [ 'Song (Vocals)' ]"
 
@@ -102,7 +102,7 @@ def workflow() -> dict[str, Any]:
 
 @NODE
 @pytest.mark.parametrize("change", ["nothing", "body", "signature", "age"])
-def test_the_code_of_the_n8n_workflow_knows_what_is_signed(change: str) -> None:
+def test_the_n8n_code_verifies_signatures(change: str) -> None:
     [code] = [node["parameters"]["jsCode"] for node in workflow()["nodes"] if node["type"].endswith(".code")]
     assert code == (EXAMPLES / "n8n-verify.js").read_text(encoding="utf-8")
     at = datetime.now(UTC) if change != "age" else datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A split followed to its webhook, over real sockets: the service, the process that does jobs, and receivers."""
+"""From a split to its webhook, over real sockets: the service, a jobs process, and receivers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.splits.conftest import redis_url as redis_url
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_a_webhook_tells_of_a_split_once_its_stems_are_final(
+def test_a_webhook_is_sent_when_the_stems_are_final(
     deploy: Callable[..., Deployed],
     receiver: Callable[..., Receiver],
     request: pytest.FixtureRequest,
@@ -35,25 +35,25 @@ def test_a_webhook_tells_of_a_split_once_its_stems_are_final(
     deployed.start_jobs()
     reply = deployed.split(there.url)
     assert [stem["status"] for stem in reply.json()] == ["submitted"] * 2
-    [told] = there.verified()
-    assert told["type"] == "stems.completed"
-    data = told["data"]
+    [webhook] = there.verified()
+    assert webhook["type"] == "stems.completed"
+    data = webhook["data"]
     assert (data["request_id"], data["audio_id"], data["stem_task"]) == (reply.headers["X-Request-ID"], SONG, "two")
     assert [stem["id"] for stem in data["stems"]] == suno.charges(account)[0]["clips"]
     assert {(stem["status"], stem["duration"], stem["take"]) for stem in data["stems"]} == {("complete", "183.4", 1)}
     assert {stem["part"] for stem in data["stems"]} == {"vocals", "instrumental"}
-    until(lambda: deployed.told(reply)["state"] == "delivered")
-    assert [attempt["status"] for attempt in deployed.told(reply)["attempts"]] == [200]
+    until(lambda: deployed.webhook_of(reply)["state"] == "delivered")
+    assert [attempt["status"] for attempt in deployed.webhook_of(reply)["attempts"]] == [200]
     assert deployed.client.get("/readyz").json()["checks"]["jobs"] == "ok"
 
 
-def test_what_was_asked_while_nobody_did_jobs_is_done_later(
+def test_jobs_are_done_later_if_no_jobs_process_was_running(
     deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]
 ) -> None:
     deployed, there = deploy(), receiver()
     reply = deployed.split(there.url)
     assert deployed.client.get("/readyz").json()["checks"]["jobs"].startswith("no process runs them")
-    assert deployed.told(reply) == {"state": "following", "attempts": [], "next_at": None}
+    assert deployed.webhook_of(reply) == {"state": "following", "attempts": [], "next_at": None}
     deployed.start_jobs()
     assert there.verified()[0]["type"] == "stems.completed"
 
@@ -62,7 +62,7 @@ def test_a_killed_process_loses_no_job(deploy: Callable[..., Deployed], receiver
     deployed, there = deploy(), receiver(500, 200)
     first = deployed.start_jobs()
     reply = deployed.split(there.url)
-    until(lambda: deployed.told(reply)["next_at"] is not None)
+    until(lambda: deployed.webhook_of(reply)["next_at"] is not None)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     deployed.start_jobs()
@@ -71,57 +71,57 @@ def test_a_killed_process_loses_no_job(deploy: Callable[..., Deployed], receiver
     assert len({body for _, body in received}) == 1
 
 
-def test_a_lost_answer_is_found_out_and_told(
+def test_the_stems_of_a_lost_reply_are_found_and_sent(
     deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
     there = receiver()
     deployed.split(there.url, "fault-hang")
-    [told] = there.verified()
-    assert told["type"] == "stems.completed"
-    assert [stem["id"] for stem in told["data"]["stems"]] == suno.charges(account)[0]["clips"]
+    [webhook] = there.verified()
+    assert webhook["type"] == "stems.completed"
+    assert [stem["id"] for stem in webhook["data"]["stems"]] == suno.charges(account)[0]["clips"]
 
 
-def test_a_split_that_made_nothing_is_told_as_failed_and_uncharged(
+def test_a_split_without_stems_is_reported_as_failed_and_uncharged(
     deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
     there = receiver()
     assert_error(deployed.split(there.url, "fault-reset-before-reading"), 503, "outcome_unknown")
-    [told] = there.verified()
-    assert (told["type"], told["data"]["charged"], told["data"]["stems"]) == ("stems.failed", False, [])
+    [webhook] = there.verified()
+    assert (webhook["type"], webhook["data"]["charged"], webhook["data"]["stems"]) == ("stems.failed", False, [])
     assert suno.charges(account) == []
 
 
-def test_a_stem_that_fails_is_told_as_charged(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+def test_a_failed_stem_is_reported_as_charged(deployed: Service, receiver: Callable[..., Receiver]) -> None:
     there = receiver()
     deployed.split(there.url, "song-stem-fails")
-    [told] = there.verified()
-    assert (told["type"], told["data"]["charged"]) == ("stems.failed", True)
-    assert [stem["status"] for stem in told["data"]["stems"]] == ["complete", "error"]
+    [webhook] = there.verified()
+    assert (webhook["type"], webhook["data"]["charged"]) == ("stems.failed", True)
+    assert [stem["status"] for stem in webhook["data"]["stems"]] == ["complete", "error"]
 
 
-def test_what_cost_nothing_has_no_webhook(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+def test_a_refused_split_has_no_webhook(deployed: Service, receiver: Callable[..., Receiver]) -> None:
     there = receiver()
     refused = deployed.split(there.url, "fault-404")
     assert_error(refused, 404, "song_not_found")
     assert_error(deployed.client.get(f"/api/requests/{refused.headers['X-Request-ID']}"), 404, "not_found")
     deployed.split(there.url)
-    assert [told["data"]["audio_id"] for told in there.verified()] == [SONG]
+    assert [webhook["data"]["audio_id"] for webhook in there.verified()] == [SONG]
 
 
-def test_a_receiver_that_is_gone_is_not_asked_again_until_somebody_wants_it(
+def test_a_webhook_answered_410_is_not_retried_until_requested(
     deployed: Service, receiver: Callable[..., Receiver]
 ) -> None:
     there = receiver(410, 200)
     reply = deployed.split(there.url)
-    until(lambda: deployed.told(reply)["state"] == "given_up")
+    until(lambda: deployed.webhook_of(reply)["state"] == "given_up")
     again = deployed.client.post(f"/api/requests/{reply.headers['X-Request-ID']}/webhook")
     assert (again.status_code, again.json()["state"]) == (202, "delivering")
     received = there.wait(2)
     assert len({headers["webhook-id"] for headers, _ in received}) == 1
-    until(lambda: deployed.told(reply)["state"] == "delivered")
+    until(lambda: deployed.webhook_of(reply)["state"] == "delivered")
 
 
-def test_a_replay_neither_delivers_again_nor_changes_the_address(
+def test_a_replay_does_not_deliver_again_or_change_the_webhook_url(
     deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
     deployed, there, another = deploy(), receiver(), receiver()
@@ -131,37 +131,37 @@ def test_a_replay_neither_delivers_again_nor_changes_the_address(
     assert_error(deployed.split(another.url, headers=key), 422, "idempotency_key_reused")
     deployed.start_jobs()
     there.wait(1)
-    until(lambda: deployed.told(first)["state"] == "delivered")
+    until(lambda: deployed.webhook_of(first)["state"] == "delivered")
     assert (len(there.received), another.received, len(suno.charges(account))) == (1, [], 1)
 
 
-def test_what_the_queue_has_twice_is_delivered_once(
+def test_duplicates_in_the_queue_are_delivered_once(
     deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], settings: dict[str, str]
 ) -> None:
     deployed, there = deploy(), receiver(200, 503, 200)
     jobs = deployed.start_jobs()
     first = deployed.split(there.url)
-    until(lambda: deployed.told(first)["state"] == "delivered")
+    until(lambda: deployed.webhook_of(first)["state"] == "delivered")
     second = deployed.split(there.url)
-    until(lambda: deployed.told(second)["next_at"] is not None)
-    next_at = deployed.told(second)["next_at"]
+    until(lambda: deployed.webhook_of(second)["next_at"] is not None)
+    next_at = deployed.webhook_of(second)["next_at"]
     known = sqlite3.connect(settings["LEDGER_URL"].removeprefix("sqlite:///"))
     queue = Queue(settings["JOBS_URL"])
     for (id,) in known.execute("SELECT id FROM entries").fetchall() * 3:
         queue.put(id)
     known.close()
-    until(lambda: deployed.told(second)["state"] == "delivered")
-    assert deployed.told(second)["attempts"][1]["at"] >= next_at
+    until(lambda: deployed.webhook_of(second)["state"] == "delivered")
+    assert deployed.webhook_of(second)["attempts"][1]["at"] >= next_at
     jobs.process.terminate()
     assert jobs.process.wait() == 0
-    assert [told["data"]["request_id"] for told in there.verified(3)] == [
+    assert [webhook["data"]["request_id"] for webhook in there.verified(3)] == [
         first.headers["X-Request-ID"],
         *[second.headers["X-Request-ID"]] * 2,
     ]
     assert len(there.received) == 3
 
 
-def test_a_queue_that_cannot_be_used_costs_no_reply_and_no_webhook(
+def test_an_unusable_queue_loses_no_reply_and_no_webhook(
     deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str, tmp_path: Path
 ) -> None:
     deployed, there = deploy(JOBS_URL="sqlite:////proc/nowhere/jobs.db"), receiver()
@@ -172,7 +172,7 @@ def test_a_queue_that_cannot_be_used_costs_no_reply_and_no_webhook(
     assert there.verified()[0]["type"] == "stems.completed"
 
 
-def test_a_retry_that_pays_again_has_a_webhook_again(
+def test_a_retry_that_pays_again_sends_another_webhook(
     deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
     there = receiver()
@@ -184,7 +184,7 @@ def test_a_retry_that_pays_again_has_a_webhook_again(
     assert len({headers["webhook-id"] for headers, _ in received}) == 2
 
 
-def test_no_webhook_without_a_secret_for_a_cookie_or_to_a_private_host(
+def test_webhooks_without_a_secret_with_a_cookie_or_to_a_private_host_are_refused(
     deploy: Callable[..., Deployed], suno: Suno, account: str
 ) -> None:
     deployed = deploy()

@@ -1,4 +1,4 @@
-"""Each example in examples/stems* gets a song's stems onto the disk, and pays once, whatever is lost on the way."""
+"""Each example in examples/stems* saves the stems of a song to disk and pays once, even if a reply is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = ["أغنية البحر - Instrumental.mp3", "أغنية البحر - Vo
 
 @dataclass(frozen=True)
 class Example:
-    """A file in examples/, and what runs it."""
+    """A file in examples/, and the command that runs it."""
 
     name: str
     command: tuple[str, ...]
@@ -38,7 +38,7 @@ class Example:
     module: str = ""
 
     def require(self) -> None:
-        """Skip the test where something is missing, and say what."""
+        """Skip the test if something is missing, and say what."""
         missing = [name for name in self.programs if not shutil.which(name)]
         if self.module and not importlib.util.find_spec(self.module):
             missing.append(f"Python's {self.module}")
@@ -46,7 +46,7 @@ class Example:
             loaded = subprocess.run(["php", "-r", "exit(extension_loaded('curl') ? 0 : 1);"])
             missing += ["PHP's curl extension"] if loaded.returncode else []
         if missing:
-            pytest.skip(f"{self.name} is not tried: {' and '.join(missing)} not found")
+            pytest.skip(f"{self.name} is not tested: {' and '.join(missing)} not found")
 
 
 ALL = [
@@ -67,7 +67,7 @@ def example(request: pytest.FixtureRequest) -> Example:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where programs keep what they compile."""
+    """The home directory of the programs: they keep their build caches here."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def saved(self) -> dict[str, str]:
-        """What is in the folder, by name."""
+        """The SHA-256 of each file in the folder, by name."""
         return {path.name: digest(path.read_bytes()) for path in self.folder.iterdir()}
 
 
@@ -101,19 +101,19 @@ def run(example: Example, home: Path, tmp_path: Path) -> Run:
 
 
 def kept(url: str) -> dict[str, str]:
-    """The stems of the song as the service gives them, by the names that it has for them."""
+    """Return the SHA-256 of each stem that the service keeps for the song, by file name."""
     headers = {"X-API-Key": API_KEY}
-    told = requests.post(f"{url}/api/audio", json={"audio_id": SONG, "format": "mp3"}, headers=headers, timeout=30)
-    assert told.status_code == 200, told.text
+    reply = requests.post(f"{url}/api/audio", json={"audio_id": SONG, "format": "mp3"}, headers=headers, timeout=30)
+    assert reply.status_code == 200, reply.text
     return {
         file["filename"]: digest(
             requests.get(f"{url}/api/audio/{file['id']}.mp3", headers=headers, timeout=30).content
         )
-        for file in told.json()
+        for file in reply.json()
     }
 
 
-def test_a_refusal_is_said_in_the_services_words(run: Run, service: Client) -> None:
+def test_a_refusal_prints_the_services_error(run: Run, service: Client) -> None:
     refusal = service.split("unknown-song").json()
     assert refusal["code"] == "song_not_found"
     done = run(service.url, "unknown-song")
@@ -123,16 +123,16 @@ def test_a_refusal_is_said_in_the_services_words(run: Run, service: Client) -> N
 
 @dataclass
 class Lossy:
-    """Stands between a client and the service: it loses the first reply, and answers 503 in place of the second."""
+    """A proxy in front of the service: it drops the first reply and answers the second split with 503."""
 
     service: str
     url: str = ""
     splits: list[str | None] = field(default_factory=list)
-    """The keys of the splits that came."""
+    """The Idempotency-Keys of the received splits."""
     statuses: list[int] = field(default_factory=list)
-    """What was answered to POST /api/audio."""
+    """The statuses of the replies to POST /api/audio."""
     on_fetching: Callable[[], Any] = lambda: None
-    """Called once the first of these is known, before it goes out."""
+    """Called when the first of these is known, before the reply is sent."""
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response | int | None:
         if path == "/api/generate_stems":
@@ -194,7 +194,7 @@ def lossy() -> Iterator[Any]:
 def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
     run: Run, deploy: Deploy, lossy: Any, suno: Suno, account: str
 ) -> None:
-    # So little patience that the stems are not complete when the split is answered; and nothing fetches them yet.
+    # The split is answered before its stems are complete, and no jobs process fetches them yet.
     deployed = deploy(API_KEYS=API_KEY, SUNO_WAIT_TIMEOUT="0.1")
     between = lossy(deployed.client.url)
     between.on_fetching = deployed.start_jobs

@@ -1,4 +1,4 @@
-"""One webhook: whom it may reach, how it is signed, and what is made of the receiver's answer."""
+"""One webhook: the allowed addresses, its signatures, and how the receiver's reply is handled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANOTHER = "whsec_" + "B" * 32
         "https://[fd00::1]/x",
     ],
 )
-def test_public_hosts_and_those_that_the_operator_lists_are_reached(url: str) -> None:
+def test_public_hosts_and_listed_hosts_are_allowed(url: str) -> None:
     check_address(url, ("n8n", ".internal", "10.0.0.0/8", "fd00::/8"))
 
 
@@ -59,12 +59,12 @@ def test_public_hosts_and_those_that_the_operator_lists_are_reached(url: str) ->
         ("https://[fd00::1]/", "public"),
     ],
 )
-def test_nobody_is_reached_who_should_not_be(url: str, why: str) -> None:
+def test_other_addresses_are_refused(url: str, why: str) -> None:
     with pytest.raises(NoSuchAddress, match=why):
         check_address(url, ("another", ".example.internal", "192.168.0.0/16"))
 
 
-def test_a_webhook_is_signed_by_each_secret_and_brings_nothing_else(receiver: Callable[..., Receiver]) -> None:
+def test_a_webhook_is_signed_with_each_secret_and_has_no_credentials(receiver: Callable[..., Receiver]) -> None:
     there = receiver()
     attempt = send(there.url, '{"a": 1}', "msg_1", [SECRET, ANOTHER], [HERE])
     assert (attempt.status, attempt.said, attempt.was_taken) == (200, "thanks", True)
@@ -76,7 +76,7 @@ def test_a_webhook_is_signed_by_each_secret_and_brings_nothing_else(receiver: Ca
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 404, 410, 500, 503])
-def test_only_2xx_is_taken_and_no_redirect_is_followed(receiver: Callable[..., Receiver], status: int) -> None:
+def test_only_2xx_is_success_and_redirects_are_not_followed(receiver: Callable[..., Receiver], status: int) -> None:
     there, elsewhere = receiver(status), receiver()
     there.headers = {"Location": elsewhere.url, "Retry-After": "7"}
     attempt = send(there.url, "{}", "msg_1", [SECRET], [HERE])
@@ -84,15 +84,15 @@ def test_only_2xx_is_taken_and_no_redirect_is_followed(receiver: Callable[..., R
     assert elsewhere.received == []
 
 
-def test_little_is_kept_of_what_a_receiver_says(receiver: Callable[..., Receiver]) -> None:
+def test_a_receivers_reply_is_cleaned_and_truncated(receiver: Callable[..., Receiver]) -> None:
     there = receiver()
-    there.said = b"\x1b[31mhello\x00" + b"x" * 10 * READ
+    there.reply = b"\x1b[31mhello\x00" + b"x" * 10 * READ
     attempt = send(there.url, "{}", "msg_1", [SECRET], [HERE])
     assert attempt.status == 200
     assert attempt.said == ("[31mhello" + "x" * 200)[:200]
 
 
-def test_a_private_address_behind_a_public_name_is_not_connected_to(
+def test_a_public_name_with_a_private_address_is_not_contacted(
     receiver: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = receiver()
@@ -104,6 +104,6 @@ def test_a_private_address_behind_a_public_name_is_not_connected_to(
     assert there.received == []
 
 
-def test_who_is_not_there_is_an_attempt_without_a_status() -> None:
+def test_an_unreachable_receiver_is_an_attempt_without_a_status() -> None:
     attempt = send("http://127.0.0.1:1/", "{}", "msg_1", [SECRET], [HERE])
     assert (attempt.status, attempt.said) == (None, "ConnectionError")

@@ -1,4 +1,4 @@
-"""The page in a real browser, before the service, the process of jobs and a local Suno."""
+"""The page in a real browser, with the service, a jobs process and a local Suno."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests import stack
-from tests.browser import asked_for, chromium, foreign, wait_for
+from tests.browser import chromium, foreign, requested_addresses, wait_for
 from tests.conftest import NUMBERS, Client, Suno
 
 SPLIT_TWO = "Split into voice and music"
 
 
 class Page:
-    """What a person, or a screen reader, finds on the page: by role and name."""
+    """Finds elements of the page by role and name, as a user or a screen reader does."""
 
     def __init__(self, browser: webdriver.Chrome, service: Client, suno: Suno, account: str, downloads: Path) -> None:
         self.browser, self.service, self.suno, self.account = browser, service, suno, account
@@ -41,11 +41,11 @@ class Page:
         return wait_for(self.browser, find)
 
     def text(self, id: str) -> str:
-        """The text of an element with this id."""
+        """Return the text of the element with this id."""
         return self.browser.find_element(By.ID, id).text
 
     def all(self, role: str, name: str, inside: WebElement | None = None) -> list[WebElement]:
-        """What can be seen with this role, and a name that begins so."""
+        """Return the visible elements with this role and a name that starts with `name`."""
         tags = {
             "button": "button",
             "slider": "input[type=range]",
@@ -58,11 +58,11 @@ class Page:
         return [element for element in found if element.is_displayed() and element.accessible_name.startswith(name)]
 
     def find(self, role: str, name: str, inside: WebElement | None = None) -> WebElement:
-        """Wait until there is such an element."""
+        """Wait for the first element that `all` returns."""
         return self.wait(lambda: next(iter(self.all(role, name, inside)), None))
 
     def press(self, name: str, inside: WebElement | None = None) -> None:
-        """Press a button, once it can be pressed."""
+        """Press a button as soon as it is enabled."""
         button = self.find("button", name, inside)
         self.wait(button.is_enabled)
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
@@ -78,19 +78,19 @@ class Page:
         self.press(button)
 
     def parts(self) -> list[str]:
-        """The names of the stems that can be heard."""
+        """Return the names of the stems that have a Mute button."""
         groups = self.all("group", "")
         return [group.accessible_name for group in groups if self.all("button", "Mute", group)]
 
     def wait_until_ready(self) -> None:
-        """Wait until all stems can be taken away."""
+        """Wait until all stems can be downloaded."""
         self.find("link", "Download all")
 
     def charges(self, song: str) -> list[dict[str, Any]]:
         return self.suno.charges(self.account, song)
 
     def downloaded(self, pattern: str) -> bytes:
-        """Wait for a file that the browser saves, and take it away."""
+        """Wait for a file that the browser saves. Delete it and return its content."""
         self.wait(lambda: list(self.downloads.glob(pattern)) and not list(self.downloads.glob("*.crdownload")))
         [file] = self.downloads.glob(pattern)
         content = file.read_bytes()
@@ -98,26 +98,26 @@ class Page:
         return content
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Run a script in the page, in which `await` works; its failure is raised here."""
+        """Run a script in the page, in which `await` works, and return its value. Fail if the script fails."""
         self.browser.set_script_timeout(60)
-        self.browser.find_element(By.TAG_NAME, "h1").click()  # a page may play once somebody has touched it
-        told = self.browser.execute_async_script(
+        self.browser.find_element(By.TAG_NAME, "h1").click()  # a page may play audio only after a user gesture
+        result = self.browser.execute_async_script(
             "const done = arguments[arguments.length - 1];"
             f"(async (given) => {{ {script} }})([...arguments].slice(0, -1))"
             ".then((value) => done({value}), (error) => done({error: String(error.stack)}));",
             *arguments,
         )
-        assert "error" not in told, told["error"]
-        return told["value"]
+        assert "error" not in result, result["error"]
+        return result["value"]
 
     def complaints(self) -> list[str]:
-        """What the browser noted since the last look: on its console, and requests to other hosts."""
+        """Return the console messages and the requests to other hosts since the last call."""
         console = [entry["message"] for entry in self.browser.get_log("browser")]
-        return console + foreign(asked_for(self.browser), self.service.url)
+        return console + foreign(requested_addresses(self.browser), self.service.url)
 
 
 class Relay:
-    """A wire between browser and service, which can be cut."""
+    """A TCP proxy between browser and service that can cut its connections."""
 
     def __init__(self, service: Client) -> None:
         host, _, port = service.url.removeprefix("http://").partition(":")
@@ -137,13 +137,13 @@ class Relay:
         self.cut()
 
     def cut(self) -> None:
-        """Break all that is connected, and whoever comes."""
+        """Break all connections, and every new one."""
         self._is_cut = True
         for end in list(self._open):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._is_cut = False
 
     def _accept(self) -> None:
@@ -156,9 +156,9 @@ class Relay:
                 far = socket.create_connection(self._service)
                 self._open |= {near, far}
                 for ends in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+                    threading.Thread(target=self._forward, args=ends, daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
                 target.sendall(data)
@@ -180,7 +180,7 @@ def browser(folder: Path) -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture(scope="session")
 def local_suno() -> Iterator[Suno]:
-    """A Suno of the page's own: its options are changed."""
+    """A separate local Suno: these tests change its options."""
     with stack.suno("--pace", "0.2") as server:
         yield Suno(server)
 
@@ -207,7 +207,7 @@ def deployed(local_suno: Suno, settings: dict[str, str]) -> Iterator[Client]:
 def page(
     browser: webdriver.Chrome, deployed: Client, local_suno: Suno, settings: dict[str, str], folder: Path
 ) -> Iterator[Page]:
-    """The page, open in a tab that remembers nothing."""
+    """The page, open in a tab without saved state."""
     local_suno.set(delay=0, audio_length=4)
     page = Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
     browser.get(f"{deployed.url}/healthz")
@@ -219,7 +219,7 @@ def page(
 
 
 def samples(wav: bytes) -> array[int]:
-    """The samples of a WAV file of 16 bits."""
+    """Return the samples of a 16-bit WAV file."""
     with wave.open(io.BytesIO(wav)) as file:
         assert file.getsampwidth() == 2
         return array("h", file.readframes(file.getnframes()))

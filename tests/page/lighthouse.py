@@ -1,4 +1,4 @@
-"""The page as Lighthouse sees it: `make lighthouse`. It takes too long to be one of the tests."""
+"""Lighthouse on the page: `make lighthouse`. Too slow for the test suite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIGHTHOUSE = "lighthouse@13.5.0"
 
 @NODE
 def test_lighthouse_gives_full_marks(page: Page, tmp_path: Path) -> None:
-    """Its look at accessibility and best practices, as the newcomer finds the page."""
+    """Accessibility and best practices of the page as a new user sees it."""
     program = install(tmp_path, LIGHTHOUSE) / "lighthouse/cli/index.js"
     report = tmp_path / "report.json"
     flags = "--headless=new --no-sandbox --disable-gpu --no-proxy-server"
@@ -31,9 +31,9 @@ def test_lighthouse_gives_full_marks(page: Page, tmp_path: Path) -> None:
         text=True,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    failed = [id for id, audit in told["audits"].items() if audit["score"] not in (1, None)]
-    assert {name: category["score"] for name, category in told["categories"].items()} == {
+    results: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    failed = [id for id, audit in results["audits"].items() if audit["score"] not in (1, None)]
+    assert {name: category["score"] for name, category in results["categories"].items()} == {
         "accessibility": 1,
         "best-practices": 1,
     }, failed

@@ -1,4 +1,4 @@
-"""Pictures of the page in its states, for the README: `make pictures` writes them to docs/pictures."""
+"""Screenshots of the page for the README: `make pictures` writes them to docs/pictures."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from tools.stack import ACCOUNT
 
 TARGET = Path(__file__).parents[2] / "docs/pictures"
 SECONDS = 60.0
-"""How long each file is."""
+"""Duration of each audio file."""
 
 
 def take(
     page: Page, name: str, *, at: str = "body", width: int = 1080, height: int = 900, dark: bool = False
 ) -> None:
-    """Write what is seen in a window of this size, from an element on."""
+    """Save a screenshot of a window of this size, scrolled to the element `at`."""
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    time.sleep(0.5)  # until the waveforms are drawn anew
+    time.sleep(0.5)  # until the waveforms are redrawn
     page.browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", at)
     time.sleep(0.2)
     page.browser.save_screenshot(str(TARGET / f"{name}.png"))
 
 
 def main() -> int:
-    """Take all pictures, of a song that is split on the way."""
+    """Split songs and take all pictures."""
     TARGET.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
         settings = {

@@ -1,4 +1,4 @@
-"""Who is asked for an API key or a cookie, and what is told when something is wrong."""
+"""API keys, cookies and budgets on the page, and the errors that it shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests import stack
-from tests.browser import asked_for
+from tests.browser import requested_addresses
 from tests.conftest import NUMBERS, SONG, Client, Suno
 from tests.page.conftest import SPLIT_TWO, Page, unzipped
 
@@ -21,8 +21,8 @@ API_KEY = "only-for-people-who-make-karaoke"
 
 
 @pytest.fixture
-def guarded(page: Page, local_suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Page]]:
-    """The page of a service like the usual one, with other settings besides."""
+def page_with(page: Page, local_suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens the page of a service with additional settings."""
     with ExitStack() as servers:
 
         def start(**more: str) -> Page:
@@ -39,8 +39,8 @@ def sign_in(page: Page, **given: str) -> None:
     page.press("Use these")
 
 
-def test_an_api_key_is_asked_for_once_and_goes_nowhere_else(guarded: Callable[..., Page]) -> None:
-    page = guarded(API_KEYS=API_KEY)
+def test_an_api_key_is_requested_once_and_sent_nowhere_else(page_with: Callable[..., Page]) -> None:
+    page = page_with(API_KEYS=API_KEY)
     page.browser.get(page.service.url)
     page.wait(lambda: "asks for an API key" in page.text("error"))
     sign_in(page, apiKey=API_KEY)
@@ -53,7 +53,7 @@ def test_an_api_key_is_asked_for_once_and_goes_nowhere_else(guarded: Callable[..
     page.browser.refresh()
     page.wait_until_ready()
     assert len(page.charges("song-unlock-slow")) == 1
-    addresses = asked_for(page.browser)
+    addresses = requested_addresses(page.browser)
     assert any("/api/stems.zip" in address for address in addresses)
     assert [address for address in addresses if API_KEY in address] == []
     assert page.browser.execute_script("return localStorage.length + document.cookie.length") == 0
@@ -62,7 +62,7 @@ def test_an_api_key_is_asked_for_once_and_goes_nowhere_else(guarded: Callable[..
     page.wait(lambda: "asks for an API key" in page.text("error"))
 
 
-def test_a_cookie_of_ones_own_splits_and_saves(page: Page) -> None:
+def test_a_split_with_the_users_own_cookie_can_be_saved(page: Page) -> None:
     cookie = f"sandbox-load-{next(NUMBERS)}"
     page.press("Account")
     sign_in(page, cookie=cookie)
@@ -86,8 +86,8 @@ def test_a_cookie_of_ones_own_splits_and_saves(page: Page) -> None:
         ("sandbox-no-stems", "plan", False),
     ],
 )
-def test_a_failure_is_told_with_what_to_do(page: Page, cookie: str, expected: str, leads_to_suno: bool) -> None:
-    page.suno.set(edit_route="404")  # the only way on which a captcha is known
+def test_an_error_says_what_to_do(page: Page, cookie: str, expected: str, leads_to_suno: bool) -> None:
+    page.suno.set(edit_route="404")  # use v2-web, the only route that requires a captcha
     try:
         page.press("Account")
         sign_in(page, cookie=cookie)
@@ -102,10 +102,12 @@ def test_a_failure_is_told_with_what_to_do(page: Page, cookie: str, expected: st
         page.suno.set(edit_route="there")
 
 
-def test_a_budget_is_told_and_when_there_is_more(guarded: Callable[..., Page], tmp_path: Path) -> None:
+def test_the_page_shows_the_budget_left_and_when_there_is_more(
+    page_with: Callable[..., Page], tmp_path: Path
+) -> None:
     callers = tmp_path / "callers.toml"
     callers.write_text(f'[callers.karaoke]\napi_key = "{API_KEY}"\ncredits_per_day = 15\n')
-    page = guarded(CALLERS_FILE=str(callers))
+    page = page_with(CALLERS_FILE=str(callers))
     page.browser.get(page.service.url)
     sign_in(page, apiKey=API_KEY)
     page.wait(lambda: "you may spend 15 credits today" in page.text("account"))
@@ -115,16 +117,16 @@ def test_a_budget_is_told_and_when_there_is_more(guarded: Callable[..., Page], t
     page.press(SPLIT_TWO)
     page.wait(lambda: "There is more from" in page.text("error"))
     assert len(page.charges("song-unlock-lost")) == 1
-    # Nothing is lost by it.
+    # The open stems stay open.
     assert page.parts() == ["Vocals", "Instrumental"]
 
 
 FOREIGN = b"""<!doctype html><title>Another site</title><script>
 const url = new URLSearchParams(location.search).get("service");
 const body = JSON.stringify({ audio_id: "song-roots", audio_format: "mp3" });
-const told = {};
+const types = {};
 async function post(name, path, options) {
-  told[name] = await fetch(url + path, { method: "POST", ...options }).then((reply) => reply.type, () => "refused");
+  types[name] = await fetch(url + path, { method: "POST", ...options }).then((reply) => reply.type, () => "refused");
 }
 addEventListener("load", async () => {
   await post("json", "/api/generate_stems", { body, headers: { "Content-Type": "application/json" } });
@@ -134,7 +136,7 @@ addEventListener("load", async () => {
   await post("webhook", "/api/requests/an-id/webhook", { mode: "no-cors" });
   const frame = document.createElement("iframe");
   frame.src = url;
-  frame.onload = () => document.title = JSON.stringify(told);
+  frame.onload = () => document.title = JSON.stringify(types);
   document.body.append(frame);
 });
 </script><body></body>"""
@@ -168,7 +170,7 @@ def test_a_page_of_another_site_can_do_nothing(page: Page, another_site: str) ->
     before, refused_before = page.suno.get("/sandbox/charges").json(), len(refusals(page))
     page.browser.get(f"{another_site}?service={page.service.url}")
     page.wait(lambda: page.browser.title.startswith("{"))
-    # A page is not told what became of a request without CORS: the log of the service is.
+    # A page cannot read the reply to a no-cors request: check the service's log.
     assert '"json": "refused"' in page.browser.title.replace(":", ": ")
     refused = refusals(page)[refused_before:]
     assert len(refused) == 4, refused

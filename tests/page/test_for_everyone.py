@@ -1,4 +1,4 @@
-"""The page for everyone: axe finds nothing in any of its states, and it is small."""
+"""Accessibility of the page in each state, its size and its security headers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.npm import NODE, install
 from tests.page.conftest import Page
 
 AXE = "axe-core@4.14.1"
-MOST = 50_000
-"""Bytes of ours until the page can be used."""
+MAX_BYTES = 50_000
+"""Maximum size of our files until the page can be used."""
 
 
 def at_start(page: Page) -> None:
@@ -42,12 +42,12 @@ def at_the_desk(page: Page) -> None:
 
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core."""
+    """Return the source of axe-core."""
     return (install(tmp_path_factory.mktemp("axe"), AXE) / "axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
-def look(page: Page, *, dark: bool, width: int) -> None:
-    """Show the page as a reader has set it."""
+def emulate(page: Page, *, dark: bool, width: int) -> None:
+    """Emulate a colour scheme and a window width in pixels."""
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -56,12 +56,12 @@ def look(page: Page, *, dark: bool, width: int) -> None:
 
 @NODE
 @pytest.mark.parametrize("state", [at_start, at_the_account, at_an_error, at_a_choice, at_the_desk])
-def test_axe_finds_nothing(page: Page, axe: str, state: Callable[[Page], None]) -> None:
+def test_axe_finds_no_violations(page: Page, axe: str, state: Callable[[Page], None]) -> None:
     state(page)
     page.browser.execute_script(axe)
     try:
         for dark, width in ((False, 1200), (True, 1200), (False, 360)):
-            look(page, dark=dark, width=width)
+            emulate(page, dark=dark, width=width)
             found = page.run("return (await axe.run()).violations;")
             assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
             overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -71,20 +71,20 @@ def test_axe_finds_nothing(page: Page, axe: str, state: Callable[[Page], None]) 
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_it_is_small(page: Page) -> None:
+def test_the_page_is_small(page: Page) -> None:
     at_start(page)
     loaded = page.run("return performance.getEntriesByType('resource').map(({ name }) => name);")
     paths = {"/", *(name.removeprefix(page.service.url) for name in loaded if "/page/" in name)}
     assert "/page/page.js" in paths
-    assert sum(len(page.service.get(path).content) for path in paths) < MOST
+    assert sum(len(page.service.get(path).content) for path in paths) < MAX_BYTES
 
 
-def test_changes_are_told_to_those_who_do_not_see_them(page: Page) -> None:
+def test_screen_readers_announce_changes(page: Page) -> None:
     for id, role in (("error", "alert"), ("progress", "status"), ("saving", "status"), ("more", "status")):
         assert page.browser.execute_script(f"return document.getElementById('{id}').getAttribute('role')") == role
 
 
-def test_nothing_may_frame_it_or_load_from_elsewhere(deployed: Client) -> None:
+def test_the_page_cannot_be_framed_or_load_from_other_hosts(deployed: Client) -> None:
     for path in ("/", "/docs"):
         headers = deployed.get(path).headers
         policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))

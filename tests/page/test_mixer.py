@@ -1,4 +1,4 @@
-"""The mixer, measured: on one clock to the sample, and what it renders is what the files have."""
+"""The mixer, measured: tracks are in sync to the sample, and a rendered mix equals the files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import pause
 from tests.page.conftest import Page, samples, unzipped
 
 SONG, LONG_SONG = "song-pages-404", "song-pages-400"
-MEMORY = 400_000_000  # bytes of the tab
+MEMORY = 400_000_000  # maximum bytes of the tab
 
 OPEN = """
 const { Mixer, Track } = await import("/page/mixer.js");
@@ -50,8 +50,8 @@ function listenTo(mixer) {
 """
 
 
-def kept(page: Page, song: str, format: str, seconds: float) -> list[str]:
-    """The ids of a song and its two stems, of so many seconds, with their files kept."""
+def keep_files(page: Page, song: str, format: str, seconds: float) -> list[str]:
+    """Wait until the files of a song and its two stems are kept, each `seconds` long; return the ids."""
     page.suno.set(audio_length=seconds)
     body = {"audio_id": song, "reuse_existing": True, "wait_audio": True}
     ids = [song, *(stem["id"] for stem in page.service.post("/api/generate_stems", json=body).json())]
@@ -60,49 +60,49 @@ def kept(page: Page, song: str, format: str, seconds: float) -> list[str]:
     return ids
 
 
-def test_stems_play_together_to_the_sample(page: Page) -> None:
-    ids = kept(page, LONG_SONG, "wav", 60)
+def test_stems_play_in_sync_to_the_sample(page: Page) -> None:
+    ids = keep_files(page, LONG_SONG, "wav", 60)
     heard = page.run(
         OPEN
         + LISTEN
         + """
         const open = async (id) => new Track(await WavSource.open(`/api/audio/${id}.wav`));
         const [song, vocals, instrumental] = await Promise.all(given[0].map(open));
-        song.volume = -1; // upside down: it takes away what the stems add up to
+        song.volume = -1; // inverted: it cancels the sum of the stems
         const mixer = new Mixer();
         mixer.tracks.push(vocals, instrumental);
         await mixer.play();
         const loudest = listenTo(mixer);
-        const told = { stems: await loudest(0.5) };
-        mixer.tracks.push(song); // it joins late
+        const result = { stems: await loudest(0.5) };
+        mixer.tracks.push(song); // joins late
         mixer.update();
         await wait(0.5);
-        told.all = await loudest(5); // over the end of a piece
+        result.all = await loudest(5); // past the end of a piece
         mixer.seek(17.3);
         await wait(0.5);
-        told.afterSeek = await loudest(4);
+        result.afterSeek = await loudest(4);
         vocals.muted = true;
         mixer.update();
         await wait(0.3);
-        told.withoutVocals = await loudest(1);
+        result.withoutVocals = await loudest(1);
         vocals.muted = false;
         mixer.update();
         await wait(0.5);
-        told.again = await loudest(1);
+        result.again = await loudest(1);
         mixer.pause();
-        told.position = mixer.position;
+        result.position = mixer.position;
         mixer.close();
-        return told;
+        return result;
         """,
         ids,
     )
     assert heard["stems"] > 0.1
     assert heard["withoutVocals"] > 0.1
     assert max(heard["all"], heard["afterSeek"], heard["again"]) < 1e-6
-    assert 17.3 < heard["position"] < 60  # it has not ended meanwhile
+    assert 17.3 < heard["position"] < 60  # playback has not ended
 
 
-def test_nothing_is_missing_between_two_pieces(page: Page) -> None:
+def test_playback_has_no_gap_between_pieces(page: Page) -> None:
     quietest = page.run(
         OPEN
         + """
@@ -131,8 +131,8 @@ def test_nothing_is_missing_between_two_pieces(page: Page) -> None:
     assert quietest == 0.5
 
 
-def test_what_is_saved_is_what_the_files_have(page: Page) -> None:
-    kept(page, SONG, "wav", 11)
+def test_a_saved_mix_equals_the_sum_of_the_files(page: Page) -> None:
+    keep_files(page, SONG, "wav", 11)
     page.find("combobox", "Format").send_keys("WAV")
     page.enter(SONG + Keys.ENTER)
     page.press("Open vocals and instrumental")
@@ -157,7 +157,7 @@ def test_what_is_saved_is_what_the_files_have(page: Page) -> None:
 
 
 def mp3(seconds: float, *, rate: int, layout: str, kbits: int) -> bytes:
-    """Noise and a tone, as an MP3 file."""
+    """Return an MP3 file with noise and a tone."""
     noise, channels = Random(1), 2 if layout == "stereo" else 1
     count = int(seconds * rate) * channels
     made = array("h", (int(9_000 * math.sin(i / 9)) + noise.randrange(-15_000, 15_000) for i in range(count)))
@@ -178,7 +178,7 @@ def mp3(seconds: float, *, rate: int, layout: str, kbits: int) -> bytes:
 
 
 def music_in(file: bytes, *, rate: int, kbits: int) -> bytes:
-    """The frames of an MP3 file without the first, in which the encoder tells how many there are."""
+    """Return the frames of an MP3 file without the first, in which the encoder stores the number of frames."""
     start = file.index(b"\xff\xfb")
     return file[start + 144_000 * kbits // rate + ((file[start + 2] >> 1) & 1) :]
 
@@ -199,9 +199,9 @@ window.fetch = async () => new Response(bytes.slice());
         (22_050, "mono", 8),
     ],
 )
-def test_pieces_of_an_mp3_are_as_the_whole(page: Page, rate: int, layout: str, kbits: int) -> None:
+def test_pieces_of_an_mp3_equal_the_whole_file_decoded(page: Page, rate: int, layout: str, kbits: int) -> None:
     file = mp3(9, rate=rate, layout=layout, kbits=kbits)
-    told = page.run(
+    result = page.run(
         OPEN
         + SERVE_IT
         + """
@@ -224,19 +224,19 @@ def test_pieces_of_an_mp3_are_as_the_whole(page: Page, rate: int, layout: str, k
         """,
         base64.b64encode(file).decode(),
     )
-    assert told["rate"] == rate
-    assert told["length"] == told["whole"] == 9 * rate
-    assert told["compared"] == round((9 + 1.2) * rate) * (2 if layout == "stereo" else 1)
-    assert (told["worst"], told["after"]) == (0, None)
+    assert result["rate"] == rate
+    assert result["length"] == result["whole"] == 9 * rate
+    assert result["compared"] == round((9 + 1.2) * rate) * (2 if layout == "stereo" else 1)
+    assert (result["worst"], result["after"]) == (0, None)
 
 
-def test_an_mp3_without_the_encoders_tag_and_with_a_cover_plays_too(page: Page) -> None:
+def test_an_mp3_with_a_cover_and_without_an_encoder_tag_plays(page: Page) -> None:
     file = mp3(3, rate=44_100, layout="stereo", kbits=128)
     music = music_in(file, rate=44_100, kbits=128)
-    cover = b"\xff\xfb\x90\x64" * 50_000  # what looks like frames, in the tag before them
+    cover = b"\xff\xfb\x90\x64" * 50_000  # bytes that look like frames, in the ID3 tag
     size = len(cover)
     head = b"ID3\x04\0\0" + bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
-    told = page.run(
+    result = page.run(
         OPEN
         + SERVE_IT
         + """
@@ -246,13 +246,13 @@ def test_an_mp3_without_the_encoders_tag_and_with_a_cover_plays_too(page: Page) 
         """,
         base64.b64encode(head + cover + music).decode(),
     )
-    assert told["length"] % 1152 == 0
-    assert 3 * 44_100 <= told["length"] < 3.1 * 44_100
-    assert told["loud"] > 0.1
+    assert result["length"] % 1152 == 0
+    assert 3 * 44_100 <= result["length"] < 3.1 * 44_100
+    assert result["loud"] > 0.1
 
 
-def renderer(page: Page) -> int:
-    """Resident bytes of the tab's process, without what the browser only has not collected yet."""
+def renderer_bytes(page: Page) -> int:
+    """Return the resident bytes of the tab's process after garbage collection."""
     page.browser.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
     driver = page.browser.service.process
     assert isinstance(driver, subprocess.Popen)
@@ -266,7 +266,7 @@ def renderer(page: Page) -> int:
                     int((folder / "status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
                 )
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
 
     def is_ours(pid: int) -> bool:
         while pid not in (0, driver.pid):
@@ -277,7 +277,7 @@ def renderer(page: Page) -> int:
 
 
 def test_twelve_stems_of_eight_minutes_take_less_than_400_mb(page: Page, tmp_path: Path) -> None:
-    with chromium(tmp_path) as fresh:  # the tab of the other tests may not have given back what they took
+    with chromium(tmp_path) as fresh:  # the tab of the other tests may still hold their memory
         page = Page(fresh, page.service, page.suno, page.account, page.downloads)
         page.open()
         play_twelve(page)
@@ -285,7 +285,7 @@ def test_twelve_stems_of_eight_minutes_take_less_than_400_mb(page: Page, tmp_pat
 
 def play_twelve(page: Page) -> None:
     once = mp3(10, rate=48_000, layout="stereo", kbits=192)
-    told = page.run(
+    result = page.run(
         OPEN
         + """
         const once = Uint8Array.from(atob(given[0]), (letter) => letter.charCodeAt(0));
@@ -309,16 +309,16 @@ def play_twelve(page: Page) -> None:
         """,
         base64.b64encode(music_in(once, rate=48_000, kbits=192)).decode(),
     )
-    assert told["playing"]
-    assert told["seconds"] > 470
-    assert renderer(page) < MEMORY
+    assert result["playing"]
+    assert result["seconds"] > 470
+    assert renderer_bytes(page) < MEMORY
     size = page.run("const { blob } = await mixer.render([[mixer.tracks[0], 1]]); mixer.close(); return blob.size;")
     assert size > 470 * 48_000 * 4
-    assert renderer(page) < MEMORY
+    assert renderer_bytes(page) < MEMORY
 
 
-def test_a_mix_of_nothing_is_refused(page: Page) -> None:
-    kept(page, SONG, "mp3", 4)
+def test_a_silent_mix_is_refused(page: Page) -> None:
+    keep_files(page, SONG, "mp3", 4)
     page.enter(SONG + Keys.ENTER)
     page.press("Open vocals and instrumental")
     page.wait_until_ready()
@@ -328,9 +328,9 @@ def test_a_mix_of_nothing_is_refused(page: Page) -> None:
     page.wait(lambda: "Nothing can be heard" in page.browser.find_element(By.ID, "saving").text)
 
 
-def test_a_file_that_breaks_off_is_resumed(page: Page) -> None:
+def test_an_interrupted_download_is_resumed(page: Page) -> None:
     file = mp3(9, rate=44_100, layout="mono", kbits=128)
-    told = page.run(
+    result = page.run(
         OPEN
         + """
         const bytes = Uint8Array.from(atob(given[0]), (letter) => letter.charCodeAt(0));
@@ -356,4 +356,4 @@ def test_a_file_that_breaks_off_is_resumed(page: Page) -> None:
         """,
         base64.b64encode(file).decode(),
     )
-    assert told == {"ranges": [None, "bytes=30000-"], "worst": 0, "length": 44_100}
+    assert result == {"ranges": [None, "bytes=30000-"], "worst": 0, "length": 44_100}

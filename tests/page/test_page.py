@@ -1,4 +1,4 @@
-"""From a pasted link to files on disk, as people do it: and one click is one split, whatever happens meanwhile."""
+"""From a pasted link to files on disk. One click is one split, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.page.conftest import SPLIT_TWO, Page, Relay, unzipped
 LANTERNS, NIGHT_BUS = "a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b", "0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862"
 
 
-def left(page: Page) -> str:
-    """What the page should say of the account now."""
-    told = page.service.get("/api/get_limit").json()
-    downloads = told["downloads_limit"] - told["downloads_used"]
-    return f"Account default: {told['credits_left']} credits, {downloads} downloads left"
+def account_line(page: Page) -> str:
+    """Return the line that the page should show for the account now."""
+    limits = page.service.get("/api/get_limit").json()
+    downloads = limits["downloads_limit"] - limits["downloads_used"]
+    return f"Account default: {limits['credits_left']} credits, {downloads} downloads left"
 
 
 def test_from_a_pasted_link_to_a_zip_on_disk(page: Page) -> None:
@@ -34,11 +34,11 @@ def test_from_a_pasted_link_to_a_zip_on_disk(page: Page) -> None:
     page.find("link", "Save MP3", vocals).click()
     assert page.downloaded("Ocean Wanderer - Vocals.mp3") == files["Ocean Wanderer - Vocals.mp3"]
     assert len(page.charges(SONG)) == 1
-    page.wait(lambda: page.text("account") == left(page))
+    page.wait(lambda: page.text("account") == account_line(page))
     assert page.complaints() == []
 
 
-def test_what_is_heard(page: Page) -> None:
+def test_playback_mute_solo_and_volume(page: Page) -> None:
     page.split(LANTERNS)
     page.wait_until_ready()
     page.press("Play")
@@ -66,9 +66,9 @@ def test_what_is_heard(page: Page) -> None:
     assert page.complaints() == []
 
 
-def test_by_the_keyboard_alone(page: Page) -> None:
+def test_the_page_works_with_the_keyboard_alone(page: Page) -> None:
     def until_focus(name: str) -> None:
-        """Press Tab until it is there."""
+        """Press Tab until this element has the focus."""
         for _ in range(80):
             if page.browser.switch_to.active_element.accessible_name.startswith(name):
                 return
@@ -107,7 +107,7 @@ def test_a_double_click_pays_once(page: Page) -> None:
     ActionChains(page.browser).double_click(page.find("button", SPLIT_TWO)).perform()
     page.wait_until_ready()
     assert len(page.charges("song-4-stems")) == 1
-    # Two takes of each part: the second ones are there, and are silent at first.
+    # Two takes of each part: the second takes are shown, and are silent at first.
     assert page.parts() == ["Vocals", "Instrumental", "Vocals, take 2", "Instrumental, take 2"]
     silent = page.browser.find_elements(By.CSS_SELECTOR, "[role=group].silent")
     assert [group.accessible_name for group in silent] == ["Vocals, take 2", "Instrumental, take 2"]
@@ -135,12 +135,12 @@ def test_a_cut_connection_pays_once(page: Page) -> None:
         page.wait(lambda: page.suno.log("/api/edit/stems/song-history"))
         relay.cut()
         page.wait(lambda: "nothing is charged twice" in page.text("progress"))
-        relay.mend()
+        relay.restore()
         page.wait_until_ready()
     assert len(page.charges("song-history")) == 1
 
 
-def test_stems_that_exist_are_offered_first(page: Page) -> None:
+def test_existing_stems_are_offered_first(page: Page) -> None:
     page.split("song-with-two")
     page.wait(lambda: "split before" in page.text("progress"))
     assert page.charges("song-with-two") == []
@@ -150,7 +150,7 @@ def test_stems_that_exist_are_offered_first(page: Page) -> None:
     assert page.complaints() == []
 
 
-def test_one_part_and_the_rest(page: Page) -> None:
+def test_one_part_is_split_from_the_rest(page: Page) -> None:
     page.find("combobox", "Part").send_keys("Drum Kit")
     page.split("song-plain-history", "Split this part from the rest")
     page.wait_until_ready()
@@ -174,7 +174,7 @@ def test_the_files_are_offered_in_another_format(page: Page) -> None:
     assert {name.rpartition(".")[2] for name in files} == {"json", "m4a"}
 
 
-def test_a_stem_that_fails_is_told_and_the_others_are_there(page: Page) -> None:
+def test_the_other_stems_are_shown_if_one_fails(page: Page) -> None:
     page.split("song-stem-fails")
     page.wait_until_ready()
     assert page.parts() == ["Vocals"]
@@ -202,7 +202,7 @@ def test_songs_are_listed_searched_and_chosen(page: Page) -> None:
 
 
 @pytest.mark.parametrize("song", ["", "https://suno.com/s/AbC", "no song of ours", "unknown-song"])
-def test_what_is_no_song_is_told(page: Page, song: str) -> None:
+def test_an_invalid_song_shows_an_error(page: Page, song: str) -> None:
     page.split(song)
     page.wait(lambda: page.text("error"))
     expected = {
@@ -215,19 +215,19 @@ def test_what_is_no_song_is_told(page: Page, song: str) -> None:
     assert page.find("button", SPLIT_TWO).is_enabled()
 
 
-def keys(page: Page) -> list[str]:
-    """The Idempotency-Keys of splits that have no answer yet."""
+def pending_keys(page: Page) -> list[str]:
+    """Return the Idempotency-Keys of the splits that have no reply yet."""
     return page.browser.execute_script(
         "return Object.keys(JSON.parse(sessionStorage.getItem('suno-stems.splits') ?? '{}'))"
     )
 
 
-def test_a_split_in_doubt_keeps_its_key_whatever_is_changed_meanwhile(page: Page) -> None:
+def test_a_split_in_doubt_keeps_its_key_whatever_else_changes(page: Page) -> None:
     song = "fault-reset-before-reading"
     page.split(song)
     page.wait(lambda: "is not charged twice" in page.text("error"))
-    [key] = keys(page)
-    # It does not go on by itself: the person decides.
+    [key] = pending_keys(page)
+    # It does not continue by itself: the user decides.
     page.open()
     assert (page.text("chosen"), page.text("progress"), page.text("error")) == ("", "", "")
     page.find("combobox", "Format").send_keys("WAV")
@@ -240,13 +240,13 @@ def test_a_split_in_doubt_keeps_its_key_whatever_is_changed_meanwhile(page: Page
     page.wait(lambda: "Account default" in page.text("account"))
     page.split(song)
     page.wait(lambda: "nothing is charged twice" in page.text("progress"))
-    assert keys(page) == [key]
+    assert pending_keys(page) == [key]
     page.browser.refresh()
     page.wait(lambda: "nothing is charged twice" in page.text("progress"))
-    assert keys(page) == [key]
+    assert pending_keys(page) == [key]
 
 
-def test_a_split_of_days_ago_does_not_go_on_by_itself(page: Page) -> None:
+def test_a_split_started_a_day_ago_does_not_continue_by_itself(page: Page) -> None:
     page.browser.execute_script(
         """
         const at = Date.now() - 24 * 3600 * 1000;
@@ -261,7 +261,7 @@ def test_a_split_of_days_ago_does_not_go_on_by_itself(page: Page) -> None:
     assert (page.text("chosen"), page.text("error"), page.charges("song-roots")) == ("", "", [])
 
 
-def test_another_account_sees_nothing_of_the_one_before(page: Page) -> None:
+def test_a_new_account_sees_nothing_of_the_previous_one(page: Page) -> None:
     page.enter("song-with-two" + Keys.ENTER)
     page.press("Open vocals and instrumental")
     page.wait_until_ready()
@@ -275,7 +275,7 @@ def test_another_account_sees_nothing_of_the_one_before(page: Page) -> None:
     assert page.complaints() == []
 
 
-def test_stems_of_long_ago_count_no_download_by_themselves(page: Page) -> None:
+def test_stems_opened_hours_ago_use_no_download_by_themselves(page: Page) -> None:
     stems = [{"id": stem["id"], "title": stem["title"]} for stem in old_stems(page)]
     open_then = "sessionStorage.setItem('suno-stems.open', JSON.stringify({ who: '', song: arguments[0], "
     open_then += "stems: arguments[1], at: Date.now() - 2 * 3600 * 1000 }))"
@@ -291,14 +291,14 @@ def old_stems(page: Page) -> list[dict[str, str]]:
     return page.service.get("/api/stems?audio_id=song-with-old-stems").json()
 
 
-def test_what_cannot_be_a_cookie_is_told_at_once(page: Page) -> None:
+def test_an_invalid_cookie_is_reported_at_once(page: Page) -> None:
     page.press("Account")
     page.browser.find_element(By.NAME, "cookie").send_keys("eyJhbGci…")
     page.press("Use these")
     assert '"Suno cookie" has characters that are not allowed' in page.text("error")
 
 
-def test_stems_that_are_made_are_opened_later_where_others_are_heard_meanwhile(page: Page) -> None:
+def test_finished_stems_are_offered_if_others_were_opened_meanwhile(page: Page) -> None:
     page.enter("song-with-twelve" + Keys.ENTER)
     page.wait(lambda: page.text("chosen"))
     page.suno.set(pace=1)

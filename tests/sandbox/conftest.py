@@ -1,4 +1,4 @@
-"""A sandbox on a free port for each test, and a small client that speaks Suno's protocol to it."""
+"""A sandbox on a free port for each test, and a small client for Suno's protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACE = 0.03
 
 
 class Client:
-    """What a client of Suno does, one method per call; no redirect is followed."""
+    """A client of Suno with one method per call; it follows no redirects."""
 
     def __init__(self, url: str, cookie: str) -> None:
         self.url = url
@@ -82,7 +82,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def wire_of_2024(sandbox: Sandbox) -> None:
-    """Make the sandbox play the old wire."""
+    """Switch the sandbox to the wire of 2024."""
     sandbox.suno.initial = Options(wire="2024", pace=PACE, drip=0.01)
     change(sandbox.suno.initial, OF_2024)
     sandbox.suno.reset()
@@ -108,7 +108,7 @@ def eventually() -> Callable[[Callable[[], Any]], Any]:
     def wait(condition: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + 3
         while not (result := condition()):
-            assert time.monotonic() < deadline, "it did not come about"
+            assert time.monotonic() < deadline, "the condition did not become true"
             time.sleep(0.005)
         return result
 
@@ -120,7 +120,7 @@ def ids_of(response: requests.Response) -> list[str]:
 
 
 def v2_web_body(task: str = "twelve", song: str = OCEAN_WANDERER) -> dict[str, Any]:
-    """The body that suno.com was seen to send."""
+    """The body that suno.com sends, as captured."""
     return {
         "task": "gen_stem",
         "generation_type": "TEXT",

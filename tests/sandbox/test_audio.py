@@ -24,7 +24,7 @@ def samples(wav: bytes) -> list[int]:
 
 @pytest.fixture
 def complete(alice, eventually):
-    """Ids of clips, once they are complete."""
+    """Return a function that waits until clips are complete and returns their ids."""
 
     def wait(reply):
         ids = ids_of(reply)
@@ -50,7 +50,7 @@ def test_the_stems_add_up_to_the_song_sample_by_sample(sandbox, alice):
 
 
 @pytest.mark.parametrize("name", ["Lead Vocal", "Drum Kit", "Rhythm Electric Guitar"])
-def test_a_song_is_the_part_taken_out_and_what_is_left(sandbox, alice, name):
+def test_the_extracted_part_and_the_rest_add_up_to_the_song(sandbox, alice, name):
     extract = {"stem_task": "extract", "stem_type_group_name": name, "stem_name": name}
     part, rest = (
         fetch(sandbox, clip) for clip in ids_of(alice.post("/api/generate/v2-web/", v2_web_body() | extract))
@@ -64,12 +64,12 @@ def test_the_etag_of_a_file_is_the_same_in_every_process():
     assert reply.headers["ETag"] == '"a40ff3d5900fb769"'
 
 
-def test_audio_depends_on_the_song_alone():
+def test_audio_depends_only_on_the_song():
     assert synthesise(OCEAN_WANDERER) == synthesise.__wrapped__(OCEAN_WANDERER)
     assert Score("one").melody != Score("another").melody
 
 
-def test_each_of_the_twelve_parts_is_audible_and_unlike_the_others():
+def test_each_of_the_twelve_parts_is_audible_and_differs_from_the_others():
     parts = [samples(stem(OCEAN_WANDERER, "twelve", name)) for name in TWELVE]
     assert all(max(map(abs, part)) > 1_000 for part in parts)
     for one, other in combinations(parts, 2):
@@ -83,7 +83,7 @@ def test_a_song_is_loud_and_no_mix_of_its_parts_clips(song):
     assert max(sum(map(abs, moment)) for moment in moments) < 32_768
 
 
-def test_the_voice_rests_between_phrases_and_the_band_plays_on(sandbox, alice):
+def test_the_voice_rests_between_phrases_while_the_band_plays(sandbox, alice):
     vocals, instrumental = (fetch(sandbox, clip) for clip in ids_of(alice.split()))
     rest = slice(int(3.4 * BEAT), int(4.4 * BEAT))
     assert not any(vocals[rest])
@@ -93,7 +93,7 @@ def test_the_voice_rests_between_phrases_and_the_band_plays_on(sandbox, alice):
 
 @pytest.mark.parametrize("wanted", ["mp3", "m4a"])
 @pytest.mark.usefixtures("wire_of_2024")
-def test_a_download_is_asked_for_until_it_is_ready(alice, complete, eventually, wanted):
+def test_a_download_is_polled_until_it_is_ready(alice, complete, eventually, wanted):
     clip = complete(alice.split())[0]
     path = f"/api/download/clip/{clip}"
     assert alice.get(path, format=wanted).json() == {"status": "processing"}
@@ -103,7 +103,7 @@ def test_a_download_is_asked_for_until_it_is_ready(alice, complete, eventually, 
 
 
 @pytest.mark.usefixtures("wire_of_2024")
-def test_a_wav_file_is_there_only_after_a_conversion(alice, complete, eventually):
+def test_a_wav_file_exists_only_after_a_conversion(alice, complete, eventually):
     clip = complete(alice.split())[0]
     file = f"/api/gen/{clip}/wav_file/"
     assert alice.get(file).status_code == 404

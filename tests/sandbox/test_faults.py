@@ -40,7 +40,7 @@ def split(client, fault):
 
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if name not in ON_SECOND_CALL and name != "slow-2s"])
-def test_a_fault_charges_exactly_if_the_table_says_so_and_its_stems_can_be_read(alice, name):
+def test_a_fault_charges_as_the_table_says_and_its_stems_can_be_read(alice, name):
     alice.post("/sandbox/settings", {"drip": 60})
     with contextlib.suppress(requests.RequestException):
         alice.split(f"fault-{name}", timeout=(5, 0.2), stream=name in ENDLESS)
@@ -62,12 +62,12 @@ def test_a_refusal_is_json_with_its_status(alice, name, status):
     ("name", "status"),
     [("403-html", 403), ("429-html", 429), ("502-html", 502), ("200-html", 200), ("502-after-charge", 502)],
 )
-def test_a_wall_answers_in_html(alice, name, status):
+def test_a_bot_wall_answers_with_html(alice, name, status):
     reply = split(alice, name)
     assert (reply.status_code, reply.headers["Content-Type"]) == (status, "text/html; charset=UTF-8")
 
 
-def test_what_the_refusals_say(alice):
+def test_refusals_have_sunos_wording(alice):
     assert split(alice, "403-jwt").json() == {"detail": "JWT expired"}
     assert split(alice, "422-captcha").json() == {"detail": "Token validation failed."}
     assert split(alice, "422-schema").json()["detail"][0]["loc"] == ["body", "stem_task"]
@@ -84,7 +84,7 @@ def test_what_the_refusals_say(alice):
 
 
 @pytest.mark.parametrize("name", ["truncated-chunked", "oversize-chunked-endless", "drip-body", "500", "429-html"])
-def test_a_reply_has_a_date_however_it_goes_on(alice, name):
+def test_every_kind_of_reply_has_a_date(alice, name):
     assert alice.split(f"fault-{name}", stream=True).headers["Date"].endswith("GMT")
 
 
@@ -106,14 +106,14 @@ def test_a_truncated_reply_ends_too_early(alice, name):
         split(alice, name)
 
 
-def test_not_json_is_declared_as_json_and_is_none(alice):
+def test_the_fault_not_json_declares_json_and_sends_an_invalid_body(alice):
     reply = split(alice, "not-json")
     assert reply.headers["Content-Type"] == "application/json"
     with pytest.raises(ValueError, match="Expecting"):
         reply.json()
 
 
-def test_a_dripped_body_begins_at_once_and_a_dripped_head_does_not(alice):
+def test_a_dripped_body_starts_immediately_and_dripped_headers_do_not(alice):
     with alice.split("fault-drip-body", stream=True) as reply:
         assert reply.status_code == 200
         assert reply.raw.read(5) == b'{"cli'
@@ -122,7 +122,7 @@ def test_a_dripped_body_begins_at_once_and_a_dripped_head_does_not(alice):
         split(alice, "drip-headers")
 
 
-def test_a_slow_reply_is_on_its_way_and_not_lost(alice):
+def test_a_slow_reply_does_not_count_as_lost(alice):
     with pytest.raises(requests.ReadTimeout):
         split(alice, "slow-2s")
     assert [charge["reply_lost"] for charge in alice.charges()] == [False]
@@ -134,26 +134,26 @@ def test_an_oversize_reply_is_valid_json_of_6_megabytes(alice):
     assert len(reply.json()["clips"]) == 2
 
 
-def test_an_endless_reply_goes_on_and_on(alice):
+def test_an_endless_reply_exceeds_6_megabytes(alice):
     with alice.split("fault-oversize-chunked-endless", stream=True) as reply:
         assert len(reply.raw.read(6_000_000)) == 6_000_000
 
 
 @pytest.mark.parametrize("code", [301, 302, 303])
-def test_a_redirect_leads_to_a_clip_that_is_no_stem(alice, code):
+def test_a_redirect_points_to_a_clip_that_is_not_a_stem(alice, code):
     reply = split(alice, f"redirect-{code}")
     assert reply.status_code == code
     assert alice.get(reply.headers["Location"]).json()["id"] == f"fault-redirect-{code}"
 
 
 @pytest.mark.parametrize("code", [307, 308])
-@pytest.mark.parametrize(("asked", "leads_to"), [("/", ""), ("", "/")])
-def test_a_slash_redirect_is_followed_once_to_a_split(alice, code, asked, leads_to):
+@pytest.mark.parametrize(("sent_to", "redirects_to"), [("/", ""), ("", "/")])
+def test_a_slash_redirect_points_to_a_path_that_splits(alice, code, sent_to, redirects_to):
     path = f"/api/edit/stems/fault-redirect-slash-{code}"
     for _ in range(2):
-        reply = alice.post(path + asked)
-        assert (reply.status_code, reply.headers["Location"]) == (code, path + leads_to)
-        assert len(ids_of(alice.post(path + leads_to))) == 2
+        reply = alice.post(path + sent_to)
+        assert (reply.status_code, reply.headers["Location"]) == (code, path + redirects_to)
+        assert len(ids_of(alice.post(path + redirects_to))) == 2
     assert len(alice.charges()) == 2
 
 
@@ -164,18 +164,18 @@ def test_a_slash_redirect_works_on_v2_web_too(alice):
     assert len(ids_of(alice.post("/api/generate/v2-web", body))) == 24
 
 
-def test_whoever_follows_to_another_host_is_in_the_log(alice):
+def test_a_client_that_follows_a_redirect_to_another_host_is_logged(alice):
     location = split(alice, "redirect-other-host-307").headers["Location"]
     assert location.startswith("http://localhost:")
     assert not any(entry["path"].startswith("/elsewhere") for entry in alice.log())
     requests.post(location, headers={"Authorization": f"Bearer {alice.token}"}, timeout=5)
-    strayed = alice.log()[-1]
-    assert strayed["path"].startswith("/elsewhere/api/edit/stems/")
-    assert strayed["host"].startswith("localhost")
-    assert strayed["token_sha256"] == alice.log()[-2]["token_sha256"]
+    followed = alice.log()[-1]
+    assert followed["path"].startswith("/elsewhere/api/edit/stems/")
+    assert followed["host"].startswith("localhost")
+    assert followed["token_sha256"] == alice.log()[-2]["token_sha256"]
 
 
-def test_random_faults_follow_from_the_seed_and_end_when_told(alice):
+def test_random_faults_depend_on_the_seed_and_stop_on_delete(alice):
     def outcomes():
         alice.post("/sandbox/faults", {"seed": 7, "rate": 0.5, "kinds": ["500", "502-after-charge", "429"]})
         return [alice.split().status_code for _ in range(12)]
@@ -188,12 +188,12 @@ def test_random_faults_follow_from_the_seed_and_end_when_told(alice):
     assert {alice.split().status_code for _ in range(8)} == {200}
 
 
-def test_random_faults_keep_to_their_limit(alice):
+def test_random_faults_respect_their_limit(alice):
     alice.post("/sandbox/faults", {"seed": 1, "rate": 1, "kinds": ["500"], "limit": 2})
     assert [alice.split().status_code for _ in range(4)] == [500, 500, 200, 200]
 
 
-def test_a_reply_that_came_too_late_for_its_client_counts_as_lost(alice, eventually):
+def test_a_reply_after_the_clients_timeout_counts_as_lost(alice, eventually):
     alice.post("/sandbox/settings", {"delay": 0.2})
     with pytest.raises(requests.ReadTimeout):
         alice.split(timeout=(5, 0.05))
@@ -201,7 +201,7 @@ def test_a_reply_that_came_too_late_for_its_client_counts_as_lost(alice, eventua
     eventually(lambda: alice.charges()[0]["reply_lost"])
 
 
-def test_a_hanging_client_does_not_hold_up_the_others(alice):
+def test_a_hanging_client_does_not_delay_others(alice):
     def hang():
         with pytest.raises(requests.ReadTimeout):
             alice.split("fault-hang", timeout=(5, 0.5))
@@ -214,7 +214,7 @@ def test_a_hanging_client_does_not_hold_up_the_others(alice):
         thread.join()
 
 
-def test_the_recorded_server_error_is_kept_letter_by_letter(alice):
+def test_the_recorded_server_error_is_reproduced_exactly(alice):
     assert json.loads(split(alice, "500").text) == {
         "status_code": 500,
         "detail": "An unexpected error occurred.",

@@ -35,7 +35,7 @@ def test_the_help_lists_every_account_song_and_fault():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_program_says_where_it_listens_and_ends_well_on_a_signal(number):
+def test_the_program_prints_its_address_and_exits_cleanly_on_a_signal(number):
     command = [sys.executable, "-m", "sandbox", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         first = process.stdout.readline()
@@ -47,14 +47,14 @@ def test_the_program_says_where_it_listens_and_ends_well_on_a_signal(number):
     assert f"SUNO_API_URL={url} SUNO_AUTH_URL={url} SUNO_COOKIE=sandbox-alice" in rest
 
 
-def test_a_port_in_use_is_said_in_a_sentence(sandbox):
+def test_a_port_in_use_is_reported_in_a_sentence(sandbox):
     command = [sys.executable, "-m", "sandbox", "--port", str(sandbox.port)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Cannot listen on 127.0.0.1:{sandbox.port}: ")
 
 
-def test_the_log_tells_calls_apart_without_telling_secrets(alice, sandbox):
+def test_the_log_distinguishes_calls_without_secrets(alice, sandbox):
     alice.split(headers={"device-id": "d-1", "Authorization": f"Bearer {alice.token}"})
     sign_in, token, paid = alice.log()
     assert (sign_in["path"].partition("?")[0], sign_in["account"]) == ("/v1/client", "sandbox-alice")
@@ -75,7 +75,7 @@ def test_the_log_is_bounded():
         assert [entry["n"] for entry in client.log()] == [3, 4, 5]
 
 
-def test_charges_tell_what_was_paid(alice):
+def test_charges_show_what_was_paid(alice):
     ids = [clip["id"] for clip in alice.split().json()["clips"]]
     (charge,) = alice.charges()
     assert charge.pop("at") > 0
@@ -120,7 +120,7 @@ def test_a_reset_restores_everything_but_keeps_tokens(alice):
         ("revoke", {"account": "nobody"}, 404),
     ],
 )
-def test_a_control_call_that_makes_no_sense_says_so(alice, path, body, status):
+def test_an_invalid_control_call_is_refused_with_a_reason(alice, path, body, status):
     reply = alice.post(f"/sandbox/{path}", body)
     assert reply.status_code == status
     assert reply.json()["detail"]
@@ -151,16 +151,16 @@ def test_requests_sent_in_pieces_or_together_are_all_answered(sandbox):
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 12_000, 431),
     ],
 )
-def test_what_is_no_request_is_refused_and_the_connection_closed(sandbox, data, status):
+def test_an_invalid_request_is_refused_and_the_connection_closed(sandbox, data, status):
     assert raw(sandbox, data).startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_a_client_may_wait_for_leave_to_send_its_body(sandbox):
+def test_expect_100_continue_is_supported(sandbox):
     head = b"POST /sandbox/reset HTTP/1.1\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
     assert raw(sandbox, head + b"{}").startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
-def test_stopping_breaks_what_is_open():
+def test_stopping_closes_open_connections():
     with Sandbox() as running:
         waiting = socket.create_connection(("127.0.0.1", running.port), timeout=3)
         waiting.sendall(b"GET /sandbox/sockets HTTP/1.1\r\n\r\n")

@@ -23,13 +23,13 @@ def claims(token: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", [name.replace("<n>", "7") for name in ORDINARY])
-def test_a_cookie_becomes_a_token_with_its_own_expiry(stranger, name):
+def test_signing_in_returns_a_token_that_lasts_an_hour(stranger, name):
     token = stranger(name).sign_in().token
     assert claims(token)["exp"] - claims(token)["iat"] == 3600
     assert claims(token)["exp"] > time.time()
 
 
-def test_every_token_is_another(alice):
+def test_every_sign_in_returns_a_new_token(alice):
     assert alice.token != alice.sign_in().token
 
 
@@ -45,7 +45,7 @@ def test_every_token_is_another(alice):
         ({}, False),
     ],
 )
-def test_only_the_value_of_the_cookie_named_client_signs_in(sandbox, headers, known):
+def test_only_the_cookie_named_client_signs_in(sandbox, headers, known):
     reply = requests.get(f"{sandbox.url}/v1/client", params=QUERY, headers=headers, timeout=5)
     assert (reply.json()["response"] is not None) == known
 
@@ -57,7 +57,7 @@ def test_cookie_and_authorization_must_agree(sandbox):
     assert reply.json()["errors"][0]["code"] == "authentication_invalid"
 
 
-def test_in_2024_the_versions_in_the_query_are_needed(sandbox, wire_of_2024):
+def test_the_2024_wire_requires_the_versions_in_the_query(sandbox, wire_of_2024):
     reply = requests.get(f"{sandbox.url}/v1/client", headers={"Cookie": "__client=sandbox-alice"}, timeout=5)
     assert reply.status_code == 400
 
@@ -78,7 +78,7 @@ def test_some_accounts_are_refused(stranger, name, status, kind):
     assert (reply.status_code, reply.headers["Content-Type"]) == (status, kind)
 
 
-def test_the_other_dead_accounts(stranger):
+def test_each_failing_account_fails_in_its_own_way(stranger):
     assert stranger("sandbox-dead").client().json() == {"response": None}
     assert stranger("sandbox-signed-out").client().json()["response"]["sessions"] == []
     assert stranger("sandbox-captcha").client().json()["errors"][0]["code"] == "requires_captcha"
@@ -103,7 +103,7 @@ def test_an_ended_session_is_not_the_last_active_one(stranger):
     assert ended.new_token(sid).status_code == 404
 
 
-def test_a_rotating_cookie_is_worth_its_newest_value_only(stranger):
+def test_only_the_newest_value_of_a_rotating_cookie_works(stranger):
     account = stranger("sandbox-rotating")
     session = account.session()
     assert account.new_token(session).cookies["__client"] == "sandbox-rotating-2"
@@ -121,7 +121,7 @@ def test_the_first_token_of_some_accounts_is_refused(sign_in):
     assert never.split().status_code == never.sign_in().split().status_code == 401
 
 
-def test_a_session_can_go_and_another_comes(stranger):
+def test_an_ended_session_is_replaced_by_a_new_one(stranger):
     account = stranger("sandbox-session-gone")
     first = account.session()
     assert account.new_token(first).status_code == 200

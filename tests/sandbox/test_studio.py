@@ -35,7 +35,7 @@ def test_a_split_gives_vocals_and_instrumental_for_ten_credits(alice, slash):
     assert alice.credits() == 490
 
 
-def test_asking_again_is_charged_again_and_makes_new_stems(alice):
+def test_a_repeated_split_is_charged_again_and_makes_new_stems(alice):
     assert not set(ids_of(alice.split())) & set(ids_of(alice.split()))
     assert alice.credits() == 480
     assert [charge["credits"] for charge in alice.charges()] == [10, 10]
@@ -83,17 +83,17 @@ def test_v2_web_names_each_key_that_is_missing_or_wrong(alice, key):
     assert alice.charges() == []
 
 
-def test_v2_web_wants_a_browser_where_a_captcha_is_required(alice, sign_in):
-    hindered = sign_in("sandbox-needs-captcha")
+def test_v2_web_is_refused_if_a_captcha_is_required(alice, sign_in):
+    needs_captcha = sign_in("sandbox-needs-captcha")
     check = {"ctype": "generation"}
     assert alice.post("/api/c/check", check).json() == {"required": False, "captcha_version": 1}
-    assert hindered.post("/api/c/check", check).json() == {"required": True, "captcha_version": 1}
+    assert needs_captcha.post("/api/c/check", check).json() == {"required": True, "captcha_version": 1}
     for reply in (
-        hindered.post("/api/generate/v2-web/", v2_web_body()),
+        needs_captcha.post("/api/generate/v2-web/", v2_web_body()),
         alice.post("/api/generate/v2-web/", v2_web_body(song="song-captcha")),
     ):
         assert (reply.status_code, reply.json()) == (422, {"detail": "Token validation failed."})
-    assert hindered.split().status_code == 200
+    assert needs_captcha.split().status_code == 200
 
 
 def test_without_credits_nothing_is_made(sign_in):
@@ -118,7 +118,7 @@ def test_a_plan_without_stems_is_403(sign_in):
     assert sign_in("sandbox-no-stems").split().status_code == 403
 
 
-def test_a_song_that_nobody_has_is_404(alice):
+def test_an_unknown_song_is_404(alice):
     for reply in (alice.split("nothing"), alice.get("/api/clip/nothing"), alice.split("fault-nothing")):
         assert (reply.status_code, reply.json()) == (404, {"detail": "Clip not found."})
 
@@ -139,11 +139,11 @@ def test_no_call_works_without_a_token(stranger, method, path):
 @pytest.mark.parametrize(
     ("song", "count"), [("song-4-stems", 4), ("song-bare", 2), ("song-roots", 2), ("song-no-roots", 2)]
 )
-def test_songs_decide_how_many_clips_come(alice, song, count):
+def test_the_song_determines_the_number_of_clips(alice, song, count):
     assert len(alice.split(song).json()["clips"]) == count
 
 
-def test_replies_of_other_shapes(alice):
+def test_some_songs_have_replies_of_other_shapes(alice):
     assert "clips" not in (one := alice.split("song-one-object").json())
     assert one["title"] == "Lone Swimmer (Vocals)"
     assert all(list(clip) == ["id"] for clip in alice.split("song-bare").json()["clips"])
@@ -164,7 +164,7 @@ def test_a_stem_can_end_in_error(alice, eventually):
     assert alice.feed(ids)[1]["metadata"]["error_message"]
 
 
-def test_new_ids_can_be_late_in_every_reading_call(alice, eventually):
+def test_new_ids_can_appear_late_in_every_read_call(alice, eventually):
     alice.post("/sandbox/settings", {"pace": 60})
     ids = ids_of(alice.split("song-late-ids"))
     assert alice.feed(ids) == []
@@ -185,7 +185,7 @@ def test_the_feed_can_fail_after_each_split(alice):
     assert replies[0].headers["Retry-After"] == "1"
 
 
-def test_both_feeds_tell_the_same(alice):
+def test_both_feeds_return_the_same_clips(alice):
     alice.post("/sandbox/settings", {"feed": "v2+v3"})
     alice.post("/sandbox/settings", {"pace": 60})
     ids = [*ids_of(alice.split()), OCEAN_WANDERER, "unknown"]
@@ -217,18 +217,18 @@ def test_both_feeds_list_the_whole_account_newest_first(alice):
     ("forms", "v2", "v3"),
     [("v2+v3", 200, 200), ("v3-only", 404, 200), ("v3-only-405", 405, 200), ("v2-only", 200, 404)],
 )
-def test_either_feed_can_be_gone(alice, forms, v2, v3):
+def test_either_feed_can_be_removed(alice, forms, v2, v3):
     alice.post("/sandbox/settings", {"feed": forms})
     assert alice.get("/api/feed/v2", ids="x").status_code == v2
     assert alice.post("/api/feed/v3", {}).status_code == v3
 
 
-def test_feed_v3_wants_its_filter_as_suno_com_sends_it(alice):
+def test_feed_v3_requires_the_filter_format_of_suno_com(alice):
     for ids in ({"clipIds": []}, {"presence": True, "clipIds": []}, {"presence": "True"}):
         assert alice.post("/api/feed/v3", {"filters": {"ids": ids}}).status_code == 422
 
 
-def test_stems_that_were_there_before_can_be_read(alice):
+def test_existing_stems_can_be_read(alice):
     assert alice.get("/api/clip/song-with-twelve/stems/pages").json() == {"pages": 2}
     pages = [alice.get("/api/clip/song-with-twelve/stems", page=n).json()["stems"] for n in range(3)]
     assert [len(page) for page in pages] == [20, 4, 0]
@@ -241,7 +241,7 @@ def test_stems_that_were_there_before_can_be_read(alice):
     assert alice.get("/api/clip/song-with-two").json()["metadata"]["has_stem"] is True
 
 
-def test_a_song_without_stems_says_so_in_three_ways(alice):
+def test_songs_without_stems_answer_in_three_ways(alice):
     assert alice.get(f"/api/clip/{OCEAN_WANDERER}/stems/pages").json() == {"pages": 0}
     assert alice.get("/api/clip/song-pages-400/stems/pages").status_code == 400
     assert alice.get("/api/clip/song-pages-404/stems/pages").status_code == 404
@@ -263,7 +263,7 @@ def test_accounts_do_not_see_each_others_stems(alice, sign_in):
     assert bob.credits() == 120
 
 
-def test_billing_tells_plan_features_and_downloads(alice, sign_in):
+def test_billing_returns_plan_features_and_downloads(alice, sign_in):
     info = alice.get("/api/billing/info/").json()
     assert (info["total_credits_left"], info["monthly_usage"]) == (500, 0)
     assert {"name": "get_stems"} in info["accessible_features"]
@@ -271,7 +271,7 @@ def test_billing_tells_plan_features_and_downloads(alice, sign_in):
     assert "plan" not in sign_in("sandbox-old-billing").get("/api/billing/info/").json()
 
 
-def test_a_path_with_the_wrong_slash_leads_to_the_right_one(alice):
+def test_a_path_with_the_wrong_slash_redirects_to_the_right_one(alice):
     reply = alice.get("/api/billing/info")
     assert (reply.status_code, reply.headers["Location"]) == (307, "/api/billing/info/")
     assert alice.get("/api/feed/v2/", ids="a").headers["Location"] == "/api/feed/v2?ids=a"
@@ -283,11 +283,11 @@ def test_other_paths_and_methods_are_404_and_405(alice):
     assert (reply.status_code, reply.headers["Allow"]) == (405, "POST")
 
 
-def test_a_load_account_is_made_when_it_is_first_named(sign_in):
+def test_a_load_account_is_created_on_first_use(sign_in):
     assert sign_in("sandbox-load-12").credits() == 1000
 
 
-def test_the_rich_account_forgets_its_oldest_stems_and_no_other_does(sandbox, sign_in):
+def test_the_rich_account_forgets_its_oldest_stems(sandbox, sign_in):
     rich = sandbox.suno.account("sandbox-rich")
     song = sandbox.suno.song(OCEAN_WANDERER)
     with sandbox.suno.lock:

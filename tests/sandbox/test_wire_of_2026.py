@@ -1,4 +1,4 @@
-"""What the local Suno has had since the summer of 2026, as /v1 and /api were captured then."""
+"""The local Suno's wire since the summer of 2026, as captured from /v1 and /api then."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def claims(jwt: str) -> dict[str, object]:
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
-def test_sign_in_tells_a_token_that_is_ready_for_use(stranger):
+def test_sign_in_returns_a_usable_token(stranger):
     alice = stranger("sandbox-alice")
     [session] = alice.client().json()["response"]["sessions"]
     alice.token = session["last_active_token"]["jwt"]
     assert alice.credits() == 500
-    told = claims(alice.token)
-    assert (told["aud"], told["exp"] - told["iat"]) == ("suno-api", 3600)
-    assert told["suno.com/claims/user_id"] == user_id_of("sandbox-alice")
+    payload = claims(alice.token)
+    assert (payload["aud"], payload["exp"] - payload["iat"]) == ("suno-api", 3600)
+    assert payload["suno.com/claims/user_id"] == user_id_of("sandbox-alice")
 
 
 def test_two_cookies_can_be_one_account(sign_in):
@@ -48,7 +48,7 @@ def test_two_cookies_can_be_one_account(sign_in):
     assert again.get("/api/session/").json()["user"]["id"] == user_id_of("sandbox-alice")
 
 
-def test_an_extract_gives_the_part_and_the_rest(alice):
+def test_an_extract_makes_the_part_and_the_rest(alice):
     reply = alice.post("/api/generate/v2-web/", extract_body("Drum Kit"))
     assert [clip["title"] for clip in reply.json()["clips"]] == [
         "Ocean Wanderer (Drum Kit)",
@@ -59,13 +59,13 @@ def test_an_extract_gives_the_part_and_the_rest(alice):
     assert alice.credits() == 490
 
 
-def test_there_is_no_part_of_another_name(alice):
+def test_an_unknown_part_is_refused(alice):
     assert alice.post("/api/generate/v2-web/", extract_body("Kazoo")).status_code == 400
     assert alice.charges() == []
 
 
 @pytest.mark.parametrize("status", ["400", "403", "404", "405", "410", "422"])
-def test_each_route_can_be_gone(alice, status):
+def test_each_route_can_be_removed(alice, status):
     alice.post("/sandbox/settings", {"edit_route": status, "v2_web_route": status})
     assert alice.split().status_code == int(status)
     assert alice.post("/api/generate/v2-web/", extract_body()).status_code == int(status)
@@ -80,7 +80,7 @@ def test_a_paid_call_with_a_token_past_half_its_life_is_refused(alice):
     assert alice.credits() == 500
 
 
-def test_a_paid_call_can_want_a_fresh_browser_token(alice):
+def test_a_paid_call_can_require_a_fresh_browser_token(alice):
     alice.post("/sandbox/settings", {"browser_token": True})
     fresh = base64.b64encode(json.dumps({"timestamp": int(time.time() * 1000)}).encode()).decode()
     stale = base64.b64encode(b'{"timestamp": 1}').decode()
@@ -89,19 +89,19 @@ def test_a_paid_call_can_want_a_fresh_browser_token(alice):
     assert alice.split(headers={"browser-token": json.dumps({"token": fresh})}).status_code == 200
 
 
-def test_the_dying_feed_ignores_ids_and_tells_21_clips(alice):
-    told = [alice.get("/api/feed/v2", **query).json()["clips"] for query in ({"ids": OCEAN_WANDERER}, {"page": 0})]
-    assert told[0] == told[1]
-    assert len(told[0]) == 21
+def test_the_dying_feed_ignores_ids_and_returns_21_clips(alice):
+    lists = [alice.get("/api/feed/v2", **query).json()["clips"] for query in ({"ids": OCEAN_WANDERER}, {"page": 0})]
+    assert lists[0] == lists[1]
+    assert len(lists[0]) == 21
 
 
-def test_clips_can_be_asked_for_by_repeated_ids(alice):
+def test_clips_can_be_requested_by_repeated_ids(alice):
     ids = ids_of(alice.split())
     reply = alice.get("/api/clips/get_songs_by_ids", ids=ids)
     assert [clip["id"] for clip in reply.json()["clips"]] == ids
 
 
-def test_the_library_is_told_without_stems_by_cursor(alice):
+def test_the_library_is_paged_by_cursor_and_omits_stems(alice):
     alice.split()
     body = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
     first = alice.post("/api/feed/v3", body).json()
@@ -110,14 +110,14 @@ def test_the_library_is_told_without_stems_by_cursor(alice):
     assert (first["has_more"], last["has_more"], "next_cursor" in last) == (True, False, False)
 
 
-def test_the_library_can_want_the_accounts_own_user(alice):
+def test_the_library_can_require_the_accounts_own_user(alice):
     alice.post("/sandbox/settings", {"v3_wants_user": True})
     mine = {"user": {"presence": "True", "userId": user_id_of("sandbox-alice")}}
     assert alice.post("/api/feed/v3", {"filters": {}}).status_code == 422
     assert alice.post("/api/feed/v3", {"filters": mine}).status_code == 200
 
 
-def test_lists_leave_some_songs_out_that_are_there(alice):
+def test_lists_omit_some_existing_songs(alice):
     assert alice.feed(["song-left-out"]) == []
     assert alice.get("/api/clip/song-left-out").json()["title"] == "Off the Record"
 
@@ -136,33 +136,34 @@ def test_a_song_has_the_fields_of_the_captured_one(alice):
     assert {"min_bpm", "avg_bpm", "max_bpm", "key"} <= set(song["metadata"])
 
 
-def test_a_parent_can_stand_in_the_history_alone(alice):
+def test_the_parent_can_be_only_in_the_history(alice):
     clip = alice.split("song-history").json()["clips"][0]["metadata"]
     assert clip["history"][-1] == {"id": "m_song-history"}
     assert (clip["stem_name"], "stem_from_id" in clip, "stem_type_group_name" in clip) == ("Vocals", False, False)
 
 
-def test_a_parent_can_stand_in_the_history_as_a_plain_id(alice):
+def test_the_parent_can_be_a_plain_id_in_the_history(alice):
     clip = alice.split("song-plain-history").json()["clips"][0]["metadata"]
     assert clip["history"][-1] == "song-plain-history"
     assert (clip["stem"], "stem_from_id" in clip, "stem_name" in clip) == ("Vocals", False, False)
 
 
-def test_a_token_names_its_account_by_mail_which_no_client_may_log(alice):
-    told = claims(alice.token)
-    assert told["suno.com/claims/email"] == "sandbox-alice@mail.example"
-    assert (told["sub"].startswith("user_"), told["plan"]) == (True, "pro")
+def test_a_token_contains_the_accounts_email_address(alice):
+    # A client must not log it.
+    payload = claims(alice.token)
+    assert payload["suno.com/claims/email"] == "sandbox-alice@mail.example"
+    assert (payload["sub"].startswith("user_"), payload["plan"]) == (True, "pro")
 
 
 @pytest.mark.parametrize("missing", ["token", "token_provider", "stem_name"])
-def test_a_body_that_lacks_a_field_is_422(alice, missing):
+def test_a_body_without_a_required_field_is_422(alice, missing):
     body = {key: value for key, value in extract_body().items() if key != missing}
     assert alice.post("/api/generate/v2-web/", body).status_code == 422
     assert alice.charges() == []
 
 
 @pytest.mark.usefixtures("wire_of_2024")
-def test_in_2024_none_of_this_is_there(stranger):
+def test_the_2024_wire_has_none_of_this(stranger):
     alice = stranger("sandbox-alice").sign_in()
     assert "last_active_token" not in stranger("sandbox-alice").client().json()["response"]["sessions"][0]
     assert "is_download_unlocked" not in alice.get(f"/api/clip/{OCEAN_WANDERER}").json()
@@ -177,7 +178,7 @@ def authorize(client, clip_id):
     return client.post("/api/download/authorize", {"item_id": clip_id, "item_type": "clip"})
 
 
-def test_unlocking_counts_once_for_a_song(alice):
+def test_unlocking_a_song_counts_once(alice):
     first, again = (authorize(alice, OCEAN_WANDERER).json() for _ in range(2))
     assert first == {"ok": True, "already_unlocked": False, "credit_deducted": True}
     assert again == {"ok": True, "already_unlocked": True, "credit_deducted": False}
@@ -198,7 +199,7 @@ def test_a_stem_cannot_be_unlocked_itself(alice):
 
 @pytest.fixture
 def address(alice, eventually):
-    """A function that unlocks a song and gives its file's address."""
+    """Return a function that unlocks a song and returns the address of its file."""
 
     def ready(song: str, format: str = "wav") -> str:
         authorize(alice, song)
@@ -207,7 +208,7 @@ def address(alice, eventually):
     return ready
 
 
-def test_a_file_can_be_fetched_in_ranges_and_not_by_head(address):
+def test_a_file_supports_ranges_and_refuses_head(address):
     url = address(OCEAN_WANDERER)
     whole = requests.get(url, timeout=5)
     part = requests.get(url, headers={"Range": "bytes=100-"}, timeout=5)
@@ -218,21 +219,21 @@ def test_a_file_can_be_fetched_in_ranges_and_not_by_head(address):
     assert whole.headers["Content-Type"] == "audio/wav"
 
 
-def test_storage_takes_no_token_and_no_address_of_another_file(address):
+def test_storage_refuses_a_token_and_the_address_of_another_file(address):
     url = address(OCEAN_WANDERER)
     assert requests.get(url, headers={"Authorization": "Bearer x"}, timeout=5).status_code == 403
     assert requests.get(url.replace(".wav", ".mp3"), timeout=5).status_code == 403
 
 
 @pytest.mark.parametrize("expires", ["", "soon", "nan", "99999999999"])
-def test_an_address_is_good_with_a_moment_and_its_signature(sandbox, expires):
+def test_an_address_needs_a_valid_expiry_and_its_signature(sandbox, expires):
     path = "/audio/song.wav"
     address = urlencode({"Expires": expires, "Signature": sandbox.suno.sign(f"{path} {expires}")})
     assert address_is_good(sandbox.suno, Request("GET", f"{path}?{address}", {})) is (expires == "99999999999")
     assert not address_is_good(sandbox.suno, Request("GET", f"{path}?{address}x", {}))
 
 
-def test_a_request_to_storage_that_carries_a_token_is_in_the_log(alice, address):
+def test_a_storage_request_with_a_token_is_logged(alice, address):
     url = address(OCEAN_WANDERER)
     requests.get(url, headers={"Authorization": f"Bearer {alice.token}"}, timeout=5)
     entry = alice.log()[-1]
@@ -245,7 +246,7 @@ def test_an_address_expires(alice, address):
     assert requests.get(address(OCEAN_WANDERER), timeout=5).status_code == 403
 
 
-def test_an_unlocking_can_be_counted_and_its_answer_lost(alice):
+def test_an_unlock_can_be_counted_although_its_reply_is_lost(alice):
     with pytest.raises(requests.ConnectionError):
         authorize(alice, "song-unlock-lost")
     assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-lost"]}
@@ -255,14 +256,14 @@ def test_an_unlocking_can_be_counted_and_its_answer_lost(alice):
     assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-lost"]}
 
 
-def test_an_unlocking_can_be_counted_and_answered_too_late(alice):
+def test_an_unlock_can_be_counted_although_its_reply_is_late(alice):
     with pytest.raises(requests.ReadTimeout):
         alice.post("/api/download/authorize", {"item_id": "song-unlock-slow", "item_type": "clip"}, timeout=0.2)
     assert alice.get("/sandbox/unlocks").json() == {"sandbox-alice": ["song-unlock-slow"]}
     assert authorize(alice, "song-unlock-slow").json()["already_unlocked"] is True
 
 
-def test_a_plan_has_a_number_of_unlockings(sign_in):
+def test_a_plan_limits_the_number_of_unlocks(sign_in):
     free = sign_in("sandbox-free")
     assert [authorize(free, song).json()["ok"] for song in ("song-roots", "song-bare", "song-history")] == [
         True,
@@ -271,6 +272,6 @@ def test_a_plan_has_a_number_of_unlockings(sign_in):
     ]
 
 
-def test_a_waveform_is_told_of_a_locked_clip(alice):
+def test_the_waveform_of_a_locked_clip_can_be_read(alice):
     reply = alice.get(f"/api/gen/{OCEAN_WANDERER}/waveform-aggregates").json()
     assert [len(level["data"]) for level in reply["waveform_aggregates"]] == [1000, 100]

@@ -1,4 +1,4 @@
-"""The three stores, each as it is deployed: in memory, a file, and a real Redis that keeps what it was told."""
+"""The three stores: in memory, a SQLite file, and a real Redis with the persistence that the ledger needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REDIS = shutil.which("redis-server")
 
 @dataclass
 class SteppedClock(Clock):
-    """A clock that goes when it is told to, and a wall clock that can be set."""
+    """A fake clock that advances on demand, with a wall clock that can be set."""
 
     seconds: float = 1_000.0
     wall: float = 1_800_000_000.0
@@ -41,17 +41,17 @@ class SteppedClock(Clock):
     def now(self) -> Moment:
         return Moment(self.boot, self.seconds, self.wall)
 
-    def pass_by(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.seconds += seconds
         self.wall += seconds
 
-    def set_wall(self, seconds: float) -> None:
-        """Step the wall clock by so many seconds."""
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock forward or back, while no time passes."""
         self.wall += seconds
 
 
 def stems(*ids: str, at: str = "2026-11-25T10:00:00.000Z", **fields: Any) -> tuple[Clip, ...]:
-    """A set of stems that differ in their titles."""
+    """A set of stems with different titles."""
     return tuple(
         Clip(id, status="submitted", created_at=at, title=f"Song (Part {n})", stem_from_id="song", **fields)
         for n, id in enumerate(ids)
@@ -59,7 +59,7 @@ def stems(*ids: str, at: str = "2026-11-25T10:00:00.000Z", **fields: Any) -> tup
 
 
 def entry(ledger: Ledger, idempotency_key: str = "", **fields: Any) -> Entry:
-    """A new entry; each has a song and an account of its own unless they are given."""
+    """A new entry, by default with its own song and account."""
     own = uuid.uuid4().hex
     return ledger.new_entry(
         **{

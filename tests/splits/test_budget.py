@@ -1,4 +1,4 @@
-"""What may be spent, over each of the three stores: never more than the budget, whatever happens at once."""
+"""Budgets, on each of the three stores: concurrent requests never spend more than the budget."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def left(ledger: Ledger, budget: Budget = CREDITS) -> int:
     return ledger.left(budget).amount
 
 
-def test_of_many_at_once_exactly_those_go_out_that_there_is_room_for(ledger: Ledger) -> None:
+def test_concurrent_requests_spend_exactly_the_budget(ledger: Ledger) -> None:
     def ask(_: int) -> bool:
         try:
             begin(ledger)
@@ -41,10 +41,10 @@ def test_of_many_at_once_exactly_those_go_out_that_there_is_room_for(ledger: Led
     assert left(ledger) == 0
 
 
-def test_a_refusal_says_whose_budget_it_is_and_when_enough_is_free_again(ledger: Ledger, clock: SteppedClock) -> None:
+def test_a_refusal_names_the_budget_and_when_enough_is_free_again(ledger: Ledger, clock: SteppedClock) -> None:
     for _ in range(4):
         begin(ledger)
-        clock.pass_by(3600)
+        clock.advance(3600)
     with pytest.raises(OverBudget) as refused:
         begin(ledger, price=20)
     assert 20 * 3600 <= refused.value.retry_after <= 20 * 3600 + 1800
@@ -52,17 +52,17 @@ def test_a_refusal_says_whose_budget_it_is_and_when_enough_is_free_again(ledger:
         "The budget of caller n8n is 50 credits in any 24 hours. Of that, 10 are left, and this takes 20. "
         "Nothing was charged. Enough is free again in 20 h"
     )
-    clock.pass_by(refused.value.retry_after)
+    clock.advance(refused.value.retry_after)
     begin(ledger, price=20)
 
 
-def test_what_is_more_than_the_whole_budget_is_never_free(ledger: Ledger) -> None:
+def test_a_price_above_the_whole_budget_gets_no_retry_after(ledger: Ledger) -> None:
     with pytest.raises(OverBudget, match="The whole budget is less than that") as refused:
         begin(ledger, price=60)
     assert refused.value.retry_after is None
 
 
-def test_where_one_budget_has_too_little_none_is_taken_from(ledger: Ledger) -> None:
+def test_no_budget_is_charged_if_one_of_them_has_too_little(ledger: Ledger) -> None:
     for _ in range(3):
         begin(ledger, budgets=(CREDITS, SHARED))
     with pytest.raises(OverBudget, match="account studio"):
@@ -77,7 +77,7 @@ def test_a_replay_costs_nothing(ledger: Ledger) -> None:
         begin(ledger, "l")
 
 
-def test_what_certainly_cost_nothing_is_given_back_once(ledger: Ledger) -> None:
+def test_credits_are_returned_once_if_a_split_certainly_cost_nothing(ledger: Ledger) -> None:
     refused, reused, kept = begin(ledger), begin(ledger), begin(ledger)
     ledger.free(refused)
     ledger.free(refused)
@@ -88,18 +88,18 @@ def test_what_certainly_cost_nothing_is_given_back_once(ledger: Ledger) -> None:
     assert left(ledger) == 40
 
 
-def test_what_is_in_doubt_counts_as_spent(ledger: Ledger, clock: SteppedClock) -> None:
+def test_an_entry_in_doubt_counts_as_spent(ledger: Ledger, clock: SteppedClock) -> None:
     doubted, died = begin(ledger), begin(ledger)
     ledger.doubt(doubted)
-    clock.pass_by(3600)
+    clock.advance(3600)
     assert ledger.get(died.id).state == "in_doubt"
     assert left(ledger) == 30
 
 
-def test_another_attempt_costs_once_and_its_late_forerunner_again(ledger: Ledger, clock: SteppedClock) -> None:
+def test_a_retry_counts_once_and_the_late_first_attempt_counts_too(ledger: Ledger, clock: SteppedClock) -> None:
     first = begin(ledger, "k")
     ledger.doubt(first)
-    clock.pass_by(3600)
+    clock.advance(3600)
     again = ledger.restart(first, 41.0, budgets=[CREDITS])
     assert (again.attempt, left(ledger)) == (2, 40)
     ledger.finish(first, stems("a", "b"), paid=True)
@@ -108,7 +108,7 @@ def test_another_attempt_costs_once_and_its_late_forerunner_again(ledger: Ledger
     assert left(ledger) == 30
 
 
-def test_an_attempt_that_no_budget_allows_is_not_begun_and_stays_counted(ledger: Ledger) -> None:
+def test_a_retry_over_budget_does_not_start_and_the_first_attempt_stays_counted(ledger: Ledger) -> None:
     first = begin(ledger, "k")
     ledger.doubt(first)
     for _ in range(4):
@@ -119,15 +119,15 @@ def test_an_attempt_that_no_budget_allows_is_not_begun_and_stays_counted(ledger:
 
 
 @pytest.mark.parametrize("step", [2 * DAY, -2 * DAY])
-def test_a_clock_that_is_set_frees_nothing_and_holds_nothing(ledger: Ledger, clock: SteppedClock, step: int) -> None:
+def test_setting_the_wall_clock_changes_no_budget(ledger: Ledger, clock: SteppedClock, step: int) -> None:
     begin(ledger, price=50)
-    clock.set_wall(step)
+    clock.step_wall(step)
     assert left(ledger) == 0
-    clock.pass_by(DAY + 1800)
+    clock.advance(DAY + 1800)
     assert left(ledger) == 50
 
 
-def test_another_start_of_the_machine_forgets_nothing(ledger: Ledger, clock: SteppedClock) -> None:
+def test_a_reboot_forgets_no_spending(ledger: Ledger, clock: SteppedClock) -> None:
     begin(ledger, price=20)
     clock.boot = "the next start"
     clock.seconds = 5.0
@@ -135,17 +135,17 @@ def test_another_start_of_the_machine_forgets_nothing(ledger: Ledger, clock: Ste
     assert left(ledger) == 20
 
 
-def test_what_is_left_says_when_there_is_more(ledger: Ledger, clock: SteppedClock) -> None:
+def test_the_amount_left_says_when_more_is_free(ledger: Ledger, clock: SteppedClock) -> None:
     assert ledger.left(CREDITS).more_in is None
     begin(ledger)
-    clock.pass_by(1800)
+    clock.advance(1800)
     begin(ledger)
     assert DAY - 1800 <= ledger.left(CREDITS).more_in <= DAY - 1800 + 1800
-    clock.pass_by(ledger.left(CREDITS).more_in)
+    clock.advance(ledger.left(CREDITS).more_in)
     assert left(ledger) == 40
 
 
-def test_a_limit_that_was_lowered_counts_at_once(ledger: Ledger) -> None:
+def test_a_lowered_limit_applies_immediately(ledger: Ledger) -> None:
     begin(ledger, price=50)
     lower = replace(CREDITS, limit=20)
     assert left(ledger, lower) == 0
@@ -153,7 +153,7 @@ def test_a_limit_that_was_lowered_counts_at_once(ledger: Ledger) -> None:
         begin(ledger, budgets=(lower,))
 
 
-def test_a_download_is_counted_for_a_month_and_once_for_a_song(ledger: Ledger, clock: SteppedClock) -> None:
+def test_a_download_counts_once_per_song_for_a_month(ledger: Ledger, clock: SteppedClock) -> None:
     def unlock(song: str):
         return ledger.begin_once("unlock", "user", song, lasts=40, budgets=[DOWNLOADS])
 
@@ -166,14 +166,14 @@ def test_a_download_is_counted_for_a_month_and_once_for_a_song(ledger: Ledger, c
     ledger.end_once(doubted, Turn.IN_DOUBT)
     with pytest.raises(OverBudget, match="2 downloads in any 30 days"):
         unlock("e")
-    clock.pass_by(3600)
+    clock.advance(3600)
     again = ledger.retry_once(unlock("d"), lasts=40, budgets=[DOWNLOADS])
     assert (again.turn, left(ledger, DOWNLOADS)) == (Turn.OURS, 0)
-    clock.pass_by(31 * DAY)
+    clock.advance(31 * DAY)
     assert left(ledger, DOWNLOADS) == 2
 
 
-def test_times_are_told_as_people_say_them() -> None:
+def test_times_are_formatted_in_days_hours_and_minutes() -> None:
     assert [in_words(seconds) for seconds in (1, 61, 3600, 86_400 * 2 + 3601)] == [
         *("1 min", "2 min", "1 h 0 min", "2 d 1 h")
     ]

@@ -1,4 +1,4 @@
-"""A download, against a Suno and a ledger in memory: an error never says that nothing was charged after an unlock."""
+"""Downloads with a fake Suno and a ledger in memory: after an unlock no error says that nothing was charged."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from app.suno.gateway import UnknownFormat, Unlock
 from app.suno.session import Account
 from app.timing import Timing
 
-AWAY = SunoUnreachable("Suno could not be reached. Nothing was charged.")
+UNREACHABLE = SunoUnreachable("Suno could not be reached. Nothing was charged.")
 LOST = OutcomeUnknown("Suno was asked to unlock the song, and no answer came.")
 
 
 class Store(MemoryStore):
-    """A store that can be away."""
+    """A store that can be unavailable."""
 
-    is_away = False
+    is_unavailable = False
 
     def transact(self, change: Callable[[Transaction], Any]) -> Any:
-        if self.is_away:
+        if self.is_unavailable:
             raise LedgerUnavailable("the disk is full")
         return super().transact(change)
 
 
 class Suno:
-    """What a download needs of Suno."""
+    """A fake of the calls that a download makes."""
 
     def __init__(self) -> None:
         self.store = Store()
         self.clips: list[Clip | SunoError] = [Clip("song", download_unlocked=False)]
         self.unlocked: Unlock | SunoError = Unlock(counted=True)
         self.failure: SunoError | None = None
-        """What happens when the address is requested; None: only the older calls know the format."""
+        """Raised when the address is requested; None: only the older calls know the format."""
 
     def clip(self, account: Account, id: str) -> Clip:
         return answered(self.clips.pop(0))
@@ -51,7 +51,7 @@ class Suno:
         raise self.failure or UnknownFormat
 
     def wav_file(self, account: Account, id: str) -> None:
-        self.store.is_away = True
+        self.store.is_unavailable = True
 
 
 def answered(answer: Any) -> Any:
@@ -80,7 +80,7 @@ def address(suno: Suno) -> Address:
     ).address()
 
 
-@pytest.mark.parametrize("failure", [AWAY, None])
+@pytest.mark.parametrize("failure", [UNREACHABLE, None])
 def test_after_a_counted_unlock_the_reply_says_that_it_was_counted(suno: Suno, failure: SunoError | None) -> None:
     suno.failure = failure
     assert address(suno) == Address(None, counted=True)
@@ -92,7 +92,7 @@ def test_a_refusal_after_a_counted_unlock_says_that_it_was_counted(suno: Suno) -
         address(suno)
 
 
-@pytest.mark.parametrize("failure", [AWAY, NotAllowed("Not in the plan."), None])
+@pytest.mark.parametrize("failure", [UNREACHABLE, NotAllowed("Not in the plan."), None])
 def test_a_request_that_was_not_counted_gets_the_error(suno: Suno, failure: SunoError | None) -> None:
     suno.clips, suno.failure = [Clip("song", download_unlocked=True)], failure
     with pytest.raises(type(failure) if failure else LedgerUnavailable):
@@ -100,7 +100,7 @@ def test_a_request_that_was_not_counted_gets_the_error(suno: Suno, failure: Suno
 
 
 def test_a_lost_unlock_that_cannot_be_checked_may_have_been_counted(suno: Suno) -> None:
-    suno.clips, suno.unlocked = [Clip("song", download_unlocked=False), AWAY], LOST
+    suno.clips, suno.unlocked = [Clip("song", download_unlocked=False), UNREACHABLE], LOST
     with pytest.raises(OutcomeUnknown) as raised:
         address(suno)
     assert raised.value is LOST

@@ -1,4 +1,4 @@
-"""The same random steps over all three stores: a stem has one owner, a key one story, and all tell the same."""
+"""The same random steps on all three stores: a stem has one owner, a key one set of stems, and the stores agree."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ BUDGET = Budget("caller x", "credits:caller:x", "credits", 1_000_000, 1)
 
 
 class Call:
-    """A paid call of one attempt: what Suno made of it, and what became of its answer."""
+    """The paid call of one attempt, with the stems that Suno made and the state of its reply."""
 
     def __init__(self, number: int, entry: Entry) -> None:
         self.number = number
         self.entry = entry
         self.made: tuple[Clip, ...] = ()
         self.is_hidden = False
-        """Whether Suno's list leaves its stems out, for longer than anybody waits."""
+        """Whether Suno's list omits its stems, for longer than any request waits."""
         self.is_over = False
 
 
 class Rules(RuleBasedStateMachine):
-    """Requests for the stems of one song, with and without keys, whose answers come, come late, or are lost."""
+    """Requests for the stems of one song, with and without keys; their replies arrive, are late, or are lost."""
 
     redis_url: str
 
@@ -56,10 +56,10 @@ class Rules(RuleBasedStateMachine):
         self.clock = SteppedClock()
         redis.Redis.from_url(self.redis_url).flushdb()
         self.calls: list[Call] = []
-        self.told: dict[str, set[tuple[str, ...]]] = {}
-        """By entry, every set of stems that its requests were answered with."""
-        self.answered: dict[str, str] = {}
-        """By stem, the entry to which Suno's answer named it."""
+        self.returned: dict[str, set[tuple[str, ...]]] = {}
+        """For each entry, every set of stems that was returned to its requests."""
+        self.confirmed: dict[str, str] = {}
+        """For each stem, the entry that got it in Suno's reply."""
 
     @initialize()
     def open(self) -> None:
@@ -78,20 +78,20 @@ class Rules(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def all(self, do: Any) -> Any:
-        """Do the same to each ledger; each must tell the same."""
+        """Do the same with each ledger; the results must be equal."""
         first, *others = [do(ledger) for ledger in self.ledgers]
         assert all(other == first for other in others), (first, others)
         return first
 
-    def tell(self, entry_id: str, stems: tuple[Clip, ...]) -> None:
-        self.told.setdefault(entry_id, set()).add(tuple(stem.id for stem in stems))
+    def record(self, entry_id: str, stems: tuple[Clip, ...]) -> None:
+        self.returned.setdefault(entry_id, set()).add(tuple(stem.id for stem in stems))
 
     def some_call(self, data: Any) -> Call:
         return data.draw(st.sampled_from([call for call in self.calls if not call.is_over]))
 
     @rule(key=KEYS)
     def ask(self, key: str) -> None:
-        """A request comes, and sends its paid call, or is told what its key led to."""
+        """A request arrives: it sends its paid call, or gets the stems of its key."""
         new = self.ledgers[0].new_entry(
             caller="",
             account="account",
@@ -107,12 +107,12 @@ class Rules(RuleBasedStateMachine):
         if held.id == new.id:
             self.calls.append(Call(len(self.calls), held))
         elif held.state is State.DONE:
-            self.tell(held.id, held.reply or held.stems)
+            self.record(held.id, held.reply or held.stems)
 
     @precondition(lambda self: any(not call.is_over and not call.made for call in self.calls))
     @rule(data=st.data())
     def suno_makes_stems(self, data: Any) -> None:
-        """Suno takes a call on: from now on it is charged, and its stems are listed."""
+        """Suno accepts a call: from now on it is charged, and its stems are listed."""
         call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made]))
         if self.clock.since(call.entry.attempt_began) < LASTS:
             call.made = tuple(
@@ -127,21 +127,23 @@ class Rules(RuleBasedStateMachine):
 
     @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))
     @rule(data=st.data())
-    def answer_comes(self, data: Any) -> None:
-        """Suno's answer reaches the request, in time or, where the process was asleep, late."""
+    def reply_arrives(self, data: Any) -> None:
+        """Suno's reply arrives: in time, or late if the process was suspended."""
         call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and c.made]))
         call.is_over = True
         if self.clock.since(call.entry.attempt_began) < LASTS:
-            assert not self.is_told_to_another(call), "a guess was handed out while its owner could still be told"
-        told = self.all(lambda ledger: ledger.finish(call.entry, call.made, paid=True).stems)
+            assert not self.is_returned_to_another(call), (
+                "guessed stems were returned while their owner could still get them"
+            )
+        stems = self.all(lambda ledger: ledger.finish(call.entry, call.made, paid=True).stems)
         for stem in call.made:
-            self.answered[stem.id] = call.entry.id
-        self.tell(call.entry.id, told)
-        self.all(lambda ledger: ledger.answer(call.entry, told))
+            self.confirmed[stem.id] = call.entry.id
+        self.record(call.entry.id, stems)
+        self.all(lambda ledger: ledger.answer(call.entry, stems))
 
     @precondition(lambda self: any(not call.is_over for call in self.calls))
     @rule(data=st.data())
-    def answer_is_lost(self, data: Any) -> None:
+    def reply_is_lost(self, data: Any) -> None:
         call = self.some_call(data)
         call.is_over = True
         self.all(lambda ledger: ledger.doubt(call.entry))
@@ -160,62 +162,62 @@ class Rules(RuleBasedStateMachine):
 
     @precondition(lambda self: any(True for _ in self.entries_in_doubt()))
     @rule(data=st.data())
-    def look(self, data: Any) -> None:
-        """A request in doubt looks at Suno's list; where it certainly made nothing, it pays again."""
-        self.look_for(data.draw(st.sampled_from(sorted(self.entries_in_doubt(), key=lambda e: e.id))))
+    def entry_in_doubt_is_settled(self, data: Any) -> None:
+        """A request in doubt reads Suno's list; if its call certainly made nothing, it pays again."""
+        self.settle(data.draw(st.sampled_from(sorted(self.entries_in_doubt(), key=lambda e: e.id))))
 
-    def look_for(self, entry: Entry) -> None:
+    def settle(self, entry: Entry) -> None:
         sets = tuple(call.made for call in self.calls if call.made and not call.is_hidden)
         found = self.all(lambda ledger: ledger.settle(entry, Made(sets)))
         if found is Found.YES:
             settled = self.all(lambda ledger: ledger.get(entry.id))
-            self.tell(entry.id, settled.stems)
+            self.record(entry.id, settled.stems)
             self.all(lambda ledger: ledger.answer(settled, settled.stems))
         elif found is Found.NO and self.ledgers[0].over_for(entry) >= SETTLE and entry.idempotency_key:
             self.pay_again(entry)
 
     @precondition(lambda self: any(not c.is_over and c.made and c.entry.idempotency_key for c in self.calls))
     @rule(data=st.data())
-    def falls_asleep_while_suno_hides_its_stems(self, data: Any) -> None:
-        """Its retry pays again, rightly as far as anybody can see; the first answer may still come, late."""
+    def process_is_suspended_while_suno_hides_its_stems(self, data: Any) -> None:
+        """Its retry pays again, correctly as far as it can know; the first reply may still arrive late."""
         call = data.draw(
             st.sampled_from([c for c in self.calls if not c.is_over and c.made and c.entry.idempotency_key])
         )
         call.is_hidden = True
-        self.clock.pass_by(LASTS + SETTLE)
+        self.clock.advance(LASTS + SETTLE)
         entry = self.ledgers[0].get(call.entry.id)
         if entry is not None and entry.state is State.IN_DOUBT:
-            self.look_for(entry)
+            self.settle(entry)
 
     @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))
     @rule(key=KEYS)
-    def falls_asleep_while_another_loses_its_answer(self, key: str) -> None:
-        """The other looks once nobody can be told any more, and takes what is nobody's."""
-        self.clock.pass_by(LASTS)
+    def process_is_suspended_while_another_loses_its_reply(self, key: str) -> None:
+        """The other reads the list after the deadline of the first, and takes the unowned stems."""
+        self.clock.advance(LASTS)
         before = len(self.calls)
         self.ask(key)
         if len(self.calls) > before:
             other = self.calls[-1]
             other.is_over = True
             self.all(lambda ledger: ledger.doubt(other.entry))
-            self.look_for(other.entry)
+            self.settle(other.entry)
 
     def pay_again(self, entry: Entry) -> None:
         charged = [c for c in self.calls if c.entry.id == entry.id and c.made and not c.is_hidden]
-        unexplained = [call for call in charged if call.made[0].id not in self.answered and not self.is_taken(call)]
-        asleep = [call for call in charged if not call.is_over]
-        assert not unexplained or asleep, "paid again although its own stems are listed and nobody's"
+        unexplained = [call for call in charged if call.made[0].id not in self.confirmed and not self.is_taken(call)]
+        running = [call for call in charged if not call.is_over]
+        assert not unexplained or running, "paid again although its own stems are listed and unowned"
         again = self.all(lambda ledger: ledger.restart(entry, LASTS, budgets=[BUDGET]))
         if again:
             self.calls.append(Call(len(self.calls), again))
 
-    def is_told_to_another(self, call: Call) -> bool:
-        others = [told for id, told in self.told.items() if id != call.entry.id]
-        return any(call.made[0].id in ids for told in others for ids in told)
+    def is_returned_to_another(self, call: Call) -> bool:
+        others = [returned for id, returned in self.returned.items() if id != call.entry.id]
+        return any(call.made[0].id in ids for returned in others for ids in returned)
 
     def is_taken(self, call: Call) -> bool:
-        """Whether an equal request has taken these stems for its own."""
-        return any(call.made[0].id in ids for told in self.told.values() for ids in told)
+        """Whether these stems were returned to any request."""
+        return any(call.made[0].id in ids for returned in self.returned.values() for ids in returned)
 
     def entries_in_doubt(self) -> list[Entry]:
         ids = dict.fromkeys(call.entry.id for call in self.calls)
@@ -224,23 +226,23 @@ class Rules(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 42.0, 110.0]))
     def time_passes(self, seconds: float) -> None:
-        self.clock.pass_by(seconds)
+        self.clock.advance(seconds)
 
     @rule(seconds=st.sampled_from([150.0, -3300.0, 86_400.0, -86_400.0]))
     def clock_is_set(self, seconds: float) -> None:
-        self.clock.set_wall(seconds)
+        self.clock.step_wall(seconds)
 
     @rule()
     def service_restarts(self) -> None:
         self.reopen()
 
     @invariant()
-    def all_stores_tell_the_same(self) -> None:
+    def all_stores_agree(self) -> None:
         for id in dict.fromkeys(call.entry.id for call in getattr(self, "calls", ())):
             self.all(partial(_get, id))
 
     @invariant()
-    def no_charge_is_left_out_of_the_budget(self) -> None:
+    def every_charge_counts_against_the_budget(self) -> None:
         if calls := getattr(self, "calls", ()):
             spent = BUDGET.limit - self.all(lambda ledger: ledger.left(BUDGET).amount)
             known = sum(PRICE for call in calls if call.made and not call.is_hidden)
@@ -256,15 +258,15 @@ class Rules(RuleBasedStateMachine):
         assert all(len(of) == 1 for of in owners.values()), owners
 
     @invariant()
-    def a_key_has_one_story(self) -> None:
-        """Only where Suno's answer named to another what was taken as a guess is an entry told anew."""
-        for id, stories in getattr(self, "told", {}).items():
-            wrong = {ids for ids in stories if any(self.answered.get(stem, id) != id for stem in ids)}
-            assert len(stories - wrong) <= 1, stories
+    def a_key_has_one_set_of_stems(self) -> None:
+        """An entry returns other stems only if Suno's reply gave its guessed stems to another entry."""
+        for id, sets in getattr(self, "returned", {}).items():
+            wrong = {ids for ids in sets if any(self.confirmed.get(stem, id) != id for stem in ids)}
+            assert len(sets - wrong) <= 1, sets
 
     @invariant()
-    def suno_answer_outranks_a_guess(self) -> None:
-        for stem, id in getattr(self, "answered", {}).items():
+    def sunos_reply_overrides_a_guess(self) -> None:
+        for stem, id in getattr(self, "confirmed", {}).items():
             for other in dict.fromkeys(call.entry.id for call in self.calls):
                 entry = self.ledgers[0].get(other)
                 if entry and other != id:
@@ -275,7 +277,7 @@ def _get(id: str, ledger: Ledger) -> Entry | None:
     return ledger.get(id)
 
 
-def test_the_rules_hold_over_all_stores(redis_url: str) -> None:
+def test_the_rules_hold_on_all_stores(redis_url: str) -> None:
     Rules.redis_url = redis_url
     from hypothesis.stateful import run_state_machine_as_test
 

@@ -1,4 +1,4 @@
-"""A split from the question to its stems, against a Suno and a ledger in memory: no sockets, no Flask, no waiting."""
+"""A split from the request to its stems, with a fake Suno and a ledger in memory: no sockets, Flask or waiting."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ LOST = OutcomeUnknown("Suno was asked to split the song, but it did not answer i
 
 @dataclass
 class Suno:
-    """What a split needs of Suno: it makes a pair of stems for each paid call that its script lets through."""
+    """A fake of the calls that a split makes: each paid call that its script accepts makes a pair of stems."""
 
     clock: SteppedClock
     script: list[Exception | Callable[[], None] | None] = field(default_factory=list)
-    """What becomes of each paid call in turn: answered, or failed, or something done before it is answered."""
-    makes_although_lost: bool = True
+    """The outcome of each paid call in turn: a reply (None), an exception, or a function to run before the reply."""
+    makes_stems_if_reply_is_lost: bool = True
     paid: int = 0
-    looks: int = 0
+    polls: int = 0
     waits: int = 0
     listed: list[Clip] = field(default_factory=list)
-    look_failures: list[Exception] = field(default_factory=list)
+    poll_failures: list[Exception] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
 
     def generate_stems(
@@ -56,7 +56,7 @@ class Suno:
         self.deadlines.append(deadline.remaining if deadline else 0.0)
         outcome = self.script.pop(0) if self.script else None
         if isinstance(outcome, Exception):
-            if getattr(outcome, "may_have_charged", False) and self.makes_although_lost:
+            if getattr(outcome, "may_have_charged", False) and self.makes_stems_if_reply_is_lost:
                 self.make(choice or StemChoice())
             raise outcome
         stems = self.make(choice or StemChoice())
@@ -77,9 +77,9 @@ class Suno:
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
         assert (account, song_id) == (ALICE, "song")
         assert deadline
-        self.looks += 1
-        if self.look_failures:
-            raise self.look_failures.pop(0)
+        self.polls += 1
+        if self.poll_failures:
+            raise self.poll_failures.pop(0)
         return self.listed
 
     def now(self) -> float | None:
@@ -94,24 +94,24 @@ class Suno:
 
 
 class BrokenStore(MemoryStore):
-    """A store that is away for some of its transactions, counted from 1."""
+    """A store that is unavailable for some of its transactions, counted from 1."""
 
     def __init__(self, clock: SteppedClock) -> None:
         super().__init__(clock)
         self.transactions = 0
-        self.away: set[int] = set()
+        self.unavailable_at: set[int] = set()
 
     def transact(self, change: Callable[[Transaction], Any]) -> Any:
         self.transactions += 1
-        if self.transactions in self.away:
-            raise LedgerUnavailable("away")
+        if self.transactions in self.unavailable_at:
+            raise LedgerUnavailable("unavailable")
         return super().transact(change)
 
 
 @pytest.fixture(autouse=True)
 def no_time_is_spent(monkeypatch: pytest.MonkeyPatch, clock: SteppedClock) -> None:
-    """Let sleeping move the clock, and nothing else."""
-    monkeypatch.setattr("app.splits.split.time.sleep", clock.pass_by)
+    """Make sleep advance the fake clock instead of waiting."""
+    monkeypatch.setattr("app.splits.split.time.sleep", clock.advance)
     monkeypatch.setattr("app.suno.wire.time.monotonic", lambda: clock.seconds)
 
 
@@ -163,11 +163,11 @@ def ids(stems: Stems) -> list[str]:
 
 def test_a_split_is_one_paid_call(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     stems = ask()
-    assert (ids(stems), stems.replayed, suno.paid, suno.looks) == (["Vocals1", "Instrumental1"], False, 1, 0)
+    assert (ids(stems), stems.replayed, suno.paid, suno.polls) == (["Vocals1", "Instrumental1"], False, 1, 0)
     assert find_split(ledger, [("user", "")], "r").state is State.DONE
 
 
-def test_the_ledger_has_what_was_asked_and_whether_it_was_paid(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+def test_the_ledger_records_the_request_and_whether_it_was_paid(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     ask("k", choice=StemChoice(StemTask.TWELVE))
     paid = find_split(ledger, [("user", "")], "r")
     assert (paid.song_id, paid.task, paid.idempotency_key, paid.paid) == ("song", StemTask.TWELVE, "k", True)
@@ -177,7 +177,7 @@ def test_the_ledger_has_what_was_asked_and_whether_it_was_paid(ask: Ask, suno: S
     assert (find_split(ledger, [("user", "")], "r2").paid, suno.paid) == (False, 1)
 
 
-def test_a_failure_that_nobody_has_thought_of_is_in_doubt(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+def test_an_unexpected_failure_leaves_the_entry_in_doubt(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     suno.script = [RuntimeError("a bug")]
     with pytest.raises(RuntimeError):
         ask("k")
@@ -190,7 +190,7 @@ def test_a_key_is_found_by_an_older_name_of_its_owner(ask: Ask, suno: Suno) -> N
     assert suno.paid == 1
 
 
-def test_another_part_is_another_question(ask: Ask) -> None:
+def test_another_part_with_the_same_key_is_refused(ask: Ask) -> None:
     ask("k", choice=StemChoice(stem_name="Drum Kit"))
     with pytest.raises(KeyReused):
         ask("k", choice=StemChoice(stem_name="Bass"))
@@ -201,7 +201,7 @@ def test_without_a_key_two_requests_are_two_splits(ask: Ask, suno: Suno) -> None
     assert suno.paid == 2
 
 
-def test_a_key_is_paid_for_once(ask: Ask, suno: Suno) -> None:
+def test_a_key_is_paid_once(ask: Ask, suno: Suno) -> None:
     first, again = ask("k"), ask("k")
     assert (ids(again), again.replayed, suno.paid) == (ids(first), True, 1)
 
@@ -215,7 +215,7 @@ def test_a_key_is_paid_for_once(ask: Ask, suno: Suno) -> None:
         {"reuse_existing": True},
     ],
 )
-def test_a_key_is_for_one_question(ask: Ask, suno: Suno, other: dict[str, Any]) -> None:
+def test_a_different_request_with_the_same_key_is_refused(ask: Ask, suno: Suno, other: dict[str, Any]) -> None:
     ask("k")
     with pytest.raises(KeyReused):
         ask("k", **other)
@@ -226,54 +226,54 @@ def test_a_key_is_for_one_question(ask: Ask, suno: Suno, other: dict[str, Any]) 
     "refusal",
     [OutOfCredits("no"), RefusedBySuno("no"), SunoUnreachable("no"), SunoFailed("no"), SessionExpired("no")],
 )
-def test_what_cost_nothing_frees_the_key(ask: Ask, suno: Suno, ledger: Ledger, refusal: Exception) -> None:
+def test_a_failure_that_cost_nothing_frees_the_key(ask: Ask, suno: Suno, ledger: Ledger, refusal: Exception) -> None:
     suno.script = [refusal]
     with pytest.raises(type(refusal)):
         ask("k")
     with pytest.raises(SplitNotFound):
         find_split(ledger, [("user", "")], "r")
     assert not ask("k").replayed
-    assert suno.looks == 0
+    assert suno.polls == 0
 
 
 @pytest.mark.parametrize("failure", [LOST, SunoFailed("502", may_have_charged=True), RuntimeError("a bug")])
-def test_a_lost_answer_is_found_out(ask: Ask, suno: Suno, failure: Exception) -> None:
+def test_the_stems_of_a_lost_reply_are_found(ask: Ask, suno: Suno, failure: Exception) -> None:
     suno.script = [failure]
-    suno.makes_although_lost = True
+    suno.makes_stems_if_reply_is_lost = True
     if isinstance(failure, RuntimeError):
         failure.may_have_charged = True  # type: ignore[attr-defined]
     assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
-    assert (suno.paid, suno.looks) == (1, 2)
+    assert (suno.paid, suno.polls) == (1, 2)
 
 
-def test_where_suno_made_nothing_the_outcome_is_unknown(ask: Ask, suno: Suno, ledger: Ledger) -> None:
-    suno.script, suno.makes_although_lost = [LOST], False
+def test_the_outcome_of_a_lost_reply_is_unknown_if_no_stems_are_found(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
     with pytest.raises(OutcomeUnknown):
         ask("k")
-    assert (suno.paid, suno.looks) == (0, 4)
+    assert (suno.paid, suno.polls) == (0, 4)
     assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
 
 
-def test_a_look_that_fails_is_followed_by_another(ask: Ask, suno: Suno) -> None:
-    suno.script, suno.look_failures = [LOST], [SunoUnreachable("away"), SunoFailed("502")]
+def test_a_failed_poll_is_repeated(ask: Ask, suno: Suno) -> None:
+    suno.script, suno.poll_failures = [LOST], [SunoUnreachable("away"), SunoFailed("502")]
     assert ids(ask()) == ["Vocals1", "Instrumental1"]
-    assert suno.looks == 4
+    assert suno.polls == 4
 
 
-def test_stems_from_before_the_request_are_not_its_own(ask: Ask, suno: Suno) -> None:
+def test_stems_older_than_the_request_are_not_taken(ask: Ask, suno: Suno) -> None:
     suno.listed = [Clip("old", "complete", "2026-11-25T11:59:00Z", "Song (Vocals)", stem_task="two")]
-    suno.script, suno.makes_although_lost = [LOST], False
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
     with pytest.raises(OutcomeUnknown):
         ask("k")
 
 
 @pytest.fixture
 def doubted(ask: Ask, suno: Suno) -> None:
-    """Let a request with the key `k` have ended without an answer, and without stems so far."""
-    suno.script, suno.makes_although_lost = [LOST], False
+    """Leave a request with the key `k` in doubt: it got no reply, and Suno lists no stems yet."""
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
     with pytest.raises(OutcomeUnknown):
         ask("k")
-    suno.looks = 0
+    suno.polls = 0
 
 
 @pytest.mark.usefixtures("doubted")
@@ -285,22 +285,24 @@ def test_a_retry_finds_stems_that_appeared_meanwhile(ask: Ask, suno: Suno) -> No
 
 
 @pytest.mark.usefixtures("doubted")
-def test_a_retry_that_finds_none_does_not_pay_before_it_is_certain(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+def test_a_retry_that_finds_no_stems_pays_only_after_the_settle_time(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
     with pytest.raises(InProgress) as raised:
         ask("k")
-    assert suno.looks == 1
+    assert suno.polls == 1
     assert 60 <= raised.value.retry_after <= 101
-    clock.pass_by(raised.value.retry_after)
+    clock.advance(raised.value.retry_after)
     stems = ask("k")
     assert (ids(stems), stems.replayed, suno.paid) == (["Vocals1", "Instrumental1"], False, 1)
 
 
 @pytest.mark.parametrize("step", [150.0, 86_400.0, -3_300.0])
 @pytest.mark.usefixtures("doubted")
-def test_no_step_of_the_clock_pays_again_or_hides_the_stems(
+def test_setting_the_wall_clock_neither_pays_again_nor_hides_the_stems(
     ask: Ask, suno: Suno, clock: SteppedClock, step: float
 ) -> None:
-    clock.set_wall(step)
+    clock.step_wall(step)
     with pytest.raises(InProgress):
         ask("k")
     suno.make(StemChoice())
@@ -309,20 +311,20 @@ def test_no_step_of_the_clock_pays_again_or_hides_the_stems(
 
 
 @pytest.mark.usefixtures("doubted")
-def test_while_suno_cannot_be_read_nothing_is_paid(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
-    clock.pass_by(1_000)
-    suno.look_failures = [SunoFailed("502")]
+def test_nothing_is_paid_while_suno_cannot_be_read(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    clock.advance(1_000)
+    suno.poll_failures = [SunoFailed("502")]
     with pytest.raises(InProgress, match="cannot be determined now"):
         ask("k")
-    suno.look_failures = [SessionExpired("the cookie")]
+    suno.poll_failures = [SessionExpired("the cookie")]
     with pytest.raises(SessionExpired):
         ask("k")
     assert suno.paid == 0
 
 
 @pytest.mark.usefixtures("doubted")
-def test_stems_without_a_date_keep_it_in_doubt(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
-    clock.pass_by(1_000)
+def test_stems_without_a_date_keep_the_entry_in_doubt(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    clock.advance(1_000)
     suno.listed = [Clip("x", title="Song (Vocals)")]
     with pytest.raises(InProgress):
         ask("k")
@@ -330,46 +332,46 @@ def test_stems_without_a_date_keep_it_in_doubt(ask: Ask, suno: Suno, clock: Step
 
 
 @pytest.mark.usefixtures("doubted")
-def test_while_another_request_for_the_song_is_under_way_it_stays_in_doubt(
+def test_the_entry_stays_in_doubt_while_another_request_for_the_song_is_running(
     ask: Ask, suno: Suno, clock: SteppedClock
 ) -> None:
     seen: list[Any] = []
 
-    def a_retry_comes() -> None:
+    def retry() -> None:
         with pytest.raises(InProgress):
             ask("k")
         seen.append(True)
 
-    suno.script = [a_retry_comes]
+    suno.script = [retry]
     first = ask()
     assert seen
     assert ids(first) == ["Vocals1", "Instrumental1"]
 
 
 def test_a_retry_waits_for_the_first_request(ask: Ask, suno: Suno, clock: SteppedClock, ledger: Ledger) -> None:
-    def a_retry_comes() -> None:
+    def retry() -> None:
         with pytest.raises(InProgress, match="still running") as raised:
             ask("k")
         assert raised.value.retry_after >= 1
 
-    suno.script = [a_retry_comes]
+    suno.script = [retry]
     before = clock.seconds
     ask("k")
     assert clock.seconds - before >= 40
 
 
-def test_a_retry_gives_up_at_once_where_the_process_is_to_stop(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
-    def a_retry_comes() -> None:
+def test_a_retry_stops_waiting_if_the_process_is_stopping(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    def retry() -> None:
         with pytest.raises(InProgress):
             ask("k", is_stopping=lambda: True)
 
-    suno.script = [a_retry_comes]
+    suno.script = [retry]
     before = clock.seconds
     ask("k")
     assert clock.seconds == before
 
 
-def test_the_paid_call_has_what_is_left_of_the_entrys_time(ask: Ask, suno: Suno) -> None:
+def test_the_paid_call_gets_the_time_until_the_entrys_deadline(ask: Ask, suno: Suno) -> None:
     ask()
     assert suno.deadlines == [pytest.approx(40.0)]
 
@@ -377,14 +379,14 @@ def test_the_paid_call_has_what_is_left_of_the_entrys_time(ask: Ask, suno: Suno)
 # Waiting.
 
 
-def test_with_wait_audio_the_reply_has_final_stems_and_so_has_each_replay(ask: Ask, suno: Suno) -> None:
+def test_with_wait_audio_the_reply_and_each_replay_have_final_stems(ask: Ask, suno: Suno) -> None:
     first = ask("k", wait_audio=True)
     assert {clip.status for clip in first.clips} == {"complete"}
     assert ask("k", wait_audio=True).clips == ask("k").clips == tuple(first.clips)
     assert (suno.waits, suno.paid) == (1, 1)
 
 
-def test_a_reply_never_changes_whether_or_not_others_waited(ask: Ask, suno: Suno) -> None:
+def test_a_reply_does_not_change_if_a_retry_waits(ask: Ask, suno: Suno) -> None:
     first = ask("k")
     waited = ask("k", wait_audio=True)
     assert ids(waited) == ids(first)
@@ -404,74 +406,76 @@ def test_finished_stems_are_reused_for_free(ask: Ask, suno: Suno) -> None:
     assert ids(ask("k", reuse_existing=True)) == ids(first)
 
 
-# Where the ledger is away.
+# An unavailable ledger.
 
 
-def test_with_a_key_nothing_is_sent_without_the_ledger(ask: Ask, suno: Suno, store: BrokenStore) -> None:
-    store.away = {1}
+def test_a_request_with_a_key_sends_nothing_without_the_ledger(ask: Ask, suno: Suno, store: BrokenStore) -> None:
+    store.unavailable_at = {1}
     with pytest.raises(LedgerUnavailable):
         ask("k")
     assert suno.paid == 0
 
 
-def test_without_a_key_the_split_goes_on_and_is_known_once_its_end_can_be_written(
+def test_a_request_without_a_key_continues_and_is_recorded_when_the_ledger_is_back(
     ask: Ask, suno: Suno, store: BrokenStore, ledger: Ledger
 ) -> None:
-    store.away = {1}
+    store.unavailable_at = {1}
     assert ids(ask()) == ["Vocals1", "Instrumental1"]
     assert find_split(ledger, [("user", "")], "r").state is State.DONE
 
 
-def test_what_was_paid_for_is_written_as_soon_as_the_ledger_is_back(
+def test_paid_stems_are_recorded_when_the_ledger_is_back(
     ask: Ask, store: BrokenStore, suno: Suno, ledger: Ledger
 ) -> None:
-    store.away = {2, 3}
+    store.unavailable_at = {2, 3}
     first = ask("k")
     assert find_split(ledger, [("user", "")], "r").state is State.DONE
     assert ids(ask("k")) == ids(first)
     assert suno.paid == 1
 
 
-def test_where_the_ledger_stays_away_the_reply_goes_out_and_a_retry_finds_the_stems(
+def test_the_reply_is_sent_if_the_ledger_stays_unavailable_and_a_retry_finds_the_stems(
     ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock
 ) -> None:
-    store.away = set(range(2, 20))
+    store.unavailable_at = set(range(2, 20))
     first = ask("k")
-    store.away = set()
-    clock.pass_by(60)
+    store.unavailable_at = set()
+    clock.advance(60)
     again = ask("k")
     assert (ids(again), again.replayed, suno.paid) == (ids(first), True, 1)
 
 
-def test_where_the_doubt_cannot_be_written_the_entry_comes_in_doubt_by_itself(
+def test_an_entry_is_in_doubt_after_its_deadline_if_the_doubt_could_not_be_written(
     ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock
 ) -> None:
-    suno.script, suno.makes_although_lost = [LOST], False
-    store.away = {2}
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
+    store.unavailable_at = {2}
     with pytest.raises(OutcomeUnknown):
         ask("k")
-    clock.pass_by(60)
+    clock.advance(60)
     with pytest.raises(InProgress):
         ask("k")
     assert suno.paid == 0
 
 
-def test_what_cannot_be_settled_is_not_paid(ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock) -> None:
-    suno.script, suno.makes_although_lost = [LOST], False
+def test_an_entry_that_cannot_be_settled_is_not_paid_again(
+    ask: Ask, store: BrokenStore, suno: Suno, clock: SteppedClock
+) -> None:
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
     with pytest.raises(OutcomeUnknown):
         ask("k")
-    clock.pass_by(1_000)
-    store.away = {store.transactions + 2}
+    clock.advance(1_000)
+    store.unavailable_at = {store.transactions + 2}
     with pytest.raises(LedgerUnavailable):
         ask("k")
     assert suno.paid == 0
 
 
-# What it is made of.
+# Imports.
 
 
 @pytest.mark.parametrize("module", ["app.splits.split", "app.splits.download", "app.accounts", "app.ids"])
-def test_the_heart_loads_neither_flask_nor_gunicorn(module: str) -> None:
+def test_the_domain_imports_neither_flask_nor_gunicorn(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"flask", "flask_smorest", "werkzeug", "gunicorn", "prometheus_client"} & set(loaded)

@@ -1,4 +1,4 @@
-"""What is particular about the ledger in a file: one transaction for many, no wait that stops a worker, upgrades."""
+"""The ledger in SQLite: group commits, waits that do not block the worker, upgrades."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ INSERT INTO splits VALUES (
 INSERT INTO retries VALUES ('house', '', 'r2', 'OLD_ID', 1799999100.0);
 INSERT INTO claims VALUES ('b', 'OLD_ID', 1799999000.0);
 """
-"""A file as the version before user_version wrote it."""
+"""A file written by the version before `user_version`."""
 
 
 OF_VERSION_1 = """
@@ -67,7 +67,7 @@ INSERT INTO entries VALUES (
 INSERT INTO records VALUES ('owned', 'b', '"OLD_ID"', 4102444800.0);
 PRAGMA user_version = 1;
 """
-"""A file as version 1 wrote it, for a caller with the API key `first-key`."""
+"""A file written by version 1, for a caller with the API key `first-key`."""
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def ledger(path: Path) -> Ledger:
     return open_ledger(f"sqlite:///{path}")
 
 
-def test_what_an_older_version_wrote_is_still_found(path: Path, clock: SteppedClock) -> None:
+def test_entries_of_version_0_are_still_found(path: Path, clock: SteppedClock) -> None:
     with sqlite3.connect(path) as older:
         older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
     older.close()
@@ -93,7 +93,9 @@ def test_what_an_older_version_wrote_is_still_found(path: Path, clock: SteppedCl
         assert found.id == held.id
 
 
-def test_what_version_1_wrote_is_still_found_by_a_caller_that_has_a_name_now(path: Path, clock: SteppedClock) -> None:
+def test_entries_of_version_1_are_still_found_by_a_caller_that_now_has_a_name(
+    path: Path, clock: SteppedClock
+) -> None:
     with sqlite3.connect(path) as older:
         older.executescript(OF_VERSION_1.replace("OLD_ID", new_id()))
     older.close()
@@ -109,7 +111,7 @@ def test_what_version_1_wrote_is_still_found_by_a_caller_that_has_a_name_now(pat
     assert ledger.settle(doubtful, Made(((Clip("b"),),))) is Found.NO
 
 
-def test_an_older_version_can_still_read_its_own(path: Path, ledger: Ledger) -> None:
+def test_an_older_version_can_still_read_its_tables(path: Path, ledger: Ledger) -> None:
     with sqlite3.connect(path) as older:
         older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
     ledger.check()
@@ -117,7 +119,7 @@ def test_an_older_version_can_still_read_its_own(path: Path, ledger: Ledger) -> 
     older.close()
 
 
-def test_a_file_of_a_newer_version_is_left_alone(path: Path, ledger: Ledger) -> None:
+def test_a_file_of_a_newer_version_is_refused(path: Path, ledger: Ledger) -> None:
     with sqlite3.connect(path) as newer:
         newer.execute("PRAGMA user_version = 99")
     newer.close()
@@ -125,7 +127,7 @@ def test_a_file_of_a_newer_version_is_left_alone(path: Path, ledger: Ledger) -> 
         ledger.check()
 
 
-def test_workers_that_start_at_once_make_one_file(path: Path) -> None:
+def test_workers_that_start_together_create_one_file(path: Path) -> None:
     ledgers = [open_ledger(f"sqlite:///{path}") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda one: one.begin(entry(one)), ledgers))
@@ -135,7 +137,7 @@ def test_workers_that_start_at_once_make_one_file(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_goes_while_it_is_used_is_noticed(
+def test_removing_or_replacing_the_file_in_use_is_detected(
     path: Path, ledger: Ledger, name: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.splits.sqlite.LOOKED_AT_EVERY", 0)
@@ -148,9 +150,9 @@ def test_a_file_that_goes_while_it_is_used_is_noticed(
             ledger.begin(entry(ledger, "k"))
 
 
-def test_the_log_that_sqlite_makes_anew_after_a_failure_is_no_replaced_file(path: Path, ledger: Ledger) -> None:
+def test_a_wal_that_sqlite_recreates_after_a_failure_does_not_count_as_replaced(path: Path, ledger: Ledger) -> None:
     ledger.begin(entry(ledger, "k"))
-    # Kept, so that the next log cannot have its number.
+    # Keep the old WAL, so that the next one gets another inode number.
     os.link(f"{path}-wal", f"{path}-kept")
     with pytest.raises(LedgerUnavailable):
         ledger.begin(entry(ledger, song_id=None))
@@ -159,15 +161,15 @@ def test_the_log_that_sqlite_makes_anew_after_a_failure_is_no_replaced_file(path
     assert Path(f"{path}-wal").stat().st_ino != Path(f"{path}-kept").stat().st_ino
 
 
-def test_a_worker_that_starts_later_does_not_begin_with_another_file(
+def test_a_worker_that_starts_later_refuses_another_file(
     path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.begin(entry(ledger))
     monkeypatch.setenv(FILE_IN_USE, describe(path))
     open_ledger(f"sqlite:///{path}").check()
     kept = path.rename(path.with_name("kept.db"))
-    for there in (False, True):
-        if there:
+    for is_replaced in (False, True):
+        if is_replaced:
             path.touch()
         with pytest.raises(LedgerUnavailable, match="removed or replaced"):
             open_ledger(f"sqlite:///{path}").check()
@@ -175,7 +177,7 @@ def test_a_worker_that_starts_later_does_not_begin_with_another_file(
     open_ledger(f"sqlite:///{path}").check()
 
 
-def test_what_is_old_is_removed_in_slices(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_records_are_removed_in_batches(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.check()
     monkeypatch.setattr("app.splits.sqlite.SWEPT_AT_ONCE", 3)
     with sqlite3.connect(path) as db:
@@ -211,7 +213,7 @@ except LedgerUnavailable as error:
 """
 
 
-def test_a_file_that_is_locked_when_a_worker_connects_stops_nobody_else(path: Path) -> None:
+def test_a_locked_file_at_connect_does_not_block_other_greenlets(path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", LOCKED_AT_START, str(path)], capture_output=True, text=True)
     assert run.stdout == "database is locked True\n", run.stderr
 
@@ -231,7 +233,7 @@ print(ledger.begin(new_entry(ledger)).state)
 """
 
 
-def test_a_worker_that_waits_for_the_file_serves_others_meanwhile(tmp_path: Path) -> None:
+def test_other_greenlets_run_while_one_waits_for_the_file(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WAITING, str(tmp_path / "ledger.db")]
     assert subprocess.run(command, capture_output=True, text=True).stdout == "started\n"
 
@@ -291,7 +293,7 @@ def together(path: Path, code: str) -> str:
     return run.stdout + run.stderr
 
 
-def test_requests_that_write_at_the_same_time_write_in_one_transaction(tmp_path: Path) -> None:
+def test_concurrent_writes_share_one_transaction(tmp_path: Path) -> None:
     code = """
 print(at_once(*[entry(str(n), account="a") for n in range(20)]) == [True] * 20, statements.count("COMMIT"))
 print(at_once(*[entry(key, account="a") for key in ("0", "0", "new")]), statements.count("COMMIT"))
@@ -299,7 +301,7 @@ print(at_once(*[entry(key, account="a") for key in ("0", "0", "new")]), statemen
     assert together(tmp_path / "ledger.db", code) == "True 1\n[False, False, True] 2\n"
 
 
-def test_a_change_that_fails_takes_none_with_it_that_was_to_be_written_with_it(tmp_path: Path) -> None:
+def test_a_failed_change_does_not_affect_others_in_its_group_commit(tmp_path: Path) -> None:
     code = """
 wrong, others = entry(song_id=None), [entry(), entry(), entry()]
 print(at_once(others[0], wrong, *others[1:]))
@@ -315,7 +317,7 @@ other.execute("BEGIN IMMEDIATE")
 """
 
 
-def test_of_those_that_wait_for_a_locked_file_each_fails_and_is_not_written_later(tmp_path: Path) -> None:
+def test_writes_that_time_out_on_a_locked_file_are_not_written_later(tmp_path: Path) -> None:
     code = f"""{LOCKED}
 app.splits.sqlite.BUSY_TIMEOUT = 0.01
 entries = [entry() for _ in range(20)]
@@ -326,7 +328,7 @@ print(at_once(entry()), {{ledger.get(one.id) for one in entries}}, set(at_once(*
     assert together(tmp_path / "ledger.db", code) == "{'unavailable'}\n[True] {None} {True}\n"
 
 
-def test_each_waits_for_a_locked_file_as_long_as_it_may(tmp_path: Path) -> None:
+def test_each_write_waits_for_a_locked_file_until_its_own_timeout(tmp_path: Path) -> None:
     code = f"""{LOCKED}
 app.splits.sqlite.BUSY_TIMEOUT = 0.01
 hasty = [gevent.spawn(begun, entry()) for _ in range(2)]
@@ -340,7 +342,7 @@ print(patient.get())
     assert together(tmp_path / "ledger.db", code) == "['unavailable', 'unavailable'] False\nTrue\n"
 
 
-def test_who_is_killed_while_the_file_is_locked_takes_nobody_with_it(tmp_path: Path) -> None:
+def test_killing_a_greenlet_that_waits_for_a_locked_file_affects_no_other(tmp_path: Path) -> None:
     code = f"""{LOCKED}
 greenlets = [gevent.spawn(begun, entry()) for _ in range(3)]
 gevent.sleep(0.01)
@@ -351,7 +353,7 @@ print(type(greenlets[0].get()).__name__, greenlets[1].get(), greenlets[2].get())
     assert together(tmp_path / "ledger.db", code) == "GreenletExit True True\n"
 
 
-def test_who_is_killed_before_its_turn_still_has_it(tmp_path: Path) -> None:
+def test_the_write_of_a_greenlet_killed_before_the_commit_is_still_committed(tmp_path: Path) -> None:
     code = """
 one = entry()
 greenlet = gevent.spawn(begun, one)

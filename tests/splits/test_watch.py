@@ -1,4 +1,4 @@
-"""One look for all who wait: how often Suno is asked, for what, and what each learns of it."""
+"""Shared polls: how often Suno is polled, for which stems, and what each waiter gets."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def submitted(ids: Sequence[str]) -> list[Clip]:
 
 @dataclass
 class Time:
-    """Time that passes only while somebody waits."""
+    """A clock that advances only during waits."""
 
     seconds: float = 1000.0
 
 
 @dataclass
 class Suno:
-    """Answers each look as the script says, the last for ever."""
+    """Answers each poll with the next step of the script; the last step repeats."""
 
     time: Time
     script: list[Answer | Exception] = field(default_factory=list)
-    looks: list[float] = field(default_factory=list)
-    asked: list[tuple[list[str], bool]] = field(default_factory=list)
+    polls: list[float] = field(default_factory=list)
+    requested: list[tuple[list[str], bool]] = field(default_factory=list)
 
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
-        self.looks.append(self.time.seconds - 1000.0)
-        self.asked.append((list(ids), one_by_one))
+        self.polls.append(self.time.seconds - 1000.0)
+        self.requested.append((list(ids), one_by_one))
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(answer, Exception):
             raise answer
@@ -58,13 +58,13 @@ class Suno:
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     now = Time()
 
-    class Waited(Condition):
+    class FakeCondition(Condition):
         def wait(self, timeout: float | None = None) -> bool:
             now.seconds += max(timeout or 0.0, 0.001)
             return False
 
     monkeypatch.setattr("app.splits.watch.time.monotonic", lambda: now.seconds)
-    monkeypatch.setattr("app.splits.watch.Condition", Waited)
+    monkeypatch.setattr("app.splits.watch.Condition", FakeCondition)
     monkeypatch.setattr("app.splits.watch.random.uniform", lambda least, most: least)
     return now
 
@@ -74,61 +74,61 @@ def suno(time: Time) -> Suno:
     return Suno(time)
 
 
-def test_looks_begin_an_interval_apart_and_widen(suno: Suno) -> None:
+def test_polls_start_an_interval_apart_and_slow_down(suno: Suno) -> None:
     suno.script = [submitted]
     stems = Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=400)
     assert [stem.status for stem in stems] == ["submitted"] * 2
-    gaps = [round(later - earlier) for earlier, later in zip(suno.looks, suno.looks[1:], strict=False)]
-    assert suno.looks[0] == pytest.approx(3.0)
+    gaps = [round(later - earlier) for earlier, later in zip(suno.polls, suno.polls[1:], strict=False)]
+    assert suno.polls[0] == pytest.approx(3.0)
     assert set(gaps[:18]) == {3}
     assert gaps == sorted(gaps)
     assert 15 <= gaps[-1] <= 30
 
 
-def test_what_is_final_is_known_at_the_next_look_and_keeps_its_parent(suno: Suno) -> None:
+def test_a_final_stem_is_seen_at_the_next_poll_and_keeps_its_parent(suno: Suno) -> None:
     suno.script = [submitted, lambda ids: complete(["a"]), complete]
     stems = Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100)
     assert [(stem.status, stem.stem_from_id) for stem in stems] == [("complete", "song")] * 2
-    assert [ids for ids, _ in suno.asked] == [["a", "b"], ["a", "b"], ["b"]]
+    assert [ids for ids, _ in suno.requested] == [["a", "b"], ["a", "b"], ["b"]]
 
 
-def test_final_stems_are_not_asked_for(suno: Suno) -> None:
+def test_final_stems_are_not_polled(suno: Suno) -> None:
     assert Watch(suno, 3.0).wait_for(ALICE, complete("ab"), patience=100) == complete("ab")
-    assert suno.asked == []
+    assert suno.requested == []
 
 
-def test_a_limit_and_failures_slow_the_account_and_no_other(suno: Suno) -> None:
+def test_a_rate_limit_and_failures_slow_only_their_account(suno: Suno) -> None:
     suno.script = [RateLimited("Slowly.", retry_after=40), *[SunoUnreachable("Down.")] * 3, complete]
     watch = Watch(suno, 3.0)
     watch.wait_for(ALICE, STEMS, patience=200)
-    gaps = [round(later - earlier) for earlier, later in zip(suno.looks, suno.looks[1:], strict=False)]
+    gaps = [round(later - earlier) for earlier, later in zip(suno.polls, suno.polls[1:], strict=False)]
     assert gaps == [40, 12, 24, 30]
-    began = suno.looks[-1]
+    began = suno.polls[-1]
     watch.wait_for(BOB, STEMS, patience=200)
-    assert suno.looks[-1] - began == pytest.approx(3.0)
+    assert suno.polls[-1] - began == pytest.approx(3.0)
 
 
-def test_stems_that_no_list_tells_twice_are_asked_for_singly(suno: Suno) -> None:
+def test_stems_missing_from_two_polls_are_requested_one_by_one(suno: Suno) -> None:
     suno.script = [lambda ids: [], lambda ids: [], complete]
     Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100)
-    assert [one_by_one for _, one_by_one in suno.asked] == [False, False, True]
+    assert [one_by_one for _, one_by_one in suno.requested] == [False, False, True]
 
 
-def test_one_that_stops_waits_no_longer(suno: Suno) -> None:
+def test_a_stopping_process_stops_waiting(suno: Suno) -> None:
     suno.script = [submitted]
-    stems = Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100, stopping=lambda: len(suno.looks) == 2)
-    assert (len(suno.looks), [stem.id for stem in stems]) == (2, ["a", "b"])
+    stems = Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100, stopping=lambda: len(suno.polls) == 2)
+    assert (len(suno.polls), [stem.id for stem in stems]) == (2, ["a", "b"])
 
 
-def test_many_share_their_looks_and_each_gets_its_own() -> None:
-    number, there, waiting = 60, Event(), [0]
+def test_many_waiters_share_polls_and_each_gets_its_own_stems() -> None:
+    number, all_arrived, waiting = 60, Event(), [0]
 
     def note(change: int) -> None:
         waiting[0] += change
         if waiting[0] == number:
-            there.set()
+            all_arrived.set()
 
-    suno = Suno(Time(), [lambda ids: complete(ids) if there.is_set() else submitted(ids)])
+    suno = Suno(Time(), [lambda ids: complete(ids) if all_arrived.is_set() else submitted(ids)])
     watch = Watch(suno, 0.01, note_waiters=note)
 
     def wait(n: int) -> list[str]:
@@ -136,28 +136,28 @@ def test_many_share_their_looks_and_each_gets_its_own() -> None:
         return [f"{stem.id} {stem.status}" for stem in watch.wait_for(ALICE, stems, patience=30)]
 
     with ThreadPoolExecutor(number) as pool:
-        told = list(pool.map(wait, range(number)))
-    assert told == [[f"{n}a complete", f"{n}b complete"] for n in range(number)]
-    assert all(len(ids) <= BATCH for ids, _ in suno.asked)
-    # Since all were there: 120 ids, 50 in a question. One look may have begun before.
-    assert len([ids for ids, _ in suno.asked if len(ids) == BATCH]) >= 2
-    answered = [id for ids, _ in suno.asked[-6:] for id in ids]
+        results = list(pool.map(wait, range(number)))
+    assert results == [[f"{n}a complete", f"{n}b complete"] for n in range(number)]
+    assert all(len(ids) <= BATCH for ids, _ in suno.requested)
+    # After all have arrived: 120 ids, 50 per request. One poll may have started before.
+    assert len([ids for ids, _ in suno.requested if len(ids) == BATCH]) >= 2
+    answered = [id for ids, _ in suno.requested[-6:] for id in ids]
     assert len(answered) <= 2 * 2 * number
     assert waiting == [0]
 
 
-def test_who_leaves_takes_its_stems_out() -> None:
+def test_the_stems_of_a_waiter_that_leaves_are_no_longer_polled() -> None:
     left = Event()
     suno = Suno(Time(), [lambda ids: complete(ids) if left.is_set() else submitted(ids)])
     watch = Watch(suno, 0.01)
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(watch.wait_for, ALICE, STEMS, patience=30)
         watch.wait_for(ALICE, [Clip("c", "submitted")], patience=0.05)
-        before = len(suno.asked)
-        while len(suno.asked) < before + 3:
+        before = len(suno.requested)
+        while len(suno.requested) < before + 3:
             assert not one.done()
         left.set()
         one.result()
-    assert "c" in {id for ids, _ in suno.asked[:before] for id in ids}
-    # One look may have been under way.
-    assert "c" not in {id for ids, _ in suno.asked[before + 1 :] for id in ids}
+    assert "c" in {id for ids, _ in suno.requested[:before] for id in ids}
+    # One poll may have been running.
+    assert "c" not in {id for ids, _ in suno.requested[before + 1 :] for id in ids}

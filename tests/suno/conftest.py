@@ -1,4 +1,4 @@
-"""A gateway whose wire is mocked, with bodies as Suno and Clerk send them."""
+"""A gateway with a mocked wire, and bodies as Suno and Clerk send them."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def jwt(lifetime: float = 3600, **claims: object) -> str:
 
 
 def signed_in(wire: responses.RequestsMock, *tokens: str) -> None:
-    """Let Clerk sign in anybody, and hand out these tokens, the last one for ever."""
+    """Make Clerk accept every sign-in and return these tokens in turn; the last one repeats."""
     wire.get(CLIENT, json={"response": {"last_active_session_id": "sess_2Z1", "sessions": []}})
     for token in tokens or (jwt(),):
         wire.post(TOKENS, json={"jwt": token})
 
 
 def calls(wire: responses.RequestsMock, url: str) -> int:
-    """How often `url` was called, whatever its query."""
+    """The number of calls to `url`, with any query."""
     return sum(call.request.url.partition("?")[0] == url for call in wire.calls)
 
 
@@ -72,7 +72,7 @@ def wire() -> Iterator[responses.RequestsMock]:
 
 
 def endpoint(**changes: Any) -> Endpoint:
-    """Where Suno is, as the settings have it by default."""
+    """The endpoint of the default settings."""
     return Endpoint(
         **{
             "api_url": API,

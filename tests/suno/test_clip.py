@@ -31,23 +31,23 @@ def clip(**changes: Any) -> Clip:
         ([1], None),
     ],
 )
-def test_duration_is_seconds_or_nothing(sent: object, seconds: float | None) -> None:
+def test_duration_is_seconds_or_none(sent: object, seconds: float | None) -> None:
     assert clip(metadata=METADATA | {"duration": sent}).duration == seconds
 
 
 @pytest.mark.parametrize("metadata", [None, {}, [], "text", 5])
-def test_metadata_may_be_missing(metadata: object) -> None:
+def test_metadata_may_be_missing_or_invalid(metadata: object) -> None:
     stem = clip(metadata=metadata)
     assert (stem.duration, stem.stem_from_id) == (None, "asked-for")
 
 
 @pytest.mark.parametrize("field", ["status", "created_at", "title"])
 @pytest.mark.parametrize("value", [None, 5, {}, []])
-def test_a_field_that_is_no_text_is_nothing(field: str, value: object) -> None:
+def test_a_field_that_is_not_text_is_none(field: str, value: object) -> None:
     assert getattr(clip(**{field: value}), field) is None
 
 
-def test_a_clip_with_nothing_but_an_id_is_a_clip() -> None:
+def test_a_clip_needs_only_an_id() -> None:
     assert Clip.from_wire({"id": "x"}) == Clip("x")
 
 
@@ -71,11 +71,11 @@ def test_a_clip_with_nothing_but_an_id_is_a_clip() -> None:
         ({"metadata": {"type": "gen", "history": [{"id": "the song it was extended from"}]}}, None),
     ],
 )
-def test_the_parent_is_found_where_suno_puts_it(wire: dict[str, Any], parent: str | None) -> None:
+def test_the_parent_is_found_wherever_suno_puts_it(wire: dict[str, Any], parent: str | None) -> None:
     assert Clip.from_wire(CLIP | wire).stem_from_id == parent
 
 
-def test_the_parent_is_in_any_case_the_song_that_was_asked_for() -> None:
+def test_the_parent_is_always_the_requested_song() -> None:
     assert clip(metadata={"type": "stem", "stem_from_id": "another"}).stem_from_id == "asked-for"
 
 
@@ -93,11 +93,11 @@ def test_the_parent_is_in_any_case_the_song_that_was_asked_for() -> None:
         (None, {}, ""),
     ],
 )
-def test_the_part_is_found_where_suno_puts_it(title: str | None, metadata: dict[str, Any], part: str) -> None:
+def test_the_part_is_found_wherever_suno_puts_it(title: str | None, metadata: dict[str, Any], part: str) -> None:
     assert clip(title=title, metadata={"type": "stem"} | metadata).part == part
 
 
-def test_a_song_tells_its_tempo_key_and_whether_it_is_unlocked() -> None:
+def test_tempo_key_and_unlock_state_of_a_song_are_read() -> None:
     song = Clip.from_wire(
         {
             "id": SONG,

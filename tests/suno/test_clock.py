@@ -1,4 +1,4 @@
-"""Suno's own time, told by its answers."""
+"""Suno's own time, read from its replies."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Boot:
 
 @pytest.fixture
 def boot(monkeypatch: pytest.MonkeyPatch) -> Boot:
-    """A boot clock that goes when it is told to."""
+    """A fake boot clock that advances on demand."""
     boot = Boot()
     monkeypatch.setattr("app.suno.clock.time.clock_gettime", lambda _: boot.now)
     return boot
 
 
-def test_it_is_told_by_an_answer_and_goes_on_by_the_boot_clock(boot: Boot) -> None:
+def test_the_time_is_read_from_a_reply_and_advances_with_the_boot_clock(boot: Boot) -> None:
     clock = SunoClock()
     assert clock.now() is None
     clock.note(NOON)
@@ -42,7 +42,7 @@ def test_setting_this_machines_clock_changes_nothing(boot: Boot, monkeypatch: py
 
 
 @pytest.mark.parametrize("date", ["", "soon", "Wed, 99 Nov 2026 12:00:00 GMT"])
-def test_a_date_that_cannot_be_read_leaves_it_as_it_was(boot: Boot, date: str) -> None:
+def test_an_invalid_date_is_ignored(boot: Boot, date: str) -> None:
     clock = SunoClock()
     assert clock.note(date) is None
     clock.note(NOON)
@@ -50,7 +50,7 @@ def test_a_date_that_cannot_be_read_leaves_it_as_it_was(boot: Boot, date: str) -
     assert clock.now() == pytest.approx(NOON_SECONDS, abs=1)
 
 
-def test_each_answer_of_the_studio_tells_it(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_each_reply_of_the_studio_sets_the_clock(gateway: SunoGateway, wire: RequestsMock) -> None:
     signed_in(wire)
     wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1}, headers={"Date": NOON})
     assert gateway.now() is None

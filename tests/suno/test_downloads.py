@@ -1,4 +1,4 @@
-"""Unlocking, and asking where a file is: refusals come with 200."""
+"""Unlocks and download addresses: Suno refuses with status 200."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sign_in(wire: RequestsMock) -> None:
 
 
 @pytest.mark.parametrize("already", [True, False])
-def test_unlocking_says_whether_it_was_counted(gateway: SunoGateway, wire: RequestsMock, already: bool) -> None:
+def test_an_unlock_reports_whether_it_was_counted(gateway: SunoGateway, wire: RequestsMock, already: bool) -> None:
     wire.post(AUTHORIZE, json={"ok": True, "already_unlocked": already, "credit_deducted": False})
     assert gateway.unlock(ALICE, SONG).counted is not already
     assert json.loads(wire.calls[-1].request.body) == {"item_id": SONG, "item_type": "clip"}
@@ -40,7 +40,7 @@ def test_unlocking_says_whether_it_was_counted(gateway: SunoGateway, wire: Reque
         (None, errors.NotAllowed),
     ],
 )
-def test_a_refusal_with_200_is_told_in_sunos_words(
+def test_a_refusal_with_200_is_reported_in_sunos_words(
     gateway: SunoGateway, wire: RequestsMock, reason: object, expected: type[Exception]
 ) -> None:
     wire.post(AUTHORIZE, json=REFUSED | {"reason": reason})
@@ -49,13 +49,13 @@ def test_a_refusal_with_200_is_told_in_sunos_words(
         gateway.unlock(ALICE, SONG)
     with pytest.raises(expected, match="used all downloads") as raised:
         gateway.download_url(ALICE, "a", "mp3")
-    assert "counted" not in str(raised.value), "the unlock before it may have been"
+    assert "counted" not in str(raised.value), "the unlock before it may have been counted"
 
 
 @pytest.mark.parametrize(
     "reply", [{"body": requests.ReadTimeout()}, {"body": requests.ConnectionError()}, {"status": 200, "body": "?"}]
 )
-def test_an_unlocking_without_an_answer_is_never_sent_again(
+def test_an_unlock_without_a_reply_is_never_resent(
     gateway: SunoGateway, wire: RequestsMock, reply: dict[str, Any]
 ) -> None:
     wire.post(AUTHORIZE, **reply)
@@ -72,13 +72,13 @@ def test_a_failure_that_may_have_counted_says_so(gateway: SunoGateway, wire: Req
     assert raised.value.may_have_charged
 
 
-def test_a_suno_without_unlocking_counts_nothing(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_suno_without_unlocks_counts_nothing(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(AUTHORIZE, status=404, json={"detail": "Not Found"})
     assert gateway.unlock(ALICE, SONG).counted is False
 
 
 @pytest.mark.parametrize("format", ["mp3", "m4a", "wav"])
-def test_asking_again_is_how_a_file_is_waited_for(gateway: SunoGateway, wire: RequestsMock, format: str) -> None:
+def test_there_is_no_address_until_the_file_is_ready(gateway: SunoGateway, wire: RequestsMock, format: str) -> None:
     url = f"{FILE}?format={format}"
     wire.get(url, json={"ok": True, "status": "processing"})
     wire.get(url, json={"ok": True, "status": "ready", "download_url": "https://cdn.example/a"})
@@ -89,14 +89,14 @@ def test_asking_again_is_how_a_file_is_waited_for(gateway: SunoGateway, wire: Re
 @pytest.mark.parametrize(
     "reply", [{}, {"download_url": "javascript:1"}, {"download_url": 5}, {"status": "error"}, []]
 )
-def test_a_file_without_an_address_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock, reply: Any) -> None:
+def test_a_reply_without_an_address_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock, reply: Any) -> None:
     wire.get(FILE, json=reply)
     with pytest.raises(errors.SunoFailed, match="no longer reports where"):
         gateway.download_url(ALICE, "a", "mp3")
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 422])
-def test_a_wav_that_the_newer_call_does_not_know_is_had_by_the_older(
+def test_a_wav_that_the_newer_call_does_not_know_comes_from_the_older_calls(
     gateway: SunoGateway, wire: RequestsMock, status: int
 ) -> None:
     wire.get(FILE, status=status, json={"detail": "?"})

@@ -1,4 +1,4 @@
-"""Looking at clips and songs by whichever list Suno still has."""
+"""Clips and songs, read from any list that Suno still has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sign_in(wire: RequestsMock) -> None:
     signed_in(wire, jwt(**{"suno.com/claims/user_id": "the-user"}))
 
 
-def named(*ids: str, **more: Any) -> dict[str, Any]:
+def reply_with(*ids: str, **more: Any) -> dict[str, Any]:
     return {"clips": [CLIP | {"id": id} for id in ids], "has_more": False} | more
 
 
@@ -37,8 +37,8 @@ def bodies(wire: RequestsMock) -> list[Any]:
     return [json.loads(call.request.body) for call in wire.calls if call.request.url == V3]
 
 
-def test_clips_come_in_the_order_asked_by_one_call(gateway: SunoGateway, wire: RequestsMock) -> None:
-    wire.post(V3, json=named("c", "a"))
+def test_one_call_returns_clips_in_the_requested_order(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, json=reply_with("c", "a"))
     assert ids(gateway.clips(ALICE, ["a", "c", "a"])) == ["a", "c"]
     assert bodies(wire) == [
         {"cursor": None, "limit": 3, "filters": {"ids": {"presence": "True", "clipIds": ["a", "c", "a"]}}}
@@ -46,8 +46,10 @@ def test_clips_come_in_the_order_asked_by_one_call(gateway: SunoGateway, wire: R
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 422])
-@pytest.mark.parametrize("reply", [named("a", "b"), {"songs": named("a", "b")["clips"]}, named("a", "b")["clips"]])
-def test_where_v3_is_gone_clips_are_asked_for_by_repeated_ids(
+@pytest.mark.parametrize(
+    "reply", [reply_with("a", "b"), {"songs": reply_with("a", "b")["clips"]}, reply_with("a", "b")["clips"]]
+)
+def test_clips_are_requested_by_repeated_ids_if_v3_is_gone(
     gateway: SunoGateway, wire: RequestsMock, status: int, reply: Any
 ) -> None:
     wire.post(V3, status=status, json=GONE)
@@ -58,20 +60,20 @@ def test_where_v3_is_gone_clips_are_asked_for_by_repeated_ids(
     assert calls(wire, V3) == 1
 
 
-def test_v2_is_the_last_list_and_need_not_heed_the_ids(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_v2_is_the_last_list_and_may_ignore_the_ids(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, status=404, json=GONE)
     wire.get(BY_IDS, status=404, json=GONE)
-    wire.get(V2, json=named("x", "a"))
+    wire.get(V2, json=reply_with("x", "a"))
     wire.get(f"{API}/api/clip/b", json=CLIP | {"id": "b"})
     assert ids(gateway.clips(ALICE, ["a", "b"])) == ["a", "b"]
 
 
-def test_what_was_gone_is_tried_again_within_the_hour(
+def test_a_list_that_was_gone_is_tried_again_after_an_hour(
     gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire.post(V3, status=404, json=GONE)
-    wire.post(V3, json=named("a"))
-    wire.get(BY_IDS, json=named("a"))
+    wire.post(V3, json=reply_with("a"))
+    wire.get(BY_IDS, json=reply_with("a"))
     gateway.clips(ALICE, ["a"])
     later = time.monotonic() + 3601
     monkeypatch.setattr("app.suno.feed.time.monotonic", lambda: later)
@@ -79,7 +81,9 @@ def test_what_was_gone_is_tried_again_within_the_hour(
     assert (calls(wire, V3), calls(wire, BY_IDS)) == (2, 1)
 
 
-def test_where_every_list_is_gone_ten_clips_can_be_asked_for_singly(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_ten_clips_can_be_requested_one_by_one_if_every_list_is_gone(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
     wire.post(V3, status=404, json=GONE)
     wire.get(BY_IDS, status=404, json=GONE)
     wire.get(V2, status=404, json=GONE)
@@ -89,19 +93,19 @@ def test_where_every_list_is_gone_ten_clips_can_be_asked_for_singly(gateway: Sun
         gateway.clips(ALICE, [f"a{n}" for n in range(11)])
 
 
-def test_a_wait_asks_for_clips_singly_only_where_all_are_missing_twice(
+def test_a_wait_requests_clips_one_by_one_only_if_all_are_missing_twice(
     gateway: SunoGateway, wire: RequestsMock
 ) -> None:
-    wire.post(V3, json=named())
+    wire.post(V3, json=reply_with())
     for id in ("a", "b"):
         wire.get(f"{API}/api/clip/{id}", json=CLIP | {"id": id, "status": "complete"})
     stems = Watch(gateway, 0.0).wait_for(ALICE, [Clip("a"), Clip("b")], patience=30)
     assert {stem.status for stem in stems} == {"complete"}
-    asked = [call.request.url.removeprefix(API) for call in wire.calls[2:]]
-    assert asked == ["/api/feed/v3"] * 3 + ["/api/clip/a", "/api/clip/b"]
+    requested = [call.request.url.removeprefix(API) for call in wire.calls[2:]]
+    assert requested == ["/api/feed/v3"] * 3 + ["/api/clip/a", "/api/clip/b"]
 
 
-def test_while_waiting_a_stem_keeps_its_parent_which_the_list_need_not_name(
+def test_a_stem_keeps_its_parent_during_a_wait_if_the_list_does_not_name_it(
     gateway: SunoGateway, wire: RequestsMock
 ) -> None:
     nameless = {"id": "a", "status": "complete", "metadata": {"type": "stem"}}
@@ -110,31 +114,33 @@ def test_while_waiting_a_stem_keeps_its_parent_which_the_list_need_not_name(
     assert (stem.status, stem.stem_from_id) == ("complete", "its-song")
 
 
-def test_a_wait_that_sees_some_of_its_clips_asks_for_none_singly(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_wait_that_sees_some_of_its_clips_requests_none_one_by_one(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
     for _ in range(4):
-        wire.post(V3, json=named("a"))
+        wire.post(V3, json=reply_with("a"))
     wire.post(V3, json={"clips": [CLIP | {"id": id, "status": "complete"} for id in ("a", "b")]})
     Watch(gateway, 0.0).wait_for(ALICE, [Clip("a"), Clip("b")], patience=30)
     assert calls(wire, V3) == len(wire.calls) - 2 == 5
 
 
-def test_a_failing_list_is_a_failure_and_not_gone(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_failing_list_does_not_count_as_gone(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, status=500, json=GONE)
     with pytest.raises(errors.SunoFailed):
         gateway.clips(ALICE, ["a"])
     assert calls(wire, BY_IDS) == 0
 
 
-def test_songs_go_by_cursors_that_are_remembered(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_songs_are_paged_by_remembered_cursors(gateway: SunoGateway, wire: RequestsMock) -> None:
     for cursor in ("c1", "c2", "c3"):
         wire.post(V3, json={"clips": [SONG | {"id": f"before-{cursor}"}], "has_more": True, "next_cursor": cursor})
     wire.post(V3, json={"clips": [SONG | {"id": "last"}], "has_more": False})
     assert ids(gateway.songs(ALICE, 2)) == ["before-c3"]
     assert ids(gateway.songs(ALICE, 3)) == ["last"]
     assert gateway.songs(ALICE, 4) == []
-    asked = bodies(wire)
-    assert [body["cursor"] for body in asked] == [None, "c1", "c2", "c3"]
-    assert asked[0] == {
+    requested = bodies(wire)
+    assert [body["cursor"] for body in requested] == [None, "c1", "c2", "c3"]
+    assert requested[0] == {
         "cursor": None,
         "limit": 20,
         "filters": {
@@ -148,14 +154,16 @@ def test_songs_go_by_cursors_that_are_remembered(gateway: SunoGateway, wire: Req
     }
 
 
-def test_songs_by_v2_go_by_page_and_leave_stems_out(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_v2_lists_songs_by_page_and_omits_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, status=404, json=GONE)
     wire.get(V2, json={"clips": [SONG | {"id": "song"}, CLIP | {"id": "stem"}]})
     assert ids(gateway.songs(ALICE, 3)) == ["song"]
     assert wire.calls[-1].request.url == f"{V2}?page=3"
 
 
-def test_who_reads_the_first_page_meanwhile_confuses_nobody(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_concurrent_read_of_the_first_page_does_not_mix_up_cursors(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
     def page_after(request: Any) -> tuple[int, dict[str, str], str]:
         number = int((json.loads(request.body)["cursor"] or "0").removeprefix("c"))
         if number == 3 and len(wire.calls) < 12:
@@ -164,8 +172,8 @@ def test_who_reads_the_first_page_meanwhile_confuses_nobody(gateway: SunoGateway
         return 200, {}, json.dumps(reply)
 
     wire.add_callback("POST", V3, page_after)
-    told = [ids(gateway.songs(ALICE, page)) for page in (3, 4, 2, 6)]
-    assert told == [["song-3"], ["song-4"], ["song-2"], ["song-6"]]
+    pages = [ids(gateway.songs(ALICE, page)) for page in (3, 4, 2, 6)]
+    assert pages == [["song-3"], ["song-4"], ["song-2"], ["song-6"]]
     before = calls(wire, V3)
     gateway.songs(ALICE, 0)
     gateway.songs(ALICE, 7)

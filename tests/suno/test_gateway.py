@@ -34,7 +34,7 @@ SERVER_ERROR = {
 }
 
 
-def test_a_split_is_told_in_our_own_words(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_split_returns_our_own_clips(gateway: SunoGateway, wire: RequestsMock) -> None:
     signed_in(wire)
     wire.post(SPLIT, json={"clips": [CLIP]})
 
@@ -44,7 +44,7 @@ def test_a_split_is_told_in_our_own_words(gateway: SunoGateway, wire: RequestsMo
     assert (stem.created_at, stem.stem_from_id, stem.duration) == ("2024-12-25T16:51:36.619Z", SONG, 217.24)
 
 
-def test_a_split_is_asked_as_a_browser_asks(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_split_sends_the_headers_of_a_browser(gateway: SunoGateway, wire: RequestsMock) -> None:
     token = jwt()
     signed_in(wire, token)
     wire.post(SPLIT, json={"clips": [CLIP]})
@@ -86,7 +86,7 @@ def test_accounts_have_their_own_tokens_and_devices(gateway: SunoGateway, wire: 
     assert splits[0]["device-id"] == splits[2]["device-id"] != splits[1]["device-id"]
 
 
-def test_a_lone_clip_object_is_a_split_too(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_single_clip_object_is_accepted(gateway: SunoGateway, wire: RequestsMock) -> None:
     signed_in(wire)
     wire.post(SPLIT, json=CLIP)
     assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == [CLIP["id"]]
@@ -172,7 +172,7 @@ def test_one_song_that_is_refused_leaves_the_account_usable(gateway: SunoGateway
         ({"status": 418, "json": {"detail": "Teapot."}}, errors.SunoFailed, "418"),
     ],
 )
-def test_every_refusal_of_sunos_is_named_and_asked_once(
+def test_every_refusal_raises_its_error_and_is_sent_once(
     gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object], expected: type[Exception], words: str
 ) -> None:
     signed_in(wire)
@@ -186,7 +186,7 @@ def test_every_refusal_of_sunos_is_named_and_asked_once(
 
 
 @pytest.mark.parametrize(
-    ("reply", "doubt"),
+    ("reply", "in_doubt"),
     [
         ({"status": 200} | HTML, True),
         ({"status": 408, "body": ""}, True),
@@ -200,14 +200,14 @@ def test_every_refusal_of_sunos_is_named_and_asked_once(
     ],
 )
 def test_a_failure_says_whether_suno_may_have_charged(
-    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object], doubt: bool
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object], in_doubt: bool
 ) -> None:
     signed_in(wire)
     wire.post(SPLIT, **reply)
     with pytest.raises(errors.SunoFailed) as raised:
         gateway.generate_stems(ALICE, SONG)
-    assert raised.value.may_have_charged is doubt
-    assert ("Nothing was charged" in str(raised.value)) is not doubt
+    assert raised.value.may_have_charged is in_doubt
+    assert ("Nothing was charged" in str(raised.value)) is not in_doubt
 
 
 @pytest.mark.parametrize("error", [requests.ReadTimeout("read timed out"), requests.ConnectionError("aborted")])
@@ -222,7 +222,7 @@ def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("header", "expected"),
     [
         ("13", 13),
         ("0", 0),
@@ -235,7 +235,7 @@ def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
         (format_datetime(datetime.now(UTC) - timedelta(minutes=1), usegmt=True), 0),
         (format_datetime(datetime.now(UTC) + timedelta(days=3), usegmt=True), 86_400),
     ],
-    # Of its own: the processes that share the tests would name two of them by the second each was collected in.
+    # Fixed ids: two values contain the current time, so pytest's processes would give them different ids.
     ids=[
         "seconds",
         "at-once",
@@ -249,17 +249,17 @@ def test_a_paid_call_that_may_have_arrived_is_never_sent_again(
         "a-date-to-come",
     ],
 )
-def test_retry_after_is_read_in_both_its_forms(
-    gateway: SunoGateway, wire: RequestsMock, told: str, expected: int | None
+def test_retry_after_is_read_in_both_forms(
+    gateway: SunoGateway, wire: RequestsMock, header: str, expected: int | None
 ) -> None:
     signed_in(wire)
-    wire.post(SPLIT, status=429, json={"detail": "Too many."}, headers={"Retry-After": told})
+    wire.post(SPLIT, status=429, json={"detail": "Too many."}, headers={"Retry-After": header})
     with pytest.raises(errors.RateLimited) as raised:
         gateway.generate_stems(ALICE, SONG)
     assert raised.value.retry_after == expected
 
 
-def test_sunos_words_are_cut_to_one_line_without_tokens(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_sunos_message_is_shortened_to_one_line_without_tokens(gateway: SunoGateway, wire: RequestsMock) -> None:
     token = jwt()
     signed_in(wire, token)
     wire.post(SPLIT, status=402, json={"detail": f"No\ncredits\x1b[31m for {token}, " + "x" * 10_000})
@@ -267,11 +267,11 @@ def test_sunos_words_are_cut_to_one_line_without_tokens(gateway: SunoGateway, wi
     with pytest.raises(errors.OutOfCredits) as raised:
         gateway.generate_stems(ALICE, SONG)
 
-    said = str(raised.value)
-    assert "No credits" in said
-    assert len(said) < 400
-    assert said.isprintable()
-    assert token not in said
+    message = str(raised.value)
+    assert "No credits" in message
+    assert len(message) < 400
+    assert message.isprintable()
+    assert token not in message
 
 
 @pytest.mark.parametrize("status", [307, 308])
@@ -311,7 +311,7 @@ def test_no_other_redirect_is_followed(gateway: SunoGateway, wire: RequestsMock,
     assert wire.calls[-1].request.url == SPLIT
 
 
-def test_a_redirect_that_never_ends_is_given_up(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_redirect_loop_is_given_up(gateway: SunoGateway, wire: RequestsMock) -> None:
     signed_in(wire)
     wire.post(SPLIT, status=307, headers={"Location": SPLIT.rstrip("/")})
     wire.post(SPLIT.rstrip("/"), status=307, headers={"Location": SPLIT})
@@ -327,7 +327,7 @@ def test_a_reply_over_5_mb_is_refused(gateway: SunoGateway, wire: RequestsMock) 
         gateway.generate_stems(ALICE, SONG)
 
 
-def test_a_host_with_a_path_or_a_slash_is_as_good(wire: RequestsMock, gateway: SunoGateway) -> None:
+def test_a_host_may_have_a_path_or_a_trailing_slash(wire: RequestsMock, gateway: SunoGateway) -> None:
     behind_proxy = SunoGateway(endpoint(api_url=f"{API}/suno/", auth_url="https://auth.suno.com/"))
     signed_in(wire)
     wire.post(f"{API}/suno/api/edit/stems/{SONG}/", json={"clips": [CLIP]})
@@ -335,9 +335,7 @@ def test_a_host_with_a_path_or_a_slash_is_as_good(wire: RequestsMock, gateway: S
 
 
 @pytest.mark.parametrize("status", [300, 400, 401, 402, 403, 404, 405, 410, 415, 422, 429])
-def test_these_answers_are_certain_to_have_cost_nothing(
-    gateway: SunoGateway, wire: RequestsMock, status: int
-) -> None:
+def test_these_statuses_certainly_cost_nothing(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
     signed_in(wire)
     wire.post(SPLIT, status=status, json={"detail": "No."})
     wire.get(f"{API}/api/clip/{SONG}", status=404, json={"detail": "No."})
@@ -347,7 +345,7 @@ def test_these_answers_are_certain_to_have_cost_nothing(
 
 
 @pytest.mark.parametrize("status", [408, 409, 418, 425, 499, 500, 502, 503, 504])
-def test_these_may_have_been_charged(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
+def test_these_statuses_may_have_been_charged(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
     signed_in(wire)
     wire.post(SPLIT, status=status, json={"detail": "No."})
     with pytest.raises(errors.SunoError) as raised:

@@ -1,4 +1,4 @@
-"""A clip in Suno's own words tells nothing that signs in or downloads."""
+"""A clip as Suno sends it, without tokens and signed addresses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.suno.conftest import jwt
         f"said: {jwt()}",
     ],
 )
-def test_what_lets_in_is_cut_wherever_it_stands(secret: str) -> None:
+def test_tokens_and_signed_addresses_are_removed_from_every_field(secret: str) -> None:
     sent = {"audio_url": secret, "media_urls": [{"url": secret, "delivery": "progressive"}]}
     assert without_addresses(sent) == {"audio_url": None, "media_urls": [{"url": None, "delivery": "progressive"}]}
 
 
-def test_all_else_stays_as_suno_sent_it() -> None:
+def test_other_fields_stay_as_suno_sent_them() -> None:
     sent = {
         "id": "a",
         "audio_url": "https://studio-api.prod.suno.com/api/forbidden",

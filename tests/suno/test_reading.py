@@ -1,4 +1,4 @@
-"""What is free: stems and credits, and how a free call fails."""
+"""Free calls: stems, credits, and failures."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def named(*ids: str) -> dict[str, Any]:
         (f"{API}/api/gen/a/wav_file/", lambda gateway: gateway.wav_file(ALICE, "a")),
     ],
 )
-def test_a_free_call_that_fails_cost_nothing_and_says_so(
+def test_a_failed_free_call_says_that_nothing_was_charged(
     gateway: SunoGateway,
     wire: RequestsMock,
     url: str,
@@ -75,7 +75,7 @@ def test_stems_are_read_from_all_pages_once_each(gateway: SunoGateway, wire: Req
     assert [stem.id for stem in gateway.stems(ALICE, SONG)] == ["a", "b", "c"]
 
 
-def test_pages_of_stems_may_count_from_one(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_pages_of_stems_may_start_at_one(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{STEMS}/pages", json={"pages": 2})
     wire.get(f"{STEMS}?page=0", status=400, json=DETAIL)
     wire.get(f"{STEMS}?page=1", json={"stems": [CLIP | {"id": "a"}]})
@@ -86,26 +86,28 @@ def test_pages_of_stems_may_count_from_one(gateway: SunoGateway, wire: RequestsM
 @pytest.mark.parametrize(
     "reply", [{"json": {"pages": 0}}, {"status": 404, "json": DETAIL}, {"status": 400, "json": DETAIL}]
 )
-def test_a_song_without_stems_has_none(gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object]) -> None:
+def test_a_song_without_stems_has_an_empty_list(
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, object]
+) -> None:
     wire.get(f"{STEMS}/pages", **reply)
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
     assert gateway.stems(ALICE, SONG) == []
 
 
-def test_a_song_that_is_not_there_has_no_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_an_unknown_song_has_no_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{STEMS}/pages", status=404, json=DETAIL)
     wire.get(f"{API}/api/clip/{SONG}", status=404, json=DETAIL)
     assert gateway.stems(ALICE, SONG) == []
 
 
-def test_a_list_of_stems_that_is_gone_is_not_taken_for_an_empty_one(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_missing_list_of_stems_does_not_count_as_empty(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{STEMS}/pages", status=404, json=DETAIL)
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "metadata": {"has_stem": True}})
     with pytest.raises(errors.SunoFailed, match="which stems a song has"):
         gateway.stems(ALICE, SONG)
 
 
-def test_a_list_of_stems_that_is_too_long_is_not_told_in_part(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_list_of_stems_that_is_too_long_is_not_truncated(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{STEMS}/pages", json={"pages": 10**9})
     with pytest.raises(errors.SunoFailed, match="number of a song's pages"):
         gateway.stems(ALICE, SONG)
@@ -134,7 +136,7 @@ def test_credits_are_whole_numbers(gateway: SunoGateway, wire: RequestsMock) -> 
     assert (credits.downloads_limit, credits.downloads_used, credits.downloads_extra) == (20, 3, 2)
 
 
-def test_credits_that_suno_does_not_tell_are_nothing(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_missing_credit_fields_are_none(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(BILLING, json={"total_credits_left": 1, "accessible_features": []})
     credits = gateway.credits(ALICE)
     assert (credits.period, credits.monthly_limit, credits.downloads_used) == (None, None, None)

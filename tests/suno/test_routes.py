@@ -1,4 +1,4 @@
-"""The two ways to ask for stems, and which is taken when."""
+"""The two routes for splits, and when each is used."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def sign_in(wire: RequestsMock) -> None:
     signed_in(wire, jwt(n=1), jwt(n=2))
 
 
-def named(*ids: str) -> dict[str, Any]:
+def reply_with(*ids: str) -> dict[str, Any]:
     return {"clips": [CLIP | {"id": id} for id in ids]}
 
 
 @pytest.fixture
 def v2_web(wire: RequestsMock) -> None:
-    """Let v2-web take whatever is asked."""
+    """Make v2-web accept every request."""
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
     wire.post(CHECK, json={"required": False, "captcha_version": 1})
-    wire.post(V2_WEB, json=named("a", "b") | {"status": "submitted", "batch_size": 2})
+    wire.post(V2_WEB, json=reply_with("a", "b") | {"status": "submitted", "batch_size": 2})
 
 
 def body_of(wire: RequestsMock) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def body_of(wire: RequestsMock) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 410, 422])
 @pytest.mark.usefixtures("v2_web")
-def test_where_edit_refuses_for_free_v2_web_is_asked_and_edit_is_gone_for_an_hour(
+def test_v2_web_replaces_edit_for_an_hour_if_edit_refuses_without_a_charge(
     gateway: SunoGateway,
     wire: RequestsMock,
     status: int,
@@ -67,7 +67,7 @@ def test_where_edit_refuses_for_free_v2_web_is_asked_and_edit_is_gone_for_an_hou
 
 
 @pytest.mark.usefixtures("v2_web")
-def test_a_pair_by_v2_web_is_the_lead_vocal_taken_out(wire: RequestsMock) -> None:
+def test_a_pair_by_v2_web_extracts_the_lead_vocal(wire: RequestsMock) -> None:
     SunoGateway(endpoint(stems_route=StemsRoute.V2_WEB)).generate_stems(ALICE, SONG)
     body = body_of(wire)
     assert (body["stem_task"], body["stem_type_group_name"], body["stem_name"]) == (
@@ -81,7 +81,7 @@ def test_a_pair_by_v2_web_is_the_lead_vocal_taken_out(wire: RequestsMock) -> Non
 
 @pytest.mark.parametrize("route", list(StemsRoute))
 @pytest.mark.usefixtures("v2_web")
-def test_a_named_part_always_goes_by_v2_web(wire: RequestsMock, route: StemsRoute) -> None:
+def test_a_named_part_always_uses_v2_web(wire: RequestsMock, route: StemsRoute) -> None:
     gateway = SunoGateway(endpoint(stems_route=route, stems_model="chirp-x"))
     gateway.generate_stems(ALICE, SONG, StemChoice(stem_name="Drum Kit"))
     assert (body_of(wire)["stem_name"], body_of(wire)["mv"]) == ("Drum Kit", "chirp-x")
@@ -89,7 +89,7 @@ def test_a_named_part_always_goes_by_v2_web(wire: RequestsMock, route: StemsRout
 
 
 @pytest.mark.usefixtures("v2_web")
-def test_with_the_route_edit_a_refusal_is_the_answer(wire: RequestsMock) -> None:
+def test_a_refusal_is_final_with_the_route_edit(wire: RequestsMock) -> None:
     wire.post(SPLIT, status=404, json=DETAIL)
     with pytest.raises(errors.SongNotFound):
         SunoGateway(endpoint(stems_route=StemsRoute.EDIT)).generate_stems(ALICE, SONG)
@@ -108,7 +108,7 @@ def test_with_the_route_edit_a_refusal_is_the_answer(wire: RequestsMock) -> None
     ],
 )
 @pytest.mark.usefixtures("v2_web")
-def test_any_other_answer_of_edit_is_the_answer(
+def test_any_other_failure_of_edit_is_final(
     gateway: SunoGateway, wire: RequestsMock, reply: dict[str, Any], expected: type[Exception]
 ) -> None:
     wire.post(SPLIT, **reply)
@@ -118,7 +118,7 @@ def test_any_other_answer_of_edit_is_the_answer(
 
 
 @pytest.mark.parametrize("song", [{"status": 404, "json": DETAIL}, {"body": requests.ConnectionError()}])
-def test_where_the_song_cannot_be_seen_the_refusal_is_the_answer(
+def test_the_refusal_of_edit_is_final_if_the_song_cannot_be_read(
     gateway: SunoGateway, wire: RequestsMock, song: dict[str, Any]
 ) -> None:
     wire.post(SPLIT, status=400, json={"detail": "Bad clip."})
@@ -127,7 +127,7 @@ def test_where_the_song_cannot_be_seen_the_refusal_is_the_answer(
         gateway.generate_stems(ALICE, SONG)
 
 
-def test_where_both_refuse_the_second_ones_words_are_the_answer(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_the_refusal_of_v2_web_is_reported_if_both_routes_refuse(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(SPLIT, status=404, json=DETAIL)
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
     wire.post(CHECK, json={"required": False})
@@ -149,16 +149,14 @@ def test_a_required_captcha_is_named(wire: RequestsMock, version: object, which:
     assert calls(wire, V2_WEB) == 0
 
 
-def test_a_stale_token_is_renewed_once_before_it_is_called_a_captcha(
-    gateway: SunoGateway, wire: RequestsMock
-) -> None:
+def test_a_stale_token_is_renewed_once_before_a_captcha_is_reported(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(SPLIT, status=422, json=STALE)
-    wire.post(SPLIT, json=named("a"))
+    wire.post(SPLIT, json=reply_with("a"))
     assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == ["a"]
     assert (calls(wire, SPLIT), calls(wire, TOKENS)) == (2, 2)
 
 
-def test_where_a_young_token_is_refused_too_the_captcha_is_named(wire: RequestsMock) -> None:
+def test_a_captcha_is_reported_if_a_new_token_is_refused_too(wire: RequestsMock) -> None:
     wire.post(SPLIT, status=422, json=STALE)
     wire.post(CHECK, json={"required": True, "captcha_version": 2})
     with pytest.raises(errors.CaptchaRequired, match="Turnstile"):
@@ -166,7 +164,7 @@ def test_where_a_young_token_is_refused_too_the_captcha_is_named(wire: RequestsM
     assert calls(wire, SPLIT) == 2
 
 
-def test_a_schema_complaint_may_come_as_printed_text(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_a_schema_error_may_be_sent_as_text(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
     wire.post(CHECK, json={"required": False})
     wire.post(V2_WEB, status=422, json={"detail": "[{'loc': ['body', 'mv'], 'msg': 'Field required'}]"})
@@ -174,18 +172,16 @@ def test_a_schema_complaint_may_come_as_printed_text(gateway: SunoGateway, wire:
         gateway.generate_stems(ALICE, SONG, TWELVE)
 
 
-def test_twelve_is_asked_as_a_browser_asks_after_reading_and_checking(
-    gateway: SunoGateway, wire: RequestsMock
-) -> None:
+def test_twelve_makes_the_calls_of_a_browser(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
     wire.post(CHECK, json={"required": False, "captcha_version": 1})
-    wire.post(V2_WEB, json=named("a", "b") | {"status": "submitted", "batch_size": 2})
+    wire.post(V2_WEB, json=reply_with("a", "b") | {"status": "submitted", "batch_size": 2})
 
     stems = gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
 
     assert [stem.id for stem in stems] == ["a", "b"]
-    asked = [call.request.url for call in wire.calls[2:]]
-    assert asked == [f"{API}/api/clip/{SONG}", CHECK, V2_WEB]
+    requested = [call.request.url for call in wire.calls[2:]]
+    assert requested == [f"{API}/api/clip/{SONG}", CHECK, V2_WEB]
     assert json.loads(wire.calls[-2].request.body) == {"ctype": "generation"}
     body = json.loads(wire.calls[-1].request.body)
     assert len(body.pop("transaction_uuid")) == len(body["metadata"].pop("create_session_token")) == 36
@@ -226,12 +222,12 @@ def test_twelve_is_asked_as_a_browser_asks_after_reading_and_checking(
         ({"json": CLIP | {"id": SONG}}, {"status": 500, "json": DETAIL}, errors.SunoFailed),
     ],
 )
-def test_what_stops_v2_web_stops_it_before_it_pays(
+def test_v2_web_is_not_called_if_a_step_before_it_fails(
     gateway: SunoGateway, wire: RequestsMock, clip: Any, check: Any, expected: type[Exception]
 ) -> None:
     wire.get(f"{API}/api/clip/{SONG}", **clip)
     wire.post(CHECK, **check)
-    wire.post(V2_WEB, json=named("a"))
+    wire.post(V2_WEB, json=reply_with("a"))
     with pytest.raises(expected):
         gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
     assert calls(wire, V2_WEB) == calls(wire, SPLIT) == 0
@@ -248,7 +244,7 @@ def test_a_paid_call_is_not_sent_with_less_than_half_of_its_time_left(
 
     wire.add_callback("GET", f"{API}/api/clip/{SONG}", slow)
     wire.post(CHECK, json={"required": False})
-    wire.post(V2_WEB, json=named("a"))
+    wire.post(V2_WEB, json=reply_with("a"))
     with pytest.raises(errors.SunoUnreachable, match="took too long"):
         gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
     assert calls(wire, V2_WEB) == 0

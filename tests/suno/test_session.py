@@ -37,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A monotonic clock that goes when it is told to."""
+    """A fake monotonic clock that advances on demand."""
     clock = Clock()
     monkeypatch.setattr("app.suno.session.time.monotonic", lambda: clock.now)
     return clock
@@ -66,12 +66,12 @@ def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
         ("", None),
     ],
 )
-def test_only_the_cookie_client_names_an_account(header: str, client: str | None) -> None:
+def test_only_the_cookie_named_client_identifies_an_account(header: str, client: str | None) -> None:
     assert cookie_in(header) == client
 
 
 @pytest.mark.parametrize("header", ["__client=a b", "__client=a\r\nX-Evil: 1", "__client=ä", '__client=a"b'])
-def test_a_cookie_that_could_not_be_sent_is_no_absent_one(header: str) -> None:
+def test_an_unusable_cookie_does_not_count_as_missing(header: str) -> None:
     with pytest.raises(UnusableCookie):
         cookie_in(header)
 
@@ -80,7 +80,7 @@ def test_a_cookie_that_could_not_be_sent_is_no_absent_one(header: str) -> None:
     ("text", "client"),
     [("abc", "abc"), ("__client=abc", "abc"), ("a=1; __client=abc", "abc"), ("a=1", None), ("a b", None), ("", None)],
 )
-def test_an_account_may_be_named_by_the_bare_value(text: str, client: str | None) -> None:
+def test_an_account_may_be_given_by_the_bare_value(text: str, client: str | None) -> None:
     assert cookie_of(text) == client
 
 
@@ -88,7 +88,9 @@ def test_an_account_never_shows_its_cookie() -> None:
     assert "alice-client" not in repr(ALICE) + ALICE.cookie_hash
 
 
-def test_signing_in_sends_the_cookie_both_ways_with_clerks_versions(sessions: Sessions, wire: RequestsMock) -> None:
+def test_sign_in_sends_the_cookie_in_both_headers_with_clerks_versions(
+    sessions: Sessions, wire: RequestsMock
+) -> None:
     signed_in(wire)
     bearer(sessions)
     for call in wire.calls:
@@ -109,7 +111,7 @@ def test_signing_in_sends_the_cookie_both_ways_with_clerks_versions(sessions: Se
         {"sessions": [None, {"id": 5, "status": "active"}, {"id": "sess_2Z1", "status": "active"}]},
     ],
 )
-def test_the_session_is_the_last_active_one_else_the_first_active(
+def test_the_session_is_the_last_active_one_or_the_first_active(
     sessions: Sessions, wire: RequestsMock, client: dict[str, object]
 ) -> None:
     token = jwt()
@@ -128,7 +130,7 @@ def test_the_session_is_the_last_active_one_else_the_first_active(
         {"status": 403, "json": CLERK_REFUSAL},
     ],
 )
-def test_a_dead_cookie_is_named_and_clerk_is_not_asked_again(
+def test_a_dead_cookie_is_reported_and_clerk_is_not_called_again(
     sessions: Sessions, wire: RequestsMock, reply: dict[str, object]
 ) -> None:
     wire.get(CLIENT, **reply)
@@ -154,7 +156,7 @@ def test_a_dead_cookie_is_named_and_clerk_is_not_asked_again(
         ({"body": requests.ReadTimeout("late")}, errors.SunoUnreachable, "did not answer in time"),
     ],
 )
-def test_each_failure_of_signing_in_is_named(
+def test_each_sign_in_failure_raises_its_error(
     sessions: Sessions, wire: RequestsMock, reply: dict[str, object], expected: type[Exception], words: str
 ) -> None:
     wire.get(CLIENT, **reply)
@@ -185,14 +187,14 @@ def test_a_reply_without_a_token_is_a_clear_failure(
         lambda: jwt(60, iat="?"),
     ],
 )
-def test_a_token_is_kept_while_it_lives(sessions: Sessions, wire: RequestsMock, make: Callable[[], str]) -> None:
+def test_a_token_is_kept_until_it_expires(sessions: Sessions, wire: RequestsMock, make: Callable[[], str]) -> None:
     kept = make()
     signed_in(wire, kept, "next")
     assert [bearer(sessions) for _ in range(3)] == [kept] * 3
     assert len(wire.calls) == 2
 
 
-def test_a_token_is_renewed_before_it_is_over(sessions: Sessions, wire: RequestsMock, clock: Clock) -> None:
+def test_a_token_is_renewed_before_it_expires(sessions: Sessions, wire: RequestsMock, clock: Clock) -> None:
     signed_in(wire, jwt(60), jwt(60))
     bearer(sessions)
     clock.now += 49
@@ -204,7 +206,7 @@ def test_a_token_is_renewed_before_it_is_over(sessions: Sessions, wire: Requests
 
 
 @pytest.mark.parametrize("wrong", [90, -90])
-def test_a_wrong_clock_here_neither_keeps_a_token_too_long_nor_wastes_calls(
+def test_a_wrong_local_clock_neither_keeps_a_token_too_long_nor_wastes_calls(
     sessions: Sessions, wire: RequestsMock, clock: Clock, wrong: float
 ) -> None:
     signed_in(wire, jwt(60, exp=time.time() + wrong + 60, iat=time.time() + wrong), "next")
@@ -216,19 +218,19 @@ def test_a_wrong_clock_here_neither_keeps_a_token_too_long_nor_wastes_calls(
 
 
 @pytest.mark.parametrize("stale", [jwt(0), jwt(-5), jwt(3600, exp=0)])
-def test_a_token_that_is_over_is_renewed_by_one_call(sessions: Sessions, wire: RequestsMock, stale: str) -> None:
+def test_an_expired_token_is_renewed_by_one_call(sessions: Sessions, wire: RequestsMock, stale: str) -> None:
     signed_in(wire, stale, "next")
     assert [bearer(sessions) for _ in range(3)] == [stale, "next", "next"]
     assert (calls(wire, CLIENT), calls(wire, TOKENS)) == (1, 2)
 
 
 def holding(jwt: str | None, session_id: str = "sess_2Z1") -> dict[str, Any]:
-    """A reply to a sign-in that holds a token already, as Clerk sends it (captured 2026-08)."""
+    """A sign-in reply that already contains a token, as Clerk sends it (captured 2026-08)."""
     session = {"id": session_id, "status": "active", "last_active_token": {"object": "token", "jwt": jwt}}
     return {"response": {"last_active_session_id": "sess_2Z1", "sessions": [session]}}
 
 
-def test_a_young_token_that_sign_in_holds_is_taken(sessions: Sessions, wire: RequestsMock) -> None:
+def test_a_young_token_in_the_sign_in_reply_is_used(sessions: Sessions, wire: RequestsMock) -> None:
     held = jwt(3000, iat=time.time() - 600)
     wire.get(CLIENT, json=holding(held))
     assert [bearer(sessions), bearer(sessions)] == [held, held]
@@ -245,7 +247,7 @@ def test_a_young_token_that_sign_in_holds_is_taken(sessions: Sessions, wire: Req
         holding(jwt(), session_id="another"),
     ],
 )
-def test_a_token_that_sign_in_holds_is_left_where_it_is_not_known_to_be_young(
+def test_a_token_in_the_sign_in_reply_is_ignored_unless_it_is_known_to_be_young(
     sessions: Sessions, wire: RequestsMock, reply: dict[str, Any]
 ) -> None:
     wire.get(CLIENT, json=reply)
@@ -253,7 +255,7 @@ def test_a_token_that_sign_in_holds_is_left_where_it_is_not_known_to_be_young(
     assert bearer(sessions) == "new"
 
 
-def test_a_token_held_by_sign_in_is_not_given_again_once_refused(sessions: Sessions, wire: RequestsMock) -> None:
+def test_a_refused_token_of_the_sign_in_reply_is_not_used_again(sessions: Sessions, wire: RequestsMock) -> None:
     held = jwt()
     wire.get(CLIENT, json=holding(held))
     wire.post(TOKENS, status=404, json=CLERK_REFUSAL)
@@ -262,7 +264,7 @@ def test_a_token_held_by_sign_in_is_not_given_again_once_refused(sessions: Sessi
     assert bearer(sessions, refused=held) == "new"
 
 
-def test_a_paid_call_has_a_token_in_the_first_half_of_its_life(
+def test_a_paid_call_uses_a_token_in_the_first_half_of_its_lifetime(
     sessions: Sessions, wire: RequestsMock, clock: Clock
 ) -> None:
     first = jwt(3600)
@@ -275,7 +277,7 @@ def test_a_paid_call_has_a_token_in_the_first_half_of_its_life(
     assert sessions.bearer(ALICE, Deadline(40), paid=True) == "next"
 
 
-def test_the_age_of_a_token_that_sign_in_holds_counts_for_a_paid_call(
+def test_the_age_of_a_token_in_the_sign_in_reply_counts_for_a_paid_call(
     sessions: Sessions, wire: RequestsMock, clock: Clock
 ) -> None:
     held = jwt(3000, iat=time.time() - 600)
@@ -297,7 +299,7 @@ def test_the_age_of_a_token_that_sign_in_holds_counts_for_a_paid_call(
         ({}, None),
     ],
 )
-def test_an_account_is_sunos_own_user(
+def test_an_account_is_identified_by_sunos_user_id(
     gateway: SunoGateway, wire: RequestsMock, claims: dict[str, object], user: str | None
 ) -> None:
     signed_in(wire, jwt(**claims))
@@ -307,14 +309,14 @@ def test_an_account_is_sunos_own_user(
     assert len(wire.calls) == 2
 
 
-def test_each_call_has_a_browser_token_of_its_own_moment(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_call_has_a_browser_token_with_its_own_time(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     for second in (1_795_608_000, 1_795_608_001):
         monkeypatch.setattr("app.suno.session.time.time", lambda second=second: second)
         sent = json.loads(sessions.headers(ALICE)["browser-token"])
         assert json.loads(base64.b64decode(sent["token"])) == {"timestamp": second * 1000}
 
 
-def test_a_session_that_ended_is_signed_in_anew(sessions: Sessions, wire: RequestsMock) -> None:
+def test_an_ended_session_is_replaced_by_a_new_sign_in(sessions: Sessions, wire: RequestsMock) -> None:
     signed_in(wire, jwt(0))
     bearer(sessions)
     wire.replace("POST", TOKENS, status=404, json=CLERK_REFUSAL)
@@ -323,7 +325,7 @@ def test_a_session_that_ended_is_signed_in_anew(sessions: Sessions, wire: Reques
     assert bearer(sessions) == "new"
 
 
-def test_the_newest_cookie_that_clerk_sets_is_the_one_used_next(sessions: Sessions, wire: RequestsMock) -> None:
+def test_the_newest_cookie_that_clerk_sets_is_used_next(sessions: Sessions, wire: RequestsMock) -> None:
     wire.get(
         CLIENT,
         json={"response": {"last_active_session_id": "sess_2Z1"}},
@@ -338,7 +340,9 @@ def test_the_newest_cookie_that_clerk_sets_is_the_one_used_next(sessions: Sessio
 
 
 @pytest.mark.parametrize("deleted", ["__client=; Path=/", "__client=gone; Path=/; Max-Age=0", "__client_uat=2"])
-def test_a_cookie_that_clerk_deletes_is_not_taken_over(sessions: Sessions, wire: RequestsMock, deleted: str) -> None:
+def test_a_deleted_cookie_does_not_replace_the_current_one(
+    sessions: Sessions, wire: RequestsMock, deleted: str
+) -> None:
     signed_in(wire, jwt(0))
     answer = {"response": {"last_active_session_id": "sess_2Z1"}}
     wire.replace("GET", CLIENT, json=answer, headers={"Set-Cookie": deleted})
@@ -346,7 +350,7 @@ def test_a_cookie_that_clerk_deletes_is_not_taken_over(sessions: Sessions, wire:
     assert wire.calls[-1].request.headers["Cookie"] == "__client=alice-client"
 
 
-def test_a_new_cookie_is_taken_over_whatever_its_attributes(sessions: Sessions, wire: RequestsMock) -> None:
+def test_a_new_cookie_is_used_whatever_its_attributes(sessions: Sessions, wire: RequestsMock) -> None:
     signed_in(wire, jwt(0))
     answer = {"response": {"last_active_session_id": "sess_2Z1"}}
     modern = "__client=new; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"
@@ -355,9 +359,7 @@ def test_a_new_cookie_is_taken_over_whatever_its_attributes(sessions: Sessions, 
     assert wire.calls[-1].request.headers["Cookie"] == "__client=new"
 
 
-def test_the_first_cookie_is_tried_once_more_where_the_newest_is_refused(
-    sessions: Sessions, wire: RequestsMock
-) -> None:
+def test_the_first_cookie_is_tried_once_more_if_the_newest_is_refused(sessions: Sessions, wire: RequestsMock) -> None:
     answer = {"response": {"last_active_session_id": "sess_2Z1"}}
     wire.get(CLIENT, json=answer, headers={"Set-Cookie": "__client=new"})
     wire.get(CLIENT, status=401, json=CLERK_REFUSAL)
@@ -373,7 +375,7 @@ def test_the_first_cookie_is_tried_once_more_where_the_newest_is_refused(
     assert bearer(sessions, refused="next") == "next", "an account that has signed in since is not dead"
 
 
-def test_the_account_unused_for_longest_is_forgotten_first(sessions: Sessions, wire: RequestsMock) -> None:
+def test_the_least_recently_used_account_is_forgotten_first(sessions: Sessions, wire: RequestsMock) -> None:
     signed_in(wire)
     one, two, three = (Account(f"client-{n}", "SUNO_COOKIE") for n in range(3))
     for account in (one, two, one, three, one, two):
@@ -382,23 +384,21 @@ def test_the_account_unused_for_longest_is_forgotten_first(sessions: Sessions, w
     assert signed_in_as == ["0", "1", "2", "1"]
 
 
-def test_the_operators_account_is_never_forgotten_and_the_dead_go_first(
-    sessions: Sessions, wire: RequestsMock
-) -> None:
+def test_the_operators_account_is_never_forgotten(sessions: Sessions, wire: RequestsMock) -> None:
     signed_in(wire)
-    house = Account("client-h", "SUNO_COOKIE", name="default")
+    operator = Account("client-h", "SUNO_COOKIE", name="default")
     for client in ("client-h", "client-1", "client-2", "client-3", "client-h"):
-        bearer(sessions, house if client == "client-h" else Account(client, "the header X-Suno-Cookie"))
+        bearer(sessions, operator if client == "client-h" else Account(client, "the header X-Suno-Cookie"))
     assert sum(call.request.headers["Cookie"] == "__client=client-h" for call in wire.calls) == 2
 
 
-def test_the_session_id_cannot_leave_its_place_in_the_path(sessions: Sessions, wire: RequestsMock) -> None:
+def test_a_session_id_is_escaped_in_the_path(sessions: Sessions, wire: RequestsMock) -> None:
     wire.get(CLIENT, json={"response": {"last_active_session_id": "../../evil?x="}})
     wire.post(f"{AUTH}/v1/client/sessions/..%2F..%2Fevil%3Fx%3D/tokens", json={"jwt": "token"})
     assert bearer(sessions) == "token"
 
 
-def test_no_paid_call_is_sent_when_signing_in_fails(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_no_paid_call_is_sent_if_sign_in_fails(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(CLIENT, json={"response": None})
     wire.post(SPLIT, json={"clips": [CLIP]})
     with pytest.raises(errors.SessionExpired):

@@ -1,4 +1,4 @@
-"""Which stems a split has made, and which are a finished set."""
+"""Which stems a split has made, and which of them form a finished set."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ def stem(id: str, title: str, task: str | None = "two", status: str = "complete"
         ([stem(f"a{n}", f"S (Part {n})", "twelve") for n in range(12)], "two", []),
     ],
 )
-def test_a_finished_set_is_of_the_kind_and_whole(stems: list[Clip], task: str, reused: list[str]) -> None:
+def test_a_finished_set_is_complete_and_of_the_requested_kind(
+    stems: list[Clip], task: str, reused: list[str]
+) -> None:
     assert [stem.id for stem in finished_set(stems, StemChoice(StemTask(task)))] == reused
 
 
-def test_a_pair_by_either_call_is_a_finished_set() -> None:
+def test_a_pair_by_either_route_is_a_finished_set() -> None:
     by_v2_web = [
         stem("a", "S (Lead Vocal)", "extract", group="Lead Vocal"),
         stem("b", "S (Without Lead Vocal)", "extract", group="Lead Vocal"),
@@ -61,7 +63,7 @@ def test_a_pair_by_either_call_is_a_finished_set() -> None:
 
 
 def at(ms: int, id: str, title: str, task: str | None = "two", group: str | None = None) -> Clip:
-    """A stem made so many milliseconds after noon."""
+    """A stem made `ms` milliseconds after noon."""
     made = f"2026-11-25T12:00:{ms // 1000:02}.{ms % 1000:03}Z"
     return Clip(id, created_at=made, title=title, stem_task=task, stem_group=group)
 
@@ -71,7 +73,7 @@ def made(choice: StemChoice, *stems: Clip) -> tuple[list[list[str]], list[str]]:
     return [[stem.id for stem in one] for one in found.sets], [stem.id for stem in found.unknown]
 
 
-def test_stems_of_one_split_are_those_of_one_moment() -> None:
+def test_stems_of_the_same_time_form_one_set() -> None:
     stems = [
         at(0, "v1", "V"),
         at(0, "i1", "I"),
@@ -83,25 +85,25 @@ def test_stems_of_one_split_are_those_of_one_moment() -> None:
     assert made(PAIR, *stems) == ([["v1", "i1", "v2", "i2"], ["v3", "i3"]], [])
 
 
-def test_stems_some_milliseconds_apart_are_told_apart_by_their_titles() -> None:
+def test_stems_some_milliseconds_apart_are_grouped_by_their_titles() -> None:
     stems = [at(0, "v1", "V"), at(3, "i1", "I"), at(5, "v2", "V"), at(8, "i2", "I")]
     assert made(PAIR, *stems) == ([["v1", "i1"], ["v2", "i2"]], [])
     crossed = [at(0, "v1", "V"), at(2, "v2", "V"), at(3, "i1", "I"), at(8, "i2", "I")]
     assert made(PAIR, *crossed) == ([["v1", "i1"], ["v2", "i2"]], [])
 
 
-def test_stems_of_another_time_are_nobodys() -> None:
+def test_stems_of_another_time_are_ignored() -> None:
     early, late = Clip("e", created_at="2026-11-25T11:59:00Z", stem_task="two"), at(59_000, "l", "V")
     assert made(PAIR, early, late) == ([], [])
 
 
-def test_stems_of_another_kind_are_others() -> None:
+def test_stems_of_another_kind_are_ignored() -> None:
     others = [at(0, "t", "T", "twelve"), at(0, "d", "S (Drum Kit)", "extract", "Drum Kit")]
     assert made(PAIR, *others) == ([], [])
     assert made(DRUMS, at(0, "l", "S (Lead Vocal)", "extract", "Lead Vocal"), at(0, "p", "V")) == ([], [])
 
 
-def test_a_pair_whose_first_attempt_went_by_the_other_call_is_found() -> None:
+def test_a_pair_by_the_other_route_is_found() -> None:
     stems = [
         at(0, "l", "S (Lead Vocal)", "extract", "Lead Vocal"),
         at(0, "w", "S (Without Lead Vocal)", "extract", "Lead Vocal"),
@@ -109,12 +111,12 @@ def test_a_pair_whose_first_attempt_went_by_the_other_call_is_found() -> None:
     assert made(PAIR, *stems) == ([["l", "w"]], [])
 
 
-def test_stems_that_do_not_say_when_they_were_made_are_unknown() -> None:
+def test_stems_without_a_valid_date_are_unknown() -> None:
     assert made(PAIR, Clip("x", title="V", stem_task="two"), Clip("y", created_at="soon")) == ([], ["x", "y"])
     assert made(PAIR, Clip("z", title="T", stem_task="twelve")) == ([], [])
 
 
-def test_a_label_that_is_not_known_is_unknown() -> None:
+def test_stems_with_an_unknown_label_are_unknown() -> None:
     assert made(PAIR, at(0, "x", "V", "quartet")) == ([], ["x"])
     assert made(PAIR, at(0, "x", "S", "extract")) == ([], ["x"])
 
@@ -133,12 +135,14 @@ def test_a_label_that_is_not_known_is_unknown() -> None:
         (DRUMS, ["S (Vocals)", "S (Instrumental)"], False),
     ],
 )
-def test_stems_without_a_label_are_told_by_their_parts(choice: StemChoice, titles: list[str], is_set: bool) -> None:
+def test_stems_without_a_label_are_recognised_by_their_parts(
+    choice: StemChoice, titles: list[str], is_set: bool
+) -> None:
     stems = [at(0, title, title, None) for title in titles]
     assert made(choice, *stems) == (([titles], []) if is_set else ([], titles))
 
 
-def test_takes_are_numbered_by_part_the_oldest_first() -> None:
+def test_takes_are_numbered_per_part_from_the_oldest() -> None:
     stems = [
         Clip("new", created_at="2026-11-25T12:00:01Z", title="S (Vocals)", is_stem=True),
         Clip("old", created_at="2026-11-25T12:00:00Z", title="S (Vocals)", is_stem=True),

@@ -1,4 +1,4 @@
-"""One exchange, over real sockets: what fails before the request is out has asked for nothing; all else may have."""
+"""One exchange over real sockets: if it fails before the request is sent, Suno got nothing; otherwise it may have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Script = Callable[[socket.socket, int], None]
 
 
 class Host:
-    """A host that treats each connection as its script says, and counts the requests it has read whole."""
+    """A host that runs its script on each connection, and counts the connections."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -87,13 +87,13 @@ def ask(wire: Wire, body: bytes | None = b"{}", deadline: float = 10) -> int:
     return wire.ask(method, "/", headers={}, body=body, deadline=Deadline(deadline)).status
 
 
-def test_nothing_that_listens_is_nothing_sent() -> None:
+def test_nothing_is_sent_if_nothing_listens() -> None:
     with pytest.raises(NotSent, match="no connection could be made"):
         ask(wire(f"http://127.0.0.1:{free_port()}"))
 
 
-def test_a_failed_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]) -> None:
-    there = host(answer_once)
+def test_a_failed_connection_is_retried(monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]) -> None:
+    server = host(answer_once)
     create_connection, failures = socket.socket.connect, [OSError("refused"), OSError("refused")]
 
     def connect(self: socket.socket, address: object) -> None:
@@ -102,8 +102,8 @@ def test_a_failed_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, hos
         create_connection(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    assert ask(wire(there.url)) == 200
-    assert there.connections == 1
+    assert ask(wire(server.url)) == 200
+    assert server.connections == 1
 
 
 def test_a_host_that_does_not_accept_is_given_up_after_the_connect_timeout() -> None:
@@ -134,7 +134,7 @@ def test_a_host_that_does_not_accept_is_given_up_after_the_connect_timeout() -> 
         pytest.param(lambda connection: threading.Event().wait(3), "in time", id="silent"),
     ],
 )
-def test_what_breaks_after_the_request_is_no_whole_answer_and_is_sent_once(
+def test_a_request_with_a_broken_reply_is_sent_once(
     host: Callable[[Script], Host], after_reading: Callable[[socket.socket], object], why: str
 ) -> None:
     requests: list[bytes] = []
@@ -148,7 +148,7 @@ def test_what_breaks_after_the_request_is_no_whole_answer_and_is_sent_once(
     assert len(requests) == 1
 
 
-def test_a_kept_connection_that_breaks_after_the_request_is_not_sent_again(host: Callable[[Script], Host]) -> None:
+def test_a_request_is_not_resent_if_its_kept_connection_breaks(host: Callable[[Script], Host]) -> None:
     requests: list[bytes] = []
 
     def script(connection: socket.socket, number: int) -> None:
@@ -163,18 +163,18 @@ def test_a_kept_connection_that_breaks_after_the_request_is_not_sent_again(host:
     assert len(requests) == 2
 
 
-def test_a_free_call_that_breaks_is_sent_again(host: Callable[[Script], Host]) -> None:
+def test_a_free_call_is_resent_if_its_connection_breaks(host: Callable[[Script], Host]) -> None:
     def script(connection: socket.socket, number: int) -> None:
         read_request(connection)
         if number == 2:
             connection.sendall(OK)
 
-    there = host(script)
-    assert ask(wire(there.url, resend=True)) == 200
-    assert there.connections == 2
+    server = host(script)
+    assert ask(wire(server.url, resend=True)) == 200
+    assert server.connections == 2
 
 
-def test_an_interim_answer_never_leaves_its_final_one_to_the_next_request(host: Callable[[Script], Host]) -> None:
+def test_the_final_reply_after_an_interim_one_never_goes_to_the_next_request(host: Callable[[Script], Host]) -> None:
     def script(connection: socket.socket, number: int) -> None:
         read_request(connection)
         if number == 1:
@@ -187,7 +187,7 @@ def test_an_interim_answer_never_leaves_its_final_one_to_the_next_request(host: 
     assert ask(both) == 200
 
 
-def test_a_proxy_that_loses_the_answer_may_have_passed_the_request_on(
+def test_a_proxy_that_loses_the_reply_may_have_forwarded_the_request(
     monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
 ) -> None:
     requests: list[bytes] = []
@@ -202,7 +202,7 @@ def test_a_proxy_that_loses_the_answer_may_have_passed_the_request_on(
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b""])
-def test_a_proxy_that_makes_no_tunnel_has_sent_nothing(
+def test_nothing_is_sent_if_a_proxy_makes_no_tunnel(
     monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host], answer: bytes
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
@@ -218,18 +218,16 @@ def test_a_proxy_that_makes_no_tunnel_has_sent_nothing(
         ask(wire("https://suno.example"))
 
 
-def test_a_proxy_is_not_used_for_what_it_is_not_for(
-    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
-) -> None:
-    there = host(answer_once)
+def test_the_variable_no_proxy_is_respected(monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]) -> None:
+    server = host(answer_once)
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert ask(wire(there.url)) == 200
+    assert ask(wire(server.url)) == 200
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
+    """A self-signed certificate for 127.0.0.1, with its key."""
     file = tmp_path_factory.mktemp("tls") / "both.pem"
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
@@ -252,67 +250,69 @@ def tls(certificate: Path) -> Script:
     return script
 
 
-def test_a_certificate_that_is_not_trusted_gets_nothing(host: Callable[[Script], Host], certificate: Path) -> None:
+def test_nothing_is_sent_to_a_host_with_an_untrusted_certificate(
+    host: Callable[[Script], Host], certificate: Path
+) -> None:
     with pytest.raises(NotSent, match="certificate is not trusted"):
         ask(wire(host(tls(certificate)).url.replace("http:", "https:")))
 
 
-def test_the_environments_certificates_are_trusted(
+def test_certificates_from_the_environment_are_trusted(
     monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host], certificate: Path
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.with_name("certificate")))
     assert ask(wire(host(tls(certificate)).url.replace("http:", "https:"))) == 200
 
 
-def test_a_host_that_speaks_no_tls_gets_nothing(host: Callable[[Script], Host]) -> None:
+def test_nothing_is_sent_to_a_host_without_tls(host: Callable[[Script], Host]) -> None:
     with pytest.raises(NotSent):
         ask(wire(host(lambda connection, _: connection.sendall(OK)).url.replace("http:", "https:")))
 
 
-def test_a_deadline_that_is_over_sends_nothing(host: Callable[[Script], Host]) -> None:
-    there = host(lambda connection, _: None)
+def test_nothing_is_sent_after_the_deadline(host: Callable[[Script], Host]) -> None:
+    server = host(lambda connection, _: None)
     with pytest.raises(NotSent, match="deadline"):
-        ask(wire(there.url), deadline=0)
-    assert there.connections == 0
+        ask(wire(server.url), deadline=0)
+    assert server.connections == 0
 
 
-def test_each_of_many_exchanges_at_once_finds_a_kept_connection(host: Callable[[Script], Host]) -> None:
-    together = threading.Barrier(8)
+def test_concurrent_exchanges_reuse_kept_connections(host: Callable[[Script], Host]) -> None:
+    barrier = threading.Barrier(8)
 
-    def answer_when_all_are_there(connection: socket.socket, number: int) -> None:
+    def answer_when_all_have_arrived(connection: socket.socket, number: int) -> None:
         while read_request(connection):
-            together.wait(timeout=10)
+            barrier.wait(timeout=10)
             connection.sendall(OK)
 
-    there = host(answer_when_all_are_there)
-    suno = wire(there.url, read=10)
+    server = host(answer_when_all_have_arrived)
+    suno = wire(server.url, read=10)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(2):
             assert list(pool.map(lambda _: ask(suno), range(8))) == [200] * 8
-    assert there.connections == 8
+    assert server.connections == 8
 
 
-def test_the_environment_is_not_asked_again_for_each_exchange(
+def test_the_environment_is_not_read_again_for_each_exchange(
     monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]
 ) -> None:
     def script(connection: socket.socket, number: int) -> None:
         while read_request(connection):
             connection.sendall(OK)
 
-    there = wire(host(script).url)
-    ask(there)
+    suno = wire(host(script).url)
+    ask(suno)
     for name in ("getproxies", "proxy_bypass"):
-        monkeypatch.setattr(f"requests.utils.{name}", lambda *_: pytest.fail("asked"))
-    assert ask(there) == 200
+        monkeypatch.setattr(f"requests.utils.{name}", lambda *_: pytest.fail("read again"))
+    assert ask(suno) == 200
 
 
-def test_who_waits_for_anothers_sign_in_waits_no_longer_than_its_own_time(host: Callable[[Script], Host]) -> None:
-    arrived, over = threading.Event(), threading.Event()
+def test_a_request_waits_for_anothers_sign_in_only_until_its_own_deadline(host: Callable[[Script], Host]) -> None:
+    arrived, finished = threading.Event(), threading.Event()
 
     def script(connection: socket.socket, number: int) -> None:
         connection.recv(65_536)
         arrived.set()
-        over.wait(10)
+        finished.wait(10)
 
     sessions = Sessions(
         wire(host(script).url, read=5), user_agent="Mozilla/5.0", clerk_api_version="1", clerk_js_version="1"
@@ -325,6 +325,6 @@ def test_who_waits_for_anothers_sign_in_waits_no_longer_than_its_own_time(host: 
             with pytest.raises(SunoUnreachable, match="did not answer in time; nothing was charged"):
                 sessions.bearer(account, Deadline(0.1))
         finally:
-            over.set()
+            finished.set()
         with pytest.raises(SunoUnreachable):
             first.result()
