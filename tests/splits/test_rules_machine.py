@@ -18,7 +18,7 @@ from app.splits.budget import Budget
 from app.splits.ledger import Found, Ledger
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, MemoryStore, State
+from app.splits.store import Entry, MemoryStore, State, Store
 from app.suno.clip import Clip
 from app.suno.stems import Made
 from tests.splits.conftest import SteppedClock
@@ -58,8 +58,8 @@ class Rules(RuleBasedStateMachine):
         self.calls: list[Call] = []
         self.returned: dict[str, set[tuple[str, ...]]] = {}
         """For each entry, every set of stems that was returned to its requests."""
-        self.confirmed: dict[str, str] = {}
-        """For each stem, the entry that got it in Suno's reply."""
+        self.confirmed: dict[str, set[str]] = {}
+        """For each stem, the entries that got it in a reply of Suno's: almost always one."""
 
     @initialize()
     def open(self) -> None:
@@ -68,11 +68,12 @@ class Rules(RuleBasedStateMachine):
     def reopen(self) -> None:
         if not hasattr(self, "memory"):
             self.memory = MemoryStore(self.clock)
-        self.ledgers = [
-            Ledger(self.memory),
-            Ledger(SqliteStore(str(self.folder / "ledger.db"), self.clock)),
-            Ledger(RedisStore(self.redis_url, self.clock)),
+        self.stores: list[Store] = [
+            self.memory,
+            SqliteStore(str(self.folder / "ledger.db"), self.clock),
+            RedisStore(self.redis_url, self.clock),
         ]
+        self.ledgers = [Ledger(store) for store in self.stores]
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
@@ -113,7 +114,9 @@ class Rules(RuleBasedStateMachine):
     @rule(data=st.data())
     def suno_makes_stems(self, data: Any) -> None:
         """Suno accepts a call: from now on it is charged, and its stems are listed."""
-        call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made]))
+        self.make(data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made])))
+
+    def make(self, call: Call) -> None:
         if self.clock.since(call.entry.attempt_began) < LASTS:
             call.made = tuple(
                 Clip(f"{call.number}{part}", created_at=f"2026-11-25T10:00:{call.number:02}Z", title=part)
@@ -129,15 +132,17 @@ class Rules(RuleBasedStateMachine):
     @rule(data=st.data())
     def reply_arrives(self, data: Any) -> None:
         """Suno's reply arrives: in time, or late if the process was suspended."""
-        call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and c.made]))
+        self.reply(data.draw(st.sampled_from([c for c in self.calls if not c.is_over and c.made])))
+
+    def reply(self, call: Call) -> None:
         call.is_over = True
-        if self.clock.since(call.entry.attempt_began) < LASTS:
+        if self.clock.since(call.entry.attempt_began) < LASTS and call.made[0].id not in self.confirmed:
             assert not self.is_returned_to_another(call), (
                 "guessed stems were returned while their owner could still get them"
             )
         stems = self.all(lambda ledger: ledger.finish(call.entry, call.made, paid=True).stems)
         for stem in call.made:
-            self.confirmed[stem.id] = call.entry.id
+            self.confirmed.setdefault(stem.id, set()).add(call.entry.id)
         self.record(call.entry.id, stems)
         self.all(lambda ledger: ledger.answer(call.entry, stems))
 
@@ -167,7 +172,7 @@ class Rules(RuleBasedStateMachine):
         self.settle(data.draw(st.sampled_from(sorted(self.entries_in_doubt(), key=lambda e: e.id))))
 
     def settle(self, entry: Entry) -> None:
-        sets = tuple(call.made for call in self.calls if call.made and not call.is_hidden)
+        sets = tuple(dict.fromkeys(call.made for call in self.calls if call.made and not call.is_hidden))
         found = self.all(lambda ledger: ledger.settle(entry, Made(sets)))
         if found is Found.YES:
             settled = self.all(lambda ledger: ledger.get(entry.id))
@@ -183,6 +188,9 @@ class Rules(RuleBasedStateMachine):
         call = data.draw(
             st.sampled_from([c for c in self.calls if not c.is_over and c.made and c.entry.idempotency_key])
         )
+        self.suspend_while_hidden(call)
+
+    def suspend_while_hidden(self, call: Call) -> None:
         call.is_hidden = True
         self.clock.advance(LASTS + SETTLE)
         entry = self.ledgers[0].get(call.entry.id)
@@ -194,6 +202,11 @@ class Rules(RuleBasedStateMachine):
     def process_is_suspended_while_another_loses_its_reply(self, key: str) -> None:
         """The other reads the list after the deadline of the first, and takes the unowned stems."""
         self.clock.advance(LASTS)
+        self.another_loses_its_reply(key)
+
+    @rule(key=KEYS)
+    def another_loses_its_reply(self, key: str) -> None:
+        """It reads the list at once, while others may still get their stems."""
         before = len(self.calls)
         self.ask(key)
         if len(self.calls) > before:
@@ -201,6 +214,37 @@ class Rules(RuleBasedStateMachine):
             other.is_over = True
             self.all(lambda ledger: ledger.doubt(other.entry))
             self.settle(other.entry)
+
+    @precondition(lambda self: any(not c.is_over and c.made and c.entry.idempotency_key for c in self.calls))
+    @rule(data=st.data(), key=KEYS)
+    def late_reply_arrives_while_its_retry_pays_again(self, data: Any, key: str) -> None:
+        """The retry is still under way: a request in doubt must not take its stems."""
+        late = data.draw(
+            st.sampled_from([c for c in self.calls if not c.is_over and c.made and c.entry.idempotency_key])
+        )
+        before = len(self.calls)
+        self.suspend_while_hidden(late)
+        self.reply(late)
+        if len(self.calls) > before:
+            self.make(self.calls[-1])
+            self.another_loses_its_reply(key)
+
+    @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))
+    @rule(data=st.data(), key=KEYS)
+    def suno_gives_the_stems_of_a_forgotten_entry_to_another(self, data: Any, key: str) -> None:
+        """No store has the first entry any more when its reply arrives; another request gets the same stems."""
+        call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and c.made]))
+        self.clock.advance(LASTS)
+        for store in self.stores:
+            store.transact(lambda tx: (held := tx.entry(call.entry.id)) and tx.remove(held))
+        self.returned.pop(call.entry.id, None)
+        self.reply(call)
+        before = len(self.calls)
+        self.ask(key)
+        if len(self.calls) > before:
+            self.make(self.calls[-1])
+            self.calls[-1].made = call.made
+            self.reply(self.calls[-1])
 
     def pay_again(self, entry: Entry) -> None:
         charged = [c for c in self.calls if c.entry.id == entry.id and c.made and not c.is_hidden]
@@ -245,7 +289,7 @@ class Rules(RuleBasedStateMachine):
     def every_charge_counts_against_the_budget(self) -> None:
         if calls := getattr(self, "calls", ()):
             spent = BUDGET.limit - self.all(lambda ledger: ledger.left(BUDGET).amount)
-            known = sum(PRICE for call in calls if call.made and not call.is_hidden)
+            known = PRICE * len({call.made for call in calls if call.made and not call.is_hidden})
             assert known <= spent <= PRICE * len(calls), (known, spent, len(calls))
 
     @invariant()
@@ -255,21 +299,21 @@ class Rules(RuleBasedStateMachine):
             entry = self.ledgers[0].get(id)
             for stem in entry.stems if entry else ():
                 owners.setdefault(stem.id, set()).add(id)
-        assert all(len(of) == 1 for of in owners.values()), owners
+        assert all(len(of) == 1 or of <= self.confirmed.get(stem, set()) for stem, of in owners.items()), owners
 
     @invariant()
     def a_key_has_one_set_of_stems(self) -> None:
         """An entry returns other stems only if Suno's reply gave its guessed stems to another entry."""
         for id, sets in getattr(self, "returned", {}).items():
-            wrong = {ids for ids in sets if any(self.confirmed.get(stem, id) != id for stem in ids)}
+            wrong = {ids for ids in sets if any(id not in self.confirmed.get(stem, {id}) for stem in ids)}
             assert len(sets - wrong) <= 1, sets
 
     @invariant()
     def sunos_reply_overrides_a_guess(self) -> None:
-        for stem, id in getattr(self, "confirmed", {}).items():
+        for stem, owners in getattr(self, "confirmed", {}).items():
             for other in dict.fromkeys(call.entry.id for call in self.calls):
                 entry = self.ledgers[0].get(other)
-                if entry and other != id:
+                if entry and other not in owners:
                     assert stem not in {s.id for s in entry.stems}
 
 
