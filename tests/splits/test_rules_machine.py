@@ -226,8 +226,10 @@ class Rules(RuleBasedStateMachine):
         self.suspend_while_hidden(late)
         self.reply(late)
         if len(self.calls) > before:
-            self.make(self.calls[-1])
+            retry = self.calls[-1]
+            self.make(retry)
             self.another_loses_its_reply(key)
+            self.reply(retry)
 
     @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))
     @rule(data=st.data(), key=KEYS)
