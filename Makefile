@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer, make and git. The rest is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs soak pictures lighthouse lint openapi reference docs audit bench lock clean

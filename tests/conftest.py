@@ -29,8 +29,12 @@ SLOW = (
     "test_commands",
     "/deploy/",
     "/clients/",
+    "test_swagger_ui",
+    "test_idempotency",
+    "test_callers",
     "test_demo",
     "test_serving",
+    "/splits/",
 )
 """Files with slow tests: they start first, so that no process still has one when the others are done."""
 
