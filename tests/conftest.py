@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pause() -> None:
     """Sleep in a polling loop, to leave the processor to the servers."""
-    time.sleep(0.03)
+    time.sleep(0.1)
 
 
 class Client:

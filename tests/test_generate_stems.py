@@ -123,11 +123,13 @@ def test_concurrent_requests_of_different_accounts_never_mix(service: Client, su
         replies = list(pool.map(lambda account: service.split(cookie=account).json(), accounts))
 
     for account in set(accounts):
-        returned = {
-            stem["id"] for name, stems in zip(accounts, replies, strict=True) if name == account for stem in stems
-        }
-        assert returned == {clip for charge in suno.charges(account) for clip in charge["clips"]}
-        assert len(returned) == 16
+        returned = [
+            [stem["id"] for stem in stems] for of, stems in zip(accounts, replies, strict=True) if of == account
+        ]
+        assert sorted(returned) == sorted(charge["clips"] for charge in suno.charges(account)), (
+            service.server.logged()
+        )
+        assert len(returned) == 8
 
 
 def test_32_first_requests_sign_in_once(single_worker: Client, suno: Suno, account: str) -> None:

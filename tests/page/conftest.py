@@ -54,8 +54,15 @@ class Page:
             "group": "[role=group]",
             "combobox": "select",
         }
-        found = (inside or self.browser).find_elements(By.CSS_SELECTOR, tags[role])
-        return [element for element in found if element.is_displayed() and element.accessible_name.startswith(name)]
+        # In one command: WebDriver's own commands for each element take many times as long.
+        return self.browser.execute_script(
+            "const [inside, tag, name] = arguments;"
+            "return [...(inside ?? document).querySelectorAll(tag)].filter((element) =>"
+            "  element.checkVisibility({visibilityProperty: true}) && element.computedName.startsWith(name))",
+            inside,
+            tags[role],
+            name,
+        )
 
     def find(self, role: str, name: str, inside: WebElement | None = None) -> WebElement:
         """Wait for the first element that `all` returns."""

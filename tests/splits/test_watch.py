@@ -141,8 +141,6 @@ def test_many_waiters_share_polls_and_each_gets_its_own_stems() -> None:
     assert all(len(ids) <= BATCH for ids, _ in suno.requested)
     # After all have arrived: 120 ids, 50 per request. One poll may have started before.
     assert len([ids for ids, _ in suno.requested if len(ids) == BATCH]) >= 2
-    answered = [id for ids, _ in suno.requested[-6:] for id in ids]
-    assert len(answered) <= 2 * 2 * number
     assert waiting == [0]
 
 
