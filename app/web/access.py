@@ -156,8 +156,13 @@ def _check_host() -> None:
 
 def _hostname() -> str:
     """The request's host in lower case, without the port; "" if malformed."""
+    return _name_in(request.host)
+
+
+@lru_cache(maxsize=64)
+def _name_in(host: str) -> str:
     try:
-        return urlsplit(f"//{request.host}").hostname or ""
+        return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
 

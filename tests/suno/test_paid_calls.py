@@ -1,0 +1,123 @@
+"""What a paid call must do that a free call need not, and the other way round."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from responses import RequestsMock
+
+from app.suno import errors, session
+from app.suno.gateway import SunoGateway
+from tests.suno.conftest import ALICE, API, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
+
+V2_WEB = f"{API}/api/generate/v2-web/"
+BILLING = f"{API}/api/billing/info/"
+UNLOCK = f"{API}/api/download/authorize"
+
+
+@contextmanager
+def suno_that_hangs_up() -> Iterator[tuple[str, list[str]]]:
+    """Suno on a real socket: it reads each request, and closes the connection. Yields its URL, and the paths."""
+    paths: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            path = self.rfile.readline().decode().split()[1]
+            length = 0
+            while (line := self.rfile.readline().strip().lower()) != b"":
+                length = int(line.partition(b":")[2]) if line.startswith(b"content-length:") else length
+            self.rfile.read(length)
+            if path.startswith("/v1/client?"):
+                body = {"response": {"last_active_session_id": "sess_2Z1", "sessions": []}}
+            elif path.startswith("/v1/client"):
+                body = {"jwt": jwt()}
+            else:
+                paths.append(path)
+                return
+            reply = json.dumps(body).encode()
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
+            )
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", paths
+        finally:
+            server.shutdown()
+
+
+def test_a_paid_call_that_was_sent_is_not_repeated_and_a_free_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with suno_that_hangs_up() as (url, paths):
+        gateway = SunoGateway(endpoint(api_url=url, auth_url=url))
+        with pytest.raises(errors.OutcomeUnknown):
+            gateway.generate_stems(ALICE, SONG)
+        assert paths == [f"/api/edit/stems/{SONG}/"]
+        with pytest.raises(errors.SunoUnreachable):
+            gateway.credits(ALICE)
+        assert paths[1:] == ["/api/billing/info/"] * 2
+
+
+def test_only_a_paid_call_needs_a_young_token(
+    gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = 3600.0
+    signed_in(wire, jwt(life, n=1), jwt(life, n=2))
+    wire.get(BILLING, json={"total_credits_left": 50})
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    gateway.credits(ALICE)
+    began = session.time.monotonic()
+    middle = life * (session.PAID + 1 - session.MARGIN) / 2
+    monkeypatch.setattr(session.time, "monotonic", lambda: began + middle)
+    gateway.credits(ALICE)
+    assert calls(wire, TOKENS) == 1
+    gateway.generate_stems(ALICE, SONG)
+    assert (calls(wire, TOKENS), calls(wire, CLIENT)) == (2, 1)
+
+
+def test_a_call_is_repeated_with_its_body_after_a_refused_token(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire, jwt(n=1), jwt(n=2))
+    wire.post(SPLIT, status=401, json={"detail": "Unauthorized"})
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    gateway.generate_stems(ALICE, SONG)
+    assert [call.request.body for call in wire.calls if call.request.url == SPLIT] == [b"{}", b"{}"]
+
+
+def test_the_other_route_splits_the_same_song_under_its_title(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, status=404, json={"detail": "Not Found"})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Night Drive"})
+    wire.post(f"{API}/api/c/check", json={"required": False})
+    wire.post(V2_WEB, json={"clips": [CLIP]})
+    gateway.generate_stems(ALICE, SONG)
+    body = json.loads(wire.calls[-1].request.body or "")
+    assert (body["continue_clip_id"], "Night Drive" in body["title"]) == (SONG, True)
+    assert calls(wire, f"{API}/api/clip/{SONG}") == 1
+
+
+@pytest.mark.parametrize("status", [500, 504])
+def test_a_failure_says_whether_a_download_or_credits_are_at_stake(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    signed_in(wire)
+    wire.post(UNLOCK, status=status, json={"detail": "Oops"})
+    wire.post(SPLIT, status=status, json={"detail": "Oops"})
+    with pytest.raises(errors.SunoError) as download:
+        gateway.unlock(ALICE, SONG)
+    with pytest.raises(errors.SunoError) as split:
+        gateway.generate_stems(ALICE, SONG)
+    assert (download.value.may_have_charged, download.value.is_download) == (True, True)
+    assert (split.value.may_have_charged, split.value.is_download) == (True, False)
+
+
+def test_a_paid_call_that_was_not_sent_says_that_it_is_safe_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    safe = "was not sent and nothing was charged: it is safe to try again"
+    with suno_that_hangs_up() as (url, _), pytest.raises(errors.SunoUnreachable, match=safe):
+        SunoGateway(endpoint(api_url="http://127.0.0.1:1", auth_url=url)).generate_stems(ALICE, SONG)
