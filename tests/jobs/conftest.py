@@ -124,7 +124,7 @@ def settings_in(folder: Path) -> dict[str, str]:
     }
 
 
-ACCOUNTS = [f"sandbox-load-{number}" for number in range(1, 300)]
+ACCOUNTS = [f"sandbox-load-{number}" for number in range(1, 600)]
 
 
 @pytest.fixture(scope="session")
