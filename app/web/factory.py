@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from gevent import monkey
@@ -24,12 +26,20 @@ BODY_LIMIT = 64 * 1024
 """The maximum size of a request's body, in bytes."""
 
 
+class App(Flask):
+    """A Flask app without coroutines: Flask would ask of every view and hook, for each request, whether it is one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function itself."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the WSGI application. Raises environs.EnvError, which names each wrong setting."""
     settings = settings or current_settings()
     logs.set_up(settings.log_level, settings.log_format)
 
-    app = Flask(__name__)
+    app = App(__name__)
     app.url_map.merge_slashes = False
     app.url_map.converters["clip"] = audio.ClipConverter
     app.json.sort_keys = False  # type: ignore[attr-defined]
