@@ -17,9 +17,6 @@ KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
 """API keys, each with its name in the log: `printf %s first-key | sha256sum | cut -c 1-12`."""
 
 
-ACTIONS = ["/api/generate_stems", "/api/audio", "/api/download", "/api/requests/an-id/webhook"]
-
-
 @pytest.fixture(scope="module")
 def guarded(suno: Suno) -> Iterator[Client]:
     settings = {"API_KEYS": ", ".join(KEYS), "CORS_ORIGINS": "https://app.example.com,http://localhost:5173"}
@@ -134,6 +131,20 @@ def test_a_page_of_cors_origins_may_send_all_our_headers(guarded: Client) -> Non
         "x-suno-cookie",
     }
     assert "access-control-allow-credentials" not in answer
+
+
+def test_a_page_of_cors_origins_may_read_a_part_of_a_file(guarded: Client) -> None:
+    wanted = "if-none-match, if-range, range"
+    response = guarded.request(
+        "OPTIONS",
+        "/api/audio/a.wav",
+        headers={
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": wanted,
+        },
+    )
+    assert response.headers["Access-Control-Allow-Headers"].lower() == wanted
 
 
 def test_a_page_of_cors_origins_may_also_read_errors(guarded: Client) -> None:

@@ -23,8 +23,8 @@ PARTS = 48
 class Budget:
     """A limit for one caller or one account."""
 
-    holder: str
-    """For people: `caller n8n`."""
+    whose: str
+    """For people: `caller n8n`. Stored jobs contain the names of these fields: do not rename them."""
     name: str
     """The name of its record in the ledger."""
     unit: str
@@ -67,7 +67,7 @@ class OverBudget(Exception):
         unit = budget.unit if budget.limit != 1 else budget.unit.removesuffix("s")
         days = "any 24 hours" if budget.days == 1 else f"any {budget.days} days"
         super().__init__(
-            f"The budget of {budget.holder} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
+            f"The budget of {budget.whose} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
             f"left, and this takes {price}. Nothing was charged. {when}"
         )
 

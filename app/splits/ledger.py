@@ -217,15 +217,16 @@ class Ledger:
         def change(tx: Transaction) -> Entry:
             if paid:
                 self._withdraw_guesses(tx, entry, stems)
-            is_first = paid and entry.state is State.STARTED and not entry.stems
-            now = done if is_first and tx.replace(entry, done) else self._finish(tx, entry, stems, paid=paid)
+            is_unchanged = paid and not entry.stems and tx.replace(entry, done)
+            finished = done if is_unchanged else self._finish(tx, entry, stems, paid=paid)
             if job_is_due:
                 tx.put_due(entry.id, self.clock.now().wall)
-            return now
+            return finished
 
         return self._store.transact(change)
 
     def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
+        """Finish an entry that was reused, has changed since it began, or is not stored."""
         held = tx.entry(entry.id)
         if held is None:
             # It could not be written when it began, or is no longer stored: write it now.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +204,9 @@ def test_a_removed_account_fetches_nothing(tmp_path: Path, fetched: list[str]) -
 
 def test_an_unlock_uses_the_callers_budget(tmp_path: Path, fetched: list[str]) -> None:
     harness, budget = Harness(tmp_path), Budget("caller n8n", "downloads:caller:n8n", "downloads", 1, 30)
-    jobs = [harness.new_job(id) | {"budget": asdict(budget)} for id in ("one", "two")]
+    # As every version since 1.0.0 has stored it.
+    stored = {"whose": "caller n8n", "name": budget.name, "unit": "downloads", "limit": 1, "days": 30}
+    jobs = [harness.new_job(id) | {"budget": stored} for id in ("one", "two")]
     assert [harness.step(job)[0]["code"] for job in jobs] == [None, "over_budget"]
     assert (harness.ledger.left(budget).amount, harness.gateway.calls.count("unlock")) == (0, 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import requests
@@ -13,22 +12,14 @@ from app.suno import errors
 from app.suno.gateway import SunoGateway
 from tests.suno.conftest import ALICE, API, CLIP, SONG, signed_in
 
-FEED_V2 = f"{API}/api/feed/v2"
-FEED_V3 = f"{API}/api/feed/v3"
 STEMS = f"{API}/api/clip/{SONG}/stems"
 BILLING = f"{API}/api/billing/info/"
-V2_WEB = f"{API}/api/generate/v2-web/"
-CHECK = f"{API}/api/c/check"
 DETAIL = {"detail": "Not Found"}
 
 
 @pytest.fixture(autouse=True)
 def sign_in(wire: RequestsMock) -> None:
     signed_in(wire)
-
-
-def named(*ids: str) -> dict[str, Any]:
-    return {"clips": [CLIP | {"id": id} for id in ids]}
 
 
 @pytest.mark.parametrize(
