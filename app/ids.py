@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 
 
 def new_id() -> str:
     """32 hex digits, half of them random. A later id is greater, so that an index grows at its end."""
-    return f"{time.time_ns():016x}{uuid.uuid4().hex[16:]}"
+    return f"{time.time_ns():016x}{secrets.token_hex(8)}"

@@ -11,8 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -161,8 +160,8 @@ class SqliteStore:
         return result
 
     def read(self, look: Callable[[Transaction], T]) -> T:
-        with self._lock, self._transaction(READ) as db:
-            return look(_Rows(db))
+        with self._lock:
+            return self._transaction(READ, lambda db: look(_Rows(db)))
 
     def check(self) -> None:
         self.transact(lambda tx: tx.put_record("check", "", 0, kept=60))
@@ -181,13 +180,15 @@ class SqliteStore:
                 self._waiting.remove(mine)
 
     def _make(self, waiting: list[_Change], until: float) -> None:
-        with self._transaction(WRITE, until) as db:
+        def make_all(db: Connection) -> list[_Change]:
             self._sweep(db)
             # Includes the changes that came while the file was locked.
             changes = waiting.copy()
             for change in changes:
                 change.result = change.make(_Rows(db))
-        for change in changes:
+            return changes
+
+        for change in self._transaction(WRITE, make_all, until):
             change.is_over = True
             self._waiting.remove(change)
 
@@ -209,17 +210,17 @@ class SqliteStore:
         ).rowcount
         self._sweeps_at = now + (1.0 if swept >= SWEPT_AT_ONCE else SWEEP_EVERY)
 
-    @contextmanager
-    def _transaction(self, begin: str, until: float | None = None) -> Iterator[Connection]:
-        """Begin a transaction, and commit it; a failed one is rolled back. The caller must hold the lock."""
+    def _transaction(self, begin: str, work: Callable[[Connection], T], until: float | None = None) -> T:
+        """Run `work` in a transaction, and commit it; a failed one is rolled back. The caller must hold the lock."""
         try:
             if self._connection is None:
                 self._connection = self._connect(until or time.monotonic() + BUSY_TIMEOUT)
                 self._looks_at = 0.0
             self._look_at_file()
             _execute(self._connection, begin, until=until)
-            yield self._connection
+            result = work(self._connection)
             self._connection.execute("COMMIT")
+            return result
         except BaseException as error:
             if self._connection is not None:
                 self._connection.close()

@@ -28,6 +28,10 @@ class OriginAdapter(HTTPAdapter):
             self._pool = pool
         return self._pool
 
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        """The target of the request line. Only a proxy needs more than the path."""
+        return super().request_url(request, proxies) if proxies else request.path_url
+
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Wrap urllib3's response."""
         return _Response(req, resp)

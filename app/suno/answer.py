@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -37,7 +38,7 @@ _STATUSES = frozenset(HTTPStatus)
 _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """A complete answer with any status."""
 
@@ -50,7 +51,7 @@ class Answer:
         """Whether the status is 2xx; the body may still be wrong."""
         return 200 <= self.status < 300
 
-    @property
+    @cached_property
     def is_html(self) -> bool:
         """Whether a proxy or bot wall in front of Suno answered: Suno itself sends JSON."""
         return "html" in self.headers.get("Content-Type", "").lower()

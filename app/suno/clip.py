@@ -71,16 +71,14 @@ class Clip:
         metadata = _mapping(wire.get("metadata"))
         prompt = _text(metadata.get("prompt"))
         audio_url = _text(wire.get("audio_url"))
-        marks = ("stem_from_id", "stem_task", "stem_type_id", *PART_FIELDS)
-        is_stem = metadata.get("type") == "stem" or any(metadata.get(mark) is not None for mark in marks)
-        parent = _text(metadata.get("stem_from_id")) or (_ancestor(metadata, wire) if is_stem else None)
+        is_stem = stem_of is not None or metadata.get("type") == "stem" or _has_mark(metadata)
         unlocked = wire.get("is_download_unlocked")
         return cls(
             id=wire["id"],
             status=_text(wire.get("status")),
             created_at=_text(wire.get("created_at")),
             title=_text(wire.get("title")),
-            stem_from_id=stem_of or _plain(parent),
+            stem_from_id=stem_of or (_parent(metadata, wire) if is_stem else None),
             duration=_number(metadata.get("duration")),
             image_url=_text(wire.get("image_url")),
             lyric="\n".join(line for line in prompt.splitlines() if line.strip()) if prompt else None,
@@ -98,7 +96,7 @@ class Clip:
             bpm=_number(metadata.get("avg_bpm")),
             key=_text(metadata.get("key")),
             download_unlocked=unlocked if isinstance(unlocked, bool) else None,
-            is_stem=is_stem or stem_of is not None,
+            is_stem=is_stem,
         )
 
     @property
@@ -184,6 +182,18 @@ def _has_id(clip: Any) -> bool:
     return isinstance(clip, dict) and isinstance(clip.get("id"), str) and clip["id"] != ""
 
 
+def _has_mark(metadata: Mapping[str, Any]) -> bool:
+    """Whether any field is set that only stems have."""
+    marks = ("stem_from_id", "stem_task", "stem_type_id", *PART_FIELDS)
+    return any(metadata.get(mark) is not None for mark in marks)
+
+
+def _parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
+    """The song that a stem comes from, with its id as in all other calls: in `history` it may begin with `m_`."""
+    parent = _text(metadata.get("stem_from_id")) or _ancestor(metadata, wire)
+    return parent.removeprefix("m_") if parent else None
+
+
 def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
     """The nearest ancestor that a stem lists, for stems without `stem_from_id`."""
     for ancestors, nearest in ((metadata.get("history"), -1), (_mapping(wire.get("clip_roots")).get("clips"), 0)):
@@ -192,11 +202,6 @@ def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | Non
             if id := _text(_mapping(found).get("id")) or _text(found):
                 return id
     return None
-
-
-def _plain(id: str | None) -> str | None:
-    """The id as in all other calls: in `history` it may begin with `m_`."""
-    return id.removeprefix("m_") if id else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

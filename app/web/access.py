@@ -42,8 +42,9 @@ def register(app: Flask, settings: Settings) -> None:
     if settings.trusted_hosts or is_loopback(settings.host):
         app.extensions["trusted_hosts"] = settings.trusted_hosts
         app.before_request(_check_host)
-    app.before_request(_check_key)
-    if not settings.callers:
+    if settings.callers:
+        app.before_request(_check_key)
+    else:
         own = (settings.public_url, *settings.cors_origins)
         app.extensions["trusted_origins"] = {origin.rstrip("/") for origin in own if origin}
         app.before_request(_check_origin)
@@ -103,7 +104,7 @@ def _check_key() -> None:
     if request.endpoint in SIGNED and "token" in request.args:
         return  # app/web/audio.py checks the signature
     # Browsers send a CORS preflight without a key; OPTIONS reaches no view.
-    if current_app.extensions["callers"] and request.path.startswith("/api/") and request.method != "OPTIONS":
+    if request.path.startswith("/api/") and request.method != "OPTIONS":
         require_key(
             "This service requires an API key: send the one its operator gave you, as Authorization: Bearer <key> "
             "or X-API-Key: <key>."
@@ -118,7 +119,8 @@ def _check_origin() -> None:
     """
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    headers = request.headers
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if site in ("same-origin", "none") or (site is None and origin is None):
         return
     trusted = current_app.extensions["trusted_origins"]

@@ -39,12 +39,12 @@ def owners_of_request(account: Account, *, ledger_needed: bool) -> tuple[Owner, 
 
 
 def _named_account() -> Account:
-    caller, accounts = caller_of_request(), parts().accounts
+    caller, accounts, headers = caller_of_request(), parts().accounts, request.headers
     try:
-        if cookie := cookie_in(request.headers.get("Cookie", "")):
+        if "Cookie" in headers and (cookie := cookie_in(headers["Cookie"])):
             return accounts.of_cookie(caller, cookie, "the request's Cookie header")
-        if "X-Suno-Cookie" in request.headers:
-            if cookie := cookie_of(request.headers["X-Suno-Cookie"].strip()):
+        if "X-Suno-Cookie" in headers:
+            if cookie := cookie_of(headers["X-Suno-Cookie"].strip()):
                 return accounts.of_cookie(caller, cookie, "the header X-Suno-Cookie")
             raise UnusableCookie
     except UnusableCookie:
@@ -52,8 +52,8 @@ def _named_account() -> Account:
             "The request names an account, but has no usable cookie __client: send the Cookie header of a browser "
             "that is signed in to suno.com, or only the value of __client in X-Suno-Cookie. Nothing was charged."
         ) from None
-    if "X-Suno-Account" in request.headers:
-        return accounts.named(caller, request.headers["X-Suno-Account"].strip())
+    if "X-Suno-Account" in headers:
+        return accounts.named(caller, headers["X-Suno-Account"].strip())
     if account := accounts.first(caller):
         return account
     raise CookieMissing(

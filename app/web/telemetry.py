@@ -97,8 +97,9 @@ def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = record.request_id
     seconds = time.perf_counter() - record.started
     # Not the path: clients can make up any number of paths, with any content.
-    route = request.url_rule.rule if request.url_rule else "(none)"
-    method = request.method if request.method in _METHODS else "(other)"
+    rule, method = request.url_rule, request.method
+    route = rule.rule if rule else "(none)"
+    method = method if method in _METHODS else "(other)"
     status = response.status_code
     metrics.requests(route, method, str(status), record.code or "ok").inc()
     metrics.request_seconds(route).observe(seconds)
