@@ -156,6 +156,8 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             self.log.error("Metrics are off, there is no room for their files: %s", error.strerror)
         else:
             values.ValueClass = values.MultiProcessValue(self._metrics_name)  # type: ignore[no-untyped-call]
+        # Until post_worker_init: loading makes many objects, and hardly any garbage.
+        gc.disable()
         super().load_wsgi()
         application = self.wsgi
         self.wsgi = lambda environ, start_response: self._serve(application, environ, start_response)
@@ -345,6 +347,7 @@ def post_worker_init(worker: Worker) -> None:
     # What is loaded by now stays, so garbage collection can skip it. A request leaves little garbage.
     gc.freeze()
     gc.set_threshold(10_000)
+    gc.enable()
 
 
 def child_exit(server: Any, worker: Worker) -> None:

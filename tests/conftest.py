@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ SLOW = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = [next((i for i, name in enumerate(SLOW) if name in str(item.path)), len(SLOW)) for item in items]
     items[:] = [item for _, item in sorted(zip(order, items, strict=True), key=lambda pair: pair[0])]
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what is loaded from garbage collection: a session has many objects, and each collection visits them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pause() -> None:

@@ -146,8 +146,6 @@ class Answer:
                 return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its own song.{said}")
             case 404:
                 return SongNotFound(f"Suno knows no such song on this account.{said}")
-            case 422 if self.refuses_stale_token:
-                return captcha_required()
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
         # With these statuses only, Suno certainly did nothing: a 408 or 499 may be a proxy that gave up waiting.
@@ -158,7 +156,7 @@ class Answer:
         return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
 
 
-def captcha_required(version: object = None) -> CaptchaRequired:
+def captcha_required(version: object) -> CaptchaRequired:
     """The error for a captcha, which only a browser can solve; `version` is Suno's `captcha_version`, if sent."""
     which = CAPTCHAS.get(version, "a captcha") if isinstance(version, int) else "a captcha"
     return CaptchaRequired(

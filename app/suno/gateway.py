@@ -129,7 +129,7 @@ class SunoGateway:
                 raise changed("which stems a song has") from error
             return []
         pages = reply.get("pages") if isinstance(reply, dict) else None
-        if not isinstance(pages, int) or pages > MOST_PAGES:
+        if type(pages) is not int or not 0 <= pages <= MOST_PAGES:
             raise changed("the number of a song's pages of stems")
         stems: dict[str, Clip] = {}
         numbers = list(range(pages))

@@ -177,7 +177,8 @@ class Sessions:
         """Forget the least recently used account: first those that never signed in, never the operator's."""
         others = [key for key, session in self._sessions.items() if not session.account.name][:-1]
         never_in = (key for key in others if self._sessions[key].session_id is None)
-        del self._sessions[next(never_in, others[0])]
+        if others:
+            del self._sessions[next(never_in, others[0])]
 
     def _settle(self, renewal: Future[str], session: _Session, deadline: Deadline) -> None:
         try:

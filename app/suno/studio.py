@@ -97,7 +97,8 @@ class StudioApi:
     ) -> Answer:
         """Send a call with the account's token. Resend it only after Suno refused the token (and did nothing).
 
-        Returns a 2xx answer, or one with a status in `accept`. Raises the SunoError of any other answer.
+        Returns a 2xx answer, or one of Suno itself with a status in `accept`. Raises the SunoError of any other: a
+        proxy's error page says nothing about what Suno has.
         """
         costs = kind.cost is not Cost.NOTHING
         if costs and self._free_only:
@@ -109,7 +110,7 @@ class StudioApi:
             answer = self._send(account, token, kind, method, path, body, deadline)
             if answer.refuses_token:
                 raise self.sessions.renewed_in_vain(account)
-        if answer.succeeded or answer.status in accept:
+        if answer.succeeded or (answer.status in accept and not answer.is_html):
             return answer
         if answer.refuses_stale_token:
             # A new token was refused too.

@@ -24,7 +24,7 @@ from flask.typing import ResponseReturnValue
 from app.web.api import Api
 from app.web.schemas import WORDS
 
-VERSION = "1.0.1"
+VERSION = "1.0.2"
 
 DESCRIPTION = """\
 Splits songs of a Suno account into stems: the voice, the music, or every instrument.

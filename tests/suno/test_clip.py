@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.suno.clip import Clip
+from app.suno.clip import FORBIDDEN, Clip, UnreadableReply, stems_from_wire
 from tests.suno.conftest import CLIP, SONG
 
 METADATA = CLIP["metadata"]
@@ -97,12 +97,72 @@ def test_the_part_is_found_wherever_suno_puts_it(title: str | None, metadata: di
     assert clip(title=title, metadata={"type": "stem"} | metadata).part == part
 
 
-def test_tempo_key_and_unlock_state_of_a_song_are_read() -> None:
-    song = Clip.from_wire(
-        {
-            "id": SONG,
-            "is_download_unlocked": False,
-            "metadata": {"type": "gen", "min_bpm": 68.18, "avg_bpm": 130.05, "max_bpm": 157.89, "key": "C_major"},
-        }
+def test_every_field_of_a_clip_is_read() -> None:
+    fields = ("id", "status", "created_at", "title", "image_url", "audio_url", "video_url", "model_name")
+    outside = {name: f"its {name}" for name in fields}
+    fields_of_metadata = (
+        "type",
+        "tags",
+        "gpt_description_prompt",
+        "error_message",
+        "stem_from_id",
+        "stem_task",
+        "key",
     )
-    assert (song.bpm, song.key, song.download_unlocked, song.is_stem) == (130.05, "C_major", False, False)
+    inside = {name: f"its {name}" for name in fields_of_metadata}
+    more = {
+        "prompt": "[Verse]\none\n \n\n[Chorus]\ntwo\n",
+        "duration": 217.24,
+        "has_stem": True,
+        "stem_type_group_name": "Backing_Vocals",
+        "min_bpm": 68.18,
+        "avg_bpm": 130.05,
+        "max_bpm": 157.89,
+    }
+    assert Clip.from_wire(outside | {"is_download_unlocked": False, "metadata": inside | more}) == Clip(
+        **outside,
+        **inside,
+        prompt="[Verse]\none\n \n\n[Chorus]\ntwo\n",
+        lyric="[Verse]\none\n[Chorus]\ntwo",
+        duration=217.24,
+        bpm=130.05,
+        has_stems=True,
+        stem_group="Backing_Vocals",
+        download_unlocked=False,
+        is_stem=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "mark", ["stem_from_id", "stem_task", "stem_type_id", "stem_type_group_name", "stem_name", "stem"]
+)
+def test_a_clip_with_a_mark_of_stems_is_a_stem(mark: str) -> None:
+    assert Clip.from_wire({"id": "a", "metadata": {"type": "gen", mark: "x"}}).is_stem
+    assert not Clip.from_wire({"id": "a", "metadata": {"type": "gen", mark: None}}).is_stem
+
+
+def test_an_audio_url_where_nothing_can_be_fetched_is_left_out() -> None:
+    assert clip(audio_url=f"https://studio-api.prod.suno.com{FORBIDDEN}").audio_url is None
+
+
+@pytest.mark.parametrize("value", [None, "yes", 1])
+def test_it_is_unknown_whether_a_song_is_unlocked_unless_suno_says_so(value: object) -> None:
+    assert clip(is_download_unlocked=value).download_unlocked is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"clips": [{"id": "a"}]},
+        {"id": "a"},
+        {"id": "the batch", "clips": [{"id": "a"}]},
+        {"clips": [{"id": ""}, {"id": 5}, None, {"id": "a"}]},
+    ],
+)
+def test_the_stems_of_a_split_belong_to_its_song_even_if_suno_does_not_say_so(reply: dict[str, Any]) -> None:
+    assert stems_from_wire(reply, song_id=SONG) == [Clip("a", stem_from_id=SONG, is_stem=True)]
+
+
+def test_a_split_without_an_id_in_its_reply_is_unreadable() -> None:
+    with pytest.raises(UnreadableReply, match="no clip with an id"):
+        stems_from_wire({"clips": [{"id": ""}]}, song_id=SONG)

@@ -41,6 +41,13 @@ def test_setting_this_machines_clock_changes_nothing(boot: Boot, monkeypatch: py
     assert clock.now() == before
 
 
+def test_a_reply_of_the_same_second_does_not_set_the_clock_back(boot: Boot) -> None:
+    clock = SunoClock()
+    assert clock.note(NOON) == NOON_SECONDS + 0.5
+    boot.now += 0.75
+    assert clock.note(NOON) == NOON_SECONDS + 1.25
+
+
 @pytest.mark.parametrize("date", ["", "soon", "Wed, 99 Nov 2026 12:00:00 GMT"])
 def test_an_invalid_date_is_ignored(boot: Boot, date: str) -> None:
     clock = SunoClock()

@@ -26,8 +26,17 @@ def sign_in(wire: RequestsMock) -> None:
 @pytest.mark.parametrize("already", [True, False])
 def test_an_unlock_reports_whether_it_was_counted(gateway: SunoGateway, wire: RequestsMock, already: bool) -> None:
     wire.post(AUTHORIZE, json={"ok": True, "already_unlocked": already, "credit_deducted": False})
-    assert gateway.unlock(ALICE, SONG).counted is not already
+    assert gateway.unlock(ALICE, SONG).counted is (not already)
     assert json.loads(wire.calls[-1].request.body) == {"item_id": SONG, "item_type": "clip"}
+
+
+def test_the_error_page_of_a_proxy_does_not_mean_that_suno_needs_no_unlock(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.post(AUTHORIZE, status=404, body="<html>", content_type="text/html")
+    with pytest.raises(errors.SunoFailed, match="HTML page") as raised:
+        gateway.unlock(ALICE, SONG)
+    assert not raised.value.may_have_charged
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,18 @@ def test_a_refusal_with_200_is_reported_in_sunos_words(
     assert "counted" not in str(raised.value), "the unlock before it may have been counted"
 
 
+@pytest.mark.parametrize("message", [None, "", 5])
+def test_a_refusal_without_words_says_nothing_in_sunos_name(
+    gateway: SunoGateway, wire: RequestsMock, message: object
+) -> None:
+    wire.post(AUTHORIZE, json=REFUSED | {"message": message})
+    with pytest.raises(errors.NotAllowed, match=r"download; nothing was counted\.$"):
+        gateway.unlock(ALICE, SONG)
+    wire.get(FILE, json=REFUSED | {"message": message})
+    with pytest.raises(errors.NotAllowed, match=r"this download\.$"):
+        gateway.download_url(ALICE, "a", "mp3")
+
+
 @pytest.mark.parametrize(
     "reply", [{"body": requests.ReadTimeout()}, {"body": requests.ConnectionError()}, {"status": 200, "body": "?"}]
 )
@@ -59,8 +80,9 @@ def test_an_unlock_without_a_reply_is_never_resent(
     gateway: SunoGateway, wire: RequestsMock, reply: dict[str, Any]
 ) -> None:
     wire.post(AUTHORIZE, **reply)
-    with pytest.raises(errors.OutcomeUnknown, match=r"unlock|download"):
+    with pytest.raises(errors.OutcomeUnknown, match=r"unlock|download") as raised:
         gateway.unlock(ALICE, SONG)
+    assert raised.value.is_download is True
     assert calls(wire, AUTHORIZE) == 1
 
 
@@ -82,8 +104,9 @@ def test_there_is_no_address_until_the_file_is_ready(gateway: SunoGateway, wire:
     url = f"{FILE}?format={format}"
     wire.get(url, json={"ok": True, "status": "processing"})
     wire.get(url, json={"ok": True, "status": "ready", "download_url": "https://cdn.example/a"})
-    assert gateway.download_url(ALICE, "a", format) is None  # type: ignore[arg-type]
-    assert gateway.download_url(ALICE, "a", format) == "https://cdn.example/a"  # type: ignore[arg-type]
+    wire.get(url, json={"ok": True, "status": "ready", "download_url": "http://cdn.example/a"})
+    told = [gateway.download_url(ALICE, "a", format) for _ in range(3)]  # type: ignore[arg-type]
+    assert told == [None, "https://cdn.example/a", "http://cdn.example/a"]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +114,20 @@ def test_there_is_no_address_until_the_file_is_ready(gateway: SunoGateway, wire:
 )
 def test_a_reply_without_an_address_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock, reply: Any) -> None:
     wire.get(FILE, json=reply)
+    wire.get(f"{API}/api/gen/a/wav_file/", json=reply)
     with pytest.raises(errors.SunoFailed, match="no longer reports where"):
         gateway.download_url(ALICE, "a", "mp3")
+    with pytest.raises(errors.SunoFailed, match="no longer reports where"):
+        gateway.wav_file(ALICE, "a")
+
+
+@pytest.mark.parametrize("format", ["mp3", "m4a"])
+def test_every_suno_knows_these_formats_so_a_missing_file_is_a_missing_clip(
+    gateway: SunoGateway, wire: RequestsMock, format: str
+) -> None:
+    wire.get(FILE, status=404, json={"detail": "?"})
+    with pytest.raises(errors.SongNotFound):
+        gateway.download_url(ALICE, "a", format)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 422])
@@ -107,4 +142,5 @@ def test_a_wav_that_the_newer_call_does_not_know_comes_from_the_older_calls(
     wire.post(f"{API}/api/gen/a/convert_wav/", status=204)
     assert gateway.wav_file(ALICE, "a") is None
     gateway.convert_wav(ALICE, "a")
+    assert (wire.calls[-1].request.body, wire.calls[-1].request.headers["Content-Length"]) == (b"", "0")
     assert gateway.wav_file(ALICE, "a") == "https://cdn.example/a.wav"

@@ -10,10 +10,11 @@ import pytest
 from responses import RequestsMock
 
 from app.splits.watch import Watch
-from app.suno import errors
+from app.suno import errors, feed
 from app.suno.clip import Clip
 from app.suno.gateway import SunoGateway
-from tests.suno.conftest import ALICE, API, CLIP, calls, jwt, signed_in
+from app.suno.session import Account
+from tests.suno.conftest import ALICE, API, BOB, CLIP, calls, jwt, signed_in
 
 V2, V3, BY_IDS = f"{API}/api/feed/v2", f"{API}/api/feed/v3", f"{API}/api/clips/get_songs_by_ids"
 GONE = {"detail": "Not Found"}
@@ -47,7 +48,13 @@ def test_one_call_returns_clips_in_the_requested_order(gateway: SunoGateway, wir
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 422])
 @pytest.mark.parametrize(
-    "reply", [reply_with("a", "b"), {"songs": reply_with("a", "b")["clips"]}, reply_with("a", "b")["clips"]]
+    "reply",
+    [
+        reply_with("a", "b"),
+        {"songs": reply_with("a", "b")["clips"]},
+        {"data": reply_with("a", "b")["clips"]},
+        reply_with("a", "b")["clips"],
+    ],
 )
 def test_clips_are_requested_by_repeated_ids_if_v3_is_gone(
     gateway: SunoGateway, wire: RequestsMock, status: int, reply: Any
@@ -66,6 +73,7 @@ def test_v2_is_the_last_list_and_may_ignore_the_ids(gateway: SunoGateway, wire: 
     wire.get(V2, json=reply_with("x", "a"))
     wire.get(f"{API}/api/clip/b", json=CLIP | {"id": "b"})
     assert ids(gateway.clips(ALICE, ["a", "b"])) == ["a", "b"]
+    assert f"{V2}?ids=a,b" in [call.request.url for call in wire.calls]
 
 
 def test_a_list_that_was_gone_is_tried_again_after_an_hour(
@@ -87,10 +95,38 @@ def test_ten_clips_can_be_requested_one_by_one_if_every_list_is_gone(
     wire.post(V3, status=404, json=GONE)
     wire.get(BY_IDS, status=404, json=GONE)
     wire.get(V2, status=404, json=GONE)
+    ten = [f"a{n}" for n in range(10)]
+    for id in ten:
+        wire.get(f"{API}/api/clip/{id}", json=CLIP | {"id": id})
+    assert ids(gateway.clips(ALICE, ten)) == ten
+    with pytest.raises(errors.SunoFailed, match="in any known list"):
+        gateway.clips(ALICE, [*ten, "a10"])
+    assert [calls(wire, url) for url in (V3, BY_IDS, V2)] == [2, 2, 2], "each list is tried again at once"
+    wire.replace("POST", V3, json=reply_with(*ten))
+    assert ids(gateway.clips(ALICE, ten)) == ten
+
+
+def test_a_clip_that_suno_does_not_know_hides_no_other(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, json=reply_with())
+    wire.get(f"{API}/api/clip/a", status=404, json=GONE)
+    wire.get(f"{API}/api/clip/b", json=CLIP | {"id": "b"})
+    assert ids(gateway.clips(ALICE, ["a", "b"])) == ["b"]
+
+
+def test_two_requests_may_find_at_the_same_time_that_every_list_is_gone(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    def gone_for_another_too(request: Any) -> tuple[int, dict[str, str], str]:
+        if calls(wire, BY_IDS) == 0:
+            wire.replace("GET", BY_IDS, status=404, json=GONE)
+            assert ids(gateway.clips(ALICE, ["a"])) == ["a"]
+        return 404, {}, "{}"
+
+    wire.post(V3, status=404, json=GONE)
+    wire.add_callback("GET", BY_IDS, gone_for_another_too)
+    wire.get(V2, status=404, json=GONE)
     wire.get(f"{API}/api/clip/a", json=CLIP | {"id": "a"})
     assert ids(gateway.clips(ALICE, ["a"])) == ["a"]
-    with pytest.raises(errors.SunoFailed, match="in any known list"):
-        gateway.clips(ALICE, [f"a{n}" for n in range(11)])
 
 
 def test_a_wait_requests_clips_one_by_one_only_if_all_are_missing_twice(
@@ -152,6 +188,39 @@ def test_songs_are_paged_by_remembered_cursors(gateway: SunoGateway, wire: Reque
             "user": {"presence": "True", "userId": "the-user"},
         },
     }
+
+
+@pytest.mark.parametrize("cursor", [None, "", 5])
+def test_a_page_without_a_valid_cursor_is_the_last(gateway: SunoGateway, wire: RequestsMock, cursor: object) -> None:
+    wire.post(V3, json={"clips": [SONG | {"id": "only"}], "next_cursor": cursor})
+    assert ids(gateway.songs(ALICE)) == ["only"]
+    assert gateway.songs(ALICE, 1) == []
+    assert calls(wire, V3) == 1
+
+
+def test_cursors_that_were_moved_by_a_new_song_are_not_used_again(gateway: SunoGateway, wire: RequestsMock) -> None:
+    for number, cursor in enumerate(["c1", "c2", "new1", "new2"]):
+        wire.post(V3, json={"clips": [SONG | {"id": f"song-{number}"}], "next_cursor": cursor})
+    pages = [ids(gateway.songs(ALICE, page)) for page in (0, 1, 0, 1)]
+    assert pages == [["song-0"], ["song-1"], ["song-2"], ["song-3"]]
+    assert [body["cursor"] for body in bodies(wire)] == [None, "c1", None, "new1"]
+
+
+def test_the_cursors_of_the_least_recently_used_account_are_forgotten_first(
+    gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "ACCOUNTS", 2)
+    wire.post(V3, json={"clips": [], "next_cursor": "c"})
+    carol = Account("carol-client", "the header X-Suno-Cookie")
+    for account, page in ((ALICE, 0), (BOB, 0), (carol, 0), (carol, 1), (BOB, 1), (ALICE, 1)):
+        gateway.songs(account, page)
+    assert [body["cursor"] for body in bodies(wire)] == [None, None, None, "c", "c", None, "c"]
+
+
+def test_a_library_that_cannot_be_read_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, json=[])
+    with pytest.raises(errors.SunoFailed, match="wire format may have changed"):
+        gateway.songs(ALICE)
 
 
 def test_v2_lists_songs_by_page_and_omits_stems(gateway: SunoGateway, wire: RequestsMock) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 import requests
@@ -59,6 +60,29 @@ def test_a_split_sends_the_headers_of_a_browser(gateway: SunoGateway, wire: Requ
     assert (request.headers["Origin"], request.headers["Referer"]) == ("https://suno.com", "https://suno.com/")
     assert len(request.headers["device-id"]) == 36
     assert "Cookie" not in request.headers
+
+
+def test_an_observer_is_told_the_kind_and_the_outcome_of_each_exchange(wire: RequestsMock) -> None:
+    seen: list[tuple[str, str]] = []
+    gateway = SunoGateway(endpoint(), observer=lambda kind, outcome, seconds: seen.append((kind, outcome)))
+    signed_in(wire)
+    wire.post(SPLIT, status=402, **HTML)
+    wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
+    with pytest.raises(errors.SunoFailed):
+        gateway.generate_stems(ALICE, SONG)
+    gateway.credits(ALICE)
+    assert seen == [("sign_in", "200"), ("token", "200"), ("split", "html"), ("billing", "200")]
+
+
+def test_each_call_has_the_timeouts_of_the_settings(wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, json={"clips": [CLIP]})
+    wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
+    gateway = SunoGateway(endpoint(connect_timeout=3, read_timeout=7))
+    gateway.generate_stems(ALICE, SONG)
+    gateway.credits(ALICE)
+    sent: list[Any] = [call.request for call in wire.calls]
+    assert [request.req_kwargs["timeout"] for request in sent] == [(3, 7)] * 4
 
 
 def test_in_steady_state_a_split_is_one_call(gateway: SunoGateway, wire: RequestsMock) -> None:

@@ -12,7 +12,9 @@ import pytest
 from responses import RequestsMock
 
 from app.suno import errors, session
+from app.suno.endpoint import StemsRoute
 from app.suno.gateway import SunoGateway
+from app.suno.studio import CostsSomething
 from tests.suno.conftest import ALICE, API, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
 
 V2_WEB = f"{API}/api/generate/v2-web/"
@@ -21,7 +23,7 @@ UNLOCK = f"{API}/api/download/authorize"
 
 
 @contextmanager
-def suno_that_hangs_up() -> Iterator[tuple[str, list[str]]]:
+def suno_that_hangs_up(*, signs_in: bool = True) -> Iterator[tuple[str, list[str]]]:
     """Suno on a real socket: it reads each request, and closes the connection. Yields its URL, and the paths."""
     paths: list[str] = []
 
@@ -32,6 +34,9 @@ def suno_that_hangs_up() -> Iterator[tuple[str, list[str]]]:
             while (line := self.rfile.readline().strip().lower()) != b"":
                 length = int(line.partition(b":")[2]) if line.startswith(b"content-length:") else length
             self.rfile.read(length)
+            if not signs_in:
+                paths.append(path)
+                return
             if path.startswith("/v1/client?"):
                 body = {"response": {"last_active_session_id": "sess_2Z1", "sessions": []}}
             elif path.startswith("/v1/client"):
@@ -45,7 +50,7 @@ def suno_that_hangs_up() -> Iterator[tuple[str, list[str]]]:
             )
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}", paths
         finally:
@@ -62,6 +67,25 @@ def test_a_paid_call_that_was_sent_is_not_repeated_and_a_free_one_is(monkeypatch
         with pytest.raises(errors.SunoUnreachable):
             gateway.credits(ALICE)
         assert paths[1:] == ["/api/billing/info/"] * 2
+
+
+def test_a_sign_in_that_got_no_answer_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with suno_that_hangs_up(signs_in=False) as (url, paths), pytest.raises(errors.SunoUnreachable):
+        SunoGateway(endpoint(auth_url=url)).sign_in(ALICE)
+    assert paths == ["/v1/client?__clerk_api_version=2025-11-10&_clerk_js_version=5.117.0"] * 2
+
+
+def test_a_gateway_for_free_calls_only_sends_nothing_that_may_cost(wire: RequestsMock) -> None:
+    gateway = SunoGateway(endpoint(), free_only=True)
+    signed_in(wire)
+    wire.get(BILLING, json={"total_credits_left": 50})
+    assert gateway.credits(ALICE).credits_left == 50
+    before = len(wire.calls)
+    for paid in (gateway.generate_stems, gateway.unlock, gateway.convert_wav):
+        with pytest.raises(CostsSomething):
+            paid(ALICE, SONG)
+    assert len(wire.calls) == before
 
 
 def test_only_a_paid_call_needs_a_young_token(
@@ -89,15 +113,20 @@ def test_a_call_is_repeated_with_its_body_after_a_refused_token(gateway: SunoGat
     assert [call.request.body for call in wire.calls if call.request.url == SPLIT] == [b"{}", b"{}"]
 
 
-def test_the_other_route_splits_the_same_song_under_its_title(gateway: SunoGateway, wire: RequestsMock) -> None:
+@pytest.mark.parametrize("route", [StemsRoute.AUTO, StemsRoute.V2_WEB])
+@pytest.mark.parametrize("title", ["Night Drive", None])
+def test_the_other_route_splits_the_same_song_under_its_title(
+    wire: RequestsMock, route: StemsRoute, title: str | None
+) -> None:
+    gateway = SunoGateway(endpoint(stems_route=route))
     signed_in(wire)
     wire.post(SPLIT, status=404, json={"detail": "Not Found"})
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Night Drive"})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": title})
     wire.post(f"{API}/api/c/check", json={"required": False})
     wire.post(V2_WEB, json={"clips": [CLIP]})
     gateway.generate_stems(ALICE, SONG)
     body = json.loads(wire.calls[-1].request.body or "")
-    assert (body["continue_clip_id"], "Night Drive" in body["title"]) == (SONG, True)
+    assert (body["continue_clip_id"], body["title"]) == (SONG, title or "")
     assert calls(wire, f"{API}/api/clip/{SONG}") == 1
 
 

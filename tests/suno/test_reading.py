@@ -9,6 +9,7 @@ import requests
 from responses import RequestsMock
 
 from app.suno import errors
+from app.suno.clip import Clip
 from app.suno.gateway import SunoGateway
 from tests.suno.conftest import ALICE, API, CLIP, SONG, signed_in
 
@@ -66,12 +67,47 @@ def test_stems_are_read_from_all_pages_once_each(gateway: SunoGateway, wire: Req
     assert [stem.id for stem in gateway.stems(ALICE, SONG)] == ["a", "b", "c"]
 
 
-def test_pages_of_stems_may_start_at_one(gateway: SunoGateway, wire: RequestsMock) -> None:
+def test_stems_belong_to_the_requested_song_even_if_the_list_does_not_say_so(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.get(f"{STEMS}/pages", json={"pages": 1})
+    wire.get(f"{STEMS}?page=0", json={"stems": [{"id": "a"}]})
+    assert gateway.stems(ALICE, SONG) == [Clip("a", stem_from_id=SONG, is_stem=True)]
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_pages_of_stems_may_start_at_one(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
     wire.get(f"{STEMS}/pages", json={"pages": 2})
-    wire.get(f"{STEMS}?page=0", status=400, json=DETAIL)
+    wire.get(f"{STEMS}?page=0", status=status, json=DETAIL)
     wire.get(f"{STEMS}?page=1", json={"stems": [CLIP | {"id": "a"}]})
     wire.get(f"{STEMS}?page=2", json={"stems": [CLIP | {"id": "b"}]})
     assert [stem.id for stem in gateway.stems(ALICE, SONG)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_the_error_page_of_a_proxy_is_never_an_empty_list(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    wire.get(f"{STEMS}/pages", json={"pages": 1})
+    wire.get(f"{STEMS}?page=0", status=status, body="<html>", content_type="text/html")
+    wire.get(f"{STEMS}?page=1", json={"stems": []})
+    with pytest.raises(errors.SunoFailed, match="HTML page"):
+        gateway.stems(ALICE, SONG)
+
+
+@pytest.mark.parametrize(
+    ("page", "status", "expected"),
+    [(0, 403, errors.NotAllowed), (0, 500, errors.SunoFailed), (1, 404, errors.SongNotFound)],
+)
+def test_a_list_of_stems_with_a_missing_page_is_not_returned(
+    gateway: SunoGateway, wire: RequestsMock, page: int, status: int, expected: type[Exception]
+) -> None:
+    wire.get(f"{STEMS}/pages", json={"pages": 2})
+    wire.get(f"{STEMS}?page={page}", status=status, json=DETAIL)
+    for other in range(3):
+        wire.get(f"{STEMS}?page={other}", json={"stems": [CLIP]})
+    with pytest.raises(expected):
+        gateway.stems(ALICE, SONG)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +134,19 @@ def test_a_missing_list_of_stems_does_not_count_as_empty(gateway: SunoGateway, w
         gateway.stems(ALICE, SONG)
 
 
-def test_a_list_of_stems_that_is_too_long_is_not_truncated(gateway: SunoGateway, wire: RequestsMock) -> None:
-    wire.get(f"{STEMS}/pages", json={"pages": 10**9})
+@pytest.mark.parametrize(
+    "reply", [{"pages": 10**9}, {"pages": 2}, {"pages": -1}, {"pages": True}, {"pages": "1"}, {}, []]
+)
+def test_a_list_of_stems_that_is_too_long_or_of_unknown_length_is_not_truncated(
+    gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch, reply: object
+) -> None:
+    monkeypatch.setattr("app.suno.gateway.MOST_PAGES", 1)
+    wire.get(f"{STEMS}/pages", json=reply)
+    wire.get(STEMS, json={"stems": [CLIP]})
     with pytest.raises(errors.SunoFailed, match="number of a song's pages"):
         gateway.stems(ALICE, SONG)
+    wire.replace("GET", f"{STEMS}/pages", json={"pages": 1})
+    assert len(gateway.stems(ALICE, SONG)) == 1
 
 
 def test_credits_are_whole_numbers(gateway: SunoGateway, wire: RequestsMock) -> None:
@@ -128,7 +173,18 @@ def test_credits_are_whole_numbers(gateway: SunoGateway, wire: RequestsMock) -> 
 
 
 def test_missing_credit_fields_are_none(gateway: SunoGateway, wire: RequestsMock) -> None:
-    wire.get(BILLING, json={"total_credits_left": 1, "accessible_features": []})
+    wire.get(BILLING, json={"total_credits_left": 1})
     credits = gateway.credits(ALICE)
     assert (credits.period, credits.monthly_limit, credits.downloads_used) == (None, None, None)
-    assert credits.can_split is False
+    assert credits.can_split is None
+
+
+@pytest.mark.parametrize(
+    ("features", "can_split"),
+    [(["get_stems"], True), (["covers", "get_stems"], True), (["covers"], False), ([], False)],
+)
+def test_a_plan_includes_splits_if_it_lists_them(
+    gateway: SunoGateway, wire: RequestsMock, features: list[str], can_split: bool
+) -> None:
+    wire.get(BILLING, json={"total_credits_left": 1, "accessible_features": [{"name": name} for name in features]})
+    assert gateway.credits(ALICE).can_split is can_split

@@ -12,6 +12,7 @@ import requests
 from responses import RequestsMock
 
 from app.suno import errors
+from app.suno.clip import Clip
 from app.suno.endpoint import StemsRoute
 from app.suno.gateway import SunoGateway
 from app.suno.stems import StemChoice, StemTask
@@ -79,6 +80,17 @@ def test_a_pair_by_v2_web_extracts_the_lead_vocal(wire: RequestsMock) -> None:
     assert calls(wire, SPLIT) == 0
 
 
+@pytest.mark.parametrize("route", [StemsRoute.EDIT, StemsRoute.V2_WEB])
+@pytest.mark.usefixtures("v2_web")
+def test_stems_belong_to_the_song_that_was_split_even_if_the_reply_does_not_say_so(
+    wire: RequestsMock, route: StemsRoute
+) -> None:
+    wire.post(SPLIT, json={"clips": [{"id": "a"}]})
+    wire.replace("POST", V2_WEB, json={"id": "the batch", "clips": [{"id": "a"}]})
+    stems = SunoGateway(endpoint(stems_route=route)).generate_stems(ALICE, SONG)
+    assert stems == [Clip("a", stem_from_id=SONG, is_stem=True)]
+
+
 @pytest.mark.parametrize("route", list(StemsRoute))
 @pytest.mark.usefixtures("v2_web")
 def test_a_named_part_always_uses_v2_web(wire: RequestsMock, route: StemsRoute) -> None:
@@ -139,7 +151,8 @@ def test_the_refusal_of_v2_web_is_reported_if_both_routes_refuse(gateway: SunoGa
 
 
 @pytest.mark.parametrize(
-    ("version", "which"), [(1, "hCaptcha"), (2, "Turnstile"), (None, "a captcha"), (9, "a captcha")]
+    ("version", "which"),
+    [(1, "hCaptcha"), (2, "Turnstile"), (None, "a captcha"), (9, "a captcha"), ([1], "a captcha")],
 )
 def test_a_required_captcha_is_named(wire: RequestsMock, version: object, which: str) -> None:
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
@@ -156,11 +169,23 @@ def test_a_stale_token_is_renewed_once_before_a_captcha_is_reported(gateway: Sun
     assert (calls(wire, SPLIT), calls(wire, TOKENS)) == (2, 2)
 
 
-def test_a_captcha_is_reported_if_a_new_token_is_refused_too(wire: RequestsMock) -> None:
+@pytest.mark.parametrize(
+    ("check", "which"),
+    [
+        ({"json": {"required": True, "captcha_version": 2}}, "Turnstile"),
+        ({"json": {"required": False, "captcha_version": 2}}, "a captcha"),
+        ({"json": []}, "a captcha"),
+        ({"status": 500, "json": DETAIL}, "a captcha"),
+    ],
+)
+def test_a_captcha_is_reported_if_a_new_token_is_refused_too(
+    wire: RequestsMock, check: dict[str, Any], which: str
+) -> None:
     wire.post(SPLIT, status=422, json=STALE)
-    wire.post(CHECK, json={"required": True, "captcha_version": 2})
-    with pytest.raises(errors.CaptchaRequired, match="Turnstile"):
+    wire.post(CHECK, **check)
+    with pytest.raises(errors.CaptchaRequired, match=f"wants .*{which}") as raised:
         SunoGateway(endpoint(stems_route=StemsRoute.EDIT)).generate_stems(ALICE, SONG)
+    assert raised.value.status == 422
     assert calls(wire, SPLIT) == 2
 
 
@@ -219,6 +244,7 @@ def test_twelve_makes_the_calls_of_a_browser(gateway: SunoGateway, wire: Request
         ({"json": {"id": "another"}}, {"json": {"required": False}}, errors.SunoFailed),
         ({"json": CLIP | {"id": SONG}}, {"json": {"required": True}}, errors.CaptchaRequired),
         ({"json": CLIP | {"id": SONG}}, {"json": {}}, errors.SunoFailed),
+        ({"json": CLIP | {"id": SONG}}, {"json": []}, errors.SunoFailed),
         ({"json": CLIP | {"id": SONG}}, {"status": 500, "json": DETAIL}, errors.SunoFailed),
     ],
 )

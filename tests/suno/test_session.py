@@ -4,6 +4,8 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from app.suno.cookie import UnusableCookie, cookie_in, cookie_of
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account, Sessions
 from app.suno.wire import Deadline, Wire
-from tests.suno.conftest import ALICE, AUTH, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
+from tests.suno.conftest import ALICE, AUTH, BOB, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
 
 CLERK_REFUSAL = {
     "errors": [{"message": "Signed out", "long_message": "You are signed out", "code": "signed_out"}],
@@ -61,6 +63,7 @@ def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
         ('theme=dark; __client="abc"', "abc"),
         ("theme=dark,__client=abc", "abc"),
         (" __client = abc ", "abc"),
+        ("__client=a=b==; theme=dark", "a=b=="),
         ("__CLIENT=abc", None),
         ("abc", None),
         ("", None),
@@ -128,6 +131,8 @@ def test_the_session_is_the_last_active_one_or_the_first_active(
         {"json": {"response": {"sessions": [{"id": "sess_2Z1", "status": "ended"}]}}},
         {"status": 401, "json": CLERK_REFUSAL},
         {"status": 403, "json": CLERK_REFUSAL},
+        {"status": 401, "json": ["signed_out"]},
+        {"status": 403, "body": "?"},
     ],
 )
 def test_a_dead_cookie_is_reported_and_clerk_is_not_called_again(
@@ -184,6 +189,7 @@ def test_a_reply_without_a_token_is_a_clear_failure(
         lambda: jwt(3600),
         lambda: "opaque",
         lambda: "a.b.c",
+        lambda: "a.WzFd.b",
         lambda: jwt(60, iat="?"),
     ],
 )
@@ -255,6 +261,32 @@ def test_a_token_in_the_sign_in_reply_is_ignored_unless_it_is_known_to_be_young(
     assert bearer(sessions) == "new"
 
 
+@pytest.mark.parametrize("days", [-1, 0, 1])
+def test_the_age_of_a_token_is_known_from_sunos_date_even_if_this_machines_clock_is_wrong(
+    sessions: Sessions, wire: RequestsMock, days: int
+) -> None:
+    sunos = datetime.now(UTC) + timedelta(days=days)
+    date = {"Date": format_datetime(sunos, usegmt=True)}
+    wire.get(CLIENT, json=holding(jwt(exp=sunos.timestamp() + 2400, iat=sunos.timestamp() - 1200)), headers=date)
+    wire.post(TOKENS, json={"jwt": "new"})
+    assert bearer(sessions) == "new", "too old by Suno's clock"
+    held = jwt(exp=sunos.timestamp() + 2400, iat=sunos.timestamp() - 600)
+    wire.replace("GET", CLIENT, json=holding(held), headers=date)
+    assert bearer(sessions, BOB) == held, "young by Suno's clock"
+
+
+def test_a_refused_cookie_is_tried_again_after_a_while_and_may_sign_in_with_a_ready_token(
+    sessions: Sessions, wire: RequestsMock, clock: Clock
+) -> None:
+    wire.get(CLIENT, status=401, json=CLERK_REFUSAL)
+    with pytest.raises(errors.SessionExpired):
+        bearer(sessions)
+    held = jwt()
+    wire.replace("GET", CLIENT, json=holding(held))
+    clock.now += 16
+    assert bearer(sessions) == held
+
+
 def test_a_refused_token_of_the_sign_in_reply_is_not_used_again(sessions: Sessions, wire: RequestsMock) -> None:
     held = jwt()
     wire.get(CLIENT, json=holding(held))
@@ -306,6 +338,14 @@ def test_an_account_is_identified_by_sunos_user_id(
     assert gateway.known_user(ALICE) is None
     assert gateway.user_of(ALICE) == gateway.known_user(ALICE) == user
     gateway.user_of(ALICE)
+    assert len(wire.calls) == 2
+
+
+def test_a_known_user_is_told_without_a_call_even_if_the_token_has_expired(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    signed_in(wire, jwt(0, sub="user_1"))
+    assert [gateway.user_of(ALICE) for _ in range(3)] == ["user_1"] * 3
     assert len(wire.calls) == 2
 
 
@@ -384,12 +424,31 @@ def test_the_least_recently_used_account_is_forgotten_first(sessions: Sessions, 
     assert signed_in_as == ["0", "1", "2", "1"]
 
 
+def test_an_account_that_never_signed_in_is_forgotten_before_one_that_did(
+    sessions: Sessions, wire: RequestsMock
+) -> None:
+    signed_in(wire)
+    bearer(sessions, ALICE)
+    for client in ("client-1", "client-2", "client-3"):
+        sessions.headers(Account(client, "the header X-Suno-Cookie"))
+    bearer(sessions, ALICE)
+    assert len(wire.calls) == 2
+
+
 def test_the_operators_account_is_never_forgotten(sessions: Sessions, wire: RequestsMock) -> None:
     signed_in(wire)
     operator = Account("client-h", "SUNO_COOKIE", name="default")
     for client in ("client-h", "client-1", "client-2", "client-3", "client-h"):
         bearer(sessions, operator if client == "client-h" else Account(client, "the header X-Suno-Cookie"))
     assert sum(call.request.headers["Cookie"] == "__client=client-h" for call in wire.calls) == 2
+
+
+def test_the_operators_accounts_may_be_more_than_the_limit(sessions: Sessions, wire: RequestsMock) -> None:
+    signed_in(wire)
+    accounts = [Account(f"client-{n}", f"the account {n}", name=str(n)) for n in range(4)]
+    for account in (*accounts, *accounts):
+        bearer(sessions, account)
+    assert calls(wire, CLIENT) == len(accounts)
 
 
 def test_a_session_id_is_escaped_in_the_path(sessions: Sessions, wire: RequestsMock) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from app.suno.clip import Clip
@@ -44,6 +47,16 @@ def stem(id: str, title: str, task: str | None = "two", status: str = "complete"
             [f"{take}{n}" for take in "ab" for n in range(12)],
         ),
         ([stem(f"a{n}", f"S (Part {n})", "twelve") for n in range(12)], "two", []),
+        (
+            [
+                stem("t", "S (Drums)", "twelve"),
+                stem("e", "S (Vocals)", status="error"),
+                stem("a", "S - Vocals", None),
+                stem("b", "S - Instrumental", None),
+            ],
+            "two",
+            ["a", "b"],
+        ),
     ],
 )
 def test_a_finished_set_is_complete_and_of_the_requested_kind(
@@ -92,6 +105,49 @@ def test_stems_some_milliseconds_apart_are_grouped_by_their_titles() -> None:
     assert made(PAIR, *crossed) == ([["v1", "i1"], ["v2", "i2"]], [])
 
 
+def test_takes_made_at_the_same_moment_stay_in_one_set() -> None:
+    stems = [at(0, "v1", "V"), at(0, "v2", "V"), at(3, "i1", "I"), at(3, "i2", "I")]
+    assert made(PAIR, *stems) == ([["v1", "v2", "i1", "i2"]], [])
+
+
+def test_pairs_of_both_routes_in_the_same_second_are_two_sets() -> None:
+    by_edit = [at(0, "v", "S (Vocals)"), at(0, "i", "S (Instrumental)")]
+    by_v2_web = [at(400, "l", "S (Lead Vocal)", "extract"), at(400, "w", "S (Without Lead Vocal)", "extract")]
+    assert made(PAIR, *by_edit, *by_v2_web) == ([["v", "i"], ["l", "w"]], [])
+
+
+def test_a_single_stem_is_a_set_while_suno_lists_no_other() -> None:
+    assert made(PAIR, at(0, "v", "V")) == ([["v"]], [])
+
+
+def test_the_oldest_set_comes_first_whether_its_stems_have_a_label_or_not() -> None:
+    labelled = [at(5_000, "v", "V"), at(5_000, "i", "I")]
+    unlabelled = [at(0, "a", "S (Vocals)", None), at(0, "b", "S (Instrumental)", None)]
+    assert made(PAIR, *labelled, *unlabelled) == ([["a", "b"], ["v", "i"]], [])
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changes:
+        changes.setenv("TZ", "EST5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize("date", ["2026-11-25T12:00:00", "2026-11-25T12:00:00Z", "2026-11-25T13:00:00+01:00"])
+@pytest.mark.usefixtures("far_from_utc")
+def test_a_date_has_its_own_time_zone_or_utc_and_never_the_machines(date: str) -> None:
+    found = stems_made([Clip("v", created_at=date, stem_task="two")], PAIR, since=NOON, until=NOON)
+    assert found.ids == [["v"], []]
+
+
+def test_the_time_window_includes_its_ends() -> None:
+    first, last = at(0, "a", "V"), at(50_000, "b", "V")
+    found = stems_made([first, last], PAIR, since=NOON, until=NOON + 50)
+    assert found.sets == ((first,), (last,))
+
+
 def test_stems_of_another_time_are_ignored() -> None:
     early, late = Clip("e", created_at="2026-11-25T11:59:00Z", stem_task="two"), at(59_000, "l", "V")
     assert made(PAIR, early, late) == ([], [])
@@ -100,6 +156,8 @@ def test_stems_of_another_time_are_ignored() -> None:
 def test_stems_of_another_kind_are_ignored() -> None:
     others = [at(0, "t", "T", "twelve"), at(0, "d", "S (Drum Kit)", "extract", "Drum Kit")]
     assert made(PAIR, *others) == ([], [])
+    assert made(PAIR, *others, at(0, "v", "V"), at(0, "i", "I")) == ([["v", "i"]], [])
+    assert made(TWELVE, at(0, "v", "V"), at(0, "d", "S (Drum Kit)", "extract")) == ([], [])
     assert made(DRUMS, at(0, "l", "S (Lead Vocal)", "extract", "Lead Vocal"), at(0, "p", "V")) == ([], [])
 
 
@@ -121,6 +179,12 @@ def test_stems_with_an_unknown_label_are_unknown() -> None:
     assert made(PAIR, at(0, "x", "S", "extract")) == ([], ["x"])
 
 
+def test_no_unknown_stem_hides_another() -> None:
+    undated = Clip("u", title="V", stem_task="two")
+    stems = [undated, at(0, "x", "V", "quartet"), at(0, "d", "S (Drums)", None), at(5_000, "p", "S (Piano)", None)]
+    assert made(PAIR, *stems) == ([], ["u", "x", "d", "p"])
+
+
 @pytest.mark.parametrize(
     ("choice", "titles", "is_set"),
     [
@@ -129,8 +193,12 @@ def test_stems_with_an_unknown_label_are_unknown() -> None:
         (PAIR, ["S (Vocals)", "S (Drums)"], False),
         (PAIR, [f"S (Part {n})" for n in range(12)], False),
         (TWELVE, [f"S (Part {n})" for n in range(12)], True),
+        (PAIR, ["S (Vocals)", "S (Instrumental)", "S (Lead Vocal)", "S (Without Lead Vocal)"], True),
         (TWELVE, ["S (Vocals)", "S (Instrumental)"], False),
+        (TWELVE, ["S (Vocals)", "S (Drums)", "S (Bass)"], True),
         (DRUMS, ["S (Drum Kit)", "S (Without Drum Kit)"], True),
+        (DRUMS, ["S (Drum Kit)"], False),
+        (DRUMS, ["S (Drum Kit)", "S (Without Drum Kit)", "S (Vocals)"], False),
         (StemChoice(stem_name="Drum_Kit"), ["S (Drum Kit)", "S (Without Drum Kit)"], True),
         (DRUMS, ["S (Vocals)", "S (Instrumental)"], False),
     ],
@@ -147,6 +215,7 @@ def test_takes_are_numbered_per_part_from_the_oldest() -> None:
         Clip("new", created_at="2026-11-25T12:00:01Z", title="S (Vocals)", is_stem=True),
         Clip("old", created_at="2026-11-25T12:00:00Z", title="S (Vocals)", is_stem=True),
         Clip("other", created_at="2026-11-25T12:00:00Z", title="S (Instrumental)", is_stem=True),
+        Clip("undated", title="S (Vocals)", is_stem=True),
         Clip("song"),
     ]
-    assert numbered(stems) == {"old": 1, "new": 2, "other": 1}
+    assert numbered(stems) == {"undated": 1, "old": 2, "new": 3, "other": 1}

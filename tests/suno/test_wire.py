@@ -87,9 +87,10 @@ def ask(wire: Wire, body: bytes | None = b"{}", deadline: float = 10) -> int:
     return wire.ask(method, "/", headers={}, body=body, deadline=Deadline(deadline)).status
 
 
-def test_nothing_is_sent_if_nothing_listens() -> None:
+@pytest.mark.parametrize("body", [b"{}", None])
+def test_nothing_is_sent_if_nothing_listens(body: bytes | None) -> None:
     with pytest.raises(NotSent, match="no connection could be made"):
-        ask(wire(f"http://127.0.0.1:{free_port()}"))
+        ask(wire(f"http://127.0.0.1:{free_port()}"), body)
 
 
 def test_a_failed_connection_is_retried(monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host]) -> None:
