@@ -9,6 +9,8 @@ from functools import cache
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app import metrics_files
+
 _UP_TO_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 120)
 
 REQUESTS = Counter(
@@ -139,12 +141,12 @@ def note_spent(caller: str, account: str, task: str, credits: int) -> None:
 
 def are_off() -> bool:
     """Whether this worker counts only for itself, as there was no room for shared metrics."""
-    return "SUNO_STEMS_METRICS_OFF" in os.environ
+    return metrics_files.OFF in os.environ
 
 
 def exposition() -> bytes:
     """The metrics of all workers, in the text format of Prometheus."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if metrics_files.FOLDER not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -5,15 +5,12 @@ gunicorn's main process loads this module before gevent has patched anything: it
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import json
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -29,23 +26,15 @@ from gunicorn import glogging, util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers import ggevent
 
-from app import logs
+from app import logs, metrics_files
+from app.metrics_files import WorkersFiles
 from app.settings import remembered
+from app.splits import ledger_file
 
 log = logging.getLogger(__name__)
 
 # gevent would search all installed packages 25 times for subscribers to its patching; there are none.
 events.notify_and_call_entry_points = events.notify
-
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus_client's variable for the folder of metrics that the workers share."""
-METRICS_OFF = "SUNO_STEMS_METRICS_OFF"
-"""The variable by which the app sees that its worker does not share metrics."""
-FOLDERS = "suno-stems-metrics-"
-FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemostrecent")
-"""The files in it for each worker slot."""
-FILE_SIZE = 1 << 20
-"""Bytes of each, allocated before use: writing to a mapped file on a full disk kills the process."""
 
 poll = get_original("select", "poll")
 """The system's own, which returns at once: gevent's would take a turn of its event loop."""
@@ -54,9 +43,6 @@ YOUNG = 1.0
 """Seconds that a stopping worker still waits for the request of a new connection."""
 
 _ledger_files: list[int] = []
-
-LEDGER_FILE = "SUNO_STEMS_LEDGER_FILE"
-"""The variable that identifies the ledger's file for the workers (app/splits/sqlite.py)."""
 
 
 class Stage(Enum):
@@ -133,51 +119,36 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
     wsgi: Any
     slot: int
     """Its number among the running workers; a later worker reuses it."""
-    generation = 0
-    """How often its metrics files had to be recreated."""
+    metrics_files: WorkersFiles
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections = Connections()
 
     def load_wsgi(self) -> None:
-        """Load the app after gevent has patched, with metrics in the files of the worker's slot.
-
-        The usual files per process id would pile up: each worker that ends leaves them behind.
-        """
+        """Load the app after gevent has patched, with metrics in the worker's files."""
         from prometheus_client import values
 
         try:
-            make_metrics_files(self._metrics_name())
+            self.metrics_files.create()
         except OSError as error:
-            os.environ.pop(FOLDER, None)
-            os.environ[METRICS_OFF] = "1"
+            metrics_files.turn_off()
             values.ValueClass = values.MutexValue
             self.log.error("Metrics are off, there is no room for their files: %s", error.strerror)
         else:
-            values.ValueClass = values.MultiProcessValue(self._metrics_name)  # type: ignore[no-untyped-call]
+            values.ValueClass = values.MultiProcessValue(lambda: self.metrics_files.name)  # type: ignore[no-untyped-call]
         # Until post_worker_init: loading makes many objects, and hardly any garbage.
         gc.disable()
         super().load_wsgi()
         application = self.wsgi
         self.wsgi = lambda environ, start_response: self._serve(application, environ, start_response)
 
-    def _metrics_name(self) -> str:
-        return f"{self.slot}-{self.generation}" if self.generation else str(self.slot)
-
     def notify(self) -> None:
         """Once a second: report that the worker is alive, close idle connections if stopping, restore lost files."""
         super().notify()
         if not self.alive:
             self.connections.end_those_reading()
-        folder = os.environ.get(FOLDER)
-        if folder and not Path(folder).is_dir():
-            # A cleaner of the temporary folder removed it. Counting starts again at 0, as after a restart.
-            with contextlib.suppress(OSError):
-                Path(folder).mkdir(mode=0o700)
-            with contextlib.suppress(OSError):
-                make_metrics_files(f"{self.slot}-{self.generation + 1}")
-                self.generation += 1
+        self.metrics_files.recreate_if_removed()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection, with the send timeout and the limit per address."""
@@ -264,28 +235,17 @@ def say_complaint(complaint: str) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Create the folder of the workers' shared metrics, and remove it at exit."""
-    remove_folders_of_the_dead()
+    """Create the folder of the workers' shared metrics, and note which file is the ledger."""
     use_ledger_file(server)
-    main = os.getpid()
     try:
-        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix=f"{FOLDERS}{main}-")
+        metrics_files.make_folder()
     except OSError as error:
         server.log.error("Metrics are off, a temporary folder cannot be created: %s", error.strerror)
-        return
-
-    def remove() -> None:
-        # Workers inherit this exit handler.
-        if os.getpid() == main:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    # Not on_exit: gunicorn skips it if no worker can load the app.
-    atexit.register(remove)
 
 
 def use_ledger_file(server: Any) -> None:
     """Record which file is the ledger, so that no worker starts with another one. Runs also at each reload."""
-    os.environ.pop(LEDGER_FILE, None)
+    os.environ.pop(ledger_file.IN_USE, None)
     while _ledger_files:
         os.close(_ledger_files.pop())
     url = remembered.settings.ledger_url if remembered.settings else ""
@@ -298,45 +258,14 @@ def use_ledger_file(server: Any) -> None:
             # Kept open, so that no later file can get its inode number.
             in_use = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             _ledger_files.append(in_use)
-            found = os.fstat(in_use)
-            os.environ[LEDGER_FILE] = f"{found.st_dev}:{found.st_ino}"
-
-
-def remove_folders_of_the_dead() -> None:
-    """Remove the folders of main processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
-        pid = folder.name.removeprefix(FOLDERS).partition("-")[0]
-        with contextlib.suppress(OSError, ValueError):
-            if folder.stat().st_uid != os.getuid():
-                continue
-            try:
-                os.kill(int(pid), 0)
-            except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def make_metrics_files(name: str) -> None:
-    """Create the files of a worker at full size. Raises OSError if there is no room."""
-    folder = os.environ.get(FOLDER)
-    if folder is None:
-        raise FileNotFoundError(2, "no temporary folder")
-    for path in (Path(folder) / f"{kind}_{name}.db" for kind in FILES):
-        if path.exists():
-            continue
-        # Under another name until it is whole: another worker's /metrics fails on an empty file.
-        part = path.with_suffix(".part")
-        file = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.posix_fallocate(file, 0, FILE_SIZE)
-        finally:
-            os.close(file)
-        part.rename(path)
+            os.environ[ledger_file.IN_USE] = ledger_file.describe(os.fstat(in_use))
 
 
 def pre_fork(server: Any, worker: Worker) -> None:
     """Give the worker a slot that no other has."""
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+    worker.metrics_files = WorkersFiles(worker.slot)
 
 
 def post_worker_init(worker: Worker) -> None:
@@ -351,7 +280,5 @@ def post_worker_init(worker: Worker) -> None:
 
 
 def child_exit(server: Any, worker: Worker) -> None:
-    """Remove the live gauges of a worker that has ended; its counters stay."""
-    if folder := os.environ.get(FOLDER):
-        for gauges in Path(folder).glob(f"gauge_live*_{worker.slot}*.db"):
-            gauges.unlink(missing_ok=True)
+    """Remove the live gauges of a worker that has ended."""
+    worker.metrics_files.remove_gauges()

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import requests
@@ -20,6 +20,10 @@ SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NUMBERS = itertools.count(1)
 PATIENCE = 30
 """Timeout of a test's request, in seconds: far longer than every deadline under test."""
+POLLED_FOR = 60
+"""Seconds after which a test stops to wait for something: far longer than it takes."""
+
+T = TypeVar("T")
 
 
 SLOW = (
@@ -55,6 +59,16 @@ def pytest_collection_finish() -> None:
 def pause() -> None:
     """Sleep in a polling loop, to leave the processor to the servers."""
     time.sleep(0.1)
+
+
+def until(find: Callable[[], T | None]) -> T:
+    """Poll until `find` returns something other than None and False, and return it. Fail after POLLED_FOR seconds."""
+    ends = time.monotonic() + POLLED_FOR
+    while (found := find()) is None or found is False:
+        assert time.monotonic() < ends, f"this has not come about in {POLLED_FOR} s"
+        # Leaves the processor to the servers.
+        time.sleep(0.1)
+    return found
 
 
 class Client:

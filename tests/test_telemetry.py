@@ -17,7 +17,6 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import serving
 from app.metrics import note_call
 from app.web.factory import create_app
 from tests.asserts import assert_error
@@ -236,18 +235,3 @@ def test_every_metric_and_code_of_the_alerts_exists_in_the_running_service(
         assert f'route="{route}"' in exposition, route
     for kind in set(re.findall(r'kind="(\w+)"', alerts)):
         assert f'kind="{kind}"' in exposition, kind
-
-
-def test_a_worker_that_starts_breaks_no_scrape(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sizes: list[int] = []
-    allocate = os.posix_fallocate
-
-    def look(*how: int) -> None:
-        sizes.extend(path.stat().st_size for path in tmp_path.glob("*.db"))
-        allocate(*how)
-
-    monkeypatch.setenv(serving.FOLDER, str(tmp_path))
-    monkeypatch.setattr(serving.os, "posix_fallocate", look)
-    serving.make_metrics_files("0-0")
-    assert set(sizes) == {serving.FILE_SIZE}
-    assert sorted(tmp_path.iterdir()) == sorted(tmp_path.glob("*.db"))

@@ -18,6 +18,7 @@ from sqlite3 import Connection
 from threading import Lock
 from typing import Any, TypeVar
 
+from app.splits import ledger_file
 from app.splits.clock import Clock, Moment
 from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack, unpack
 
@@ -253,8 +254,8 @@ class SqliteStore:
 
     def _connect(self, until: float) -> Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        expected = os.environ.get(FILE_IN_USE)
-        if expected is not None and (not self._path.exists() or expected != describe(self._path)):
+        expected = os.environ.get(ledger_file.IN_USE)
+        if expected is not None and (not self._path.exists() or expected != ledger_file.describe(self._path.stat())):
             raise LedgerUnavailable(
                 f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
                 "put the file back, or restart the service to use the current file"
@@ -293,17 +294,6 @@ class SqliteStore:
             for statement in FROM_VERSION_0.split(";"):
                 db.execute(statement)
         db.execute("COMMIT")
-
-
-FILE_IN_USE = "SUNO_STEMS_LEDGER_FILE"
-"""The environment variable with which gunicorn's main process names the ledger's file to its workers, in the form of
-`describe` (app/serving.py)."""
-
-
-def describe(path: Path) -> str:
-    """Identify the file at a path: device and inode."""
-    found = path.stat()
-    return f"{found.st_dev}:{found.st_ino}"
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from app.audio.folder import FolderStore
 from app.audio.store import Store, open_store
@@ -32,11 +30,21 @@ def wav(seconds: float = 0.1, rate: int = 8_000, loud: int = 20_000) -> bytes:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
+    # Slow to load, and every process of the suite loads this file.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def s3_client() -> Any:
+    """A client of the server in `s3_settings`."""
+    import boto3
+
+    return boto3.client("s3")
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ def s3_settings(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     bucket = f"stems-{uuid.uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
+    s3_client().create_bucket(Bucket=bucket)
     return settings | {"AUDIO_URL": f"s3://{bucket}/kept"}
 
 

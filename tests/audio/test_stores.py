@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import boto3
 import pytest
 
 from app.audio import s3
 from app.audio.folder import FolderStore
 from app.audio.s3 import S3Store
 from app.audio.store import AudioFull, AudioUnavailable, Store, open_store
+from tests.audio.conftest import s3_client
 
 Put = Callable[..., None]
 
@@ -178,7 +178,7 @@ def test_large_files_are_uploaded_in_parts_and_old_parts_are_removed(
     store = open_store(s3_settings["AUDIO_URL"])
     content = os.urandom(9 * 1024 * 1024)
     put(store, "a/long.wav", content)
-    client, bucket = boto3.client("s3"), s3_settings["AUDIO_URL"].split("/")[2]
+    client, bucket = s3_client(), s3_settings["AUDIO_URL"].split("/")[2]
     assert client.head_object(Bucket=bucket, Key="kept/a/long.wav")["ETag"].endswith('-2"')
     assert read_all(store, "a/long.wav") == content
     # moto dates every multipart upload in 2010.
@@ -199,7 +199,7 @@ def test_the_last_use_of_an_object_is_written_once_a_day(
     store = open_store(s3_settings["AUDIO_URL"])
     assert isinstance(store, S3Store)
     put(store, "a/1.wav", b"one")
-    client, bucket = boto3.client("s3"), s3_settings["AUDIO_URL"].split("/")[2]
+    client, bucket = s3_client(), s3_settings["AUDIO_URL"].split("/")[2]
     read_all(store, "a/1.wav")
     assert client.head_object(Bucket=bucket, Key="kept/a/1.wav")["Metadata"] == {}
     monkeypatch.setattr(s3, "NOTED_EVERY", -1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from app.web.schemas import EXAMPLE_SONG
 from app.web.stems import REQUEST_ID
 from tests import stack
-from tests.conftest import Client, pause
+from tests.conftest import Client, until
 from tools.process import free_port
 
 load_all_checks()
@@ -61,9 +60,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             split = client.post("/api/generate_stems", json=body, headers={"X-Request-ID": REQUEST_ID["example"]})
             assert split.status_code == 200, split.text
             for body in ({"audio_id": EXAMPLE_SONG}, {"ids": [EXAMPLE_SONG]}):
-                while client.post("/api/audio", json={**body, "format": "mp3"}).status_code != 200:
-                    pause()
-                    time.sleep(0.1)
+                wanted = {**body, "format": "mp3"}
+                until(lambda wanted=wanted: client.post("/api/audio", json=wanted).status_code == 200)
         yield client
 
 
@@ -112,7 +110,7 @@ def may_be_refused(response: Response) -> bool:
 
 def made_for(operation_id: str) -> Callable[..., None]:
     @api.include(operation_id=operation_id).parametrize()
-    @settings(80)
+    @settings(50)
     def test(case: schemathesis.Case, deployed: Client) -> None:
         check(case, case.call(deployed.url, SESSION))
 
@@ -133,4 +131,4 @@ def test_sequences_of_operations(deployed: Client) -> None:
         def validate_response(self, response: Response, case: schemathesis.Case, **_: Any) -> None:
             check(case, response)
 
-    Workflow.run(settings=settings(30))
+    Workflow.run(settings=settings(20))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pytest
 import requests
 
 from tests import stack
-from tests.conftest import Client, Suno
+from tests.conftest import Client, Suno, until
 from tools.process import Server, free_port, running
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -65,9 +64,12 @@ class Proxy(Client):
         """Reload, and wait until the old workers have finished their requests."""
         old = workers(self.server.process.pid)
         subprocess.run([*command(self.folder), "-s", "reload"], check=True, capture_output=True)
-        while old & workers(self.server.process.pid):
+
+        def all_are_new() -> bool:
             assert self.server.process.poll() is None
-            time.sleep(0.01)
+            return not old & workers(self.server.process.pid)
+
+        until(all_are_new)
 
     def logged(self) -> str:
         return "".join(log.read_text(encoding="utf-8") for log in sorted(self.folder.glob("*.log")))

@@ -12,7 +12,7 @@ import requests
 
 from tests import stack
 from tests.asserts import assert_error
-from tests.conftest import SONG, Suno, pause
+from tests.conftest import SONG, Suno, until
 from tests.deploy.conftest import SHORT, Proxy, Tls, nginx_at
 
 
@@ -37,11 +37,8 @@ def kept(
         servers.enter_context(stack.jobs(suno.url, settings))
         servers.enter_context(stack.service(suno.url, settings))
         nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", alias=f"{folder}/audio/"))
-        reply = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"})
-        while reply.status_code == 202:
-            pause()
-            reply = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"})
-        [file] = reply.json()
+        until(lambda: nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"}).status_code != 202)
+        [file] = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"}).json()
         assert file["url"].startswith("https://localhost/api/audio/"), "the host and scheme of the request to nginx"
         [on_disk] = Path(folder / "audio").rglob("*.wav")
         yield nginx, file["url"].removeprefix("https://localhost"), hashlib.sha256(on_disk.read_bytes()).hexdigest()

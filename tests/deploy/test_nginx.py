@@ -23,7 +23,7 @@ from app.timing import LOOK_FOR
 from app.web.errors import ErrorCode
 from app.web.factory import BODY_LIMIT
 from tests.asserts import assert_error
-from tests.conftest import SONG, Suno, pause
+from tests.conftest import SONG, Suno, until
 from tests.deploy.conftest import Proxy, Stack, Tls, nginx_at
 from tests.test_errors import FAULTS
 from tools.process import ROOT
@@ -173,9 +173,7 @@ def test_a_request_id_is_created_if_none_is_usable(deployed: Stack, given: str) 
         body = assert_error(deployed.nginx.get(path, headers={"X-Request-ID": given}), 404, "not_found")
         assert re.fullmatch("[0-9a-f]{32}", body["request_id"])
     # nginx logs the request after it has sent the reply.
-    while f'"{body["request_id"]}"' not in (deployed.nginx.folder / "access.log").read_text():
-        pause()
-        assert deployed.service.process.poll() is None
+    until(lambda: f'"{body["request_id"]}"' in (deployed.nginx.folder / "access.log").read_text())
 
 
 def test_http_2_works(deployed: Stack, account: str) -> None:
@@ -270,11 +268,12 @@ def test_a_client_that_disconnects_pays_once_and_gets_its_stems_later(
 
     def retry(number: int) -> Any:
         headers = {"Idempotency-Key": f"{account}-{number}"}
-        reply = deployed.nginx.split("fault-slow-2s", account, headers=headers)
-        while reply.status_code == 409:
-            pause()
+
+        def ended() -> Any:
             reply = deployed.nginx.split("fault-slow-2s", account, headers=headers)
-        return reply
+            return None if reply.status_code == 409 else reply
+
+        return until(ended)
 
     with ThreadPoolExecutor(clients) as pool:
         replies = list(pool.map(retry, range(clients)))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import SONG, Client, Suno, pause
+from tests.conftest import SONG, Client, Suno, until
 from tests.deploy.conftest import OFTEN, SHORT, Proxy, Tls, nginx_at, workers
 from tests.splits.conftest import REDIS, redis_server
 from tools import stack
@@ -79,18 +79,20 @@ def pair(
 
 def until_done(nginx: Proxy, song: str, account: str, key: str) -> requests.Response:
     """Retry a key until it returns its stems, as a client should do."""
-    for _ in range(1_000):
-        pause()
+
+    def done() -> requests.Response | None:
         try:
             reply = nginx.split(song, account, headers={"Idempotency-Key": key})
         except requests.exceptions.ChunkedEncodingError:
             # The instance was killed between the head and the body of its reply.
-            continue
+            return None
         if reply.status_code == 200:
             return reply
         assert reply.status_code in (409, 503), reply.text
         assert reply.json()["code"] in ("in_progress", "outcome_unknown"), reply.text
-    raise AssertionError("the key never got its stems")
+        return None
+
+    return until(done)
 
 
 def test_a_key_is_replayed_by_the_other_instance(
@@ -130,9 +132,12 @@ def test_a_killed_instance_loses_nothing(pair: tuple[Instance, Instance, Proxy],
         replies = [
             pool.submit(until_done, nginx, song, account, f"{account}-{number}") for number, song in enumerate(songs)
         ]
-        while len([entry for entry in suno.log("/api/edit/stems/") if SLOW in entry["path"]]) < 8:
-            pause()
+
+        def all_are_running() -> bool:
             assert not any(reply.done() and reply.exception() for reply in replies)
+            return sum(SLOW in entry["path"] for entry in suno.log("/api/edit/stems/")) >= 8
+
+        until(all_are_running)
         one.kill()
         try:
             received = [clip["id"] for reply in replies for clip in reply.result().json()]
@@ -196,5 +201,4 @@ def load(split: Callable[[str, str], Any], callers: int = 4) -> Iterator[list[Fu
 
 def wait_for_replies(sent: list[Future[Any]], number: int) -> None:
     """Wait until the load has this number of replies."""
-    while len(sent) < number:
-        threading.Event().wait(0.01)
+    until(lambda: len(sent) >= number)

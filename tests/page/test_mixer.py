@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import chromium
-from tests.conftest import pause
+from tests.conftest import until
 from tests.page.conftest import Page, samples, unzipped
 
 SONG, LONG_SONG = "song-pages-404", "song-pages-400"
@@ -55,8 +55,7 @@ def keep_files(page: Page, song: str, format: str, seconds: float) -> list[str]:
     page.suno.set(audio_length=seconds)
     body = {"audio_id": song, "reuse_existing": True, "wait_audio": True}
     ids = [song, *(stem["id"] for stem in page.service.post("/api/generate_stems", json=body).json())]
-    while page.service.post("/api/audio", json={"ids": ids, "format": format}).status_code == 202:
-        pause()
+    until(lambda: page.service.post("/api/audio", json={"ids": ids, "format": format}).status_code != 202)
     return ids
 
 
@@ -301,7 +300,7 @@ def play_twelve(page: Page) -> None:
         mixer.tracks.push(...sources.slice(0, 12).map((source) => new Track(source)));
         mixer.original = new Track(sources[12]);
         await mixer.play();
-        for (const at of [0, 100, 300, 200, 450]) {
+        for (const at of [0, 300, 100, 450]) {
           mixer.seek(at);
           await wait(1);
         }

@@ -15,7 +15,8 @@ from app.accounts import owners as owners_of
 from app.callers import Caller, hash_of
 from app.ids import new_id
 from app.splits.ledger import Found, Ledger, open_ledger
-from app.splits.sqlite import FILE_IN_USE, SqliteStore, describe
+from app.splits.ledger_file import IN_USE, describe
+from app.splits.sqlite import SqliteStore
 from app.splits.store import LedgerUnavailable, State
 from app.suno.clip import Clip
 from app.suno.stems import Made
@@ -165,7 +166,7 @@ def test_a_worker_that_starts_later_refuses_another_file(
     path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.begin(entry(ledger))
-    monkeypatch.setenv(FILE_IN_USE, describe(path))
+    monkeypatch.setenv(IN_USE, describe(path.stat()))
     open_ledger(f"sqlite:///{path}").check()
     kept = path.rename(path.with_name("kept.db"))
     for is_replaced in (False, True):
