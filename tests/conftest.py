@@ -50,10 +50,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for _, item in sorted(zip(order, items, strict=True), key=lambda pair: pair[0])]
 
 
+def pytest_collection() -> None:
+    """Collect no garbage while tests are loaded: there are many new objects, and hardly any garbage."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Exclude what is loaded from garbage collection: a session has many objects, and each collection visits them."""
-    gc.collect()
+    """Exclude all that is loaded from garbage collection, which would visit it again and again."""
     gc.freeze()
+    gc.enable()
 
 
 def pause() -> None:

@@ -588,7 +588,7 @@ class Ledger:
 
     def _withdraw_guesses(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
         """Put other entries that claimed these stems back in doubt: Suno's answer named them for this entry."""
-        for clip, taker in tx.records("taken", [stem.id for stem in stems]).items():
+        for clip, taker in tx.rare_records("taken", [stem.id for stem in stems]).items():
             if taker == entry.id:
                 continue
             wrong = tx.entry(taker)

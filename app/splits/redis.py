@@ -37,9 +37,12 @@ for _, read in ipairs(reads) do
   if redis.call('GET', read[1]) ~= read[2] then return 0 end
 end
 for _, write in ipairs(writes) do redis.call(unpack(write)) end
-return 1
+return redis.call('TIME')
 """
-"""`reads`: keys, each with the value that was read, or `false` if there was none. `writes`: commands."""
+"""`reads`: keys, each with the value that was read, or `false` if there was none. `writes`: commands.
+
+Returns 0 if a value has changed, otherwise Redis's time.
+"""
 
 T = TypeVar("T")
 
@@ -73,7 +76,10 @@ class RedisStore:
             for attempt in range(ATTEMPTS):
                 transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0)
                 result = change(transaction)
-                if not transaction.writes or self._commit(args=[*transaction.as_arguments()]):
+                if not transaction.must_commit:
+                    return result
+                if time_of_commit := self._commit(args=[*transaction.as_arguments()]):
+                    self._shared.note(*map(int, time_of_commit))
                     return result
         raise LedgerUnavailable("Redis, too many requests write the same entries")
 
@@ -90,20 +96,27 @@ class RedisStore:
 class _Keys:
     """A transaction: the values that were read, and the commands to commit.
 
-    `is_hopeful`: `replace` assumes that the entry is unchanged, and leaves it to the commit to find out.
+    `is_hopeful`: `replace` assumes that the entry is unchanged, and `rare_records` that there are none. The commit
+    finds out, without a call of their own.
     """
 
     def __init__(self, connection: Any, clock: RedisClock, *, is_hopeful: bool) -> None:
         self._is_hopeful = is_hopeful
+        self._has_assumed = False
         self._redis = connection
         self._clock = clock
         self._read: dict[str, str | None] = {}
-        self.writes: list[list[Any]] = []
+        self._writes: list[list[Any]] = []
+
+    @property
+    def must_commit(self) -> bool:
+        """Whether it writes, or has assumed something that the commit must find out."""
+        return bool(self._writes) or self._has_assumed
 
     def as_arguments(self) -> tuple[str, str]:
         """The arguments of the script."""
         reads = [[key, False if value is None else value] for key, value in self._read.items()]
-        return json.dumps(reads), json.dumps(self.writes)
+        return json.dumps(reads), json.dumps(self._writes)
 
     def entry(self, id: str) -> Entry | None:
         found = self._get(_entry_key(id))
@@ -160,6 +173,13 @@ class _Keys:
         found = self._get_all(keys)
         return {name: json.loads(value) for name, value in zip(names, found, strict=True) if value}
 
+    def rare_records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+        if self._is_hopeful:
+            self._has_assumed = True
+            for name in names:
+                self._read.setdefault(_record_key(kind, name), None)
+        return self.records(kind, names)
+
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         key = _record_key(kind, name)
         if value is None:
@@ -208,7 +228,7 @@ class _Keys:
         return [self._read[key] for key in keys]
 
     def _write(self, *command: Any) -> None:
-        self.writes.append(list(command))
+        self._writes.append(list(command))
 
 
 def why_unavailable(error: redis.RedisError) -> str:

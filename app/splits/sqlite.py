@@ -347,6 +347,8 @@ class _Rows:
         )
         return {name: json.loads(value) for name, value in found}
 
+    rare_records = records
+
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         if value is None:
             self._db.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))

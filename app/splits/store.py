@@ -113,6 +113,9 @@ class Transaction(Protocol):
     def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
         """Read several values, without the names that have none."""
 
+    def rare_records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+        """Read what `records` reads. Cheaper if none of the names has a value."""
+
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         """Write a JSON value, and keep it for at least `kept` seconds; None deletes it."""
 
@@ -223,6 +226,8 @@ class _InMemory:
 
     def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
         return {name: value for name in names if (value := self.record(kind, name)) is not None}
+
+    rare_records = records
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         if value is None:

@@ -7,6 +7,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -491,6 +492,37 @@ def test_an_entry_is_replaced_only_if_it_is_unchanged(store: Store, ledger: Ledg
     assert ledger.get(began.id) == done
     store.transact(lambda tx: tx.put(done._replace(idempotency_key="")))
     assert not store.transact(lambda tx: tx.replace(done, another))
+
+
+def test_records_are_found_even_if_they_are_rarely_there(store: Store) -> None:
+    names = one, two, _ = [uuid.uuid4().hex for _ in range(3)]
+    assert store.transact(lambda tx: tx.rare_records("taken", names)) == {}
+    store.transact(lambda tx: tx.put_record("taken", one, "x", kept=60))
+    assert store.transact(lambda tx: tx.rare_records("taken", names)) == {one: "x"}
+
+    def move(tx: Transaction) -> list[str]:
+        for name in (found := tx.rare_records("taken", names)):
+            tx.put_record("taken", name, None, kept=0)
+        tx.put_record("taken", two, "y", kept=60)
+        return list(found)
+
+    assert store.transact(move) == [one]
+    assert store.read(lambda tx: tx.rare_records("taken", names)) == {two: "y"}
+
+
+def test_a_plain_split_is_two_round_trips_to_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(RedisStore(redis_url))
+    ledger.finish(ledger.begin(entry(ledger)), stems("a"), paid=True)  # connects, and loads the script
+    sent: list[Any] = []
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def note(connection: Any, command: Any, *args: Any, **options: Any) -> None:
+        sent.append(command)
+        send(connection, command, *args, **options)
+
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", note)
+    ledger.finish(ledger.begin(entry(ledger)), stems(uuid.uuid4().hex, uuid.uuid4().hex), paid=True)
+    assert len(sent) == 2
 
 
 def test_a_redis_transaction_is_repeated_if_another_client_writes_in_between(redis_url: str) -> None:
