@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -15,6 +17,7 @@ import requests
 from app.settings import remembered
 from tests import stack
 from tools.process import Server
+from tools.stack import ACCOUNT
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NUMBERS = itertools.count(1)
@@ -61,15 +64,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pause() -> None:
-    """Sleep in a polling loop, to leave the processor to the servers."""
-    time.sleep(0.1)
-
-
 def until(find: Callable[[], T | None]) -> T:
-    """Poll until `find` returns something other than None and False, and return it. Fail after POLLED_FOR seconds."""
+    """Poll until `find` returns something other than None, False and [], and return it. Fails after POLLED_FOR."""
     ends = time.monotonic() + POLLED_FOR
-    while (found := find()) is None or found is False:
+    while (found := find()) in (None, False, []):
         assert time.monotonic() < ends, f"this has not come about in {POLLED_FOR} s"
         # Leaves the processor to the servers.
         time.sleep(0.1)
@@ -162,6 +160,23 @@ def start(suno: Suno) -> Iterator[Callable[..., Client]]:
         yield lambda url=None, **settings: Client(
             servers.enter_context(stack.service(url or suno.url, {"WEB_CONCURRENCY": "1", **settings}))
         )
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, suno: Suno, tmp_path: Path) -> Callable[..., Client]:
+    """Make the app with other settings in the test's own process; returns a client (tests/in_process.py)."""
+    from app.web.factory import create_app
+    from tests.in_process import InProcess
+
+    def make(url: str | None = None, **settings: str) -> InProcess:
+        for name in [name for name in os.environ if name.startswith("SUNO_")]:
+            monkeypatch.delenv(name)
+        at_suno = {"SUNO_API_URL": url or suno.url, "SUNO_AUTH_URL": url or suno.url, "SUNO_COOKIE": ACCOUNT}
+        for name, value in {**at_suno, "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db", **settings}.items():
+            monkeypatch.setenv(name, value)
+        return InProcess(create_app())
+
+    return make
 
 
 @pytest.fixture

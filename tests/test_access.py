@@ -12,6 +12,7 @@ import yaml
 from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno
+from tests.in_process import InProcess
 
 KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
 """API keys, each with its name in the log: `printf %s first-key | sha256sum | cut -c 1-12`."""
@@ -19,7 +20,24 @@ KEYS = {"first-key": "9e24b55356ef", "second-key": "f397f260a275"}
 
 @pytest.fixture(scope="module")
 def guarded(suno: Suno) -> Iterator[Client]:
-    settings = {"API_KEYS": ", ".join(KEYS), "CORS_ORIGINS": "https://app.example.com,http://localhost:5173"}
+    """A service on loopback with API keys, pages that may use it, and its own names in Host."""
+    settings = {
+        "API_KEYS": ", ".join(KEYS),
+        "CORS_ORIGINS": "https://app.example.com,http://localhost:5173",
+        "TRUSTED_HOSTS": "stems.example.com, .Example.org,[::1]",
+        "WEB_CONCURRENCY": "1",
+    }
+    with stack.service(suno.url, settings) as server:
+        yield Client(server, {"Host": "stems.example.com"})
+
+
+@pytest.fixture(scope="module")
+def public(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A service on all addresses, with all that is recommended there; its API keys are in a file."""
+    file = tmp_path_factory.mktemp("public") / "keys"
+    file.touch(mode=0o600)
+    file.write_text("first-key\nsecond-key\n")
+    settings = {"HOST": "0.0.0.0", "API_KEYS": f"@{file}", "TRUSTED_HOSTS": "127.0.0.1", "WEB_CONCURRENCY": "1"}
     with stack.service(suno.url, settings) as server:
         yield Client(server)
 
@@ -199,35 +217,32 @@ def test_loopback_names_are_accepted_on_loopback_with_any_port(service: Client, 
     assert service.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-def test_only_trusted_hosts_are_accepted(start: Callable[..., Client]) -> None:
-    service = start(TRUSTED_HOSTS="stems.example.com, .Example.org,[::1]")
+def test_only_trusted_hosts_are_accepted(guarded: Client) -> None:
     for host in ("stems.example.com", "STEMS.example.com:81", "example.org", "a.b.example.org", "[::1]:3000"):
-        assert service.get("/healthz", headers={"Host": host}).status_code == 200, host
+        assert guarded.get("/healthz", headers={"Host": host}).status_code == 200, host
     for host in ("example.com", "x.stems.example.com", "notexample.org", "127.0.0.1", "localhost"):
-        assert_error(service.get("/healthz", headers={"Host": host}), 400, "invalid_request")
+        assert_error(guarded.get("/healthz", headers={"Host": host}), 400, "invalid_request")
 
 
-def test_any_host_is_accepted_beyond_loopback_and_the_dangers_are_logged(start: Callable[..., Client]) -> None:
-    service = start(HOST="0.0.0.0", CORS_ORIGINS="*")
+def test_any_host_is_accepted_beyond_loopback_and_the_dangers_are_logged(
+    in_process: Callable[..., InProcess], capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = in_process(HOST="0.0.0.0", CORS_ORIGINS="*")
     assert service.get("/healthz", headers={"Host": "10.1.2.3"}).status_code == 200
-    logged = service.server.logged()
+    logged = capfd.readouterr().err
     assert "anyone who can reach the port can spend the account's credits" in logged
     assert "those web pages can spend" in logged
     assert "TRUSTED_HOSTS is not set" in logged
 
 
-def test_no_warning_is_logged_beyond_loopback_with_keys_and_hosts(start: Callable[..., Client]) -> None:
-    service = start(HOST="0.0.0.0", API_KEYS="first-key", TRUSTED_HOSTS="127.0.0.1")
-    assert "WARNING" not in service.server.logged()
-    assert_error(service.get("/healthz", headers={"Host": "10.1.2.3"}), 400, "invalid_request")
+def test_no_warning_is_logged_beyond_loopback_with_keys_and_hosts(public: Client) -> None:
+    assert "WARNING" not in public.server.logged()
+    assert_error(public.get("/healthz", headers={"Host": "10.1.2.3"}), 400, "invalid_request")
 
 
-def test_keys_may_be_in_a_file(start: Callable[..., Client], tmp_path: Path, account: str) -> None:
-    file = tmp_path / "keys"
-    file.write_text("first-key\nsecond-key\n")
-    service = start(API_KEYS=f"@{file}")
-    assert_error(service.split(cookie=account), 401, "api_key_required")
-    assert service.split(cookie=account, headers={"X-API-Key": "second-key"}).status_code == 200
+def test_keys_may_be_in_a_file(public: Client, account: str) -> None:
+    assert_error(public.split(cookie=account), 401, "api_key_required")
+    assert public.split(cookie=account, headers={"X-API-Key": "second-key"}).status_code == 200
 
 
 @pytest.mark.parametrize(

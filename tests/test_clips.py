@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
+from tests import stack
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, Suno, pause
+from tests.conftest import NUMBERS, SONG, Client, Suno, until
+from tests.in_process import InProcess
 
 PEERS_FIELDS = [
     *("id", "title", "image_url", "lyric", "audio_url", "video_url", "created_at", "model_name", "status"),
@@ -23,12 +25,11 @@ def ask(service: Client, method: str, path: str, cookie: str, **options: Any) ->
 
 
 def until_complete(service: Client, cookie: str, ids: list[str]) -> list[dict[str, Any]]:
-    for _ in range(1_000):
-        pause()
+    def complete() -> list[dict[str, Any]] | None:
         clips = ask(service, "GET", f"/api/get?ids={','.join(ids)}", cookie).json()
-        if {clip["status"] for clip in clips} == {"complete"}:
-            return clips  # type: ignore[no-any-return]
-    raise AssertionError("the clips did not become complete")
+        return clips if {clip["status"] for clip in clips} == {"complete"} else None
+
+    return until(complete)
 
 
 @pytest.fixture(params=["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids"])
@@ -36,6 +37,19 @@ def feed(request: pytest.FixtureRequest, suno: Suno) -> Iterator[str]:
     suno.set(feed=request.param)
     yield request.param
     suno.set(feed="dying")
+
+
+@pytest.fixture(scope="module")
+def of_operator(suno: Suno) -> Iterator[Client]:
+    """A service with one worker and settings that do not affect each other, each for one test."""
+    settings = {
+        "WEB_CONCURRENCY": "1",
+        "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
+        "SUNO_STEMS_ROUTE": "v2-web",
+        "SUNO_SETTLE_TIME": "600",
+    }
+    with stack.service(suno.url, settings) as server:
+        yield Client(server)
 
 
 def test_clips_have_every_field_of_the_peer_with_its_type(service: Client, account: str) -> None:
@@ -56,8 +70,10 @@ def test_clips_come_in_the_requested_order(service: Client, account: str) -> Non
     assert {clip["stem_from_id"] for clip in clips} == {SONG}
 
 
-def test_clips_are_read_from_any_list_that_suno_has(start: Any, account: str, feed: str) -> None:
-    service = start(WEB_CONCURRENCY="1")
+def test_clips_are_read_from_any_list_that_suno_has(
+    in_process: Callable[..., InProcess], account: str, feed: str
+) -> None:
+    service = in_process()
     ids = [stem["id"] for stem in service.split(cookie=account).json()]
     assert [clip["id"] for clip in ask(service, "GET", f"/api/get?ids={','.join(ids)}", account).json()] == ids
     songs = ask(service, "GET", "/api/get", account)
@@ -97,10 +113,10 @@ def test_without_ids_the_accounts_songs_are_listed_newest_first(service: Client,
     assert made == sorted(made, reverse=True)
 
 
-def test_the_next_page_of_songs_is_one_call(single_worker: Client, suno: Suno, account: str) -> None:
-    ask(single_worker, "GET", "/api/get?page=0", account)
+def test_the_next_page_of_songs_is_one_call(of_operator: Client, suno: Suno, account: str) -> None:
+    ask(of_operator, "GET", "/api/get?page=0", account)
     suno.forget()
-    assert ask(single_worker, "GET", "/api/get?page=1", account).json()
+    assert ask(of_operator, "GET", "/api/get?page=1", account).json()
     assert [entry["path"] for entry in suno.log()] == ["/api/feed/v3"]
 
 
@@ -302,10 +318,9 @@ def test_two_by_the_edit_route_needs_no_captcha(service: Client) -> None:
     assert service.split(cookie="sandbox-needs-captcha").status_code == 200
 
 
-def test_two_uses_v2_web_if_the_setting_says_so(start: Any, suno: Suno, account: str) -> None:
-    service = start(SUNO_STEMS_ROUTE="v2-web", WEB_CONCURRENCY="1")
+def test_two_uses_v2_web_if_the_setting_says_so(of_operator: Client, suno: Suno, account: str) -> None:
     suno.forget()
-    assert len(service.split(cookie=account).json()) == 2
+    assert len(of_operator.split(cookie=account).json()) == 2
     requested = [entry["path"] for entry in suno.log("/api/")]
     assert requested == [f"/api/clip/{SONG}", "/api/c/check", "/api/generate/v2-web/"]
 
@@ -403,11 +418,10 @@ def test_an_unlock_with_a_lost_reply_is_detected(service: Client, suno: Suno, ac
     assert len(suno.log("/api/download/authorize")) >= 1
 
 
-def test_an_unlock_that_may_still_arrive_is_not_resent(start: Any, suno: Suno, account: str) -> None:
-    service = start(SUNO_SETTLE_TIME="600")
+def test_an_unlock_that_may_still_arrive_is_not_resent(of_operator: Client, suno: Suno, account: str) -> None:
     suno.forget()
     for _ in range(3):
-        reply = ask(service, "POST", "/api/download", account, json={"id": "song-unlock-reset", "format": "mp3"})
+        reply = ask(of_operator, "POST", "/api/download", account, json={"id": "song-unlock-reset", "format": "mp3"})
         assert "unlock" in assert_error(reply, 503, "outcome_unknown")["error"] or "download" in reply.text
     assert len(suno.log("/api/download/authorize")) == 1
 
@@ -451,7 +465,6 @@ def test_a_cover_is_served(service: Client, account: str) -> None:
     assert_error(ask(service, "GET", "/api/cover/nobody", account), 404, "song_not_found")
 
 
-def test_the_limits_name_their_account(start: Any, account: str) -> None:
-    service = start(SUNO_COOKIE=account)
-    assert service.get("/api/get_limit").headers["X-Suno-Account"] == "default"
-    assert "X-Suno-Account" not in ask(service, "GET", "/api/get_limit", "sandbox-bob").headers
+def test_the_limits_name_their_account(of_operator: Client) -> None:
+    assert of_operator.get("/api/get_limit").headers["X-Suno-Account"] == "default"
+    assert "X-Suno-Account" not in ask(of_operator, "GET", "/api/get_limit", "sandbox-bob").headers

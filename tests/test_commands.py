@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import stack
-from tests.conftest import NUMBERS, Client, Suno
+from tests.conftest import Client, Suno
 
 FILES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -44,19 +44,25 @@ def as_pattern(expected: str) -> re.Pattern[str]:
     return re.compile("".join(lines))
 
 
-@pytest.fixture
-def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+@pytest.fixture(scope="module")
+def own_suno() -> Iterator[Suno]:
+    with stack.suno("--pace", "0.2") as server:
+        yield Suno(server)
+
+
+@pytest.fixture(scope="module")
+def service(own_suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """The service and the process of jobs, as a reader of the README starts them."""
     folder = tmp_path_factory.mktemp("reader")
     settings = {
-        "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
+        "SUNO_COOKIE": "sandbox-load-1",
         "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
         "JOBS_URL": f"sqlite:///{folder}/jobs.db",
         "AUDIO_URL": f"{folder}/audio",
         "LINK_SECRET": "l" * 32,
         "SUNO_POLL_INTERVAL": "0.2",
     }
-    with stack.service(suno.url, settings) as server, stack.jobs(suno.url, settings):
+    with stack.service(own_suno.url, settings) as server, stack.jobs(own_suno.url, settings):
         yield Client(server)
 
 
@@ -71,15 +77,18 @@ def test_make_clean_keeps_the_ledger_and_the_audio(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "file", [file for file in FILES if "```console" in file.read_text(encoding="utf-8")], ids=str
 )
-def test_commands_print_the_documented_output(file: Path, service: Client, tmp_path: Path) -> None:
+def test_commands_print_the_documented_output(file: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     commands = list(commands_in(file.read_text(encoding="utf-8")))
     makes = [command for command, _ in commands if command.startswith(("make ", "SUNO_COOKIE='…' make "))]
     for command in makes:
         target = command.partition("make ")[2].split()[0]
         assert subprocess.run(["make", "-n", target], capture_output=True).returncode == 0, command
     commands = [(command, expected) for command, expected in commands if command not in makes]
-    if not commands:
+    if not any(expected for _, expected in commands):
         return
+    service = request.getfixturevalue("service")
+    # Each file has its own reader, whose account has no stems yet.
+    request.getfixturevalue("own_suno").post("/sandbox/reset").raise_for_status()
     script = "".join(f"{command}\nprintf '\\n%s\\n' '{MARK}'\n" for command, _ in commands)
     run = subprocess.run(
         ["bash", "-s"],

@@ -1,9 +1,9 @@
-"""`/healthz` and `/readyz`, over real sockets."""
+"""`/healthz` and `/readyz`: over real sockets, or in the test's own process if gunicorn plays no part."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ import pytest
 import requests
 
 from app.web.health import Check
-from tests.conftest import Client, Suno, pause
+from tests import stack
+from tests.conftest import Client, Suno, until
+from tests.in_process import InProcess
 from tools.process import free_port
 
 
@@ -25,9 +27,15 @@ def assert_not_ready(response: requests.Response, session: str) -> dict[str, Any
     return body
 
 
-def test_a_process_that_answers_is_healthy(start: Callable[..., Client]) -> None:
-    service = start(f"http://127.0.0.1:{free_port()}", SUNO_COOKIE="")
-    response = service.get("/healthz")
+@pytest.fixture(scope="module")
+def without_suno() -> Iterator[Client]:
+    """The service without a Suno that answers, and without an account."""
+    with stack.service(f"http://127.0.0.1:{free_port()}", {"SUNO_COOKIE": "", "WEB_CONCURRENCY": "1"}) as server:
+        yield Client(server)
+
+
+def test_a_process_that_answers_is_healthy(without_suno: Client) -> None:
+    response = without_suno.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
@@ -54,9 +62,9 @@ def test_readyz_costs_nothing_and_at_most_one_sign_in(start: Callable[..., Clien
     ],
 )
 def test_a_failing_session_is_named_and_rarely_checked(
-    start: Callable[..., Client], suno: Suno, cookie: str, code: str
+    in_process: Callable[..., InProcess], suno: Suno, capfd: pytest.CaptureFixture[str], cookie: str, code: str
 ) -> None:
-    service = start(SUNO_COOKIE=cookie, WEB_CONCURRENCY="1")
+    service = in_process(SUNO_COOKIE=cookie)
     suno.forget()
 
     with ThreadPoolExecutor(16) as pool:
@@ -65,25 +73,24 @@ def test_a_failing_session_is_named_and_rarely_checked(
     assert cookie not in replies[0].text
     assert code in assert_not_ready(replies[0], code)["error"]
     assert len(suno.log("/v1/")) <= 2
-    assert "Not ready, session: Suno" in service.server.logged()
+    assert "Not ready, session: Suno" in capfd.readouterr().err
 
 
-def test_an_unreachable_suno_is_reported_without_its_address(start: Callable[..., Client]) -> None:
-    service = start(f"http://127.0.0.1:{free_port()}")
-    response = service.get("/readyz")
+def test_an_unreachable_suno_is_reported_without_its_address(in_process: Callable[..., InProcess]) -> None:
+    response = in_process(f"http://127.0.0.1:{free_port()}").get("/readyz")
     assert_not_ready(response, "suno_unreachable")
     assert "127.0.0.1" not in response.text
 
 
-def test_a_ledger_that_cannot_be_written_is_reported(start: Callable[..., Client]) -> None:
-    response = start(LEDGER_URL="sqlite:////proc/nowhere/ledger.db").get("/readyz")
+def test_a_ledger_that_cannot_be_written_is_reported(in_process: Callable[..., InProcess]) -> None:
+    response = in_process(LEDGER_URL="sqlite:////proc/nowhere/ledger.db").get("/readyz")
     body = assert_not_ready(response, "ok")
     assert body["checks"] == {"session": "ok", "ledger": "ledger_unavailable"}
     assert "nowhere" not in response.text
 
 
-def test_without_suno_cookie_no_session_is_checked(start: Callable[..., Client]) -> None:
-    response = start(SUNO_COOKIE="").get("/readyz")
+def test_without_suno_cookie_no_session_is_checked(without_suno: Client) -> None:
+    response = without_suno.get("/readyz")
     assert (response.status_code, response.json()["checks"]) == (
         200,
         {"session": "not_configured", "ledger": "ok"},
@@ -103,14 +110,14 @@ def test_a_reload_reads_the_new_cookie_and_keys_from_their_files(
     keys.write_text("old-key\nnew-key")
     service.server.process.send_signal(signal.SIGHUP)
 
-    while service.get("/readyz").status_code != 200:
-        pause()
-        assert service.server.process.poll() is None
-    # The old worker may still accept a request while it stops.
-    while (split := service.split(headers={"X-API-Key": "new-key"})).status_code == 401:
-        pause()
-        assert service.server.process.poll() is None
-    assert split.status_code == 200
+    until(lambda: service.get("/readyz").status_code == 200)
+
+    def status_with_the_new_key() -> int | None:
+        status = service.split(headers={"X-API-Key": "new-key"}).status_code
+        # The old worker may still accept a request while it stops.
+        return None if status == 401 else status
+
+    assert until(status_with_the_new_key) == 200
     assert "suno_stems_worker_starts_total 2.0" in service.get("/metrics").text
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import requests
 
 from tests import stack
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, Suno, pause
+from tests.conftest import NUMBERS, SONG, Client, Suno, until
 from tests.splits.conftest import redis_url as redis_url
 from tools.process import free_port
 from tools.stack import ACCOUNT
@@ -38,15 +39,29 @@ RECOVERED = [
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
 def any_ledger(request: pytest.FixtureRequest, suno: Suno) -> Iterator[Client]:
     """The service with short timeouts, with each kind of ledger."""
-    ledger = {} if request.param == "sqlite" else {"LEDGER_URL": request.getfixturevalue("redis_url")}
-    with stack.service(suno.url, FAST | ledger) as server:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("one_ledger")
+        return
+    with stack.service(suno.url, FAST | {"LEDGER_URL": request.getfixturevalue("redis_url")}) as server:
         yield Client(server)
 
 
 @pytest.fixture(scope="module")
-def one_ledger(suno: Suno) -> Iterator[Client]:
+def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ledger") / "ledger.db"
+
+
+@pytest.fixture(scope="module")
+def one_ledger(suno: Suno, ledger_file: Path) -> Iterator[Client]:
     """The service with short timeouts and one kind of ledger, for failures that do not depend on the ledger."""
-    with stack.service(suno.url, FAST) as server:
+    with stack.service(suno.url, FAST | {"LEDGER_URL": f"sqlite:///{ledger_file}"}) as server:
+        yield Client(server)
+
+
+@pytest.fixture(scope="module")
+def with_a_worker_to_kill(suno: Suno) -> Iterator[Client]:
+    settings = FAST | {"WEB_CONCURRENCY": "1", "SUNO_DEADLINE": "3", "SUNO_READ_TIMEOUT": "3"}
+    with stack.service(suno.url, settings) as server:
         yield Client(server)
 
 
@@ -61,10 +76,12 @@ def ids(response: requests.Response) -> list[str]:
 
 
 def until_answered(ask: Callable[[], requests.Response]) -> requests.Response:
-    while (response := ask()).status_code in (409, 500, 503):
-        pause()
+    def answered() -> requests.Response | None:
+        response = ask()
         assert response.status_code != 409 or int(response.headers["Retry-After"]) >= 1
-    return response
+        return None if response.status_code in (409, 500, 503) else response
+
+    return until(answered)
 
 
 def test_the_same_key_gets_the_first_reply_again_and_pays_once(any_ledger: Client, suno: Suno, account: str) -> None:
@@ -101,7 +118,7 @@ def test_a_different_request_with_the_same_key_is_422(
 
 
 def test_the_same_key_on_another_account_is_another_key(any_ledger: Client, suno: Suno, account: str) -> None:
-    other = f"{account}00"
+    other = f"sandbox-load-{next(NUMBERS)}"
     assert set(ids(split(any_ledger, account))).isdisjoint(ids(split(any_ledger, other)))
     assert len(suno.charges(account)) == len(suno.charges(other)) == 1
 
@@ -148,27 +165,25 @@ def test_concurrent_retries_pay_once_and_all_get_the_same_reply(any_ledger: Clie
 
 
 def test_a_retry_waits_for_the_first_only_up_to_its_own_deadline(
-    start: Callable[..., Client], suno: Suno, account: str
+    start: Callable[..., Client], one_ledger: Client, ledger_file: Path, suno: Suno, account: str
 ) -> None:
-    ledger = f"sqlite:////{__import__('tempfile').mkdtemp()}/ledger.db"
+    ledger = f"sqlite:///{ledger_file}"
     patient = start(**FAST | {"SUNO_DEADLINE": "20", "SUNO_READ_TIMEOUT": "20", "LEDGER_URL": ledger})
-    hasty = start(**FAST | {"LEDGER_URL": ledger})
     suno.forget()
     suno.set(delay=4)
     try:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(split, patient, account)
-            while not suno.log("/api/edit/"):
-                pause()
-                assert not first.done()
-            retry = split(hasty, account)
+            until(lambda: suno.log("/api/edit/"))
+            assert not first.done()
+            retry = split(one_ledger, account)
             assert_error(retry, 409, "in_progress")
             assert int(retry.headers["Retry-After"]) >= 1
-            assert split(hasty, account, song="song-bare").status_code == 422
+            assert split(one_ledger, account, song="song-bare").status_code == 422
             assert first.result().status_code == 200
     finally:
         suno.set(delay=0)
-    assert split(hasty, account).content == first.result().content
+    assert split(one_ledger, account).content == first.result().content
     assert len(suno.charges(account)) == 1
 
 
@@ -232,10 +247,13 @@ def test_a_split_that_made_no_stems_stays_in_doubt_until_that_is_certain(
     assert_error(retry, 409, "in_progress")
     assert 1 <= int(retry.headers["Retry-After"]) <= 4
     suno.forget()
-    while (retry := split(one_ledger, account, song=f"fault-{fault}")).status_code == 409:
-        pause()
-        assert suno.log("/api/edit/") == []
 
+    def ended() -> list[requests.Response]:
+        retry = split(one_ledger, account, song=f"fault-{fault}")
+        assert retry.status_code != 409 or suno.log("/api/edit/") == []
+        return [] if retry.status_code == 409 else [retry]
+
+    [retry] = until(ended)
     assert_error(retry, status, code)
     assert len(suno.log("/api/edit/")) == 1
     assert suno.charges(account) == []
@@ -297,18 +315,17 @@ def test_reused_stems_are_replayed_too(any_ledger: Client, suno: Suno, account: 
 
 @pytest.mark.parametrize("wait_audio", [False, True])
 def test_a_worker_killed_during_a_split_loses_nothing(
-    start: Callable[..., Client], suno: Suno, account: str, wait_audio: bool
+    with_a_worker_to_kill: Client, suno: Suno, account: str, wait_audio: bool
 ) -> None:
-    service = start(**FAST | {"WEB_CONCURRENCY": "1", "SUNO_DEADLINE": "3", "SUNO_READ_TIMEOUT": "3"})
+    service = with_a_worker_to_kill
     suno.set(pace=30 if wait_audio else 0.2)
     suno.forget()
     song = SONG if wait_audio else "fault-hang"
     try:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(split, service, account, song=song, wait_audio=wait_audio)
-            while not suno.log("/api/feed/" if wait_audio else "/api/edit/"):
-                pause()
-                assert not first.done()
+            until(lambda: suno.log("/api/feed/" if wait_audio else "/api/edit/"))
+            assert not first.done()
             kill_workers(service)
             with pytest.raises(requests.ConnectionError):
                 first.result()
@@ -339,7 +356,7 @@ def test_a_split_can_be_looked_up_by_its_request_id(any_ledger: Client, account:
 
 def test_a_split_is_visible_only_to_its_own_account(any_ledger: Client, account: str) -> None:
     split(any_ledger, account, headers={"X-Request-ID": f"mine-{account}"})
-    for headers in ({}, {"X-Suno-Cookie": f"{account}00"}):
+    for headers in ({}, {"X-Suno-Cookie": f"sandbox-load-{next(NUMBERS)}"}):
         assert_error(any_ledger.get(f"/api/requests/mine-{account}", headers=headers), 404, "not_found")
     assert_error(any_ledger.get("/api/requests/nobody", headers={"X-Suno-Cookie": account}), 404, "not_found")
 
@@ -386,27 +403,27 @@ def test_a_split_that_waited_for_the_ledger_past_its_deadline_is_not_sent(
 
 
 def test_a_paid_split_is_recorded_when_the_ledger_is_back(
-    start: Callable[..., Client], suno: Suno, account: str, tmp_path: Path
+    one_ledger: Client, ledger_file: Path, suno: Suno, account: str
 ) -> None:
-    service = start(**FAST, LEDGER_URL=f"sqlite:///{tmp_path}/ledger.db")
-    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
     suno.forget()
     suno.set(delay=1)
+    retries = one_ledger.server.logged().count("retries the ledger write")
     try:
-        with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(split, service, account, headers={"X-Request-ID": f"insists-{account}"})
-            while not suno.log("/api/edit/"):
-                pause()
-                assert not first.done()
+        with (
+            closing(sqlite3.connect(ledger_file, isolation_level=None, check_same_thread=False)) as other,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            first = pool.submit(split, one_ledger, account, headers={"X-Request-ID": f"insists-{account}"})
+            until(lambda: suno.log("/api/edit/"))
+            assert not first.done()
             other.execute("BEGIN IMMEDIATE")
-            while "retries the ledger write" not in service.server.logged():
-                pause()
-                assert not first.done()
+            until(lambda: one_ledger.server.logged().count("retries the ledger write") > retries)
+            assert not first.done()
             other.execute("COMMIT")
             paid = ids(first.result())
     finally:
         suno.set(delay=0)
-    known = service.get(f"/api/requests/insists-{account}", headers={"X-Suno-Cookie": account}).json()
+    known = one_ledger.get(f"/api/requests/insists-{account}", headers={"X-Suno-Cookie": account}).json()
     assert (known["state"], [stem["id"] for stem in known["clips"]]) == ("done", paid)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import Client
+from tests.in_process import InProcess
 from tools.process import free_port
 
 OPERATIONS = Path("docs/operations.md").read_text(encoding="utf-8")
@@ -17,16 +18,21 @@ ALERTS = Path("deploy/alerts.yml").read_text(encoding="utf-8")
 
 
 def test_every_documented_reply_is_one_of_the_service(
-    start: Callable[..., Client], service: Client, suno: Client, account: str, tmp_path: Path
+    start: Callable[..., Client],
+    in_process: Callable[..., InProcess],
+    service: Client,
+    suno: Client,
+    account: str,
+    tmp_path: Path,
 ) -> None:
-    dead = start(SUNO_COOKIE="sandbox-dead")
+    dead = start(SUNO_COOKIE="sandbox-dead", CALLERS_FILE=str(callers_file(tmp_path, account)))
     moved = start(SUNO_AUTH_URL=f"{suno.url}/old")
-    unreachable = start(f"http://127.0.0.1:{free_port()}")
-    limited = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers_file(tmp_path)))
-    repeated = [limited.split(headers={"X-API-Key": API_KEY}) for _ in range(3)]
+    unreachable = in_process(f"http://127.0.0.1:{free_port()}")
+    repeated = [dead.split(headers={"X-API-Key": API_KEY}) for _ in range(3)]
     replies = [
         repeated[-1],
-        *(one.split() for one in (dead, moved, unreachable)),
+        dead.split(headers={"X-API-Key": f"{API_KEY}-2"}),
+        *(one.split() for one in (moved, unreachable)),
         *(one.get("/readyz") for one in (dead, unreachable)),
         *(service.split(cookie=cookie) for cookie in ("sandbox-poor", "sandbox-clerk-wrong-shape")),
         *(
@@ -46,9 +52,14 @@ def test_every_documented_reply_is_one_of_the_service(
             assert line.partition(": ")[2] in logged
 
 
-def callers_file(folder: Path) -> Path:
+def callers_file(folder: Path, account: str) -> Path:
+    """A file with a caller that has a budget and an account of its own, and one that has neither."""
     file = folder / "callers.toml"
-    file.write_text(f'[callers.n8n]\napi_key = "{API_KEY}"\ncredits_per_day = 20\n')
+    file.write_text(
+        f'[accounts.studio]\ncookie = "{account}"\n'
+        f'[callers.n8n]\napi_key = "{API_KEY}"\naccounts = ["studio"]\ncredits_per_day = 20\n'
+        f'[callers.bot]\napi_key = "{API_KEY}-2"\n'
+    )
     return file
 
 

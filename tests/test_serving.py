@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import pytest
 import requests
 
 from app.serving import YOUNG, Connection
+from tests import stack
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, Suno
+from tests.conftest import NUMBERS, SONG, Client, Suno
+from tests.deploy.conftest import workers
 
 Start = Callable[..., Client]
 
@@ -79,8 +82,8 @@ def test_a_split_works_with_a_full_temporary_folder(start: Start, suno: Suno, ac
     service = start(TMPDIR=str(small_disk))
     assert service.split(cookie=account).status_code == 200
     fill(small_disk)
-    for n in range(30):
-        assert service.split(cookie=f"{account}{n:02}").status_code == 200
+    for _ in range(30):
+        assert service.split(cookie=f"sandbox-load-{next(NUMBERS)}").status_code == 200
     assert "suno_stems_splits_paid_total 31.0" in service.get("/metrics").text
     assert "metrics" not in service.get("/readyz").json()["checks"]
 
@@ -107,21 +110,32 @@ def test_metrics_recover_after_their_temporary_folder_is_removed(start: Start, a
     assert service.server.process.poll() is None
 
 
-def test_files_of_a_killed_service_are_removed_at_the_next_start(start: Start, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of a service that was killed, and of a process that is running."""
+    folder = tmp_path_factory.mktemp("temporary")
     process = subprocess.Popen(["true"])
     process.wait()
-    (left := tmp_path / f"suno-stems-metrics-{process.pid}-abc").mkdir()
-    (kept := tmp_path / f"suno-stems-metrics-{os.getpid()}-abc").mkdir()
-    start(TMPDIR=str(tmp_path))
-    assert (left.exists(), kept.exists()) == (False, True)
+    (folder / f"suno-stems-metrics-{process.pid}-left").mkdir()
+    (folder / f"suno-stems-metrics-{os.getpid()}-kept").mkdir()
+    return folder
+
+
+def test_files_of_a_killed_service_are_removed_at_the_next_start(crowded: Client, temporary_folder: Path) -> None:
+    left, kept = (list(temporary_folder.glob(f"suno-stems-metrics-*-{name}")) for name in ("left", "kept"))
+    assert (len(left), len(kept)) == (0, 1)
+    assert crowded.server.process.poll() is None
 
 
 CROWD = 40
 
 
-@pytest.fixture
-def crowded(start: Start) -> Client:
-    return start(CONNECTIONS_PER_ADDRESS="10", SEND_TIMEOUT="60", BODY_TIMEOUT="60")
+@pytest.fixture(scope="module")
+def crowded(suno: Suno, temporary_folder: Path) -> Iterator[Client]:
+    settings = {"CONNECTIONS_PER_ADDRESS": "10", "SEND_TIMEOUT": "60", "BODY_TIMEOUT": "60"}
+    settings |= {"WEB_CONCURRENCY": "1", "TMPDIR": str(temporary_folder)}
+    with stack.service(suno.url, settings) as server:
+        yield Client(server)
 
 
 @pytest.mark.parametrize(
@@ -161,21 +175,27 @@ INCOMPLETE = (
 )
 
 
-def test_a_body_must_arrive_in_time(start: Start) -> None:
-    service = start(BODY_TIMEOUT="0.1")
-    with connect(service) as slow:
+@pytest.fixture(scope="module")
+def impatient(suno: Suno) -> Iterator[Client]:
+    """A service that gives its clients a tenth of a second."""
+    settings = {"BODY_TIMEOUT": "0.1", "SEND_TIMEOUT": "0.1", "WEB_CONCURRENCY": "1"}
+    with stack.service(suno.url, settings) as server:
+        yield Client(server)
+
+
+def test_a_body_must_arrive_in_time(impatient: Client) -> None:
+    with connect(impatient) as slow:
         slow.sendall(INCOMPLETE)
         answer = read_all(slow)
     assert b" 408 " in answer
     assert b"request_timeout" in answer
 
 
-def test_a_reply_must_be_read_in_time(start: Start) -> None:
-    service = start(SEND_TIMEOUT="0.1")
-    service.get("/docs/swagger-ui-bundle.js")
-    files = Path(f"/proc/{worker_of(service)}/fd")
+def test_a_reply_must_be_read_in_time(impatient: Client) -> None:
+    impatient.get("/docs/swagger-ui-bundle.js")
+    files = Path(f"/proc/{worker_of(impatient)}/fd")
     before = min(len(list(files.iterdir())) for _ in range(50))
-    with connect(service) as slow:
+    with connect(impatient) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
         eventually(lambda: len(list(files.iterdir())) > before)
@@ -212,38 +232,64 @@ def test_two_idempotency_keys_are_refused(service: Client, suno: Suno, keys: tup
     assert suno.log() == []
 
 
+@dataclass(frozen=True)
+class FromFiles:
+    """A service with its cookie and its API keys in files."""
+
+    service: Client
+    files: dict[str, Path]
+
+    def reload(self) -> set[int]:
+        """Return the workers that the reload replaces."""
+        main = self.service.server.process
+        old = workers(main.pid)
+        main.send_signal(signal.SIGHUP)
+        return old
+
+
+@pytest.fixture(scope="module")
+def from_files(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FromFiles]:
+    folder = tmp_path_factory.mktemp("secrets")
+    files = {"SUNO_COOKIE": folder / "cookie", "API_KEYS": folder / "keys"}
+    files["SUNO_COOKIE"].write_text(f"sandbox-load-{next(NUMBERS)}")
+    files["API_KEYS"].write_text("first-key")
+    settings = {name: f"@{file}" for name, file in files.items()}
+    with stack.service(suno.url, settings | {"WEB_CONCURRENCY": "1"}) as server:
+        yield FromFiles(Client(server, {"X-API-Key": "first-key"}), files)
+
+
 @pytest.mark.parametrize(
-    ("name", "right", "wrong"),
+    ("name", "wrong"),
     [
-        ("SUNO_COOKIE", "{account}", "theme=dark"),
-        ("SUNO_COOKIE", "{account}", ""),
-        ("SUNO_COOKIE", "{account}", None),
-        ("API_KEYS", "first-key", "sp ace"),
-        ("API_KEYS", "first-key", ""),
+        ("SUNO_COOKIE", "theme=dark"),
+        ("SUNO_COOKIE", ""),
+        ("SUNO_COOKIE", None),
+        ("API_KEYS", "sp ace"),
+        ("API_KEYS", ""),
     ],
 )
 def test_a_reload_with_a_wrong_file_leaves_the_old_settings_in_force(
-    start: Start, account: str, tmp_path: Path, name: str, right: str, wrong: str | None
+    from_files: FromFiles, name: str, wrong: str | None
 ) -> None:
-    file = tmp_path / "secret"
-    file.write_text(right.format(account=account))
-    service = start(**{name: f"@{file}"})
-    key = {"X-API-Key": "first-key"}
-    assert service.split(headers=key).status_code == 200
+    service, file = from_files.service, from_files.files[name]
+    right, complaints = file.read_text(), service.server.logged().count("The old settings stay in force")
+    assert service.split().status_code == 200
 
     file.unlink() if wrong is None else file.write_text(wrong)
-    service.server.process.send_signal(signal.SIGHUP)
+    from_files.reload()
     stale = eventually(lambda: service.get("/readyz").json()["checks"].get("settings"))
 
     assert name in stale
     assert service.get("/readyz").status_code == 200
-    assert service.split(headers=key).status_code == 200
+    assert service.split().status_code == 200
     assert "suno_stems_settings_stale 1.0" in service.get("/metrics").text
-    assert service.server.logged().count("The old settings stay in force") == 1
+    assert service.server.logged().count("The old settings stay in force") == complaints + 1
 
-    file.write_text(right.format(account=account))
-    service.server.process.send_signal(signal.SIGHUP)
+    file.write_text(right)
+    with_wrong_file = from_files.reload()
     eventually(lambda: "settings" not in service.get("/readyz").json()["checks"])
+    # The next test must get no answer of the old worker.
+    eventually(lambda: not with_wrong_file & workers(service.server.process.pid))
 
 
 def test_a_new_worker_refuses_a_replaced_ledger(start: Start, suno: Suno, account: str, tmp_path: Path) -> None:

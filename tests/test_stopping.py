@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.conftest import Client, Suno, pause
+from tests.conftest import Client, Suno, until
 
 
 def test_sigterm_lets_requests_in_flight_finish(start: Callable[..., Client], suno: Suno, account: str) -> None:
@@ -16,9 +16,8 @@ def test_sigterm_lets_requests_in_flight_finish(start: Callable[..., Client], su
 
     with ThreadPoolExecutor(8) as pool:
         replies = [pool.submit(service.split, "fault-slow-2s", account) for _ in range(8)]
-        while len(suno.log("/api/edit/stems/")) < 8:
-            pause()
-            assert not any(reply.done() for reply in replies)
+        until(lambda: len(suno.log("/api/edit/stems/")) == 8)
+        assert not any(reply.done() for reply in replies)
         service.server.process.send_signal(signal.SIGTERM)
         statuses = [reply.result().status_code for reply in replies]
 

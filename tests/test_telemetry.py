@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.metrics import note_call
 from app.web.factory import create_app
+from tests import stack
 from tests.asserts import assert_error
-from tests.conftest import SONG, Client, pause
+from tests.conftest import NUMBERS, SONG, Client, Suno, until
 from tools.process import NotStartedError
 
 ALERTS = Path("deploy/alerts.yml")
+API_KEY = "a-key-of-the-test"
 
 
 def lines(service: Client, request_id: str) -> list[dict[str, Any]]:
@@ -46,6 +48,36 @@ def metrics(service: Client) -> dict[str, float]:
 
 def total(service: Client, name: str) -> float:
     return sum(value for sample, value in metrics(service).items() if sample.split()[0] == name)
+
+
+def wait_for_workers(service: Client, started: int) -> None:
+    """Wait until this number of workers has started. Each counts itself as it loads the app."""
+    until(lambda: service.get("/healthz") and total(service, "suno_stems_worker_starts_total") >= started)
+
+
+@pytest.fixture(scope="module")
+def with_a_budget(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A service with one worker, one account, a caller with a budget, and webhooks."""
+    callers = tmp_path_factory.mktemp("callers") / "callers.toml"
+    callers.write_text(f'[callers.n8n]\napi_key = "{API_KEY}"\ncredits_per_day = 500\n')
+    settings = {
+        "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
+        "SUNO_READ_TIMEOUT": "0.5",
+        "SUNO_POLL_INTERVAL": "0.1",
+        "CALLERS_FILE": str(callers),
+        "WEBHOOK_SECRET": "whsec_" + "A" * 32,
+        "WEB_CONCURRENCY": "1",
+    }
+    with stack.service(suno.url, settings) as server:
+        yield Client(server, {"X-API-Key": API_KEY})
+
+
+@pytest.fixture(scope="module")
+def public(suno: Suno) -> Iterator[Client]:
+    """A service on all addresses that requires a key and writes its log as text."""
+    settings = {"HOST": "0.0.0.0", "API_KEYS": "first-key", "LOG_FORMAT": "text", "WEB_CONCURRENCY": "1"}
+    with stack.service(suno.url, settings) as server:
+        yield Client(server)
 
 
 def test_a_request_is_logged_in_one_line_with_all_fields(single_worker: Client, account: str) -> None:
@@ -97,10 +129,9 @@ def test_gunicorns_own_log_lines_have_the_same_format(service: Client) -> None:
     assert {"gunicorn.error", "app.web.telemetry"} <= {line["logger"] for line in logged}
 
 
-def test_the_text_format_is_readable(start: Callable[..., Client], account: str) -> None:
-    service = start(LOG_FORMAT="text", API_KEYS="first-key")
-    service.split("fault-402", account, headers={"X-API-Key": "first-key", "X-Request-ID": "mine"})
-    [line] = [line for line in service.server.logged().splitlines() if "request_id=mine" in line]
+def test_the_text_format_is_readable(public: Client, account: str) -> None:
+    public.split("fault-402", account, headers={"X-API-Key": "first-key", "X-Request-ID": "mine"})
+    [line] = [line for line in public.server.logged().splitlines() if "request_id=mine" in line]
     assert re.fullmatch(
         r"[\d-]+ [\d:,]+ INFO app.web.telemetry: POST /api/generate_stems 402 code=out_of_credits duration=[\d.]+ "
         r"suno_duration=[\d.]+ suno_calls=2 account=[0-9a-f]{12} caller=[0-9a-f]{12} request_id=mine",
@@ -108,25 +139,26 @@ def test_the_text_format_is_readable(start: Callable[..., Client], account: str)
     )
 
 
-def test_metrics_count_requests_calls_and_paid_splits(start: Callable[..., Client], account: str) -> None:
-    service = start(SUNO_COOKIE=account, WEB_CONCURRENCY="1", SUNO_READ_TIMEOUT="0.5", SUNO_POLL_INTERVAL="0.1")
+def test_metrics_count_requests_calls_and_paid_splits(with_a_budget: Client) -> None:
+    before = metrics(with_a_budget)
     for song in (SONG, SONG, "fault-402", "fault-reset-before-reading", "fault-200-html", "fault-500"):
-        service.split(song)
-    samples = metrics(service)
+        with_a_budget.split(song)
+    after = metrics(with_a_budget)
+    added = {name: value - before.get(name, 0) for name, value in after.items()}
 
     route = "method=POST route=/api/generate_stems"
-    assert samples[f"suno_stems_requests_total code=ok {route} status=200"] == 2
-    assert samples[f"suno_stems_requests_total code=out_of_credits {route} status=402"] == 1
-    assert samples[f"suno_stems_requests_total code=outcome_unknown {route} status=503"] == 1
-    assert samples["suno_stems_request_duration_seconds_count route=/api/generate_stems"] == 6
+    assert added[f"suno_stems_requests_total code=ok {route} status=200"] == 2
+    assert added[f"suno_stems_requests_total code=out_of_credits {route} status=402"] == 1
+    assert added[f"suno_stems_requests_total code=outcome_unknown {route} status=503"] == 1
+    assert added["suno_stems_request_duration_seconds_count route=/api/generate_stems"] == 6
     for outcome, count in {"200": 2, "402": 1, "no_whole_answer": 1, "html": 1, "500": 1}.items():
-        assert samples[f"suno_stems_suno_calls_total kind=split outcome={outcome}"] == count
-    assert samples["suno_stems_suno_call_duration_seconds_count kind=split"] == 6
-    assert samples["suno_stems_splits_paid_total"] == 2
-    assert samples["suno_stems_sign_ins_total"] == 1
-    assert samples["suno_stems_in_doubt_total"] == 3
-    assert samples["suno_stems_house_failures_total code=out_of_credits"] == 1
-    assert samples["suno_stems_waiters"] == 0
+        assert added[f"suno_stems_suno_calls_total kind=split outcome={outcome}"] == count
+    assert added["suno_stems_suno_call_duration_seconds_count kind=split"] == 6
+    assert added["suno_stems_splits_paid_total"] == 2
+    assert after["suno_stems_sign_ins_total"] == 1
+    assert added["suno_stems_in_doubt_total"] == 3
+    assert added["suno_stems_house_failures_total code=out_of_credits"] == 1
+    assert after["suno_stems_waiters"] == 0
 
 
 def test_durations_are_recorded_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,18 +192,14 @@ def test_all_workers_count_together_across_restarts_and_leave_no_files(
 
     service = start(TMPDIR=str(tmp_path), WEB_CONCURRENCY="2")
     for round in range(3):
-        while total(service, "suno_stems_worker_starts_total") < 2 + round:
-            pause()
-            service.get("/healthz")
+        wait_for_workers(service, 2 + round)
         for _ in range(10):
             service.get("/nowhere")
         counted = metrics(service)["suno_stems_requests_total code=not_found method=GET route=(none) status=404"]
         assert counted == 10 * (round + 1)
         os.kill(booted()[-1], signal.SIGKILL)
 
-    while total(service, "suno_stems_worker_starts_total") < 5:
-        pause()
-        service.get("/healthz")
+    wait_for_workers(service, 5)
     assert {name.rpartition("_")[2] for name in files()} == {"0.db", "1.db"}
     service.server.process.send_signal(signal.SIGTERM)
     assert service.server.process.wait(timeout=60) == 0
@@ -190,12 +218,11 @@ def test_metrics_require_a_key_behind_a_proxy(service: Client, header: str) -> N
     assert "without a proxy, need no API key" in body["error"]
 
 
-def test_metrics_require_a_key_under_another_host_name(start: Callable[..., Client]) -> None:
-    service = start(HOST="0.0.0.0", API_KEYS="first-key")
-    public = {"Host": "stems.example.com"}
-    assert_error(service.get("/metrics", headers=public), 401, "api_key_required")
-    assert service.get("/metrics", headers={**public, "X-API-Key": "first-key"}).status_code == 200
-    assert service.get("/metrics").status_code == 200
+def test_metrics_require_a_key_under_another_host_name(public: Client) -> None:
+    name = {"Host": "stems.example.com"}
+    assert_error(public.get("/metrics", headers=name), 401, "api_key_required")
+    assert public.get("/metrics", headers={**name, "X-API-Key": "first-key"}).status_code == 200
+    assert public.get("/metrics").status_code == 200
 
 
 def promtool(*arguments: str, given: str | None = None) -> str:
@@ -215,15 +242,10 @@ def test_promtool_accepts_the_metrics(service: Client) -> None:
     assert promtool("check", "metrics", given=service.get("/metrics").text) == ""
 
 
-def test_every_metric_and_code_of_the_alerts_exists_in_the_running_service(
-    start: Callable[..., Client], account: str, tmp_path: Path
-) -> None:
-    callers = tmp_path / "callers.toml"
-    callers.write_text('[callers.n8n]\napi_key = "a-key-of-the-test"\ncredits_per_day = 50\n')
-    service = start(SUNO_COOKIE=account, CALLERS_FILE=str(callers), WEBHOOK_SECRET="whsec_" + "A" * 32)
-    service.get("/readyz")
-    service.split(headers={"X-API-Key": "a-key-of-the-test"})
-    exposition = service.get("/metrics").text
+def test_every_metric_and_code_of_the_alerts_exists_in_the_running_service(with_a_budget: Client) -> None:
+    with_a_budget.get("/readyz")
+    with_a_budget.split()
+    exposition = with_a_budget.get("/metrics").text
     alerts = ALERTS.read_text(encoding="utf-8")
     named = set(re.findall(r"suno_stems_\w+", alerts))
     assert len(named) > 8

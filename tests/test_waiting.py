@@ -10,16 +10,23 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import SONG, Client, Suno, pause
+from tests import stack
+from tests.conftest import SONG, Client, Suno, until
 
 FEED = "/api/feed/v3"
 
 
 @pytest.fixture(scope="module")
 def waiting(suno: Suno) -> Iterator[Client]:
-    from tests import stack
+    settings = {"SUNO_POLL_INTERVAL": "0.2", "SUNO_WAIT_TIMEOUT": "20", "WEB_CONCURRENCY": "1"}
+    with stack.service(suno.url, settings) as server:
+        yield Client(server)
 
-    settings = {"SUNO_POLL_INTERVAL": "0.1", "SUNO_WAIT_TIMEOUT": "20", "WEB_CONCURRENCY": "1"}
+
+@pytest.fixture(scope="module")
+def hasty(suno: Suno) -> Iterator[Client]:
+    """A service that waits for half a second."""
+    settings = {"SUNO_POLL_INTERVAL": "0.2", "SUNO_WAIT_TIMEOUT": "0.5", "WEB_CONCURRENCY": "1"}
     with stack.service(suno.url, settings) as server:
         yield Client(server)
 
@@ -74,24 +81,23 @@ def test_a_429_delays_polls_by_its_retry_after(waiting: Client, suno: Suno, acco
 
 
 def test_a_token_that_expires_during_the_wait_is_renewed(waiting: Client, suno: Suno, account: str) -> None:
-    suno.set(token_lifetime=0.3)
+    suno.set(token_lifetime=0.3, pace=0.5)
     suno.forget()
     try:
         stems = split_and_wait(waiting, account).json()
     finally:
-        suno.set(token_lifetime=60)
+        suno.set(token_lifetime=60, pace=0.2)
     assert {stem["status"] for stem in stems} == {"complete"}
     assert sum("/tokens" in entry["path"] for entry in suno.log()) > 1
 
 
 @pytest.mark.parametrize("song", [SONG, "song-bare"])
 def test_the_ids_come_with_their_current_statuses_after_the_wait_timeout(
-    start: Callable[..., Client], suno: Suno, account: str, song: str
+    hasty: Client, suno: Suno, account: str, song: str
 ) -> None:
-    service = start(SUNO_POLL_INTERVAL="0.2", SUNO_WAIT_TIMEOUT="0.5", WEB_CONCURRENCY="1")
     suno.set(pace=30)
     try:
-        response = split_and_wait(service, account, song)
+        response = split_and_wait(hasty, account, song)
     finally:
         suno.set(pace=0.2)
     assert response.status_code == 200
@@ -115,9 +121,8 @@ def test_a_stopping_worker_answers_its_waiters_with_the_current_statuses(
     try:
         with ThreadPoolExecutor(8) as pool:
             replies = [pool.submit(split_and_wait, service, account) for _ in range(8)]
-            while len(suno.log("/api/edit/stems/")) < 8:
-                pause()
-                assert not any(reply.done() for reply in replies)
+            until(lambda: len(suno.log("/api/edit/stems/")) == 8)
+            assert not any(reply.done() for reply in replies)
             service.server.process.send_signal(signal.SIGTERM)
             stems = [stem for reply in replies for stem in reply.result().json()]
     finally:
@@ -128,14 +133,9 @@ def test_a_stopping_worker_answers_its_waiters_with_the_current_statuses(
     assert service.server.process.wait(timeout=30) == 0
 
 
-def test_a_hundred_waiters_of_one_account_share_polls(start: Callable[..., Client], suno: Suno, account: str) -> None:
-    service = start(SUNO_POLL_INTERVAL="0.5", SUNO_WAIT_TIMEOUT="20", SUNO_COOKIE="sandbox-rich")
+def test_a_hundred_waiters_of_one_account_share_polls(waiting: Client, suno: Suno) -> None:
     suno.forget()
     with ThreadPoolExecutor(100) as pool:
-        replies = list(pool.map(lambda _: wait(service), range(100)))
+        replies = list(pool.map(lambda _: split_and_wait(waiting, "sandbox-rich"), range(100)))
     assert {stem["status"] for reply in replies for stem in reply.json()} == {"complete"}
     assert len(suno.log(FEED)) < 50
-
-
-def wait(service: Client) -> requests.Response:
-    return service.post("/api/generate_stems", json={"audio_id": SONG, "wait_audio": True})

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.conftest import SONG, Suno, pause
-from tests.jobs.conftest import Deployed, Service
+from app.audio.files import folder_of
+from sandbox.suno import user_id_of
+from tests.conftest import SONG, Suno, until
+from tests.jobs.conftest import Deployed, Service, Shared
 
 LOCKED_SONG = "song-unlock-busy"
 
@@ -36,13 +39,20 @@ def post_audio(deployed: Service, **wanted: Any) -> requests.Response:
     return deployed.client.post("/api/audio", json={"format": "wav"} | wanted)
 
 
+def last_reply(deployed: Service, **wanted: Any) -> requests.Response:
+    """Repeat the request until no file is being fetched; return the reply."""
+
+    def answered() -> requests.Response | None:
+        reply = post_audio(deployed, **wanted)
+        assert reply.status_code != 202 or reply.headers["Retry-After"] == "1"
+        return None if reply.status_code == 202 else reply
+
+    return until(answered)
+
+
 def wait_for_files(deployed: Service, **wanted: Any) -> list[dict[str, Any]]:
     """Repeat the request until no file is being fetched; return the files."""
-    reply = post_audio(deployed, **wanted)
-    while reply.status_code == 202:
-        pause()
-        assert reply.headers["Retry-After"] == "1"
-        reply = post_audio(deployed, **wanted)
+    reply = last_reply(deployed, **wanted)
     assert reply.status_code == 200, reply.text
     return reply.json()
 
@@ -60,6 +70,11 @@ def file_at_suno(deployed: Service, id: str, format: str = "wav") -> bytes:
     """Return a file as the local Suno serves it."""
     found = deployed.client.post("/api/download", json={"id": id, "format": format, "wait": True}).json()
     return requests.get(found["download_url"], timeout=10).content
+
+
+def kept_file(shared: Shared, account: str, id: str, format: str = "wav") -> Path:
+    """Where the shared service keeps a file of an account."""
+    return shared.folder / "audio" / folder_of(user_id_of(account)) / f"{id}.{format}"
 
 
 def digest(content: bytes) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import requests
 from standardwebhooks.webhooks import Webhook
 
 from tests import stack
-from tests.conftest import SONG, Client, Suno, pause
+from tests.conftest import SONG, Client, Suno
 from tools.process import Server
 
 SECRET = "whsec_" + "A" * 32
 LINK_SECRET = "l" * 32
 HERE = "127.0.0.1/32"
+PUBLIC_URL = "https://stems.example.com"
 
 
 class Receiver:
@@ -97,14 +99,37 @@ class Service:
 
 
 class Deployed(Service):
-    """A service for one test, which can also start jobs processes."""
+    """A service for which a test can also start jobs processes. They end with the test."""
 
-    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str]) -> None:
+    def __init__(self, servers: ExitStack, suno: Suno, settings: dict[str, str], client: Client) -> None:
         self._servers, self._suno, self.settings = servers, suno, settings
-        super().__init__(Client(servers.enter_context(stack.service(suno.url, settings))))
+        super().__init__(client)
+
+    @classmethod
+    def start(cls, servers: ExitStack, suno: Suno, settings: dict[str, str], **headers: str) -> Deployed:
+        """Start the service. `headers` are sent with each request."""
+        return cls(servers, suno, settings, Client(servers.enter_context(stack.service(suno.url, settings)), headers))
 
     def start_jobs(self) -> Server:
         return self._servers.enter_context(stack.jobs(self._suno.url, self.settings))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A service for many tests, each with an account of its own, and its jobs process if it has one."""
+
+    folder: Path
+    """Where all of their data is."""
+    settings: dict[str, str]
+    service: Server
+    jobs: Server | None = None
+
+    def client(self, account: str) -> Client:
+        return Client(self.service, as_account(account))
+
+    def logged(self) -> str:
+        """Everything that they have logged so far."""
+        return self.service.logged() + (self.jobs.logged() if self.jobs else "")
 
 
 def settings_in(folder: Path) -> dict[str, str]:
@@ -124,24 +149,67 @@ def settings_in(folder: Path) -> dict[str, str]:
     }
 
 
-ACCOUNTS = [f"sandbox-load-{number}" for number in range(1, 600)]
+ACCOUNTS = ["sandbox-free", *(f"sandbox-load-{number}" for number in range(1, 600))]
+
+
+def name_of(account: str) -> str:
+    """The operator's name for an account. It does not contain the cookie, which tests look for in logs and data."""
+    return account.removeprefix("sandbox-")
+
+
+def as_account(account: str) -> dict[str, str]:
+    return {"X-Suno-Account": name_of(account)}
+
+
+def settings_for_all(folder: Path) -> dict[str, str]:
+    """Write a callers file with an account for each test; return settings for a service that the tests share."""
+    callers = folder / "callers.toml"
+    callers.write_text("".join(f'[accounts.{name_of(account)}]\ncookie = "{account}"\n' for account in ACCOUNTS))
+    return settings_in(folder) | {"CALLERS_FILE": str(callers), "SUNO_COOKIE": "", "SUNO_WAIT_TIMEOUT": "20"}
+
+
+@contextmanager
+def deployment(suno: Suno, folder: Path, **more: str) -> Iterator[Shared]:
+    """Run a service and a jobs process that many tests share."""
+    settings = settings_for_all(folder) | more
+    with stack.service(suno.url, settings) as service, stack.jobs(suno.url, settings) as jobs:
+        yield Shared(folder, settings, service, jobs)
 
 
 @pytest.fixture(scope="session")
-def shared(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One service and one jobs process for all tests, with an operator account for each test account."""
-    folder = tmp_path_factory.mktemp("shared")
-    callers = folder / "callers.toml"
-    callers.write_text("".join(f'[accounts.{account}]\ncookie = "{account}"\n' for account in ACCOUNTS))
-    settings = settings_in(folder) | {"CALLERS_FILE": str(callers), "SUNO_COOKIE": "", "SUNO_WAIT_TIMEOUT": "20"}
-    with stack.service(suno.url, settings) as service, stack.jobs(suno.url, settings):
-        yield service
+def shared(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """One service and one jobs process for all tests."""
+    with deployment(suno, tmp_path_factory.mktemp("shared"), PUBLIC_URL=PUBLIC_URL) as running:
+        yield running
 
 
 @pytest.fixture
-def deployed(shared: Server, account: str) -> Service:
+def deployed(shared: Shared, account: str) -> Service:
     """The shared service, with an account that no other test uses."""
-    return Service(Client(shared, {"X-Suno-Account": account}))
+    return Service(shared.client(account))
+
+
+@pytest.fixture
+def beside(suno: Suno, shared: Shared, account: str) -> Iterator[Callable[..., Deployed]]:
+    """Start services with other settings beside the shared one, on its data: its jobs process does their jobs too."""
+    with ExitStack() as servers:
+        yield lambda **more: Deployed.start(servers, suno, shared.settings | more, **as_account(account))
+
+
+@pytest.fixture(scope="session")
+def shared_without_jobs(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """One service without a jobs process, on data of its own, for all tests that start and end jobs processes."""
+    folder = tmp_path_factory.mktemp("shared_without_jobs")
+    settings = settings_for_all(folder)
+    with stack.service(suno.url, settings) as service:
+        yield Shared(folder, settings, service)
+
+
+@pytest.fixture
+def without_jobs(suno: Suno, shared_without_jobs: Shared, account: str) -> Iterator[Deployed]:
+    """That service, with an account that no other test uses, while no jobs process runs."""
+    with ExitStack() as servers:
+        yield Deployed(servers, suno, shared_without_jobs.settings, shared_without_jobs.client(account))
 
 
 @pytest.fixture
@@ -152,10 +220,4 @@ def settings(tmp_path: Path, account: str) -> dict[str, str]:
 @pytest.fixture
 def deploy(suno: Suno, settings: dict[str, str]) -> Iterator[Callable[..., Deployed]]:
     with ExitStack() as servers:
-        yield lambda **more: Deployed(servers, suno, settings | more)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Poll until `holds` returns true. Only the test's timeout limits it."""
-    while not holds():
-        pause()
+        yield lambda **more: Deployed.start(servers, suno, settings | more)

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from tests.asserts import assert_error
-from tests.audio.conftest import s3_server as s3_server
-from tests.audio.conftest import s3_settings as s3_settings
-from tests.conftest import NUMBERS, SONG, Suno
+from tests.conftest import NUMBERS, SONG, Client, Suno
 from tests.jobs.audio import (
     LOCKED_SONG,
     Deploy,
@@ -30,8 +28,7 @@ from tests.jobs.audio import (
 from tests.jobs.audio import (
     audio_settings as settings,  # noqa: F401 (a fixture)
 )
-from tests.jobs.conftest import Receiver, Service
-from tests.splits.conftest import redis_url as redis_url
+from tests.jobs.conftest import PUBLIC_URL, Receiver, Service, Shared
 
 
 def test_a_split_is_answered_after_its_files_are_kept(deployed: Service, suno: Suno, account: str) -> None:
@@ -54,10 +51,9 @@ def test_a_split_is_answered_after_its_files_are_kept(deployed: Service, suno: S
 
 @pytest.mark.parametrize("format", ["mp3", "m4a"])
 def test_the_webhook_lists_the_files_and_their_urls(
-    deploy: Deploy, receiver: Callable[..., Receiver], format: str
+    deployed: Service, receiver: Callable[..., Receiver], format: str
 ) -> None:
-    deployed, there = deploy(PUBLIC_URL="https://stems.example.com"), receiver(500, 200)
-    deployed.start_jobs()
+    there = receiver(500, 200)
     reply = deployed.split(there.url, audio_format=format)
     assert {stem["status"] for stem in reply.json()} == {"submitted"}
     webhooks = there.verified(2)
@@ -68,7 +64,7 @@ def test_the_webhook_lists_the_files_and_their_urls(
         f"Ocean Wanderer - Instrumental.{format}",
     ]
     for file in files:
-        assert file["url"].startswith("https://stems.example.com/api/audio/")
+        assert file["url"].startswith(f"{PUBLIC_URL}/api/audio/")
         content = fetch(deployed, file)
         assert content.headers["Content-Type"] == {"mp3": "audio/mpeg", "m4a": "audio/mp4"}[format]
         assert digest(content.content) == digest(file_at_suno(deployed, file["id"], format))
@@ -101,24 +97,23 @@ def test_a_file_is_served_with_ranges_and_etags(deployed: Service) -> None:
     assert head.headers["Content-Length"] == str(len(whole.content))
 
 
-def test_a_signed_url_opens_only_its_file_without_a_key(deploy: Deploy) -> None:
-    deployed = deploy(API_KEYS="secret")
-    # The jobs process does not need the API keys.
-    del deployed.settings["API_KEYS"]
-    deployed.start_jobs()
+def test_a_signed_url_opens_only_its_file_without_a_key(beside: Deploy) -> None:
+    deployed = beside(API_KEYS="secret")  # the jobs process does not need the API keys
+    anyone = Service(Client(deployed.client.server))
     key = {"X-API-Key": "secret"}
     body = {"audio_id": SONG, "wait_audio": True, "audio_format": "wav"}
     reply = deployed.client.post("/api/generate_stems", json=body, headers=key)
     state = deployed.client.get(f"/api/requests/{reply.headers['X-Request-ID']}", headers=key).json()
     [one, other] = state["audio"]
-    assert fetch(deployed, one).status_code == 200
-    assert_error(deployed.client.get(f"/api/audio/{one['id']}.wav"), 401, "api_key_required")
+    assert fetch(anyone, one).status_code == 200
+    for client in (anyone.client, deployed.client):
+        assert_error(client.get(f"/api/audio/{one['id']}.wav"), 401, "api_key_required")
     assert deployed.client.get(f"/api/audio/{one['id']}.wav", headers=key).status_code == 200
     token = one["url"].partition("?")[2]
     for path in (f"{other['id']}.wav", f"{one['id']}.mp3", f"{one['id']}.peaks.json"):
-        assert (
-            "changed" in assert_error(deployed.client.get(f"/api/audio/{path}?{token}"), 403, "not_allowed")["error"]
-        )
+        for client in (anyone.client, deployed.client):
+            error = assert_error(client.get(f"/api/audio/{path}?{token}"), 403, "not_allowed")["error"]
+            assert "changed" in error
     for path in (f"/api/stems.zip?audio_id={SONG}&format=wav&{token}", f"/api/get_limit?{token}"):
         assert_error(deployed.client.get(path), 401, "api_key_required")
     assert_error(deployed.client.post(f"/api/audio?{token}", json={}), 401, "api_key_required")
@@ -126,9 +121,8 @@ def test_a_signed_url_opens_only_its_file_without_a_key(deploy: Deploy) -> None:
     assert_error(changed, 403, "not_allowed")
 
 
-def test_urls_are_unsigned_without_a_secret(deploy: Deploy) -> None:
-    deployed = deploy(LINK_SECRET="")
-    deployed.start_jobs()
+def test_urls_are_unsigned_without_a_secret(beside: Deploy) -> None:
+    deployed = beside(LINK_SECRET="", PUBLIC_URL="")
     [file, _] = files_of(deployed, split(deployed))
     assert file["url"] == f"{deployed.client.url}/api/audio/{file['id']}.wav"
     assert fetch(deployed, file).status_code == 200
@@ -199,12 +193,10 @@ def test_a_repeated_request_for_pending_files_does_not_call_suno(deploy: Deploy,
     assert suno.log() == []
 
 
-def test_kept_files_are_served_while_suno_is_unreachable(deploy: Deploy, suno: Suno) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
+def test_kept_files_are_served_while_suno_is_unreachable(deployed: Service, beside: Deploy) -> None:
     split(deployed)
     before = wait_for_files(deployed, audio_id=SONG)
-    away = deploy(SUNO_API_URL="http://127.0.0.1:9")
+    away = beside(SUNO_API_URL="http://127.0.0.1:9")
     for file in before:
         assert away.client.get(f"/api/audio/{file['id']}.wav").status_code == 200
     assert [file["filename"] for file in post_audio(away, audio_id=SONG).json()] == [
@@ -240,8 +232,8 @@ def test_a_song_itself_can_be_fetched(deployed: Service, suno: Suno, account: st
         ({"audio_id": None, "format": "wav"}, "audio_id"),
     ],
 )
-def test_an_invalid_request_is_400_and_names_the_field(service, body: dict[str, Any], names: str) -> None:
-    error = assert_error(service.post("/api/audio", json=body), 400, "invalid_request")
+def test_an_invalid_request_is_400_and_names_the_field(deployed: Service, body: dict[str, Any], names: str) -> None:
+    error = assert_error(deployed.client.post("/api/audio", json=body), 400, "invalid_request")
     assert names in error["details"] and names in error["error"]
 
 
@@ -268,9 +260,8 @@ def test_unavailable_files_have_specific_errors_and_cost_nothing(deployed: Servi
     assert (unlocks(suno, account), suno.charges(account)) == ([], [])
 
 
-def test_a_format_outside_the_plan_fails_and_can_be_requested_again(deploy: Deploy) -> None:
-    deployed = deploy(SUNO_COOKIE="sandbox-free")
-    deployed.start_jobs()
+def test_a_format_outside_the_plan_fails_and_can_be_requested_again(shared: Shared) -> None:
+    deployed = Service(shared.client("sandbox-free"))
     for _ in range(2):
         [file] = wait_for_files(deployed, ids=[SONG])
         assert (file["status"], file["url"], file["bytes"]) == ("failed", None, None)

@@ -6,8 +6,9 @@ import hashlib
 import io
 import signal
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,19 @@ import pytest
 import redis
 import requests
 
+from tests import stack
 from tests.asserts import assert_error
 from tests.audio.conftest import s3_server as s3_server
 from tests.audio.conftest import s3_settings as s3_settings
-from tests.conftest import SONG, Suno, pause
+from tests.conftest import SONG, Suno, until
 from tests.jobs.audio import (
     Deploy,
     digest,
     fetch,
     file_at_suno,
     files_of,
+    kept_file,
+    last_reply,
     post_audio,
     split,
     unlocks,
@@ -33,7 +37,7 @@ from tests.jobs.audio import (
 from tests.jobs.audio import (
     audio_settings as settings,  # noqa: F401 (a fixture)
 )
-from tests.jobs.conftest import LINK_SECRET, Receiver, Service, until
+from tests.jobs.conftest import LINK_SECRET, Receiver, Service, Shared, deployment, name_of
 from tests.splits.conftest import redis_url as redis_url
 
 
@@ -46,18 +50,29 @@ def test_a_lost_unlock_reply_is_checked_and_not_repeated(deployed: Service, suno
     assert len(suno.log("/api/download/authorize")) >= 1
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_many_requests_on_two_instances_unlock_and_fetch_once(
-    deploy: Deploy, request: pytest.FixtureRequest, suno: Suno, account: str, kind: str
-) -> None:
-    more = {"WEB_CONCURRENCY": "2"}
-    if kind == "redis":
-        url = request.getfixturevalue("redis_url")
-        redis.Redis.from_url(url).flushdb()
-        more |= {"LEDGER_URL": url, "JOBS_URL": url}
-    one, two = deploy(**more), deploy(**more)
+@pytest.fixture
+def two_with_sqlite(deployed: Service, beside: Deploy) -> tuple[Service, Service]:
+    """Two services, each with a jobs process, that share a ledger and a queue in files."""
+    two = beside()
+    two.start_jobs()
+    return deployed, two
+
+
+@pytest.fixture
+def two_with_redis(deploy: Deploy, redis_url: str) -> tuple[Service, Service]:
+    """Two services, each with a jobs process, that share a ledger and a queue in Redis."""
+    redis.Redis.from_url(redis_url).flushdb()
+    one, two = (deploy(LEDGER_URL=redis_url, JOBS_URL=redis_url) for _ in range(2))
     one.start_jobs()
     two.start_jobs()
+    return one, two
+
+
+@pytest.mark.parametrize("kind", ["two_with_sqlite", "two_with_redis"])
+def test_many_requests_on_two_instances_unlock_and_fetch_once(
+    request: pytest.FixtureRequest, suno: Suno, account: str, kind: str
+) -> None:
+    one, two = request.getfixturevalue(kind)
     suno.forget()
     with ThreadPoolExecutor(16) as pool:
         replies = list(pool.map(lambda n: post_audio((one, two)[n % 2], ids=[SONG]).status_code, range(16)))
@@ -65,7 +80,7 @@ def test_many_requests_on_two_instances_unlock_and_fetch_once(
     [file] = wait_for_files(one, ids=[SONG])
     assert fetch(two, file).status_code == 200
     assert unlocks(suno, account) == [SONG]
-    assert len([entry for entry in suno.log("/audio/") if entry["status"] == 200]) == 1
+    assert len([entry for entry in suno.log(f"/audio/{SONG}.wav") if entry["status"] == 200]) == 1
 
 
 def test_a_file_is_complete_if_storage_breaks_off_at_every_tenth(deployed: Service, suno: Suno) -> None:
@@ -85,7 +100,7 @@ def test_an_expired_url_is_requested_again_without_another_unlock(
     suno.forget()
     try:
         post_audio(deployed, ids=[SONG])
-        until(lambda: len(suno.log("/audio/")) > 2)
+        until(lambda: len(suno.log(f"/audio/{SONG}.wav")) > 2)
         suno.set(address_lifetime=3600)
         [file] = wait_for_files(deployed, ids=[SONG])
     finally:
@@ -110,7 +125,7 @@ def test_another_process_continues_after_a_kill(deploy: Deploy, suno: Suno, acco
     suno.forget()
     try:
         post_audio(deployed, ids=[SONG])
-        until(lambda: bool(suno.log("/audio/")))
+        until(lambda: bool(suno.log(f"/audio/{SONG}.wav")))
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
         assert not list((tmp_path / "audio").rglob("*.wav"))
@@ -123,9 +138,15 @@ def test_another_process_continues_after_a_kill(deploy: Deploy, suno: Suno, acco
     assert (file["status"], unlocks(suno, account)) == ("kept", [SONG])
 
 
-def test_the_oldest_file_is_removed_for_a_new_one(deploy: Deploy, suno: Suno) -> None:
-    deployed = deploy(AUDIO_LIMIT="400000")
-    deployed.start_jobs()
+@pytest.fixture(scope="module")
+def small(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A service and a jobs process that keep two ordinary files at most."""
+    with deployment(suno, tmp_path_factory.mktemp("small"), AUDIO_LIMIT="400000", SUNO_DEADLINE="4") as running:
+        yield running
+
+
+def test_the_oldest_file_is_removed_for_a_new_one(small: Shared, account: str) -> None:
+    deployed = Service(small.client(account))
     songs = [SONG, "song-unlock-slow"]
     for id in songs:
         wait_for_files(deployed, ids=[id])
@@ -135,36 +156,35 @@ def test_the_oldest_file_is_removed_for_a_new_one(deploy: Deploy, suno: Suno) ->
     assert deployed.client.get("/api/audio/song-unlock-slow.wav").status_code == 200
 
 
-def test_a_file_over_the_audio_limit_is_507(deploy: Deploy) -> None:
-    deployed = deploy(AUDIO_LIMIT="1000")
-    deployed.start_jobs()
-    reply = post_audio(deployed, ids=[SONG])
-    while reply.status_code == 202:
-        pause()
-        reply = post_audio(deployed, ids=[SONG])
+def test_a_file_over_the_audio_limit_is_507(small: Shared, suno: Suno, account: str) -> None:
+    deployed = Service(small.client(account))
+    suno.set(audio_length=20)
+    try:
+        reply = last_reply(deployed, ids=[SONG])
+    finally:
+        suno.set(audio_length=4)
     assert "AUDIO_LIMIT" in assert_error(reply, 507, "audio_full")["error"]
 
 
 def test_a_removed_file_is_fetched_again_without_unlocking(
-    deploy: Deploy, suno: Suno, account: str, tmp_path: Path
+    deployed: Service, shared: Shared, suno: Suno, account: str
 ) -> None:
-    deployed = deploy()
-    deployed.start_jobs()
     wait_for_files(deployed, ids=[SONG])
-    for file in (tmp_path / "audio").rglob("*.wav"):
-        file.unlink()
+    kept_file(shared, account, SONG).unlink()
     assert post_audio(deployed, ids=[SONG]).status_code == 202
     [file] = wait_for_files(deployed, ids=[SONG])
     assert (file["status"], unlocks(suno, account)) == ("kept", [SONG])
 
 
-def test_a_downloads_budget_applies_to_files(deploy: Deploy, suno: Suno, account: str, tmp_path: Path) -> None:
+def test_a_downloads_budget_applies_to_files(beside: Deploy, suno: Suno, account: str, tmp_path: Path) -> None:
     callers = tmp_path / "callers.toml"
     digest = hashlib.sha256(b"key-of-n8n-that-is-long").hexdigest()
-    callers.write_text(f'[callers.n8n]\napi_key_sha256 = ["{digest}"]\ndownloads_per_month = 1\n')
+    callers.write_text(
+        f'[accounts.{name_of(account)}]\ncookie = "{account}"\n[callers.n8n]\naccounts = ["{name_of(account)}"]\n'
+        f'api_key_sha256 = ["{digest}"]\ndownloads_per_month = 1\n'
+    )
     callers.chmod(0o600)
-    deployed = deploy(CALLERS_FILE=str(callers))
-    deployed.start_jobs()
+    deployed = beside(CALLERS_FILE=str(callers))
     headers = {"X-API-Key": "key-of-n8n-that-is-long"}
 
     def post(path: str, **body: Any) -> requests.Response:
@@ -179,22 +199,37 @@ def test_a_downloads_budget_applies_to_files(deploy: Deploy, suno: Suno, account
     key = headers | {"Idempotency-Key": "k"}
     replies = [deployed.client.post("/api/generate_stems", json=body, headers=key) for _ in range(2)]
     assert ([reply.status_code for reply in replies], replies[0].content) == ([200, 200], replies[1].content)
-    assert len(suno.charges(account)) == 1
+    deployed.client.headers |= headers
+    assert {file["status"] for file in wait_for_files(deployed, audio_id=SONG, format="mp3")} == {"kept"}
+    assert (unlocks(suno, account), len(suno.charges(account))) == ([SONG], 1)
+
+
+@pytest.fixture(scope="module")
+def shared_without_store(suno: Suno, shared: Shared) -> Iterator[Shared]:
+    """A service beside the shared one that cannot use its store of audio."""
+    (shared.folder / "file").write_text("")
+    broken = shared.settings | {"AUDIO_URL": f"{shared.folder}/file/audio"}
+    with stack.service(suno.url, broken) as service:
+        yield replace(shared, settings=broken, service=service)
+
+
+@pytest.fixture
+def without_store(shared_without_store: Shared, account: str) -> Service:
+    """That service, with the account of the test."""
+    return Service(shared_without_store.client(account))
 
 
 def test_a_replay_is_answered_while_the_store_is_unavailable(
-    deploy: Deploy, suno: Suno, account: str, tmp_path: Path
+    deployed: Service, without_store: Service, suno: Suno, account: str
 ) -> None:
-    deployed = deploy()
     key = {"Idempotency-Key": "k"}
     body = {"audio_id": SONG, "audio_format": "mp3"}
     first = deployed.client.post("/api/generate_stems", json=body, headers=key)
-    (tmp_path / "file").write_text("")
-    away = deploy(AUDIO_URL=f"{tmp_path}/file/audio")
-    assert away.client.post("/api/generate_stems", json=body, headers=key).content == first.content
-    refused = away.client.post("/api/generate_stems", json=body, headers={"Idempotency-Key": "new"})
+    assert without_store.client.post("/api/generate_stems", json=body, headers=key).content == first.content
+    refused = without_store.client.post("/api/generate_stems", json=body, headers={"Idempotency-Key": "new"})
     assert_error(refused, 503, "audio_unavailable")
     assert deployed.client.post("/api/generate_stems", json=body, headers={"Idempotency-Key": "new"}).ok
+    assert {file["status"] for file in wait_for_files(deployed, audio_id=SONG, format="mp3")} == {"kept"}
     assert len(suno.charges(account)) == 2
 
 
@@ -214,24 +249,21 @@ def test_files_are_kept_in_a_bucket(deploy: Deploy, s3_settings: dict[str, str],
 
 
 def test_a_split_is_refused_uncharged_if_the_store_is_unavailable(
-    deploy: Deploy, suno: Suno, account: str, tmp_path: Path
+    without_store: Service, suno: Suno, account: str
 ) -> None:
-    (tmp_path / "file").write_text("")
-    deployed = deploy(AUDIO_URL=f"{tmp_path}/file/audio")
-    assert_error(split(deployed), 503, "audio_unavailable")
-    assert_error(deployed.client.get(f"/api/audio/{SONG}.wav"), 503, "audio_unavailable")
+    assert_error(split(without_store), 503, "audio_unavailable")
+    assert_error(without_store.client.get(f"/api/audio/{SONG}.wav"), 503, "audio_unavailable")
     assert suno.charges(account) == []
 
 
 def test_suno_urls_and_secrets_are_neither_stored_nor_logged(
-    deploy: Deploy, tmp_path: Path, receiver: Callable[..., Receiver], account: str
+    deployed: Service, shared: Shared, receiver: Callable[..., Receiver], account: str
 ) -> None:
-    deployed, there = deploy(), receiver()
-    jobs = deployed.start_jobs()
+    there = receiver()
     deployed.split(there.url, audio_format="wav")
     there.wait(1)
-    kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "db" in file.suffix)
-    logged = (jobs.logged() + deployed.client.server.logged()).encode()
+    kept = b"".join(file.read_bytes() for file in shared.folder.rglob("*") if file.is_file() and "db" in file.suffix)
+    logged = shared.logged().encode()
     for secret in (b"Signature=", LINK_SECRET.encode(), b"token=", account.encode()):
         assert secret not in logged
         assert secret not in kept

@@ -5,34 +5,31 @@ from __future__ import annotations
 import signal
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import redis
 
 from app.jobs.queue import Queue
 from tests.asserts import assert_error
-from tests.conftest import SONG, Suno
-from tests.jobs.conftest import SECRET, Deployed, Receiver, Service, until
+from tests.conftest import SONG, Suno, until
+from tests.jobs.conftest import SECRET, Deployed, Receiver, Service, Shared
 from tests.splits.conftest import redis_url as redis_url
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_a_webhook_is_sent_when_the_stems_are_final(
-    deploy: Callable[..., Deployed],
-    receiver: Callable[..., Receiver],
-    request: pytest.FixtureRequest,
-    suno: Suno,
-    account: str,
-    kind: str,
-) -> None:
-    more = {}
-    if kind == "redis":
-        url = request.getfixturevalue("redis_url")
-        redis.Redis.from_url(url).flushdb()
-        more = {"LEDGER_URL": url, "JOBS_URL": url}
-    deployed, there = deploy(**more), receiver()
+@pytest.fixture
+def deployed_with_redis(deploy: Callable[..., Deployed], redis_url: str) -> Service:
+    """A service and a jobs process whose ledger and queue are in Redis."""
+    redis.Redis.from_url(redis_url).flushdb()
+    deployed = deploy(LEDGER_URL=redis_url, JOBS_URL=redis_url)
     deployed.start_jobs()
+    return deployed
+
+
+@pytest.mark.parametrize("kind", ["deployed", "deployed_with_redis"])
+def test_a_webhook_is_sent_when_the_stems_are_final(
+    receiver: Callable[..., Receiver], request: pytest.FixtureRequest, suno: Suno, account: str, kind: str
+) -> None:
+    deployed, there = request.getfixturevalue(kind), receiver()
     reply = deployed.split(there.url)
     assert [stem["status"] for stem in reply.json()] == ["submitted"] * 2
     [webhook] = there.verified()
@@ -58,15 +55,16 @@ def test_jobs_are_done_later_if_no_jobs_process_was_running(
     assert there.verified()[0]["type"] == "stems.completed"
 
 
-def test_a_killed_process_loses_no_job(deploy: Callable[..., Deployed], receiver: Callable[..., Receiver]) -> None:
-    deployed, there = deploy(), receiver(500, 200)
-    first = deployed.start_jobs()
-    reply = deployed.split(there.url)
-    until(lambda: deployed.webhook_of(reply)["next_at"] is not None)
+def test_a_killed_process_loses_no_job(without_jobs: Deployed, receiver: Callable[..., Receiver]) -> None:
+    there = receiver(500, 200)
+    first = without_jobs.start_jobs()
+    reply = without_jobs.split(there.url)
+    until(lambda: without_jobs.webhook_of(reply)["next_at"] is not None)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    deployed.start_jobs()
+    without_jobs.start_jobs()
     received = there.wait(2)
+    until(lambda: without_jobs.webhook_of(reply)["state"] == "delivered")
     assert len({headers["webhook-id"] for headers, _ in received}) == 1
     assert len({body for _, body in received}) == 1
 
@@ -122,53 +120,52 @@ def test_a_webhook_answered_410_is_not_retried_until_requested(
 
 
 def test_a_replay_does_not_deliver_again_or_change_the_webhook_url(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
+    without_jobs: Deployed, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
-    deployed, there, another = deploy(), receiver(), receiver()
+    there, another = receiver(), receiver()
     key = {"Idempotency-Key": "k"}
-    first = deployed.split(there.url, headers=key)
-    assert deployed.split(there.url, headers=key).content == first.content
-    assert_error(deployed.split(another.url, headers=key), 422, "idempotency_key_reused")
-    deployed.start_jobs()
+    first = without_jobs.split(there.url, headers=key)
+    assert without_jobs.split(there.url, headers=key).content == first.content
+    assert_error(without_jobs.split(another.url, headers=key), 422, "idempotency_key_reused")
+    without_jobs.start_jobs()
     there.wait(1)
-    until(lambda: deployed.webhook_of(first)["state"] == "delivered")
+    until(lambda: without_jobs.webhook_of(first)["state"] == "delivered")
     assert (len(there.received), another.received, len(suno.charges(account))) == (1, [], 1)
 
 
 def test_duplicates_in_the_queue_are_delivered_once(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], settings: dict[str, str]
+    without_jobs: Deployed, receiver: Callable[..., Receiver]
 ) -> None:
-    deployed, there = deploy(), receiver(200, 503, 200)
-    jobs = deployed.start_jobs()
-    first = deployed.split(there.url)
-    until(lambda: deployed.webhook_of(first)["state"] == "delivered")
-    second = deployed.split(there.url)
-    until(lambda: deployed.webhook_of(second)["next_at"] is not None)
-    next_at = deployed.webhook_of(second)["next_at"]
-    known = sqlite3.connect(settings["LEDGER_URL"].removeprefix("sqlite:///"))
-    queue = Queue(settings["JOBS_URL"])
-    for (id,) in known.execute("SELECT id FROM entries").fetchall() * 3:
+    there = receiver(200, 503, 200)
+    jobs = without_jobs.start_jobs()
+    first = without_jobs.split(there.url)
+    until(lambda: without_jobs.webhook_of(first)["state"] == "delivered")
+    second = without_jobs.split(there.url)
+    until(lambda: without_jobs.webhook_of(second)["next_at"] is not None)
+    next_at = without_jobs.webhook_of(second)["next_at"]
+    known = sqlite3.connect(without_jobs.settings["LEDGER_URL"].removeprefix("sqlite:///"))
+    queue = Queue(without_jobs.settings["JOBS_URL"])
+    requests = [reply.headers["X-Request-ID"] for reply in (first, second)]
+    own = known.execute("SELECT id FROM entries WHERE request_id IN (?, ?)", requests).fetchall()
+    assert len(own) == 2
+    for (id,) in own * 3:
         queue.put(id)
     known.close()
-    until(lambda: deployed.webhook_of(second)["state"] == "delivered")
-    assert deployed.webhook_of(second)["attempts"][1]["at"] >= next_at
+    until(lambda: without_jobs.webhook_of(second)["state"] == "delivered")
+    assert without_jobs.webhook_of(second)["attempts"][1]["at"] >= next_at
     jobs.process.terminate()
     assert jobs.process.wait() == 0
-    assert [webhook["data"]["request_id"] for webhook in there.verified(3)] == [
-        first.headers["X-Request-ID"],
-        *[second.headers["X-Request-ID"]] * 2,
-    ]
+    received = [webhook["data"]["request_id"] for webhook in there.verified(3)]
+    assert received == [requests[0], requests[1], requests[1]]
     assert len(there.received) == 3
 
 
 def test_an_unusable_queue_loses_no_reply_and_no_webhook(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str, tmp_path: Path
+    beside: Callable[..., Deployed], receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:
-    deployed, there = deploy(JOBS_URL="sqlite:////proc/nowhere/jobs.db"), receiver()
+    deployed, there = beside(JOBS_URL="sqlite:////proc/nowhere/jobs.db"), receiver()
     reply = deployed.split(there.url)
     assert [stem["id"] for stem in reply.json()] == suno.charges(account)[0]["clips"]
-    deployed.settings["JOBS_URL"] = f"sqlite:///{tmp_path}/another.db"
-    deployed.start_jobs()
     assert there.verified()[0]["type"] == "stems.completed"
 
 
@@ -185,9 +182,8 @@ def test_a_retry_that_pays_again_sends_another_webhook(
 
 
 def test_webhooks_without_a_secret_with_a_cookie_or_to_a_private_host_are_refused(
-    deploy: Callable[..., Deployed], suno: Suno, account: str
+    deployed: Service, deploy: Callable[..., Deployed], suno: Suno, account: str
 ) -> None:
-    deployed = deploy()
     own = deployed.split("https://hooks.example.com/", headers={"X-Suno-Cookie": "sandbox-load-99999"})
     assert "never written down" in assert_error(own, 400, "webhook_not_allowed")["error"]
     for url in ("http://hooks.example.com/", "https://10.0.0.1/", "https://localhost/", "https://u:p@example.com/"):
@@ -203,13 +199,12 @@ def test_webhooks_without_a_secret_with_a_cookie_or_to_a_private_host_are_refuse
 
 
 def test_no_secret_is_in_the_ledger_the_queue_or_the_log(
-    deploy: Callable[..., Deployed], receiver: Callable[..., Receiver], tmp_path: Path, account: str
+    deployed: Service, shared: Shared, receiver: Callable[..., Receiver], account: str
 ) -> None:
-    deployed, there = deploy(), receiver()
-    jobs = deployed.start_jobs()
+    there = receiver()
     deployed.split(there.url)
     there.wait(1)
-    kept = b"".join(file.read_bytes() for file in tmp_path.glob("*.db*"))
+    kept = b"".join(file.read_bytes() for file in shared.folder.glob("*.db*"))
     for secret in (SECRET, f"__client={account}"):
         assert secret.encode() not in kept
-        assert secret not in jobs.logged() + deployed.client.server.logged()
+        assert secret not in shared.logged()

@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import Client, Suno
-from tests.jobs.audio import Deploy, digest
-from tests.jobs.audio import audio_settings as settings  # noqa: F401 (a fixture)
+from app.callers import hash_of
+from tests import stack
+from tests.conftest import NUMBERS, Client, Suno
+from tests.jobs.audio import digest
+from tests.jobs.conftest import settings_in
+from tools.process import Server
 
 EXAMPLES = Path("examples").resolve()
 SONG = "song-right-to-left"
 LINK = f"https://suno.com/song/{SONG}"
-API_KEY = "k" * 32
 NAMES = ["أغنية البحر - Instrumental.mp3", "أغنية البحر - Vocals.mp3"]
 
 
@@ -65,6 +67,10 @@ def example(request: pytest.FixtureRequest) -> Example:
     return request.param
 
 
+def key_of(account: str) -> str:
+    return f"key-of-{account}-{'k' * 16}"
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home directory of the programs: they keep their build caches here."""
@@ -74,6 +80,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @dataclass(frozen=True)
 class Run:
     example: Example
+    api_key: str
     home: Path
     folder: Path
 
@@ -84,7 +91,7 @@ class Run:
             "GOCACHE": str(self.home / "go"),
             "GOFLAGS": "-mod=mod",
             "SUNO_STEMS_URL": url,
-            "SUNO_STEMS_API_KEY": API_KEY,
+            "SUNO_STEMS_API_KEY": self.api_key,
         }
         command = [*self.example.command, str(EXAMPLES / self.example.name), link, str(self.folder)]
         return subprocess.run(command, env=environment, cwd=self.home, capture_output=True, text=True, timeout=80)
@@ -95,22 +102,52 @@ class Run:
         return {path.name: digest(path.read_bytes()) for path in self.folder.iterdir()}
 
 
-@pytest.fixture
-def run(example: Example, home: Path, tmp_path: Path) -> Run:
-    return Run(example, home, tmp_path / "stems of a song")
+@pytest.fixture(scope="module")
+def accounts() -> dict[str, str]:
+    """The account of each example, by its name."""
+    return {example.name: f"sandbox-load-{next(NUMBERS)}" for example in ALL}
 
 
-def kept(url: str) -> dict[str, str]:
-    """Return the SHA-256 of each stem that the service keeps for the song, by file name."""
-    headers = {"X-API-Key": API_KEY}
-    reply = requests.post(f"{url}/api/audio", json={"audio_id": SONG, "format": "mp3"}, headers=headers, timeout=30)
-    assert reply.status_code == 200, reply.text
-    return {
-        file["filename"]: digest(
-            requests.get(f"{url}/api/audio/{file['id']}.mp3", headers=headers, timeout=30).content
+@pytest.fixture(scope="module")
+def server(suno: Suno, accounts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service and its jobs process, with an API key for each account."""
+    folder = tmp_path_factory.mktemp("deployed")
+    callers = folder / "callers.toml"
+    callers.write_text(
+        "".join(
+            f'[accounts.{account}]\ncookie = "{account}"\n'
+            f'[callers.{account}]\napi_key_sha256 = "{hash_of(key_of(account).encode())}"\naccounts = ["{account}"]\n'
+            for account in accounts.values()
         )
-        for file in reply.json()
-    }
+    )
+    # A split is answered before its stems are complete.
+    more = {"CALLERS_FILE": str(callers), "SUNO_COOKIE": "", "SUNO_WAIT_TIMEOUT": "0.1", "SUNO_DEADLINE": "4"}
+    settings = settings_in(folder) | more
+    with stack.service(suno.url, settings) as service, stack.jobs(suno.url, settings):
+        yield service
+
+
+@pytest.fixture
+def account(example: Example, accounts: dict[str, str]) -> str:
+    return accounts[example.name]
+
+
+@pytest.fixture
+def service(server: Server, account: str) -> Client:
+    """The service, for the example's caller."""
+    return Client(server, {"X-API-Key": key_of(account)})
+
+
+@pytest.fixture
+def run(example: Example, account: str, home: Path, tmp_path: Path) -> Run:
+    return Run(example, key_of(account), home, tmp_path / "stems of a song")
+
+
+def kept(service: Client) -> dict[str, str]:
+    """Return the SHA-256 of each stem that the service keeps for the song, by file name."""
+    reply = service.post("/api/audio", json={"audio_id": SONG, "format": "mp3"})
+    assert reply.status_code == 200, reply.text
+    return {file["filename"]: digest(service.get(f"/api/audio/{file['id']}.mp3").content) for file in reply.json()}
 
 
 def test_a_refusal_prints_the_services_error(run: Run, service: Client) -> None:
@@ -192,18 +229,21 @@ def lossy() -> Iterator[Any]:
 
 
 def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
-    run: Run, deploy: Deploy, lossy: Any, suno: Suno, account: str
+    run: Run, service: Client, lossy: Any, suno: Suno, account: str
 ) -> None:
-    # The split is answered before its stems are complete, and no jobs process fetches them yet.
-    deployed = deploy(API_KEYS=API_KEY, SUNO_WAIT_TIMEOUT="0.1")
-    between = lossy(deployed.client.url)
-    between.on_fetching = deployed.start_jobs
-    done = run(between.url, LINK)
+    # No file can be fetched until the example has been told to wait for it.
+    suno.set(address_lifetime=0)
+    between = lossy(service.url)
+    between.on_fetching = lambda: suno.set(address_lifetime=3600)
+    try:
+        done = run(between.url, LINK)
+    finally:
+        suno.set(address_lifetime=3600)
     assert done.returncode == 0, done.stderr
     assert len(between.splits) == 3
     assert len(set(between.splits)) == 1
     assert between.splits[0]
     assert (between.statuses[0], between.statuses[-1]) == (202, 200)
     assert sorted(run.saved) == NAMES
-    assert run.saved == kept(deployed.client.url)
+    assert run.saved == kept(service)
     assert len(suno.charges(account)) == 1
