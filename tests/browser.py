@@ -27,6 +27,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    # It would keep each page that a test has left in a process of its own, and start another for the next page.
+    "--disable-features=BackForwardCache",
     "--no-proxy-server",
     # The log shows the requests of pages; this also blocks requests of the browser itself.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",

@@ -30,19 +30,9 @@ T = TypeVar("T")
 
 
 SLOW = (
-    "test_torture",
-    "/page/",
-    "/jobs/",
-    "test_mcp",
-    "test_commands",
-    "/deploy/",
-    "/clients/",
-    "test_swagger_ui",
-    "test_idempotency",
-    "test_callers",
-    "test_demo",
-    "test_serving",
-    "/splits/",
+    *("test_torture", "/page/", "/jobs/", "test_idempotency", "/clients/", "test_rules_machine", "/deploy/"),
+    *("test_swagger_ui", "test_fetch", "test_waiting", "test_demo", "test_mcp", "test_serving", "test_commands"),
+    *("test_callers", "test_clips", "test_doctor", "test_telemetry", "/splits/"),
 )
 """Files with slow tests: they start first, so that no process still has one when the others are done."""
 

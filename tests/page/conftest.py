@@ -217,10 +217,10 @@ def page(
     """The page, open in a tab without saved state."""
     local_suno.set(delay=0, audio_length=4)
     page = Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
-    browser.get(f"{deployed.url}/healthz")
-    browser.execute_script("sessionStorage.clear()")
     page.complaints()
+    forget = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": "sessionStorage.clear()"})
     page.open()
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", forget)
     yield page
     browser.get("about:blank")
 
