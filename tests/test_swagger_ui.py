@@ -24,7 +24,7 @@ Trial = Callable[["Operation", "Person"], None]
 REFUSED = {"sendWebhookAgain": ("404",), "getAudio": ("404",), "getStemsZip": ("409",), "fetchAudio": ("400",)}
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
-AUTHORIZED = ("generateStems", "listStems", "getLimit", "getRequest", "fetchAudio")
+AUTHORIZED = ("generateStems", "getLimit", "fetchAudio")
 """Operations that are also tried with the account of *Authorize*. The spec says which ones send its header."""
 
 TRIALS: dict[str, Trial] = {}

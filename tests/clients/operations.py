@@ -110,7 +110,7 @@ def may_be_refused(response: Response) -> bool:
 
 def made_for(operation_id: str) -> Callable[..., None]:
     @api.include(operation_id=operation_id).parametrize()
-    @settings(50)
+    @settings(35)
     def test(case: schemathesis.Case, deployed: Client) -> None:
         check(case, case.call(deployed.url, SESSION))
 
