@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -13,12 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
+from app import serving
 from app.serving import YOUNG, Connection
+from app.web import current
 from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import NUMBERS, SONG, Client, Suno
@@ -323,3 +327,15 @@ def test_a_stopping_worker_ends_no_connection_that_may_have_a_request() -> None:
         assert not connection.is_idle
         ours.close()
         assert connection.is_idle
+
+
+def test_a_worker_collects_garbage_again_once_it_has_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "is_stopping_hook", current.is_stopping_hook)
+    thresholds = gc.get_threshold()
+    gc.disable()
+    try:
+        serving.post_worker_init(SimpleNamespace(alive=True))
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
