@@ -7,6 +7,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -523,6 +524,14 @@ def test_a_plain_split_is_two_round_trips_to_redis(redis_url: str, monkeypatch: 
     monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", note)
     ledger.finish(ledger.begin(entry(ledger)), stems(uuid.uuid4().hex, uuid.uuid4().hex), paid=True)
     assert len(sent) == 2
+
+
+def test_a_commit_to_redis_sets_the_shared_clock(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RedisStore(redis_url)
+    with monkeypatch.context() as wrong:
+        wrong.setattr("app.splits.redis.time", SimpleNamespace(time=lambda: 0.0))
+        Ledger(store).begin(entry(Ledger(store)))
+        assert store.clock.now().wall == pytest.approx(time.time(), abs=60)
 
 
 def test_a_redis_transaction_is_repeated_if_another_client_writes_in_between(redis_url: str) -> None:
