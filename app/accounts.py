@@ -85,7 +85,7 @@ class Accounts:
 
 def budget_of(caller: Caller, unit: str) -> Budget | None:
     """A caller's budget: credits in 1 day, or downloads in 30 days; None if there is no limit."""
-    limit, days = (caller.credits_per_day, 1) if unit == "credits" else (caller.downloads_per_month, 30)
+    limit, days = {"credits": (caller.credits_per_day, 1), "downloads": (caller.downloads_per_month, 30)}[unit]
     return (
         None if limit is None else Budget(f"caller {caller.name}", f"{unit}:caller:{caller.name}", unit, limit, days)
     )

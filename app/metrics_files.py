@@ -58,7 +58,8 @@ class WorkersFiles:
     def recreate_if_removed(self) -> None:
         """Start again at 0 if a cleaner of the temporary folder removed them, as after a restart."""
         folder = os.environ.get(FOLDER)
-        if not folder or Path(folder).is_dir():
+        # Not the folder alone: another worker may have recreated that.
+        if not folder or (Path(folder) / f"{KINDS[0]}_{self.name}.db").exists():
             return
         with contextlib.suppress(OSError):
             Path(folder).mkdir(mode=0o700)

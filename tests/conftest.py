@@ -24,7 +24,7 @@ NUMBERS = itertools.count(1)
 PATIENCE = 30
 """Timeout of a test's request, in seconds: far longer than every deadline under test."""
 POLLED_FOR = 60
-"""Seconds after which a test stops to wait for something: far longer than it takes."""
+"""Seconds that a test waits for something: far longer than it takes."""
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def until(find: Callable[[], T | None]) -> T:
     """Poll until `find` returns something other than None, False and [], and return it. Fails after POLLED_FOR."""
     ends = time.monotonic() + POLLED_FOR
     while (found := find()) in (None, False, []):
-        assert time.monotonic() < ends, f"this has not come about in {POLLED_FOR} s"
+        assert time.monotonic() < ends, f"it did not happen within {POLLED_FOR} s"
         # Leaves the processor to the servers.
         time.sleep(0.1)
     return found

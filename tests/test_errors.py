@@ -277,6 +277,19 @@ def test_retry_after_comes_from_suno(service: Client, account: str, fault: str, 
     assert header is None if seconds is None else int(header) in seconds
 
 
+@pytest.mark.parametrize(("seconds", "header"), [(0, "0"), (13, "13"), (None, None)])
+def test_a_retry_after_of_0_is_passed_on_too(
+    in_process: Callable[..., InProcess], seconds: int | None, header: str | None
+) -> None:
+    def limited() -> None:
+        raise suno_errors.RateLimited("Wait and try again.", retry_after=seconds)
+
+    service = in_process()
+    service.app.add_url_rule("/limited", view_func=limited)
+    assert assert_error(service.get("/limited"), 429, "rate_limited")["error"] == "Wait and try again."
+    assert service.get("/limited").headers.get("Retry-After") == header
+
+
 def test_an_unreachable_suno_is_503_and_safe_to_retry(in_process: Callable[..., InProcess]) -> None:
     service = in_process(f"http://127.0.0.1:{free_port()}")
     body = assert_error(service.split(), 503, "suno_unreachable")

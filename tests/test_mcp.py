@@ -24,9 +24,9 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver.exceptions import ToolError
 from responses import RequestsMock
 
-from app.callers import hash_of
 from app.mcp import MARK, Settings, Tools, clean, idempotency_key
 from tests import stack
+from tests.callers_file import key_of, tables
 from tests.conftest import SONG, Suno
 from tests.conftest import Client as Http
 from tests.jobs.audio import digest
@@ -37,22 +37,12 @@ ACCOUNTS = [f"sandbox-load-{90_000 + number}" for number in range(60)]
 UNUSED = iter(ACCOUNTS)
 
 
-def key_of(account: str) -> str:
-    return f"{account}-{'k' * 16}"
-
-
 @pytest.fixture(scope="module")
 def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
     """The service and its process of jobs; for each account there is a caller with an API key."""
     folder = tmp_path_factory.mktemp("deployed")
     callers = folder / "callers.toml"
-    callers.write_text(
-        "".join(
-            f'[accounts.{account}]\ncookie = "{account}"\n'
-            f'[callers.{account}]\napi_key_sha256 = "{hash_of(key_of(account).encode())}"\naccounts = ["{account}"]\n'
-            for account in ACCOUNTS
-        )
-    )
+    callers.write_text(tables(ACCOUNTS))
     settings = {
         "CALLERS_FILE": str(callers),
         "LEDGER_URL": f"sqlite:///{folder}/ledger.db",

@@ -47,14 +47,16 @@ def test_a_later_worker_continues_to_count_in_the_files_of_its_slot(folder: Path
 
 
 def test_files_that_a_cleaner_removed_are_recreated_under_another_name(folder: Path) -> None:
-    files = WorkersFiles(0)
-    files.create()
-    files.recreate_if_removed()
-    assert files.name == "0", "nothing was removed"
+    workers = [WorkersFiles(0), WorkersFiles(1)]
+    for files in workers:
+        files.create()
+        files.recreate_if_removed()
+    assert [files.name for files in workers] == ["0", "1"], "nothing was removed"
     shutil.rmtree(folder)
-    files.recreate_if_removed()
-    assert files.name == "0-1"
-    assert names(folder) == {f"{kind}_0-1.db" for kind in metrics_files.KINDS}
+    for files in workers:
+        files.recreate_if_removed()
+    assert [files.name for files in workers] == ["0-1", "1-1"]
+    assert names(folder) == {f"{kind}_{slot}-1.db" for kind in metrics_files.KINDS for slot in (0, 1)}
 
 
 def test_a_worker_that_ends_takes_away_only_its_own_gauges(folder: Path) -> None:

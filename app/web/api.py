@@ -7,10 +7,9 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any, TypeVar
 
-import flask
 import flask_smorest
 import gevent
-from flask import Request
+from flask import Request, request
 from marshmallow import EXCLUDE, Schema
 from webargs.flaskparser import FlaskParser, abort
 from werkzeug.exceptions import RequestTimeout
@@ -57,7 +56,7 @@ class Parser(FlaskParser):
 
     def get_default_request(self) -> Request:
         """Get the request itself: each access through Flask's proxy would look it up again."""
-        return flask.request._get_current_object()  # type: ignore[attr-defined, no-any-return]
+        return request._get_current_object()  # type: ignore[attr-defined, no-any-return]
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Read the body. No body counts as {}, so that the schema names the missing fields."""

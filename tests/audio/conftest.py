@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tempfile
 import uuid
 import wave
 from array import array
@@ -48,8 +49,10 @@ def s3_client() -> Any:
 
 
 @pytest.fixture
-def s3_settings(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment variables for a bucket. Each test gets a new bucket."""
+def s3_settings(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """The environment variables for a bucket. Each test gets a new one, and its own folder for incomplete files."""
+    # By default all processes of a user share that folder: another test may clear it.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     settings = {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_REGION": "us-east-1",

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from app.callers import hash_of
 from tests import stack
+from tests.callers_file import key_of, tables
 from tests.conftest import NUMBERS, Client, Suno
 from tests.jobs.audio import digest
 from tests.jobs.conftest import settings_in
@@ -67,10 +67,6 @@ def example(request: pytest.FixtureRequest) -> Example:
     return request.param
 
 
-def key_of(account: str) -> str:
-    return f"key-of-{account}-{'k' * 16}"
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home directory of the programs: they keep their build caches here."""
@@ -113,13 +109,7 @@ def server(suno: Suno, accounts: dict[str, str], tmp_path_factory: pytest.TempPa
     """A service and its jobs process, with an API key for each account."""
     folder = tmp_path_factory.mktemp("deployed")
     callers = folder / "callers.toml"
-    callers.write_text(
-        "".join(
-            f'[accounts.{account}]\ncookie = "{account}"\n'
-            f'[callers.{account}]\napi_key_sha256 = "{hash_of(key_of(account).encode())}"\naccounts = ["{account}"]\n'
-            for account in accounts.values()
-        )
-    )
+    callers.write_text(tables(accounts.values()))
     # A split is answered before its stems are complete.
     more = {"CALLERS_FILE": str(callers), "SUNO_COOKIE": "", "SUNO_WAIT_TIMEOUT": "0.1", "SUNO_DEADLINE": "4"}
     settings = settings_in(folder) | more

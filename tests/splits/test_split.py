@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ class Suno:
     script: list[Exception | Callable[[], None] | None] = field(default_factory=list)
     """The outcome of each paid call in turn: a reply (None), an exception, or a function to run before the reply."""
     makes_stems_if_reply_is_lost: bool = True
+    clips_are_dated: float = 0.0
+    """Seconds by which the clock of its clips is ahead of the one in its answers."""
     paid: int = 0
     polls: int = 0
     waits: int = 0
@@ -66,7 +69,7 @@ class Suno:
 
     def make(self, choice: StemChoice) -> list[Clip]:
         self.paid += 1
-        made = f"2026-11-25T12:{int(self.clock.seconds - 1_000) // 60:02}:{int(self.clock.seconds - 1_000) % 60:02}Z"
+        made = datetime.fromtimestamp(NOON + self.clock.seconds - 1_000 + self.clips_are_dated, UTC).isoformat()
         stems = [
             Clip(f"{part}{self.paid}", "submitted", made, f"Song ({part})", song_id, stem_task=choice.task)
             for part, song_id in (("Vocals", "song"), ("Instrumental", "song"))
@@ -258,6 +261,19 @@ def test_a_failed_poll_is_repeated(ask: Ask, suno: Suno) -> None:
     suno.script, suno.poll_failures = [LOST], [SunoUnreachable("away"), SunoFailed("502")]
     assert ids(ask()) == ["Vocals1", "Instrumental1"]
     assert suno.polls == 4
+
+
+@pytest.mark.parametrize("ahead", [-9.0, TIMING.deadline + TIMING.settle_time + 9.0])
+def test_the_stems_of_a_lost_reply_are_found_although_sunos_clocks_differ(ask: Ask, suno: Suno, ahead: float) -> None:
+    suno.script, suno.clips_are_dated = [LOST], ahead
+    assert ids(ask()) == ["Vocals1", "Instrumental1"]
+
+
+@pytest.mark.parametrize("ahead", [-11.0, TIMING.deadline + TIMING.settle_time + 12.0])
+def test_stems_from_another_time_are_not_taken(ask: Ask, suno: Suno, ahead: float) -> None:
+    suno.script, suno.clips_are_dated = [LOST], ahead
+    with pytest.raises(OutcomeUnknown):
+        ask()
 
 
 def test_stems_older_than_the_request_are_not_taken(ask: Ask, suno: Suno) -> None:
