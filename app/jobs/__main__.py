@@ -140,7 +140,7 @@ class Jobs:
 
     def _step(self, id: str) -> None:
         """Run one step of a job, unless another process has claimed it."""
-        job = self._ledger.claim_job(id, CLAIM)
+        job = self._ledger.jobs.claim(id, CLAIM)
         if job is None:
             return
         due_in: float | None = 30.0
@@ -148,7 +148,7 @@ class Jobs:
         try:
             job, due_in, outcome = self._steps[job.get("kind", "split")](id, job)
         finally:
-            self._ledger.put_job(id, job, due_in, outcome=outcome)
+            self._ledger.jobs.release(id, job, due_in, outcome=outcome)
         if due_in is not None and not self._stopping:
             self._queue.put(id, due_in)
 
@@ -161,8 +161,8 @@ class Jobs:
     def _sweep(self) -> None:
         """Start all due jobs. The ledger has them, even if the queue lost them."""
         try:
-            self._ledger.note_consumer()
-            for id in self._ledger.due_jobs(AT_ONCE):
+            self._ledger.jobs.note_consumer()
+            for id in self._ledger.jobs.due(AT_ONCE):
                 self.take_up(id)
         except LedgerUnavailable as error:
             log.error("Due jobs cannot be read: %s", error.why)

@@ -171,11 +171,11 @@ class FileJobs:
         def note_total(total: int) -> None:
             nonlocal expected
             expected = total
-            self._shelf.make_room(file, total, self._ledger.take_room(id, total, lasts=HELD * 2))
+            self._shelf.make_room(file, total, self._ledger.jobs.take_room(id, total, lasts=HELD * 2))
 
         def go_on() -> None:
             self._hold(id, job)
-            self._ledger.take_room(id, expected, lasts=HELD * 2)
+            self._ledger.jobs.take_room(id, expected, lasts=HELD * 2)
 
         try:
             size = self._fetcher.fetch(
@@ -191,11 +191,11 @@ class FileJobs:
             self._slots.release()
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-            self._ledger.leave_room(id)
+            self._ledger.jobs.leave_room(id)
         return size
 
     def _hold(self, id: str, job: dict[str, Any], lasts: float = HELD) -> None:
-        if self._is_stopping() or not self._ledger.hold_job(id, job, lasts):
+        if self._is_stopping() or not self._ledger.jobs.hold(id, job, lasts):
             raise Stopped
 
 

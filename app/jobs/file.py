@@ -56,7 +56,7 @@ def begin(ledger: Ledger, new: dict[str, Any], *, waiting: str = "", tell: bool 
             return {**held, "waiting": [*held["waiting"], waiting]}
         return None
 
-    return ledger.add_job(id_of(new), add)
+    return ledger.jobs.add(id_of(new), add)
 
 
 def id_of(job: Mapping[str, Any]) -> str:

@@ -204,7 +204,7 @@ class Follower:
 
     def _gather(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
         """Finish when each file is kept or has failed."""
-        files = [self._ledger.job(id) for id in job["files"]]
+        files = [self._ledger.jobs.get(id) for id in job["files"]]
         if any(file is not None and file["state"] == "fetching" for file in files):
             return job, WOKEN_WITHIN
         told = [as_told(file) for file in files if file is not None]

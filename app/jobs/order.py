@@ -134,7 +134,7 @@ class Order:
         return self.shelf.stat(self.folders, id, self.format) is not None
 
     def _on_its_way(self, id: str) -> dict[str, Any] | None:
-        job = self.ledger.job(job_id(self.folders[0], id, self.format))
+        job = self.ledger.jobs.get(job_id(self.folders[0], id, self.format))
         return job if job and job["state"] == "fetching" else None
 
     def _known(self, id: str) -> Details | None:

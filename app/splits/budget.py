@@ -11,9 +11,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from app.splits.clock import Clock, Moment
 from app.splits.store import Transaction
+
+T = TypeVar("T")
 
 DAY = 24 * 3600.0
 PARTS = 48
@@ -117,6 +120,16 @@ def left_of(tx: Transaction, clock: Clock, budget: Budget) -> Left:
     record = _Spent(tx, clock, budget.name, budget.days)
     more_in = record.until(budget.limit, budget.limit - record.total + 1) if record.total else None
     return Left(budget, max(0, budget.limit - record.total), more_in)
+
+
+def allowed(outcome: T | Left, price: int) -> T:
+    """Return a transaction's result, or raise OverBudget.
+
+    The transaction itself must not raise it: other requests' changes may be committed with it.
+    """
+    if isinstance(outcome, Left):
+        raise OverBudget(outcome, price)
+    return outcome
 
 
 def in_words(seconds: float) -> str:

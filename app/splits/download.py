@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.splits.budget import Budget
-from app.splits.ledger import Ledger, Once, Turn
+from app.splits.ledger import Ledger
+from app.splits.once import Once, Turn
 from app.splits.store import LedgerUnavailable
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError
@@ -97,7 +98,7 @@ class Download:
         if song_id != self.clip_id and self._is_unlocked(song_id):
             return False
         while True:
-            once = self.ledger.begin_once(
+            once = self.ledger.turns.begin(
                 UNLOCK, self.account_name, song_id, lasts=self.timing.deadline, budgets=self.budgets
             )
             match once.turn:
@@ -127,7 +128,7 @@ class Download:
     def _note(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
         """Record how an attempt ended. If the write fails, the next request checks the song."""
         try:
-            self.ledger.end_once(once, turn, counted=counted)
+            self.ledger.turns.end(once, turn, counted=counted)
         except LedgerUnavailable as error:
             log.error("The ledger could not be written for the download of %s: %s", self.clip_id, error.why)
 
@@ -137,7 +138,7 @@ class Download:
             self._note(once, Turn.DONE)
             return False
         if once.over_for >= self.timing.settle_time and (
-            again := self.ledger.retry_once(once, lasts=self.timing.deadline, budgets=self.budgets)
+            again := self.ledger.turns.retry(once, lasts=self.timing.deadline, budgets=self.budgets)
         ):
             return self._unlock_now(again, song_id)
         lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came. The song is not unlocked yet.")
@@ -168,9 +169,9 @@ class Download:
         url = self.gateway.wav_file(self.account, self.clip_id)
         if url is not None:
             return url
-        once = self.ledger.begin_once(CONVERT, self.account_name, self.clip_id, lasts=CONVERSION)
+        once = self.ledger.turns.begin(CONVERT, self.account_name, self.clip_id, lasts=CONVERSION)
         if once.turn is Turn.IN_DOUBT:
-            once = self.ledger.retry_once(once, lasts=CONVERSION) or once
+            once = self.ledger.turns.retry(once, lasts=CONVERSION) or once
         if once.turn is Turn.OURS:
             try:
                 self.gateway.convert_wav(self.account, self.clip_id)

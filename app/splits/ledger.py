@@ -9,7 +9,8 @@ Each rule is here once. The store underneath (app/splits/store.py) knows no rule
 - Attempt: one paid call of an entry. The next attempt may begin only if the last one certainly cost nothing.
 - Budget: the transaction that begins an attempt takes its price from the budgets of its caller and account. The price
   stays taken while the entry is in doubt. It is given back once it is certain that nothing was charged.
-- Job: the work after the reply (app/jobs/). It begins in the same transaction, so that it survives a crash.
+- Job: the work after the reply (app/jobs/). It begins in the same transaction, so that it survives a crash. Their
+  table is in app/splits/jobs.py.
 - Owner of stems: the entry for which Suno's answer named them. An entry in doubt may claim unowned stems, but only
   while no other request for the song can still receive them from Suno. Suno's answer overrides a claim: the entry
   that claimed them is in doubt again.
@@ -21,21 +22,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from app.ids import new_id
-from app.splits.budget import Budget, Left, OverBudget, Spending, give_back, left_of, spend, spend_anyway
+from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
+from app.splits.jobs import JobTable
+from app.splits.once import TurnTable
 from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
 from app.suno.stems import Made
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 KEPT = 24 * 3600.0
 """Seconds to remember a key, and the outcome of a request."""
@@ -48,17 +48,6 @@ OWNED = KEPT + STEPS
 
 COOKIE_KEPT = 30 * KEPT
 """Seconds to remember the account of a cookie, which saves a sign-in."""
-
-OUTCOMES, COMING = "(outcomes)", "(coming)"
-"""Names of the two records that all jobs share: counted outcomes, and bytes reserved for downloads."""
-
-FOR_GOOD = 3650 * KEPT
-
-JOB_KEPT = 10 * KEPT
-"""Seconds to remember a job: longer than its webhook is retried."""
-
-CLAIM_FIELDS = ("claim", "claimed_at", "claimed_for")
-"""The fields of a job that a process has claimed: a new id for each claim, when it began, and for how long."""
 
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
@@ -77,32 +66,6 @@ class Found(StrEnum):
     """Suno lists unowned stems, but they may belong to another request, or to another kind of split."""
 
 
-class Turn(StrEnum):
-    """The state of an action that must happen only once."""
-
-    OURS = "ours"
-    """This request must do it now."""
-    UNDER_WAY = "under_way"
-    IN_DOUBT = "in_doubt"
-    """An attempt began, and no answer was recorded."""
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """An action that must happen only once, and its state."""
-
-    kind: str
-    account: str
-    name: str
-    turn: Turn
-    attempt: int
-    over_for: float
-    """Seconds since the last attempt's deadline; negative while the attempt may still reach Suno."""
-    taken: Spending | None = None
-    """What the last attempt took from budgets."""
-
-
 class Ledger:
     """The rules. Every method is one transaction and raises LedgerUnavailable.
 
@@ -113,6 +76,8 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.clock = store.clock
+        self.jobs = JobTable(store)
+        self.turns = TurnTable(store)
 
     def new_entry(
         self,
@@ -178,10 +143,10 @@ class Ledger:
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
             tx.put(new)
             if job is not None:
-                self._put_job(tx, entry.id, job, self.clock.now().wall + entry.lasts)
+                self.jobs.put(tx, entry.id, job, self.clock.now().wall + entry.lasts)
             return new
 
-        return self._told(_allowed(self._store.transact(change), entry.price))
+        return self._told(allowed(self._store.transact(change), entry.price))
 
     def get(self, id: str) -> Entry | None:
         """Read an entry. A `started` one past its deadline is returned as in doubt."""
@@ -345,10 +310,10 @@ class Ledger:
             tx.put(again)
             if job is not None:
                 # The last attempt's job may have reported by now that no stems were made.
-                self._put_job(tx, entry.id, job, again.attempt_began.wall + lasts)
+                self.jobs.put(tx, entry.id, job, again.attempt_began.wall + lasts)
             return again
 
-        return _allowed(self._store.transact(change), entry.price)
+        return allowed(self._store.transact(change), entry.price)
 
     def free(self, entry: Entry) -> None:
         """Remove an entry that certainly cost nothing, and its job; give its price back."""
@@ -359,7 +324,7 @@ class Ledger:
                 return
             tx.remove(self._give_back(tx, held))
             if tx.record("job", entry.id) is not None:
-                self._put_job(tx, entry.id, None, None)
+                self.jobs.put(tx, entry.id, None, None)
             earlier = [
                 other
                 for other in tx.entries_of_request(entry.account, entry.caller, entry.request_id)
@@ -371,127 +336,6 @@ class Ledger:
 
         self._store.transact(change)
 
-    def job(self, id: str) -> dict[str, Any] | None:
-        """Read a job."""
-        found: dict[str, Any] | None = self._store.read(lambda tx: tx.record("job", id))
-        return found
-
-    def claim_job(self, id: str, lasts: float) -> dict[str, Any] | None:
-        """Claim a job for `lasts` seconds, then it is due again. None if it is missing or another process has it."""
-
-        def change(tx: Transaction) -> dict[str, Any] | None:
-            job = tx.record("job", id)
-            if job is None:
-                tx.put_due(id, None)
-                return None
-            if self._is_claimed(job):
-                return None
-            return self._claim(tx, id, {**job, "claim": new_id()}, lasts)
-
-        return self._store.transact(change)
-
-    def put_job(self, id: str, job: dict[str, Any], due_in: float | None, *, outcome: str = "") -> None:
-        """Write a claimed job and release it. It is due again in `due_in` seconds, or never (None).
-
-        Writes nothing if the job was claimed again, or begun again by a retry that pays again. `outcome`: how the job
-        ended, in a word, to be counted.
-        """
-
-        def change(tx: Transaction) -> None:
-            held = tx.record("job", id)
-            if held is not None and held.get("claim") != job.get("claim"):
-                return
-            free = {name: value for name, value in job.items() if name not in CLAIM_FIELDS}
-            self._put_job(tx, id, free, None if due_in is None else self.clock.now().wall + due_in)
-            if outcome:
-                counted: dict[str, int] = tx.record("job", OUTCOMES) or {}
-                counted[outcome] = counted.get(outcome, 0) + 1
-                tx.put_record("job", OUTCOMES, counted, kept=FOR_GOOD)
-
-        self._store.transact(change)
-
-    def hold_job(self, id: str, job: dict[str, Any], lasts: float) -> bool:
-        """Extend a claim to `lasts` seconds from now; False if another process has the job by now."""
-
-        def change(tx: Transaction) -> bool:
-            held = tx.record("job", id)
-            if held is None or held.get("claim") != job.get("claim"):
-                return False
-            self._claim(tx, id, held, lasts)
-            return True
-
-        return self._store.transact(change)
-
-    def add_job(self, id: str, add: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> dict[str, Any]:
-        """Begin a job without an entry, due at once, or keep the existing one. Returns the job that is stored.
-
-        `add` receives the existing job or None. It returns the job to begin, or None to keep the existing one.
-        """
-
-        def change(tx: Transaction) -> dict[str, Any]:
-            held: dict[str, Any] | None = tx.record("job", id)
-            new = add(held)
-            if new is None:
-                return held or {}
-            self._put_job(tx, id, new, self.clock.now().wall)
-            return new
-
-        return self._store.transact(change)
-
-    def job_outcomes(self) -> dict[str, int]:
-        """Read how many jobs ended with each outcome."""
-        return self._store.read(lambda tx: tx.record("job", OUTCOMES)) or {}
-
-    def jobs_open(self) -> int:
-        """Read how many jobs are open."""
-        return self._store.read(lambda tx: tx.dues())
-
-    def take_room(self, id: str, size: int, lasts: float) -> int:
-        """Reserve `size` bytes for a download, for at most `lasts` seconds. Returns the bytes reserved by others."""
-
-        def change(tx: Transaction) -> int:
-            now = self.clock.now().wall
-            coming = self._coming(tx, now)
-            others = sum(int(size) for other, (size, _) in coming.items() if other != id)
-            tx.put_record("job", COMING, {**coming, id: [size, now + lasts]}, kept=KEPT)
-            return others
-
-        return self._store.transact(change)
-
-    def leave_room(self, id: str) -> None:
-        """Release a reservation."""
-
-        def change(tx: Transaction) -> None:
-            coming = self._coming(tx, self.clock.now().wall)
-            coming.pop(id, None)
-            tx.put_record("job", COMING, coming or None, kept=KEPT)
-
-        self._store.transact(change)
-
-    @staticmethod
-    def _coming(tx: Transaction, now: float) -> dict[str, Any]:
-        held: dict[str, Any] = tx.record("job", COMING) or {}
-        return {id: [size, until] for id, (size, until) in held.items() if until > now}
-
-    def due_jobs(self, limit: int) -> list[str]:
-        """Read the ids of the jobs that are due, oldest first."""
-        return self._store.read(lambda tx: tx.due(self.clock.now().wall, limit))
-
-    def jobs_behind(self) -> float:
-        """Seconds since the oldest due job became due; 0 if none is due."""
-        oldest = self._store.read(lambda tx: tx.next_due())
-        return 0.0 if oldest is None else max(0.0, self.clock.now().wall - oldest)
-
-    def note_consumer(self) -> None:
-        """Record that a jobs process is alive."""
-        now = list(self.clock.now())
-        self._store.transact(lambda tx: tx.put_record("consumer", "seen", now, kept=KEPT))
-
-    def consumer_seen(self) -> float | None:
-        """Seconds since a jobs process was last seen; None if none was seen recently."""
-        seen = self._store.read(lambda tx: tx.record("consumer", "seen"))
-        return self.clock.since(Moment(*seen)) if seen else None
-
     def account_of_cookie(self, cookie_hash: str) -> str | None:
         """Read the account of a cookie, as of its last sign-in."""
         account: str | None = self._store.read(lambda tx: tx.record("cookie", cookie_hash))
@@ -500,61 +344,6 @@ class Ledger:
     def note_cookie(self, cookie_hash: str, account: str) -> None:
         """Record the account of a cookie."""
         self._store.transact(lambda tx: tx.put_record("cookie", cookie_hash, account, kept=COOKIE_KEPT))
-
-    def begin_once(self, kind: str, account: str, name: str, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once:
-        """Take the turn for an action that must happen only once, before it is sent; or read its state.
-
-        `lasts`: seconds until the attempt has ended, with or without an answer. A turn takes 1 from each budget.
-        Raises OverBudget; then nothing is written.
-        """
-
-        def change(tx: Transaction) -> Once | Left:
-            held = tx.record("once", _once_name(kind, account, name))
-            if held is None:
-                return self._take_turn(tx, Once(kind, account, name, Turn.OURS, 1, -lasts), lasts, budgets)
-            over_for = self.clock.since(Moment(*held["began"])) - held["lasts"]
-            if held["state"] == "done":
-                turn = Turn.DONE
-            else:
-                turn = Turn.UNDER_WAY if held["state"] == "started" and over_for < 0 else Turn.IN_DOUBT
-            return Once(kind, account, name, turn, held["attempt"], over_for, _taken_once(held))
-
-        return _allowed(self._store.transact(change), 1)
-
-    def retry_once(self, once: Once, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once | None:
-        """Take the turn for the next attempt; None if another request has it, or the action is done.
-
-        Only for a last attempt that certainly did nothing: its spending is given back. Raises OverBudget; then
-        nothing is written.
-        """
-
-        def change(tx: Transaction) -> Once | Left | None:
-            held = tx.record("once", _once_name(once.kind, once.account, once.name))
-            if held is None or held["attempt"] != once.attempt or held["state"] == "done":
-                return None
-            again = replace(once, turn=Turn.OURS, attempt=once.attempt + 1, over_for=-lasts, taken=_taken_once(held))
-            return self._take_turn(tx, again, lasts, budgets)
-
-        return _allowed(self._store.transact(change), 1)
-
-    def end_once(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
-        """Record how an attempt ended: DONE, IN_DOUBT, or None if it certainly did nothing.
-
-        Its spending is given back if it did nothing, or if Suno has not `counted` it.
-        """
-
-        def change(tx: Transaction) -> None:
-            name = _once_name(once.kind, once.account, once.name)
-            held = tx.record("once", name)
-            if once.taken and (turn is None or not counted) and held and held["attempt"] == once.attempt:
-                give_back(tx, self.clock, once.taken)
-            if turn is Turn.DONE:
-                done = {**(held or self._begun(0.0)), "attempt": once.attempt, "state": "done"}
-                tx.put_record("once", name, done, kept=OWNED)
-            elif held is not None and held["attempt"] == once.attempt and held["state"] == "started":
-                tx.put_record("once", name, {**held, "state": "in_doubt"} if turn else None, kept=OWNED)
-
-        self._store.transact(change)
 
     def left(self, budget: Budget) -> Left:
         """Read what is left of a budget."""
@@ -621,36 +410,6 @@ class Ledger:
             tx.put_record("request", oldest, None, kept=0)
         tx.put_record("leads", found.id if found else entry.account, leads[-LEADS:], kept=KEPT)
 
-    def _begun(self, lasts: float) -> dict[str, Any]:
-        now = self.clock.now()
-        return {"began": list(now), "lasts": lasts}
-
-    def _take_turn(self, tx: Transaction, once: Once, lasts: float, budgets: Sequence[Budget]) -> Once | Left:
-        now, names = self.clock.now(), [budget.name for budget in budgets]
-        if (budgets or once.taken) and (over := spend(tx, self.clock, budgets, 1, now, instead=once.taken)):
-            return over
-        value = {"state": "started", "attempt": once.attempt, "began": list(now), "lasts": lasts, "budgets": names}
-        tx.put_record("once", _once_name(once.kind, once.account, once.name), value, kept=OWNED)
-        return replace(once, taken=Spending(names, 1, now))
-
-    def _claim(self, tx: Transaction, id: str, job: dict[str, Any], lasts: float) -> dict[str, Any]:
-        now = self.clock.now()
-        claimed = {**job, "claimed_at": list(now), "claimed_for": lasts}
-        self._put_job(tx, id, claimed, now.wall + lasts)
-        return claimed
-
-    def _is_claimed(self, job: dict[str, Any]) -> bool:
-        """Whether a claim still counts, even if the wall clock was set since."""
-        if "claimed_at" not in job:
-            return False
-        lasts: float = job["claimed_for"]
-        # Negative: not Linux, and the machine was restarted since (app/splits/clock.py).
-        return 0.0 <= self.clock.since(Moment(*job["claimed_at"])) < lasts
-
-    def _put_job(self, tx: Transaction, id: str, job: dict[str, Any] | None, due: float | None) -> None:
-        tx.put_record("job", id, job, kept=JOB_KEPT)
-        tx.put_due(id, due)
-
     def _give_back(self, tx: Transaction, entry: Entry) -> Entry:
         if entry.budgets:
             give_back(tx, self.clock, _taken(entry))
@@ -672,26 +431,8 @@ def _taken(entry: Entry) -> Spending:
     return Spending(entry.budgets, entry.price, entry.attempt_began)
 
 
-def _taken_once(held: dict[str, Any]) -> Spending:
-    return Spending(held.get("budgets", ()), 1, Moment(*held["began"]))
-
-
-def _allowed(outcome: T | Left, price: int) -> T:
-    """Return a transaction's result, or raise OverBudget.
-
-    The transaction itself must not raise it: other requests' changes may be committed with it.
-    """
-    if isinstance(outcome, Left):
-        raise OverBudget(outcome, price)
-    return outcome
-
-
 def _request_name(account: str, caller: str, request_id: str) -> str:
     return f"{account}:{caller}:{request_id}"
-
-
-def _once_name(kind: str, account: str, name: str) -> str:
-    return f"{kind}:{account}:{name}"
 
 
 def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:

@@ -252,7 +252,7 @@ def files_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     """The files of a split's job, with their current status."""
     told = []
     for id in job.get("files", ()):
-        folder, file = id.split(":")[1], parts().ledger.job(id)
+        folder, file = id.split(":")[1], parts().ledger.jobs.get(id)
         if file is None:
             continue
         each = as_told(file)

@@ -154,9 +154,9 @@ def _look_at_budgets() -> None:
 
 def _look_at_jobs() -> None:
     ledger = parts().ledger
-    metrics.JOBS_BEHIND.set(ledger.jobs_behind())
-    metrics.JOBS_OPEN.set(ledger.jobs_open())
-    for outcome, number in (dict.fromkeys(OUTCOMES, 0) | ledger.job_outcomes()).items():
+    metrics.JOBS_BEHIND.set(ledger.jobs.behind())
+    metrics.JOBS_OPEN.set(ledger.jobs.count_open())
+    for outcome, number in (dict.fromkeys(OUTCOMES, 0) | ledger.jobs.outcomes()).items():
         metrics.JOBS_ENDED.labels(outcome).set(number)
 
 
@@ -195,9 +195,9 @@ def _jobs() -> str | None:
     """
     ledger, expected = parts().ledger, any(parts().settings.webhook_secrets_by_caller.values())
     try:
-        if not expected and not ledger.jobs_open():
+        if not expected and not ledger.jobs.count_open():
             return None
-        seen, behind = ledger.consumer_seen(), ledger.jobs_behind()
+        seen, behind = ledger.jobs.consumer_seen(), ledger.jobs.behind()
     except LedgerUnavailable:
         return "unknown" if expected else None
     if seen is None or seen > CONSUMER_SEEN:

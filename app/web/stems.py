@@ -197,11 +197,11 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
     from app.jobs.follow import again
 
     ledger, entry = parts().ledger, _entry_of(request_id)
-    job = ledger.job(entry.id)
+    job = ledger.jobs.get(entry.id)
     if job is None or not job["webhook_url"]:
         raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
     job = again(job)
-    ledger.put_job(entry.id, job, 0.0)
+    ledger.jobs.release(entry.id, job, 0.0)
     parts().queue.put(entry.id)
     return _webhook(job)
 
@@ -281,7 +281,7 @@ def _wait_for_files(job_id: str, ends: float) -> None:
     """Wait until a split's files are kept or have failed, or the ledger cannot be read."""
     with suppress(LedgerUnavailable):
         while time.monotonic() < ends and not is_stopping():
-            job = parts().ledger.job(job_id)
+            job = parts().ledger.jobs.get(job_id)
             if job is None or job["state"] not in ("following", "fetching"):
                 return
             time.sleep(min(LOOK_EVERY, max(0.0, ends - time.monotonic())))
@@ -293,7 +293,7 @@ def _entry_of(request_id: str) -> Entry:
 
 def _state(entry: Entry) -> dict[str, Any]:
     told: dict[str, Any] = {"state": entry.state, "clips": entry.stems}
-    job = parts().ledger.job(entry.id)
+    job = parts().ledger.jobs.get(entry.id)
     if job and job["webhook_url"]:
         told["webhook"] = _webhook(job)
     if job and job.get("audio_format"):

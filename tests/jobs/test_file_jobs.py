@@ -107,7 +107,7 @@ class Harness:
         return [file["status"] for file in order.begin(details)]
 
     def job(self, id: str) -> dict[str, Any]:
-        return self.ledger.job(job_id(folder_of("user"), id, "wav"))
+        return self.ledger.jobs.get(job_id(folder_of("user"), id, "wav"))
 
     def step(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
         return self.jobs.step(id_of(job), job)
@@ -215,7 +215,7 @@ def test_a_failure_is_reported_once_and_then_retried(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
     harness.gateway.unlocked = NotAllowed("No.")
     job = harness.new_job()
-    harness.ledger.put_job(id_of(job), harness.step(job)[0], None)
+    harness.ledger.jobs.release(id_of(job), harness.step(job)[0], None)
     new = new_file(account=DEFAULT, owner="user", budget=None, details=Details.read(job["details"]), format="wav")
     assert [begin(harness.ledger, new, tell=True)["state"] for _ in range(3)] == ["failed", "fetching", "fetching"]
 
@@ -243,7 +243,7 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     class SlowStore(FolderStore):
         def put(self, name: str, file: Path) -> None:
-            taken.append(harness.ledger.claim_job(id_of(job), CLAIM))
+            taken.append(harness.ledger.jobs.claim(id_of(job), CLAIM))
             super().put(name, file)
 
     def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
@@ -252,7 +252,7 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     harness = Harness(tmp_path, store=SlowStore(tmp_path))
-    job = harness.ledger.claim_job(id_of(harness.new_job()), CLAIM)
+    job = harness.ledger.jobs.claim(id_of(harness.new_job()), CLAIM)
     assert (harness.step(job)[0]["state"], any(taken)) == ("kept", False)
 
 
@@ -263,7 +263,7 @@ def test_an_error_after_a_counted_download_is_raised_by_the_next_request(tmp_pat
     jobs = {id: harness.step(harness.job(id))[0] for id in ("one", "two", "three")}
     assert [job["code"] for job in jobs.values()] == [None, "over_budget", "over_budget"]
     for job in jobs.values():
-        harness.ledger.put_job(id_of(job), job, None)
+        harness.ledger.jobs.release(id_of(job), job, None)
     with pytest.raises(OverBudget, match="Nothing was charged"):
         harness.order("one", "two", downloads=1)
     assert harness.gateway.calls.count("unlock") == 1

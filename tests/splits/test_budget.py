@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from app.splits.budget import Budget, OverBudget, in_words
-from app.splits.ledger import Ledger, Turn
+from app.splits.ledger import Ledger
+from app.splits.once import Turn
 from app.splits.store import Entry
 from tests.splits.conftest import SteppedClock, entry, stems
 
@@ -155,19 +156,19 @@ def test_a_lowered_limit_applies_immediately(ledger: Ledger) -> None:
 
 def test_a_download_counts_once_per_song_for_a_month(ledger: Ledger, clock: SteppedClock) -> None:
     def unlock(song: str):
-        return ledger.begin_once("unlock", "user", song, lasts=40, budgets=[DOWNLOADS])
+        return ledger.turns.begin("unlock", "user", song, lasts=40, budgets=[DOWNLOADS])
 
-    ledger.end_once(unlock("a"), Turn.DONE)
+    ledger.turns.end(unlock("a"), Turn.DONE)
     assert unlock("a").turn is Turn.DONE
-    ledger.end_once(unlock("b"), None)
-    ledger.end_once(unlock("c"), Turn.DONE, counted=False)
+    ledger.turns.end(unlock("b"), None)
+    ledger.turns.end(unlock("c"), Turn.DONE, counted=False)
     assert left(ledger, DOWNLOADS) == 1
     doubted = unlock("d")
-    ledger.end_once(doubted, Turn.IN_DOUBT)
+    ledger.turns.end(doubted, Turn.IN_DOUBT)
     with pytest.raises(OverBudget, match="2 downloads in any 30 days"):
         unlock("e")
     clock.advance(3600)
-    again = ledger.retry_once(unlock("d"), lasts=40, budgets=[DOWNLOADS])
+    again = ledger.turns.retry(unlock("d"), lasts=40, budgets=[DOWNLOADS])
     assert (again.turn, left(ledger, DOWNLOADS)) == (Turn.OURS, 0)
     clock.advance(31 * DAY)
     assert left(ledger, DOWNLOADS) == 2

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.splits.download import Address, Download
-from app.splits.ledger import Ledger, Turn
+from app.splits.ledger import Ledger
+from app.splits.once import Turn
 from app.splits.store import LedgerUnavailable, MemoryStore, Transaction
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError, SunoUnreachable
@@ -104,4 +105,4 @@ def test_a_lost_unlock_that_cannot_be_checked_may_have_been_counted(suno: Suno) 
     with pytest.raises(OutcomeUnknown) as raised:
         address(suno)
     assert raised.value is LOST
-    assert Ledger(suno.store).begin_once("unlock", "user", "song", lasts=40).turn is Turn.IN_DOUBT
+    assert Ledger(suno.store).turns.begin("unlock", "user", "song", lasts=40).turn is Turn.IN_DOUBT

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import redis
 
-from app.splits.ledger import KEPT, LEADS, STEPS, Found, Ledger, Turn, open_ledger
+from app.splits.ledger import KEPT, LEADS, STEPS, Found, Ledger, open_ledger
+from app.splits.once import Turn
 from app.splits.redis import RedisStore, why_unavailable
 from app.splits.sqlite import SqliteStore
 from app.splits.store import LedgerUnavailable, MemoryStore, State, Store, Transaction
@@ -378,32 +379,32 @@ def test_the_request_id_of_a_freed_split_does_not_find_an_earlier_one(ledger: Le
 
 def test_an_action_that_is_done_once_is_given_to_one_request(ledger: Ledger, clock: SteppedClock) -> None:
     account = entry(ledger).account
-    ours = ledger.begin_once("unlock", account, "song", lasts=40)
+    ours = ledger.turns.begin("unlock", account, "song", lasts=40)
     assert ours.turn is Turn.OURS
-    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.UNDER_WAY
-    assert ledger.begin_once("unlock", account, "another", lasts=40).turn is Turn.OURS
-    ledger.end_once(ours, Turn.DONE)
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.UNDER_WAY
+    assert ledger.turns.begin("unlock", account, "another", lasts=40).turn is Turn.OURS
+    ledger.turns.end(ours, Turn.DONE)
     clock.advance(3600)
-    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.DONE
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.DONE
 
 
 def test_a_turn_that_certainly_did_nothing_goes_to_the_next_request(ledger: Ledger) -> None:
     account = entry(ledger).account
-    ledger.end_once(ledger.begin_once("unlock", account, "song", lasts=40), None)
-    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.OURS
+    ledger.turns.end(ledger.turns.begin("unlock", account, "song", lasts=40), None)
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.OURS
 
 
 def test_an_unfinished_turn_is_in_doubt_and_one_request_retries_it(ledger: Ledger, clock: SteppedClock) -> None:
     account = entry(ledger).account
-    ledger.begin_once("unlock", account, "song", lasts=40)
+    ledger.turns.begin("unlock", account, "song", lasts=40)
     clock.advance(50)
-    doubt = ledger.begin_once("unlock", account, "song", lasts=40)
+    doubt = ledger.turns.begin("unlock", account, "song", lasts=40)
     assert (doubt.turn, doubt.over_for) == (Turn.IN_DOUBT, 10)
-    again = ledger.retry_once(doubt, lasts=40)
+    again = ledger.turns.retry(doubt, lasts=40)
     assert (again.turn, again.attempt) == (Turn.OURS, 2)
-    assert ledger.retry_once(doubt, lasts=40) is None
-    ledger.end_once(doubt, None)
-    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.UNDER_WAY
+    assert ledger.turns.retry(doubt, lasts=40) is None
+    ledger.turns.end(doubt, None)
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.UNDER_WAY
 
 
 def test_the_account_of_a_cookie_is_known_without_a_sign_in(ledger: Ledger) -> None:
@@ -415,27 +416,27 @@ def test_the_account_of_a_cookie_is_known_without_a_sign_in(ledger: Ledger) -> N
 
 def test_a_turn_reports_the_seconds_since_its_deadline(ledger: Ledger, clock: SteppedClock) -> None:
     account = entry(ledger).account
-    assert ledger.begin_once("unlock", account, "song", lasts=40).over_for == -40
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).over_for == -40
     clock.advance(10)
-    assert ledger.begin_once("unlock", account, "song", lasts=40).over_for == -30
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).over_for == -30
     clock.advance(40)
-    doubted = ledger.begin_once("unlock", account, "song", lasts=40)
+    doubted = ledger.turns.begin("unlock", account, "song", lasts=40)
     for attempt in (2, 3):
-        doubted = ledger.retry_once(doubted, lasts=40)
+        doubted = ledger.turns.retry(doubted, lasts=40)
         assert (doubted.attempt, doubted.over_for) == (attempt, -40)
-        ledger.end_once(doubted, Turn.IN_DOUBT)
-        assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.IN_DOUBT
-    ledger.end_once(doubted, Turn.DONE)
-    assert ledger.retry_once(doubted, lasts=40) is None
-    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.DONE
+        ledger.turns.end(doubted, Turn.IN_DOUBT)
+        assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.IN_DOUBT
+    ledger.turns.end(doubted, Turn.DONE)
+    assert ledger.turns.retry(doubted, lasts=40) is None
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.DONE
 
 
 def test_a_turn_that_was_given_back_can_still_be_recorded_as_done(ledger: Ledger) -> None:
     account = entry(ledger).account
-    once = ledger.begin_once("unlock", account, "song", lasts=40)
-    ledger.end_once(once, None)
-    ledger.end_once(once, Turn.DONE)
-    assert ledger.begin_once("unlock", account, "song", lasts=40).turn is Turn.DONE
+    once = ledger.turns.begin("unlock", account, "song", lasts=40)
+    ledger.turns.end(once, None)
+    ledger.turns.end(once, Turn.DONE)
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.DONE
 
 
 def test_a_retry_has_its_own_deadline(ledger: Ledger, clock: SteppedClock) -> None:
