@@ -13,8 +13,9 @@ MAY_IMPORT = {
     "app/audio": {"app.audio", "app.suno"},
     "app/jobs": {
         *("app.jobs", "app.splits", "app.audio", "app.suno", "app.accounts", "app.callers", "app.settings"),
-        *("app.timing", "app.logs"),
+        *("app.parts", "app.timing", "app.logs"),
     },
+    "app/parts.py": {"app.accounts", "app.audio", "app.jobs.queue", "app.settings", "app.splits", "app.suno"},
     "app/accounts.py": {"app.callers", "app.splits", "app.suno"},
     "app/callers.py": {"app.suno"},
     "app/settings.py": {"app.callers", "app.suno", "app.timing"},

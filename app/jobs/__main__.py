@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 from environs import EnvError
@@ -22,19 +21,12 @@ from gevent.pool import Pool
 from huey.consumer import Consumer
 
 from app import logs
-from app.accounts import AccountNames, Accounts
-from app.audio.fetch import is_loopback
-from app.audio.links import Links
-from app.audio.shelf import Shelf
-from app.audio.store import AudioFull, AudioUnavailable, open_store
+from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.fetch import FileJobs
 from app.jobs.follow import Follower
-from app.jobs.queue import Queue
+from app.parts import build
 from app.settings import Settings, read_settings
-from app.splits.ledger import open_ledger
 from app.splits.store import LedgerUnavailable
-from app.splits.watch import Watch
-from app.suno.gateway import SunoGateway
 
 log = logging.getLogger("app.jobs")
 
@@ -61,41 +53,18 @@ class Jobs:
         self._stopping = False
         self._pool = Pool(AT_ONCE)
         self._doing: set[str] = set()
-        gateway, ledger = SunoGateway(settings.suno), open_ledger(settings.ledger_url)
-        accounts = Accounts(settings.accounts)
-        names = AccountNames(gateway, ledger)
-        shelf = Shelf(open_store(settings.audio_url), limit=settings.audio_limit, kept_for=settings.audio_kept)
-        self._ledger, self._shelf = ledger, shelf
-        self._queue = Queue(settings.jobs_url, self.take_up)
-        follower = Follower(
-            gateway=gateway,
-            ledger=ledger,
-            watch=Watch(gateway, settings.timing.poll_interval),
-            accounts=accounts,
-            names=names,
-            timing=settings.timing,
-            secrets=settings.webhook_secrets_by_caller,
-            hosts=settings.webhook_hosts,
-            shelf=shelf,
-            links=Links(settings.link_secrets, lifetime=settings.link_lifetime),
-            wake=self._queue.put,
-            is_stopping=lambda: self._stopping,
-        )
-        files = FileJobs(
-            gateway=gateway,
-            ledger=ledger,
-            shelf=shelf,
-            accounts=accounts,
-            names=names,
-            timing=settings.timing,
-            at_once=settings.audio_fetches,
-            loopback_too=is_loopback(urlsplit(settings.suno.api_url).hostname or ""),
-            wake=self._queue.put,
-            is_stopping=lambda: self._stopping,
-        )
+        self._parts = build(settings)
+        self._ledger, self._queue = self._parts.ledger, self._parts.queue
+        follower = Follower(self._parts, is_stopping=lambda: self._stopping)
+        files = FileJobs(self._parts, is_stopping=lambda: self._stopping)
         self._steps: dict[str, Step] = {"split": follower.step, "file": files.step}
         self._consumer = Consumer(
-            self._queue.open(), workers=2, worker_type="greenlet", periodic=False, max_delay=0.5, scheduler_interval=1
+            self._queue.open(self.take_up),
+            workers=2,
+            worker_type="greenlet",
+            periodic=False,
+            max_delay=0.5,
+            scheduler_interval=1,
         )
 
     def run(self) -> None:
@@ -154,7 +123,7 @@ class Jobs:
 
     def _clean(self) -> None:
         try:
-            self._shelf.clean()
+            self._parts.shelf.clean()
         except (AudioUnavailable, AudioFull) as error:
             log.error("The kept audio cannot be cleaned up: %s", error)
 

@@ -16,15 +16,13 @@ from typing import Any
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from app.accounts import AccountNames, Accounts
-from app.audio.fetch import Fetcher, FetchFailed
+from app.audio.fetch import FetchFailed
 from app.audio.files import Details, folder_of
 from app.audio.peaks import peaks_of
-from app.audio.shelf import Shelf
 from app.audio.store import AudioFull, AudioUnavailable
+from app.parts import Parts
 from app.splits.budget import Budget, OverBudget
 from app.splits.download import Download
-from app.splits.ledger import Ledger
 from app.suno.errors import (
     CaptchaRequired,
     NotAllowed,
@@ -33,9 +31,7 @@ from app.suno.errors import (
     SongNotFound,
     SunoError,
 )
-from app.suno.gateway import SunoGateway
 from app.suno.session import Account
-from app.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -62,26 +58,11 @@ class Stopped(Exception):
 class FileJobs:
     """Runs the jobs of files. One instance per process."""
 
-    def __init__(
-        self,
-        *,
-        gateway: SunoGateway,
-        ledger: Ledger,
-        shelf: Shelf,
-        accounts: Accounts,
-        names: AccountNames,
-        timing: Timing,
-        at_once: int,
-        loopback_too: bool,
-        wake: Callable[[str], None],
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        """`at_once`: maximum number of concurrent fetches. `wake` queues a job by its id."""
-        self._gateway, self._ledger, self._shelf, self._timing = gateway, ledger, shelf, timing
-        self._accounts, self._names = accounts, names
-        self._slots = BoundedSemaphore(at_once)
-        self._fetcher = Fetcher(loopback_too=loopback_too)
-        self._wake, self._is_stopping = wake, is_stopping
+    def __init__(self, parts: Parts, *, is_stopping: Callable[[], bool]) -> None:
+        self._parts, self._is_stopping = parts, is_stopping
+        self._gateway, self._ledger, self._shelf = parts.gateway, parts.ledger, parts.shelf
+        self._timing = parts.settings.timing
+        self._slots = BoundedSemaphore(parts.settings.audio_fetches)
 
     def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
         """Do what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome.
@@ -105,7 +86,7 @@ class FileJobs:
         if due_in is not None:
             return job, due_in, ""
         for waiting in job["waiting"]:
-            self._wake(waiting)
+            self._parts.queue.put(waiting)
         if job["state"] == "failed":
             log.error("The %s of clip %s was not fetched: %s", job["format"], job["details"]["id"], job["error"])
         return job, None, f"file_{job['state']}"
@@ -123,8 +104,8 @@ class FileJobs:
         details, format, folder = Details.read(job["details"]), job["format"], folder_of(job["owner"])
         if kept := self._shelf.stat((folder,), details.id, format):
             return {**job, "state": "kept", "bytes": kept.size}, None
-        account = self._accounts.by_name(job["account"])
-        if account is None or job["owner"] not in self._names.of(account, ledger_needed=False):
+        account = self._parts.accounts.by_name(job["account"])
+        if account is None or job["owner"] not in self._parts.names.of(account, ledger_needed=False):
             return _failed(job, "account", "The operator no longer has this Suno account."), None
         clip = self._gateway.clip(account, details.id)
         if not clip.is_final:
@@ -178,7 +159,7 @@ class FileJobs:
             self._ledger.jobs.take_room(id, expected, lasts=HELD * 2)
 
         try:
-            size = self._fetcher.fetch(
+            size = self._parts.fetcher.fetch(
                 lambda: addresses.pop() if addresses else _still_there(download),
                 file,
                 note_total=note_total,

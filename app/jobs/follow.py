@@ -10,30 +10,24 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.accounts import AccountNames, Accounts
 from app.audio.files import folder_of
-from app.audio.links import Links
-from app.audio.shelf import Shelf
 from app.audio.song import Song
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import as_told, begin, id_of, new_file
 from app.jobs.webhook import Attempt, send
+from app.parts import Parts
 from app.splits.budget import Budget
-from app.splits.ledger import Ledger
 from app.splits.split import Split
 from app.splits.store import Entry, State
-from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
-from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
-from app.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -95,28 +89,10 @@ def new_job(
 class Follower:
     """Runs the jobs of splits. One instance per process."""
 
-    def __init__(
-        self,
-        *,
-        gateway: SunoGateway,
-        ledger: Ledger,
-        watch: Watch,
-        accounts: Accounts,
-        names: AccountNames,
-        timing: Timing,
-        secrets: Mapping[str, Sequence[str]],
-        hosts: Sequence[str],
-        shelf: Shelf,
-        links: Links,
-        wake: Callable[[str], None],
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        """`secrets`: the webhook secrets by caller; "" for all others. `wake` queues a job by its id."""
-        self._gateway, self._ledger, self._watch, self._timing = gateway, ledger, watch, timing
-        self._accounts, self._names = accounts, names
-        self._secrets, self._hosts = secrets, hosts
-        self._shelf, self._links = shelf, links
-        self._wake, self._is_stopping = wake, is_stopping
+    def __init__(self, parts: Parts, *, is_stopping: Callable[[], bool]) -> None:
+        self._parts, self._is_stopping = parts, is_stopping
+        self._gateway, self._ledger, self._watch = parts.gateway, parts.ledger, parts.watch
+        self._timing = parts.settings.timing
 
     def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
         """Do what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome.
@@ -185,7 +161,7 @@ class Follower:
             log.warning("The job of request %s could not read its song: %s", job["request_id"], error)
             return job, max(1.0, self._timing.poll_interval)
         try:
-            song.note(self._shelf, folder_of(entry.account))
+            song.note(self._parts.shelf, folder_of(entry.account))
         except (AudioFull, AudioUnavailable) as error:
             log.warning("The list of stems of request %s could not be stored: %s", job["request_id"], error)
         files = []
@@ -199,7 +175,7 @@ class Follower:
             )
             begin(self._ledger, new, waiting=id)
             files.append(id_of(new))
-            self._wake(files[-1])
+            self._parts.queue.put(files[-1])
         return {**job, "state": "fetching", "files": files, "stems": _listed(stems)}, WOKEN_WITHIN
 
     def _gather(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
@@ -212,9 +188,9 @@ class Follower:
 
     def _account_of(self, job: dict[str, Any], entry: Entry) -> Account | None:
         """The account of the split; None if its name now belongs to another account, or it cannot sign in."""
-        account = self._accounts.by_name(job["account"])
+        account = self._parts.accounts.by_name(job["account"])
         try:
-            if account and entry.account in self._names.of(account, ledger_needed=False):
+            if account and entry.account in self._parts.names.of(account, ledger_needed=False):
                 return account
         except SunoError as error:
             log.warning("The job of request %s could not sign in: %s", job["request_id"], error)
@@ -269,11 +245,15 @@ class Follower:
         return {**job, "state": "delivering", "body": body}, 0.0
 
     def _deliver(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-        secrets = self._secrets.get(job["caller"]) or self._secrets.get("", ())
+        settings = self._parts.settings
+        by_caller = settings.webhook_secrets_by_caller
+        secrets = by_caller.get(job["caller"]) or by_caller.get("", ())
         if not secrets:
             attempt = Attempt(None, "WEBHOOK_SECRET is no longer set")
         else:
-            attempt = send(job["webhook_url"], self._with_addresses(job), job["webhook_id"], secrets, self._hosts)
+            attempt = send(
+                job["webhook_url"], self._with_addresses(job), job["webhook_id"], secrets, settings.webhook_hosts
+            )
         tried = [*job["attempts"], {"at": _now(), "status": attempt.status, "said": attempt.said}]
         job = {**job, "attempts": tried, "next_at": None}
         since_asked = len(tried) - job.get("before", 0)
@@ -295,7 +275,7 @@ class Follower:
         told = json.loads(body)
         for file_id, file in zip(job["files"], told["data"]["files"], strict=False):
             folder = file_id.split(":")[1]
-            address = self._links.address(job["base"], folder, f"{file['id']}.{file['format']}")
+            address = self._parts.links.address(job["base"], folder, f"{file['id']}.{file['format']}")
             file["url"] = address if file["status"] == "kept" else None
         return json.dumps(told)
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from app.accounts import budget_of
 from app.audio.files import Details, file_name, folder_of
-from app.audio.shelf import Shelf
 from app.audio.song import Song
 from app.audio.store import AudioFull
 from app.callers import Caller
 from app.jobs.file import as_told, begin, id_of, job_id, new_file
+from app.parts import Parts
 from app.splits.budget import OverBudget
 from app.splits.download import Download
-from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
 from app.suno.errors import SongNotFound, SunoError
-from app.suno.gateway import SunoGateway
 from app.suno.session import Account
-from app.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +38,7 @@ class Order:
     caller: Caller
     format: str
 
-    gateway: SunoGateway
-    ledger: Ledger
-    shelf: Shelf
-    timing: Timing
-    wake: Callable[[str], None]
-    """Queues a job by its id."""
+    parts: Parts
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
@@ -58,11 +50,11 @@ class Order:
 
         Raises SongNotFound if it has none.
         """
-        noted = self.shelf.stems(self.folders, song_id) or []
+        noted = self.parts.shelf.stems(self.folders, song_id) or []
         if any(self._on_its_way(stem.id) for stem in noted):
             return noted
         try:
-            song = Song.of(self.gateway, self.account, song_id)
+            song = Song.of(self.parts.gateway, self.account, song_id)
         except SunoError:
             if noted:
                 return noted
@@ -70,7 +62,7 @@ class Order:
         if not song.usable:
             raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and costs credits.")
         if song.usable != noted:
-            song.note(self.shelf, self.folders[0])
+            song.note(self.parts.shelf, self.folders[0])
         return song.usable
 
     def clips(self, ids: Sequence[str]) -> list[Details]:
@@ -78,14 +70,14 @@ class Order:
         known = {id: self._known(id) for id in ids}
         if all(known.values()):
             return [details for details in known.values() if details]
-        clips = {clip.id: clip for clip in self.gateway.clips(self.account, list(known))}
+        clips = {clip.id: clip for clip in self.parts.gateway.clips(self.account, list(known))}
         if unknown := [id for id in known if id not in clips]:
             raise SongNotFound(f"This account has no such clip: {', '.join(unknown)}. No download was counted.")
         song_ids = {clip.id: (clip.is_stem and clip.stem_from_id) or clip.id for clip in clips.values()}
-        songs = {id: Song.of(self.gateway, self.account, id) for id in dict.fromkeys(song_ids.values())}
+        songs = {id: Song.of(self.parts.gateway, self.account, id) for id in dict.fromkeys(song_ids.values())}
         for song in songs.values():
             if song.stems:
-                song.note(self.shelf, self.folders[0])
+                song.note(self.parts.shelf, self.folders[0])
         return [songs[song_ids[id]].details_of(clips[id]) for id in known]
 
     def begin(self, wanted: Sequence[Details]) -> list[dict[str, Any]]:
@@ -102,7 +94,7 @@ class Order:
                 jobs[each.id] = job
         new = [each for each in missing if each.id not in jobs]
         if new:
-            self.shelf.check_room()
+            self.parts.shelf.check_room()
         jobs |= self._unlock_and_begin(new)
         told = [self._tell(each, jobs.get(each.id)) for each in wanted]
         full = [job["error"] for job in jobs.values() if job["code"] == "audio_full"]
@@ -131,16 +123,16 @@ class Order:
         return jobs
 
     def _is_kept(self, id: str) -> bool:
-        return self.shelf.stat(self.folders, id, self.format) is not None
+        return self.parts.shelf.stat(self.folders, id, self.format) is not None
 
     def _on_its_way(self, id: str) -> dict[str, Any] | None:
-        job = self.ledger.jobs.get(job_id(self.folders[0], id, self.format))
+        job = self.parts.ledger.jobs.get(job_id(self.folders[0], id, self.format))
         return job if job and job["state"] == "fetching" else None
 
     def _known(self, id: str) -> Details | None:
         """The details of a clip without asking Suno, if its file is kept or being fetched."""
         if self._is_kept(id):
-            return self.shelf.details(self.folders, id) or Details(id, id, None, None, None, None, None, None)
+            return self.parts.shelf.details(self.folders, id) or Details(id, id, None, None, None, None, None, None)
         job = self._on_its_way(id)
         return Details.read(job["details"]) if job else None
 
@@ -152,12 +144,12 @@ class Order:
             account_name=self.account_names[0],
             budgets=(budget,) if budget else (),
             clip_id=song_id,
-            gateway=self.gateway,
-            ledger=self.ledger,
-            timing=self.timing,
+            gateway=self.parts.gateway,
+            ledger=self.parts.ledger,
+            timing=self.parts.settings.timing,
         )
         # If another process is unlocking the song (None), the file's job checks again.
-        return download.unlock(self.gateway.clip(self.account, song_id)) is True
+        return download.unlock(self.parts.gateway.clip(self.account, song_id)) is True
 
     def _begin(self, details: Details) -> dict[str, Any]:
         new = new_file(
@@ -167,15 +159,15 @@ class Order:
             details=details,
             format=self.format,
         )
-        job = begin(self.ledger, new, tell=True)
-        self.wake(id_of(new))
+        job = begin(self.parts.ledger, new, tell=True)
+        self.parts.queue.put(id_of(new))
         return job
 
     def _tell(self, details: Details, job: dict[str, Any] | None) -> dict[str, Any]:
         if job is not None:
             return as_told(job)
-        stored = self.shelf.stat(self.folders, details.id, self.format)
-        known = self.shelf.details(self.folders, details.id) or details
+        stored = self.parts.shelf.stat(self.folders, details.id, self.format)
+        known = self.parts.shelf.details(self.folders, details.id) or details
         return {
             "id": details.id,
             "format": self.format,

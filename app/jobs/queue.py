@@ -22,10 +22,10 @@ NAME = "suno-stems"
 class Queue:
     """A queue of the ids of jobs."""
 
-    def __init__(self, url: str, run: Callable[[str], None] | None = None) -> None:
-        """`run`: called with each id in the jobs process. The queue is opened on first use."""
+    def __init__(self, url: str) -> None:
+        """The queue is opened on first use."""
         self._url = url
-        self._run = run
+        self._run: Callable[[str], None] | None = None
 
     @cached_property
     def huey(self) -> Huey:
@@ -40,8 +40,9 @@ class Queue:
 
         return self.huey.task(name="follow")(follow)
 
-    def open(self) -> Huey:
-        """Open the queue for the jobs process. Raises the errors of the queue's store."""
+    def open(self, run: Callable[[str], None]) -> Huey:
+        """Open the queue for the jobs process, which runs each id. Raises the errors of the queue's store."""
+        self._run = run
         self._task  # noqa: B018 (huey has to know the task)
         return self.huey
 

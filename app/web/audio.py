@@ -269,11 +269,7 @@ def _order(account: Account, format: str, *, ledger_needed: bool = False) -> Ord
         account_names=of_app.names.of(account, ledger_needed=ledger_needed),
         caller=caller_of_request(),
         format=format,
-        gateway=of_app.gateway,
-        ledger=of_app.ledger,
-        shelf=of_app.shelf,
-        timing=of_app.settings.timing,
-        wake=of_app.queue.put,
+        parts=of_app,
     )
 
 

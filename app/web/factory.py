@@ -9,16 +9,12 @@ from typing import Any
 from flask import Flask
 from gevent import monkey
 
-from app import logs, metrics
-from app.accounts import AccountNames, Accounts
+from app import logs, metrics, parts
 from app.settings import Settings, current_settings
-from app.splits.ledger import Ledger, open_ledger
+from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
-from app.splits.watch import Watch
-from app.suno.gateway import SunoGateway
 from app.web import access, account, audio, caller, clips, docs, doctor, errors, health, page, stems, telemetry
 from app.web.api import Api
-from app.web.current import Parts
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +42,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT, METRICS_ARE_OFF=metrics.are_off())
     telemetry.register(app)
     access.register(app, settings)
-    gateway, ledger = SunoGateway(settings.suno, observer=telemetry.note_call), open_ledger(settings.ledger_url)
-    app.extensions["parts"] = Parts(
-        settings,
-        gateway,
-        ledger,
-        AccountNames(gateway, ledger),
-        Accounts(settings.accounts),
-        Watch(gateway, settings.timing.poll_interval, note_waiters=metrics.WAITERS.inc),
-    )
+    built = parts.build(settings, observer=telemetry.note_call, note_waiters=metrics.WAITERS.inc)
+    app.extensions["parts"] = built
 
     api = Api(app)
     for module in (stems, clips, audio, account):
@@ -66,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(caller.blueprint)
     errors.register(app)
     _say_what_is_unsafe(settings)
-    _check_ledger(ledger)
+    _check_ledger(built.ledger)
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -71,18 +72,17 @@ class Harness:
         self.shelf = Shelf(store or open_store(str(folder)), limit=10**9, kept_for=0)
         self.woken: list[str] = []
         gateway: Any = self.gateway
-        self.jobs = FileJobs(
+        self.parts: Any = SimpleNamespace(
+            settings=SimpleNamespace(timing=TIMING, audio_fetches=at_once),
             gateway=gateway,
             ledger=self.ledger,
             shelf=self.shelf,
+            fetcher=Fetcher(loopback_too=False),
             accounts=Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")}),
             names=AccountNames(gateway, self.ledger),
-            timing=TIMING,
-            at_once=at_once,
-            loopback_too=False,
-            wake=self.woken.append,
-            is_stopping=lambda: False,
+            queue=SimpleNamespace(put=self.woken.append),
         )
+        self.jobs = FileJobs(self.parts, is_stopping=lambda: False)
 
     def new_job(self, id: str = "clip", *, account: str = DEFAULT, waiting: str = "") -> dict[str, Any]:
         details = Details(id, id, "Song", None, None, None, None, None)
@@ -91,17 +91,12 @@ class Harness:
 
     def order(self, *ids: str, downloads: int | None = None) -> list[str]:
         """Request files by their ids, as one caller. Returns the status of each."""
-        gateway: Any = self.gateway
         order = Order(
             account=Account("cookie", "SUNO_COOKIE", DEFAULT),
             account_names=("user",),
             caller=Caller("n8n", downloads_per_month=downloads),
             format="wav",
-            gateway=gateway,
-            ledger=self.ledger,
-            shelf=self.shelf,
-            timing=TIMING,
-            wake=self.woken.append,
+            parts=self.parts,
         )
         details = [Details(id, id, "Song", None, None, None, None, None) for id in ids]
         return [file["status"] for file in order.begin(details)]
@@ -286,7 +281,7 @@ def test_a_ledger_failure_after_a_counted_download_names_the_song(tmp_path: Path
                 raise LedgerUnavailable("the disk is full")
             return super().transact(change)
 
-    harness.ledger = Ledger(Broken())
+    harness.parts.ledger = Ledger(Broken())
     with pytest.raises(LedgerUnavailable) as raised:
         harness.order("one", "two")
     assert str(raised.value).endswith(
