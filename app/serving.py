@@ -10,6 +10,7 @@ import gc
 import json
 import logging
 import os
+import socket
 import sys
 import time
 import uuid
@@ -41,6 +42,15 @@ poll = get_original("select", "poll")
 
 YOUNG = 1.0
 """Seconds that a stopping worker still waits for the request of a new connection."""
+
+LONGEST_READ = 64 * 1024
+"""Bytes of a body after which a connection closes: gunicorn reads what the app has not read, 8 KB at a time."""
+
+DISCARDED = 16_000_000
+"""Bytes of a refused body received before the connection closes: a client that still sends reads no reply."""
+
+DISCARDED_FOR = 2.0
+"""Seconds for the same."""
 
 _ledger_files: list[int] = []
 
@@ -173,8 +183,14 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             # WSGI joins them with commas, which a key may contain. A key contains no space: the app refuses this one.
             req.headers = [pair for pair in req.headers if pair[0] != "IDEMPOTENCY-KEY"]
             req.headers.append(("IDEMPOTENCY-KEY", "several keys"))
+        is_long = _is_long(req)
+        req.must_close = req.must_close or is_long
         try:
             super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:
+            if is_long:
+                _discard(sock)
+            raise
         except TimeoutError:
             self.log.debug("A client did not read its response in time.")
             raise StopIteration from None
@@ -216,6 +232,21 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             util.write(client, (head + body).encode())
         except OSError:
             self.log.debug("The client of request %s has disconnected.", request_id)
+
+
+def _is_long(req: Any) -> bool:
+    """Whether a request's body is longer than LONGEST_READ, or may be."""
+    headers = dict(req.headers)
+    return "TRANSFER-ENCODING" in headers or int(headers.get("CONTENT-LENGTH", 0)) > LONGEST_READ
+
+
+def _discard(client: Any) -> None:
+    """Receive the rest of a body that nobody reads, so that its client can read the reply."""
+    with contextlib.suppress(OSError), gevent.Timeout(DISCARDED_FOR, False):
+        client.shutdown(socket.SHUT_WR)
+        buffer, left = bytearray(256 * 1024), DISCARDED
+        while left > 0 and (received := client.recv_into(buffer)):
+            left -= received
 
 
 class Log(glogging.Logger):  # type: ignore[misc]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flask_cors
 import pytest
 import yaml
 
@@ -149,6 +150,27 @@ def test_a_page_of_cors_origins_may_send_all_our_headers(guarded: Client) -> Non
         "x-suno-cookie",
     }
     assert "access-control-allow-credentials" not in answer
+
+
+def test_a_preflight_that_names_thousands_of_headers_gets_none(
+    in_process: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, compared = in_process(CORS_ORIGINS="https://app.example.com", API_KEYS="first-key"), []
+    match = flask_cors.core.re.match
+    monkeypatch.setattr(flask_cors.core.re, "match", lambda *given: compared.append(given) or match(*given))
+    names = ",".join(["authorization", *(f"x-{number}" for number in range(2_000))])
+    headers = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+    headers["Access-Control-Request-Headers"] = names
+    response = service.request("OPTIONS", "/api/generate_stems", headers=headers)
+    assert "Access-Control-Allow-Headers" not in response.headers
+    assert len(compared) < 10
+
+
+def test_a_range_header_of_thousands_of_ranges_is_ignored(service: Client) -> None:
+    path = "/docs/swagger-ui-bundle.js"
+    assert service.get(path, headers={"Range": "bytes=0-9"}).status_code == 206
+    many = "bytes=" + ",".join(f"{first}-{first}" for first in range(0, 2_000, 2))
+    assert service.get(path, headers={"Range": many}).status_code == 200
 
 
 def test_a_page_of_cors_origins_may_read_a_part_of_a_file(guarded: Client) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
+from app.web import docs
 from app.web.errors import ErrorCode
 from tests.conftest import Client
+from tests.in_process import InProcess
 from tools.reference import PAGES
 
 README = Path("README.md").read_text(encoding="utf-8")
@@ -38,6 +42,55 @@ def test_the_spec_is_valid_openapi_3_1(spec: dict[str, Any]) -> None:
 def test_the_committed_spec_is_the_served_one(service: Client, spec: dict[str, Any]) -> None:
     assert yaml.safe_load(Path("openapi.yaml").read_text(encoding="utf-8")) == spec, "run `make openapi`"
     assert yaml.safe_load(service.get("/openapi.yaml").text) == spec
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml"])
+def test_each_file_of_the_spec_is_written_once_in_a_process(
+    in_process: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    service, written = in_process(), []
+    module, name = (yaml, "dump") if path.endswith("yaml") else (json, "dumps")
+    write = getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *given, **how: written.append(1) or write(*given, **how))
+    replies = [service.get(path) for _ in range(5)]
+    assert len(written) == 1
+    assert {reply.content for reply in replies} == {replies[0].content}
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml", "/docs/swagger-ui-bundle.js"])
+def test_an_unchanged_file_is_not_sent_again(service: Client, path: str) -> None:
+    first = service.get(path)
+    etag = first.headers["ETag"]
+    assert re.fullmatch('"[0-9a-f]{32}"', etag)
+    assert re.fullmatch(r"public, max-age=\d+", first.headers["Cache-Control"])
+    for sent in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = service.get(path, headers={"If-None-Match": sent})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", etag)
+    assert service.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+    head = service.request("HEAD", path)
+    assert (head.headers["Content-Length"], head.headers["ETag"]) == (str(len(first.content)), etag)
+
+
+def test_a_file_of_swagger_ui_is_read_once_and_under_one_name(
+    in_process: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, read = in_process(), []
+    docs._asset.cache_clear()
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    assert {service.get("/docs/swagger-ui.css").status_code for _ in range(3)} == {200}
+    assert len(read) == 1
+    for other in (
+        ".//swagger-ui.css",
+        "./swagger-ui.css",
+        "..%2fdist%2fswagger-ui.css",
+        "%00",
+        "nothing",
+        "..",
+        "%5c",
+    ):
+        assert service.get(f"/docs/{other}").status_code in (302, 404), other
+    assert len(read) == docs._asset.cache_info().currsize == 1
 
 
 def test_every_operation_is_ready_for_a_client_generator(spec: dict[str, Any]) -> None:

@@ -92,6 +92,23 @@ def test_a_chunked_body_over_64_kib_is_413(service: Client) -> None:
     assert_error(service.post("/api/generate_stems", data=chunks, headers=JSON), 413, "body_too_large")
 
 
+@pytest.mark.parametrize(("size", "connection"), [(60_000, "keep-alive"), (700_000, "close")])
+def test_a_long_body_that_is_refused_is_not_parsed_and_its_client_gets_the_reply(
+    service: Client, size: int, connection: str
+) -> None:
+    for path in ("/nowhere", "/docs"):
+        response = service.post(path, data=b"x" * size)
+        assert response.status_code in (404, 405)
+        assert response.headers["Connection"] == connection
+
+
+def test_a_client_that_sends_a_long_body_first_can_read_the_refusal(service: Client) -> None:
+    head = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n"
+    answer = send(service, head + b"x" * 8_000_000)
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b'"not_found"' in answer
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 def test_another_method_is_405_with_allow(service: Client, method: str) -> None:
     response = service.request(method, "/api/generate_stems")

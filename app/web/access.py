@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 """Headers that proxies add."""
 
+LONGEST_LISTS = {"HTTP_RANGE": 200, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": 1_000}
+"""Characters of the headers whose items are read one by one. A longer one is ignored: reading thousands is slow."""
 
 SIGNED = ("audio.get_audio", "audio.get_peaks")
 """Views that accept a signed URL instead of an API key."""
@@ -39,6 +41,7 @@ class ApiKeyRequired(Unauthorized):
 def register(app: Flask, settings: Settings) -> None:
     """Guard every path of the app, including unknown ones."""
     app.extensions["callers"] = settings.callers
+    app.before_request(_ignore_long_lists)
     if settings.trusted_hosts or is_loopback(settings.host):
         app.extensions["trusted_hosts"] = settings.trusted_hosts
         app.before_request(_check_host)
@@ -167,6 +170,12 @@ def _name_in(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _ignore_long_lists() -> None:
+    for name, longest in LONGEST_LISTS.items():
+        if len(request.environ.get(name, "")) > longest:
+            del request.environ[name]
 
 
 def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import mimetypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +18,11 @@ from flask import (
     Blueprint,
     Flask,
     Response,
+    abort,
     current_app,
-    jsonify,
     redirect,
     render_template,
-    send_from_directory,
+    request,
     url_for,
 )
 from flask.typing import ResponseReturnValue
@@ -49,6 +55,12 @@ CONTENT_SECURITY_POLICY = (
 )
 
 SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
+
+SPEC_AGE = 300
+"""Seconds for which a client may use the spec without asking again."""
+
+ASSET_AGE = 3600
+"""Seconds for which a client may use a file of Swagger UI without asking again."""
 
 SECURITY_SCHEMES = {
     "Your-Suno-cookie": {
@@ -115,6 +127,53 @@ _Dumper.add_representer(
 blueprint = Blueprint("docs", __name__, cli_group=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The bytes of a file that anyone may read. Made once in a process, because anyone may ask for it often."""
+
+    content: bytes
+    mimetype: str
+    etag: str
+    max_age: int
+    """Seconds for which a client may use it without asking again."""
+
+    @classmethod
+    def of(cls, content: bytes, mimetype: str, max_age: int) -> Document:
+        """Make it, with a strong ETag of its bytes."""
+        return cls(content, mimetype, hashlib.sha256(content).hexdigest()[:32], max_age)
+
+    def reply(self) -> Response:
+        """Answer the current request: 304 if its If-None-Match has the ETag."""
+        response = Response(self.content, mimetype=self.mimetype)
+        response.set_etag(self.etag)
+        response.cache_control.public = True
+        response.cache_control.max_age = self.max_age
+        response.make_conditional(request, accept_ranges=True, complete_length=len(self.content))
+        return response
+
+
+class Spec:
+    """The spec, and its two files."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self._files: dict[str, Document] = {}
+
+    def as_json(self) -> Document:
+        """The spec as JSON."""
+        return self._file("application/json", lambda: json.dumps(self.content, ensure_ascii=False))
+
+    def as_yaml(self) -> Document:
+        """The spec as YAML."""
+        return self._file("application/yaml", lambda: spec_as_yaml(self.content))
+
+    def _file(self, mimetype: str, write: Callable[[], str]) -> Document:
+        # Made when it is first read: writing YAML would delay the start of each worker.
+        if mimetype not in self._files:
+            self._files[mimetype] = Document.of(write().encode(), mimetype, SPEC_AGE)
+        return self._files[mimetype]
+
+
 def register(app: Flask, api: Api) -> None:
     """Serve the spec of `api`. Call this after the last blueprint."""
     for name, scheme in SECURITY_SCHEMES.items():
@@ -128,7 +187,7 @@ def register(app: Flask, api: Api) -> None:
             "description": words.description,
             "enum": list(words.values),
         }
-    app.extensions["spec"] = {key: spec[key] for key in ORDER}
+    app.extensions["spec"] = Spec({key: spec[key] for key in ORDER})
     app.register_blueprint(blueprint)
 
 
@@ -180,27 +239,36 @@ def page_with_slash() -> ResponseReturnValue:
 @blueprint.get("/docs/<path:file>")
 def asset(file: str) -> Response:
     """Serve a file of Swagger UI."""
-    return send_from_directory(SWAGGER_UI, file, max_age=3600)
+    return _asset(file).reply()
 
 
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """Serve the spec as JSON."""
-    return jsonify(_spec())
+    return _spec().as_json().reply()
 
 
 @blueprint.get("/openapi.yaml")
 def openapi_yaml() -> Response:
     """Serve the spec as YAML."""
-    return Response(spec_as_yaml(_spec()), mimetype="application/yaml")
+    return _spec().as_yaml().reply()
 
 
 @blueprint.cli.command("spec")
 def print_spec() -> None:
     """Print the spec as it is in openapi.yaml."""
-    click.echo(spec_as_yaml(_spec()), nl=False)
+    click.echo(spec_as_yaml(_spec().content), nl=False)
 
 
-def _spec() -> dict[str, Any]:
-    spec: dict[str, Any] = current_app.extensions["spec"]
+def _spec() -> Spec:
+    spec: Spec = current_app.extensions["spec"]
     return spec
+
+
+@cache
+def _asset(name: str) -> Document:
+    """A file of Swagger UI. Raises NotFound, which is not cached."""
+    # One spelling of each name: other paths to a file would be cached as other files, without end.
+    if "/" in name or "\\" in name or not (path := SWAGGER_UI / name).is_file():
+        abort(404)
+    return Document.of(path.read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream", ASSET_AGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,8 @@ from tools.process import Server, free_port, running
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 OPENSSL = shutil.which("openssl")
 
-OFTEN = "zone=suno_stems_paid burst=10000 nodelay"
-"""A higher limit: the tests send more requests than a caller may."""
+OFTEN = 10_000
+"""A burst that no test reaches: the tests send more requests than a caller may."""
 
 SHORT = {
     "LOG_LEVEL": "DEBUG",
@@ -85,10 +86,11 @@ def command(folder: Path) -> list[str]:
 
 
 @contextmanager
-def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[Proxy]:
+def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **changes: str) -> Iterator[Proxy]:
     """Run nginx with deploy/nginx.conf in front of `servers`, with only the changes that the tests need.
 
-    `changes` replaces directives: `limit_req_zone="…"` replaces everything after the name.
+    `burst` replaces the burst of every limit. `changes` replaces directives: `proxy_read_timeout="…"` replaces
+    everything after the name.
     """
     port = free_port()
     text = Path("deploy/nginx.conf").read_text(encoding="utf-8")
@@ -102,6 +104,8 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, **changes: str) -> Iterator[
     }.items():
         assert text.count(production) >= 1, production
         text = text.replace(production, here)
+    if burst is not None:
+        text = re.sub(r" burst=\d+ ", f" burst={burst} ", text)
     for name, value in changes.items():
         [line] = [line for line in text.splitlines() if line.strip().startswith(f"{name} ")]
         text = text.replace(line, f"{name} {value};")
@@ -160,5 +164,5 @@ def deployed(suno: Suno, tls: Tls, tmp_path_factory: pytest.TempPathFactory) -> 
         service = servers.enter_context(
             stack.service(suno.url, SHORT | {"HOST": f"unix:{socket}", "TRUSTED_HOSTS": "localhost"})
         )
-        nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", limit_req=OFTEN))
+        nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", burst=OFTEN))
         yield Stack(service, socket, nginx)

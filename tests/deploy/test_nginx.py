@@ -388,6 +388,18 @@ def test_more_than_one_split_per_second_from_one_address_is_429(nginx_alone: Pro
     assert {reply.status_code for reply in reads} == {503}
 
 
+def test_what_needs_no_key_is_limited_by_address(nginx_alone: Proxy) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        replies = list(pool.map(lambda _: nginx_alone.get("/openapi.yaml"), range(300)))
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert refused
+    assert len(refused) < 200, "a burst of 100 is allowed"
+    for reply in refused:
+        assert_error(reply, 429, "rate_limited")
+        assert reply.headers["Retry-After"] == "2"
+    assert nginx_alone.get("/api/get_limit").status_code == 503, "calls with a key are not counted"
+
+
 def test_a_split_without_a_reply_is_in_doubt_and_sent_once(tls: Tls, tmp_path: Path) -> None:
     with socket.socket() as deaf, socket.socket() as other:
         for listener in (deaf, other):

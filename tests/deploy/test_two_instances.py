@@ -70,9 +70,7 @@ def pair(
         for instance in instances:
             running.callback(instance.servers.close)
         nginx = running.enter_context(
-            nginx_at(
-                tmp_path_factory.mktemp("pair"), tls, *(instance.address for instance in instances), limit_req=OFTEN
-            )
+            nginx_at(tmp_path_factory.mktemp("pair"), tls, *(instance.address for instance in instances), burst=OFTEN)
         )
         yield instances[0], instances[1], nginx
 
