@@ -156,6 +156,25 @@ def _endless(call: Call) -> Reply:
     return _act(call.ordinary, act)
 
 
+def _with_clips(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Call], Reply]:
+    def play(call: Call) -> Reply:
+        content: dict[str, Any] = json.loads(call.ordinary.body)
+        return json_reply(200, content | {"clips": change(content["clips"])})
+
+    return play
+
+
+def _of_another_song(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        clip | {"id": f"foreign-{n}", "metadata": clip["metadata"] | {"stem_from_id": "song-with-two"}}
+        for n, clip in enumerate(clips)
+    ]
+
+
+def _with_paths(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [clip | {"id": f"../../pwned{n}"} for n, clip in enumerate(clips)]
+
+
 def _slow(call: Call) -> Reply:
     reply = call.ordinary
     reply.delay += 2.0
@@ -254,6 +273,14 @@ FAULTS: dict[str, Fault] = {
             _always(lambda: json_reply(200, {"clips": [{"status": "submitted", "title": "Nameless"}]})),
             charges=True,
         ),
+        Fault(
+            "another-song",
+            "200, clips that state another song",
+            _with_clips(_of_another_song),
+            charges=True,
+        ),
+        Fault("clip-twice", "200, the first clip twice", _with_clips(lambda clips: clips[:1] * 2), charges=True),
+        Fault("path-ids", "200, clips with paths as ids", _with_clips(_with_paths), charges=True),
         Fault("slow-2s", "the ordinary reply, 2 seconds late", _slow, charges=True, loses_reply=False),
         Fault("reset-after-charge", "the connection is reset", _reset, charges=True),
         Fault("502-after-charge", "502 in HTML", _always(lambda: html_reply(502, "Bad Gateway")), charges=True),

@@ -33,6 +33,7 @@ CERTAINLY_FREE = ["400", "402", "403-plan", "404", "422-schema", "422-captcha", 
 RECOVERED = [
     *("reset-after-charge", "502-after-charge", "500-after-charge", "truncated", "truncated-chunked", "drip-body"),
     *("drip-headers", "hang", "oversize", "oversize-chunked-endless", "not-json", "clip-without-id"),
+    *("another-song", "clip-twice", "path-ids"),
 ]
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored
+from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored, checked
 
 SPOOL = ".fetching"
 
@@ -39,13 +39,13 @@ class FolderStore:
     def stat(self, name: str) -> Stored | None:
         with _told():
             try:
-                found = (self._root / name).stat()
+                found = (self._root / checked(name)).stat()
             except FileNotFoundError:
                 return None
         return _stored(name, found)
 
     def open(self, name: str) -> OpenFile | None:
-        path = self._root / name
+        path = self._root / checked(name)
         with _told():
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -63,7 +63,7 @@ class FolderStore:
 
     def put(self, name: str, file: Path) -> None:
         with _told():
-            target = self._root / name
+            target = self._root / checked(name)
             _make_folder(target.parent)
             descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -78,11 +78,12 @@ class FolderStore:
     def read(self, name: str) -> bytes | None:
         with _told():
             try:
-                return (self._root / name).read_bytes()
+                return (self._root / checked(name)).read_bytes()
             except FileNotFoundError:
                 return None
 
     def write(self, name: str, content: bytes) -> None:
+        checked(name)
         with _told():
             _make_folder(self.spool)
             # A unique name: two processes may write the same file.
@@ -95,7 +96,7 @@ class FolderStore:
 
     def remove(self, name: str) -> bool:
         with _told():
-            path = self._root / name
+            path = self._root / checked(name)
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:

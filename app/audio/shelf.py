@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from app.audio.files import TYPES, Details
 from app.audio.peaks import NotAudio, peaks_of
-from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored
+from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored, checked
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Shelf:
 
     def spool_file(self, name: str) -> Path:
         """Return a new path in the spool, for a file that is being fetched."""
+        checked(f"spool/{name}")
         try:
             self._store.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -194,7 +195,7 @@ def _take(file: Path, size: int) -> None:
 
 
 def _name(folder: str, id: str, end: str) -> str:
-    return f"{folder}/{id}.{end}"
+    return checked(f"{folder}/{id}.{end}")
 
 
 def _json(content: bytes | None) -> Any:

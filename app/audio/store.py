@@ -5,6 +5,7 @@ A file exists completely or not at all. Its name is its account's folder, its cl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Protocol
 
 CHUNK = 128 * 1024
 """Bytes to read or send at once."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}(\.[a-z0-9]{1,10}){0,2}")
 
 
 class AudioFull(Exception):
@@ -27,6 +31,13 @@ class AudioUnavailable(Exception):
     def __init__(self, why: str, cost: str = "") -> None:
         self.why = why
         super().__init__(f"The kept audio cannot be used now: {why}. {cost}".rstrip())
+
+
+def checked(name: str) -> str:
+    """The name of a file, which is never a path to another place. Raises AudioUnavailable."""
+    if not _NAME.fullmatch(name):
+        raise AudioUnavailable("a clip has an id that cannot be the name of a file")
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.suno.ids import as_sent, is_id, is_same
+
 FORBIDDEN = "/api/forbidden"
 """Suno's `audio_url` ends with this since September 2026; nothing can be fetched there."""
 
@@ -67,14 +69,20 @@ class Clip:
 
         Otherwise a stem's parent is `metadata.stem_from_id`, the last of `metadata.history`, or (type `gen`)
         `clip_roots.clips[].id`. Its part is in one of PART_FIELDS (captures of 2026-06 to 2026-10).
+
+        Raises UnreadableReply if an id is not one, or if `metadata.stem_from_id` is another song than `stem_of`. A
+        parent that is missing, or only in the other two fields, is no contradiction.
         """
         metadata = _mapping(wire.get("metadata"))
+        stated = metadata.get("stem_from_id")
+        if stem_of is not None and isinstance(stated, str) and stated and not is_same(stated, stem_of):
+            raise UnreadableReply("a stem of another song")
         prompt = _text(metadata.get("prompt"))
         audio_url = _text(wire.get("audio_url"))
         is_stem = stem_of is not None or metadata.get("type") == "stem" or _has_mark(metadata)
         unlocked = wire.get("is_download_unlocked")
         return cls(
-            id=wire["id"],
+            id=_id(wire.get("id")),
             status=_text(wire.get("status")),
             created_at=_text(wire.get("created_at")),
             title=_text(wire.get("title")),
@@ -155,7 +163,8 @@ class Credits:
 def clips_from_wire(reply: Any, *names: str, stem_of: str | None = None) -> list[Clip]:
     """The clips in a reply, in Suno's order, from the first of these fields that is a list.
 
-    Clips without an id are left out: they cannot be requested again. Raises UnreadableReply without a list.
+    Clips without an id are left out: they cannot be requested again. Raises UnreadableReply without a list, and what
+    Clip.from_wire raises.
     """
     if not isinstance(reply, dict):
         raise UnreadableReply(f"a {type(reply).__name__} in place of an object")
@@ -166,16 +175,26 @@ def clips_from_wire(reply: Any, *names: str, stem_of: str | None = None) -> list
 
 
 def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
-    """The stems in Suno's reply to a split, any number of them. Raises UnreadableReply if there are none.
+    """The stems in Suno's reply to a split, any number of them.
 
-    Suno answers `{"clips": [...]}`; one client of 2026 reads a single clip instead.
+    Suno answers `{"clips": [...]}`; one client of 2026 reads a single clip instead. Raises UnreadableReply if there
+    are none, or if they cannot be this split's: they would be recorded as paid for.
     """
-    if _has_id(reply) and "clips" not in reply:
-        return [Clip.from_wire(reply, stem_of=song_id)]
-    stems = clips_from_wire(reply, "clips", stem_of=song_id)
+    one_clip = _has_id(reply) and "clips" not in reply
+    stems = clips_from_wire({"clips": [reply]} if one_clip else reply, "clips", stem_of=song_id)
     if not stems:
         raise UnreadableReply("no clip with an id")
+    if any(is_same(stem.id, song_id) for stem in stems):
+        raise UnreadableReply("the song itself in place of its stems")
+    if len({stem.id.casefold() for stem in stems}) < len(stems):
+        raise UnreadableReply("the same clip twice")
     return stems
+
+
+def _id(value: Any) -> str:
+    if not is_id(value):
+        raise UnreadableReply("a clip with an id that is not one")
+    return as_sent(value)
 
 
 def _has_id(clip: Any) -> bool:
@@ -189,9 +208,12 @@ def _has_mark(metadata: Mapping[str, Any]) -> bool:
 
 
 def _parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
-    """The song that a stem comes from, with its id as in all other calls: in `history` it may begin with `m_`."""
+    """The song that a stem comes from, with its id as in all other calls: in `history` it may begin with `m_`.
+
+    Raises UnreadableReply if it is not an id.
+    """
     parent = _text(metadata.get("stem_from_id")) or _ancestor(metadata, wire)
-    return parent.removeprefix("m_") if parent else None
+    return _id(parent.removeprefix("m_")) if parent else None
 
 
 def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:

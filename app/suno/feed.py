@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from app.suno.clip import Clip, clips_from_wire
 from app.suno.errors import SongNotFound
+from app.suno.ids import is_same
 from app.suno.session import Account
 from app.suno.studio import Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
@@ -74,12 +75,12 @@ class Feed:
 
     def clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
         """One clip. Raises SongNotFound."""
-        return Clip.from_wire(self.clip_as_sent(account, id, deadline))
+        return read_as(Clip.from_wire, self.clip_as_sent(account, id, deadline))
 
     def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> dict[str, Any]:
         """One clip as Suno sends it. Raises SongNotFound."""
         reply = self._studio.read(account, Kind.CLIP, "GET", f"/api/clip/{id}", deadline=deadline)
-        if not isinstance(reply, dict) or reply.get("id") != id:
+        if not isinstance(reply, dict) or not isinstance(found := reply.get("id"), str) or not is_same(found, id):
             raise changed("a clip")
         return reply
 

@@ -32,6 +32,7 @@ from app.suno.errors import (
     SunoFailed,
     SunoUnreachable,
 )
+from app.suno.ids import is_id
 from app.suno.wire import Deadline, Wire, WireError
 
 ACCOUNTS = 1_000
@@ -290,13 +291,19 @@ def _tokens(session_id: str) -> str:
 
 
 def _session_id(client: Mapping[str, Any]) -> str | None:
-    if isinstance(last := client.get("last_active_session_id"), str) and last:
-        return last
-    sessions = client.get("sessions")
-    for session in sessions if isinstance(sessions, list) else []:
-        if isinstance(session, dict) and session.get("status") == "active" and isinstance(session.get("id"), str):
-            return str(session["id"])
-    return None
+    """The id of the session to use; None if there is none. Raises SunoFailed if it is not an id."""
+    found = client.get("last_active_session_id")
+    if not (isinstance(found, str) and found):
+        sessions = client.get("sessions")
+        of_active = (
+            session["id"]
+            for session in (sessions if isinstance(sessions, list) else [])
+            if isinstance(session, dict) and session.get("status") == "active" and isinstance(session.get("id"), str)
+        )
+        found = next(of_active, None)
+    if found is not None and not is_id(found):
+        raise SunoFailed("Suno's sign-in answered with an unreadable session: its wire format may have changed.")
+    return found
 
 
 def _clerk_codes(reply: Any) -> list[Any]:
@@ -330,7 +337,7 @@ def _ready_token(client: Mapping[str, Any], session_id: str, answer: Answer) -> 
 
 def _kept(jwt: str, claims: Mapping[str, Any], life: float, age: float) -> _Token:
     begins = time.monotonic() - age
-    users = [value for name in USER_CLAIMS if isinstance(value := claims.get(name), str) and value]
+    users = [value for name in USER_CLAIMS if is_id(value := claims.get(name))]
     return _Token(jwt, begins + life * (1 - MARGIN), begins + life * PAID, users[0] if users else None)
 
 

@@ -50,6 +50,21 @@ def test_a_file_is_visible_only_to_its_account(store: Store) -> None:
     assert b'"length":1000' in (shelf.peaks((MINE,), "clip") or b"")
 
 
+@pytest.mark.parametrize("id", ["../../pwned0", "..", "a/b", "a.b.c", "", "x" * 129])
+def test_a_clip_with_a_path_as_its_id_is_not_kept(store: Store, tmp_path: Path, id: str) -> None:
+    shelf, file = shelf_of(store), tmp_path / "fetched"
+    file.write_bytes(SOUND)
+    for call in (
+        lambda: shelf.spool_file(f"{id}.wav"),
+        lambda: shelf.keep(MINE, details(id), "wav", file),
+        lambda: shelf.note_stems(MINE, id, []),
+        lambda: shelf.stat((MINE,), id, "wav"),
+    ):
+        with pytest.raises(AudioUnavailable, match="cannot be the name of a file"):
+            call()
+    assert list(store.list()) == []
+
+
 def test_a_waveform_is_measured_once_and_a_failure_loses_no_file(store: Store) -> None:
     shelf, measured = shelf_of(store), []
 

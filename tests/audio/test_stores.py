@@ -44,6 +44,26 @@ def test_a_missing_file_is_none_and_can_be_removed(store: Store) -> None:
     assert list(store.list()) == list(store.list("a")) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["../a.wav", "a/../../b.wav", "a/../b.wav", "/a/b.wav", "a/b/c.wav", "a/.wav", "a/b\0.wav"]
+)
+def test_a_name_that_is_a_path_to_another_place_is_refused(tmp_path: Path, name: str) -> None:
+    store = FolderStore(tmp_path / "kept")
+    half = tmp_path / "half"
+    half.write_bytes(b"x")
+    for call in (
+        lambda: store.write(name, b"1"),
+        lambda: store.put(name, half),
+        lambda: store.read(name),
+        lambda: store.open(name),
+        lambda: store.stat(name),
+        lambda: store.remove(name),
+    ):
+        with pytest.raises(AudioUnavailable, match="cannot be the name of a file"):
+            call()
+    assert {path.name for path in tmp_path.rglob("*")} <= {"half", "kept"}
+
+
 def test_small_files_are_overwritten(store: Store) -> None:
     store.write("a/x.json", b"1")
     store.write("a/x.json", b"22")

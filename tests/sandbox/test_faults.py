@@ -31,6 +31,9 @@ STATUSES = {
     "wrong-shape": 200,
     "no-clips": 200,
     "clip-without-id": 200,
+    "another-song": 200,
+    "clip-twice": 200,
+    "path-ids": 200,
     "500-after-charge": 500,
 }
 

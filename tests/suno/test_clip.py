@@ -7,11 +7,11 @@ import pytest
 from app.suno.clip import FORBIDDEN, Clip, UnreadableReply, stems_from_wire
 from tests.suno.conftest import CLIP, SONG
 
-METADATA = CLIP["metadata"]
+METADATA = CLIP["metadata"] | {"stem_from_id": "asked-for"}
 
 
 def clip(**changes: Any) -> Clip:
-    return Clip.from_wire(CLIP | changes, stem_of="asked-for")
+    return Clip.from_wire(CLIP | {"metadata": METADATA} | changes, stem_of="asked-for")
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,39 @@ def test_the_parent_is_found_wherever_suno_puts_it(wire: dict[str, Any], parent:
     assert Clip.from_wire(CLIP | wire).stem_from_id == parent
 
 
-def test_the_parent_is_always_the_requested_song() -> None:
-    assert clip(metadata={"type": "stem", "stem_from_id": "another"}).stem_from_id == "asked-for"
+@pytest.mark.parametrize("stated", ["asked-for", "m_asked-for", "ASKED-FOR", "M_Asked-For", "", None, 5])
+@pytest.mark.parametrize("elsewhere", [{}, {"history": [{"id": "another"}]}])
+def test_the_parent_is_the_requested_song_unless_suno_states_another(
+    stated: object, elsewhere: dict[str, Any]
+) -> None:
+    metadata = {"type": "stem", "stem_from_id": stated} | elsewhere
+    assert clip(metadata=metadata, clip_roots={"clips": [{"id": "another"}]}).stem_from_id == "asked-for"
+
+
+@pytest.mark.parametrize("stated", ["another", "m_another", "m_", "../asked-for"])
+def test_a_stem_that_states_another_song_is_unreadable(stated: str) -> None:
+    with pytest.raises(UnreadableReply, match="another song"):
+        clip(metadata={"type": "stem", "stem_from_id": stated})
+
+
+NOT_IDS = ("../../pwned", "..", ".", "a/b", "a\\b", "a.b", "a b", "a\n", "a?b", "a%2fb", "ä", "x" * 129)
+
+
+@pytest.mark.parametrize("id", NOT_IDS)
+def test_an_id_that_could_be_a_path_is_unreadable(id: str) -> None:
+    for reply in ({"id": id}, {"id": "a", "metadata": {"stem_from_id": id}}, {"id": "a", "metadata": _history(id)}):
+        with pytest.raises(UnreadableReply, match="id that is not one"):
+            Clip.from_wire(reply)
+
+
+def _history(id: str) -> dict[str, Any]:
+    return {"type": "stem", "history": [id]}
+
+
+def test_a_uuid_is_read_in_lower_case_and_any_other_id_as_it_is() -> None:
+    stem = Clip.from_wire({"id": SONG.upper(), "metadata": {"stem_from_id": SONG.upper()}})
+    assert (stem.id, stem.stem_from_id) == (SONG, SONG)
+    assert Clip.from_wire({"id": "Ab_-9" + "x" * 123}).id == "Ab_-9" + "x" * 123
 
 
 @pytest.mark.parametrize(
@@ -99,7 +130,7 @@ def test_the_part_is_found_wherever_suno_puts_it(title: str | None, metadata: di
 
 def test_every_field_of_a_clip_is_read() -> None:
     fields = ("id", "status", "created_at", "title", "image_url", "audio_url", "video_url", "model_name")
-    outside = {name: f"its {name}" for name in fields}
+    outside = {name: f"its {name}" for name in fields} | {"id": "its-id"}
     fields_of_metadata = (
         "type",
         "tags",
@@ -109,7 +140,7 @@ def test_every_field_of_a_clip_is_read() -> None:
         "stem_task",
         "key",
     )
-    inside = {name: f"its {name}" for name in fields_of_metadata}
+    inside = {name: f"its {name}" for name in fields_of_metadata} | {"stem_from_id": "its-song"}
     more = {
         "prompt": "[Verse]\none\n \n\n[Chorus]\ntwo\n",
         "duration": 217.24,
@@ -166,3 +197,20 @@ def test_the_stems_of_a_split_belong_to_its_song_even_if_suno_does_not_say_so(re
 def test_a_split_without_an_id_in_its_reply_is_unreadable() -> None:
     with pytest.raises(UnreadableReply, match="no clip with an id"):
         stems_from_wire({"clips": [{"id": ""}]}, song_id=SONG)
+
+
+@pytest.mark.parametrize(
+    ("clips", "why"),
+    [
+        ([{"id": "a"}, {"id": "b", "metadata": {"stem_from_id": "another"}}], "another song"),
+        ([{"id": "a"}, {"id": "b"}, {"id": "A"}], "same clip twice"),
+        ([{"id": "a"}, {"id": "../b"}], "id that is not one"),
+        ([{"id": "a"}, {"id": SONG.upper()}], "song itself"),
+    ],
+)
+def test_a_reply_to_a_split_with_clips_that_cannot_be_its_stems_is_unreadable(
+    clips: list[dict[str, Any]], why: str
+) -> None:
+    for reply in ({"clips": clips}, {"clips": clips[::-1]}):
+        with pytest.raises(UnreadableReply, match=why):
+            stems_from_wire(reply, song_id=SONG)

@@ -159,7 +159,7 @@ def test_a_token_refused_twice_is_an_expired_session_and_not_renewed_each_time(
 def test_one_song_that_is_refused_leaves_the_account_usable(gateway: SunoGateway, wire: RequestsMock) -> None:
     signed_in(wire)
     wire.post(SPLIT, status=401, json={"detail": "Unauthorized"})
-    wire.post(f"{API}/api/edit/stems/another/", json={"clips": [CLIP]})
+    wire.post(f"{API}/api/edit/stems/another/", json={"clips": [{"id": "a-stem"}]})
     with pytest.raises(errors.SessionExpired):
         gateway.generate_stems(ALICE, SONG)
     assert len(gateway.generate_stems(ALICE, "another")) == 1

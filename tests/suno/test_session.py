@@ -327,6 +327,8 @@ def test_the_age_of_a_token_in_the_sign_in_reply_counts_for_a_paid_call(
     [
         ({"suno.com/claims/user_id": "uuid", "sub": "user_1", "email": "a@example.com"}, "uuid"),
         ({"suno.com/claims/user_id": "", "sub": "user_1"}, "user_1"),
+        ({"suno.com/claims/user_id": "../../x", "sub": "user_1"}, "user_1"),
+        ({"suno.com/claims/user_id": "../../x", "sub": "a b"}, None),
         ({"suno.com/claims/user_id": 5}, None),
         ({}, None),
     ],
@@ -451,10 +453,16 @@ def test_the_operators_accounts_may_be_more_than_the_limit(sessions: Sessions, w
     assert calls(wire, CLIENT) == len(accounts)
 
 
-def test_a_session_id_is_escaped_in_the_path(sessions: Sessions, wire: RequestsMock) -> None:
-    wire.get(CLIENT, json={"response": {"last_active_session_id": "../../evil?x="}})
-    wire.post(f"{AUTH}/v1/client/sessions/..%2F..%2Fevil%3Fx%3D/tokens", json={"jwt": "token"})
-    assert bearer(sessions) == "token"
+@pytest.mark.parametrize("id", ["..", "../../evil?x=", "sess_1/../../evil", "x" * 129])
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_session_id_that_could_be_a_path_is_unreadable(
+    sessions: Sessions, wire: RequestsMock, id: str, is_last: bool
+) -> None:
+    client = {"last_active_session_id": id} if is_last else {"sessions": [{"id": id, "status": "active"}]}
+    wire.get(CLIENT, json={"response": client})
+    with pytest.raises(errors.SunoFailed, match="unreadable session"):
+        bearer(sessions)
+    assert len(wire.calls) == 1
 
 
 def test_no_paid_call_is_sent_if_sign_in_fails(gateway: SunoGateway, wire: RequestsMock) -> None:

@@ -1,0 +1,29 @@
+"""Ids of Suno: what one may look like, and when two are the same.
+
+An id becomes part of the addresses of calls and of the names of kept files: anything else could be a path.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeGuard
+
+PATTERN = "[A-Za-z0-9_-]{1,128}"
+
+_ID = re.compile(PATTERN)
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether this can be an id of Suno."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def as_sent(id: str) -> str:
+    """The id as Suno writes it: a UUID in lower case."""
+    return id.lower() if _UUID.fullmatch(id) else id
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two ids name the same clip: their case does not matter, and lists of ancestors write `m_<id>`."""
+    return one.casefold().removeprefix("m_") == other.casefold().removeprefix("m_")
