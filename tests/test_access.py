@@ -308,8 +308,90 @@ def test_the_key_decides_if_a_key_is_required(guarded: Client) -> None:
     assert_error(guarded.post("/api/audio", headers=headers), 400, "invalid_request")
 
 
-def test_a_page_of_any_site_may_send_free_reads(open_service: Client) -> None:
-    assert open_service.get("/api/get_limit", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+READS = ("/api/get_limit", "/api/get", "/api/audio/an-id.wav", "/api/stems.zip?audio_id=a&format=mp3", "/api/nowhere")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "nonsense"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "audio"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Mode": "cors", "Origin": "https://evil.example"},
+        NAVIGATION | {"Sec-Fetch-Dest": "iframe"},
+        NAVIGATION | {"Sec-Fetch-User": "?0"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        {},
+    ],
+)
+def test_pages_of_other_sites_may_not_read(
+    open_service: Client, suno: Suno, headers: dict[str, str], site: str
+) -> None:
+    suno.forget()
+    for path in READS:
+        body = assert_error(open_service.get(path, headers=headers | {"Sec-Fetch-Site": site}), 403, "not_allowed")
+        assert "CORS_ORIGINS" in body["error"]
+    assert open_service.request("HEAD", READS[0], headers=headers | {"Sec-Fetch-Site": site}).status_code == 403
+    assert suno.log() == []
+
+
+def test_an_origin_without_a_site_may_not_read(open_service: Client) -> None:
+    """Browsers send no Sec-Fetch-Site to plain http."""
+    assert_error(open_service.get("/api/get_limit", headers={"Origin": "http://evil.example"}), 403, "not_allowed")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "audio"},
+        {"Sec-Fetch-Site": "none"} | NAVIGATION,
+        {"Sec-Fetch-Site": "cross-site"} | NAVIGATION,
+        {"Sec-Fetch-Site": "same-site"} | NAVIGATION,
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": "https://app.example.com"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": "https://stems.example.com"},
+    ],
+)
+def test_programs_people_and_allowed_pages_may_read(open_service: Client, headers: dict[str, str]) -> None:
+    assert open_service.get("/api/get_limit", headers=headers).status_code == 200
+
+
+def test_a_signed_address_may_be_embedded_anywhere(open_service: Client) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "audio"}
+    for file in ("an-id.wav", "an-id.peaks.json"):
+        response = open_service.get(f"/api/audio/{file}?token=forged", headers=headers)
+        body = assert_error(response, 403, "not_allowed")
+        assert "another site" not in body["error"], "its signature decides"
+        assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    # Only these addresses can be signed.
+    assert open_service.get("/api/get_limit?token=forged", headers=headers).status_code == 403
+
+
+def test_pages_of_other_sites_may_read_with_any_origin_allowed(in_process: Callable[..., InProcess]) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert in_process(CORS_ORIGINS="*").get("/api/get_limit", headers=headers).status_code == 200
+
+
+def test_a_key_allows_reads_from_any_site(guarded: Client) -> None:
+    headers = {"X-API-Key": "first-key", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert guarded.get("/api/get_limit", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.yaml", "/healthz", "/page/page.js"])
+def test_what_is_public_may_be_read_from_any_site(open_service: Client, path: str) -> None:
+    assert open_service.get(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/get_limit", 200), ("/api/nowhere", 404), ("/api/get?page=x", 400)]
+)
+def test_replies_of_the_api_are_not_kept_and_not_embedded(open_service: Client, path: str, status: int) -> None:
+    response = open_service.get(path)
+    assert response.status_code == status
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert response.headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
@@ -42,6 +42,7 @@ def register(app: Flask, settings: Settings) -> None:
     """Guard every path of the app, including unknown ones."""
     app.extensions["callers"] = settings.callers
     app.before_request(_ignore_long_lists)
+    app.after_request(_protect_reply)
     if settings.trusted_hosts or is_loopback(settings.host):
         app.extensions["trusted_hosts"] = settings.trusted_hosts
         app.before_request(_check_host)
@@ -104,8 +105,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_key() -> None:
-    if request.endpoint in SIGNED and "token" in request.args:
-        return  # app/web/audio.py checks the signature
+    if _is_signed():
+        return
     # Browsers send a CORS preflight without a key; OPTIONS reaches no view.
     if request.path.startswith("/api/") and request.method != "OPTIONS":
         require_key(
@@ -114,17 +115,25 @@ def _check_key() -> None:
         )
 
 
-def _check_origin() -> None:
-    """Refuse POST requests from pages of other sites if no API keys are set (CSRF). Raises NotAllowed.
+def _is_signed() -> bool:
+    """Whether the address has a token. app/web/audio.py checks its signature."""
+    return request.endpoint in SIGNED and "token" in request.args
 
-    Browsers send the origin of a request, programs do not. A preflight also stops JSON from another site; this check
-    covers calls without a body too, and does not depend on preflights.
+
+def _check_origin() -> None:
+    """Refuse requests from pages of other sites if no API keys are set. Raises NotAllowed.
+
+    Browsers send the site or the origin of a request, programs do not. A POST may spend credits (CSRF). A read under
+    /api/ calls Suno, and plays private music: <audio> and <img> need no CORS.
     """
-    if request.method in ("GET", "HEAD", "OPTIONS"):
+    reads = request.method in ("GET", "HEAD")
+    if request.method == "OPTIONS" or (reads and not request.path.startswith("/api/")):
         return
     headers = request.headers
     site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if site in ("same-origin", "none") or (site is None and origin is None):
+        return
+    if reads and (_is_signed() or _is_a_persons_navigation()):
         return
     trusted = current_app.extensions["trusted_origins"]
     if origin in trusted or "*" in trusted or (site is None and _is_of_this_host(origin or "")):
@@ -133,6 +142,24 @@ def _check_origin() -> None:
         "This came from a page of another site, and this service requires no API key. Its operator can allow the "
         "site in CORS_ORIGINS, or in PUBLIC_URL if it is the service's own page. Nothing was charged."
     )
+
+
+def _is_a_persons_navigation() -> bool:
+    """Whether a person has opened the address in a tab, for example by a link: a page cannot do that unseen."""
+    headers = request.headers
+    mode, dest, user = (headers.get(f"Sec-Fetch-{name}") for name in ("Mode", "Dest", "User"))
+    return (mode, dest, user) == ("navigate", "document", "?1")
+
+
+def _protect_reply(response: Response) -> Response:
+    """Let neither caches nor pages of other sites keep or embed what is under /api/."""
+    if request.path.startswith("/api/"):
+        headers = response.headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin" if _is_signed() else "same-origin"
+        if response.mimetype == "application/json":
+            headers["Cache-Control"] = "private, no-cache" if "ETag" in headers else "private, no-store"
+    return response
 
 
 def _is_of_this_host(origin: str) -> bool:

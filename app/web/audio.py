@@ -152,7 +152,10 @@ def get_peaks(id: str) -> Response:
     """
     peaks = parts().shelf.peaks(_folders_allowed(f"{id}.peaks.json"), id)
     if peaks is not None:
-        return Response(peaks, mimetype="application/json", headers={"Cache-Control": "private, max-age=3600"})
+        response = Response(peaks, mimetype="application/json")
+        response.add_etag()
+        response.make_conditional(request)
+        return response
     if "token" not in request.args:
         account = account_of_request()
         try:

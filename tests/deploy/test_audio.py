@@ -15,6 +15,8 @@ from tests.asserts import assert_error
 from tests.conftest import SONG, Suno, until
 from tests.deploy.conftest import SHORT, Proxy, Tls, nginx_at
 
+PAGE = "https://app.example.com"
+
 
 @pytest.fixture(scope="module", params=["", "/kept-audio/"], ids=["the service", "nginx"])
 def kept(
@@ -32,6 +34,7 @@ def kept(
         "AUDIO_URL": f"file://{folder}/audio",
         "AUDIO_ACCEL": request.param,
         "LINK_SECRET": "l" * 32,
+        "CORS_ORIGINS": PAGE,
     }
     with ExitStack() as servers:
         servers.enter_context(stack.jobs(suno.url, settings))
@@ -52,6 +55,13 @@ def test_a_file_is_complete_and_has_its_name(kept: tuple[Proxy, str, str]) -> No
     assert reply.headers["Content-Disposition"] == 'attachment; filename="Ocean Wanderer.wav"'
     assert reply.headers["X-Request-ID"]
     assert "X-Accel-Redirect" not in reply.headers
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert reply.headers["Cache-Control"] == "private, no-cache"
+    assert reply.headers["Cross-Origin-Resource-Policy"] == "cross-origin", "its address is signed"
+    own = nginx.get(path.partition("?")[0], headers={"Origin": PAGE})
+    assert own.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert own.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "Content-Range" in own.headers["Access-Control-Expose-Headers"]
 
 
 def test_ranges_and_etags_work(kept: tuple[Proxy, str, str]) -> None:

@@ -68,7 +68,11 @@ def test_the_webhook_lists_the_files_and_their_urls(
         content = fetch(deployed, file)
         assert content.headers["Content-Type"] == {"mp3": "audio/mpeg", "m4a": "audio/mp4"}[format]
         assert digest(content.content) == digest(file_at_suno(deployed, file["id"], format))
-        peaks = deployed.client.get(f"/api/audio/{file['id']}.peaks.json").json()
+        waveform = deployed.client.get(f"/api/audio/{file['id']}.peaks.json")
+        assert waveform.headers["Cache-Control"] == "private, no-cache"
+        known = {"If-None-Match": waveform.headers["ETag"]}
+        assert deployed.client.get(f"/api/audio/{file['id']}.peaks.json", headers=known).status_code == 304
+        peaks = waveform.json()
         assert (peaks["version"], len(peaks["data"])) == (2, 2000) and max(peaks["data"]) > 1000
 
 
