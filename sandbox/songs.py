@@ -32,6 +32,7 @@ class Song:
     feed_failure: Literal[429, 500] = 500
     without_stems: Literal[200, 400, 404] = 200  # status of stems/pages while it has none
     stems_key: Literal["stems", "clips"] = "stems"
+    stem_ids: bool = False  # whether its stems are listed by their ids only
     needs_captcha: bool = False
     left_out: bool = False  # of the feeds: only calls under /api/clip/ return it and its stems
     unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlock
@@ -225,6 +226,13 @@ SONGS: dict[str, Song] = {
             about='its stems are listed as {"clips": […]} instead of {"stems": […]}',
             existing="two",
             stems_key="clips",
+        ),
+        Song(
+            id="song-stem-ids",
+            title="Bare Bones",
+            about="its stems are listed by their ids only",
+            existing="two",
+            stem_ids=True,
         ),
     )
 }

@@ -248,11 +248,11 @@ class Studio:
         page = request.query.get("page", "0")
         if not page.isdecimal():
             return detail(422, [_complaint("Input should be a valid integer", "page", place="query")])
-        if int(page) < self._suno.options.pages_from:
-            return detail(400, "Pages count from 1.")
-        start = (int(page) - self._suno.options.pages_from) * CLIPS_PER_PAGE
-        stems = self._stems(account, song)[start : start + CLIPS_PER_PAGE]
-        return json_reply(200, {song.stems_key: [self._as_json(account, stem) for stem in stems]})
+        stems, start = self._stems(account, song), int(page) * CLIPS_PER_PAGE
+        if start >= len(stems):
+            return detail(400, "Invalid page number")
+        listed = [self._as_json(account, stem) for stem in stems[start : start + CLIPS_PER_PAGE]]
+        return json_reply(200, {song.stems_key: [stem["id"] for stem in listed] if song.stem_ids else listed})
 
     def billing(self, request: Request) -> Reply:
         """Return credits, plan and downloads."""
@@ -283,7 +283,11 @@ class Studio:
         )
 
     def _clips(self, account: Account, ids: list[str], *, everything: bool = False) -> list[JsonObject]:
-        """The clips that the account has, in the requested order; `everything` includes songs `left_out` of feeds."""
+        """The clips that the account has, in the requested order.
+
+        `everything`: also what the feeds leave out: songs `left_out` of them, and stems that are too new.
+        """
+        lag = 0.0 if everything else self._suno.options.feed_lag
         clips = []
         for clip_id in ids:
             stem = account.stems.get(clip_id)
@@ -291,18 +295,16 @@ class Studio:
             if song is None or (song.left_out and not everything):
                 continue
             if stem is None:
-                clips.append(
-                    self._shown(
-                        account, song, song_as_json(song, bool(account.splits.get(clip_id)), self._suno.origin)
-                    )
-                )
-            elif self._knows(stem):
+                split = self._has_stems(account, song)
+                clips.append(self._shown(account, song, song_as_json(song, split, self._suno.origin)))
+            elif self._knows(stem, lag):
                 clips.append(self._as_json(account, stem))
         return clips
 
     def _library(self, account: Account, *, songs_only: bool = False) -> list[JsonObject]:
         """All clips of the account, newest first."""
-        stems = [stem for stem in account.stems.values() if self._knows(stem) and not songs_only]
+        lag = self._suno.options.feed_lag
+        stems = [stem for stem in account.stems.values() if self._knows(stem, lag) and not songs_only]
         dated = [(song.created_at, song.id) for song in SONGS.values()]
         dated += [(stem.created_at, stem.id) for stem in stems]
         # Stable: stems of one split keep their order.
@@ -312,10 +314,15 @@ class Studio:
     def _stems(self, account: Account, song: Song) -> list[Stem]:
         """The stems of a song, the newest split first."""
         splits = reversed(account.splits.get(song.id, ()))
-        return [stem for split in splits for stem in split.stems if self._knows(stem)]
+        return [stem for split in splits for stem in split.stems if self._knows(stem, self._suno.options.stems_lag)]
 
-    def _knows(self, stem: Stem) -> bool:
-        return stem.known(time.time(), self._suno.options.pace)
+    def _has_stems(self, account: Account, song: Song) -> bool:
+        """What a song's `has_stem` says."""
+        lag = self._suno.options.has_stem_lag
+        return any(self._knows(stem, lag) for split in account.splits.get(song.id, ()) for stem in split.stems)
+
+    def _knows(self, stem: Stem, lag: float = 0.0) -> bool:
+        return stem.known(time.time(), self._suno.options.pace, lag)
 
     def _status(self, stem: Stem) -> str:
         return stem.status(time.time(), self._suno.options.pace)

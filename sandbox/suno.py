@@ -43,7 +43,9 @@ class Options:
     stale_tokens: bool = True  # whether a paid call with a token past half its lifetime is refused
     browser_token: bool = False  # whether a paid call without a fresh one is refused
     v3_wants_user: bool = False  # whether listing the library requires the account's own user id
-    pages_from: Literal[0, 1] = 0  # number of the first page of a song's stems
+    stems_lag: float = 0.0  # until a song's list of stems has a new stem
+    has_stem_lag: float = 0.0  # until a song's `has_stem` is true
+    feed_lag: float = 0.0  # until the feeds have a new stem
     wav_by_download: bool = True  # whether /api/download/clip supports WAV, or only the older calls do
     address_lifetime: float = 3600.0  # of a download_url
     storage: Literal["ordinary", "breaks", "slow", "web-page"] = "ordinary"
@@ -56,9 +58,16 @@ OF_2024 = {"token_lifetime": 60.0, "feed": "v2+v3", "active_token": False, "stal
 """The options that differ on the wire of 2024."""
 
 
+LAGS = ("stems_lag", "has_stem_lag", "feed_lag")
+"""The options that `index_lag` sets together."""
+
+
 def change(options: Options, wanted: JsonObject) -> str | None:
     """Change options. If one is wrong, change none and return what is wrong."""
     types = get_type_hints(Options)
+    wanted = {name.replace("-", "_"): value for name, value in wanted.items()}
+    if "index_lag" in wanted:
+        wanted = dict.fromkeys(LAGS, wanted.pop("index_lag")) | wanted
     for key, value in wanted.items():
         if key not in types or key in ("log_size", "charge_log"):
             return f"{key} cannot be set."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,10 @@ FINAL = frozenset({"complete", "error"})
 
 PART_FIELDS = ("stem_type_group_name", "stem_name", "stem")
 """The metadata fields that may name a stem's part, in order of preference."""
+
+STEM_TASK = "gen_stem"
+"""A stem's `task`; STEM_BADGE: the `icon_key` of a stem among its `secondary_badges` (seen 2026-10)."""
+STEM_BADGE = "stem"
 
 _PART_IN_TITLE = re.compile(r"(?: - |\()([^()]+?)\)?\s*$")
 
@@ -79,7 +83,7 @@ class Clip:
             raise UnreadableReply("a stem of another song")
         prompt = _text(metadata.get("prompt"))
         audio_url = _text(wire.get("audio_url"))
-        is_stem = stem_of is not None or metadata.get("type") == "stem" or _has_mark(metadata)
+        is_stem = stem_of is not None or metadata.get("type") == "stem" or _has_mark(metadata, wire)
         unlocked = wire.get("is_download_unlocked")
         return cls(
             id=_id(wire.get("id")),
@@ -166,12 +170,34 @@ def clips_from_wire(reply: Any, *names: str, stem_of: str | None = None) -> list
     Clips without an id are left out: they cannot be requested again. Raises UnreadableReply without a list, and what
     Clip.from_wire raises.
     """
-    if not isinstance(reply, dict):
-        raise UnreadableReply(f"a {type(reply).__name__} in place of an object")
-    clips = next((reply[name] for name in names if isinstance(reply.get(name), list)), None)
-    if clips is None:
-        raise UnreadableReply(f"an object without {' or '.join(names)}")
-    return [Clip.from_wire(clip, stem_of=stem_of) for clip in clips if _has_id(clip)]
+    return [Clip.from_wire(clip, stem_of=stem_of) for clip in _listed(reply, names) if _has_id(clip)]
+
+
+def all_clips_from_wire(reply: Any) -> list[Clip]:
+    """The clips in a list that must be complete: a clip without an id makes it unreadable."""
+    listed = _listed(reply, ("clips",))
+    if not all(_has_id(clip) for clip in listed):
+        raise UnreadableReply("a clip without an id")
+    return [Clip.from_wire(clip) for clip in listed]
+
+
+def listed_stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
+    """A page of Suno's list of a song's stems. A stem that comes as a bare id is `bare_stem` of it.
+
+    Raises UnreadableReply if the page is empty, or if one of its stems has no id: it would hide a stem, and a retry
+    of a split in doubt could pay again.
+    """
+    listed = [{"id": stem} if isinstance(stem, str) else stem for stem in _listed(reply, ("stems", "clips"))]
+    if not listed:
+        raise UnreadableReply("an empty page of stems")
+    if not all(_has_id(stem) for stem in listed):
+        raise UnreadableReply("a stem without an id")
+    return [Clip.from_wire(stem, stem_of=song_id) for stem in listed]
+
+
+def bare_stem(id: str, song_id: str) -> Clip:
+    """A stem of a song if only its id is known."""
+    return Clip(id, stem_from_id=song_id, is_stem=True)
 
 
 def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
@@ -197,14 +223,32 @@ def _id(value: Any) -> str:
     return as_sent(value)
 
 
+def _listed(reply: Any, names: Sequence[str]) -> list[Any]:
+    if not isinstance(reply, dict):
+        raise UnreadableReply(f"a {type(reply).__name__} in place of an object")
+    listed: list[Any] | None = next((reply[name] for name in names if isinstance(reply.get(name), list)), None)
+    if listed is None:
+        raise UnreadableReply(f"an object without {' or '.join(names)}")
+    return listed
+
+
 def _has_id(clip: Any) -> bool:
     return isinstance(clip, dict) and isinstance(clip.get("id"), str) and clip["id"] != ""
 
 
-def _has_mark(metadata: Mapping[str, Any]) -> bool:
-    """Whether any field is set that only stems have."""
+def _has_mark(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> bool:
+    """Whether the clip has anything that only stems have."""
     marks = ("stem_from_id", "stem_task", "stem_type_id", *PART_FIELDS)
-    return any(metadata.get(mark) is not None for mark in marks)
+    if any(metadata.get(mark) is not None for mark in marks):
+        return True
+    return any(
+        place.get("task") == STEM_TASK or STEM_BADGE in _badges(place.get("secondary_badges"))
+        for place in (metadata, wire)
+    )
+
+
+def _badges(badges: Any) -> list[Any]:
+    return [_mapping(badge).get("icon_key") for badge in badges] if isinstance(badges, list) else []
 
 
 def _parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -10,10 +11,12 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
-from app.suno.clip import Clip, clips_from_wire
-from app.suno.errors import SongNotFound
+from app.suno.answer import NOTHING_CHARGED
+from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire
+from app.suno.errors import SongNotFound, SunoFailed
 from app.suno.ids import is_same
 from app.suno.session import Account
+from app.suno.stems import made_at
 from app.suno.studio import Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
 
@@ -27,6 +30,12 @@ ONE_BY_ONE = 10
 """Maximum clips that one request reads one by one."""
 
 SONGS_A_PAGE = 20
+
+MOST_A_PAGE = 100
+"""Maximum clips that Suno returns at once: more is a 400."""
+
+UNSORTED = 60.0
+"""Seconds by which a clip may be newer than one before it in a list that is newest first."""
 
 ACCOUNTS = 1_000
 """Maximum accounts for which a process caches song cursors."""
@@ -97,6 +106,35 @@ class Feed:
             raise changed("an account's songs in any known list")
         return [clip for clip in listed if not clip.is_stem]
 
+    def newest(self, account: Account, until: float, deadline: Deadline) -> list[Clip]:
+        """The account's newest clips, stems too, newest first: all that are not older than `until`.
+
+        `until`: seconds since 1970 by Suno's clock. Raises SunoFailed unless Suno's list is sorted, has only clips
+        with an id and a date, and goes back to a clip older than `until`: only then does it show what does not exist.
+        """
+        # The list may need the account's user id, which only the token contains.
+        self._studio.sessions.bearer(account, deadline)
+        user = self._studio.sessions.user(account)
+        found: dict[str, Clip] = {}
+        cursors: set[str | None] = set()
+        cursor: str | None = None
+        oldest = math.inf
+        while cursor not in cursors:
+            cursors.add(cursor)
+            reply = self._v3_reply(account, _everything(user, cursor), deadline)
+            if reply is None:
+                raise changed("an account's newest clips")
+            for clip in read_as(all_clips_from_wire, reply):
+                made = made_at(clip)
+                if made is None or made > oldest + UNSORTED:
+                    raise changed("its newest clips with their dates, newest first")
+                oldest = min(oldest, made)
+                if made < until:
+                    return list(found.values())
+                found.setdefault(clip.id, clip)
+            cursor = _next_cursor(reply)
+        raise SunoFailed(f"Suno's list of the account's newest clips does not go back far enough. {NOTHING_CHARGED}")
+
     def _v3_page(self, account: Account, page: int, deadline: Deadline) -> list[Clip] | None:
         # The library may need the account's user id, which only the token contains.
         self._studio.sessions.bearer(account, deadline)
@@ -109,8 +147,7 @@ class Feed:
             reply = self._v3_reply(account, _library(self._studio.sessions.user(account), cursor), deadline)
             if reply is None:
                 return None
-            further = reply.get("next_cursor") if isinstance(reply, dict) else None
-            further = further if isinstance(further, str) and further else None
+            further = _next_cursor(reply)
             if known[at + 1 : at + 2] != [further]:
                 # The songs have moved: the cached cursors of later pages are invalid.
                 known[at + 1 :] = [further]
@@ -172,6 +209,12 @@ class Feed:
         return None
 
 
+def _next_cursor(reply: Any) -> str | None:
+    """The cursor of the next page; None on the last page."""
+    cursor = reply.get("next_cursor") if isinstance(reply, dict) else None
+    return cursor if isinstance(cursor, str) and cursor else None
+
+
 def _clips_in(reply: Any) -> list[Clip]:
     """The clips of a reply that is or contains a list: no capture shows the shape of `get_songs_by_ids`."""
     if isinstance(reply, list):
@@ -188,6 +231,13 @@ def _library(user: str | None, cursor: str | None) -> dict[str, Any]:
         "stemComplement": "False",
         "fromStudioProject": {"presence": "False"},
     }
-    if user:
-        filters["user"] = {"presence": "True", "userId": user}
-    return {"cursor": cursor, "limit": SONGS_A_PAGE, "filters": filters}
+    return {"cursor": cursor, "limit": SONGS_A_PAGE, "filters": filters | _own(user)}
+
+
+def _everything(user: str | None, cursor: str | None) -> dict[str, Any]:
+    """The body that lists an account's songs and stems: without the filter `stem`."""
+    return {"cursor": cursor, "limit": MOST_A_PAGE, "filters": {"trashed": "False"} | _own(user)}
+
+
+def _own(user: str | None) -> dict[str, Any]:
+    return {"user": {"presence": "True", "userId": user}} if user else {}

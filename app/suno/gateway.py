@@ -7,17 +7,23 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from app.suno.answer import Answer, captcha_required
-from app.suno.clip import Clip, Credits, UnreadableReply, clips_from_wire, stems_from_wire
+from app.suno.clip import (
+    Clip,
+    Credits,
+    UnreadableReply,
+    bare_stem,
+    listed_stems_from_wire,
+    stems_from_wire,
+)
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import (
     NotAllowed,
     OutcomeUnknown,
     RateLimited,
-    RefusedBySuno,
     SongNotFound,
     SunoError,
     SunoFailed,
@@ -34,6 +40,15 @@ AudioFormat = Literal["mp3", "m4a", "wav"]
 
 MOST_PAGES = 500
 """Maximum pages of stems of one song; 24 stems are two. With more, it is unknown which are the newest."""
+
+MOST_IDS = 50
+"""Maximum ids in one call of a list."""
+
+NO_STEMS_YET = (400, 404)
+"""Statuses of the number of pages for a song without stems (captures until 2026-10)."""
+
+NO_SUCH_PAGE = (400, 404, 422)
+"""Statuses of a page of stems that Suno does not have, although it counts it."""
 
 FREE_REFUSALS = (400, 403, 404, 405, 410, 422)
 """Statuses with which Suno certainly made no split."""
@@ -115,41 +130,39 @@ class SunoGateway:
         return stems
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
-        """All stems of a song, in Suno's order; free. [] if Suno has no such song.
+        """All stems of a song, in Suno's order; free.
 
-        An empty list must be certain: a retry of a split in doubt relies on it to pay again.
+        [] means none, *or not yet*: Suno's list was seen empty just after a split. An unknown song has none either.
+        Raises SunoFailed if Suno has stems, but not all of them can be read.
         """
         deadline = deadline or self._deadline()
         path = f"/api/clip/{song_id}/stems"
-        try:
-            reply = self._studio.read(account, Kind.STEMS, "GET", f"{path}/pages", deadline=deadline)
-        except (SongNotFound, RefusedBySuno) as error:
-            # Suno answers like this for a song without stems, but a removed call would do so too.
-            if self._has_stems(account, song_id, deadline):
-                raise changed("which stems a song has") from error
-            return []
-        pages = reply.get("pages") if isinstance(reply, dict) else None
-        if type(pages) is not int or not 0 <= pages <= MOST_PAGES:
-            raise changed("the number of a song's pages of stems")
+        pages = self._pages_of_stems(account, song_id, f"{path}/pages", deadline)
         stems: dict[str, Clip] = {}
-        numbers = list(range(pages))
-        while numbers:
+        for page in range(pages):
             answer = self._studio.ask(
-                account,
-                Kind.STEMS,
-                "GET",
-                f"{path}?page={numbers[0]}",
-                deadline=deadline,
-                accept=(400, 404, 422) if numbers[0] == 0 else (),
+                account, Kind.STEMS, "GET", f"{path}?page={page}", deadline=deadline, accept=NO_SUCH_PAGE
             )
             if not answer.succeeded:
-                # Sometimes pages count from 1.
-                numbers = list(range(1, pages + 1))
-                continue
-            for stem in read_as(clips_from_wire, reply_of(answer), "stems", "clips", stem_of=song_id):
+                raise changed("the stems that it counts")
+            for stem in read_as(listed_stems_from_wire, reply_of(answer), song_id=song_id):
                 stems.setdefault(stem.id, stem)
-            numbers.pop(0)
-        return list(stems.values())
+        return self._filled(account, song_id, stems, deadline)
+
+    def song_has_stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> bool | None:
+        """Whether Suno marks the song as split; None if the mark is missing. Free. Raises SongNotFound."""
+        sent = self._feed.clip_as_sent(account, song_id, deadline or self._deadline())
+        metadata = sent.get("metadata")
+        mark = metadata.get("has_stem") if isinstance(metadata, dict) else None
+        return mark if isinstance(mark, bool) else None
+
+    def newest_clips(self, account: Account, until: float, deadline: Deadline | None = None) -> list[Clip]:
+        """The account's clips that are not older than `until`, newest first, stems too; free.
+
+        `until`: seconds since 1970 by Suno's clock. Raises SunoFailed if Suno's list does not reach an older clip, or
+        cannot be read completely.
+        """
+        return self._feed.newest(account, until, deadline or self._deadline())
 
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
@@ -278,11 +291,34 @@ class SunoGateway:
         except SunoError:
             raise refusal from None
 
-    def _has_stems(self, account: Account, song_id: str, deadline: Deadline) -> bool:
+    def _pages_of_stems(self, account: Account, song_id: str, path: str, deadline: Deadline) -> int:
+        """How many pages of stems a song has. 0 means none, or not yet."""
+        answer = self._studio.ask(account, Kind.STEMS, "GET", path, deadline=deadline, accept=NO_STEMS_YET)
+        if not answer.succeeded:
+            # A removed call would answer like this too.
+            if self._is_marked_as_split(account, song_id, deadline):
+                raise changed("which stems a song has")
+            return 0
+        reply = reply_of(answer)
+        pages = reply.get("pages") if isinstance(reply, dict) else None
+        if type(pages) is not int or not 0 <= pages <= MOST_PAGES:
+            raise changed("the number of a song's pages of stems")
+        return pages
+
+    def _is_marked_as_split(self, account: Account, song_id: str, deadline: Deadline) -> bool:
         try:
-            return self._feed.clip(account, song_id, deadline).has_stems
+            return self.song_has_stems(account, song_id, deadline) is True
         except SongNotFound:
             return False
+
+    def _filled(self, account: Account, song_id: str, stems: dict[str, Clip], deadline: Deadline) -> list[Clip]:
+        """The stems; those that the list has only by their ids are read."""
+        bare = [id for id, stem in stems.items() if stem == bare_stem(id, song_id)]
+        for start in range(0, len(bare), MOST_IDS):
+            ids = bare[start : start + MOST_IDS]
+            for clip in self._feed.clips(account, ids, deadline, one_by_one=True):
+                stems[clip.id] = replace(clip, stem_from_id=song_id, is_stem=True)
+        return list(stems.values())
 
 
 class UnknownFormat(Exception):

@@ -103,7 +103,7 @@ def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until
     unlabelled: list[tuple[float, Clip]] = []
     unknown: list[Clip] = []
     for stem in stems:
-        kind, made = _is_of(stem, choice), _moment(stem.created_at)
+        kind, made = _is_of(stem, choice), made_at(stem)
         if kind is False or (made is not None and not since <= made <= until):
             continue
         if made is None:
@@ -120,7 +120,7 @@ def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until
             sets.append(made_together)
         else:
             unknown += made_together
-    sets.sort(key=lambda made: _moment(made[0].created_at) or 0.0)
+    sets.sort(key=lambda made: made_at(made[0]) or 0.0)
     return Made(tuple(tuple(made) for made in sets), tuple(unknown))
 
 
@@ -201,9 +201,10 @@ def _by_titles(near: Sequence[tuple[float, Clip]]) -> list[list[Clip]]:
     return [stems for _, stems in sets]
 
 
-def _moment(iso: str | None) -> float | None:
+def made_at(clip: Clip) -> float | None:
+    """When Suno made the clip, in seconds since 1970 by its clock; None if it does not say so."""
     try:
-        moment = datetime.fromisoformat(iso or "")
+        moment = datetime.fromisoformat(clip.created_at or "")
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -47,7 +47,7 @@ def test_a_fault_charges_as_the_table_says_and_its_stems_can_be_read(alice, name
     alice.post("/sandbox/settings", {"drip": 60})
     with contextlib.suppress(requests.RequestException):
         alice.split(f"fault-{name}", timeout=(5, 0.2), stream=name in ENDLESS)
-    stems = alice.get(f"/api/clip/fault-{name}/stems").json()["stems"]
+    stems = alice.get(f"/api/clip/fault-{name}/stems").json().get("stems", [])
     charges = alice.charges()
     assert [clip["id"] for clip in stems] == [clip for charge in charges for clip in charge["clips"]]
     assert [charge["reply_lost"] for charge in charges] == [FAULTS[name].loses_reply] * FAULTS[name].charges

@@ -122,11 +122,48 @@ def test_lists_omit_some_existing_songs(alice):
     assert alice.get("/api/clip/song-left-out").json()["title"] == "Off the Record"
 
 
-def test_stems_pages_can_count_from_one(alice):
-    alice.post("/sandbox/settings", {"pages_from": 1})
+def test_stems_pages_count_from_zero_and_a_page_that_is_not_there_is_refused(alice):
     path = "/api/clip/song-with-two/stems"
-    assert alice.get(path, page=0).status_code == 400
-    assert len(alice.get(path, page=1).json()["stems"]) == 2
+    assert len(alice.get(path, page=0).json()["stems"]) == 2
+    assert (alice.get(path, page=1).status_code, alice.get(path, page=1).json()) == (
+        400,
+        {"detail": "Invalid page number"},
+    )
+    empty = f"/api/clip/{OCEAN_WANDERER}/stems"
+    assert (alice.get(f"{empty}/pages").json(), alice.get(empty, page=0).status_code) == ({"pages": 0}, 400)
+
+
+def test_stems_can_be_listed_by_their_ids_only(alice):
+    [one, other] = alice.get("/api/clip/song-stem-ids/stems").json()["stems"]
+    assert [clip["title"] for clip in alice.feed([one, other])] == [
+        "Bare Bones (Vocals)",
+        "Bare Bones (Instrumental)",
+    ]
+
+
+def lists_with_stems(client, stem):
+    """Which of the three kinds of lists have the new stem of Ocean Wanderer."""
+    pages = client.get(f"/api/clip/{OCEAN_WANDERER}/stems/pages").json()["pages"]
+    mark = client.get(f"/api/clip/{OCEAN_WANDERER}").json()["metadata"]["has_stem"]
+    listed = ids_of(client.post("/api/feed/v3", {"limit": 100, "filters": {"trashed": "False"}}))
+    assert (stem in listed) == (client.feed([stem]) != [])
+    assert client.get(f"/api/clip/{stem}").status_code == 200
+    return {"stems": pages > 0, "has_stem": mark, "feed": stem in listed}
+
+
+@pytest.mark.parametrize("late", ["stems", "has_stem", "feed"])
+def test_each_list_can_be_late_by_itself(alice, late):
+    alice.post("/sandbox/settings", {f"{late}_lag": 60})
+    stem = ids_of(alice.split())[0]
+    assert lists_with_stems(alice, stem) == {"stems": True, "has_stem": True, "feed": True} | {late: False}
+
+
+def test_all_lists_can_be_late_at_once(alice):
+    alice.post("/sandbox/settings", {"index-lag": 60, "feed_lag": 0})
+    stem = ids_of(alice.split())[0]
+    assert lists_with_stems(alice, stem) == {"stems": False, "has_stem": False, "feed": True}
+    alice.post("/sandbox/settings", {"index_lag": 0})
+    assert set(lists_with_stems(alice, stem).values()) == {True}
 
 
 def test_a_song_has_the_fields_of_the_captured_one(alice):

@@ -71,17 +71,56 @@ def test_stems_belong_to_the_requested_song_even_if_the_list_does_not_say_so(
     gateway: SunoGateway, wire: RequestsMock
 ) -> None:
     wire.get(f"{STEMS}/pages", json={"pages": 1})
-    wire.get(f"{STEMS}?page=0", json={"stems": [{"id": "a"}]})
-    assert gateway.stems(ALICE, SONG) == [Clip("a", stem_from_id=SONG, is_stem=True)]
+    wire.get(f"{STEMS}?page=0", json={"stems": [{"id": "a", "status": "complete"}]})
+    assert gateway.stems(ALICE, SONG) == [Clip("a", "complete", stem_from_id=SONG, is_stem=True)]
 
 
-@pytest.mark.parametrize("status", [400, 404, 422])
-def test_pages_of_stems_may_start_at_one(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
+UNREADABLE_PAGES = [
+    {"status": 400, "json": {"detail": "Invalid page number"}},
+    {"status": 404, "json": DETAIL},
+    {"status": 422, "json": DETAIL},
+    {"status": 500, "json": {"detail": "Invalid page"}},
+    {"json": {"stems": []}},
+    {"json": {"stems": [{"title": "Nameless"}]}},
+    {"json": {"stems": [CLIP, {"title": "Nameless"}]}},
+    {"json": {"stems": [CLIP, None]}},
+    {"json": {"stems": [CLIP, {"id": "../a"}]}},
+    {"json": {"stems": [CLIP, "../a"]}},
+    {"json": {"stems": [CLIP | {"metadata": {"stem_from_id": "another"}}]}},
+    {"json": {"clip": [CLIP]}},
+    {"json": [CLIP]},
+    {"json": None},
+]
+
+
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize("reply", UNREADABLE_PAGES)
+def test_stems_that_suno_counts_but_does_not_show_are_not_an_empty_list(
+    gateway: SunoGateway, wire: RequestsMock, page: int, reply: dict[str, object]
+) -> None:
     wire.get(f"{STEMS}/pages", json={"pages": 2})
-    wire.get(f"{STEMS}?page=0", status=status, json=DETAIL)
-    wire.get(f"{STEMS}?page=1", json={"stems": [CLIP | {"id": "a"}]})
-    wire.get(f"{STEMS}?page=2", json={"stems": [CLIP | {"id": "b"}]})
-    assert [stem.id for stem in gateway.stems(ALICE, SONG)] == ["a", "b"]
+    wire.get(f"{STEMS}?page={page}", **reply)
+    wire.get(f"{STEMS}?page={1 - page}", json={"stems": [CLIP]})
+    with pytest.raises(errors.SunoFailed):
+        gateway.stems(ALICE, SONG)
+
+
+def test_no_page_is_requested_if_suno_counts_none(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{STEMS}/pages", json={"pages": 0})
+    assert gateway.stems(ALICE, SONG) == []
+    assert wire.calls[-1].request.url == f"{STEMS}/pages"
+
+
+@pytest.mark.parametrize("listed", [["a", "b"], [{"id": "a"}, {"id": "b"}]])
+def test_stems_that_come_as_ids_are_read(gateway: SunoGateway, wire: RequestsMock, listed: list[object]) -> None:
+    wire.get(f"{STEMS}/pages", json={"pages": 1})
+    wire.get(f"{STEMS}?page=0", json={"stems": listed})
+    wire.post(f"{API}/api/feed/v3", json={"clips": [{"id": "a", "title": "Song (Bass)"}]})
+    wire.get(f"{API}/api/clip/b", status=404, json=DETAIL)
+    assert gateway.stems(ALICE, SONG) == [
+        Clip("a", title="Song (Bass)", stem_from_id=SONG, is_stem=True),
+        Clip("b", stem_from_id=SONG, is_stem=True),
+    ]
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
@@ -97,7 +136,7 @@ def test_the_error_page_of_a_proxy_is_never_an_empty_list(
 
 @pytest.mark.parametrize(
     ("page", "status", "expected"),
-    [(0, 403, errors.NotAllowed), (0, 500, errors.SunoFailed), (1, 404, errors.SongNotFound)],
+    [(0, 403, errors.NotAllowed), (0, 500, errors.SunoFailed), (1, 404, errors.SunoFailed)],
 )
 def test_a_list_of_stems_with_a_missing_page_is_not_returned(
     gateway: SunoGateway, wire: RequestsMock, page: int, status: int, expected: type[Exception]
@@ -119,6 +158,38 @@ def test_a_song_without_stems_has_an_empty_list(
     wire.get(f"{STEMS}/pages", **reply)
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
     assert gateway.stems(ALICE, SONG) == []
+
+
+def test_a_refused_number_of_pages_is_not_an_empty_list(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{STEMS}/pages", status=422, json=DETAIL)
+    with pytest.raises(errors.RefusedBySuno):
+        gateway.stems(ALICE, SONG)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "marked"),
+    [
+        ({"has_stem": True}, True),
+        ({"has_stem": False}, False),
+        ({"has_stem": None}, None),
+        ({"has_stem": "false"}, None),
+        ({"has_stem": 0}, None),
+        ({}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_it_is_unknown_whether_a_song_has_stems_unless_suno_says_so(
+    gateway: SunoGateway, wire: RequestsMock, metadata: object, marked: bool | None
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json={"id": SONG, "metadata": metadata})
+    assert gateway.song_has_stems(ALICE, SONG) is marked
+
+
+def test_an_unknown_song_has_no_mark(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", status=404, json=DETAIL)
+    with pytest.raises(errors.SongNotFound):
+        gateway.song_has_stems(ALICE, SONG)
 
 
 def test_an_unknown_song_has_no_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
