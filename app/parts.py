@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from app.accounts import AccountNames, Accounts
 from app.settings import Settings
@@ -56,9 +55,10 @@ class Parts:
     @cached_property
     def fetcher(self) -> Fetcher:
         """Fetches files from Suno's storage."""
-        from app.audio.fetch import Fetcher, is_loopback
+        from app.addresses import host_of, is_loopback
+        from app.audio.fetch import Fetcher
 
-        return Fetcher(loopback_too=is_loopback(urlsplit(self.settings.suno.api_url).hostname or ""))
+        return Fetcher(loopback_too=is_loopback(host_of(self.settings.suno.api_url)))
 
     @cached_property
     def covers(self) -> Covers:

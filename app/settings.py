@@ -443,7 +443,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "SUNO_USER_AGENT": "The `User-Agent` sent to Suno. Unset: a recent Chrome.",
         "SUNO_CLERK_API_VERSION": "The Clerk API version that Suno's page sends at sign-in. It becomes outdated.",
         "SUNO_CLERK_JS_VERSION": "The Clerk JS version that Suno's page sends at sign-in.",
-        "HTTPS_PROXY": "A proxy for calls to Suno. `HTTP_PROXY` and `ALL_PROXY` work too.",
+        "HTTPS_PROXY": "A proxy for calls to Suno, downloads and webhooks. `HTTP_PROXY` and `ALL_PROXY` work too. It "
+        "resolves the names.",
         "NO_PROXY": "Hosts to reach without the proxy.",
         "REQUESTS_CA_BUNDLE": "A file of CA certificates to trust instead of the default ones.",
     },

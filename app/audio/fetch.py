@@ -7,18 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 import urllib3
-from requests_hardened import Config, Manager
-from requests_hardened.ip_filter import InvalidIPAddress
 
+from app.addresses import NotAnAddress, is_loopback, read_address
 from app.audio.files import looks_like
 from app.audio.store import CHUNK
+from app.outbound import NotPublic, as_nobody, open_session
 
 MOST = 500_000_000
 """Maximum bytes of a file."""
@@ -33,6 +32,9 @@ IN_VAIN = 4
 """Consecutive connections without a byte after which the fetch fails for now."""
 
 REDIRECTS = 3
+
+TIMEOUTS = (5.0, 30.0)
+"""Seconds for a connection to one address, and of silence between two bytes."""
 
 EXPIRED = frozenset({401, 403, 404, 410})
 """Storage's statuses for an expired address."""
@@ -63,13 +65,7 @@ class Fetcher:
     def __init__(self, *, loopback_too: bool) -> None:
         """`loopback_too`: also allow this machine, by http: for the local Suno."""
         self._loopback_too = loopback_too
-        policy = Config(
-            ip_filter_enable=True,
-            ip_filter_allow_loopback_ips=loopback_too,
-            never_redirect=True,
-            default_timeout=(5.0, 30.0),
-        )
-        self._session = Manager(policy).get_session()
+        self._session = open_session(self._is_this_machine)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def fetch(
@@ -93,7 +89,7 @@ class Fetcher:
                 before = progress.done
                 try:
                     expired = self._go_on(url, progress, note_total, note_progress, ends)
-                except InvalidIPAddress:
+                except NotPublic:
                     raise FetchFailed("its address is not public", for_now=False) from None
                 except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                     why, expired = type(error).__name__, False
@@ -124,7 +120,7 @@ class Fetcher:
                     content += block
                     if time.monotonic() >= ends:
                         raise FetchFailed(f"it did not come within {SMALL_LASTS:.0f} s")
-        except InvalidIPAddress:
+        except NotPublic:
             raise FetchFailed("its address is not public", for_now=False) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise FetchFailed(type(error).__name__) from None
@@ -166,12 +162,17 @@ class Fetcher:
 
     def _asked(self, url: str, headers: dict[str, str]) -> requests.Response:
         for _ in range(REDIRECTS + 1):
-            self._check_address(url)
-            reply: requests.Response = self._session.get(url, headers=headers, stream=True, auth=as_nobody)
+            url = self._checked(url)
+            reply: requests.Response = self._session.get(
+                url, headers=headers, stream=True, auth=as_nobody, timeout=TIMEOUTS
+            )
             if not reply.is_redirect:
                 return reply
-            url = urljoin(url, reply.headers["Location"])
             reply.close()
+            try:
+                url = urljoin(url, reply.headers["Location"])
+            except ValueError:
+                raise FetchFailed("its address is not an address", for_now=False) from None
         raise requests.TooManyRedirects
 
     def _begin(self, reply: requests.Response, progress: _Progress, note_total: Callable[[int], None]) -> None:
@@ -199,17 +200,18 @@ class Fetcher:
         progress.tag = _strong(reply.headers.get("ETag"))
         progress.content_type = reply.headers.get("Content-Type", "")
 
-    def _check_address(self, url: str) -> None:
+    def _checked(self, url: str) -> str:
+        """The address in the form that is sent. Raises FetchFailed."""
         try:
-            parts = urlsplit(url)
-            host = parts.hostname or ""
-        except ValueError:
-            raise FetchFailed("its address cannot be read") from None
-        if parts.scheme == "https" and host:
-            return
-        if parts.scheme == "http" and self._loopback_too and is_loopback(host):
-            return
+            address = read_address(url)
+        except NotAnAddress as error:
+            raise FetchFailed(f"its address {error}", for_now=False) from None
+        if address.scheme == "https" or self._is_this_machine(address.host):
+            return address.url
         raise FetchFailed("its address is not https", for_now=False)
+
+    def _is_this_machine(self, host: str) -> bool:
+        return self._loopback_too and is_loopback(host)
 
     @staticmethod
     def _check(file: Path, progress: _Progress) -> None:
@@ -222,20 +224,5 @@ class Fetcher:
             raise FetchFailed(f"it was announced as {kind}, but its first bytes do not match", for_now=False)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _strong(tag: str | None) -> str | None:
     return tag if tag and tag.startswith('"') else None
-
-
-def as_nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Send no credentials: otherwise requests would send those of ~/.netrc for the host."""
-    return request

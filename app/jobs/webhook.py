@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
-from urllib.parse import SplitResult, urlsplit
+from typing import Any
 
 import gevent
 import requests
-from requests_hardened import Config, Manager
 from standardwebhooks.webhooks import Webhook
+from urllib3.exceptions import HTTPError
 
-from app.audio.fetch import as_nobody
+from app.addresses import Address, NotAnAddress, is_listed, is_private_host, read_address
+from app.outbound import NotPublic, as_nobody, open_session
 
 TIME = 15.0
 """Maximum seconds for one attempt in total."""
+
+CONNECTS = 5.0
+"""Maximum seconds for a connection to one of the receiver's addresses."""
 
 LONGEST = 2_000
 """Maximum characters of an address."""
@@ -39,7 +43,7 @@ class Attempt:
     status: int | None
     """None if no reply came."""
     said: str
-    """The first line of the reply, or why there was none."""
+    """The first line of a public receiver's reply, or why there was no reply."""
     retry_after: int | None = None
 
     @property
@@ -48,32 +52,27 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
 
-def check_address(url: str, allowed: Sequence[str]) -> None:
-    """Refuse an address that is certainly not allowed. `allowed`: see WEBHOOK_HOSTS. Raises NoSuchAddress."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise NoSuchAddress("webhook_url is not an address.") from None
-    host = parts.hostname or ""
+def check_address(url: str, allowed: Sequence[str]) -> Address:
+    """Read an address; refuse one that is never allowed. `allowed`: see WEBHOOK_HOSTS. Raises NoSuchAddress."""
     if len(url) > LONGEST or not url.isascii() or any(c <= " " for c in url):
         raise NoSuchAddress(f"webhook_url must be at most {LONGEST} ASCII characters without spaces.")
-    if parts.scheme not in ("https", "http") or not host or port == 0:
-        raise NoSuchAddress("webhook_url must begin with https:// and name a host.")
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise NoSuchAddress("webhook_url must not contain a user or password: the signature identifies the sender.")
-    if _is_listed(host, allowed):
-        return
-    if parts.scheme != "https":
+    try:
+        address = read_address(url)
+    except NotAnAddress as error:
+        raise NoSuchAddress(f"webhook_url {error}.") from None
+    if is_listed(address.host, allowed):
+        return address
+    if address.scheme != "https":
         raise NoSuchAddress("webhook_url must begin with https://, unless the operator lists its host.")
-    if _is_private(parts):
+    if is_private_host(address.host):
         raise NoSuchAddress("webhook_url must lead to a public host, unless the operator lists it.")
+    return address
 
 
 def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: Sequence[str]) -> Attempt:
     """Send a webhook once. Never raises: a failure is an attempt without a status."""
     try:
-        check_address(url, allowed)
+        address = check_address(url, allowed)
     except NoSuchAddress as error:
         return Attempt(None, str(error))
     now = datetime.now(UTC)
@@ -84,50 +83,41 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(Webhook(secret).sign(webhook_id, now, body) for secret in secrets),
     }
-    listed = _is_listed(urlsplit(url).hostname or "", allowed)
-    # Other hosts need a public address. It is checked when the connection is made.
-    policy = Config(
-        ip_filter_enable=not listed,
-        ip_filter_allow_loopback_ips=False,
-        never_redirect=True,
-        default_timeout=(5.0, TIME),
-    )
+    listed = is_listed(address.host, allowed)
+    attempt, read = Attempt(None, "no answer in time"), bytearray()
     try:
-        with gevent.Timeout(TIME, TimeoutError("no answer in time")), Manager(policy).get_session() as session:
-            return _sent(session, url, body.encode(), headers)
-    except (requests.RequestException, OSError, ValueError) as error:
-        return Attempt(None, type(error).__name__)
+        # A bare Timeout: urllib3 would take a TimeoutError for its own, and try the next address.
+        with gevent.Timeout(TIME, False), open_session(lambda host: is_listed(host, allowed)) as session:
+            how: dict[str, Any] = {"stream": True, "auth": as_nobody, "timeout": (CONNECTS, TIME)}
+            with session.post(address.url, data=body.encode(), headers=headers, **how) as reply:
+                # From here on the receiver has answered, whatever its body does.
+                attempt = Attempt(reply.status_code, "", _retry_after(reply))
+                # What a host in the operator's network answers is not for callers to see.
+                if not listed:
+                    _read_line(reply, read)
+    except NotPublic:
+        return Attempt(None, "its host has no public address")
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        if attempt.status is None:
+            return Attempt(None, type(error).__name__)
+    return attempt if attempt.status is None else replace(attempt, said=_first_line(read))
 
 
-def _sent(session: requests.Session, url: str, body: bytes, headers: dict[str, str]) -> Attempt:
-    with session.post(url, data=body, headers=headers, stream=True, auth=as_nobody) as reply:
-        told = reply.raw.read(READ, decode_content=False) or b""
-        lines = told.decode("utf-8", "replace").splitlines()
-        said = "".join(c for c in (lines[0] if lines else "") if c.isprintable())[:SAID]
-        after = reply.headers.get("Retry-After", "").strip()
-        return Attempt(reply.status_code, said, int(after[:9]) if after.isascii() and after.isdigit() else None)
+def _retry_after(reply: requests.Response) -> int | None:
+    seconds = reply.headers.get("Retry-After", "").strip()
+    return int(seconds[:9]) if seconds.isascii() and seconds.isdigit() else None
 
 
-def _is_listed(host: str, allowed: Sequence[str]) -> bool:
-    host = host.lower()
-    for name in allowed:
-        if "/" in name:
-            try:
-                if ip_address(host) in ip_network(name):
-                    return True
-            except ValueError:
-                continue
-        elif host == name.lstrip(".") or (name[0] == "." and host.endswith(name)):
-            return True
-    return False
+def _read_line(reply: requests.Response, to: bytearray) -> None:
+    """Read the body up to its first line's end. read1, so that what came before a broken connection is not lost."""
+    ends = time.monotonic() + TIME
+    while len(to) < READ and b"\n" not in to and time.monotonic() < ends:
+        block = reply.raw.read1(READ - len(to), decode_content=False)
+        if not block:
+            return
+        to += block
 
 
-def _is_private(parts: SplitResult) -> bool:
-    host = (parts.hostname or "").rstrip(".")
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        # A name is resolved on sending. Refuse local names (no dot) and unusual forms of IP addresses now.
-        return "." not in host or host.rpartition(".")[2].isdigit()
+def _first_line(body: bytes | bytearray) -> str:
+    lines = body.decode("utf-8", "replace").splitlines()
+    return "".join(c for c in (lines[0] if lines else "") if c.isprintable())[:SAID]

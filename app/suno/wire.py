@@ -6,13 +6,14 @@ import io
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import gevent
 import requests
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError
 
+from app.addresses import NotAnAddress, read_address
 from app.suno.adapter import OriginAdapter
 from app.suno.answer import Answer
 
@@ -132,9 +133,10 @@ class Wire:
                 return answer
             try:
                 target = urljoin(url, answer.headers.get("Location", ""))
-                if _origin(target) != self._origin or target == url:
-                    return answer
             except ValueError:
+                return answer
+            origin = _origin(target)
+            if origin is None or origin != self._origin or target == url:
                 return answer
             url = target
         return answer
@@ -230,10 +232,10 @@ def _why_no_answer(error: Exception) -> str:
     return "the connection broke before its answer was complete"
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """None if the address cannot be read, or different parsers could read different hosts in it."""
     try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
+        address = read_address(url)
+    except NotAnAddress:
+        return None
+    return address.scheme, address.host, address.port

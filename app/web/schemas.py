@@ -555,7 +555,12 @@ class WebhookAttempt(Schema):
         metadata={"description": "The receiver's HTTP status; null if there was no response.", "example": 200},
     )
     said = fields.String(
-        required=True, metadata={"description": "The response's first line, or why there was none.", "example": "ok"}
+        required=True,
+        metadata={
+            "description": "The response's first line, or why there was no response. Empty for a receiver in "
+            "`WEBHOOK_HOSTS`.",
+            "example": "ok",
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -204,6 +205,33 @@ def test_redirects_are_followed_only_to_allowed_addresses(storage: Storage, file
     storage.script = [status(302, Location="/again")]
     with pytest.raises(FetchFailed, match="TooManyRedirects"):
         fetch(storage, file)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("http://[", "//169.254.169.254/", "https://2130706433/", "\\\\169.254.169.254\\latest", "https://x:99999/"),
+        *("https://storage.example.com\\@10.0.0.1/", "https://10.0.0.1\\.example.com/", "https://user@10.0.0.1/"),
+        *("https://[64:ff9b::a9fe:a9fe]/", "https://[::ffff:10.0.0.1]/", "gopher://127.0.0.1/"),
+    ],
+)
+def test_a_hostile_redirect_is_a_permanent_failure(storage: Storage, file: Path, location: str) -> None:
+    storage.script = [status(302, Location=location)]
+    with pytest.raises(FetchFailed, match="address") as failed:
+        fetch(storage, file)
+    assert not failed.value.for_now
+    assert len(storage.requests) == 1
+
+
+def test_an_endless_redirect_is_not_read(storage: Storage, file: Path) -> None:
+    def endless(to: BaseHTTPRequestHandler) -> None:
+        to.wfile.write(b"HTTP/1.0 302 Found\r\nLocation: /elsewhere\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                to.wfile.write(b"x" * 9_000)
+
+    storage.script = [endless, whole]
+    assert fetch(storage, file) == SOUND
 
 
 def test_the_length_is_reported_before_the_first_byte_and_can_stop_the_download(storage: Storage, file: Path) -> None:

@@ -323,6 +323,8 @@ def test_a_redirect_to_the_slash_form_is_followed_with_its_method_and_body(
         (308, "https://studio-api.prod.suno.com:8443/api/edit/stems/other/"),
         (308, "https://studio-api.prod.suno.com:nonsense/"),
         (308, "https://studio-api.prod.suno.com@evil.example/"),
+        (308, "https://evil.example\\@studio-api-prod.suno.com/"),
+        (308, "https://user@studio-api-prod.suno.com/"),
         (308, ""),
         (307, "http://[evil"),
     ],
