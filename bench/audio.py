@@ -148,7 +148,7 @@ def main() -> int:
         url, fetched, by_curl = address["download_url"], [], []
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            size = Fetcher(loopback_too=True).fetch(lambda: url, folder / "fetched")
+            size = Fetcher(loopback_too=True).fetch(lambda: url, folder / "fetched", format="wav")
             fetched.append(size / 1e6 / (time.perf_counter() - began))
             by_curl.append(curl(url, folder / "by-curl")[0])
         print(f"a fetch from the local Suno: {statistics.median(fetched):.0f} MB/s", end="")

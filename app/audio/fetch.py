@@ -15,7 +15,7 @@ import requests
 import urllib3
 
 from app.addresses import NotAnAddress, is_loopback, read_address
-from app.audio.files import looks_like
+from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.store import CHUNK
 from app.outbound import NotPublic, as_nobody, open_session
 
@@ -39,24 +39,64 @@ TIMEOUTS = (5.0, 30.0)
 EXPIRED = frozenset({401, 403, 404, 410})
 """Storage's statuses for an expired address."""
 
+CUT_TRIES = 5
+"""Tries of a file that storage sends completely, but whose end is missing: its upload may not have ended yet."""
+
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class FetchFailed(Exception):
     """The file did not come, or is not what it should be. If `for_now`, a later retry may succeed."""
 
-    def __init__(self, why: str, *, for_now: bool = True) -> None:
+    def __init__(self, why: str, *, for_now: bool = True, most_tries: int | None = None) -> None:
+        """`most_tries`: how often to try in all; None: as often as time allows."""
         super().__init__(why)
         self.for_now = for_now
+        self.most_tries = most_tries
+
+
+class _OtherVersion(Exception):
+    """Storage did not send the rest of what is there already: nothing of this reply may be appended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What storage says about the version of a file."""
+
+    etag: str = ""
+    modified: str = ""
+
+    @classmethod
+    def of(cls, reply: requests.Response) -> _Version:
+        return cls(reply.headers.get("ETag", ""), reply.headers.get("Last-Modified", ""))
+
+    @property
+    def validator(self) -> str:
+        """The value for `If-Range`; "" if a rest of this version cannot be requested."""
+        return self.etag if self.etag.startswith('"') else self.modified
+
+    def is_repeated_by(self, part: _Version) -> bool:
+        """Whether a part states the same version. Only `Last-Modified` may be left out (RFC 9110, 15.3.7)."""
+        return part.etag == self.etag and part.modified in ("", self.modified)
 
 
 @dataclass(slots=True)
 class _Progress:
     file: BinaryIO
     done: int = 0
+    farthest: int = 0
+    """The most bytes that were ever there; `done` may fall back to 0."""
     total: int | None = None
-    tag: str | None = None
+    version: _Version = _Version()
     content_type: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done == self.total
+
+    def go_back(self) -> None:
+        """Begin again with the next connection."""
+        self.done, self.total, self.version = 0, None, _Version()
 
 
 class Fetcher:
@@ -73,10 +113,11 @@ class Fetcher:
         address: Callable[[], str],
         file: Path,
         *,
+        format: str,
         note_total: Callable[[int], None] = lambda total: None,
         note_progress: Callable[[], None] = lambda: None,
     ) -> int:
-        """Download to a new file, and return its length in bytes.
+        """Download to a new file, check that it is complete and has this format, and return its length in bytes.
 
         `address` returns the URL, and is called again if that has expired. `note_total` receives the length in bytes
         before the first byte is written. `note_progress` is called during the download. Both may raise.
@@ -85,28 +126,32 @@ class Fetcher:
         ends = time.monotonic() + LASTS
         with file.open("wb") as content:
             progress, in_vain, url = _Progress(content), 0, address()
-            while progress.total is None or progress.done < progress.total:
-                before = progress.done
+            while not progress.is_complete:
+                expired = False
                 try:
                     expired = self._go_on(url, progress, note_total, note_progress, ends)
+                except _OtherVersion as error:
+                    why = str(error)
+                    progress.go_back()
                 except NotPublic:
                     raise FetchFailed("its address is not public", for_now=False) from None
                 except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                    why, expired = type(error).__name__, False
+                    why = type(error).__name__
                 else:
                     why = "its address is not valid" if expired else "it broke off"
                 if time.monotonic() >= ends:
                     raise FetchFailed(f"it did not come within {LASTS:.0f} s")
-                if progress.total is not None and progress.done == progress.total:
+                if progress.is_complete:
                     break
-                in_vain = in_vain + 1 if progress.done == before else 0
+                in_vain = in_vain + 1 if progress.done <= progress.farthest else 0
+                progress.farthest = max(progress.farthest, progress.done)
                 if in_vain >= IN_VAIN:
                     raise FetchFailed(f"Suno's storage does not send it: {why}")
                 if in_vain:
                     time.sleep(min(0.2 * 2**in_vain, 2.0))
                 if expired:
                     url = address()
-        self._check(file, progress)
+        self._check(file, format, progress)
         return progress.done
 
     def small(self, url: str, most: int) -> bytes:
@@ -138,19 +183,21 @@ class Fetcher:
     ) -> bool:
         """Continue the download over one connection. Returns whether the address has expired."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "suno-stems"}
+        if not progress.version.validator:
+            progress.go_back()
         if progress.done:
-            headers["Range"] = f"bytes={progress.done}-"
-            if progress.tag:
-                headers["If-Range"] = progress.tag
+            headers |= {"Range": f"bytes={progress.done}-", "If-Range": progress.version.validator}
         with self._asked(url, headers) as reply:
             if reply.status_code in EXPIRED:
                 return True
+            if reply.status_code == 416 and progress.done:
+                raise _OtherVersion("it changed while it was fetched")
             if reply.status_code not in (200, 206):
                 raise requests.ConnectionError(f"status {reply.status_code}")
-            self._begin(reply, progress, note_total)
-            while progress.done < (progress.total or 0):
+            end = self._begin(reply, progress, note_total)
+            while progress.done < end:
                 # If the connection breaks, read() would discard the bytes that came before.
-                block = reply.raw.read1(min(CHUNK, (progress.total or 0) - progress.done), decode_content=False)
+                block = reply.raw.read1(min(CHUNK, end - progress.done), decode_content=False)
                 if not block:
                     break
                 progress.file.write(block)
@@ -175,30 +222,36 @@ class Fetcher:
                 raise FetchFailed("its address is not an address", for_now=False) from None
         raise requests.TooManyRedirects
 
-    def _begin(self, reply: requests.Response, progress: _Progress, note_total: Callable[[int], None]) -> None:
-        """Read the reply's offset in the file, and the file's length."""
+    def _begin(self, reply: requests.Response, progress: _Progress, note_total: Callable[[int], None]) -> int:
+        """Prepare to write the reply's content. Returns the offset in the file at which it ends."""
         if reply.status_code == 206:
-            told = _RANGE.fullmatch(reply.headers.get("Content-Range", ""))
-            if told is None or int(told[1]) != progress.done:
-                raise FetchFailed("Suno's storage sent another part than requested")
-            total = int(told[3])
-        else:
-            length = reply.headers.get("Content-Length", "")
-            if not length.isdecimal():
-                raise FetchFailed("Suno's storage does not report its length", for_now=False)
-            total = int(length)
-            progress.file.seek(0)
-            progress.file.truncate()
-            progress.done = 0
+            return self._end_of_part(reply, progress)
+        length = reply.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise FetchFailed("Suno's storage does not report its length", for_now=False)
+        total = int(length)
         if not 0 < total <= MOST:
             raise FetchFailed(f"it has {total:,} bytes; 1 to {MOST:,} are allowed", for_now=False)
-        if progress.total is not None and total != progress.total and progress.done:
-            raise FetchFailed("it changed while it was fetched")
+        progress.file.seek(0)
+        progress.file.truncate()
         if total != progress.total:
             note_total(total)
-        progress.total = total
-        progress.tag = _strong(reply.headers.get("ETag"))
+        progress.done, progress.total, progress.version = 0, total, _Version.of(reply)
         progress.content_type = reply.headers.get("Content-Type", "")
+        return total
+
+    @staticmethod
+    def _end_of_part(reply: requests.Response, progress: _Progress) -> int:
+        """Check that a part continues what is there: `If-Range` is ignored by some storages. Raises _OtherVersion."""
+        part = _RANGE.fullmatch(reply.headers.get("Content-Range", ""))
+        if part is None or not progress.done or int(part[1]) != progress.done:
+            raise _OtherVersion("Suno's storage sent another part than requested")
+        end = int(part[2]) + 1
+        if int(part[3]) != progress.total or end > int(part[3]):
+            raise _OtherVersion("it changed while it was fetched")
+        if not progress.version.is_repeated_by(_Version.of(reply)):
+            raise _OtherVersion("it changed while it was fetched")
+        return end
 
     def _checked(self, url: str) -> str:
         """The address in the form that is sent. Raises FetchFailed."""
@@ -214,15 +267,11 @@ class Fetcher:
         return self._loopback_too and is_loopback(host)
 
     @staticmethod
-    def _check(file: Path, progress: _Progress) -> None:
-        with file.open("rb") as content:
-            beginning = content.read(16)
-        if file.stat().st_size != progress.total:
-            raise FetchFailed("its length is not the announced one")
-        if not looks_like(progress.content_type, beginning):
+    def _check(file: Path, format: str, progress: _Progress) -> None:
+        try:
+            check_audio(file, format)
+        except WrongFormat as error:
             kind = progress.content_type.partition(";")[0][:40] or "nothing"
-            raise FetchFailed(f"it was announced as {kind}, but its first bytes do not match", for_now=False)
-
-
-def _strong(tag: str | None) -> str | None:
-    return tag if tag and tag.startswith('"') else None
+            raise FetchFailed(f"{error}: Suno's storage announced {kind}", for_now=False) from None
+        except CutShort as error:
+            raise FetchFailed(f"Suno's storage sent it cut short: {error}", most_tries=CUT_TRIES) from None

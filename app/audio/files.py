@@ -112,28 +112,6 @@ def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     return chosen
 
 
-def looks_like(content_type: str, beginning: bytes) -> bool:
-    """Whether a file's first bytes match its content type. If that type is vague, any known audio matches."""
-    kinds = {
-        "wav": beginning[:4] in (b"RIFF", b"RF64") and beginning[8:12] == b"WAVE",
-        "mp3": beginning[:3] == b"ID3" or (beginning[:1] == b"\xff" and beginning[1:2] >= b"\xe0"),
-        "m4a": beginning[4:8] == b"ftyp",
-    }
-    announced = content_type.partition(";")[0].strip().lower()
-    for kind, types in _ANNOUNCED.items():
-        if announced in types:
-            return kinds[kind]
-    return any(kinds.values()) if announced in _VAGUE else False
-
-
-_ANNOUNCED = {
-    "wav": {"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"},
-    "mp3": {"audio/mpeg", "audio/mp3", "audio/x-mp3"},
-    "m4a": {"audio/mp4", "audio/m4a", "audio/x-m4a", "video/mp4", "audio/aac"},
-}
-_VAGUE = {"", "application/octet-stream", "binary/octet-stream"}
-
-
 def _clean(name: str) -> str:
     """A name that is valid in all common file systems and in an HTTP header."""
     whole = name.encode("utf-8", "ignore").decode()

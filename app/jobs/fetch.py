@@ -92,7 +92,9 @@ class FileJobs:
         return job, None, f"file_{job['state']}"
 
     def _again(self, job: dict[str, Any], error: Exception) -> tuple[dict[str, Any], float | None]:
-        final = isinstance(error, FetchFailed) and not error.for_now
+        final = isinstance(error, FetchFailed) and (
+            not error.for_now or (error.most_tries is not None and job["tries"] + 1 >= error.most_tries)
+        )
         if final or time.time() - job["began"] > TRIED_FOR:
             return _failed(job, "suno", f"The file could not be fetched: {error}"), None
         log.warning("The %s of clip %s will be retried: %s", job["format"], job["details"]["id"], error)
@@ -162,6 +164,7 @@ class FileJobs:
             size = self._parts.fetcher.fetch(
                 lambda: addresses.pop() if addresses else _still_there(download),
                 file,
+                format=format,
                 note_total=note_total,
                 note_progress=_every(HELD / 3, go_on),
             )

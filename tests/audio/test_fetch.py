@@ -48,7 +48,8 @@ class Storage:
 def send(to: BaseHTTPRequestHandler, status: int, body: bytes, length: int | None = None, **headers: str) -> None:
     to.send_response(status)
     for name, value in {"Content_Type": "audio/wav", "ETag": '"1"', **headers}.items():
-        to.send_header(name.replace("_", "-"), value)
+        if value:
+            to.send_header(name.replace("_", "-"), value)
     to.send_header("Content-Length", str(len(body) if length is None else length))
     to.end_headers()
     to.wfile.write(body)
@@ -59,17 +60,17 @@ def whole(to: BaseHTTPRequestHandler) -> None:
     send(to, 200, SOUND)
 
 
-def part(share: float, *, ranges: bool = True) -> Answer:
-    """Send this share of the file, or of its requested rest, and break the connection."""
+def part(share: float, *, ranges: bool = True, content: bytes = SOUND, **headers: str) -> Answer:
+    """Send this share of the file, or of its requested rest, and break the connection. `If-Range` is ignored."""
 
     def answer(to: BaseHTTPRequestHandler) -> None:
         first = int(to.headers["Range"][6:-1]) if ranges and "Range" in to.headers else 0
-        rest, sent = SOUND[first:], max(1, int(len(SOUND) * share))
+        rest, sent = content[first:], max(1, int(len(content) * share))
         if first:
-            content_range = f"bytes {first}-{len(SOUND) - 1}/{len(SOUND)}"
-            send(to, 206, rest[:sent], len(rest), Content_Range=content_range)
+            content_range = f"bytes {first}-{len(content) - 1}/{len(content)}"
+            send(to, 206, rest[:sent], len(rest), Content_Range=content_range, **headers)
         else:
-            send(to, 200, rest[:sent], len(rest))
+            send(to, 200, rest[:sent], len(rest), **headers)
 
     return answer
 
@@ -92,9 +93,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "file.wav"
 
 
-def fetch(storage: Storage, file: Path, *addresses: str) -> bytes:
+def fetch(storage: Storage, file: Path, *addresses: str, format: str = "wav") -> bytes:
     left = list(addresses or [storage.url])
-    Fetcher(loopback_too=True).fetch(lambda: left.pop(0) if len(left) > 1 else left[0], file)
+    Fetcher(loopback_too=True).fetch(lambda: left.pop(0) if len(left) > 1 else left[0], file, format=format)
     return file.read_bytes()
 
 
@@ -156,20 +157,94 @@ def test_a_wrong_file_is_a_permanent_failure(storage: Storage, file: Path, answe
     assert len(storage.requests) == 1
 
 
-def test_parts_of_a_changed_file_are_not_joined(storage: Storage, file: Path) -> None:
-    longer = SOUND + b"more"
+OTHER = SOUND[:44] + bytes(len(SOUND) - 44)
+LONGER = wav(seconds=6)
+YESTERDAY, TODAY = "Sun, 29 Nov 2026 10:00:00 GMT", "Mon, 30 Nov 2026 10:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "changed"),
+    [
+        ({"ETag": '"1"'}, part(0.5, content=OTHER, ETag='"2"')),
+        ({"ETag": '"1"'}, part(0.5, content=OTHER, ETag="")),
+        ({"ETag": '"1"'}, part(0.5, content=LONGER)),
+        ({"ETag": '"1"'}, lambda to: send(to, 206, b"x", Content_Range=f"bytes 0-0/{len(SOUND)}")),
+        ({"ETag": '"1"'}, lambda to: send(to, 206, b"x")),
+        ({"ETag": '"1"'}, status(416, Content_Range="bytes */99")),
+        ({"ETag": "", "Last_Modified": YESTERDAY}, part(0.5, content=OTHER, ETag="", Last_Modified=TODAY)),
+        ({"ETag": 'W/"1"', "Last_Modified": YESTERDAY}, part(0.5, content=OTHER, ETag='W/"2"')),
+    ],
+)
+def test_parts_of_two_versions_are_not_joined(
+    storage: Storage, file: Path, headers: dict[str, str], changed: Answer
+) -> None:
+    storage.script = [part(0.5, **headers), changed, lambda to: send(to, 200, LONGER, ETag='"3"')]
+    assert fetch(storage, file) == LONGER
+    assert [("Range" in request) for request in storage.requests] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("headers", "validator"),
+    [
+        ({"ETag": '"1"', "Last_Modified": YESTERDAY}, '"1"'),
+        ({"ETag": "", "Last_Modified": YESTERDAY}, YESTERDAY),
+        ({"ETag": 'W/"1"', "Last_Modified": YESTERDAY}, YESTERDAY),
+    ],
+)
+def test_the_rest_is_requested_of_the_same_version(
+    storage: Storage, file: Path, headers: dict[str, str], validator: str
+) -> None:
+    storage.script = [part(0.4, **headers)]
+    assert fetch(storage, file) == SOUND
+    assert [request.get("If-Range") for request in storage.requests] == [None, validator, validator]
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"1"'])
+def test_a_file_whose_version_is_unknown_is_fetched_from_the_start(storage: Storage, file: Path, etag: str) -> None:
+    storage.script = [part(0.5, ETag=etag), part(0.9, content=OTHER, ETag=etag), part(1.0, content=OTHER, ETag=etag)]
+    assert fetch(storage, file) == OTHER
+    assert not any("Range" in request for request in storage.requests)
+
+
+def test_a_file_that_always_breaks_and_cannot_be_resumed_fails_for_now(storage: Storage, file: Path) -> None:
+    storage.script = [part(0.5, ETag="")]
+    with pytest.raises(FetchFailed, match="does not send it") as failed:
+        fetch(storage, file)
+    assert failed.value.for_now
+    assert len(storage.requests) == fetching.IN_VAIN + 1
+
+
+def test_a_storage_that_always_sends_another_part_fails_for_now(storage: Storage, file: Path) -> None:
+    storage.script = [part(0.5), lambda to: send(to, 206, b"xx", Content_Range=f"bytes 0-1/{len(SOUND)}")]
+    with pytest.raises(FetchFailed, match="another part") as failed:
+        fetch(storage, file)
+    assert failed.value.for_now
+
+
+def test_a_part_ends_where_it_says(storage: Storage, file: Path) -> None:
+    half, end = len(SOUND) // 2, len(SOUND) // 2 + 9
     storage.script = [
         part(0.5),
-        lambda to: send(to, 206, b"x", Content_Range=f"bytes {len(SOUND) // 2}-{len(longer) - 1}/{len(longer)}"),
+        lambda to: send(to, 206, SOUND[half:end] + b"more", Content_Range=f"bytes {half}-{end - 1}/{len(SOUND)}"),
+        part(1.0),
     ]
-    with pytest.raises(FetchFailed, match="changed"):
-        fetch(storage, file)
+    assert fetch(storage, file) == SOUND
 
 
-def test_a_part_other_than_the_requested_one_is_refused(storage: Storage, file: Path) -> None:
-    storage.script = [part(0.5), lambda to: send(to, 206, b"xx", Content_Range=f"bytes 0-1/{len(SOUND)}")]
-    with pytest.raises(FetchFailed, match="another part"):
+@pytest.mark.parametrize("announced", ["audio/wav", "audio/mpeg", "text/html", ""])
+def test_the_content_decides_whether_it_is_the_wanted_format(storage: Storage, file: Path, announced: str) -> None:
+    storage.script = [lambda to: send(to, 200, SOUND, Content_Type=announced)]
+    assert fetch(storage, file) == SOUND
+    with pytest.raises(FetchFailed, match=f"not a file of the format mp3.*{announced}") as failed:
+        fetch(storage, file, format="mp3")
+    assert not failed.value.for_now
+
+
+def test_a_file_that_is_sent_cut_short_is_tried_a_few_times(storage: Storage, file: Path) -> None:
+    storage.script = [lambda to: send(to, 200, SOUND[:-1000])]
+    with pytest.raises(FetchFailed, match="cut short") as failed:
         fetch(storage, file)
+    assert (failed.value.for_now, failed.value.most_tries) == (True, fetching.CUT_TRIES)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +265,9 @@ def test_no_private_address_is_fetched(storage: Storage, file: Path, url: str) -
 def test_loopback_is_allowed_only_for_a_local_suno(storage: Storage, file: Path) -> None:
     fetcher = Fetcher(loopback_too=False)
     with pytest.raises(FetchFailed, match="https"):
-        fetcher.fetch(lambda: storage.url, file)
+        fetcher.fetch(lambda: storage.url, file, format="wav")
     with pytest.raises(FetchFailed, match="public"):
-        fetcher.fetch(lambda: storage.url.replace("http:", "https:"), file)
+        fetcher.fetch(lambda: storage.url.replace("http:", "https:"), file, format="wav")
     assert storage.requests == []
 
 
@@ -245,7 +320,7 @@ def test_the_length_is_reported_before_the_first_byte_and_can_stop_the_download(
         raise NoRoom
 
     with pytest.raises(NoRoom):
-        Fetcher(loopback_too=True).fetch(lambda: storage.url, file, note_total=no_room)
+        Fetcher(loopback_too=True).fetch(lambda: storage.url, file, format="wav", note_total=no_room)
     assert (totals, file.read_bytes()) == ([len(SOUND)], b"")
 
 
@@ -258,7 +333,7 @@ def test_a_dripping_download_is_ended(storage: Storage, file: Path, monkeypatch:
 
 def test_progress_is_reported_during_the_download(storage: Storage, file: Path) -> None:
     seen: list[int] = []
-    Fetcher(loopback_too=True).fetch(lambda: storage.url, file, note_progress=lambda: seen.append(1))
+    Fetcher(loopback_too=True).fetch(lambda: storage.url, file, format="wav", note_progress=lambda: seen.append(1))
     assert seen
     assert file.stat().st_size == len(SOUND)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.audio.files import Details, details_of, distinct, file_name, folder_of, looks_like
+from app.audio.files import Details, details_of, distinct, file_name, folder_of
 from app.audio.song import Song
 from app.suno.clip import Clip
 
@@ -66,27 +66,6 @@ def test_a_long_title_leaves_part_and_take_readable() -> None:
 def test_file_names_are_distinct() -> None:
     names = distinct([("1", "A - Vocals.wav"), ("2", "a - vocals.wav"), ("3", "A - Vocals.wav"), ("4", "B.wav")])
     assert names == {"1": "A - Vocals.wav", "2": "a - vocals [2].wav", "3": "A - Vocals [3].wav", "4": "B.wav"}
-
-
-@pytest.mark.parametrize(
-    ("announced", "beginning", "is_good"),
-    [
-        ("audio/wav", b"RIFF\0\0\0\0WAVEfmt ", True),
-        ("audio/x-wav; codecs=1", b"RF64\0\0\0\0WAVE", True),
-        ("audio/wav", b"ID3\4", False),
-        ("audio/mpeg", b"ID3\4", True),
-        ("audio/mpeg", b"\xff\xfb\x90", True),
-        ("audio/mpeg", b"\xff\x00", False),
-        ("audio/mp4", b"\0\0\0\x1cftypM4A ", True),
-        ("binary/octet-stream", b"\0\0\0\x1cftypM4A ", True),
-        ("", b"ID3\4", True),
-        ("", b"<!DOCTYPE html>", False),
-        ("text/html", b"ID3\4", False),
-        ("audio/wav", b"", False),
-    ],
-)
-def test_the_first_bytes_must_match_the_content_type(announced: str, beginning: bytes, is_good: bool) -> None:
-    assert looks_like(announced, beginning) is is_good
 
 
 def test_details_have_the_song_and_the_take() -> None:

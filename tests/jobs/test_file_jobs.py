@@ -113,7 +113,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses of all fetches. Every fetch succeeds."""
     addresses: list[str] = []
 
-    def fetch(self: Fetcher, address: Callable[[], str], file: Path, *, note_total: Any, note_progress: Any) -> int:
+    def fetch(self: Fetcher, address: Callable[[], str], file: Path, *, note_total: Any, **more: Any) -> int:
         addresses.append(address())
         note_total(len(SOUND))
         file.write_bytes(SOUND)
@@ -191,6 +191,20 @@ def test_retries_back_off_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert harness.gateway.calls.count("unlock") == 1
 
 
+def test_a_file_that_stays_cut_short_fails_after_a_few_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = Harness(tmp_path)
+
+    def fetch(*about: Any, **more: Any) -> int:
+        raise FetchFailed("it is cut short", most_tries=3)
+
+    monkeypatch.setattr(Fetcher, "fetch", fetch)
+    job, states = harness.new_job(), []
+    for _ in range(3):
+        job, _, _ = harness.step(job)
+        states.append(job["state"])
+    assert states == ["fetching", "fetching", "failed"]
+
+
 def test_a_removed_account_fetches_nothing(tmp_path: Path, fetched: list[str]) -> None:
     harness = Harness(tmp_path)
     assert "no longer" in harness.step(harness.new_job("a", account="studio"))[0]["error"]
@@ -218,7 +232,7 @@ def test_a_failure_is_reported_once_and_then_retried(tmp_path: Path) -> None:
 def test_concurrent_fetches_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     harness, running, most = Harness(tmp_path, at_once=2), [], []
 
-    def fetch(self: Fetcher, address: Callable[[], str], file: Path, *, note_total: Any, note_progress: Any) -> int:
+    def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
         running.append(file)
         most.append(len(running))
         gevent.sleep(0.01)
