@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -83,11 +84,23 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
     return received
 
 
+def read_request(connection: socket.socket) -> bytes:
+    """Read a whole request. It has a Content-Length if it has a body."""
+    received = read_until(connection, b"\r\n\r\n")
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\ncontent-length: (\d+)", head)
+    left = int(length[1]) - len(body) if length else 0
+    while left > 0 and (part := connection.recv(65_536)):
+        left -= len(part)
+        received += part
+    return received
+
+
 def answers(*parts: bytes, reset: bool = False) -> Script:
-    """Read the request with its JSON body, send these parts, and close."""
+    """Read the request, send these parts, and close."""
 
     def script(connection: socket.socket) -> None:
-        read_until(connection, b"{}")
+        read_request(connection)
         for part in parts:
             connection.sendall(part)
         if reset:

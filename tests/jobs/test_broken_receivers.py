@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from app.jobs.webhook import READ, SAID, Attempt, send
-from tests.jobs.conftest import HERE, SECRET
-from tests.outbound import PUBLIC_NAME, Host, Proxy, Script, answers, certificate_for, read_until
+from tests.conftest import until
+from tests.jobs.conftest import HERE, SECRET, Service
+from tests.outbound import PUBLIC_NAME, Host, Proxy, Script, answers, certificate_for, read_request
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
@@ -24,7 +25,7 @@ GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\n"
 
 def endless(head: bytes, block: bytes) -> Script:
     def script(connection: socket.socket) -> None:
-        read_until(connection, b"{}")
+        read_request(connection)
         connection.sendall(head)
         while True:
             connection.sendall(block)
@@ -36,7 +37,7 @@ def dripped(head: bytes, drop: bytes) -> Script:
     """Send a drop every 50 ms, for ever: no silence is long enough for a socket's timeout."""
 
     def script(connection: socket.socket) -> None:
-        read_until(connection, b"{}")
+        read_request(connection)
         connection.sendall(head)
         while True:
             connection.sendall(drop)
@@ -202,3 +203,21 @@ def test_a_public_2xx_is_delivered_whatever_its_body_does(
 def test_what_came_before_a_broken_connection_is_kept(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with public(answers(CHUNKED, b"5\r\nhello\r\n"), certificate, monkeypatch):
         assert send(f"https://{PUBLIC_NAME}/", "{}", "msg_1", [SECRET], []) == Attempt(200, "hello")
+
+
+@pytest.mark.parametrize("how", ["chunked and cut", "an invalid chunk", "reset at once"])
+def test_a_receiver_that_accepts_and_breaks_off_gets_the_webhook_once(deployed: Service, how: str) -> None:
+    with Host(BROKEN_BODIES[how]) as host:
+        reply = deployed.split(f"http://127.0.0.1:{host.port}/")
+        until(lambda: deployed.webhook_of(reply)["state"] == "delivered")
+        [attempt] = deployed.webhook_of(reply)["attempts"]
+    assert (attempt["status"], attempt["said"], host.connections) == (200, "", 1)
+
+
+@pytest.mark.parametrize("how", ["closed after the request", "a garbage status line", "reset after the request"])
+def test_a_receiver_that_breaks_off_is_tried_again_later(deployed: Service, how: str) -> None:
+    with Host(BROKEN_HEADS[how]) as host:
+        reply = deployed.split(f"http://127.0.0.1:{host.port}/")
+        until(lambda: deployed.webhook_of(reply)["next_at"] is not None)
+        [attempt] = deployed.webhook_of(reply)["attempts"]
+    assert (attempt["status"], attempt["said"], host.connections) == (None, "ConnectionError", 1)
