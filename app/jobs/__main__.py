@@ -18,12 +18,12 @@ from typing import Any
 import gevent
 from environs import EnvError
 from gevent.pool import Pool
-from huey.consumer import Consumer
 
 from app import logs
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.fetch import FileJobs
 from app.jobs.follow import Follower
+from app.jobs.listener import Listener
 from app.parts import build
 from app.settings import Settings, read_settings
 from app.splits.store import LedgerUnavailable
@@ -58,26 +58,16 @@ class Jobs:
         follower = Follower(self._parts, is_stopping=lambda: self._stopping)
         files = FileJobs(self._parts, is_stopping=lambda: self._stopping)
         self._steps: dict[str, Step] = {"split": follower.step, "file": files.step}
-        self._consumer = Consumer(
-            self._queue.open(self.take_up),
-            workers=2,
-            worker_type="greenlet",
-            periodic=False,
-            max_delay=0.5,
-            scheduler_interval=1,
-        )
+        self._listener = Listener(self._queue, self.take_up)
 
     def run(self) -> None:
         """Run jobs until SIGTERM or SIGINT."""
         for sent in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sent, self._stop)
-        self._consumer.start()
-        # huey has replaced the signal handlers.
-        for sent in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sent, self._stop)
         log.info("Ready for jobs.")
         cleaned = -math.inf
         while not self._stopping:
+            self._listener.start()
             self._sweep()
             if time.monotonic() - cleaned > CLEAN_EVERY:
                 cleaned = time.monotonic()
@@ -85,7 +75,7 @@ class Jobs:
             ends = time.monotonic() + SWEEP_EVERY
             while not self._stopping and time.monotonic() < ends:
                 gevent.sleep(0.1)
-        self._consumer.stop(graceful=True)
+        self._listener.stop()
         self._pool.join(timeout=30)
         log.info("The jobs process has stopped.")
 
@@ -147,8 +137,6 @@ def main() -> None:
     except EnvError as error:
         sys.exit(str(error))
     logs.set_up(settings.log_level, settings.log_format)
-    # At INFO, huey logs each job twice.
-    logging.getLogger("huey").setLevel(logging.WARNING)
     Jobs(settings).run()
 
 
