@@ -79,6 +79,11 @@ EVERYONE = Caller("")
 """The caller of every request if there are no API keys."""
 
 
+def uncommented(text: str) -> str:
+    """The content of a file of keys without its comments: from # at the begin of a line or after a space."""
+    return re.sub(r"(?:^|(?<=\s))#.*", "", text, flags=re.MULTILINE)
+
+
 def hash_of(api_key: bytes) -> str:
     """SHA-256 of an API key, in hexadecimal."""
     return hashlib.sha256(api_key).hexdigest()
@@ -199,7 +204,7 @@ class _Reader:
         if not text.startswith("@"):
             return text
         try:
-            return self.read(self._folder / text[1:])
+            return uncommented(self.read(self._folder / text[1:]))
         except ValidationError as error:
             raise ValidationError(f"{where}: {error.messages[0]}") from None
 

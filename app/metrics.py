@@ -84,6 +84,7 @@ AUDIO_FREE = Gauge(
     "Free bytes on the disk of the kept audio.",
     multiprocess_mode="livemostrecent",
 )
+KEYS_REFUSED = Counter("suno_stems_keys_refused_total", "Requests with an API key that the service does not know.")
 SIGN_INS = Counter("suno_stems_sign_ins_total", "Successful calls to Suno's sign-in: one or two per token.")
 IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended in doubt: Suno may have charged.")
 WAITERS = Gauge(

@@ -22,13 +22,16 @@ from marshmallow.validate import URL, OneOf, Range, Regexp
 
 from app.callers import (
     DEFAULT,
+    SHORTEST_KEY,
     SIGNING_KEY,
     SIGNING_KEY_RULE,
     Caller,
     Callers,
     OperatorAccount,
     caller_of_key,
+    hash_of,
     read_callers,
+    uncommented,
 )
 from app.suno.cookie import UnusableCookie, cookie_of
 from app.suno.endpoint import Endpoint, StemsRoute
@@ -51,6 +54,10 @@ class Settings:
     """The operator's accounts by name; `default` is the account of SUNO_COOKIE."""
     callers: tuple[Caller, ...]
     """The callers with API keys. If there are none, everyone who reaches the port may send requests."""
+    short_api_keys: int
+    """How many keys of API_KEYS are shorter than SHORTEST_KEY."""
+    metrics_key_hashes: tuple[str, ...] = field(repr=False)
+    """SHA-256 of the keys that open /metrics, in hexadecimal; (): only requests from this machine may read it."""
     secret_files: tuple[Path, ...]
     """Files that other users should not be able to read."""
     prices: Mapping[StemTask, int]
@@ -124,6 +131,7 @@ def read_settings(env: Env | None = None) -> Settings:
     env = env or Env(eager=False)
     env.add_parser_from_field("cookie", Cookie)
     env.add_parser_from_field("api_keys", ApiKeys)
+    env.add_parser_from_field("metrics_keys", MetricsKeys)
     env.add_parser_from_field("origins", Origins)
     env.add_parser_from_field("hosts", Hosts)
     env.add_parser_from_field("callers", CallersFile)
@@ -139,11 +147,13 @@ def read_settings(env: Env | None = None) -> Settings:
     price = Range(min=0, max=100_000)
     kept = Range(min=0, max=3650 * 86_400)
     suno_cookie = env.cookie("SUNO_COOKIE", None)
-    api_keys = env.api_keys("API_KEYS", None) or ()
     callers = env.callers("CALLERS_FILE", None, suno_cookie=suno_cookie)
     if callers is None:
         own = {DEFAULT: OperatorAccount(DEFAULT, suno_cookie)} if suno_cookie else {}
         callers = Callers(own, (), ())
+    of_callers = frozenset(hash for caller in callers.callers for hash in caller.key_hashes)
+    api_keys = env.api_keys("API_KEYS", None, of_callers=of_callers) or ()
+    of_callers |= {hash_of(key.encode()) for key in api_keys}
     ledger_url = env.str("LEDGER_URL", "sqlite:///instance/ledger.db", validate=ledger)
     jobs_url = env.str("JOBS_URL", None, validate=ledger)
     if jobs_url is None:
@@ -152,7 +162,14 @@ def read_settings(env: Env | None = None) -> Settings:
     settings = Settings(
         accounts=callers.accounts,
         callers=(*callers.callers, *map(caller_of_key, api_keys)),
-        secret_files=(*_files_of("SUNO_COOKIE", "API_KEYS", "WEBHOOK_SECRET", "LINK_SECRET"), *callers.files),
+        short_api_keys=sum(len(key) < SHORTEST_KEY for key in api_keys),
+        metrics_key_hashes=tuple(
+            hash_of(key.encode()) for key in env.metrics_keys("METRICS_KEY", None, of_callers=of_callers) or ()
+        ),
+        secret_files=(
+            *_files_of("SUNO_COOKIE", "API_KEYS", "METRICS_KEY", "WEBHOOK_SECRET", "LINK_SECRET"),
+            *callers.files,
+        ),
         prices={
             StemTask.TWO: env.int("SUNO_TWO_CREDITS", StemTask.TWO.credits, validate=price),
             StemTask.TWELVE: env.int("SUNO_TWELVE_CREDITS", StemTask.TWELVE.credits, validate=price),
@@ -274,38 +291,58 @@ class Listed(fields.String):
         return items
 
 
-class ApiKeys(Listed):
-    """API keys, comma-separated, or `@` and the path of a file with them, one per line or comma-separated."""
+class ListedInFile(Listed):
+    """Comma-separated values, or `@` and the path of a file with them: one per line, with # comments."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = ",".join(uncommented(_file_or(value)).splitlines()) if value.startswith("@") else value
+        return super()._deserialize(text, attr, data, **kwargs)
+
+
+class ApiKeys(ListedInFile):
+    """API keys. `of_callers` are the hashes of the keys in CALLERS_FILE."""
 
     ITEM = re.compile(r"[!-~]+")
     COMPLAINT = "An API key consists of ASCII letters, digits and signs; keys are comma-separated."
+    # Without limits here, the key would escape its caller's budget.
+    TAKEN = "A key of CALLERS_FILE is here too. Remove it here."
+
+    def __init__(self, *, of_callers: frozenset[str], **how: Any) -> None:
+        super().__init__(**how)
+        self._of_callers = of_callers
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        keys = super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
+        keys = super()._deserialize(value, attr, data, **kwargs)
         if value.startswith("@") and not keys:
             # Otherwise an empty file would open the service to everyone.
             raise ValidationError("Its file contains no key.")
+        if any(hash_of(key.encode()) in self._of_callers for key in keys):
+            raise ValidationError(self.TAKEN)
         return keys
 
 
-class WebhookSecrets(Listed):
+class MetricsKeys(ApiKeys):
+    """Keys for /metrics. `of_callers` are the hashes of all API keys."""
+
+    ITEM = re.compile(rf"[!-+\--~]{{{SHORTEST_KEY},}}")
+    COMPLAINT = (
+        f"A key has at least {SHORTEST_KEY} ASCII letters, digits and signs; `openssl rand -hex 24` makes one."
+    )
+    TAKEN = "It is an API key too: callers could read /metrics."
+
+
+class WebhookSecrets(ListedInFile):
     """Secrets that sign webhooks, given in the same way as API keys."""
 
     ITEM = re.compile(SIGNING_KEY)
     COMPLAINT = SIGNING_KEY_RULE
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        return super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
 
-
-class LinkSecrets(Listed):
+class LinkSecrets(ListedInFile):
     """Secrets that sign file addresses, given in the same way as API keys."""
 
     ITEM = re.compile(r"[!-+\--~]{32,}")
     COMPLAINT = "A secret has at least 32 ASCII letters, digits and signs; `openssl rand -hex 32` makes one."
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        return super()._deserialize(",".join(_file_or(value).splitlines()), attr, data, **kwargs)
 
 
 class AudioPlace(fields.String):
@@ -380,7 +417,10 @@ MEANINGS: dict[str, dict[str, str]] = {
     "Access": {
         "API_KEYS": "Comma-separated API keys, or `@` and the path of a file with one per line. With keys here "
         "or in `CALLERS_FILE`, every call under `/api/` needs one, as `Authorization: Bearer <key>` or "
-        "`X-API-Key: <key>`.",
+        "`X-API-Key: <key>`. Use 16 characters or more; 2.0 will refuse shorter ones.",
+        "METRICS_KEY": "The key that `/metrics` requires, as `Authorization: Bearer <key>` or `X-API-Key: <key>`: at "
+        "least 16 characters; comma-separated while you change it; or `@` and the path of a file. Unset: only "
+        "requests from the service's own machine, without a proxy, may read `/metrics`. An API key never opens it.",
         "TRUSTED_HOSTS": "The names that are accepted in `Host`, comma-separated, without port; `.example.com` means "
         "every name under it. Unset: loopback names if `HOST` is loopback, otherwise any name.",
         "CORS_ORIGINS": "Other web pages that may send requests: comma-separated origins such as "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def public(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli
     """A service on all addresses, with all that is recommended there; its API keys are in a file."""
     file = tmp_path_factory.mktemp("public") / "keys"
     file.touch(mode=0o600)
-    file.write_text("first-key\nsecond-key\n")
+    file.write_text(f"# keys of the tests\n{'1' * 16}\n{'2' * 16} # the second\n")
     settings = {"HOST": "0.0.0.0", "API_KEYS": f"@{file}", "TRUSTED_HOSTS": "127.0.0.1", "WEB_CONCURRENCY": "1"}
     with stack.service(suno.url, settings) as server:
         yield Client(server)
@@ -67,6 +68,21 @@ def test_nothing_is_sent_to_suno_without_a_valid_key(
     assert_error(response, 401, "api_key_required")
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="Suno Stems"'
     assert suno.log() == []
+
+
+def test_refused_keys_are_counted(guarded: Client) -> None:
+    def refused() -> float:
+        exposition = guarded.get("/metrics", headers={"Host": "[::1]"}).text
+        [value] = re.findall(r"^suno_stems_keys_refused_total (.*)$", exposition, re.MULTILINE)
+        return float(value)
+
+    before = refused()
+    for headers in ({"X-API-Key": "wrong"}, {"Authorization": "Bearer wrong"}):
+        assert guarded.get("/api/get_limit", headers=headers).status_code == 401
+    assert refused() == before + 2
+    for headers in ({}, {"X-API-Key": ""}, {"Authorization": "Basic x"}, {"X-API-Key": "first-key"}):
+        guarded.get("/api/nowhere", headers=headers)
+    assert refused() == before + 2, "a request without a key guesses none"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +280,16 @@ def test_no_warning_is_logged_beyond_loopback_with_keys_and_hosts(public: Client
 
 def test_keys_may_be_in_a_file(public: Client, account: str) -> None:
     assert_error(public.split(cookie=account), 401, "api_key_required")
-    assert public.split(cookie=account, headers={"X-API-Key": "second-key"}).status_code == 200
+    assert public.split(cookie=account, headers={"X-API-Key": "2" * 16}).status_code == 200
+    for comment in ("#", "# keys of the tests", "# the second"):
+        assert_error(public.split(cookie=account, headers={"X-API-Key": comment}), 401, "api_key_required")
+
+
+def test_short_keys_are_named_in_a_warning_without_their_text(guarded: Client, public: Client) -> None:
+    [line] = [line for line in guarded.server.logged().splitlines() if "fewer than 16 characters" in line]
+    assert "API_KEYS has 2 keys" in line
+    assert "2.0 will refuse them" in line
+    assert not [key for key in KEYS if key in line]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from environs import Env, EnvError
 
 from app.callers import hash_of
-from app.settings import read_settings
+from app.settings import read_settings, remembered, reread_settings
 from app.timing import LOOK_FOR
 
 OF_GUNICORN = {"GUNICORN_CMD_ARGS"}
@@ -79,6 +79,9 @@ def test_an_empty_cookie_is_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
         ("API_KEYS", " , "),
         ("API_KEYS", "@/my/secret/file"),
         ("API_KEYS", "@/dev/null"),
+        ("METRICS_KEY", "my-secret"),
+        ("METRICS_KEY", "@/dev/null"),
+        ("METRICS_KEY", "@/my/secret/file"),
         ("CORS_ORIGINS", "my-secret"),
         ("CORS_ORIGINS", "https://my-secret/path"),
         ("CORS_ORIGINS", "https://*.my-secret"),
@@ -119,6 +122,64 @@ def test_api_keys_may_be_in_the_variable_or_in_a_file(monkeypatch: pytest.Monkey
     ):
         monkeypatch.setenv("API_KEYS", value)
         assert [caller.key_hashes for caller in read_settings().callers] == [(hash_of(key.encode()),) for key in keys]
+
+
+def test_comments_in_a_file_of_keys_are_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("#n8n:\none\n  # a, b\ntwo # the second, of alice\nthree#3, four\n#\n")
+    monkeypatch.setenv("API_KEYS", f"@{file}")
+    keys = ["one", "two", "three#3", "four"]
+    assert [caller.key_hashes for caller in read_settings().callers] == [(hash_of(key.encode()),) for key in keys]
+    file.write_text("# only-a-comment\n")
+    with pytest.raises(EnvError, match=r"API_KEYS.*contains no key"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("LINK_SECRET", "l" * 32), ("WEBHOOK_SECRET", "whsec_" + "A" * 32), ("METRICS_KEY", "m" * 16)]
+)
+def test_comments_in_other_files_of_secrets_are_no_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    (file := tmp_path / "secret").write_text(f"#{'c' * 40}\n{value} # ours\n")
+    monkeypatch.setenv(name, f"@{file}")
+    settings = read_settings()
+    assert len(settings.link_secrets + settings.webhook_secrets + settings.metrics_key_hashes) == 1
+
+
+def test_short_api_keys_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", f"1,{'x' * 15},{'y' * 16}")
+    assert read_settings().short_api_keys == 2
+
+
+@pytest.mark.parametrize("kind", ["api_key", "api_key_sha256"])
+def test_a_key_in_two_places_is_refused_at_the_start_and_at_a_reload(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    file, keys = tmp_path / "callers.toml", tmp_path / "keys"
+    value = LONG if kind == "api_key" else hash_of(LONG.encode())
+    file.write_text(f'[callers.n8n]\n{kind} = "{value}"\ncredits_per_day = 5\n')
+    monkeypatch.setenv("CALLERS_FILE", str(file))
+    monkeypatch.setenv("API_KEYS", f"@{keys}")
+    keys.write_text("another-key\n")
+    before = reread_settings()
+    keys.write_text(f"another-key\n{LONG}\n")
+    with pytest.raises(EnvError, match=r"API_KEYS.*CALLERS_FILE") as raised:
+        read_settings()
+    assert reread_settings() is before
+    assert "API_KEYS" in remembered.complaint
+    for text in (str(raised.value), remembered.complaint):
+        assert LONG not in text and hash_of(LONG.encode()) not in text
+
+
+@pytest.mark.parametrize("place", ["API_KEYS", "CALLERS_FILE"])
+def test_an_api_key_is_no_key_for_the_metrics(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str) -> None:
+    (file := tmp_path / "callers.toml").write_text(f'[callers.n8n]\napi_key = "{LONG}"\n')
+    monkeypatch.setenv(place, LONG if place == "API_KEYS" else str(file))
+    monkeypatch.setenv("METRICS_KEY", LONG)
+    with pytest.raises(EnvError, match=r"METRICS_KEY.*API key") as raised:
+        read_settings()
+    assert LONG not in str(raised.value)
 
 
 def test_trusted_hosts_are_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +262,7 @@ def test_the_error_for_a_wrong_callers_file_names_table_and_key_without_a_value(
 def test_the_callers_file_and_the_older_settings_can_be_combined(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "n8n.key").write_text(f"{LONG}\n{LONG}er\n")
+    (tmp_path / "n8n.key").write_text(f"#the-keys-of-our-n8n\n{LONG} # old\n{LONG}er\n")
     (tmp_path / "studio.cookie").write_text("__client=abc; a=b")
     file = tmp_path / "callers.toml"
     file.write_text(

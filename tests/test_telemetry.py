@@ -22,6 +22,7 @@ from app.web.factory import create_app
 from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import NUMBERS, SONG, Client, Suno, until
+from tests.in_process import InProcess
 from tools.process import NotStartedError
 
 ALERTS = Path("deploy/alerts.yml")
@@ -213,16 +214,26 @@ def test_a_start_that_fails_leaves_no_files(start: Callable[..., Client], tmp_pa
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
-def test_metrics_require_a_key_behind_a_proxy(service: Client, header: str) -> None:
-    body = assert_error(service.get("/metrics", headers={header: "127.0.0.1"}), 401, "api_key_required")
-    assert "without a proxy, need no API key" in body["error"]
+def test_without_their_key_the_metrics_are_refused_behind_a_proxy(service: Client, header: str) -> None:
+    body = assert_error(service.get("/metrics", headers={header: "127.0.0.1"}), 403, "not_allowed")
+    assert "METRICS_KEY" in body["error"]
 
 
-def test_metrics_require_a_key_under_another_host_name(public: Client) -> None:
-    name = {"Host": "stems.example.com"}
-    assert_error(public.get("/metrics", headers=name), 401, "api_key_required")
-    assert public.get("/metrics", headers={**name, "X-API-Key": "first-key"}).status_code == 200
+def test_without_their_key_the_metrics_are_refused_under_another_host_name(public: Client) -> None:
+    for key in ({}, {"X-API-Key": "first-key"}, {"Authorization": "Bearer first-key"}):
+        response = public.get("/metrics", headers={"Host": "stems.example.com", **key})
+        assert_error(response, 403, "not_allowed")
     assert public.get("/metrics").status_code == 200
+
+
+def test_only_their_key_opens_the_metrics(in_process: Callable[..., InProcess]) -> None:
+    key = "a-key-for-prometheus"
+    service = in_process(METRICS_KEY=key, API_KEYS="first-key", HOST="0.0.0.0")
+    for refused in ({}, {"X-API-Key": "first-key"}, {"Authorization": f"Bearer {key}x"}, {"X-API-Key": ""}):
+        assert_error(service.get("/metrics", headers=refused), 401, "api_key_required")
+    for accepted in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}", "X-Forwarded-For": "192.0.2.1"}):
+        assert service.get("/metrics", headers=accepted).status_code == 200
+    assert_error(service.get("/api/get_limit", headers={"X-API-Key": key}), 401, "api_key_required")
 
 
 def promtool(*arguments: str, given: str | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import stat
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import product
@@ -15,8 +16,9 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
+from app import metrics
 from app.accounts import NotAllowed
-from app.callers import EVERYONE, Caller, hash_of
+from app.callers import EVERYONE, SHORTEST_KEY, Caller, hash_of
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class ApiKeyRequired(Unauthorized):
 def register(app: Flask, settings: Settings) -> None:
     """Guard every path of the app, including unknown ones."""
     app.extensions["callers"] = settings.callers
+    app.extensions["metrics_key_hashes"] = settings.metrics_key_hashes
     app.before_request(_ignore_long_lists)
     app.after_request(_protect_reply)
     if settings.trusted_hosts or is_loopback(settings.host):
@@ -65,32 +68,58 @@ def caller_of_request() -> Caller:
 
 def require_key(sentence: str) -> None:
     """Check the request's API key and note its caller. Raises ApiKeyRequired."""
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    # WSGI decodes headers as latin-1: this gives the bytes that were sent.
-    given = [request.headers.get("X-API-Key", "").encode("latin-1")]
-    if scheme.lower() == "bearer":
-        given.append(bearer.strip().encode("latin-1"))
-    hashes = [hash_of(api_key) for api_key in given]
+    sent = _keys_sent()
     found = None
-    # Compare every known key with every given one, so that the time taken reveals nothing.
+    # Compare every known key with every one that was sent, so that the time taken reveals nothing.
     for caller in current_app.extensions["callers"]:
-        for known, hash in product(caller.key_hashes, hashes):
-            if hmac.compare_digest(known, hash):
-                found = caller
+        if _has_one_of(sent, caller.key_hashes):
+            found = caller
     if found is None:
-        raise ApiKeyRequired(sentence)
+        raise _refused(sent, sentence)
     g.caller = found
 
 
-def require_key_unless_local() -> None:
-    """Require an API key unless the request comes from this machine without a proxy. Raises ApiKeyRequired."""
+def require_metrics_key() -> None:
+    """Require a key of METRICS_KEY; if there is none, a request from this machine without a proxy.
+
+    Raises ApiKeyRequired, NotAllowed.
+    """
+    if known := current_app.extensions["metrics_key_hashes"]:
+        sent = _keys_sent()
+        if not _has_one_of(sent, known):
+            raise _refused(
+                sent,
+                "The metrics have a key of their own, METRICS_KEY: send it as Authorization: Bearer <key> or "
+                "X-API-Key: <key>. An API key does not open them.",
+            )
+        return
     # Two in three proxies add one of FORWARDED; the others mostly keep the Host header.
     local = is_loopback(request.remote_addr or "") and is_loopback(_hostname())
     if not local or any(name in request.headers for name in FORWARDED):
-        require_key(
-            "Requests from the service's own machine, without a proxy, need no API key. All others need one, "
-            "as Authorization: Bearer <key> or X-API-Key: <key>."
+        raise NotAllowed(
+            "Without METRICS_KEY, only requests from the service's own machine, without a proxy, may read the "
+            "metrics. Its operator can set METRICS_KEY."
         )
+
+
+def _keys_sent() -> list[str]:
+    """The SHA-256 of each key in the request's headers."""
+    headers = request.headers
+    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+    sent = [headers.get("X-API-Key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
+    # WSGI decodes headers as latin-1: this gives the bytes that were sent.
+    return [hash_of(key.encode("latin-1")) for key in sent if key]
+
+
+def _has_one_of(sent: Iterable[str], known: Iterable[str]) -> bool:
+    # Not any(), which would stop at the first.
+    return sum(hmac.compare_digest(*pair) for pair in product(known, sent)) > 0
+
+
+def _refused(sent: list[str], sentence: str) -> ApiKeyRequired:
+    if sent:
+        metrics.KEYS_REFUSED.inc()
+    return ApiKeyRequired(sentence)
 
 
 @lru_cache(maxsize=64)
@@ -238,6 +267,13 @@ def _say_what_is_open(settings: Settings) -> None:
     for file in settings.secret_files:
         if _is_open_to_others(file):
             log.warning("%s can be read by others on this machine: chmod o-r it.", file)
+    if settings.short_api_keys:
+        log.warning(
+            "API_KEYS has %d keys with fewer than %d characters: they can be guessed, and 2.0 will refuse them. Make "
+            "new ones: openssl rand -hex 24.",
+            settings.short_api_keys,
+            SHORTEST_KEY,
+        )
     if not settings.callers and not is_loopback(settings.host):
         log.warning(
             "API_KEYS is not set while HOST is %s: anyone who can reach the port can spend the account's credits.",

@@ -59,7 +59,8 @@ class ErrorCode(Enum):
     API_KEY_REQUIRED = (
         "api_key_required",
         401,
-        "The operator has set API keys. Send one as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
+        "The operator has set API keys. Send one as `Authorization: Bearer <key>` or `X-API-Key: <key>`. For "
+        "`/metrics`, send the operator's `METRICS_KEY`.",
     )
     SUNO_COOKIE_MISSING = (
         "suno_cookie_missing",

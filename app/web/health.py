@@ -17,7 +17,7 @@ from app.accounts import budget_of
 from app.audio.store import AudioUnavailable
 from app.settings import remembered
 from app.splits.store import LedgerUnavailable
-from app.web.access import require_key_unless_local
+from app.web.access import require_metrics_key
 from app.web.api import Api, Blueprint
 from app.web.current import parts
 from app.web.errors import ErrorCode, body, code_of
@@ -127,14 +127,15 @@ def readyz() -> Response:
     description="In Prometheus' text format.",
     example=EXAMPLE_METRICS,
 )
-@blueprint.fails_with(ErrorCode.API_KEY_REQUIRED)
+@blueprint.fails_with(ErrorCode.API_KEY_REQUIRED, ErrorCode.NOT_ALLOWED)
 @blueprint.doc(operationId="metrics")
 def tell_metrics() -> Response:
     """Get the metrics of all workers.
 
-    Requests from the service's own machine, without a proxy, need no API key. All others need one.
+    They need the operator's `METRICS_KEY`; an API key does not open them. If it is not set, only requests from the
+    service's own machine, without a proxy, may read them.
     """
-    require_key_unless_local()
+    require_metrics_key()
     _look_at_budgets()
     with suppress(LedgerUnavailable):
         _look_at_jobs()

@@ -10,6 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from app.settings import read_settings
 from app.timing import LOOK_FOR
 from app.web.errors import ErrorCode
 from app.web.factory import BODY_LIMIT
+from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno, until
 from tests.deploy.conftest import Proxy, Stack, Tls, nginx_at
@@ -222,7 +224,7 @@ def test_metrics_are_not_public(deployed: Stack, path: str) -> None:
 def test_no_client_is_local_on_a_unix_socket(deployed: Stack) -> None:
     direct = OverSocket(deployed.socket)
     direct.request("GET", "/metrics")
-    assert direct.getresponse().status == 401
+    assert direct.getresponse().status == 403
     direct.close()
     assert "API_KEYS is not set while HOST is unix:" in deployed.service.logged()
 
@@ -398,6 +400,24 @@ def test_what_needs_no_key_is_limited_by_address(nginx_alone: Proxy) -> None:
         assert_error(reply, 429, "rate_limited")
         assert reply.headers["Retry-After"] == "2"
     assert nginx_alone.get("/api/get_limit").status_code == 503, "calls with a key are not counted"
+
+
+def test_guesses_of_a_key_are_limited_before_the_service_compares_them(suno: Suno, tls: Tls, tmp_path: Path) -> None:
+    key, guesses = "the-right-key-of-the-test", 900
+    socket = tmp_path / "gunicorn.sock"
+    settings = {"HOST": f"unix:{socket}", "TRUSTED_HOSTS": "localhost", "API_KEYS": key, "WEB_CONCURRENCY": "1"}
+    request = "GET /api/get_limit HTTP/1.1\r\nHost: localhost\r\nX-API-Key: guess-{}\r\n\r\n"
+    last = "GET /api/get_limit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with stack.service(suno.url, settings) as service, nginx_at(tmp_path, tls, f"unix:{socket}") as nginx:
+        started = time.monotonic()
+        answers = raw(nginx, ("".join(map(request.format, range(guesses))) + last).encode())
+        passed = time.monotonic() - started
+        compared, refused = answers.count(b"HTTP/1.1 401"), answers.count(b"HTTP/1.1 429")
+        assert compared + refused == guesses + 1
+        assert refused > 0
+        assert compared <= 200 + 50 * passed + 2, "a burst, then 50 a second"
+        assert service.logged().count('"api_key_required"') <= compared
+        until(lambda: nginx.get("/api/get_limit", headers={"X-API-Key": key}).status_code == 200)
 
 
 def test_a_split_without_a_reply_is_in_doubt_and_sent_once(tls: Tls, tmp_path: Path) -> None:
