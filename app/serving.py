@@ -284,8 +284,7 @@ def use_ledger_file(server: Any) -> None:
         path = Path(url.removeprefix("sqlite:///"))
         # If it cannot be created, the workers report it.
         with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            ledger_file.create(path)
             # Kept open, so that no later file can get its inode number.
             in_use = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             _ledger_files.append(in_use)

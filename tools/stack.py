@@ -8,7 +8,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tools.process import Server, free_port, require_free, running
 
@@ -30,16 +30,18 @@ def suno(*options: str, port: int = 0) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def service(suno_url: str, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Server]:
+def service(
+    suno_url: str, settings: Mapping[str, str] | None = None, *, port: int = 0, prefix: Sequence[str] = ()
+) -> Iterator[Server]:
     """Run the service under gunicorn with Suno at `suno_url`; `settings` are additional environment variables.
 
-    With the setting HOST=unix:…, the server's `url` is the same.
+    With the setting HOST=unix:…, the server's `url` is the same. `prefix`: a program that runs it, such as strace.
     """
     port = port or free_port()
     require_free(port)
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2", **(settings or {})}
     url = own["HOST"] if own["HOST"].startswith("unix:") else f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "gunicorn"]
+    command = [*prefix, sys.executable, "-m", "gunicorn"]
     with (
         _settings(suno_url, {"SUNO_COOKIE": ACCOUNT, **own}) as environment,
         running(command, lambda server: _answers(server, "/openapi.json"), url=url, settings=environment) as server,

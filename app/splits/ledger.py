@@ -146,7 +146,8 @@ class Ledger:
                 self.jobs.put(tx, entry.id, job, self.clock.now().wall + entry.lasts)
             return new
 
-        return self._told(allowed(self._store.transact(change), entry.price))
+        is_durable = bool(entry.idempotency_key or budgets or job is not None)
+        return self._told(allowed(self._store.transact(change, durable=is_durable), entry.price))
 
     def get(self, id: str) -> Entry | None:
         """Read an entry. A `started` one past its deadline is returned as in doubt."""
@@ -188,7 +189,7 @@ class Ledger:
                 tx.put_due(entry.id, self.clock.now().wall)
             return finished
 
-        return self._store.transact(change)
+        return self._store.transact(change, durable=bool(entry.idempotency_key or entry.budgets or job_is_due))
 
     def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
         """Finish an entry that was reused, has changed since it began, or is not stored."""
@@ -265,7 +266,8 @@ class Ledger:
             if answered != held:
                 tx.put(answered)
 
-        self._store.transact(change)
+        # Without it, a retry gets the stems of the entry.
+        self._store.transact(change, durable=False)
 
     def doubt(self, entry: Entry) -> None:
         """Mark the entry in doubt: Suno may have charged for the paid call."""

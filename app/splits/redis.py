@@ -71,7 +71,8 @@ class RedisStore:
         self._shared = RedisClock()
         self.clock: Clock = clock or self._shared
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
+    def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
+        # Redis's own settings decide how durable all changes are.
         with _unavailable():
             for attempt in range(ATTEMPTS):
                 transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0)

@@ -1,8 +1,11 @@
 """The ledger's entries in a SQLite file, shared by the workers of one machine.
 
 Changes of several requests at the same time are one transaction (a group commit). There is no wait between its
-statements: under gevent no other greenlet runs inside a transaction. With WAL and synchronous=NORMAL, the ledger
-survives a killed process at any moment; a power failure may lose the last entries.
+statements: under gevent no other greenlet runs inside a transaction. Only a COMMIT that waits for the disk runs in a
+thread (app/splits/disk.py).
+
+The ledger survives a killed process at any moment. A durable change also survives a power failure: with WAL and
+synchronous=FULL, its COMMIT returns when the disk has it. The others use synchronous=NORMAL.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -20,6 +24,7 @@ from typing import Any, TypeVar
 
 from app.splits import ledger_file
 from app.splits.clock import Clock, Moment
+from app.splits.disk import DiskThread
 from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack, unpack
 
 BUSY_TIMEOUT = 2.0
@@ -37,9 +42,9 @@ SWEEP_EVERY = 3600.0
 SWEPT_AT_ONCE = 500
 """Maximum rows of a table in one removal, so that no request waits for it; the rest follows a second later."""
 
-CHECKPOINT_PAGES = 8_000
-"""Pages (4 kB each) in the write-ahead log before a checkpoint, in which the worker waits for the disk. SQLite's
-default is a checkpoint every 250 splits."""
+CHECKPOINT_EVERY = 1_200
+"""Changes of this process between two checkpoints, in the disk's thread: a change writes about three pages of 4 kB to
+the write-ahead log. SQLite's own checkpoint would run inside any COMMIT."""
 
 DAY = 24 * 3600.0
 ENTRIES_KEPT = 4 * DAY
@@ -116,6 +121,7 @@ class _Change:
     make: Callable[[Transaction], Any]
     until: float
     """When to give up if the file stays locked: seconds of `time.monotonic`."""
+    is_durable: bool
     is_over: bool = False
     result: Any = None
 
@@ -136,6 +142,10 @@ class SqliteStore:
         self.clock: Clock = clock or _MachineClock()
         self._path = Path(path)
         self._connection: Connection | None = None
+        self._disk: DiskThread | None = None
+        self._is_full = True
+        """Whether the connection has synchronous=FULL."""
+        self._since_checkpoint = 0
         self._file: tuple[int, int] | None = None
         """The file of the database: device and inode."""
         self._log: tuple[int, int] | None = None
@@ -146,8 +156,8 @@ class SqliteStore:
         self._looks_at = 0.0
         self._is_lost = False
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
-        mine = _Change(change, time.monotonic() + BUSY_TIMEOUT)
+    def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
+        mine = _Change(change, time.monotonic() + BUSY_TIMEOUT, durable)
         self._waiting.append(mine)
         try:
             # Other requests that are ready add their changes; the first to continue commits for all.
@@ -162,7 +172,7 @@ class SqliteStore:
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with self._lock:
-            return self._transaction(READ, lambda db: look(_Rows(db)))
+            return self._transaction(READ, lambda db: look(_Rows(db)), lambda db: db.execute("COMMIT"))
 
     def check(self) -> None:
         self.transact(lambda tx: tx.put_record("check", "", 0, kept=60))
@@ -173,7 +183,7 @@ class SqliteStore:
             try:
                 self._make(self._waiting, mine.until)
             except Exception:
-                if len(self._waiting) == 1:
+                if mine.is_over or len(self._waiting) == 1:
                     raise
                 self._make([mine], mine.until)
         finally:
@@ -181,17 +191,49 @@ class SqliteStore:
                 self._waiting.remove(mine)
 
     def _make(self, waiting: list[_Change], until: float) -> None:
+        is_durable = any(change.is_durable for change in waiting)
+        thrown: BaseException | None = None
+
         def make_all(db: Connection) -> list[_Change]:
             self._sweep(db)
-            # Includes the changes that came while the file was locked.
-            changes = waiting.copy()
+            # Includes the changes that came while the file was locked, unless they need the disk and this one does
+            # not wait for it: the level cannot change inside a transaction.
+            changes = [change for change in waiting if is_durable or not change.is_durable]
             for change in changes:
                 change.result = change.make(_Rows(db))
             return changes
 
-        for change in self._transaction(WRITE, make_all, until):
+        def commit(db: Connection) -> None:
+            nonlocal thrown
+            thrown = self._commit_to_disk(db, is_durable)
+
+        changes = self._transaction(WRITE, make_all, commit, until, is_durable)
+        for change in changes:
             change.is_over = True
             self._waiting.remove(change)
+        self._since_checkpoint += len(changes)
+        if thrown is not None:
+            raise thrown
+
+    def _commit_to_disk(self, db: Connection, is_durable: bool) -> BaseException | None:
+        """Commit, and wait for the disk if need be. Returns what was thrown into this greenlet meanwhile.
+
+        The caller holds the lock, so nothing else uses or closes the connection while the thread does.
+        """
+        is_checkpoint = self._since_checkpoint >= CHECKPOINT_EVERY
+        if self._disk is None or not (is_durable or is_checkpoint):
+            db.execute("COMMIT")
+            return None
+
+        def work() -> None:
+            db.execute("COMMIT")
+            if is_checkpoint:
+                self._since_checkpoint = 0
+                # The log keeps what could not be copied.
+                with suppress(sqlite3.Error):
+                    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+        return self._disk.run(work)
 
     def _sweep(self, db: Connection) -> None:
         now = time.monotonic()
@@ -211,16 +253,26 @@ class SqliteStore:
         ).rowcount
         self._sweeps_at = now + (1.0 if swept >= SWEPT_AT_ONCE else SWEEP_EVERY)
 
-    def _transaction(self, begin: str, work: Callable[[Connection], T], until: float | None = None) -> T:
+    def _transaction(
+        self,
+        begin: str,
+        work: Callable[[Connection], T],
+        commit: Callable[[Connection], object],
+        until: float | None = None,
+        is_durable: bool | None = None,
+    ) -> T:
         """Run `work` in a transaction, and commit it; a failed one is rolled back. The caller must hold the lock."""
         try:
             if self._connection is None:
                 self._connection = self._connect(until or time.monotonic() + BUSY_TIMEOUT)
                 self._looks_at = 0.0
             self._look_at_file()
+            if is_durable is not None and is_durable != self._is_full:
+                _set_level(self._connection, is_full=is_durable)
+                self._is_full = is_durable
             _execute(self._connection, begin, until=until)
             result = work(self._connection)
-            self._connection.execute("COMMIT")
+            commit(self._connection)
             return result
         except BaseException as error:
             if self._connection is not None:
@@ -253,20 +305,19 @@ class SqliteStore:
             )
 
     def _connect(self, until: float) -> Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         expected = os.environ.get(ledger_file.IN_USE)
         if expected is not None and (not self._path.exists() or expected != ledger_file.describe(self._path.stat())):
             raise LedgerUnavailable(
                 f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
                 "put the file back, or restart the service to use the current file"
             )
-        self._path.touch(mode=0o600)
+        ledger_file.create(self._path)
         # Not SQLite's own timeout: it would block the worker with all its requests.
         db = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             _execute(db, "PRAGMA journal_mode = WAL", until=until)
-            _execute(db, "PRAGMA synchronous = NORMAL", until=until)
-            _execute(db, f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}", until=until)
+            _execute(db, "PRAGMA wal_autocheckpoint = 0", until=until)
+            _set_level(db, is_full=True)
             [(version,)] = _execute(db, "PRAGMA user_version", until=until)
             if version > VERSION:
                 raise LedgerUnavailable(f"{self._path.name} was written by a newer version of this service")
@@ -276,9 +327,11 @@ class SqliteStore:
             _execute(db, READ, until=until)
             _execute(db, "SELECT count(*) FROM records WHERE kind = ''", until=until)
             db.execute("COMMIT")
+            ledger_file.sync_folder(self._path.parent)
         except BaseException:
             db.close()
             raise
+        self._disk, self._is_full = self._disk or DiskThread(), True
         return db
 
     def _upgrade(self, db: Connection, until: float) -> None:
@@ -407,6 +460,14 @@ def _entry(row: Sequence[Any]) -> Entry:
     rest = (lasts, attempt, State(state), unpack(stems), bool(paid), unpack(reply), unpack(final_reply))
     spent = price, tuple(json.loads(budgets)) if budgets else ()
     return Entry._make((*row[:3], row[3] or "", *row[4:8], began, attempt_began, *rest, *spent))
+
+
+def _set_level(db: Connection, *, is_full: bool) -> None:
+    """Set whether COMMIT waits for the disk.
+
+    SQLite sets it when it compiles the statement, so it must not come from the connection's cache of statements.
+    """
+    db.executescript(f"PRAGMA synchronous = {'FULL' if is_full else 'NORMAL'}")
 
 
 def _execute(db: Connection, statement: str, *, until: float | None = None) -> sqlite3.Cursor:

@@ -137,10 +137,11 @@ class Store(Protocol):
 
     clock: Clock
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
+    def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
         """Run `change` as one transaction; return its result after the commit.
 
-        It may run more than once: it must have no effect outside the transaction.
+        It may run more than once: it must have no effect outside the transaction. `durable`: it must survive a power
+        failure, as a paid call or a recorded payment depends on it. Otherwise a power failure may undo it.
         """
 
     def read(self, look: Callable[[Transaction], T]) -> T:
@@ -174,7 +175,7 @@ class MemoryStore:
         self._due: dict[str, float] = {}
         self._lock = Lock()
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
+    def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
         with self._lock:
             transaction = _InMemory(dict(self._entries), dict(self._records), dict(self._due))
             result = change(transaction)

@@ -362,3 +362,116 @@ gevent.get_hub().loop.run_callback(greenlet.throw, gevent.GreenletExit)
 print(type(greenlet.get()).__name__, ledger.get(one.id) == one)
 """
     assert together(tmp_path / "ledger.db", code) == "GreenletExit True\n"
+
+
+SLOW = """
+from gevent import monkey
+released = monkey.get_original("threading", "Event")()
+
+class Slow(sqlite3.Connection):
+    def execute(self, statement, *values):
+        if statement == "COMMIT" and not released.wait(20):
+            raise SystemExit("it blocks the worker")
+        return super().execute(statement, *values)
+
+released.set()
+sqlite3.connect = lambda *where, **how: connect(*where, **how, factory=Slow)
+ledger = open_ledger(f"sqlite:///{sys.argv[1]}")
+ledger.check()
+released.clear()
+"""
+"""Instead of a slow disk: a COMMIT that waits for another greenlet."""
+
+
+def test_a_slow_disk_does_not_block_other_greenlets(tmp_path: Path) -> None:
+    code = f"""{SLOW}
+one = gevent.spawn(begun, entry("k"))
+gevent.sleep(0.01)
+others = [gevent.spawn(begun, entry(str(n))) for n in range(3)]
+gevent.sleep(0.01)
+print(one.ready(), [other.ready() for other in others])
+released.set()
+print(one.get(), [other.get() for other in others])
+"""
+    outcome = "False [False, False, False]\nTrue [True, True, True]\n"
+    assert together(tmp_path / "ledger.db", code) == outcome
+
+
+@pytest.mark.parametrize("thrown", ["GreenletExit", "Timeout"])
+def test_a_greenlet_that_is_killed_while_the_disk_writes_waits_for_it(tmp_path: Path, thrown: str) -> None:
+    code = f"""{SLOW}
+def outcome(one):
+    try:
+        return begun(one)
+    except BaseException as error:
+        return type(error).__name__
+
+one, other = entry("k"), entry("l")
+killed = gevent.spawn(outcome, one)
+gevent.sleep(0.01)
+waiting = gevent.spawn(outcome, other)
+gevent.sleep(0.01)
+for _ in range(2):
+    gevent.get_hub().loop.run_callback(killed.throw, gevent.{thrown})
+    gevent.sleep(0.01)
+print(killed.ready(), waiting.ready())
+released.set()
+print(killed.get(), waiting.get(), ledger.get(one.id) == one, ledger.get(other.id) == other)
+"""
+    assert together(tmp_path / "ledger.db", code) == f"False False\n{thrown} True True True\n"
+
+
+def test_what_the_disk_could_not_write_is_not_recorded(tmp_path: Path) -> None:
+    code = """
+class Failing(sqlite3.Connection):
+    def execute(self, statement, *values):
+        if statement == "COMMIT" and fails:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(statement, *values)
+
+fails = False
+sqlite3.connect = lambda *where, **how: connect(*where, **how, factory=Failing)
+ledger = open_ledger(f"sqlite:///{sys.argv[1]}")
+ledger.check()
+fails = True
+ones = [entry("k"), entry("l")]
+print(at_once(*ones))
+fails = False
+print([ledger.get(one.id) for one in ones], at_once(*ones))
+"""
+    assert together(tmp_path / "ledger.db", code) == "['unavailable', 'unavailable']\n[None, None] [True, True]\n"
+
+
+def test_only_splits_with_a_key_wait_for_the_disk(tmp_path: Path) -> None:
+    code = """
+for key in ("", "", "k", "l", ""):
+    print([line for line in (begun(entry(key)), *statements) if "synchronous" in str(line)])
+    statements.clear()
+"""
+    normal, full = "['PRAGMA synchronous = NORMAL']", "['PRAGMA synchronous = FULL']"
+    assert together(tmp_path / "ledger.db", code).splitlines() == [normal, "[]", full, "[]", normal]
+
+
+def test_a_split_with_a_key_does_not_join_a_commit_that_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    code = f"""{LOCKED}
+without = gevent.spawn(begun, entry())
+gevent.sleep(0.01)
+with_a_key = gevent.spawn(begun, entry("k"))
+gevent.sleep(0.01)
+statements.clear()
+other.execute("COMMIT")
+print(without.get(), with_a_key.get())
+print(*[line for line in statements if "synchronous" in line or line == "COMMIT"], sep=", ")
+"""
+    outcome = "True True\nCOMMIT, PRAGMA synchronous = FULL, COMMIT\n"
+    assert together(tmp_path / "ledger.db", code) == outcome
+
+
+def test_a_checkpoint_keeps_the_log_short(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.splits.sqlite.CHECKPOINT_EVERY", 10)
+    sizes = set()
+    for _ in range(40):
+        ledger.begin(entry(ledger))
+        sizes.add(Path(f"{path}-wal").stat().st_size)
+    assert max(sizes) < 400_000
+    assert path.stat().st_size > 4096
