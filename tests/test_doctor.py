@@ -17,7 +17,7 @@ from requests import ReadTimeout
 from responses import RequestsMock
 
 from app.suno.doctor import Doctor, Finding, shape_of
-from app.suno.feed import GONE
+from app.suno.statuses import LIST_REFUSED
 from app.suno.studio import Cost, CostsSomething, Kind, StudioApi
 from app.suno.wire import Deadline
 from sandbox.suno import user_id_of
@@ -153,7 +153,7 @@ def findings_with_feed_v2(wire: RequestsMock, **reply: Any) -> dict[str, Finding
     return {finding.check: finding for finding in Doctor(endpoint(), ALICE).checks()}
 
 
-@pytest.mark.parametrize("status", GONE)
+@pytest.mark.parametrize("status", LIST_REFUSED)
 def test_a_removed_feed_v2_is_expected(wire: RequestsMock, status: int) -> None:
     found = findings_with_feed_v2(wire, status=status)["feed v2"]
     assert found == Finding("feed v2", True, "It is gone, as expected.")

@@ -23,6 +23,7 @@ from app.suno.errors import (
     SunoError,
     SunoFailed,
 )
+from app.suno.statuses import did_nothing
 
 LONGEST = 300
 """Maximum characters of Suno's text that are passed on."""
@@ -148,10 +149,7 @@ class Answer:
                 return SongNotFound(f"Suno knows no such song on this account.{said}")
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
-        # With these statuses only, Suno certainly did nothing: a 408 or 499 may be a proxy that gave up waiting.
-        doubt = costs and not (
-            300 <= self.status < 400 or self.status in (400, 401, 402, 403, 404, 405, 410, 415, 422)
-        )
+        doubt = costs and not did_nothing(self.status)
         what = f"Suno answered {self.status} with {self.kind}.{said}"
         return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
 

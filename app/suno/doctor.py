@@ -11,8 +11,8 @@ from typing import Any
 from app.suno.clip import Clip, Credits
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import SunoError
-from app.suno.feed import GONE
 from app.suno.session import Account
+from app.suno.statuses import LIST_REFUSED, NO_STEMS_YET
 from app.suno.studio import Kind, StudioApi, reply_of
 from app.suno.wire import Deadline
 
@@ -123,7 +123,7 @@ class Doctor:
             try:
                 reply = self._read(account, Kind.FEED, method, path, body)
             except SunoError as error:
-                if error.status not in GONE:
+                if error.status not in LIST_REFUSED:
                     yield self._failed(name, error, "nothing if Suno fails only now: check again later.")
                 elif name == "feed v2":
                     yield Finding(name, True, "It is gone, as expected.")
@@ -169,7 +169,7 @@ class Doctor:
         try:
             reply = self._read(account, Kind.STEMS, "GET", f"/api/clip/{song_id}/stems/pages")
         except SunoError as error:
-            if error.status in (400, 404):
+            if error.status in NO_STEMS_YET:
                 return Finding("stems", True, "The checked song has no stems.")
             return self._failed("stems", error, "a newer version of this service")
         if not isinstance(reply, dict) or not isinstance(reply.get("pages"), int):

@@ -16,12 +16,10 @@ from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire
 from app.suno.errors import SongNotFound, SunoFailed
 from app.suno.ids import is_same
 from app.suno.session import Account
+from app.suno.statuses import CALL_GONE, LIST_REFUSED
 from app.suno.stems import made_at
 from app.suno.studio import Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
-
-GONE = (400, 404, 405, 410, 422)
-"""Statuses of a list call that Suno has removed or changed."""
 
 GONE_FOR = 3600.0
 """Seconds until a removed list call is tried again."""
@@ -42,6 +40,13 @@ ACCOUNTS = 1_000
 
 DEEPEST = 50
 """Maximum pages of an account's songs that can be read."""
+
+
+class _ListRefused(Exception):
+    """Suno refuses this list: it is gone, or it no longer takes such a request."""
+
+    def __init__(self, status: int) -> None:
+        self.is_gone = status in CALL_GONE
 
 
 class Feed:
@@ -121,9 +126,10 @@ class Feed:
         oldest = math.inf
         while cursor not in cursors:
             cursors.add(cursor)
-            reply = self._v3_reply(account, _everything(user, cursor), deadline)
-            if reply is None:
-                raise changed("an account's newest clips")
+            try:
+                reply = self._v3_reply(account, _everything(user, cursor), deadline)
+            except _ListRefused:
+                raise changed("an account's newest clips") from None
             for clip in read_as(all_clips_from_wire, reply):
                 made = made_at(clip)
                 if made is None or made > oldest + UNSORTED:
@@ -135,7 +141,7 @@ class Feed:
             cursor = _next_cursor(reply)
         raise SunoFailed(f"Suno's list of the account's newest clips does not go back far enough. {NOTHING_CHARGED}")
 
-    def _v3_page(self, account: Account, page: int, deadline: Deadline) -> list[Clip] | None:
+    def _v3_page(self, account: Account, page: int, deadline: Deadline) -> list[Clip]:
         # The library may need the account's user id, which only the token contains.
         self._studio.sessions.bearer(account, deadline)
         known = self._known_cursors(account)
@@ -145,8 +151,6 @@ class Feed:
             if at and cursor is None:
                 return []
             reply = self._v3_reply(account, _library(self._studio.sessions.user(account), cursor), deadline)
-            if reply is None:
-                return None
             further = _next_cursor(reply)
             if known[at + 1 : at + 2] != [further]:
                 # The songs have moved: the cached cursors of later pages are invalid.
@@ -171,9 +175,8 @@ class Feed:
             if len(self._cursors) > ACCOUNTS:
                 self._cursors.popitem(last=False)
 
-    def _v3(self, account: Account, body: dict[str, Any], deadline: Deadline) -> list[Clip] | None:
-        reply = self._v3_reply(account, body, deadline)
-        return None if reply is None else read_as(clips_from_wire, reply, "clips")
+    def _v3(self, account: Account, body: dict[str, Any], deadline: Deadline) -> list[Clip]:
+        return read_as(clips_from_wire, self._v3_reply(account, body, deadline), "clips")
 
     def _v3_reply(self, account: Account, body: dict[str, Any], deadline: Deadline) -> Any:
         answer = self._studio.ask(
@@ -183,26 +186,32 @@ class Feed:
             "/api/feed/v3",
             json.dumps(body).encode(),
             deadline=deadline,
-            accept=GONE,
+            accept=LIST_REFUSED,
         )
-        return reply_of(answer) if answer.succeeded else None
+        if not answer.succeeded:
+            raise _ListRefused(answer.status)
+        return reply_of(answer)
 
-    def _get(
-        self, account: Account, path: str, query: Sequence[tuple[str, str]], deadline: Deadline
-    ) -> list[Clip] | None:
+    def _get(self, account: Account, path: str, query: Sequence[tuple[str, str]], deadline: Deadline) -> list[Clip]:
         answer = self._studio.ask(
-            account, Kind.FEED, "GET", path + urlencode(query, safe=","), deadline=deadline, accept=GONE
+            account, Kind.FEED, "GET", path + urlencode(query, safe=","), deadline=deadline, accept=LIST_REFUSED
         )
-        return read_as(_clips_in, reply_of(answer)) if answer.succeeded else None
+        if not answer.succeeded:
+            raise _ListRefused(answer.status)
+        return read_as(_clips_in, reply_of(answer))
 
-    def _first_that_is_there(self, *lists: tuple[str, Callable[[], list[Clip] | None]]) -> list[Clip] | None:
-        """Read the first list that still exists; None if none does. Skip a removed one for GONE_FOR seconds."""
+    def _first_that_is_there(self, *lists: tuple[str, Callable[[], list[Clip]]]) -> list[Clip] | None:
+        """Read the first list that still exists; None if none does. Skip a removed one for GONE_FOR seconds.
+
+        A list that is refused, but not gone, is skipped only now: the refusal is about this request.
+        """
         for name, ask in lists:
             if time.monotonic() >= self._gone_until.get(name, 0.0):
-                found = ask()
-                if found is not None:
-                    return found
-                self._gone_until[name] = time.monotonic() + GONE_FOR
+                try:
+                    return ask()
+                except _ListRefused as refused:
+                    if refused.is_gone:
+                        self._gone_until[name] = time.monotonic() + GONE_FOR
         # All are gone: try each of them again next time.
         for name, _ in lists:
             self._gone_until.pop(name, None)

@@ -30,6 +30,15 @@ from app.suno.errors import (
 )
 from app.suno.feed import Feed
 from app.suno.session import Account
+from app.suno.statuses import (
+    CALL_GONE,
+    NO_FILE_YET,
+    NO_STEMS_YET,
+    NO_SUCH_PAGE,
+    NO_UNLOCKING,
+    NOT_MADE,
+    UNKNOWN_FORMAT,
+)
 from app.suno.stems import StemChoice, StemTask
 from app.suno.studio import Kind, StudioApi, changed, json_of, read_as, reply_of
 from app.suno.wire import Deadline, Observer
@@ -44,23 +53,8 @@ MOST_PAGES = 500
 MOST_IDS = 50
 """Maximum ids in one call of a list."""
 
-NO_STEMS_YET = (400, 404)
-"""Statuses of the number of pages for a song without stems (captures until 2026-10)."""
-
-NO_SUCH_PAGE = (400, 404, 422)
-"""Statuses of a page of stems that Suno does not have, although it counts it."""
-
-FREE_REFUSALS = (400, 403, 404, 405, 410, 422)
-"""Statuses with which Suno certainly made no split."""
-
 EDIT_GONE_FOR = 3600.0
 """Seconds until the older call for a pair of stems is tried again."""
-
-NO_UNLOCKING = (404, 405, 410)
-"""Statuses of the unlock call at a Suno from before September 2026, which does not have it."""
-
-UNKNOWN_FORMAT = (400, 404, 405, 422)
-"""Statuses of the newer file call for a format that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +112,17 @@ class SunoGateway:
         try:
             return self._by_edit(account, song_id, deadline)
         except SunoError as refusal:
-            if self._suno.stems_route is not StemsRoute.AUTO or refusal.status not in FREE_REFUSALS:
+            if self._suno.stems_route is not StemsRoute.AUTO or refusal.status not in NOT_MADE:
                 raise
             song = self._song_in_spite_of(refusal, account, song_id, deadline)
+            is_gone = refusal.status in CALL_GONE
         stems = self._by_v2_web(account, song_id, choice, deadline, title=song.title or "")
-        self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
-        log.warning(
-            "Suno refuses /api/edit/stems and accepts /api/generate/v2-web, which makes pairs of stems for an hour. "
-            "Set SUNO_STEMS_ROUTE=v2-web to always use it."
-        )
+        if is_gone:
+            self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
+            log.warning(
+                "Suno no longer has /api/edit/stems: /api/generate/v2-web makes pairs of stems for an hour. "
+                "Set SUNO_STEMS_ROUTE=v2-web to always use it."
+            )
         return stems
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
@@ -243,9 +239,14 @@ class SunoGateway:
     def wav_file(self, account: Account, clip_id: str) -> str | None:
         """The address of a clip's WAV file, from the older call; None if it is not converted (yet)."""
         answer = self._studio.ask(
-            account, Kind.DOWNLOAD, "GET", f"/api/gen/{clip_id}/wav_file/", deadline=self._deadline(), accept=(404,)
+            account,
+            Kind.DOWNLOAD,
+            "GET",
+            f"/api/gen/{clip_id}/wav_file/",
+            deadline=self._deadline(),
+            accept=NO_FILE_YET,
         )
-        if answer.status == 404:
+        if not answer.succeeded:
             return None
         reply = reply_of(answer)
         return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)

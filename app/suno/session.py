@@ -16,9 +16,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode
 
@@ -33,6 +34,7 @@ from app.suno.errors import (
     SunoUnreachable,
 )
 from app.suno.ids import is_id
+from app.suno.statuses import SESSION_ENDED
 from app.suno.wire import Deadline, Wire, WireError
 
 ACCOUNTS = 1_000
@@ -106,11 +108,20 @@ class Sessions:
     """The sign-ins of all accounts of this process, keyed by a hash of the cookie."""
 
     def __init__(
-        self, wire: Wire, *, user_agent: str, clerk_api_version: str, clerk_js_version: str, limit: int = ACCOUNTS
+        self,
+        wire: Wire,
+        *,
+        user_agent: str,
+        clerk_api_version: str,
+        clerk_js_version: str,
+        renewal_lasts: float,
+        limit: int = ACCOUNTS,
     ) -> None:
+        """`renewal_lasts`: seconds after which a renewal is given up."""
         self._wire = wire
         self._user_agent = user_agent
         self._query = urlencode({"__clerk_api_version": clerk_api_version, "_clerk_js_version": clerk_js_version})
+        self._renewal_lasts = renewal_lasts
         self._limit = limit
         self._lock = Lock()
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
@@ -126,9 +137,9 @@ class Sessions:
     def bearer(self, account: Account, deadline: Deadline, *, paid: bool = False, refused: str | None = None) -> str:
         """A token that Suno should accept; with `paid`, one that is young enough for a paid call.
 
-        `refused` is a token that Suno refused; it is not returned again. One request renews an account's token for
-        all that wait. Raises SessionExpired, CaptchaRequired, RateLimited, SunoFailed or SunoUnreachable: in each
-        case nothing was charged.
+        `refused` is a token that Suno refused; it is not returned again. A token is renewed once for all requests
+        that wait for it. The renewal has its own deadline, and each request waits until its own. Raises
+        SessionExpired, CaptchaRequired, RateLimited, SunoFailed or SunoUnreachable: in each case nothing was charged.
         """
         session = self._session(account)
         with self._lock:
@@ -141,7 +152,9 @@ class Sessions:
             if renewal is None:
                 renewal = session.renewal = Future()
         if ours:
-            self._settle(renewal, session, deadline)
+            # It goes on if this request ends: others wait for it, and Clerk may set a new cookie with its answer.
+            renews = copy_context().run
+            Thread(target=renews, args=(self._settle, renewal, session), name="renewal", daemon=True).start()
         try:
             return renewal.result(timeout=deadline.remaining)
         except TimeoutError:
@@ -181,9 +194,9 @@ class Sessions:
         if others:
             del self._sessions[next(never_in, others[0])]
 
-    def _settle(self, renewal: Future[str], session: _Session, deadline: Deadline) -> None:
+    def _settle(self, renewal: Future[str], session: _Session) -> None:
         try:
-            session.token = self._renew(session, deadline)
+            session.token = self._renew(session, Deadline(self._renewal_lasts))
             session.user = session.token.user or session.user
             outcome = session.token.value
         except BaseException as error:
@@ -196,8 +209,7 @@ class Sessions:
     def _renew(self, session: _Session, deadline: Deadline) -> _Token:
         if session.session_id:
             answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
-            # 401, 403, 404: signed out elsewhere, or the browser has a newer session. Then sign in again.
-            if answer.is_html or answer.status not in (401, 403, 404):
+            if answer.is_html or answer.status not in SESSION_ENDED:
                 return _token(self._understood(answer, session), answer)
         try:
             ready = self._sign_in(session, deadline)

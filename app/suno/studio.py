@@ -76,6 +76,7 @@ class StudioApi:
             user_agent=suno.user_agent,
             clerk_api_version=suno.clerk_api_version,
             clerk_js_version=suno.clerk_js_version,
+            renewal_lasts=suno.deadline,
         )
 
     def read(

@@ -64,7 +64,7 @@ def test_clips_are_requested_by_repeated_ids_if_v3_is_gone(
     for _ in range(2):
         assert ids(gateway.clips(ALICE, ["a", "b"])) == ["a", "b"]
     assert wire.calls[-1].request.url == f"{BY_IDS}?ids=a&ids=b"
-    assert calls(wire, V3) == 1
+    assert calls(wire, V3) == (1 if status in (404, 405, 410) else 2), "a 400 or 422 is about this request only"
 
 
 def test_v2_is_the_last_list_and_may_ignore_the_ids(gateway: SunoGateway, wire: RequestsMock) -> None:

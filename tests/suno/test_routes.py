@@ -16,7 +16,7 @@ from app.suno.clip import Clip
 from app.suno.endpoint import StemsRoute
 from app.suno.gateway import SunoGateway
 from app.suno.stems import StemChoice, StemTask
-from tests.suno.conftest import ALICE, API, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
+from tests.suno.conftest import ALICE, API, BOB, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
 
 V2_WEB = f"{API}/api/generate/v2-web/"
 CHECK = f"{API}/api/c/check"
@@ -46,9 +46,34 @@ def body_of(wire: RequestsMock) -> dict[str, Any]:
     return json.loads(wire.calls[-1].request.body)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 405, 410, 422])
+@pytest.mark.parametrize("status", [400, 403, 422])
 @pytest.mark.usefixtures("v2_web")
-def test_v2_web_replaces_edit_for_an_hour_if_edit_refuses_without_a_charge(
+def test_a_refusal_of_edit_that_is_about_one_song_moves_that_split_alone(
+    gateway: SunoGateway, wire: RequestsMock, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire.post(SPLIT, status=status, json=DETAIL)
+    wire.post(f"{API}/api/edit/stems/another/", json={"clips": [{"id": "of-another"}]})
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert [stem.id for stem in gateway.generate_stems(ALICE, SONG)] == ["a", "b"]
+            assert [stem.id for stem in gateway.generate_stems(BOB, "another")] == ["of-another"]
+    assert (calls(wire, SPLIT), calls(wire, V2_WEB)) == (2, 2)
+    assert caplog.text == ""
+
+
+@pytest.mark.usefixtures("v2_web")
+def test_edit_is_not_gone_if_v2_web_refuses_the_song_too(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(SPLIT, status=404, json=DETAIL)
+    wire.replace("POST", V2_WEB, status=403, json=DETAIL)
+    with pytest.raises(errors.NotAllowed):
+        gateway.generate_stems(ALICE, SONG)
+    wire.post(f"{API}/api/edit/stems/another/", json={"clips": [{"id": "of-another"}]})
+    assert [stem.id for stem in gateway.generate_stems(ALICE, "another")] == ["of-another"]
+
+
+@pytest.mark.parametrize("status", [404, 405, 410])
+@pytest.mark.usefixtures("v2_web")
+def test_v2_web_replaces_edit_for_an_hour_if_edit_is_gone(
     gateway: SunoGateway,
     wire: RequestsMock,
     status: int,

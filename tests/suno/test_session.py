@@ -4,8 +4,10 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from threading import Event
 from typing import Any
 
 import pytest
@@ -29,7 +31,12 @@ CLERK_REFUSAL = {
 def sessions() -> Sessions:
     wire = Wire(base_url=AUTH, connect_timeout=5, read_timeout=30, resend=True)
     return Sessions(
-        wire, user_agent="Mozilla/5.0", clerk_api_version="2025-11-10", clerk_js_version="5.117.0", limit=2
+        wire,
+        user_agent="Mozilla/5.0",
+        clerk_api_version="2025-11-10",
+        clerk_js_version="5.117.0",
+        renewal_lasts=40,
+        limit=2,
     )
 
 
@@ -463,6 +470,42 @@ def test_a_session_id_that_could_be_a_path_is_unreadable(
     with pytest.raises(errors.SunoFailed, match="unreadable session"):
         bearer(sessions)
     assert len(wire.calls) == 1
+
+
+def test_a_request_with_little_time_does_not_end_the_renewal_for_others(
+    sessions: Sessions, wire: RequestsMock
+) -> None:
+    asked, answer = Event(), Event()
+
+    def slow(request: object) -> tuple[int, dict[str, str], str]:
+        asked.set()
+        assert answer.wait(30)
+        return 200, {}, json.dumps({"jwt": "token"})
+
+    wire.get(CLIENT, json={"response": {"last_active_session_id": "sess_2Z1"}})
+    wire.add_callback("POST", TOKENS, slow)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(errors.SunoUnreachable, match="did not answer in time; nothing was charged"):
+            sessions.bearer(ALICE, Deadline(0.01))
+        other = pool.submit(bearer, sessions)
+        assert asked.wait(30)
+        answer.set()
+        assert other.result(30) == "token"
+    assert calls(wire, TOKENS) == 1
+
+
+def test_a_renewal_that_does_not_end_is_given_up(wire: RequestsMock) -> None:
+    sessions = Sessions(
+        Wire(base_url=AUTH, connect_timeout=5, read_timeout=30, resend=True),
+        user_agent="Mozilla/5.0",
+        clerk_api_version="2025-11-10",
+        clerk_js_version="5.117.0",
+        renewal_lasts=0,
+    )
+    signed_in(wire)
+    with pytest.raises(errors.SunoUnreachable, match="deadline of this request had passed"):
+        bearer(sessions)
+    assert len(wire.calls) == 0
 
 
 def test_no_paid_call_is_sent_if_sign_in_fails(gateway: SunoGateway, wire: RequestsMock) -> None:

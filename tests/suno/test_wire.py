@@ -316,7 +316,11 @@ def test_a_request_waits_for_anothers_sign_in_only_until_its_own_deadline(host: 
         finished.wait(10)
 
     sessions = Sessions(
-        wire(host(script).url, read=5), user_agent="Mozilla/5.0", clerk_api_version="1", clerk_js_version="1"
+        wire(host(script).url, read=5),
+        user_agent="Mozilla/5.0",
+        clerk_api_version="1",
+        clerk_js_version="1",
+        renewal_lasts=5,
     )
     account = Account("client", "SUNO_COOKIE")
     with ThreadPoolExecutor(1) as pool:
