@@ -38,6 +38,9 @@ class Song:
     unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlock
     key: str = "C_major"
     bpm: float = 120.0
+    timing: Literal[
+        "ordinary", "instrumental", "weights", "wrapped", "shuffled", "unplaced", "slow", "no-peaks", "unknown"
+    ] = "ordinary"  # how its words, beats and sections are told
     listed: bool = True
 
 
@@ -207,6 +210,63 @@ SONGS: dict[str, Song] = {
             title="Are You Human",
             about="v2-web answers 422 Token validation failed, although c/check requires no captcha",
             needs_captcha=True,
+        ),
+        Song(
+            id="song-instrumental",
+            title="Still Water",
+            about="an instrumental: the lists of its words are empty",
+            lyrics="",
+            timing="instrumental",
+        ),
+        Song(
+            id="song-not-aligned",
+            title="Fresh Paint",
+            about="its words, beats and sections are 404",
+            timing="unknown",
+        ),
+        Song(
+            id="song-weights",
+            title="Heavy Steps",
+            about="its beats have weights instead of places in the bar",
+            timing="weights",
+        ),
+        Song(
+            id="song-wrapped-beats",
+            title="Paper Drum",
+            about='its beats are told as {"downbeats": […]}',
+            timing="wrapped",
+        ),
+        Song(
+            id="song-shuffled",
+            title="Scattered Pages",
+            about="its words and beats are told in no order",
+            lyrics="[Verse]\nOne by one the pages\nfind their place again",
+            timing="shuffled",
+        ),
+        Song(
+            id="song-unplaced",
+            title="Half a Whisper",
+            about="Suno could not find the second of its words",
+            lyrics="[Verse]\nNobody heard the second word",
+            timing="unplaced",
+        ),
+        Song(
+            id="song-slow-sections",
+            title="Slow Tide",
+            about="its sections are computed when they are first asked for, and ready the third time",
+            timing="slow",
+        ),
+        Song(
+            id="song-hebrew",
+            title="שיר הים",
+            about="its words are written from right to left",
+            lyrics="[Verse]\nהים שקט הלילה\n\n[Chorus]\nשוב אליי",  # noqa: RUF001 (Hebrew)
+        ),
+        Song(
+            id="song-japanese",
+            title="海の歌",
+            about="its words are written without spaces",
+            lyrics="[Verse]\n海の歌を\n\n[Chorus]\n聞かせて",
         ),
         Song(
             id="song-pages-400",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from sandbox import audio
+from sandbox import audio, song_time
 from sandbox.accounts import Account
 from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, Split, Stem, song_as_json, timestamp
 from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, Fault
@@ -37,6 +37,7 @@ class Studio:
 
     def __init__(self, suno: Suno) -> None:
         self._suno = suno
+        self._sections_asked: dict[str, int] = {}
 
     # The paid call, on its two routes.
 
@@ -221,6 +222,35 @@ class Studio:
             200,
             {"waveform_aggregates": [{"resolution": 1_000, "data": fine}, {"resolution": 100, "data": fine[::10]}]},
         )
+
+    def aligned_lyrics(self, request: Request, clip_id: str) -> Reply:
+        """Return the words in time of a song, or of a stem's song."""
+        song = self._song_in_time(request, clip_id)
+        return json_reply(200, song_time.aligned_lyrics(song, self._seconds()))
+
+    def downbeats(self, request: Request, clip_id: str) -> Reply:
+        """Return the beats of a song, or of a stem's song."""
+        song = self._song_in_time(request, clip_id)
+        return json_reply(200, song_time.downbeats(song, self._seconds()))
+
+    def novelty_sections(self, request: Request, clip_id: str) -> Reply:
+        """Return where a song changes."""
+        song = self._song_in_time(request, clip_id)
+        asked = self._sections_asked.get(song.id, 0)
+        self._sections_asked[song.id] = asked + 1
+        return json_reply(200, song_time.novelty_sections(song, self._seconds(), asked))
+
+    def _song_in_time(self, request: Request, clip_id: str) -> Song:
+        """The song of a clip. Raises Refused for a clip or song that Suno has not aligned."""
+        account = self._account_of_2026(request)
+        stem = account.stems.get(clip_id)
+        song = stem.song if stem else self._suno.song(clip_id)
+        if song is None or song.timing == "unknown":
+            raise Refused(detail(404, NOT_FOUND))
+        return song
+
+    def _seconds(self) -> float:
+        return self._suno.options.audio_length or audio.SECONDS
 
     def clip(self, request: Request, clip_id: str) -> Reply:
         """Return one clip."""

@@ -10,7 +10,8 @@ import pytest
 MAY_IMPORT = {
     "app/suno": {"app.suno", "app.addresses"},
     "app/splits": {"app.splits", "app.suno", "app.ids", "app.timing"},
-    "app/audio": {"app.audio", "app.suno", "app.addresses", "app.outbound"},
+    "app/music": {"app.music", "app.suno"},
+    "app/audio": {"app.audio", "app.music", "app.suno", "app.addresses", "app.outbound"},
     "app/jobs": {
         *("app.jobs", "app.splits", "app.audio", "app.suno", "app.accounts", "app.callers", "app.settings"),
         *("app.parts", "app.timing", "app.logs", "app.addresses", "app.outbound"),

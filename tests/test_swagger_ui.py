@@ -21,7 +21,10 @@ from tests.conftest import NUMBERS, SONG, Client, Suno
 
 Operations = dict[str, str]
 Trial = Callable[["Operation", "Person"], None]
-REFUSED = {"sendWebhookAgain": ("404",), "getAudio": ("404",), "getStemsZip": ("409",), "fetchAudio": ("400",)}
+REFUSED = {
+    **{"sendWebhookAgain": ("404",), "getAudio": ("404",), "getLyricsFile": ("404",)},
+    **{"getStemsZip": ("409",), "fetchAudio": ("400",)},
+}
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
 AUTHORIZED = ("generateStems", "getLimit", "fetchAudio")
@@ -153,6 +156,30 @@ def _(operation: Operation, person: Person) -> None:
 def _(operation: Operation, person: Person) -> None:
     song = operation.expect("200")
     assert (song["id"], song["title"], song["entity_type"]) == (SONG, "Ocean Wanderer", "song_schema")
+
+
+@tries("getAlignedLyrics")
+def _(operation: Operation, person: Person) -> None:
+    assert operation.expect("200")[0]["word"] == "[Verse]\nI "
+
+
+@tries("getLyrics")
+def _(operation: Operation, person: Person) -> None:
+    operation.type_into("id", SONG)
+    assert operation.expect("200")["lines"][1]["text"] == "Carry me home"
+
+
+@tries("getLyricsFile")
+def _(operation: Operation, person: Person) -> None:
+    # Swagger UI offers a file for download, and shows only errors.
+    operation.type_into("id", "song-instrumental")
+    operation.choose("format", "lrc")
+    assert operation.expect("404")["code"] == "no_lyrics"
+
+
+@tries("getBeats")
+def _(operation: Operation, person: Person) -> None:
+    assert operation.expect("200")["bpm"] == 120
 
 
 @tries("download")

@@ -25,6 +25,9 @@ RUBBISH_AFTER = 3600.0
 DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
 """Extensions of the small files beside the audio: a clip's details, its waveform, a song's list of stems."""
 
+OF_SONG = (STEMS, "words.json", "beats.json", "sections.json")
+"""Extensions of the small files that a song may have without audio of its own."""
+
 
 class Shelf:
     """The kept audio of all accounts. Every method raises AudioUnavailable.
@@ -65,6 +68,14 @@ class Shelf:
     def note_stems(self, folder: str, song_id: str, stems: Iterable[Details]) -> None:
         """Store the list of a song's stems. Raises AudioFull."""
         self._write(folder, song_id, STEMS, [stem.as_json() for stem in stems])
+
+    def note(self, folders: Sequence[str], song_id: str, name: str) -> Any:
+        """Read a note about a song, which `keep_note` wrote; None if there is none."""
+        return _json(self._first(folders, song_id, f"{name}.json", self._store.read))
+
+    def keep_note(self, folder: str, song_id: str, name: str, value: Any) -> None:
+        """Store a note about a song: JSON. `name` is one of OF_SONG without `.json`. Raises AudioFull."""
+        self._write(folder, song_id, f"{name}.json", value)
 
     def spool_file(self, name: str) -> Path:
         """Return a new path in the spool, for a file that is being fetched."""
@@ -140,7 +151,7 @@ class Shelf:
             # A clip's small files go after its last audio file; a song's list of stems goes by its own age.
             folder, _, file = stored.name.partition("/")
             id, _, end = file.partition(".")
-            is_needed = not self._kept_for if end == STEMS else id in audio.get(folder, ())
+            is_needed = not self._kept_for if end in OF_SONG else id in audio.get(folder, ())
             if not is_needed and time.time() - stored.kept > max(self._kept_for, RUBBISH_AFTER):
                 self._store.remove(stored.name)
 

@@ -30,9 +30,11 @@ from app.suno.errors import (
 )
 from app.suno.feed import Feed
 from app.suno.session import Account
+from app.suno.song_time import AlignedLyrics, Beat, Novelty, beats_from_wire
 from app.suno.statuses import (
     CALL_GONE,
     NO_FILE_YET,
+    NO_SONG_TIME,
     NO_STEMS_YET,
     NO_SUCH_PAGE,
     NO_UNLOCKING,
@@ -235,6 +237,29 @@ class SunoGateway:
         """A clip's waveform as Suno sends it; no capture shows its form. Free, and counts no download."""
         path = f"/api/gen/{clip_id}/waveform-aggregates"
         return self._studio.read(account, Kind.WAVEFORM, "GET", path, deadline=self._deadline())
+
+    def aligned_lyrics(self, account: Account, song_id: str) -> AlignedLyrics:
+        """A song's words in time; free. Without any for an instrumental, or if Suno has not aligned the song."""
+        path = f"/api/gen/{song_id}/aligned_lyrics/v2/"
+        reply = self._song_time(account, path)
+        return AlignedLyrics() if reply is None else read_as(AlignedLyrics.from_wire, reply)
+
+    def downbeats(self, account: Account, song_id: str) -> tuple[Beat, ...]:
+        """A song's beats; free. () if Suno has none."""
+        reply = self._song_time(account, f"/api/gen/{song_id}/downbeats")
+        return () if reply is None else read_as(beats_from_wire, reply)
+
+    def novelty_sections(self, account: Account, song_id: str) -> Novelty:
+        """Where a song changes; free. Suno computes it when it is first asked for: then it is not ready."""
+        reply = self._song_time(account, f"/api/gen/{song_id}/novelty-sections")
+        return Novelty(is_ready=True) if reply is None else read_as(Novelty.from_wire, reply)
+
+    def _song_time(self, account: Account, path: str) -> Any:
+        """A reply about a song in time; None for 404, with which Suno says that there is nothing (2026-08)."""
+        answer = self._studio.ask(
+            account, Kind.SONG_TIME, "GET", path, deadline=self._deadline(), accept=NO_SONG_TIME
+        )
+        return reply_of(answer) if answer.succeeded else None
 
     def wav_file(self, account: Account, clip_id: str) -> str | None:
         """The address of a clip's WAV file, from the older call; None if it is not converted (yet)."""

@@ -158,7 +158,7 @@ class Sessions:
         try:
             return renewal.result(timeout=deadline.remaining)
         except TimeoutError:
-            raise SunoUnreachable("Suno's sign-in did not answer in time; nothing was charged. Try again.") from None
+            raise SunoUnreachable("Suno's sign-in did not answer in time. Nothing was charged. Try again.") from None
 
     def renewed_in_vain(self, account: Account) -> SessionExpired:
         """Record that Suno refused a new token too; return the error to raise.

@@ -40,6 +40,9 @@ NO_STEMS_YET = (400, 404)
 NO_SUCH_PAGE = (400, 404, 422)
 """A page of stems that Suno does not have; 400 "Invalid page number" was seen."""
 
+NO_SONG_TIME = (404,)
+"""No words, beats or sections: an instrumental, or a song that is not aligned (captures of 2026-08)."""
+
 SESSION_ENDED = (401, 403, 404)
 """The token call for a session that is signed out, or replaced in the browser."""
 

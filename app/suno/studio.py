@@ -39,6 +39,7 @@ class Kind(StrEnum):
     FEED = "feed"
     BILLING = "billing"
     WAVEFORM = "waveform"
+    SONG_TIME = "song_time"
 
     @property
     def cost(self) -> Cost:
@@ -48,7 +49,16 @@ class Kind(StrEnum):
                 return Cost.CREDITS
             case Kind.UNLOCK | Kind.CONVERT_WAV:
                 return Cost.DOWNLOAD
-            case Kind.DOWNLOAD | Kind.STEMS | Kind.CLIP | Kind.CAPTCHA | Kind.FEED | Kind.BILLING | Kind.WAVEFORM:
+            case (
+                Kind.DOWNLOAD
+                | Kind.STEMS
+                | Kind.CLIP
+                | Kind.CAPTCHA
+                | Kind.FEED
+                | Kind.BILLING
+                | Kind.WAVEFORM
+                | Kind.SONG_TIME
+            ):
                 return Cost.NOTHING
         assert_never(self)
 

@@ -213,7 +213,7 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
         content = StemsZip(title, opened, format)
         response = Response(_in_turn(content), mimetype="application/zip")
         response.content_length = len(content)
-        _attach(response, f"{title} - Stems.zip")
+        attach(response, f"{title} - Stems.zip")
         response.headers["Cache-Control"] = "private, no-store"
         response.call_on_close(open_files.pop_all().close)
         return response
@@ -302,7 +302,7 @@ def _sent(opened: Opened, type: str, name: str) -> Response:
     stored = opened.stored
     response = Response(mimetype=type)
     response.call_on_close(opened.close)
-    _attach(response, name)
+    attach(response, name)
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Accept-Ranges"] = "bytes"
     accel = parts().settings.audio_accel
@@ -339,7 +339,7 @@ def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
         sending.number -= 1
 
 
-def _attach(response: Response, name: str) -> None:
+def attach(response: Response, name: str) -> None:
     """Name the file: in Unicode, and in ASCII for programs that know no other."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     names = {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name)}"})

@@ -33,6 +33,10 @@ class AudioNotKept(Exception):
     """The file is not kept for this account; the text says how to get it."""
 
 
+class NoLyrics(Exception):
+    """Suno has no words in time for the song."""
+
+
 class AudioIncomplete(Exception):
     """Some of the files are not kept; the text says which, and how to get them."""
 
@@ -101,6 +105,11 @@ class ErrorCode(Enum):
         "There is no such path (see `/docs`), or this caller and account have no such request.",
     )
     AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept for this account. `POST /api/audio` fetches it."
+    NO_LYRICS = (
+        "no_lyrics",
+        404,
+        "Suno has no words in time for this song, for example because it is an instrumental.",
+    )
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path does not support this method. See `Allow`."
     REQUEST_TIMEOUT = "request_timeout", 408, "The body was not complete within `BODY_TIMEOUT`. Send it again."
     IN_PROGRESS = (
@@ -175,6 +184,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     NotAllowed: ErrorCode.NOT_ALLOWED,
     LinkRefused: ErrorCode.NOT_ALLOWED,
     AudioNotKept: ErrorCode.AUDIO_NOT_KEPT,
+    NoLyrics: ErrorCode.NO_LYRICS,
     AudioIncomplete: ErrorCode.AUDIO_INCOMPLETE,
     AudioFull: ErrorCode.AUDIO_FULL,
     AudioUnavailable: ErrorCode.AUDIO_UNAVAILABLE,

@@ -13,7 +13,21 @@ from app import logs, metrics, parts
 from app.settings import Settings, current_settings
 from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
-from app.web import access, account, audio, caller, clips, docs, doctor, errors, health, page, stems, telemetry
+from app.web import (
+    access,
+    account,
+    audio,
+    caller,
+    clips,
+    docs,
+    doctor,
+    errors,
+    health,
+    page,
+    song_time,
+    stems,
+    telemetry,
+)
 from app.web.api import Api
 
 log = logging.getLogger(__name__)
@@ -46,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["parts"] = built
 
     api = Api(app)
-    for module in (stems, clips, audio, account):
+    for module in (stems, clips, audio, song_time, account):
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api)
