@@ -426,7 +426,7 @@ class Tools:
             int, Field(description="Add 1 for each further take, which is paid again.", ge=0), _left_out(0)
         ] = 0,
     ) -> Split:
-        """The tool splits a song into stems. A split costs 10 credits; `every instrument` costs 50.
+        """The tool splits a song into stems. A split costs credits: 10 or 20 are reported, 50 for `every instrument`.
 
         Suno takes the credits from the user's account, so ask the user before you call it. The same call on the same
         day is paid once, however often you repeat it, and returns the same stems. `again` pays for another take on

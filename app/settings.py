@@ -441,8 +441,9 @@ MEANINGS: dict[str, dict[str, str]] = {
     "The ledger": {
         "LEDGER_URL": "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
         "path), or Redis (`redis://…`, `rediss://…`, `unix://…`) for several machines.",
-        "SUNO_TWO_CREDITS": "Credits that Suno charges for two stems. Budgets use this price.",
-        "SUNO_TWELVE_CREDITS": "Credits that Suno charges for every instrument.",
+        "SUNO_TWO_CREDITS": "The price of two stems in credits, for budgets and the page. What Suno charges does "
+        "not depend on it: compare the balance before and after a split.",
+        "SUNO_TWELVE_CREDITS": "The price of every instrument in credits, for budgets and the page.",
     },
     "Webhooks": {
         "WEBHOOK_SECRET": "The secret that signs webhooks: `whsec_…`; comma-separated while you change it; or `@` "

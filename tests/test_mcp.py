@@ -162,7 +162,7 @@ def at_service(service: Http, account: str, path: str, **options: Any) -> Any:
 def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
     tools = {tool.name: tool for tool in spawn().tools()}
     assert set(tools) == {"find_songs", "split_song", "follow_split", "list_stems", "fetch_stems", "left"}
-    assert "costs 10 credits; `every instrument` costs 50" in tools["split_song"].description
+    assert "10 or 20 are reported, 50 for `every instrument`" in tools["split_song"].description
     assert "one of the month's downloads" in tools["fetch_stems"].description
     assert {name for name, tool in tools.items() if not tool.annotations.read_only_hint} == {
         "split_song",

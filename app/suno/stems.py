@@ -34,7 +34,7 @@ class StemTask(StrEnum):
 
     @property
     def credits(self) -> int:
-        """Credits that Suno charges for it, from its help pages of August 2026."""
+        """The default price in credits, from Suno's help pages of August 2026. What it charges, only Suno knows."""
         match self:
             case StemTask.TWO:
                 return 10

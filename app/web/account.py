@@ -80,8 +80,8 @@ def _named_account() -> Account:
 def get_limit() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Get the account's remaining credits and downloads, and the caller's budget.
 
-    Free. A split needs `credits_left` of 10 for two stems and 50 for twelve, as reported in 2026. `budget` is present
-    if the operator has set a limit for the API key.
+    Free. To know what a split cost, compare `credits_left` before and after it: Suno decides its price. `budget` is
+    present if the operator has set a limit for the API key.
     """
     account = account_of_request()
     told = asdict(parts().gateway.credits(account))

@@ -40,8 +40,8 @@ class Words(NamedTuple):
 WORDS = {
     "ClipStatus": Words("Suno's status of a clip: `complete` and `error` are final.", CLIP_STATUSES),
     "StemTask": Words(
-        "`two`: voice and music, or the part in `stem_name` and the rest (10 credits, as reported in 2026); "
-        "`twelve`: every instrument (50 credits).",
+        "`two`: voice and music, or the part in `stem_name` and the rest; `twelve`: every instrument. Suno decides "
+        "what each costs.",
         [task.value for task in StemTask],
     ),
     "AudioFormat": Words("Audio formats that Suno offers.", FORMATS),

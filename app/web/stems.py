@@ -106,9 +106,8 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
 def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]]:
     """Split a song into its stems.
 
-    Charges the Suno account: 10 credits for two stems, 50 for twelve, as reported in 2026. Without an
-    `Idempotency-Key` each request is a separate split; with one, it is paid for once, however often it is sent within
-    24 hours.
+    Charges the Suno account: Suno decides how many credits. Without an `Idempotency-Key` each request is a separate
+    split; with one, it is paid for once, however often it is sent within 24 hours.
     The reply comes as soon as Suno has accepted the song. The stems are complete about a minute later; with
     `wait_audio` the reply comes then.
     """
