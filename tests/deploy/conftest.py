@@ -22,6 +22,9 @@ from tools.process import Server, free_port, running
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 OPENSSL = shutil.which("openssl")
 
+HAS_IPV6 = Path("/proc/net/if_inet6").exists() and "00000001 01" in Path("/proc/net/if_inet6").read_text()
+"""Whether this machine has the address ::1."""
+
 OFTEN = 10_000
 """A burst that no test reaches: the tests send more requests than a caller may."""
 
@@ -100,6 +103,7 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **
         "/etc/nginx/suno-stems/privkey.pem": f"{tls.key}",
         "/var/log/nginx/": f"{folder}/",
         "listen 443 ": f"listen 127.0.0.1:{port} ",
+        "listen [::]:443 ": f"listen [::1]:{port} ",
         "server_name stems.example.com;": "server_name localhost;",
     }.items():
         assert text.count(production) >= 1, production
@@ -109,6 +113,8 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **
     for name, value in changes.items():
         [line] = [line for line in text.splitlines() if line.strip().startswith(f"{name} ")]
         text = text.replace(line, f"{name} {value};")
+    if not HAS_IPV6:
+        text = text.replace(f"listen [::1]:{port} ", "# listen [::1] ")
     (folder / "suno-stems.conf").write_text(text, encoding="utf-8")
     temporary = " ".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

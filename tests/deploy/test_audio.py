@@ -13,7 +13,7 @@ import requests
 from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno, until
-from tests.deploy.conftest import SHORT, Proxy, Tls, nginx_at
+from tests.deploy.conftest import OFTEN, SHORT, Proxy, Tls, nginx_at
 
 PAGE = "https://app.example.com"
 
@@ -39,7 +39,7 @@ def kept(
     with ExitStack() as servers:
         servers.enter_context(stack.jobs(suno.url, settings))
         servers.enter_context(stack.service(suno.url, settings))
-        nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", alias=f"{folder}/audio/"))
+        nginx = servers.enter_context(nginx_at(folder, tls, f"unix:{socket}", burst=OFTEN, alias=f"{folder}/audio/"))
         until(lambda: nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"}).status_code != 202)
         [file] = nginx.post("/api/audio", json={"ids": [SONG], "format": "wav"}).json()
         assert file["url"].startswith("https://localhost/api/audio/"), "the host and scheme of the request to nginx"

@@ -26,7 +26,7 @@ from app.web.factory import BODY_LIMIT
 from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno, until
-from tests.deploy.conftest import Proxy, Stack, Tls, nginx_at
+from tests.deploy.conftest import HAS_IPV6, Proxy, Stack, Tls, nginx_at
 from tests.test_errors import FAULTS
 from tools.process import ROOT
 
@@ -34,6 +34,8 @@ CONF = Path("deploy/nginx.conf").read_text(encoding="utf-8")
 JSON = {"Content-Type": "application/json"}
 SONG_OF_24_STEMS = "song-with-twelve"
 ANY = itertools.count(1)
+SHOWN = "location = /shown { return 200 $suno_stems_client; } error_page 418 /"
+HSTS = "max-age=31536000"
 
 
 class OverSocket(http.client.HTTPConnection):
@@ -51,7 +53,11 @@ class OverSocket(http.client.HTTPConnection):
 
 def both(deployed: Stack, method: str, path: str, body: Any = None, **headers: str) -> tuple[Any, Any]:
     """Send one request to the service itself and through nginx. Return status, headers and body of both replies."""
-    sent = {"X-Request-ID": f"both-{next(ANY)}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    sent = {
+        "X-Request-ID": f"both-{next(ANY)}",
+        "Accept-Encoding": "identity",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     text = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
     if text is not None and "Content-Type" not in sent:
         sent |= JSON
@@ -61,7 +67,11 @@ def both(deployed: Stack, method: str, path: str, body: Any = None, **headers: s
     straight = (reply.status, ours(dict(reply.getheaders())), reply.read())
     direct.close()
     answer = deployed.nginx.request(method, path, data=text, headers=sent)
-    return straight, (answer.status_code, ours(dict(answer.headers)), answer.content)
+    through = ours(dict(answer.headers))
+    assert through.pop("strict-transport-security") == HSTS
+    if straight[1].get("vary") is None and through.get("vary") == "Accept-Encoding":
+        del through["vary"]
+    return straight, (answer.status_code, through, answer.content)
 
 
 def ours(headers: dict[str, str]) -> dict[str, str]:
@@ -178,6 +188,37 @@ def test_a_request_id_is_created_if_none_is_usable(deployed: Stack, given: str) 
     until(lambda: f'"{body["request_id"]}"' in (deployed.nginx.folder / "access.log").read_text())
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/page/page.js"),
+        *("/openapi.json", "/openapi.yaml", f"/api/stems?audio_id={SONG_OF_24_STEMS}"),
+    ],
+)
+def test_text_is_compressed(deployed: Stack, path: str) -> None:
+    plain = deployed.nginx.get(path, headers={"Accept-Encoding": "identity"})
+    small = deployed.nginx.get(path, headers={"Accept-Encoding": "gzip"})
+    assert (plain.status_code, small.status_code) == (200, 200)
+    assert "Content-Encoding" not in plain.headers
+    assert (small.headers["Content-Encoding"], small.content) == ("gzip", plain.content)
+    assert "Accept-Encoding" in small.headers["Vary"]
+    if etag := small.headers.get("ETag"):
+        known = {"Accept-Encoding": "gzip", "If-None-Match": etag}
+        assert deployed.nginx.get(path, headers=known).status_code == 304
+
+
+def test_ipv6_works(deployed: Stack) -> None:
+    if not HAS_IPV6:
+        pytest.skip("this machine has no IPv6: nginx is not tested on it")
+    port = int(deployed.nginx.url.rpartition(":")[2])
+    context = ssl.create_default_context(cafile=str(deployed.nginx.tls.certificate))
+    with socket.create_connection(("::1", port), timeout=30) as plain:
+        connection = context.wrap_socket(plain, server_hostname="localhost")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.close()
+
+
 def test_http_2_works(deployed: Stack, account: str) -> None:
     curl = shutil.which("curl")
     if not curl or "HTTP2" not in subprocess.run([curl, "--version"], capture_output=True, text=True).stdout:
@@ -209,7 +250,7 @@ def test_forwarding_headers_of_a_client_are_ignored(deployed: Stack) -> None:
     reply = deployed.nginx.get("/api/get_limit", headers=forged)
     assert (reply.status_code, reply.json()) == (plain.status_code, plain.json()) == (200, plain.json())
     logged = (deployed.nginx.folder / "access.log").read_text().splitlines()
-    assert {json.loads(line)["client"] for line in logged} == {"127.0.0.1"}
+    assert {json.loads(line)["client"] for line in logged} <= {"127.0.0.1", "::1"}
 
 
 @pytest.mark.parametrize(
@@ -343,6 +384,7 @@ def test_errors_of_nginx_have_the_common_shape(deployed: Stack, status: int, tex
     assert b"application/json" in head
     assert f"X-Request-ID: {shape['request_id']}".encode() in head
     assert (b"Allow: " in head) == (status == 405)
+    assert f"Strict-Transport-Security: {HSTS}".encode() in head
 
 
 def test_plain_http_on_the_tls_port_is_400(deployed: Stack) -> None:
@@ -390,6 +432,21 @@ def test_more_than_one_split_per_second_from_one_address_is_429(nginx_alone: Pro
     assert {reply.status_code for reply in reads} == {503}
 
 
+@pytest.mark.parametrize("path", ["/api/download", "/api/audio"])
+def test_downloads_are_limited_by_address(nginx_alone: Proxy, path: str) -> None:
+    started = time.monotonic()
+    with ThreadPoolExecutor(10) as pool:
+        replies = list(pool.map(lambda _: nginx_alone.post(path, json={}), range(40)))
+        passed = time.monotonic() - started
+        reads = list(pool.map(lambda _: nginx_alone.get(path), range(20)))
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert len(replies) - len(refused) <= 10 + passed + 2, "a burst, then one a second"
+    for reply in refused:
+        assert_error(reply, 429, "rate_limited")
+        assert reply.headers["Strict-Transport-Security"] == HSTS
+    assert {reply.status_code for reply in reads} == {503}
+
+
 def test_what_needs_no_key_is_limited_by_address(nginx_alone: Proxy) -> None:
     with ThreadPoolExecutor(10) as pool:
         replies = list(pool.map(lambda _: nginx_alone.get("/openapi.yaml"), range(300)))
@@ -418,6 +475,23 @@ def test_guesses_of_a_key_are_limited_before_the_service_compares_them(suno: Sun
         assert compared <= 200 + 50 * passed + 2, "a burst, then 50 a second"
         assert service.logged().count('"api_key_required"') <= compared
         until(lambda: nginx.get("/api/get_limit", headers={"X-API-Key": key}).status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2::5", "2001:db8:1:2:"),
+        ("2001:db8:1:2:a:b:c:d", "2001:db8:1:2:"),
+        ("2001:db8::1", "2001:db8::"),
+        ("2001:db8::a:b:c:d", "2001:db8::"),
+        ("::1", "::"),
+    ],
+)
+def test_limits_count_a_network_of_ipv6_as_one_client(tls: Tls, tmp_path: Path, address: str, client: str) -> None:
+    show = f"off; set_real_ip_from 0.0.0.0/0; set_real_ip_from ::/0; real_ip_header X-Shown; {SHOWN}"
+    with nginx_at(tmp_path, tls, f"unix:{tmp_path}/gunicorn.sock", server_tokens=show) as nginx:
+        assert nginx.get("/shown", headers={"X-Shown": address}).text == client
 
 
 def test_a_split_without_a_reply_is_in_doubt_and_sent_once(tls: Tls, tmp_path: Path) -> None:

@@ -121,6 +121,17 @@ def test_systemd_lets_paid_splits_finish(graceful_timeout: float) -> None:
     assert "\nKillMode=mixed\n" in UNIT
 
 
+@pytest.mark.parametrize("name", ["suno-stems", "suno-stems-jobs"])
+def test_a_unit_survives_the_end_of_one_process_and_writes_no_core_dump(name: str) -> None:
+    lines = Path(f"deploy/{name}.service").read_text(encoding="utf-8").splitlines()
+    assert {"OOMPolicy=continue", "LimitCORE=0", "Restart=on-failure"} <= set(lines)
+
+
+@pytest.mark.parametrize("name", ["service", "jobs"])
+def test_a_container_writes_no_core_dump(name: str) -> None:
+    assert COMPOSE["services"][name]["ulimits"] == {"core": 0}
+
+
 def test_containers_let_paid_splits_finish(graceful_timeout: float) -> None:
     assert seconds(COMPOSE["services"]["service"]["stop_grace_period"]) > graceful_timeout + 10
     [longest] = re.findall(r"proxy_read_timeout (\d+)s;", Path("deploy/nginx.conf").read_text(encoding="utf-8"))
