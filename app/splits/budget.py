@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -149,12 +149,17 @@ class _Spent:
 
     def __init__(self, tx: Transaction, clock: Clock, name: str, days: int | None = None) -> None:
         """`days`: the period; None: the period in the record."""
-        kept, boots = tx.record("spent", name) or (1, {})
+        stored: tuple[int, dict[str, tuple[float, list[list[int]]]]] | None = tx.record("spent", name)
+        kept, boots = stored or (1, {})
         self._clock, self._name = clock, name
         self._days = days or kept
         self._part = self._days * DAY / PARTS
         self._counts_for = self._days * DAY + self._part
         self._boots: dict[str, tuple[float, list[list[int]]]] = {}
+        self._now = now = clock.now()
+        if now.boot_id in boots and boots[now.boot_id][1][-1][0] > now.boot // self._part:
+            # Parts of the future are of an earlier boot with the same id: from now on, that has a name of its own.
+            boots[f"{self._last_boot(boots)}'"] = boots.pop(now.boot_id)
         for boot_id, (offset, parts) in boots.items():
             if fresh := parts[bisect_left(parts, True, key=partial(self._counts, boot_id, offset)) :]:
                 self._boots[boot_id] = offset, fresh
@@ -166,7 +171,9 @@ class _Spent:
     def add(self, amount: int, at: Moment) -> None:
         """Add an amount; a negative one gives back, but nothing that is too old to count."""
         number = int(at.boot // self._part)
-        _, parts = self._boots.setdefault(at.boot_id, (at.wall - at.boot, []))
+        is_earlier = at.boot_id == self._now.boot_id and at.boot > self._now.boot
+        boot_id = self._last_boot(self._boots) if is_earlier else at.boot_id
+        _, parts = self._boots.setdefault(boot_id, (at.wall - at.boot, []))
         place = bisect_left(parts, [number])
         if place < len(parts) and parts[place][0] == number:
             parts[place][1] = max(0, parts[place][1] + amount)
@@ -189,6 +196,11 @@ class _Spent:
 
     def write(self, tx: Transaction) -> None:
         tx.put_record("spent", self._name, [self._days, self._boots], kept=self._counts_for)
+
+    def _last_boot(self, boots: Iterable[str]) -> str:
+        """The latest of the boots that had the id of this one; each has one more sign behind that id."""
+        own = self._now.boot_id
+        return max((id for id in boots if id.rstrip("'") == own), key=len, default=own)
 
     def _age(self, boot_id: str, offset: float, part: Sequence[int]) -> float:
         """Seconds since a part began."""

@@ -130,9 +130,9 @@ class _MachineClock(Clock):
     """The clock of one machine: a moment before its last boot is at least as old as that boot."""
 
     def since(self, moment: Moment) -> float:
-        if moment.boot_id == self.boot_id:
-            return super().since(moment)
-        return max(super().since(moment), self.now().boot)
+        now = self.now()
+        is_before_boot = moment.boot_id != now.boot_id or moment.boot > now.boot
+        return max(super().since(moment), now.boot if is_before_boot else 0.0)
 
 
 class SqliteStore:

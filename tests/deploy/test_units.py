@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from app.settings import read_settings
+from app.splits.clock import BOOT_ID
 from tests.deploy.conftest import Stack
 
 UNIT = Path("deploy/suno-stems.service").read_text(encoding="utf-8")
@@ -72,9 +73,8 @@ def test_the_jobs_unit_matches_the_service_unit(tmp_path: Path) -> None:
     assert int(patience) > 15 + 10
     known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("docs/settings.md").read_text(encoding="utf-8"), re.MULTILINE))
     lines = re.findall(r"^Environment=(.*)$", jobs, re.MULTILINE)
-    assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known | {
-        "PYTHONDONTWRITEBYTECODE"
-    }
+    not_settings = {"PYTHONDONTWRITEBYTECODE", BOOT_ID}
+    assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known | not_settings
 
 
 @pytest.fixture
@@ -113,6 +113,13 @@ def test_systemd_accepts_the_drop_in_for_callers(callers: Path, unit: Path) -> N
     unit.write_text(f"{unit.read_text()}\n{drop_in.replace(str(callers / 'etc'), '/etc/suno-stems')}")
     verified = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["suno-stems", "suno-stems-jobs"])
+def test_the_units_show_the_boot_id_that_they_hide(name: str) -> None:
+    lines = Path(f"deploy/{name}.service").read_text(encoding="utf-8").splitlines()
+    assert "ProcSubset=pid" in lines
+    assert f"Environment={BOOT_ID}=%b" in lines
 
 
 def test_systemd_lets_paid_splits_finish(graceful_timeout: float) -> None:
@@ -171,7 +178,7 @@ def test_redis_persists_every_write() -> None:
 
 def test_the_settings_of_the_containers_and_the_unit_exist() -> None:
     known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("docs/settings.md").read_text(encoding="utf-8"), re.MULTILINE))
-    known |= {"TMPDIR", "PYTHONDONTWRITEBYTECODE"}
+    known |= {"TMPDIR", "PYTHONDONTWRITEBYTECODE", BOOT_ID}
     assert set(COMPOSE["services"]["service"]["environment"]) <= known
     lines = re.findall(r"^Environment=(.*)$", UNIT, re.MULTILINE)
     assert {setting.partition("=")[0] for line in lines for setting in line.split()} <= known

@@ -136,6 +136,62 @@ def test_a_reboot_forgets_no_spending(ledger: Ledger, clock: SteppedClock) -> No
     assert left(ledger) == 20
 
 
+def reboot(clock: SteppedClock) -> None:
+    """The machine restarts, and the id of the boot cannot be read: it is the same."""
+    clock.seconds = 5.0
+
+
+def test_what_was_spent_before_a_reboot_with_the_same_id_counts_for_its_full_period(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    clock.seconds = 25 * DAY
+    begin(ledger, price=30)
+    reboot(clock)
+    begin(ledger, price=20)
+    with pytest.raises(OverBudget) as refused:
+        begin(ledger, price=1)
+    assert DAY - 1800 <= refused.value.retry_after <= DAY + 1800
+    clock.advance(DAY - 1800)
+    assert left(ledger) == 0
+    clock.advance(3600)
+    assert left(ledger) == 50
+
+
+def test_spending_of_two_boots_with_the_same_id_ends_each_at_its_time(ledger: Ledger, clock: SteppedClock) -> None:
+    for uptime, price in ((25 * DAY, 10), (20 * DAY, 20), (5.0, 20)):
+        clock.seconds = uptime
+        begin(ledger, price=price)
+        clock.advance(DAY // 4)
+    amounts = []
+    for _ in range(4):
+        amounts.append(left(ledger))
+        clock.advance(DAY // 4 + 600)
+    assert amounts == [0, 0, 10, 50]
+
+
+def test_what_was_spent_when_all_clocks_were_ahead_counts_for_its_full_period(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    clock.seconds = 25 * DAY
+    begin(ledger, price=50)
+    reboot(clock)
+    clock.step_wall(-10 * DAY)
+    assert left(ledger) == 0
+    clock.advance(DAY - 1800)
+    assert left(ledger) == 0
+    clock.advance(3600)
+    assert left(ledger) == 50
+
+
+def test_a_price_is_given_back_after_a_reboot_with_the_same_id(ledger: Ledger, clock: SteppedClock) -> None:
+    clock.seconds = 25 * DAY
+    one = begin(ledger, price=30)
+    reboot(clock)
+    begin(ledger, price=10)
+    ledger.free(one)
+    assert left(ledger) == 40
+
+
 def test_the_amount_left_says_when_more_is_free(ledger: Ledger, clock: SteppedClock) -> None:
     assert ledger.left(CREDITS).more_in is None
     begin(ledger)
