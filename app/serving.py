@@ -9,6 +9,7 @@ import contextlib
 import gc
 import json
 import logging
+import math
 import os
 import socket
 import sys
@@ -51,6 +52,9 @@ DISCARDED = 16_000_000
 
 DISCARDED_FOR = 2.0
 """Seconds for the same."""
+
+LAST_WORDS = 2.0
+"""Seconds of the graceful time for what follows a paid call: the write to the ledger, and the reply."""
 
 _ledger_files: list[int] = []
 
@@ -134,6 +138,20 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections = Connections()
+        self._ends: float | None = None
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop gracefully (SIGTERM): the time for it begins now, as in gunicorn's main process."""
+        super().handle_exit(sig, frame)
+        self.time_left()
+
+    def time_left(self) -> float:
+        """Seconds in which requests must have been answered; `math.inf` unless the worker is stopping."""
+        if self.alive:
+            return math.inf
+        if self._ends is None:
+            self._ends = time.monotonic() + self.cfg.graceful_timeout - LAST_WORDS
+        return max(0.0, self._ends - time.monotonic())
 
     def load_wsgi(self) -> None:
         """Load the app after gevent has patched, with metrics in the worker's files."""
@@ -302,7 +320,7 @@ def post_worker_init(worker: Worker) -> None:
     """Let the app see that it must stop: on SIGTERM gunicorn calls no hook, it only clears this flag."""
     from app.web import current
 
-    current.is_stopping_hook = lambda: not worker.alive
+    current.time_left_hook = worker.time_left
     # What is loaded by now stays, so garbage collection can skip it. A request leaves little garbage.
     gc.freeze()
     gc.set_threshold(10_000)

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 LOOK_FOR = 20.0
 """Seconds for which a request that lost Suno's answer looks for its stems."""
+
+TimeLeft = Callable[[], float]
+"""Seconds until this process is stopped: `math.inf` unless it has been asked to stop."""
+
+
+class Stopping(Exception):
+    """The process is stopping, and a paid call might not end before it is killed. None was sent."""
+
+    may_have_charged = False
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The service is stopping, and has no time left for this. This request sent no paid call, and nothing was "
+            "charged for it. Send it again, with the same Idempotency-Key if it has one."
+        )
+
+
+def no_end() -> float:
+    """The time left of a process that is not stopping."""
+    return math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ import requests
 
 from app import serving
 from app.serving import YOUNG, Connection
+from app.timing import no_end
 from app.web import current
 from tests import stack
 from tests.asserts import assert_error
@@ -330,11 +331,11 @@ def test_a_stopping_worker_ends_no_connection_that_may_have_a_request() -> None:
 
 
 def test_a_worker_collects_garbage_again_once_it_has_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current, "is_stopping_hook", current.is_stopping_hook)
+    monkeypatch.setattr(current, "time_left_hook", current.time_left_hook)
     thresholds = gc.get_threshold()
     gc.disable()
     try:
-        serving.post_worker_init(SimpleNamespace(alive=True))
+        serving.post_worker_init(SimpleNamespace(time_left=no_end))
         assert gc.isenabled()
     finally:
         gc.enable()

@@ -15,7 +15,7 @@ from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError
 from app.suno.gateway import AudioFormat, SunoGateway, UnknownFormat
 from app.suno.session import Account
-from app.timing import Timing
+from app.timing import Stopping, TimeLeft, Timing, no_end
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,14 @@ class Download:
     ledger: Ledger
     timing: Timing
     is_stopping: Callable[[], bool] = lambda: False
+    time_left: TimeLeft = no_end
 
     def address(self) -> Address:
         """Unlock the song if it is locked, and request the address; with `wait`, until there is one.
 
-        Raises LedgerUnavailable, OverBudget or a SunoError. After Suno has counted this request, it raises only a
-        refusal, and says so: the texts of other errors may say that nothing was charged. The next request gets them.
+        Raises LedgerUnavailable, OverBudget, Stopping or a SunoError. After Suno has counted this request, it raises
+        only a refusal, and says so: the texts of other errors may say that nothing was charged. The next request gets
+        them.
         """
         ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
         counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
@@ -97,6 +99,7 @@ class Download:
         song_id = (clip.is_stem and clip.stem_from_id) or self.clip_id
         if song_id != self.clip_id and self._is_unlocked(song_id):
             return False
+        self._check_time()
         while True:
             once = self.ledger.turns.begin(
                 UNLOCK, self.account_name, song_id, lasts=self.timing.deadline, budgets=self.budgets
@@ -112,6 +115,11 @@ class Download:
                     if time.monotonic() >= ends or self.is_stopping():
                         return None
                     time.sleep(GLANCE)
+
+    def _check_time(self) -> None:
+        """Raise Stopping if an unlock might be killed on its way."""
+        if self.timing.deadline > self.time_left():
+            raise Stopping
 
     def _unlock_now(self, once: Once, song_id: str) -> bool:
         try:
@@ -137,10 +145,10 @@ class Download:
         if self._is_unlocked(song_id):
             self._note(once, Turn.DONE)
             return False
-        if once.over_for >= self.timing.settle_time and (
-            again := self.ledger.turns.retry(once, lasts=self.timing.deadline, budgets=self.budgets)
-        ):
-            return self._unlock_now(again, song_id)
+        if once.over_for >= self.timing.settle_time:
+            self._check_time()
+            if again := self.ledger.turns.retry(once, lasts=self.timing.deadline, budgets=self.budgets):
+                return self._unlock_now(again, song_id)
         lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came. The song is not unlocked yet.")
         lost.is_download = True
         raise lost

@@ -19,7 +19,7 @@ from app.suno.errors import SessionExpired, SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set, stems_made
 from app.suno.wire import Deadline
-from app.timing import LOOK_FOR, Timing
+from app.timing import LOOK_FOR, Stopping, TimeLeft, Timing, no_end
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +114,13 @@ class Split:
     ledger: Ledger
     timing: Timing
     is_stopping: Callable[[], bool] = lambda: False
+    time_left: TimeLeft = no_end
 
     def pay_once(self) -> Stems:
         """Split the song, or return the stems of an earlier request with the same key.
 
-        Raises KeyReused, InProgress, LedgerUnavailable and OverBudget (then this request sent no paid call), or a
-        SunoError.
+        Raises KeyReused, InProgress, LedgerUnavailable, OverBudget and Stopping (then this request sent no paid
+        call), or a SunoError.
         """
         patience = Deadline(self.timing.deadline)
         while True:
@@ -229,8 +230,14 @@ class Split:
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
         deadline = self._deadline_of(entry)
+        self._check_time(deadline.remaining)
         clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline)
         return self._note_paid(entry, clips)
+
+    def _check_time(self, seconds: float) -> None:
+        """Raise Stopping if a paid call that takes so long might be killed on its way."""
+        if seconds > self.time_left():
+            raise Stopping
 
     def _note_paid(self, entry: Entry, clips: Sequence[Clip]) -> Sequence[Clip]:
         """Record the stems that this entry has paid for; with a key, retry the ledger write for INSIST seconds.
@@ -253,7 +260,7 @@ class Split:
 
         An empty or failed poll does not end it: new stems appear late, and Suno may recover.
         """
-        deadline = Deadline(LOOK_FOR)
+        deadline = Deadline(min(LOOK_FOR, self.time_left()))
         seen: list[list[str]] = []
         for look in range(LOOKS):
             if look:
@@ -340,6 +347,8 @@ class Split:
             settled = self.ledger.get(held.id)
             return self._replay(settled) if settled else None
         if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time:
+            # Here the entry stays in doubt: if its second attempt were freed, the first would be forgotten.
+            self._check_time(self.timing.deadline)
             again = self.ledger.restart(
                 held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
             )

@@ -17,7 +17,7 @@ from app.web import schemas
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import is_stopping, parts
+from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode
 from app.web.schemas import (
     EXAMPLE_CLIP,
@@ -114,6 +114,7 @@ def get_clip(query: dict[str, Any]) -> Response:
     ErrorCode.NOT_JSON,
     ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.OUTCOME_UNKNOWN,
+    ErrorCode.STOPPING,
     ErrorCode.LEDGER_UNAVAILABLE,
 )
 def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -138,6 +139,7 @@ def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
         ledger=of_app.ledger,
         timing=timing,
         is_stopping=is_stopping,
+        time_left=time_left,
     ).address()
     waiting = {} if address.url else {"Retry-After": str(math.ceil(timing.poll_interval))}
     answer = {"id": wanted["id"], "format": wanted["format"], "download_url": address.url, "counted": address.counted}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import cast
 
 from flask import current_app
 
 from app.parts import Parts
+from app.timing import TimeLeft, no_end
 
 
 def parts() -> Parts:
@@ -15,9 +16,15 @@ def parts() -> Parts:
     return cast(Parts, current_app.extensions["parts"])
 
 
-is_stopping_hook: Callable[[], bool] = lambda: False  # noqa: E731 (app/serving.py puts another in its place)
+time_left_hook: TimeLeft = no_end
+"""app/serving.py puts another in its place."""
+
+
+def time_left() -> float:
+    """Seconds in which this process must have replied; `math.inf` unless it has been asked to stop."""
+    return time_left_hook()
 
 
 def is_stopping() -> bool:
     """Whether this process has been asked to stop."""
-    return is_stopping_hook()
+    return time_left_hook() < math.inf

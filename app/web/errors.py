@@ -20,6 +20,7 @@ from app.splits.budget import OverBudget
 from app.splits.split import InProgress, KeyReused, SplitNotFound
 from app.splits.store import LedgerUnavailable
 from app.suno import errors as suno
+from app.timing import Stopping
 from app.web import telemetry
 
 log = logging.getLogger(__name__)
@@ -148,6 +149,12 @@ class ErrorCode(Enum):
         "The paid call was sent to Suno, and no complete reply came. Suno may have charged. Look for the song's "
         "stems (`GET /api/stems`, free) before you try again.",
     )
+    STOPPING = (
+        "stopping",
+        503,
+        "The service is stopping or restarting, and has no time left for a paid call. This request sent none. Send "
+        "it again, with the same `Idempotency-Key` if it has one.",
+    )
     LEDGER_UNAVAILABLE = (
         "ledger_unavailable",
         503,
@@ -193,6 +200,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,
     LedgerUnavailable: ErrorCode.LEDGER_UNAVAILABLE,
     SplitNotFound: ErrorCode.NOT_FOUND,
+    Stopping: ErrorCode.STOPPING,
     suno.SessionExpired: ErrorCode.SUNO_SESSION_EXPIRED,
     suno.OutOfCredits: ErrorCode.OUT_OF_CREDITS,
     suno.CaptchaRequired: ErrorCode.CAPTCHA_REQUIRED,

@@ -25,7 +25,7 @@ from app.web import audio, telemetry
 from app.web.access import caller_of_request
 from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import is_stopping, parts
+from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode, WebhookNotAllowed
 from app.web.schemas import (
     EXAMPLE_LISTED_STEMS,
@@ -99,6 +99,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
     ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.IDEMPOTENCY_KEY_REUSED,
     ErrorCode.OUTCOME_UNKNOWN,
+    ErrorCode.STOPPING,
     ErrorCode.LEDGER_UNAVAILABLE,
     ErrorCode.AUDIO_UNAVAILABLE,
     ErrorCode.AUDIO_FULL,
@@ -137,6 +138,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         ledger=of_app.ledger,
         timing=of_app.settings.timing,
         is_stopping=is_stopping,
+        time_left=time_left,
     )
     try:
         stems = split.pay_once()

@@ -15,7 +15,7 @@ from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError, SunoUnreachable
 from app.suno.gateway import UnknownFormat, Unlock
 from app.suno.session import Account
-from app.timing import Timing
+from app.timing import Stopping, Timing
 
 UNREACHABLE = SunoUnreachable("Suno could not be reached. Nothing was charged.")
 LOST = OutcomeUnknown("Suno was asked to unlock the song, and no answer came.")
@@ -66,7 +66,7 @@ def suno() -> Suno:
     return Suno()
 
 
-def address(suno: Suno) -> Address:
+def address(suno: Suno, **more: Any) -> Address:
     gateway: Any = suno
     return Download(
         account=Account("cookie", "SUNO_COOKIE"),
@@ -78,6 +78,7 @@ def address(suno: Suno) -> Address:
         gateway=gateway,
         ledger=Ledger(suno.store),
         timing=Timing(deadline=40.0, wait_timeout=100.0, poll_interval=3.0, settle_time=60.0),
+        **more,
     ).address()
 
 
@@ -106,3 +107,16 @@ def test_a_lost_unlock_that_cannot_be_checked_may_have_been_counted(suno: Suno) 
         address(suno)
     assert raised.value is LOST
     assert Ledger(suno.store).turns.begin("unlock", "user", "song", lasts=40).turn is Turn.IN_DOUBT
+
+
+def test_a_stopping_process_begins_no_unlock_that_might_be_killed(suno: Suno) -> None:
+    suno.unlocked = AssertionError("it was sent")  # type: ignore[assignment]
+    with pytest.raises(Stopping):
+        address(suno, time_left=lambda: 39.9)
+    assert Ledger(suno.store).turns.begin("unlock", "user", "song", lasts=1, budgets=()).turn is Turn.OURS
+
+
+def test_a_stopping_process_needs_no_time_for_a_song_that_is_unlocked(suno: Suno) -> None:
+    suno.clips, suno.failure = [Clip("song", download_unlocked=True)], UNREACHABLE
+    with pytest.raises(SunoUnreachable):
+        address(suno, time_left=lambda: 0.0)

@@ -26,7 +26,7 @@ from app.suno.errors import (
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
 from app.suno.wire import Deadline
-from app.timing import Timing
+from app.timing import Stopping, Timing
 from tests.splits.conftest import SteppedClock
 
 ALICE = Account("alice-cookie", "SUNO_COOKIE")
@@ -390,6 +390,54 @@ def test_a_retry_stops_waiting_if_the_process_is_stopping(ask: Ask, suno: Suno, 
 def test_the_paid_call_gets_the_time_until_the_entrys_deadline(ask: Ask, suno: Suno) -> None:
     ask()
     assert suno.deadlines == [pytest.approx(40.0)]
+
+
+# Stopping.
+
+
+def test_no_paid_call_begins_that_the_stop_might_kill_and_the_same_key_pays_elsewhere(
+    ask: Ask, suno: Suno, ledger: Ledger
+) -> None:
+    with pytest.raises(Stopping, match="sent no paid call"):
+        ask("k", time_left=lambda: 39.9)
+    assert (suno.deadlines, suno.paid) == ([], 0)
+    with pytest.raises(SplitNotFound):
+        find_split(ledger, [("user", "")], "r")
+
+    assert not ask("k").replayed
+    assert suno.paid == 1
+
+
+def test_a_stopping_process_sends_a_paid_call_that_ends_in_time(ask: Ask, suno: Suno) -> None:
+    ask("k", time_left=lambda: 40.0)
+    assert suno.paid == 1
+
+
+def test_a_stopping_process_begins_no_second_attempt_and_forgets_no_first_one(
+    ask: Ask, suno: Suno, clock: SteppedClock, ledger: Ledger
+) -> None:
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    clock.advance(100)
+    with pytest.raises(Stopping):
+        ask("k", time_left=lambda: 30.0)
+    assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
+    assert suno.paid == 0
+
+    ask("k")
+    assert suno.paid == 1
+
+
+def test_a_stopping_process_says_that_an_answer_is_lost_before_it_is_killed(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
+    times_left = [40.0, 4.0]
+    before = clock.seconds
+    with pytest.raises(OutcomeUnknown):
+        ask("k", time_left=lambda: times_left.pop(0))
+    assert clock.seconds - before == 4
 
 
 # Waiting.
