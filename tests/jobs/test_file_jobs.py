@@ -290,10 +290,10 @@ def test_a_ledger_failure_after_a_counted_download_names_the_song(tmp_path: Path
     harness = Harness(tmp_path)
 
     class Broken(MemoryStore):
-        def transact(self, change: Callable[[Any], Any]) -> Any:
+        def transact(self, change: Callable[[Any], Any], *, durable: bool = True) -> Any:
             if "unlock" in harness.gateway.calls:
                 raise LedgerUnavailable("the disk is full")
-            return super().transact(change)
+            return super().transact(change, durable=durable)
 
     harness.parts.ledger = Ledger(Broken())
     with pytest.raises(LedgerUnavailable) as raised:

@@ -26,10 +26,10 @@ class Store(MemoryStore):
 
     is_unavailable = False
 
-    def transact(self, change: Callable[[Transaction], Any]) -> Any:
+    def transact(self, change: Callable[[Transaction], Any], *, durable: bool = True) -> Any:
         if self.is_unavailable:
             raise LedgerUnavailable("the disk is full")
-        return super().transact(change)
+        return super().transact(change, durable=durable)
 
 
 class Suno:

@@ -104,11 +104,11 @@ class BrokenStore(MemoryStore):
         self.transactions = 0
         self.unavailable_at: set[int] = set()
 
-    def transact(self, change: Callable[[Transaction], Any]) -> Any:
+    def transact(self, change: Callable[[Transaction], Any], *, durable: bool = True) -> Any:
         self.transactions += 1
         if self.transactions in self.unavailable_at:
             raise LedgerUnavailable("unavailable")
-        return super().transact(change)
+        return super().transact(change, durable=durable)
 
 
 @pytest.fixture(autouse=True)
