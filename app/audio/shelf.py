@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,15 @@ DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
 
 OF_SONG = (STEMS, "words.json", "beats.json", "sections.json")
 """Extensions of the small files that a song may have without audio of its own."""
+
+
+NeededBy = Callable[[str], Set[str]]
+"""Returns the ids of the unfinished splits that need a stored file, by its name."""
+
+
+def needed_by_nobody(name: str) -> Set[str]:
+    """Nobody needs any file."""
+    return frozenset()
 
 
 class Shelf:
@@ -123,21 +132,32 @@ class Shelf:
         except AudioUnavailable as error:
             raise AudioUnavailable(error.why, "Nothing was charged.") from error
 
-    def make_room(self, file: Path, size: int, others: int) -> None:
+    def make_room(
+        self,
+        file: Path,
+        size: int,
+        others: int,
+        needed_by: NeededBy = needed_by_nobody,
+        ours: Collection[str] = (),
+    ) -> None:
         """Make room for a file of `size` bytes, in addition to `others` (the bytes of other fetches).
 
-        Removes the least recently used files, and allocates the disk space. Raises AudioFull.
+        Removes the least recently used files that nobody needs, and allocates the disk space. `ours`: the splits that
+        wait for this file. Raises AudioFull.
         """
         if size > self._limit:
-            raise AudioFull(f"A file of {size:,} bytes alone is more than AUDIO_LIMIT allows.")
-        if self._give_way(size + others) > 0:
+            raise AudioFull(f"A file of {size:,} bytes alone is more than AUDIO_LIMIT allows.", is_passing=False)
+        if self._give_way(size + others, needed_by) > 0:
+            siblings = sum(stored.size for stored in self._audio() if not needed_by(stored.name).isdisjoint(ours))
+            if siblings + size > self._limit:
+                raise AudioFull("The files of this split alone are more than AUDIO_LIMIT allows.", is_passing=False)
             raise AudioFull("Files that are being fetched or sent fill AUDIO_LIMIT: try again later.")
         _take(file, size)
 
-    def clean(self) -> None:
-        """Remove expired and incomplete files, and the least recently used ones above the limit."""
+    def clean(self, needed_by: NeededBy = needed_by_nobody) -> None:
+        """Remove expired and incomplete files, and the least recently used ones above the limit that nobody needs."""
         self._store.clear_rubbish(RUBBISH_AFTER)
-        self._give_way(0)
+        self._give_way(0, needed_by)
         audio: dict[str, set[str]] = {}
         small: list[Stored] = []
         for stored in list(self._store.list()):
@@ -145,7 +165,7 @@ class Shelf:
             clip_id, _, end = file.partition(".")
             if end not in TYPES:
                 small.append(stored)
-            elif not (self._kept_for and time.time() - stored.used > self._kept_for and self._remove(stored)):
+            elif not (self._is_expired(stored) and not needed_by(stored.name) and self._remove(stored)):
                 audio.setdefault(folder, set()).add(clip_id)
         for stored in small:
             # A clip's small files go after its last audio file; a song's list of stems goes by its own age.
@@ -154,6 +174,9 @@ class Shelf:
             is_needed = not self._kept_for if end in OF_SONG else id in audio.get(folder, ())
             if not is_needed and time.time() - stored.kept > max(self._kept_for, RUBBISH_AFTER):
                 self._store.remove(stored.name)
+
+    def _is_expired(self, stored: Stored) -> bool:
+        return bool(self._kept_for) and time.time() - stored.used > self._kept_for
 
     def total(self) -> int:
         """Total bytes kept."""
@@ -168,14 +191,17 @@ class Shelf:
         """Maximum bytes to keep."""
         return self._limit
 
-    def _give_way(self, coming: int) -> int:
+    def _audio(self) -> list[Stored]:
+        return [stored for stored in self._store.list() if not stored.name.endswith(".json")]
+
+    def _give_way(self, coming: int, needed_by: NeededBy) -> int:
         """Remove the least recently used files until `coming` bytes fit. Returns the bytes still over the limit."""
-        files = [stored for stored in self._store.list() if not stored.name.endswith(".json")]
+        files = self._audio()
         over = sum(stored.size for stored in files) + coming - self._limit
         for stored in sorted(files, key=lambda stored: stored.used):
             if over <= 0:
                 break
-            if self._remove(stored):
+            if not needed_by(stored.name) and self._remove(stored):
                 over -= stored.size
         return over
 

@@ -19,7 +19,14 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}(\.[a-z0-9]{1,10})
 
 
 class AudioFull(Exception):
-    """There is no room for another file. The message says what to do."""
+    """There is no room for another file. The message says what to do.
+
+    `is_passing`: there may be room later.
+    """
+
+    def __init__(self, sentence: str, *, is_passing: bool = True) -> None:
+        super().__init__(sentence)
+        self.is_passing = is_passing
 
 
 class AudioUnavailable(Exception):

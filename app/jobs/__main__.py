@@ -11,9 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import gevent
 from environs import EnvError
@@ -21,9 +19,8 @@ from gevent.pool import Pool
 
 from app import logs
 from app.audio.store import AudioFull, AudioUnavailable
-from app.jobs.fetch import FileJobs
-from app.jobs.follow import Follower
 from app.jobs.listener import Listener
+from app.jobs.runner import Runner
 from app.parts import build
 from app.settings import Settings, read_settings
 from app.splits.store import LedgerUnavailable
@@ -33,14 +30,8 @@ log = logging.getLogger("app.jobs")
 AT_ONCE = 1_000
 """Maximum number of concurrent jobs."""
 
-CLAIM = 45.0
-"""Seconds that a claim on a job lasts. If its process dies, another one takes the job after that."""
-
 CLEAN_EVERY = 600.0
 """Seconds between cleanups of the kept audio."""
-
-Step = Callable[[str, dict[str, Any]], tuple[dict[str, Any], float | None, str]]
-"""Does what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome."""
 
 SWEEP_EVERY = 5.0
 """Seconds between polls of the ledger for due jobs."""
@@ -55,9 +46,7 @@ class Jobs:
         self._doing: set[str] = set()
         self._parts = build(settings)
         self._ledger, self._queue = self._parts.ledger, self._parts.queue
-        follower = Follower(self._parts, is_stopping=lambda: self._stopping)
-        files = FileJobs(self._parts, is_stopping=lambda: self._stopping)
-        self._steps: dict[str, Step] = {"split": follower.step, "file": files.step}
+        self._runner = Runner(self._parts, is_stopping=lambda: self._stopping)
         self._listener = Listener(self._queue, self.take_up)
 
     def run(self) -> None:
@@ -87,7 +76,7 @@ class Jobs:
 
     def _do(self, id: str) -> None:
         try:
-            self._step(id)
+            self._runner.step(id)
         except LedgerUnavailable as error:
             log.error("A job cannot continue: %s", error.why)
         except Exception as error:
@@ -97,24 +86,10 @@ class Jobs:
         finally:
             self._doing.discard(id)
 
-    def _step(self, id: str) -> None:
-        """Run one step of a job, unless another process has claimed it."""
-        job = self._ledger.jobs.claim(id, CLAIM)
-        if job is None:
-            return
-        due_in: float | None = 30.0
-        outcome = ""
-        try:
-            job, due_in, outcome = self._steps[job.get("kind", "split")](id, job)
-        finally:
-            self._ledger.jobs.release(id, job, due_in, outcome=outcome)
-        if due_in is not None and not self._stopping:
-            self._queue.put(id, due_in)
-
     def _clean(self) -> None:
         try:
-            self._parts.shelf.clean()
-        except (AudioUnavailable, AudioFull) as error:
+            self._parts.shelf.clean(self._runner.files.needed_by)
+        except (AudioUnavailable, AudioFull, LedgerUnavailable) as error:
             log.error("The kept audio cannot be cleaned up: %s", error)
 
     def _sweep(self) -> None:
@@ -126,7 +101,7 @@ class Jobs:
         except LedgerUnavailable as error:
             log.error("Due jobs cannot be read: %s", error.why)
 
-    def _stop(self, sent: int, frame: FrameType | None) -> Any:
+    def _stop(self, sent: int, frame: FrameType | None) -> None:
         self._stopping = True
 
 

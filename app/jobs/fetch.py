@@ -1,15 +1,16 @@
 """The job of one file: unlock its song once, fetch the file from Suno's storage, check it and keep it.
 
-A step may run twice, in two processes or after a crash. No song is unlocked twice.
+app/jobs/job.py has its states. A step may run twice, in two processes or after a crash. No song is unlocked twice.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,18 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from app.audio.fetch import FetchFailed
-from app.audio.files import Details, folder_of
+from app.audio.files import folder_of
 from app.audio.peaks import peaks_of
 from app.audio.store import AudioFull, AudioUnavailable
+from app.jobs.file import job_id
+from app.jobs.job import FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
 from app.parts import Parts
-from app.splits.budget import Budget, OverBudget
+from app.splits.budget import OverBudget
 from app.splits.download import Download
-from app.suno.errors import (
-    CaptchaRequired,
-    NotAllowed,
-    OutOfCredits,
-    RefusedBySuno,
-    SongNotFound,
-    SunoError,
-)
+from app.splits.jobs import JOB_KEPT, StoredJob
+from app.splits.store import LedgerUnavailable
+from app.suno.clip import Clip
+from app.suno.errors import NotAllowed, OutOfCredits, RateLimited, RefusedBySuno, SongNotFound, SunoError
 from app.suno.session import Account
 
 log = logging.getLogger(__name__)
@@ -39,20 +38,53 @@ HELD = 15.0
 """Seconds that a process holds a running job before it must renew the hold."""
 
 TRIED_FOR = 3600.0
-"""Seconds of retries after which a file counts as failed."""
+"""Seconds of waiting after which a file counts as failed. Time in which Suno cannot be read does not count."""
+
+FOLLOWED_FOR = JOB_KEPT
+"""Seconds after which a file counts as failed in any case."""
 
 SLOWEST_STORE = 1_000_000
 """Assumed minimum write speed of a store, in bytes per second."""
 
-SLOWEST = 60.0
-"""Maximum seconds between two attempts, unless Suno requests more."""
+SLOWEST = 400.0
+"""Maximum seconds between two steps, unless Suno requests more before an unlock. A step takes two calls."""
 
-FINAL = (NotAllowed, SongNotFound, RefusedBySuno, OutOfCredits, CaptchaRequired)
-"""Suno's errors that a retry would not change."""
+HONOURED = 120.0
+"""Maximum seconds of Suno's Retry-After that a free call waits."""
 
 
 class Stopped(Exception):
     """The process is stopping, or another one has taken over the job."""
+
+
+class _NotYet(Exception):
+    """The file cannot be had now. `code`: why it has failed, if that lasts too long."""
+
+    def __init__(self, why: str, code: FileCode = FileCode.SUNO) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class _Unreadable(Exception):
+    """Suno cannot be read now, or wants a pause of `at_least` seconds."""
+
+    def __init__(self, why: str, at_least: float = 0.0) -> None:
+        super().__init__(why)
+        self.at_least = at_least
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job whose step is running, and its claim."""
+
+    id: str
+    job: FileJob
+    """As far as the step has come."""
+    claim: StoredJob
+
+    @property
+    def folder(self) -> str:
+        return folder_of(self.job.owner)
 
 
 class FileJobs:
@@ -64,101 +96,168 @@ class FileJobs:
         self._timing = parts.settings.timing
         self._slots = BoundedSemaphore(parts.settings.audio_fetches)
 
-    def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
-        """Do what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome.
+    @property
+    def free_slots(self) -> int:
+        """How many more fetches may run now."""
+        slots: int = self._slots.counter
+        return slots
 
-        Raises LedgerUnavailable.
-        """
-        if job["state"] != "fetching":
-            return job, None, ""
+    def step(self, id: str, stored: StoredJob) -> Next[FileJob]:
+        """Do what can be done now. Raises LedgerUnavailable."""
+        job = read_file(stored.body)
+        if job.state is not FileState.FETCHING:
+            return Next(job, None)
+        running = _Running(id, self._counted(job), stored)
         try:
-            job, due_in = self._go_on(id, job)
-        except Stopped:
-            return job, 0.0, ""
-        except OverBudget as error:
-            job, due_in = _failed(job, "over_budget", str(error)), None
-        except AudioFull as error:
-            job, due_in = _failed(job, "audio_full", str(error)), None
-        except FINAL as error:
-            job, due_in = _failed(job, "suno", str(error)), None
-        except (SunoError, FetchFailed, AudioUnavailable) as error:
-            job, due_in = self._again(job, error)
-        if due_in is not None:
-            return job, due_in, ""
-        for waiting in job["waiting"]:
-            self._parts.queue.put(waiting)
-        if job["state"] == "failed":
-            log.error("The %s of clip %s was not fetched: %s", job["format"], job["details"]["id"], job["error"])
-        return job, None, f"file_{job['state']}"
+            kept = self._go_on(running)
+        except Exception as error:
+            return self._stopped_by(error, running.job)
+        return Next(replace(running.job, state=FileState.KEPT, bytes=kept), None, Outcome.FILE_KEPT)
 
-    def _again(self, job: dict[str, Any], error: Exception) -> tuple[dict[str, Any], float | None]:
-        final = isinstance(error, FetchFailed) and (
-            not error.for_now or (error.most_tries is not None and job["tries"] + 1 >= error.most_tries)
-        )
-        if final or time.time() - job["began"] > TRIED_FOR:
-            return _failed(job, "suno", f"The file could not be fetched: {error}"), None
-        log.warning("The %s of clip %s will be retried: %s", job["format"], job["details"]["id"], error)
-        told = getattr(error, "retry_after", None) or 0.0
-        delay = max(told, min(SLOWEST, self._timing.poll_interval * 2 ** min(job["tries"], 6)))
-        return {**job, "tries": job["tries"] + 1}, delay
+    def _stopped_by(self, error: Exception, job: FileJob) -> Next[FileJob]:
+        """What an error in a step means for the file. Raises what says nothing about it."""
+        match error:
+            case Stopped():
+                return Next(job, 0.0)
+            case OverBudget():
+                return self._failed(job, FileCode.OVER_BUDGET, str(error))
+            case AudioFull() if not error.is_passing:
+                return self._failed(job, FileCode.AUDIO_FULL, str(error))
+            case AudioFull():
+                return self._later(job, _NotYet(str(error), FileCode.AUDIO_FULL))
+            case NotAllowed() | SongNotFound() | RefusedBySuno() | OutOfCredits():
+                return self._failed(job, FileCode.SUNO, str(error))
+            case FetchFailed() if not error.for_now or (error.most_tries or math.inf) <= job.tries + 1:
+                return self._failed(job, FileCode.SUNO, f"The file could not be fetched: {error}")
+            case FetchFailed() | AudioUnavailable():
+                return self._again(job, str(error), FileCode.SUNO)
+            case _NotYet():
+                return self._later(job, error)
+            case _Unreadable():
+                return self._unread(job, str(error), error.at_least)
+            case SunoError():
+                return self._unread(job, str(error), min(HONOURED, error.retry_after or 0.0))
+            case _:
+                raise error
 
-    def _go_on(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-        details, format, folder = Details.read(job["details"]), job["format"], folder_of(job["owner"])
-        if kept := self._shelf.stat((folder,), details.id, format):
-            return {**job, "state": "kept", "bytes": kept.size}, None
-        account = self._parts.accounts.by_name(job["account"])
-        if account is None or job["owner"] not in self._parts.names.of(account, ledger_needed=False):
-            return _failed(job, "account", "The operator no longer has this Suno account."), None
-        clip = self._gateway.clip(account, details.id)
+    def _later(self, job: FileJob, not_yet: _NotYet) -> Next[FileJob]:
+        """Wait for Suno, or for room: the longer it takes, the longer until the next look."""
+        return self._retry(job, not_yet.code, str(not_yet), job.waited / 4)
+
+    def _again(self, job: FileJob, why: str, code: FileCode) -> Next[FileJob]:
+        """Retry what has failed."""
+        return self._retry(replace(job, tries=job.tries + 1), code, why, self._back_off(job))
+
+    def _retry(self, job: FileJob, code: FileCode, why: str, pause: float) -> Next[FileJob]:
+        if job.waited > TRIED_FOR or self._is_over(job):
+            return self._failed(job, code, f"The file could not be fetched: {why}")
+        due_in = min(SLOWEST, max(self._timing.poll_interval, pause))
+        looked = self._ledger.clock.now()
+        return Next(replace(job, looked=looked, pause=due_in), due_in)
+
+    def _unread(self, job: FileJob, why: str, at_least: float) -> Next[FileJob]:
+        """Suno cannot be read: that says nothing about the file."""
+        if self._is_over(job):
+            return self._failed(job, FileCode.SUNO, f"The file could not be fetched: {why}")
+        log.warning("The %s of clip %s will be retried: %s", job.format, job.details.id, why)
+        due_in = max(at_least, min(SLOWEST, self._back_off(job)))
+        return Next(replace(job, tries=job.tries + 1, looked=None), due_in)
+
+    def _failed(self, job: FileJob, code: FileCode, error: str) -> Next[FileJob]:
+        log.error("The %s of clip %s was not fetched: %s", job.format, job.details.id, error)
+        return Next(replace(job, state=FileState.FAILED, code=code, error=error), None, Outcome.FILE_FAILED)
+
+    def _back_off(self, job: FileJob) -> float:
+        delay: float = self._timing.poll_interval * 2 ** min(job.tries, 10)
+        return delay
+
+    def _is_over(self, job: FileJob) -> bool:
+        return self._ledger.clock.since(job.began) > FOLLOWED_FOR
+
+    def _counted(self, job: FileJob) -> FileJob:
+        """The job with the time since its last step, if a process worked and Suno could be read."""
+        if job.looked is None:
+            return job
+        passed = max(0.0, min(self._ledger.clock.since(job.looked), job.pause))
+        return replace(job, waited=job.waited + passed, looked=None)
+
+    def _go_on(self, running: _Running) -> int:
+        """Go on until the file is kept. Returns its bytes."""
+        job = running.job
+        if kept := self._shelf.stat((running.folder,), job.details.id, job.format):
+            return kept.size
+        account = self._account_of(job)
+        clip = self._gateway.clip(account, job.details.id)
         if not clip.is_final:
-            return job, self._timing.poll_interval
+            raise _NotYet("Suno has not finished this clip.")
         if clip.status == "error":
-            return _failed(job, "suno", "Suno could not make this clip."), None
+            raise RefusedBySuno("Suno could not make this clip.")
         download = self._download(job, account)
-        if not job["unlocked"]:
-            if details.id != details.song_id:
-                # Suno unlocks songs, not stems, and not every reply names a stem's song.
-                clip = replace(clip, is_stem=True, stem_from_id=details.song_id)
-            if download.unlock(clip) is None:
-                return job, 1.0
-            job = {**job, "unlocked": True}
+        if not job.unlocked:
+            self._unlock(job, download, clip)
+            running.job = replace(job, unlocked=True)
         url = download.url()
         if url is None:
-            return job, self._timing.poll_interval
-        size = self._fetch(id, job, download, url)
-        return {**job, "state": "kept", "bytes": size}, None
+            raise _NotYet("Suno has not prepared it.")
+        with self._slot(running):
+            return self._fetch(running, download, url)
 
-    def _download(self, job: dict[str, Any], account: Account) -> Download:
-        budget = job["budget"]
+    def _account_of(self, job: FileJob) -> Account:
+        account = self._parts.accounts.by_name(job.account)
+        if account is None or job.owner not in self._parts.names.of(account, ledger_needed=False):
+            raise _NotYet("The operator no longer has this Suno account.", FileCode.ACCOUNT)
+        return account
+
+    def _unlock(self, job: FileJob, download: Download, clip: Clip) -> None:
+        if job.details.id != job.details.song_id:
+            # Suno unlocks songs, not stems, and not every reply names a stem's song.
+            clip = replace(clip, is_stem=True, stem_from_id=job.details.song_id)
+        try:
+            if download.unlock(clip) is None:
+                raise _NotYet("Another request is unlocking its song.")
+        except RateLimited as error:
+            # An unlock is counted: Suno's pause is honoured in full.
+            raise _Unreadable(str(error), error.retry_after or 0.0) from error
+
+    def _download(self, job: FileJob, account: Account) -> Download:
         return Download(
             account=account,
-            account_name=job["owner"],
-            budgets=(Budget(**budget),) if budget else (),
-            clip_id=job["details"]["id"],
-            format=job["format"],
+            account_name=job.owner,
+            budgets=(job.budget,) if job.budget else (),
+            clip_id=job.details.id,
+            format=job.format,
             gateway=self._gateway,
             ledger=self._ledger,
             timing=self._timing,
             is_stopping=self._is_stopping,
         )
 
-    def _fetch(self, id: str, job: dict[str, Any], download: Download, url: str) -> int:
-        details, format, folder = Details.read(job["details"]), job["format"], folder_of(job["owner"])
+    @contextmanager
+    def _slot(self, running: _Running) -> Iterator[None]:
+        """Wait for a fetch slot, and give it back whatever happens."""
         while not self._slots.acquire(timeout=HELD / 3):
-            self._hold(id, job)
-        self._hold(id, job)
-        file = self._shelf.spool_file(f"{details.id}.{format}")
+            self._hold(running)
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _fetch(self, running: _Running, download: Download, url: str) -> int:
+        details, format = running.job.details, running.job.format
+        self._hold(running)
+        file = self._shelf.spool_file(running.job.name)
         addresses = [url]
         expected = 0
 
         def note_total(total: int) -> None:
             nonlocal expected
             expected = total
-            self._shelf.make_room(file, total, self._ledger.jobs.take_room(id, total, lasts=HELD * 2))
+            others = self._ledger.jobs.take_room(running.id, total, lasts=HELD * 2)
+            self._shelf.make_room(file, total, others, self.needed_by, running.claim.waiting)
 
         def go_on() -> None:
-            self._hold(id, job)
-            self._ledger.jobs.take_room(id, expected, lasts=HELD * 2)
+            self._hold(running)
+            self._ledger.jobs.take_room(running.id, expected, lasts=HELD * 2)
 
         try:
             size = self._parts.fetcher.fetch(
@@ -169,17 +268,29 @@ class FileJobs:
                 note_progress=_every(HELD / 3, go_on),
             )
             # Writing to a bucket can be slow, and nothing renews the hold meanwhile.
-            self._hold(id, job, HELD + size / SLOWEST_STORE)
-            self._shelf.keep(folder, details, format, file, measure=_measured)
+            self._hold(running, HELD + size / SLOWEST_STORE)
+            self._shelf.keep(running.folder, details, format, file, measure=_measured)
         finally:
-            self._slots.release()
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-            self._ledger.jobs.leave_room(id)
+            with suppress(LedgerUnavailable):
+                # It also expires.
+                self._ledger.jobs.leave_room(running.id)
         return size
 
-    def _hold(self, id: str, job: dict[str, Any], lasts: float = HELD) -> None:
-        if self._is_stopping() or not self._ledger.jobs.hold(id, job, lasts):
+    def needed_by(self, name: str) -> frozenset[str]:
+        """The ids of the unfinished splits that wait for a kept file. `name`: as the shelf's store has it."""
+        folder, _, file = name.partition("/")
+        clip_id, _, format = file.rpartition(".")
+        stored = self._ledger.jobs.get(job_id(folder, clip_id, format))
+        return frozenset(id for id in (stored.waiting if stored else ()) if self._is_unfinished(id))
+
+    def _is_unfinished(self, split_id: str) -> bool:
+        stored = self._ledger.jobs.get(split_id)
+        return stored is not None and not read_split(stored.body).state.has_result
+
+    def _hold(self, running: _Running, lasts: float = HELD) -> None:
+        if self._is_stopping() or not self._ledger.jobs.hold(running.id, running.claim, lasts):
             raise Stopped
 
 
@@ -207,7 +318,3 @@ def _every(seconds: float, call: Callable[[], None]) -> Callable[[], None]:
             call()
 
     return maybe
-
-
-def _failed(job: dict[str, Any], code: str, error: str) -> dict[str, Any]:
-    return {**job, "state": "failed", "code": code, "error": error}

@@ -1,15 +1,28 @@
-"""A file's job in the ledger. A file has one job, no matter who requests it or how often."""
+"""Files' jobs in the ledger: begin one, and its state for callers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass, replace
 
-from app.audio.files import Details, file_name, folder_of
-from app.splits.budget import Budget
+from app.audio.files import file_name, folder_of
+from app.jobs.job import FileJob, FileState, read_file, write_file
 from app.splits.ledger import Ledger
+
+NOT_KEPT = "It is no longer kept: POST /api/audio fetches it again."
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """A file's state for callers."""
+
+    id: str
+    """The clip."""
+    format: str
+    status: FileState
+    bytes: int | None
+    filename: str
+    error: str | None
+    url: str | None = None
 
 
 def job_id(folder: str, clip_id: str, format: str) -> str:
@@ -17,61 +30,46 @@ def job_id(folder: str, clip_id: str, format: str) -> str:
     return f"file:{folder}:{clip_id}.{format}"
 
 
-def new_file(*, account: str, owner: str, budget: Budget | None, details: Details, format: str) -> dict[str, Any]:
-    """Make a file's job: JSON for the ledger, without addresses.
-
-    `account` is the operator's name for the account, `owner` the ledger's. An unlock counts against `budget`, which
-    is part of the job so that the jobs process does not need the callers.
-    """
-    return {
-        "kind": "file",
-        "state": "fetching",
-        "account": account,
-        "owner": owner,
-        "budget": asdict(budget) if budget else None,
-        "details": details.as_json(),
-        "format": format,
-        "began": time.time(),
-        "tries": 0,
-        "unlocked": False,
-        "waiting": [],
-        "bytes": None,
-        "code": None,
-        "error": None,
-    }
+def id_of(job: FileJob) -> str:
+    """The id of a file's job."""
+    return job_id(folder_of(job.owner), job.details.id, job.format)
 
 
-def begin(ledger: Ledger, new: dict[str, Any], *, waiting: str = "", tell: bool = False) -> dict[str, Any]:
+def place_of(job_id: str) -> tuple[str, str]:
+    """The folder and the name of a job's file, from the job's id."""
+    _, folder, name = job_id.split(":", 2)
+    return folder, name
+
+
+def begin(ledger: Ledger, new: FileJob, *, waiting: str = "", tell: bool = False) -> FileJob:
     """Start a file's job unless it is running; a job that ended starts again. Returns the current job.
 
-    `waiting`: the id of a job to wake when this one ends. `tell`: return a failed job once, before it starts again.
+    `waiting`: the id of a job that becomes due when this one ends. `tell`: return a failed job once, before it starts
+    again.
     """
 
-    def add(held: dict[str, Any] | None) -> dict[str, Any] | None:
-        if tell and held and held["state"] == "failed" and not held.get("told"):
-            return {**held, "told": True}
-        if held is None or held["state"] != "fetching":
-            return {**new, "waiting": [waiting] if waiting else []}
-        if waiting and waiting not in held["waiting"]:
-            return {**held, "waiting": [*held["waiting"], waiting]}
-        return None
+    def add(stored: str | None) -> str | None:
+        held = read_file(stored) if stored else None
+        if tell and held and held.state is FileState.FAILED and not held.told:
+            return write_file(replace(held, told=True))
+        return write_file(new) if held is None or held.state is not FileState.FETCHING else None
 
-    return ledger.jobs.add(id_of(new), add)
+    return read_file(ledger.jobs.add(id_of(new), add, waiting=waiting))
 
 
-def id_of(job: Mapping[str, Any]) -> str:
-    """The id of a file's job."""
-    return job_id(folder_of(job["owner"]), job["details"]["id"], job["format"])
+def read_job(ledger: Ledger, id: str) -> FileJob | None:
+    """Read a file's job."""
+    stored = ledger.jobs.get(id)
+    return read_file(stored.body) if stored else None
 
 
-def as_told(job: Mapping[str, Any]) -> dict[str, Any]:
+def status_of(job: FileJob) -> FileStatus:
     """A file's state for callers, without its address."""
-    details = Details.read(job["details"])
-    return {
-        "id": details.id,
-        "format": job["format"],
-        "status": job["state"],
-        "bytes": job["bytes"],
-        "filename": file_name(details, job["format"]),
-        "error": job["error"],
-    }
+    return FileStatus(
+        id=job.details.id,
+        format=job.format,
+        status=job.state,
+        bytes=job.bytes,
+        filename=file_name(job.details, job.format),
+        error=job.error,
+    )

@@ -1,211 +1,261 @@
-"""A split's job: follow the split until its stems are final, have them fetched, and deliver the webhook.
+"""A split's job: follow the split until its stems are final, and have them fetched. app/jobs/job.py has its states.
 
 A step may run twice, in two processes or after a crash, without harm.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import random
-import time
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import replace
 
 from app.audio.files import folder_of
 from app.audio.song import Song
 from app.audio.store import AudioFull, AudioUnavailable
-from app.jobs.file import as_told, begin, id_of, new_file
-from app.jobs.webhook import Attempt, send
+from app.jobs import event
+from app.jobs.deliver import Deliverer
+from app.jobs.file import FileStatus, begin, id_of, place_of, read_job, status_of
+from app.jobs.job import (
+    FileJob,
+    FileState,
+    Next,
+    SplitJob,
+    SplitState,
+    listed,
+    new_webhook_id,
+    read_split,
+    write_split,
+)
+from app.jobs.webhook import Send, send
 from app.parts import Parts
-from app.splits.budget import Budget
+from app.splits.jobs import JOB_KEPT, StoredJob
 from app.splits.split import Split
 from app.splits.store import Entry, State
 from app.suno.clip import Clip
-from app.suno.errors import SunoError
+from app.suno.errors import (
+    CaptchaRequired,
+    NotAllowed,
+    RefusedBySuno,
+    SessionExpired,
+    SongNotFound,
+    SunoError,
+)
+from app.suno.gateway import AudioFormat
 from app.suno.session import Account
-from app.suno.stems import StemChoice, StemTask, numbered
 
 log = logging.getLogger(__name__)
 
-WOKEN_WITHIN = 10.0
-"""Seconds until a split polls its files again. They also wake it when they end."""
+FOLLOWED_FOR = JOB_KEPT
+"""Seconds after which a split gets its result as it was last seen."""
 
-LOOKS_FOR = 15.0
-"""Seconds that one step waits for the stems."""
+DELAYED_AFTER = 3600.0
+"""Seconds after which a split without a result is reported as delayed."""
 
-FOLLOWED_FOR = 3600.0
-"""Seconds after which a split without final stems is reported as failed."""
+LOOKS_BEFORE_DELAYED = 3
+"""Looks in a row without news that this takes: a process that was away looks first."""
 
-DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""Approximate seconds between two attempts. After the last attempt the webhook is given up."""
+QUICK_FOR = 120.0
+"""Seconds after the last news during which a split is polled by SUNO_POLL_INTERVAL. Stems take about a minute."""
 
-LONGEST_DELAY = 86_400.0
-"""Maximum seconds between two attempts, even if the receiver requests more."""
+SLOWEST_LOOK, SLOWEST_SEARCH = 600.0, 1200.0
+"""Maximum seconds between two looks at known stems; between two searches for those of a lost answer: more calls."""
+
+POLLS, PATIENCE = 4, 60.0
+"""Polls of a quick step, and the maximum seconds until the last of them begins: it may be another job's."""
+
+FEW_SINGLE_READS = 2
+"""Clips that a slow look reads one by one, if Suno's list leaves them out."""
+
+GATHERS_EVERY = 60.0
+"""Seconds between two looks at the files' jobs in the ledger. Each of them also wakes the split when it ends."""
+
+HONOURED = 120.0
+"""Maximum seconds of Suno's Retry-After that a read waits."""
+
+GONE = (SongNotFound, NotAllowed, RefusedBySuno)
+"""Suno's errors for a song that it no longer shows."""
 
 
-def new_job(
-    *,
-    account: str,
-    caller: str,
-    request_id: str,
-    song_id: str,
-    choice: StemChoice,
-    url: str = "",
-    format: str = "",
-    budget: Budget | None = None,
-    base: str = "",
-) -> dict[str, Any]:
-    """Make a split's job: JSON for the ledger, without secrets.
-
-    `url`: the webhook's address, or "". `format`: the format of the files to fetch, or "". An unlock counts against
-    `budget` (app/jobs/file.py). `base`: the address of this service.
-    """
-    return {
-        "state": "following",
-        "webhook_url": url,
-        "audio_format": format,
-        "budget": asdict(budget) if budget else None,
-        "base": base,
-        "webhook_id": f"msg_{uuid.uuid4().hex}",
-        "account": account,
-        "caller": caller,
-        "request_id": request_id,
-        "song_id": song_id,
-        "task": choice.task.value,
-        "stem_name": choice.stem_name,
-        "began": time.time(),
-        "body": None,
-        "files": [],
-        "attempts": [],
-        "next_at": None,
-        "not_before": 0.0,
-    }
+class _Unreadable(Exception):
+    """Suno cannot be read now for this account."""
 
 
 class Follower:
     """Runs the jobs of splits. One instance per process."""
 
-    def __init__(self, parts: Parts, *, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, parts: Parts, *, is_stopping: Callable[[], bool], send: Send = send) -> None:
         self._parts, self._is_stopping = parts, is_stopping
         self._gateway, self._ledger, self._watch = parts.gateway, parts.ledger, parts.watch
         self._timing = parts.settings.timing
+        self._deliverer = Deliverer(parts, send)
 
-    def step(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
-        """Do what can be done now. Returns the new job, the seconds until it is due (None: never), and its outcome.
-
-        Raises LedgerUnavailable.
-        """
-        due_in: float | None
-        match job["state"]:
-            case "following":
-                job, due_in = self._follow(id, job)
-            case "fetching":
-                job, due_in = self._gather(job)
-            case "delivering" if (early := job["not_before"] - time.time()) > 0:
-                due_in = early
-            case "delivering":
-                job, due_in = self._deliver(job)
+    def step(self, id: str, stored: StoredJob) -> Next[SplitJob]:
+        """Do what can be done now. Raises LedgerUnavailable."""
+        job = read_split(stored.body)
+        if job.notice_of:
+            return self._notify(job)
+        entry = self._ledger.get(id)
+        if not job.state.has_result:
+            job = replace(job, answered=stored.asked)
+        elif _is_outdated(job, entry):
+            job = _followed_again(job)
+        elif stored.asked > job.answered:
+            job = _sent_again(job, stored.asked)
+        match job.state:
+            case SplitState.FOLLOWING:
+                return self._follow(id, job, entry)
+            case SplitState.FETCHING:
+                return self._gather(id, job)
+            case SplitState.DELIVERING:
+                return self._deliverer.deliver(job)
             case _:
                 # The job has ended. The queue may have its id twice.
-                return job, None, ""
-        return job, due_in, f"webhook_{job['state']}" if job["state"] in ("delivered", "given_up") else ""
+                return Next(job, None)
 
-    def _follow(self, id: str, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+    def _follow(self, id: str, job: SplitJob, entry: Entry | None) -> Next[SplitJob]:
         """Follow the split until its result is known."""
-        entry = self._ledger.get(id)
-        is_late = time.time() - job["began"] > FOLLOWED_FOR
-        if entry is None:
-            return self._told(job, "stems.failed", [], None, "The service no longer has a record of this split.")
-        if entry.state is State.STARTED:
-            return job, max(1.0, -self._ledger.over_for(entry))
-        account = self._account_of(job, entry)
-        if entry.state is State.IN_DOUBT:
-            found = self._find_out(job, account, entry)
-            if found is None:
-                if is_late:
-                    return self._told(
-                        job, "stems.failed", [], None, "Suno was asked, but no reply came: it may have charged."
-                    )
-                return job, max(1.0, self._timing.poll_interval)
-            if found.state is not State.DONE:
-                return self._told(
-                    job, "stems.failed", [], False, "Suno was asked, but made no stems. Nothing was charged."
-                )
-            entry = found
-        stems: Sequence[Clip] = entry.stems
-        if account is not None:
-            stems = self._watch.wait_for(account, stems, patience=LOOKS_FOR, stopping=self._is_stopping)
-        if not all(stem.is_final for stem in stems):
-            if is_late:
-                return self._told(
-                    job, "stems.failed", _listed(stems), True, "The stems were paid for, but are not complete."
-                )
-            return job, 0.0 if account else max(30.0, self._timing.poll_interval)
-        if any(stem.status == "error" for stem in stems):
-            return self._told(job, "stems.failed", _listed(stems), True, "Suno could not make all of the stems.")
-        if job.get("audio_format") and account is not None:
-            return self._have_fetched(id, job, entry, account, stems)
-        return self._told(job, "stems.completed", _listed(stems), True, None)
+        if entry is None and not job.stems:
+            return self._failed(job, None, "The service no longer has a record of this split: Suno may have charged.")
+        if entry is not None and entry.state is State.STARTED:
+            return Next(job, max(1.0, -self._ledger.over_for(entry)))
+        if entry is not None:
+            job = self._with_stems(replace(job, owner=job.owner or entry.account), entry)
+        try:
+            if entry is not None and entry.state is State.IN_DOUBT:
+                return self._search(id, job, entry)
+            return self._look(id, job)
+        except (SunoError, _Unreadable) as error:
+            return self._unread(id, job, error)
 
-    def _have_fetched(
-        self, id: str, job: dict[str, Any], entry: Entry, account: Account, stems: Sequence[Clip]
-    ) -> tuple[dict[str, Any], float | None]:
-        """Start the jobs of the files. They wake this job when they end."""
+    def _search(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
+        """Look for the stems of a lost answer."""
+        found = self._split_of(job, entry).find_out(entry)
+        if found is None:
+            settled_in = self._timing.settle_time - self._ledger.over_for(entry)
+            pause = self._pause(job, SLOWEST_SEARCH)
+            return self._wait(
+                id,
+                _idle(job),
+                min(pause, max(settled_in, 1.0)) if settled_in > 0 else pause,
+                "Suno was asked to split the song, and its answer was lost. No stems can be found yet.",
+            )
+        if found.state is State.DONE:
+            return Next(self._with_stems(job, found), 0.0)
+        if not self._ledger.give_back(found):
+            return Next(job, 0.0)
+        return self._failed(job, False, "Suno was asked, but made no stems. Nothing was charged.")
+
+    def _look(self, id: str, job: SplitJob) -> Next[SplitJob]:
+        """Look at the stems, unless all of them are final."""
+        if all(stem.is_final for stem in job.stems):
+            return self._finish(id, job)
+        quick = self._idle_for(job) < QUICK_FOR
+        look = self._watch.follow(
+            self._account_of(job),
+            [stem.clip for stem in job.stems],
+            polls=POLLS if quick else 1,
+            patience=PATIENCE,
+            missed=job.missed,
+            singly=None if quick else FEW_SINGLE_READS,
+            stopping=self._is_stopping,
+        )
+        seen = self._seen(job, look.stems)
+        if all(stem.is_final for stem in seen.stems):
+            return self._finish(id, seen)
+        if look.failure is not None:
+            return self._unread(id, seen, look.failure)
+        if not look.polls:
+            # Another job's poll has failed, and Suno gets a pause.
+            return self._wait(id, seen, self._pause(seen, SLOWEST_LOOK), "Suno has asked for a pause.")
+        seen = replace(seen if seen.stems != job.stems else _idle(seen), failures=0, missed=look.missed)
+        quick = self._idle_for(seen) < QUICK_FOR
+        due_in = 0.0 if quick else self._pause(seen, SLOWEST_LOOK)
+        return self._wait(id, seen, due_in, "The stems were paid for. Suno has not completed them yet.")
+
+    def _finish(self, id: str, job: SplitJob) -> Next[SplitJob]:
+        """All stems are final: tell it, or have the complete ones fetched first."""
+        if not any(stem.status == "complete" for stem in job.stems):
+            reason = next((stem.error for stem in job.stems if stem.error), None)
+            said = f' Suno says: "{reason}"' if reason else ""
+            return self._failed(job, True, f"Suno could not make any of the stems.{said}")
+        if job.audio_format is not None:
+            return self._have_fetched(id, job, job.audio_format)
+        return self._ended(job, event.completed(job, job.stems, self._now()))
+
+    def _have_fetched(self, id: str, job: SplitJob, format: AudioFormat) -> Next[SplitJob]:
+        """Start the jobs of the files of all complete stems. They wake this job when they end."""
+        song = self._song_of(job)
         try:
-            song = Song.of(self._gateway, account, entry.song_id)
-        except SunoError as error:
-            log.warning("The job of request %s could not read its song: %s", job["request_id"], error)
-            return job, max(1.0, self._timing.poll_interval)
-        try:
-            song.note(self._parts.shelf, folder_of(entry.account))
+            song.note(self._parts.shelf, folder_of(job.owner))
         except (AudioFull, AudioUnavailable) as error:
-            log.warning("The list of stems of request %s could not be stored: %s", job["request_id"], error)
+            log.warning("The list of stems of request %s could not be stored: %s", job.request_id, error)
         files = []
-        for stem in stems:
-            new = new_file(
-                account=job["account"],
-                owner=entry.account,
-                budget=Budget(**job["budget"]) if job["budget"] else None,
-                details=song.details_of(stem),
-                format=job["audio_format"],
+        for stem in job.stems:
+            if stem.status != "complete":
+                continue
+            new = FileJob(
+                state=FileState.FETCHING,
+                account=job.account,
+                owner=job.owner,
+                details=song.details_of(stem.clip),
+                format=format,
+                began=self._ledger.clock.now(),
+                budget=job.budget,
             )
             begin(self._ledger, new, waiting=id)
             files.append(id_of(new))
             self._parts.queue.put(files[-1])
-        return {**job, "state": "fetching", "files": files, "stems": _listed(stems)}, WOKEN_WITHIN
+        return Next(self._progressed(replace(job, state=SplitState.FETCHING, files=tuple(files))), GATHERS_EVERY)
 
-    def _gather(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-        """Finish when each file is kept or has failed."""
-        files = [self._ledger.jobs.get(id) for id in job["files"]]
-        if any(file is not None and file["state"] == "fetching" for file in files):
-            return job, WOKEN_WITHIN
-        told = [as_told(file) for file in files if file is not None]
-        return self._told(job, "stems.completed", job["stems"], True, None, told)
-
-    def _account_of(self, job: dict[str, Any], entry: Entry) -> Account | None:
-        """The account of the split; None if its name now belongs to another account, or it cannot sign in."""
-        account = self._parts.accounts.by_name(job["account"])
+    def _song_of(self, job: SplitJob) -> Song:
+        """The song and its stems, for the names of files. Raises _Unreadable and SunoError."""
         try:
-            if account and entry.account in self._parts.names.of(account, ledger_needed=False):
-                return account
-        except SunoError as error:
-            log.warning("The job of request %s could not sign in: %s", job["request_id"], error)
-        return None
+            return Song.of(self._gateway, self._account_of(job), job.song_id)
+        except GONE as error:
+            # Its stems were paid for, and can be fetched without it.
+            log.warning("The song of request %s cannot be read: %s", job.request_id, error)
+            return Song(Clip(job.song_id), [stem.clip for stem in job.stems])
 
-    def _find_out(self, job: dict[str, Any], account: Account | None, entry: Entry) -> Entry | None:
-        if account is None:
-            return None
-        split = Split(
-            account=account,
+    def _gather(self, id: str, job: SplitJob) -> Next[SplitJob]:
+        """Finish when each file is kept or has failed."""
+        files = self._files_of(job)
+        if any(file.status is FileState.FETCHING for file in files) and not self._is_over(job):
+            return self._wait(id, _idle(job), GATHERS_EVERY, "The stems are complete. Their files are being fetched.")
+        ended = [
+            replace(file, status=FileState.FAILED, error="It could not be fetched in ten days.")
+            if file.status is FileState.FETCHING
+            else file
+            for file in files
+        ]
+        return self._ended(job, event.completed(job, job.stems, self._now(), ended))
+
+    def _files_of(self, job: SplitJob) -> list[FileStatus]:
+        return [status_of(file) if (file := read_job(self._ledger, id)) else _unknown_file(id) for id in job.files]
+
+    def _notify(self, job: SplitJob) -> Next[SplitJob]:
+        """Deliver `stems.delayed`, unless there is a result by now."""
+        if job.state is not SplitState.DELIVERING:
+            return Next(job, None)
+        split = self._ledger.jobs.get(job.notice_of)
+        if split is None or read_split(split.body).state.has_result:
+            return Next(replace(job, state=SplitState.DONE), None)
+        return replace(self._deliverer.deliver(job), outcome=None)
+
+    def _account_of(self, job: SplitJob) -> Account:
+        """The account of the split. Raises _Unreadable, also if its name belongs to another account now."""
+        account = self._parts.accounts.by_name(job.account)
+        if account is None or job.owner not in self._parts.names.of(account, ledger_needed=False):
+            raise _Unreadable("The jobs process does not have the Suno account of this split now.")
+        return account
+
+    def _split_of(self, job: SplitJob, entry: Entry) -> Split:
+        return Split(
+            account=self._account_of(job),
             owners=((entry.account, entry.caller),),
             request_id=entry.request_id,
             idempotency_key=entry.idempotency_key,
             song_id=entry.song_id,
-            choice=StemChoice(StemTask(job["task"]), job["stem_name"]),
+            choice=job.choice,
             reuse_existing=False,
             wait_audio=False,
             gateway=self._gateway,
@@ -213,96 +263,156 @@ class Follower:
             ledger=self._ledger,
             timing=self._timing,
         )
-        try:
-            return split.find_out(entry)
-        except SunoError as error:
-            log.warning("The job of request %s could not ask Suno: %s", job["request_id"], error)
-            return None
 
-    def _told(
-        self,
-        job: dict[str, Any],
-        kind: str,
-        stems: list[dict[str, Any]],
-        charged: bool | None,
-        error: str | None,
-        files: list[dict[str, Any]] | None = None,
-    ) -> tuple[dict[str, Any], float | None]:
-        """Fix the result, which does not change after this. If there is a webhook, deliver it now."""
-        data = {
-            "request_id": job["request_id"],
-            "audio_id": job["song_id"],
-            "stem_task": job["task"],
-            "stems": stems,
-        }
-        if files is not None:
-            data["files"] = files
-        if kind == "stems.failed":
-            data |= {"charged": charged, "error": error}
-        body = json.dumps({"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data})
-        if not job["webhook_url"]:
-            return {**job, "state": "done", "body": body}, None
-        return {**job, "state": "delivering", "body": body}, 0.0
+    def _with_stems(self, job: SplitJob, entry: Entry) -> SplitJob:
+        """The job with the entry's stems. It keeps them: the entry is removed before the job."""
+        if [stem.id for stem in job.stems] == [stem.id for stem in entry.stems]:
+            return job
+        return self._progressed(replace(job, stems=listed(entry.stems)))
 
-    def _deliver(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
-        settings = self._parts.settings
-        by_caller = settings.webhook_secrets_by_caller
-        secrets = by_caller.get(job["caller"]) or by_caller.get("", ())
-        if not secrets:
-            attempt = Attempt(None, "WEBHOOK_SECRET is no longer set")
-        else:
-            attempt = send(
-                job["webhook_url"], self._with_addresses(job), job["webhook_id"], secrets, settings.webhook_hosts
-            )
-        tried = [*job["attempts"], {"at": _now(), "status": attempt.status, "said": attempt.said}]
-        job = {**job, "attempts": tried, "next_at": None}
-        since_asked = len(tried) - job.get("before", 0)
-        if attempt.was_taken:
-            return {**job, "state": "delivered"}, None
-        if attempt.status == 410 or since_asked > len(DELAYS):
-            log.error("The webhook of request %s is given up: %s", job["request_id"], attempt.status or attempt.said)
-            return {**job, "state": "given_up"}, None
-        delay = DELAYS[since_asked - 1] * random.uniform(0.9, 1.1)  # noqa: S311 (no secret)
-        delay = min(LONGEST_DELAY, max(delay, attempt.retry_after or 0.0))
-        log.warning("The webhook of request %s failed for now: %s", job["request_id"], attempt.status or attempt.said)
-        return {**job, "next_at": _now(delay), "not_before": time.time() + delay}, delay
+    def _seen(self, job: SplitJob, clips: Sequence[Clip]) -> SplitJob:
+        """The job with its stems as Suno shows them now."""
+        known = {stem.clip: stem for stem in job.stems}
+        # What a poll did not show keeps its part, which only Suno's full answer has.
+        stems = tuple(
+            known.get(clip) or replace(new, part=new.part or _known_part(job, new.id))
+            for clip, new in zip(clips, listed(clips), strict=True)
+        )
+        return job if stems == job.stems else self._progressed(replace(job, stems=stems))
 
-    def _with_addresses(self, job: dict[str, Any]) -> str:
-        """The body with newly signed addresses: delivery may be days after the files were kept."""
-        body: str = job["body"]
-        if not job.get("files"):
-            return body
-        told = json.loads(body)
-        for file_id, file in zip(job["files"], told["data"]["files"], strict=False):
-            folder = file_id.split(":")[1]
-            address = self._parts.links.address(job["base"], folder, f"{file['id']}.{file['format']}")
-            file["url"] = address if file["status"] == "kept" else None
-        return json.dumps(told)
+    def _progressed(self, job: SplitJob) -> SplitJob:
+        return replace(job, progressed=self._ledger.clock.now(), idle=0, failures=0)
 
+    def _idle_for(self, job: SplitJob) -> float:
+        """Seconds since the last news."""
+        return self._ledger.clock.since(job.progressed or job.began)
 
-def again(job: dict[str, Any]) -> dict[str, Any]:
-    """Reset a job that has a result, so that its webhook is sent again."""
-    if job["body"] is None:
-        return job
-    return {**job, "state": "delivering", "before": len(job["attempts"]), "next_at": None, "not_before": 0.0}
+    def _pause(self, job: SplitJob, slowest: float) -> float:
+        """Seconds until the next look: a quarter of the time without news."""
+        return min(slowest, max(1.0, self._timing.poll_interval, self._idle_for(job) / 4))
 
+    def _unread(self, id: str, job: SplitJob, error: Exception) -> Next[SplitJob]:
+        """Suno cannot be read now. That says nothing about the stems."""
+        log.warning("The job of request %s cannot read Suno: %s", job.request_id, error)
+        wanted = min(HONOURED, getattr(error, "retry_after", None) or 0.0)
+        due_in = max(wanted, self._pause(job, SLOWEST_LOOK))
+        job = replace(_idle(job), failures=job.failures + 1)
+        return self._wait(id, job, due_in, _why_unread(error))
 
-def _listed(stems: Sequence[Clip]) -> list[dict[str, Any]]:
-    takes = numbered([replace(stem, is_stem=True) for stem in stems])
-    return [
-        {
-            "id": stem.id,
-            "status": stem.status,
-            "created_at": stem.created_at,
-            "title": stem.title,
-            "stem_from_id": stem.stem_from_id,
-            "duration": None if stem.duration is None else str(stem.duration),
-            "part": stem.part,
-            "take": takes.get(stem.id),
-        }
-        for stem in stems
-    ]
+    def _wait(self, id: str, job: SplitJob, due_in: float, why: str) -> Next[SplitJob]:
+        """Go on later; or end with what was last seen, if the job's days are over."""
+        if self._is_over(job):
+            return self._last_seen(job)
+        is_late = self._ledger.clock.since(job.began) > DELAYED_AFTER and job.idle >= LOOKS_BEFORE_DELAYED
+        if is_late and not job.delayed:
+            self._tell_delay(id, job, why)
+            job = replace(job, delayed=True)
+        return Next(job, due_in)
+
+    def _is_over(self, job: SplitJob) -> bool:
+        return self._ledger.clock.since(job.began) > FOLLOWED_FOR
+
+    def _tell_delay(self, id: str, job: SplitJob, why: str) -> None:
+        """Begin a job of its own for `stems.delayed`: this one goes on meanwhile."""
+        log.warning("Request %s has no result after an hour: %s", job.request_id, why)
+        if not job.webhook_url:
+            return
+        notice = replace(
+            job,
+            state=SplitState.DELIVERING,
+            notice_of=id,
+            webhook_id=new_webhook_id(),
+            body=event.delayed(job, self._now(), error=why, files=self._files_of(job) if job.files else None),
+            attempts=(),
+        )
+        notice_id = f"delayed:{id}"
+        self._ledger.jobs.add(notice_id, lambda held: None if held else write_split(notice))
+        self._parts.queue.put(notice_id)
+
+    def _last_seen(self, job: SplitJob) -> Next[SplitJob]:
+        if any(stem.status == "complete" for stem in job.stems):
+            return self._ended(job, event.completed(job, job.stems, self._now()))
+        if job.stems:
+            return self._failed(job, True, "The stems were paid for, but Suno did not complete them in ten days.")
+        return self._failed(job, None, "Suno was asked, but no reply came: it may have charged.")
+
+    def _failed(self, job: SplitJob, charged: bool | None, error: str) -> Next[SplitJob]:
+        return self._ended(job, event.failed(job, job.stems, self._now(), charged=charged, error=error))
+
+    def _ended(self, job: SplitJob, body: str) -> Next[SplitJob]:
+        """Fix the result. If there is a webhook, deliver it now."""
+        if not job.webhook_url:
+            return Next(replace(job, state=SplitState.DONE, body=body), None)
+        return Next(replace(job, state=SplitState.DELIVERING, body=body), 0.0)
+
+    def _now(self) -> float:
+        return self._ledger.clock.now().wall
 
 
-def _now(later: float = 0.0) -> str:
-    return datetime.fromtimestamp(time.time() + later, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _why_unread(error: Exception) -> str:
+    """Why Suno cannot be read, for receivers. The texts of most errors are about a request's cost."""
+    match error:
+        case _Unreadable():
+            return str(error)
+        case SessionExpired():
+            return "The cookie of the Suno account no longer signs in: the operator has to copy a new one."
+        case CaptchaRequired():
+            return "Suno's sign-in wants a captcha: the operator has to solve it in a browser."
+        case _:
+            return "Suno cannot be read now."
+
+
+def _known_part(job: SplitJob, id: str) -> str:
+    """The part of a stem as it was last seen."""
+    return next((stem.part for stem in job.stems if stem.id == id), "")
+
+
+def _idle(job: SplitJob) -> SplitJob:
+    return replace(job, idle=job.idle + 1)
+
+
+def _is_outdated(job: SplitJob, entry: Entry | None) -> bool:
+    """Whether the result is not that of the entry: stems were found later, or given to the request that paid."""
+    if entry is None or job.body is None:
+        return False
+    told = set(event.ids_in(job.body))
+    match entry.state:
+        case State.DONE:
+            return told != {stem.id for stem in entry.stems}
+        case State.IN_DOUBT:
+            return bool(told)
+        case State.STARTED:
+            return False
+
+
+def _followed_again(job: SplitJob) -> SplitJob:
+    """The job from the start, with a new webhook: its content is another."""
+    return replace(
+        job,
+        state=SplitState.FOLLOWING,
+        webhook_id=new_webhook_id(),
+        stems=(),
+        body=None,
+        files=(),
+        attempts=(),
+        next_at=None,
+        tried=None,
+        before=0,
+        idle=0,
+        failures=0,
+        missed=0,
+    )
+
+
+def _sent_again(job: SplitJob, asked: int) -> SplitJob:
+    return replace(
+        job, state=SplitState.DELIVERING, answered=asked, before=len(job.attempts), next_at=None, tried=None
+    )
+
+
+def _unknown_file(id: str) -> FileStatus:
+    """A file whose job is no longer stored."""
+    _, name = place_of(id)
+    clip_id, _, format = name.rpartition(".")
+    error = "The service no longer has a record of this file: POST /api/audio fetches it."
+    return FileStatus(clip_id, format, FileState.FAILED, None, name, error)

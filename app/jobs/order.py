@@ -6,19 +6,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from app.accounts import budget_of
 from app.audio.files import Details, file_name, folder_of
 from app.audio.song import Song
 from app.audio.store import AudioFull
 from app.callers import Caller
-from app.jobs.file import as_told, begin, id_of, job_id, new_file
+from app.jobs.file import FileStatus, begin, id_of, job_id, read_job, status_of
+from app.jobs.job import FileCode, FileJob, FileState
 from app.parts import Parts
 from app.splits.budget import OverBudget
 from app.splits.download import Download
 from app.splits.store import LedgerUnavailable
 from app.suno.errors import SongNotFound, SunoError
+from app.suno.gateway import AudioFormat
 from app.suno.session import Account
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Order:
     account_names: Sequence[str]
     """The account's names in the ledger: the current one, then earlier ones."""
     caller: Caller
-    format: str
+    format: AudioFormat
 
     parts: Parts
 
@@ -80,14 +81,14 @@ class Order:
                 song.note(self.parts.shelf, self.folders[0])
         return [songs[song_ids[id]].details_of(clips[id]) for id in known]
 
-    def begin(self, wanted: Sequence[Details]) -> list[dict[str, Any]]:
+    def begin(self, wanted: Sequence[Details]) -> list[FileStatus]:
         """Start a job for each file that is neither kept nor being fetched. Returns the state of every file.
 
         The songs are unlocked here, so that the caller gets the error. Raises AudioFull and OverBudget. After Suno
         has counted a download, an error that may say that nothing was charged is not raised: the jobs of the other
         files meet it, and so does the next request.
         """
-        jobs: dict[str, dict[str, Any]] = {}
+        jobs: dict[str, FileJob] = {}
         missing = [each for each in wanted if not self._is_kept(each.id)]
         for each in missing:
             if job := self._on_its_way(each.id):
@@ -97,14 +98,14 @@ class Order:
             self.parts.shelf.check_room()
         jobs |= self._unlock_and_begin(new)
         told = [self._tell(each, jobs.get(each.id)) for each in wanted]
-        full = [job["error"] for job in jobs.values() if job["code"] == "audio_full"]
-        if full and not any(each["status"] == "fetching" for each in told):
-            raise AudioFull(full[0])
+        full = [job.error for job in jobs.values() if job.code is FileCode.AUDIO_FULL]
+        if full and not any(each.status is FileState.FETCHING for each in told):
+            raise AudioFull(full[0] or "")
         return told
 
-    def _unlock_and_begin(self, new: Sequence[Details]) -> dict[str, dict[str, Any]]:
+    def _unlock_and_begin(self, new: Sequence[Details]) -> dict[str, FileJob]:
         """Unlock song by song, and begin the jobs of its files. Returns the jobs by their clips."""
-        jobs: dict[str, dict[str, Any]] = {}
+        jobs: dict[str, FileJob] = {}
         counted: list[str] = []
         failed = False
         try:
@@ -125,16 +126,16 @@ class Order:
     def _is_kept(self, id: str) -> bool:
         return self.parts.shelf.stat(self.folders, id, self.format) is not None
 
-    def _on_its_way(self, id: str) -> dict[str, Any] | None:
-        job = self.parts.ledger.jobs.get(job_id(self.folders[0], id, self.format))
-        return job if job and job["state"] == "fetching" else None
+    def _on_its_way(self, id: str) -> FileJob | None:
+        job = read_job(self.parts.ledger, job_id(self.folders[0], id, self.format))
+        return job if job and job.state is FileState.FETCHING else None
 
     def _known(self, id: str) -> Details | None:
         """The details of a clip without asking Suno, if its file is kept or being fetched."""
         if self._is_kept(id):
             return self.parts.shelf.details(self.folders, id) or Details(id, id, None, None, None, None, None, None)
         job = self._on_its_way(id)
-        return Details.read(job["details"]) if job else None
+        return job.details if job else None
 
     def _unlock(self, song_id: str) -> bool:
         """Unlock a song. Returns whether Suno counted a download for it now."""
@@ -151,29 +152,31 @@ class Order:
         # If another process is unlocking the song (None), the file's job checks again.
         return download.unlock(self.parts.gateway.clip(self.account, song_id)) is True
 
-    def _begin(self, details: Details) -> dict[str, Any]:
-        new = new_file(
+    def _begin(self, details: Details) -> FileJob:
+        new = FileJob(
+            state=FileState.FETCHING,
             account=self.account.name,
             owner=self.account_names[0],
-            budget=budget_of(self.caller, "downloads"),
             details=details,
             format=self.format,
+            began=self.parts.ledger.clock.now(),
+            budget=budget_of(self.caller, "downloads"),
         )
         job = begin(self.parts.ledger, new, tell=True)
         self.parts.queue.put(id_of(new))
         return job
 
-    def _tell(self, details: Details, job: dict[str, Any] | None) -> dict[str, Any]:
+    def _tell(self, details: Details, job: FileJob | None) -> FileStatus:
         if job is not None:
-            return as_told(job)
+            return status_of(job)
         stored = self.parts.shelf.stat(self.folders, details.id, self.format)
         known = self.parts.shelf.details(self.folders, details.id) or details
-        return {
-            "id": details.id,
-            "format": self.format,
+        return FileStatus(
+            id=details.id,
+            format=self.format,
             # The file may have been removed just now.
-            "status": "kept" if stored else "fetching",
-            "bytes": stored.size if stored else None,
-            "filename": file_name(known, self.format),
-            "error": None,
-        }
+            status=FileState.KEPT if stored else FileState.FETCHING,
+            bytes=stored.size if stored else None,
+            filename=file_name(known, self.format),
+            error=None,
+        )

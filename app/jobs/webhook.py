@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -50,6 +50,10 @@ class Attempt:
     def was_taken(self) -> bool:
         """Whether the receiver accepted it."""
         return self.status is not None and 200 <= self.status < 300
+
+
+Send = Callable[[str, str, str, Sequence[str], Sequence[str]], Attempt]
+"""Sends a webhook once: see `send`."""
 
 
 def check_address(url: str, allowed: Sequence[str]) -> Address:

@@ -1,11 +1,14 @@
 """The table of jobs: which work after the reply (app/jobs/) is due, who has claimed it, and how it ended.
 
-A job of a split begins and ends in the same transaction as its entry (app/splits/ledger.py).
+A job of a split begins, and becomes due again, in the same transaction as its entry changes (app/splits/ledger.py).
+The table does not know what a job does. It only keeps its own fields beside those of the job.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from app.ids import new_id
@@ -19,90 +22,172 @@ OUTCOMES, COMING = "(outcomes)", "(coming)"
 FOR_GOOD = 3650 * DAY
 
 JOB_KEPT = 10 * DAY
-"""Seconds to remember a job: longer than its webhook is retried."""
+"""Seconds to remember a job after its last change: longer than its webhook is retried."""
 
-CLAIM_FIELDS = ("claim", "claimed_at", "claimed_for")
-"""The fields of a job that a process has claimed: a new id for each claim, when it began, and for how long."""
+CRASH_PAUSE, LONGEST_CRASH_PAUSE = 30.0, 3600.0
+"""Seconds until a step that failed unexpectedly runs again. The pause doubles, up to the longest."""
+
+MOST_CRASHES = 250
+"""A job that has failed unexpectedly so many times in a row is left alone: that takes about ten days."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that begins with a split."""
+
+    body: str
+    """A JSON object. Only app/jobs reads it."""
+    question: tuple[str, ...] = ()
+    """What of it is part of the request: a retry with the same key must have the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job as the table has it, and its claim if the table gave one."""
+
+    body: str
+    """A JSON object. Only app/jobs reads it."""
+    claim: str = ""
+    """The id of the claim; "" if no process works on the job."""
+    waiting: tuple[str, ...] = ()
+    """Ids of the jobs that become due when this one ends."""
+    woken: int = 0
+    """How often something that it depends on has changed."""
+    asked: int = 0
+    """How often a caller has asked to have it done again."""
+    crashes: int = 0
+    """Steps in a row that failed unexpectedly."""
+
+
+_TABLE_FIELDS = ("claim", "claimed_at", "claimed_for", "waiting", "woken", "asked", "crashes")
+"""The table's own fields. A record is one flat object, as in 1.0.0: a job's fields, then these."""
 
 
 class JobTable:
-    """The jobs. Every method is one transaction and raises LedgerUnavailable, but `put`, which is part of one."""
+    """The jobs. Every method raises LedgerUnavailable. Each is one transaction, unless it receives a transaction."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.clock = store.clock
 
-    def put(self, tx: Transaction, id: str, job: dict[str, Any] | None, due: float | None) -> None:
-        """Within a transaction: write a job, or delete it (None), and when it is due (seconds since 1970)."""
-        tx.put_record("job", id, job, kept=JOB_KEPT)
+    def begin(self, tx: Transaction, id: str, body: str, due: float) -> None:
+        """Within a transaction: begin a job, instead of one with the same id. `due`: seconds since 1970."""
+        tx.put_record("job", id, json.loads(body), kept=JOB_KEPT)
         tx.put_due(id, due)
 
-    def get(self, id: str) -> dict[str, Any] | None:
-        """Read a job."""
-        found: dict[str, Any] | None = self._store.read(lambda tx: tx.record("job", id))
-        return found
+    def remove(self, tx: Transaction, id: str) -> None:
+        """Within a transaction: remove a job, if there is one."""
+        if tx.record("job", id) is not None:
+            tx.put_record("job", id, None, kept=JOB_KEPT)
+            tx.put_due(id, None)
 
-    def claim(self, id: str, lasts: float) -> dict[str, Any] | None:
+    def wake(self, tx: Transaction, id: str) -> None:
+        """Within a transaction: make a job due now, if there is one. What it depends on has changed.
+
+        A step that runs meanwhile may have read the old state: its job is then due again after it.
+        """
+        self._wake(tx, id)
+
+    def get(self, id: str) -> StoredJob | None:
+        """Read a job."""
+        record = self._store.read(lambda tx: tx.record("job", id))
+        return None if record is None else _stored(record)
+
+    def claim(self, id: str, lasts: float) -> StoredJob | None:
         """Claim a job for `lasts` seconds, then it is due again. None if it is missing or another process has it."""
 
-        def change(tx: Transaction) -> dict[str, Any] | None:
-            job = tx.record("job", id)
-            if job is None:
+        def change(tx: Transaction) -> StoredJob | None:
+            record = tx.record("job", id)
+            if record is None:
                 tx.put_due(id, None)
                 return None
-            if self._is_claimed(job):
+            if self._is_claimed(record):
                 return None
-            return self._claim(tx, id, {**job, "claim": new_id()}, lasts)
+            return _stored(self._claim(tx, id, {**record, "claim": new_id()}, lasts))
 
         return self._store.transact(change)
 
-    def release(self, id: str, job: dict[str, Any], due_in: float | None, *, outcome: str = "") -> None:
+    def release(
+        self, id: str, claimed: StoredJob, body: str, due_in: float | None, *, outcome: str = ""
+    ) -> tuple[str, ...]:
         """Write a claimed job and release it. It is due again in `due_in` seconds, or never (None).
 
-        Writes nothing if the job was claimed again, or begun again by a retry that pays again. `outcome`: how the job
-        ended, in a word, to be counted.
+        A job that ends makes those due that wait for it. Returns their ids. Writes nothing if the job was claimed
+        again, or begun again by a retry that pays again. `outcome`: how the job ended, in a word, to be counted.
         """
 
-        def change(tx: Transaction) -> None:
-            held = tx.record("job", id)
-            if held is not None and held.get("claim") != job.get("claim"):
-                return
-            free = {name: value for name, value in job.items() if name not in CLAIM_FIELDS}
-            self.put(tx, id, free, None if due_in is None else self.clock.now().wall + due_in)
+        def change(tx: Transaction) -> tuple[str, ...]:
+            record = tx.record("job", id)
+            if record is not None and record.get("claim", "") != claimed.claim:
+                return ()
+            held = _stored(record or {})
+            due = due_in if held.woken == claimed.woken else 0.0
+            kept = {"waiting": list(held.waiting), "woken": held.woken, "asked": held.asked}
+            self._put(tx, id, json.loads(body) | {name: value for name, value in kept.items() if value}, due)
             if outcome:
                 counted: dict[str, int] = tx.record("job", OUTCOMES) or {}
                 counted[outcome] = counted.get(outcome, 0) + 1
                 tx.put_record("job", OUTCOMES, counted, kept=FOR_GOOD)
+            if due is not None:
+                return ()
+            for waiting in held.waiting:
+                self.wake(tx, waiting)
+            return held.waiting
+
+        return self._store.transact(change)
+
+    def put_back(self, id: str, claimed: StoredJob) -> None:
+        """Release a claimed job whose step failed unexpectedly; write nothing of it."""
+
+        def change(tx: Transaction) -> None:
+            record = tx.record("job", id)
+            if record is None or record.get("claim", "") != claimed.claim:
+                return
+            crashes = claimed.crashes + 1
+            pause = min(LONGEST_CRASH_PAUSE, CRASH_PAUSE * 2 ** min(claimed.crashes, 20))
+            free = {name: value for name, value in record.items() if not name.startswith("claim")}
+            self._put(tx, id, free | {"crashes": crashes}, pause if crashes < MOST_CRASHES else None)
 
         self._store.transact(change)
 
-    def hold(self, id: str, job: dict[str, Any], lasts: float) -> bool:
-        """Extend a claim to `lasts` seconds from now; False if another process has the job by now."""
+    def hold(self, id: str, claimed: StoredJob, lasts: float) -> bool:
+        """Let a claim last for `lasts` more seconds at least; False if another process has the job by now."""
 
         def change(tx: Transaction) -> bool:
-            held = tx.record("job", id)
-            if held is None or held.get("claim") != job.get("claim"):
+            record = tx.record("job", id)
+            if record is None or record.get("claim", "") != claimed.claim:
                 return False
-            self._claim(tx, id, held, lasts)
+            if self._claim_left(record) < lasts:
+                self._claim(tx, id, record, lasts)
             return True
 
         return self._store.transact(change)
 
-    def add(self, id: str, add: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> dict[str, Any]:
-        """Begin a job without an entry, due at once, or keep the existing one. Returns the job that is stored.
+    def add(self, id: str, add: Callable[[str | None], str | None], *, waiting: str = "") -> str:
+        """Begin a job without an entry, due at once, or keep the existing one. Returns the body that is stored.
 
-        `add` receives the existing job or None. It returns the job to begin, or None to keep the existing one.
+        `add` receives the body of the existing job or None. It returns the body of the job to begin, or None to keep
+        the existing one. `waiting`: the id of a job that becomes due when this one ends.
         """
 
-        def change(tx: Transaction) -> dict[str, Any]:
-            held: dict[str, Any] | None = tx.record("job", id)
-            new = add(held)
-            if new is None:
-                return held or {}
-            self.put(tx, id, new, self.clock.now().wall)
-            return new
+        def change(tx: Transaction) -> str:
+            record = tx.record("job", id)
+            held = None if record is None else _stored(record)
+            body = add(held.body if held else None)
+            if body is not None:
+                self._put(tx, id, json.loads(body) | ({"waiting": [waiting]} if waiting else {}), 0.0)
+                return body
+            if held is None:
+                return ""
+            if waiting and waiting not in held.waiting:
+                tx.put_record("job", id, {**record, "waiting": [*held.waiting, waiting]}, kept=JOB_KEPT)
+            return held.body
 
         return self._store.transact(change)
+
+    def ask_again(self, id: str) -> None:
+        """Record that a caller wants a job done again, and make it due now. A step that runs meanwhile keeps this."""
+        self._store.transact(lambda tx: self._wake(tx, id, "asked"))
 
     def outcomes(self) -> dict[str, int]:
         """Read how many jobs ended with each outcome."""
@@ -135,8 +220,8 @@ class JobTable:
         self._store.transact(change)
 
     @staticmethod
-    def _coming(tx: Transaction, now: float) -> dict[str, Any]:
-        held: dict[str, Any] = tx.record("job", COMING) or {}
+    def _coming(tx: Transaction, now: float) -> dict[str, list[float]]:
+        held: dict[str, list[float]] = tx.record("job", COMING) or {}
         return {id: [size, until] for id, (size, until) in held.items() if until > now}
 
     def due(self, limit: int) -> list[str]:
@@ -158,16 +243,40 @@ class JobTable:
         seen = self._store.read(lambda tx: tx.record("consumer", "seen"))
         return self.clock.since(Moment(*seen)) if seen else None
 
-    def _claim(self, tx: Transaction, id: str, job: dict[str, Any], lasts: float) -> dict[str, Any]:
-        now = self.clock.now()
-        claimed = {**job, "claimed_at": list(now), "claimed_for": lasts}
-        self.put(tx, id, claimed, now.wall + lasts)
+    def _wake(self, tx: Transaction, id: str, *counts: str) -> None:
+        record = tx.record("job", id)
+        if record is not None:
+            more = {name: record.get(name, 0) + 1 for name in {"woken", *counts}}
+            self._put(tx, id, {**record, **more}, 0.0)
+
+    def _put(self, tx: Transaction, id: str, record: Any, due_in: float | None) -> None:
+        tx.put_record("job", id, record, kept=JOB_KEPT)
+        tx.put_due(id, None if due_in is None else self.clock.now().wall + due_in)
+
+    def _claim(self, tx: Transaction, id: str, record: Any, lasts: float) -> Any:
+        claimed = {**record, "claimed_at": list(self.clock.now()), "claimed_for": lasts}
+        self._put(tx, id, claimed, lasts)
         return claimed
 
-    def _is_claimed(self, job: dict[str, Any]) -> bool:
-        """Whether a claim still counts, even if the wall clock was set since."""
-        if "claimed_at" not in job:
-            return False
-        lasts: float = job["claimed_for"]
+    def _is_claimed(self, record: Any) -> bool:
+        return self._claim_left(record) > 0
+
+    def _claim_left(self, record: Any) -> float:
+        """Seconds that a claim still counts, even if the wall clock was set since."""
+        if "claimed_at" not in record:
+            return 0.0
+        lasts: float = record["claimed_for"]
+        passed = self.clock.since(Moment(*record["claimed_at"]))
         # Negative: not Linux, and the machine was restarted since (app/splits/clock.py).
-        return 0.0 <= self.clock.since(Moment(*job["claimed_at"])) < lasts
+        return lasts - passed if passed >= 0 else 0.0
+
+
+def _stored(record: Any) -> StoredJob:
+    return StoredJob(
+        body=json.dumps({name: value for name, value in record.items() if name not in _TABLE_FIELDS}),
+        claim=record.get("claim", ""),
+        waiting=tuple(record.get("waiting", ())),
+        woken=record.get("woken", 0),
+        asked=record.get("asked", 0),
+        crashes=record.get("crashes", 0),
+    )

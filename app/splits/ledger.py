@@ -24,12 +24,11 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any
 
 from app.ids import new_id
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
-from app.splits.jobs import JobTable
+from app.splits.jobs import JobTable, NewJob
 from app.splits.once import TurnTable
 from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
@@ -118,7 +117,7 @@ class Ledger:
         *,
         older: Sequence[Owner] = (),
         budgets: Sequence[Budget] = (),
-        job: dict[str, Any] | None = None,
+        job: NewJob | None = None,
     ) -> Entry:
         """Write a new entry and return it; or return the existing entry of this account, caller and key.
 
@@ -143,7 +142,7 @@ class Ledger:
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
             tx.put(new)
             if job is not None:
-                self.jobs.put(tx, entry.id, job, self.clock.now().wall + entry.lasts)
+                self.jobs.begin(tx, entry.id, job.body, self.clock.now().wall + entry.lasts)
             return new
 
         is_durable = bool(entry.idempotency_key or budgets or job is not None)
@@ -200,11 +199,10 @@ class Ledger:
         elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
             # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
             self._own(tx, entry, stems)
-            done = held._replace(state=State.DONE)
+            done = self._count_again(tx, held)._replace(state=State.DONE)
         elif held.attempt == entry.attempt and held.state is not State.DONE:
             done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
-            if not paid:
-                done = self._give_back(tx, done)
+            done = self._count_again(tx, done) if paid else self._give_back(tx, done)
         else:
             # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
             if paid:
@@ -215,6 +213,7 @@ class Ledger:
             done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
         if done is not held:
             tx.put(done)
+            self.jobs.wake(tx, entry.id)
         return done
 
     def settle(self, entry: Entry, made: Made) -> Found:
@@ -239,16 +238,37 @@ class Ledger:
                 further = [left for left in unclaimed if not told & {stem.id for stem in left}]
                 if further and not may_be_anothers:
                     self._own(tx, entry, further[0])
-                tx.put(held._replace(state=State.DONE))
+                tx.put(self._count_again(tx, held)._replace(state=State.DONE))
+                self.jobs.wake(tx, entry.id)
                 return Found.YES
             if not unclaimed:
                 return Found.PERHAPS if unknown else Found.NO
             if may_be_anothers:
                 return Found.PERHAPS
-            tx.put(held._replace(state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
+            tx.put(self._count_again(tx, held)._replace(state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
             for stem in unclaimed[0]:
                 tx.put_record("taken", stem.id, entry.id, kept=OWNED)
+            # It may have reported by now that no stems were made.
+            self.jobs.wake(tx, entry.id)
             return Found.YES
+
+        return self._store.transact(change)
+
+    def give_back(self, entry: Entry) -> bool:
+        """Give back the price of an entry in doubt: it is certain that its attempt made nothing.
+
+        The entry stays. If stems turn up after all, the price counts again. Returns False if the entry has changed:
+        then that is not certain.
+        """
+
+        def change(tx: Transaction) -> bool:
+            held = tx.entry(entry.id)
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+                return False
+            if held.budgets:
+                tx.put_record("given_back", held.id, list(held.budgets), kept=OWNED)
+                tx.put(self._give_back(tx, held))
+            return True
 
         return self._store.transact(change)
 
@@ -285,7 +305,7 @@ class Ledger:
         lasts: float,
         *,
         budgets: Sequence[Budget] = (),
-        job: dict[str, Any] | None = None,
+        job: NewJob | None = None,
     ) -> Entry | None:
         """Begin the next attempt of an entry in doubt; None if another request has begun it or found the stems.
 
@@ -310,9 +330,10 @@ class Ledger:
                 if over:
                     return over
             tx.put(again)
+            tx.put_record("given_back", again.id, None, kept=0)
             if job is not None:
                 # The last attempt's job may have reported by now that no stems were made.
-                self.jobs.put(tx, entry.id, job, again.attempt_began.wall + lasts)
+                self.jobs.begin(tx, entry.id, job.body, again.attempt_began.wall + lasts)
             return again
 
         return allowed(self._store.transact(change), entry.price)
@@ -325,8 +346,7 @@ class Ledger:
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
                 return
             tx.remove(self._give_back(tx, held))
-            if tx.record("job", entry.id) is not None:
-                self.jobs.put(tx, entry.id, None, None)
+            self.jobs.remove(tx, entry.id)
             earlier = [
                 other
                 for other in tx.entries_of_request(entry.account, entry.caller, entry.request_id)
@@ -386,6 +406,7 @@ class Ledger:
             if wrong is not None and wrong.state is State.DONE:
                 log.error("Request %s received stems that another request had paid for", wrong.request_id)
                 tx.put(wrong._replace(state=State.IN_DOUBT, stems=(), reply=(), final_reply=()))
+                self.jobs.wake(tx, wrong.id)
             tx.put_record("taken", clip, None, kept=0)
 
     def _own(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
@@ -416,6 +437,16 @@ class Ledger:
         if entry.budgets:
             give_back(tx, self.clock, _taken(entry))
         return entry._replace(budgets=())
+
+    def _count_again(self, tx: Transaction, entry: Entry) -> Entry:
+        """Count the price of an entry again, if it was given back."""
+        names = tx.record("given_back", entry.id)
+        if not names:
+            return entry
+        tx.put_record("given_back", entry.id, None, kept=0)
+        again = entry._replace(budgets=tuple(names))
+        spend_anyway(tx, self.clock, _taken(again))
+        return again
 
 
 def open_ledger(url: str) -> Ledger:

@@ -8,9 +8,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from app.splits.budget import Budget, OverBudget
+from app.splits.jobs import NewJob
 from app.splits.ledger import Found, Ledger, Owner
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.splits.watch import Watch
@@ -104,7 +105,7 @@ class Split:
     """Credits that Suno charges for it."""
     budgets: Sequence[Budget] = ()
     """The budgets that the price is taken from."""
-    job: dict[str, Any] | None = None
+    job: NewJob | None = None
     """The work after the reply (app/jobs/)."""
     check_new: Callable[[], None] = lambda: None
     """Raises an error if a new split is not allowed. It does not apply to a replay."""
@@ -146,9 +147,7 @@ class Split:
         if self.choice.stem_name:
             question.append(self.choice.stem_name)
         if self.job:
-            question.append(self.job["webhook_url"])
-            if self.job.get("audio_format"):
-                question.append(self.job["audio_format"])
+            question += self.job.question
         account, caller = self.owners[0]
         return self.ledger.new_entry(
             caller=caller,

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Condition
 from typing import Protocol
 
@@ -30,6 +30,23 @@ WIDENS_AFTER = 60.0
 
 RAREST = 10
 """Maximum pause between two polls, in intervals, unless Suno asks for a longer one."""
+
+
+LONGEST_PAUSE = 120.0
+"""Maximum seconds of Suno's Retry-After to honour: a poll is free, and one probe shows whether Suno is well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a few polls have shown."""
+
+    stems: list[Clip]
+    polls: int
+    """Polls that ended meanwhile, also failed ones; 0 if none was due."""
+    missed: int
+    """Polls in a row, with those before, that listed none of the open stems."""
+    failure: SunoError | None
+    """The error of the last poll."""
 
 
 class Gateway(Protocol):
@@ -66,13 +83,36 @@ class Watch:
         A failure of Suno raises nothing: the stems are paid for, and their ids must reach the caller.
         """
         waiter = _Waiter(stems, time.monotonic(), patience)
+        self._wait(account, waiter, stopping)
+        return waiter.stems
+
+    def follow(
+        self,
+        account: Account,
+        stems: Sequence[Clip],
+        *,
+        polls: int,
+        patience: float,
+        missed: int = 0,
+        singly: int | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Look:
+        """Return what up to `polls` polls show. The last one begins within `patience` seconds, and may take longer.
+
+        Unlike `wait_for`, which has to answer a request in time, it gives each poll the gateway's whole deadline.
+        `missed`: as in the Look before. `singly`: maximum stems that a poll reads one by one.
+        """
+        waiter = _Waiter(stems, time.monotonic(), patience, polls=polls, missed=missed, singly=singly)
+        self._wait(account, waiter, stopping)
+        return Look(waiter.stems, waiter.polls, waiter.in_vain, waiter.failure)
+
+    def _wait(self, account: Account, waiter: _Waiter, stopping: Callable[[], bool]) -> None:
         if waiter.is_done:
-            return waiter.stems
+            return
         with self._joined(account, waiter) as board:
             while not waiter.is_done and waiter.left > 0 and not stopping():
                 if board.takes_turn(waiter, self._interval):
                     self._look(account, board, waiter)
-        return waiter.stems
 
     @contextmanager
     def _joined(self, account: Account, waiter: _Waiter) -> Iterator[_Board]:
@@ -97,8 +137,7 @@ class Watch:
         try:
             for one_by_one, ids in ((False, wanted), (True, singly)):
                 for batch in _batches(ids):
-                    within = max(1.0, waiter.left)
-                    seen += self._gateway.clips(account, batch, within=within, one_by_one=one_by_one)
+                    seen += self._gateway.clips(account, batch, within=waiter.within, one_by_one=one_by_one)
                     asked.update(batch)
         except SunoError as error:
             failure = error
@@ -109,11 +148,24 @@ class Watch:
 class _Waiter:
     """One waiting request."""
 
-    def __init__(self, stems: Sequence[Clip], began: float, patience: float) -> None:
+    def __init__(
+        self,
+        stems: Sequence[Clip],
+        began: float,
+        patience: float,
+        *,
+        polls: int | None = None,
+        missed: int = 0,
+        singly: int | None = None,
+    ) -> None:
+        """`polls`: how many it waits for; None: it has to answer in time, however many that takes."""
         self._known = {stem.id: stem for stem in stems}
         self.began = began
         self._ends = began + patience
-        self.in_vain = 0
+        self._wanted_polls, self._singly = polls, singly
+        self.polls = 0
+        self.failure: SunoError | None = None
+        self.in_vain = missed
         """Polls in a row that returned none of its stems. After two, its ids are requested one by one."""
 
     @property
@@ -125,15 +177,34 @@ class _Waiter:
         return [stem.id for stem in self._known.values() if not stem.is_final]
 
     @property
+    def single_ids(self) -> list[str]:
+        """The ids to request one by one; the next ones at each poll, if they are limited."""
+        ids = self.open_ids
+        if self._singly is None or not ids:
+            return ids
+        first = self.in_vain * self._singly % len(ids)
+        return (ids[first:] + ids[:first])[: self._singly]
+
+    @property
     def is_done(self) -> bool:
-        return not self.open_ids
+        # Whoever does not have to answer in time can come back after Suno's pause.
+        return not self.open_ids or (
+            self._wanted_polls is not None and (self.polls >= self._wanted_polls or bool(self.failure))
+        )
 
     @property
     def left(self) -> float:
         return self._ends - time.monotonic()
 
-    def see(self, asked: set[str], clips: dict[str, Clip]) -> None:
+    @property
+    def within(self) -> float | None:
+        """Maximum seconds for its polls; None: as long as the gateway allows."""
+        return max(1.0, self.left) if self._wanted_polls is None else None
+
+    def see(self, asked: set[str], clips: dict[str, Clip], failure: SunoError | None) -> None:
         """Update its stems from a poll that requested them."""
+        if failure or not asked.isdisjoint(self.open_ids):
+            self.polls, self.failure = self.polls + 1, failure
         if asked.isdisjoint(self.open_ids):
             return
         seen = [clips[id] for id in self.open_ids if id in clips]
@@ -186,7 +257,10 @@ class _Board:
             ids: Counter[str] = Counter()
             singly: Counter[str] = Counter()
             for waiter in self.waiters:
-                (singly if waiter.in_vain >= 2 else ids).update(waiter.open_ids)
+                if waiter.in_vain >= 2:
+                    singly.update(waiter.single_ids)
+                else:
+                    ids.update(waiter.open_ids)
         return list(ids), [id for id in singly if id not in ids][:SINGLY]
 
     def tell(self, asked: set[str], seen: Iterable[Clip], failure: SunoError | None, interval: float) -> None:
@@ -197,12 +271,12 @@ class _Board:
             self.is_looking = False
             self.failures = self.failures + 1 if failure else 0
             for waiter in self.waiters:
-                waiter.see(asked, clips)
+                waiter.see(asked, clips, failure)
             youngest = max((waiter.began for waiter in self.waiters), default=now)
             pause = interval * min(RAREST, max(1.0, (now - youngest) / WIDENS_AFTER))
             if failure:
                 told = failure.retry_after if isinstance(failure, RateLimited) else None
-                pause = max(pause, told or interval * min(RAREST, 2**self.failures))
+                pause = max(pause, min(LONGEST_PAUSE, told or interval * min(RAREST, 2**self.failures)))
                 self.not_before = now + pause
             self.next_look = now + pause * random.uniform(1.0, 1.1)  # noqa: S311 (no secret)
             self.changed.notify_all()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,9 +17,11 @@ from werkzeug.routing import BaseConverter
 from app.audio.files import TYPES, Details, file_name, folder_of
 from app.audio.peaks import peaks_from_suno
 from app.audio.store import Opened
-from app.jobs.file import as_told
+from app.jobs.file import NOT_KEPT, FileStatus, place_of, read_job, status_of
+from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.order import Order
 from app.suno.errors import SongNotFound, SunoError
+from app.suno.gateway import AudioFormat
 from app.suno.session import Account
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
@@ -87,7 +89,7 @@ BINARY = {"type": "string", "format": "binary"}
     ErrorCode.AUDIO_FULL,
     ErrorCode.AUDIO_UNAVAILABLE,
 )
-def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
+def fetch_audio(wanted: dict[str, Any]) -> tuple[list[FileStatus], int, dict[str, str]]:
     """Fetch audio from Suno and keep it.
 
     Free of credits. A locked song is unlocked, and **Suno counts that against the plan's monthly downloads**: once
@@ -99,7 +101,7 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[dict[str, Any]], int, dict
     order = _order(account, wanted["format"], ledger_needed=True)
     clips = order.stems_of(wanted["song_id"]) if "song_id" in wanted else order.clips(wanted["ids"])
     files = [addressed(told, order.folders[0]) for told in order.begin(clips)]
-    if not any(file["status"] == "fetching" for file in files):
+    if not any(file.status is FileState.FETCHING for file in files):
         return files, 200, {}
     return files, 202, {"Retry-After": str(math.ceil(parts().settings.timing.poll_interval))}
 
@@ -240,10 +242,11 @@ def folders(account: Account) -> tuple[str, ...]:
     return tuple(map(folder_of, parts().names.of(account, ledger_needed=False)))
 
 
-def addressed(told: dict[str, Any], folder: str) -> dict[str, Any]:
+def addressed(file: FileStatus, folder: str) -> FileStatus:
     """A file as in replies, with its URL if it is kept."""
-    file = f"{told['id']}.{told['format']}"
-    return {**told, "url": parts().links.address(base(), folder, file) if told["status"] == "kept" else None}
+    if file.status is not FileState.KEPT:
+        return file
+    return replace(file, url=parts().links.address(base(), folder, f"{file.id}.{file.format}"))
 
 
 def base() -> str:
@@ -251,21 +254,19 @@ def base() -> str:
     return parts().settings.public_url or request.host_url
 
 
-def files_of(job: dict[str, Any]) -> list[dict[str, Any]]:
+def files_of(job: SplitJob) -> list[FileStatus]:
     """The files of a split's job, with their current status."""
-    told = []
-    for id in job.get("files", ()):
-        folder, file = id.split(":")[1], parts().ledger.jobs.get(id)
-        if file is None:
-            continue
-        each = as_told(file)
-        if each["status"] == "kept" and parts().shelf.stat((folder,), each["id"], each["format"]) is None:
-            each |= {"status": "failed", "error": "It is no longer kept: POST /api/audio fetches it again."}
-        told.append(addressed(each, folder))
-    return told
+    return [_as_seen_now(file, place_of(id)[0]) for id in job.files if (file := read_job(parts().ledger, id))]
 
 
-def _order(account: Account, format: str, *, ledger_needed: bool = False) -> Order:
+def _as_seen_now(job: FileJob, folder: str) -> FileStatus:
+    file = status_of(job)
+    if file.status is FileState.KEPT and parts().shelf.stat((folder,), file.id, file.format) is None:
+        file = replace(file, status=FileState.FAILED, error=NOT_KEPT)
+    return addressed(file, folder)
+
+
+def _order(account: Account, format: AudioFormat, *, ledger_needed: bool = False) -> Order:
     of_app = parts()
     return Order(
         account=account,

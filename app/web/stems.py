@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import request
 from webargs.flaskparser import abort
@@ -16,6 +16,8 @@ from app import metrics
 from app.accounts import NotAllowed, budget_of
 from app.callers import Caller
 from app.splits.budget import OverBudget
+from app.splits.jobs import NewJob
+from app.splits.ledger import Owner
 from app.splits.split import Split, SplitNotFound, find_split
 from app.splits.store import Entry, LedgerUnavailable
 from app.suno.clip import Clip
@@ -39,6 +41,9 @@ from app.web.schemas import (
     StemsQuery,
     WebhookState,
 )
+
+if TYPE_CHECKING:
+    from app.jobs.job import SplitJob
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
@@ -118,7 +123,9 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         raise NotAllowed(f"This API key may not use stem_task {task.value}. Nothing was charged.")
     choice = StemChoice(task, wanted.get("stem_name", ""))
     began = time.monotonic()
-    job = _job(wanted, account, caller, choice) if "webhook_url" in wanted or "audio_format" in wanted else None
+    has_job = "webhook_url" in wanted or "audio_format" in wanted
+    if has_job:
+        _check_job(wanted, account, caller)
     owners = owners_of_request(account, ledger_needed=bool(idempotency_key) or caller.credits_per_day is not None)
     split = Split(
         account=account,
@@ -129,7 +136,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         choice=choice,
         reuse_existing=wanted["reuse_existing"],
         wait_audio=wanted["wait_audio"],
-        job=job,
+        job=_job(wanted, account, owners[0], caller, choice) if has_job else None,
         check_new=lambda: _check_files(wanted["song_id"], account, caller) if "audio_format" in wanted else None,
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
@@ -151,7 +158,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         metrics.note_spent(caller.name, account.name, task, stems.credits)
     if stems.job_id:
         of_app.queue.put(stems.job_id)
-        if job and job["audio_format"] and wanted["wait_audio"]:
+        if "audio_format" in wanted and wanted["wait_audio"]:
             _wait_for_files(stems.job_id, began + of_app.settings.timing.wait_timeout)
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
@@ -195,16 +202,15 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
 
     Free. Its `webhook-id` and its content stay the same, so that a receiver can recognize it.
     """
-    from app.jobs.follow import again
+    from app.jobs.job import SplitState
 
-    ledger, entry = parts().ledger, _entry_of(request_id)
-    job = ledger.jobs.get(entry.id)
-    if job is None or not job["webhook_url"]:
+    entry = _entry_of(request_id)
+    job = _job_of(entry.id)
+    if job is None or not job.webhook_url:
         raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
-    job = again(job)
-    ledger.jobs.release(entry.id, job, 0.0)
+    parts().ledger.jobs.ask_again(entry.id)
     parts().queue.put(entry.id)
-    return _webhook(job)
+    return _webhook(replace(job, state=SplitState.DELIVERING, next_at=None) if job.state.has_result else job)
 
 
 @blueprint.route("/stems", methods=["GET"])
@@ -224,26 +230,39 @@ def list_stems(query: dict[str, Any]) -> list[Clip]:
     return [replace(stem, take=takes.get(stem.id)) for stem in stems]
 
 
-def _job(wanted: dict[str, Any], account: Account, caller: Caller, choice: StemChoice) -> dict[str, Any]:
-    """The job that continues after the reply. Raises WebhookNotAllowed, and a 400."""
-    from app.jobs.follow import new_job
-
-    url, format = wanted.get("webhook_url", ""), wanted.get("audio_format", "")
-    if url:
+def _check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None:
+    """Raise WebhookNotAllowed, or a 400, if the work after the reply is not possible."""
+    if url := wanted.get("webhook_url"):
         _check_webhook(url, account, caller)
-    if format:
+    if wanted.get("audio_format"):
         audio.require_own(account, "audio_format is")
-    return new_job(
+
+
+def _job(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> NewJob:
+    """The job that continues after the reply."""
+    from app.jobs.job import new_split
+
+    return new_split(
         account=account.name,
+        owner=owner[0],
         caller=caller.name,
         request_id=telemetry.request_id(),
         song_id=wanted["song_id"],
         choice=choice,
-        url=url,
-        format=format,
+        began=parts().ledger.clock.now(),
+        url=wanted.get("webhook_url", ""),
+        format=wanted.get("audio_format"),
         budget=budget_of(caller, "downloads"),
         base=audio.base(),
     )
+
+
+def _job_of(id: str) -> SplitJob | None:
+    """The job of a split; None if it has none."""
+    from app.jobs.job import read_split
+
+    stored = parts().ledger.jobs.get(id)
+    return read_split(stored.body) if stored else None
 
 
 def _check_files(song_id: str, account: Account, caller: Caller) -> None:
@@ -282,8 +301,8 @@ def _wait_for_files(job_id: str, ends: float) -> None:
     """Wait until a split's files are kept or have failed, or the ledger cannot be read."""
     with suppress(LedgerUnavailable):
         while time.monotonic() < ends and not is_stopping():
-            job = parts().ledger.jobs.get(job_id)
-            if job is None or job["state"] not in ("following", "fetching"):
+            job = _job_of(job_id)
+            if job is None or job.state.has_result:
                 return
             time.sleep(min(LOOK_EVERY, max(0.0, ends - time.monotonic())))
 
@@ -294,16 +313,16 @@ def _entry_of(request_id: str) -> Entry:
 
 def _state(entry: Entry) -> dict[str, Any]:
     told: dict[str, Any] = {"state": entry.state, "clips": entry.stems}
-    job = parts().ledger.jobs.get(entry.id)
-    if job and job["webhook_url"]:
+    job = _job_of(entry.id)
+    if job and job.webhook_url:
         told["webhook"] = _webhook(job)
-    if job and job.get("audio_format"):
+    if job and job.audio_format:
         told["audio"] = audio.files_of(job)
     return told
 
 
-def _webhook(job: dict[str, Any]) -> dict[str, Any]:
-    return {name: job[name] for name in ("state", "attempts", "next_at")}
+def _webhook(job: SplitJob) -> dict[str, Any]:
+    return {"state": job.state, "attempts": job.attempts, "next_at": job.next_at}
 
 
 def _idempotency_key() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import fcntl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,20 +21,24 @@ from app.audio.store import Store, open_store
 from app.callers import DEFAULT, Caller, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs
-from app.jobs.file import begin, id_of, job_id, new_file
+from app.jobs.file import begin, id_of, job_id, read_job
+from app.jobs.job import FileJob, FileState, Next, Outcome, write_file
 from app.jobs.order import Order
+from app.jobs.runner import CLAIM
 from app.splits.budget import Budget, OverBudget
+from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable, MemoryStore
 from app.suno.clip import Clip
-from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SunoError
+from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
 from app.suno.session import Account
 from app.timing import Timing
 from tests.audio.conftest import wav
+from tests.jobs.fakes import World
+from tests.splits.conftest import SteppedClock, entry
 
 SOUND = wav()
-CLAIM = 45.0  # as in app/jobs/__main__.py, which monkey-patches on import
 TIMING = Timing(deadline=1, wait_timeout=1, poll_interval=2, settle_time=0)
 
 
@@ -65,12 +70,20 @@ class Gateway:
 
 
 class Harness:
-    """File jobs with a fake gateway and a ledger in memory."""
+    """File jobs with a fake gateway, a ledger in memory, and a clock that a test advances."""
 
-    def __init__(self, folder: Path, at_once: int = 4, store: Store | None = None) -> None:
-        self.gateway, self.ledger = Gateway(), Ledger(MemoryStore())
-        self.shelf = Shelf(store or open_store(str(folder)), limit=10**9, kept_for=0)
-        self.woken: list[str] = []
+    def __init__(
+        self,
+        folder: Path,
+        at_once: int = 4,
+        store: Store | None = None,
+        ledger: Ledger | None = None,
+        limit: int = 10**9,
+    ) -> None:
+        self.gateway, self.ledger = Gateway(), ledger or Ledger(MemoryStore(SteppedClock()))
+        self.clock: Any = self.ledger.clock
+        self.shelf = Shelf(store or open_store(str(folder)), limit=limit, kept_for=0)
+        self.queued: list[str] = []
         gateway: Any = self.gateway
         self.parts: Any = SimpleNamespace(
             settings=SimpleNamespace(timing=TIMING, audio_fetches=at_once),
@@ -80,14 +93,25 @@ class Harness:
             fetcher=Fetcher(loopback_too=False),
             accounts=Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")}),
             names=AccountNames(gateway, self.ledger),
-            queue=SimpleNamespace(put=self.woken.append),
+            queue=SimpleNamespace(put=self.queued.append),
         )
         self.jobs = FileJobs(self.parts, is_stopping=lambda: False)
 
-    def new_job(self, id: str = "clip", *, account: str = DEFAULT, waiting: str = "") -> dict[str, Any]:
-        details = Details(id, id, "Song", None, None, None, None, None)
-        new = new_file(account=account, owner="user", budget=None, details=details, format="wav")
-        return begin(self.ledger, new, waiting=waiting)
+    def new_job(
+        self, id: str = "clip", *, account: str = DEFAULT, waiting: str = "", budget: Budget | None = None
+    ) -> str:
+        """Begin a file's job. Returns its id."""
+        new = FileJob(
+            state=FileState.FETCHING,
+            account=account,
+            owner="user",
+            details=Details(id, id, "Song", None, None, None, None, None),
+            format="wav",
+            began=self.ledger.clock.now(),
+            budget=budget,
+        )
+        begin(self.ledger, new, waiting=waiting)
+        return id_of(new)
 
     def order(self, *ids: str, downloads: int | None = None) -> list[str]:
         """Request files by their ids, as one caller. Returns the status of each."""
@@ -99,13 +123,27 @@ class Harness:
             parts=self.parts,
         )
         details = [Details(id, id, "Song", None, None, None, None, None) for id in ids]
-        return [file["status"] for file in order.begin(details)]
+        return [file.status for file in order.begin(details)]
 
-    def job(self, id: str) -> dict[str, Any]:
-        return self.ledger.jobs.get(job_id(folder_of("user"), id, "wav"))
+    def job(self, id: str) -> FileJob | None:
+        return read_job(self.ledger, job_id(folder_of("user"), id, "wav"))
 
-    def step(self, job: dict[str, Any]) -> tuple[dict[str, Any], float | None, str]:
-        return self.jobs.step(id_of(job), job)
+    def step(self, id: str) -> Next[FileJob]:
+        """Do one step, as the jobs process does it."""
+        claimed = self.ledger.jobs.claim(id, CLAIM)
+        assert claimed
+        done = self.jobs.step(id, claimed)
+        self.ledger.jobs.release(id, claimed, write_file(done.job), done.due_in, outcome=done.outcome or "")
+        return done
+
+    def run(self, id: str, most: int = 1000) -> tuple[Next[FileJob], int]:
+        """Do step after step when each is due, until the job has ended. Returns the last one, and their number."""
+        for number in range(1, most + 1):
+            done = self.step(id)
+            if done.due_in is None:
+                return done, number
+            self.clock.advance(done.due_in)
+        raise AssertionError(f"it has not ended after {most} steps")
 
 
 @pytest.fixture
@@ -126,32 +164,35 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_file_is_unlocked_fetched_and_kept_then_wakes_its_split(tmp_path: Path, fetched: list[str]) -> None:
     harness = Harness(tmp_path)
     harness.gateway.urls = [None, "https://storage.example.com/x"]
-    job, due_in, outcome = harness.step(harness.new_job(waiting="split"))
-    assert (job["state"], job["unlocked"], due_in, outcome) == ("fetching", True, 2, "")
-    job, due_in, outcome = harness.step(job)
-    assert (job["state"], job["bytes"], due_in, outcome) == ("kept", len(SOUND), None, "file_kept")
+    split = harness.ledger.begin(entry(harness.ledger), job=NewJob("{}"))
+    id = harness.new_job(waiting=split.id)
+    first = harness.step(id)
+    assert (first.job.state, first.job.unlocked, first.due_in, first.outcome) == ("fetching", True, 2, None)
+    assert harness.ledger.jobs.due(10) == []
+    second = harness.step(id)
+    assert (second.job.state, second.job.bytes, second.due_in) == ("kept", len(SOUND), None)
+    assert second.outcome is Outcome.FILE_KEPT
     assert harness.gateway.calls == ["clip", "unlock", "url", "clip", "url"]
-    assert harness.woken == ["split"]
+    assert harness.ledger.jobs.due(10) == [split.id]
     assert harness.shelf.stat((folder_of("user"),), "clip", "wav")
-    assert harness.step(job) == (job, None, ""), "a duplicate in the queue"
+    assert harness.step(id) == Next(second.job, None), "a duplicate in the queue"
 
 
 def test_a_kept_file_is_not_requested_again(tmp_path: Path, fetched: list[str]) -> None:
     harness = Harness(tmp_path)
-    job = harness.step(harness.new_job())[0]
-    assert job["state"] == "kept"
+    assert harness.step(harness.new_job()).job.state == "kept"
     harness.gateway.calls.clear()
-    assert harness.step(harness.new_job())[0]["state"] == "kept"
+    assert harness.step(harness.new_job()).job.state == "kept"
     assert (harness.gateway.calls, len(fetched)) == ([], 1)
 
 
 def test_a_job_waits_until_its_clip_is_complete(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
     harness.gateway.clips = Clip("clip", status="streaming")
-    job, due_in, _ = harness.step(harness.new_job())
-    assert (job["state"], due_in, harness.gateway.calls) == ("fetching", 2, ["clip"])
+    first = harness.step(id := harness.new_job())
+    assert (first.job.state, first.due_in, harness.gateway.calls) == ("fetching", 2, ["clip"])
     harness.gateway.clips = Clip("clip", status="error")
-    assert harness.step(job)[0]["error"] == "Suno could not make this clip."
+    assert harness.step(id).job.error == "Suno could not make this clip."
 
 
 @pytest.mark.parametrize(
@@ -168,9 +209,9 @@ def test_permanent_refusals_fail_and_other_errors_are_retried(
 ) -> None:
     harness = Harness(tmp_path)
     harness.gateway.unlocked = error
-    job, due, outcome = harness.step(harness.new_job(waiting="split"))
-    assert (job["state"], due, outcome) == (state, due_in, "file_failed" if state == "failed" else "")
-    assert harness.woken == (["split"] if state == "failed" else [])
+    done = harness.step(harness.new_job())
+    assert (done.job.state, done.due_in) == (state, due_in)
+    assert done.outcome == (Outcome.FILE_FAILED if state == "failed" else None)
 
 
 def test_retries_back_off_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,14 +221,14 @@ def test_retries_back_off_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise FetchFailed("it broke off")
 
     monkeypatch.setattr(Fetcher, "fetch", fetch)
-    job, delays = harness.new_job(), []
-    for _ in range(7):
-        job, due_in, _ = harness.step(job)
-        delays.append(due_in)
-    assert delays == [2, 4, 8, 16, 32, 60, 60]
-    job = job | {"began": time.time() - jobs.TRIED_FOR - 1}
-    job, due_in, outcome = harness.step(job)
-    assert (job["state"], due_in, outcome, "it broke off" in job["error"]) == ("failed", None, "file_failed", True)
+    id, delays = harness.new_job(), []
+    for _ in range(10):
+        delays.append(harness.step(id).due_in)
+        harness.clock.advance(delays[-1] or 0)
+    assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 400, 400]
+    done, _ = harness.run(id)
+    assert (done.job.state, done.outcome, "it broke off" in (done.job.error or "")) == ("failed", "file_failed", True)
+    assert jobs.TRIED_FOR < harness.clock.seconds - 1000 < jobs.TRIED_FOR + 2 * jobs.SLOWEST
     assert harness.gateway.calls.count("unlock") == 1
 
 
@@ -198,35 +239,39 @@ def test_a_file_that_stays_cut_short_fails_after_a_few_tries(tmp_path: Path, mon
         raise FetchFailed("it is cut short", most_tries=3)
 
     monkeypatch.setattr(Fetcher, "fetch", fetch)
-    job, states = harness.new_job(), []
-    for _ in range(3):
-        job, _, _ = harness.step(job)
-        states.append(job["state"])
+    id = harness.new_job()
+    states = [harness.step(id).job.state for _ in range(3)]
     assert states == ["fetching", "fetching", "failed"]
 
 
 def test_a_removed_account_fetches_nothing(tmp_path: Path, fetched: list[str]) -> None:
     harness = Harness(tmp_path)
-    assert "no longer" in harness.step(harness.new_job("a", account="studio"))[0]["error"]
+    done, _ = harness.run(harness.new_job("a", account="studio"))
+    assert (done.job.code, "no longer" in (done.job.error or "")) == ("account", True)
     assert (fetched, harness.gateway.calls) == ([], [])
+
+
+def test_a_job_waits_for_an_account_that_the_process_does_not_know_yet(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path)
+    first = harness.step(id := harness.new_job("a", account="studio"))
+    assert (first.job.state, first.due_in) == ("fetching", 2)
+    harness.parts.accounts = Accounts({"studio": OperatorAccount("studio", "cookie")})
+    assert harness.step(id).job.state == "kept"
 
 
 def test_an_unlock_uses_the_callers_budget(tmp_path: Path, fetched: list[str]) -> None:
     harness, budget = Harness(tmp_path), Budget("caller n8n", "downloads:caller:n8n", "downloads", 1, 30)
-    # As every version since 1.0.0 has stored it.
-    stored = {"whose": "caller n8n", "name": budget.name, "unit": "downloads", "limit": 1, "days": 30}
-    jobs = [harness.new_job(id) | {"budget": stored} for id in ("one", "two")]
-    assert [harness.step(job)[0]["code"] for job in jobs] == [None, "over_budget"]
+    ids = [harness.new_job(id, budget=budget) for id in ("one", "two")]
+    assert [harness.step(id).job.code for id in ids] == [None, "over_budget"]
     assert (harness.ledger.left(budget).amount, harness.gateway.calls.count("unlock")) == (0, 1)
 
 
 def test_a_failure_is_reported_once_and_then_retried(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
     harness.gateway.unlocked = NotAllowed("No.")
-    job = harness.new_job()
-    harness.ledger.jobs.release(id_of(job), harness.step(job)[0], None)
-    new = new_file(account=DEFAULT, owner="user", budget=None, details=Details.read(job["details"]), format="wav")
-    assert [begin(harness.ledger, new, tell=True)["state"] for _ in range(3)] == ["failed", "fetching", "fetching"]
+    failed = harness.step(harness.new_job()).job
+    new = replace(failed, state=FileState.FETCHING)
+    assert [begin(harness.ledger, new, tell=True).state for _ in range(3)] == ["failed", "fetching", "fetching"]
 
 
 def test_concurrent_fetches_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +288,7 @@ def test_concurrent_fetches_are_limited(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     every = [gevent.spawn(harness.step, harness.new_job(f"clip-{number}")) for number in range(6)]
     gevent.joinall(every, raise_error=True)
-    assert [each.value[0]["state"] for each in every] == ["kept"] * 6
+    assert [each.value.job.state for each in every] == ["kept"] * 6
     assert max(most) == 2
 
 
@@ -252,7 +297,8 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     class SlowStore(FolderStore):
         def put(self, name: str, file: Path) -> None:
-            taken.append(harness.ledger.jobs.claim(id_of(job), CLAIM))
+            harness.clock.advance(35)
+            taken.append(harness.ledger.jobs.claim(id, CLAIM))
             super().put(name, file)
 
     def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
@@ -261,18 +307,16 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     harness = Harness(tmp_path, store=SlowStore(tmp_path))
-    job = harness.ledger.jobs.claim(id_of(harness.new_job()), CLAIM)
-    assert (harness.step(job)[0]["state"], any(taken)) == ("kept", False)
+    id = harness.new_job()
+    assert (harness.step(id).job.state, taken) == ("kept", [None] * 3)
 
 
 def test_an_error_after_a_counted_download_is_raised_by_the_next_request(tmp_path: Path, fetched: list[str]) -> None:
     harness = Harness(tmp_path)
     assert harness.order("one", "two", "three", downloads=1) == ["fetching"] * 3
     assert harness.gateway.calls == ["clip", "unlock", "clip"], "after a failure no other song is tried"
-    jobs = {id: harness.step(harness.job(id))[0] for id in ("one", "two", "three")}
-    assert [job["code"] for job in jobs.values()] == [None, "over_budget", "over_budget"]
-    for job in jobs.values():
-        harness.ledger.jobs.release(id_of(job), job, None)
+    ids = [job_id(folder_of("user"), id, "wav") for id in ("one", "two", "three")]
+    assert [harness.step(id).job.code for id in ids] == [None, "over_budget", "over_budget"]
     with pytest.raises(OverBudget, match="Nothing was charged"):
         harness.order("one", "two", downloads=1)
     assert harness.gateway.calls.count("unlock") == 1
@@ -283,7 +327,7 @@ def test_an_error_before_any_counted_download_is_raised(tmp_path: Path) -> None:
     harness.gateway.unlocked = NotAllowed("No.")
     with pytest.raises(NotAllowed):
         harness.order("one", "two")
-    assert (harness.job("one"), harness.job("two"), harness.woken) == (None, None, [])
+    assert (harness.job("one"), harness.job("two"), harness.queued) == (None, None, [])
 
 
 def test_a_ledger_failure_after_a_counted_download_names_the_song(tmp_path: Path) -> None:
@@ -302,3 +346,166 @@ def test_a_ledger_failure_after_a_counted_download_names_the_song(tmp_path: Path
         "the disk is full. Suno has counted a download for each of these songs: one. Send this again: they are not "
         "counted again."
     )
+
+
+class Away(MemoryStore):
+    """A ledger that a test can take away."""
+
+    is_away = False
+
+    def transact(self, change: Callable[[Any], Any], *, durable: bool = True) -> Any:
+        if self.is_away:
+            raise LedgerUnavailable("it is away")
+        return super().transact(change, durable=durable)
+
+
+def test_fetch_slots_come_back_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Away(SteppedClock())
+    harness = Harness(tmp_path, at_once=2, ledger=Ledger(store))
+
+    def fetch(
+        self: Fetcher, address: Callable[[], str], file: Path, *, note_total: Any, note_progress: Any, **more: Any
+    ) -> int:
+        store.is_away = True
+        note_total(len(SOUND))
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(Fetcher, "fetch", fetch)
+    for number in range(5):
+        store.is_away = False
+        with pytest.raises(LedgerUnavailable):
+            harness.step(harness.new_job(f"clip-{number}"))
+    assert harness.jobs.free_slots == 2
+
+
+def test_a_ledger_that_is_away_before_the_fetch_costs_no_slot(tmp_path: Path, fetched: list[str]) -> None:
+    store = Away(SteppedClock())
+    harness = Harness(tmp_path, at_once=1, ledger=Ledger(store))
+
+    def url(*about: Any) -> str:
+        store.is_away = len(fetched) == 0
+        return "https://storage.example.com/x"
+
+    harness.parts.gateway.download_url = url
+    with pytest.raises(LedgerUnavailable):
+        harness.step(id := harness.new_job())
+    assert harness.jobs.free_slots == 1
+    store.is_away = False
+    fetched.append("")
+    harness.clock.advance(CLAIM)
+    assert harness.step(id).job.state == "kept"
+
+
+def test_a_spool_that_is_away_costs_no_slot(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path, at_once=1)
+    (tmp_path / ".fetching").write_text("no folder")
+    first = harness.step(id := harness.new_job())
+    assert (first.job.state, first.due_in, harness.jobs.free_slots) == ("fetching", 2, 1)
+    (tmp_path / ".fetching").unlink()
+    assert harness.step(id).job.state == "kept"
+
+
+@pytest.mark.parametrize("cause", ["clip", "file", "unlock"])
+def test_a_file_that_suno_never_finishes_ends_after_an_hour(tmp_path: Path, cause: str) -> None:
+    harness = Harness(tmp_path)
+    if cause == "clip":
+        harness.gateway.clips = Clip("clip", status="streaming")
+    elif cause == "file":
+        harness.gateway.urls = [None]
+    else:
+        # Another request unlocks the song, again and again.
+        harness.ledger.turns.begin("unlock", "user", "clip", lasts=10**6)
+    done, steps = harness.run(harness.new_job())
+    assert (done.job.state, done.job.code) == ("failed", "suno")
+    assert jobs.TRIED_FOR < harness.clock.seconds - 1000 < jobs.TRIED_FOR + 2 * jobs.SLOWEST
+    assert steps < 60
+
+
+def test_time_in_which_no_process_works_is_not_held_against_a_file(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path)
+    harness.gateway.urls = [None, "https://storage.example.com/x"]
+    assert harness.step(id := harness.new_job()).job.state == "fetching"
+    harness.clock.advance(5 * 3600)
+    assert harness.step(id).job.state == "kept"
+
+
+def test_a_clock_set_forward_fails_no_file(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path)
+    harness.gateway.urls = [None, None, "https://storage.example.com/x"]
+    harness.step(id := harness.new_job())
+    harness.clock.step_wall(2 * 3600)
+    assert harness.step(id).job.state == "fetching"
+    assert harness.step(id).job.state == "kept"
+
+
+def test_suno_that_cannot_be_read_for_days_fails_no_file(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path)
+    harness.gateway.unlocked = SunoUnreachable("Suno cannot be reached.")
+    id, steps = harness.new_job(), 0
+    while harness.clock.seconds < 1000 + 5 * 86_400:
+        done = harness.step(id)
+        assert done.job.state == "fetching"
+        harness.clock.advance(done.due_in or 0)
+        steps += 1
+    assert steps <= 5 * 24 * 10
+    harness.gateway.unlocked = Unlock(counted=True)
+    assert harness.step(id).job.state == "kept"
+
+
+def test_sunos_pause_for_a_free_call_is_honoured_up_to_two_minutes(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)
+    harness.gateway.urls = []
+    assert harness.gateway.clips.download_unlocked is False
+
+    def limited(*about: Any) -> str:
+        raise RateLimited("Later.", retry_after=3600)
+
+    harness.parts.gateway.download_url = limited
+    assert harness.step(harness.new_job()).due_in == 120
+
+
+def test_a_lack_of_room_that_may_pass_is_waited_for(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path, limit=len(SOUND) + 10)
+    assert harness.step(harness.new_job("one")).job.state == "kept"
+    with (tmp_path / folder_of("user") / "one.wav").open() as being_sent:
+        fcntl.flock(being_sent, fcntl.LOCK_SH)
+        waiting = harness.step(two := harness.new_job("two"))
+        assert (waiting.job.state, waiting.due_in) == ("fetching", 2)
+    assert harness.step(two).job.state == "kept"
+    assert harness.shelf.stat((folder_of("user"),), "one", "wav") is None
+
+
+def test_a_lack_of_room_that_does_not_pass_fails_after_an_hour(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path, limit=len(SOUND) + 10)
+    assert harness.step(harness.new_job("one")).job.state == "kept"
+    with (tmp_path / folder_of("user") / "one.wav").open() as being_sent:
+        fcntl.flock(being_sent, fcntl.LOCK_SH)
+        done, _ = harness.run(harness.new_job("two"))
+    assert (done.job.state, done.job.code) == ("failed", "audio_full")
+
+
+def test_a_file_of_an_unfinished_split_is_not_removed(tmp_path: Path, fetched: list[str]) -> None:
+    world = World(tmp_path, limit=250)
+    world.split("a", "b", audio=True)
+    world.step_all()
+    world.step_all()
+    world.step_all()
+    other = world.split("c", audio=True)
+    world.run(60)
+    [first, second] = [event["data"]["files"] for _, event in world.receiver.received]
+    assert [file["status"] for file in first] == ["kept", "kept"]
+    assert [file["status"] for file in second] == ["kept"]
+    assert world.job(other).state == "delivered"
+
+
+def test_a_split_larger_than_the_limit_keeps_what_fits_and_tells_the_truth(tmp_path: Path) -> None:
+    world = World(tmp_path, limit=450)
+    world.split(*[f"part{number}" for number in range(12)], audio=True)
+    world.run(600)
+    files = world.receiver.last["files"]
+    there = {file.name for file in tmp_path.glob("*/*.wav")}
+    assert [f"{file['id']}.wav" in there for file in files] == [file["status"] == "kept" for file in files]
+    assert sorted(file["status"] for file in files) == ["failed"] * 8 + ["kept"] * 4
+    assert {file["error"] for file in files if file["error"]} == {
+        "The files of this split alone are more than AUDIO_LIMIT allows."
+    }

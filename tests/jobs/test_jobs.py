@@ -89,12 +89,16 @@ def test_a_split_without_stems_is_reported_as_failed_and_uncharged(
     assert suno.charges(account) == []
 
 
-def test_a_failed_stem_is_reported_as_charged(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+def test_a_failed_stem_does_not_take_the_others_with_it(deployed: Service, receiver: Callable[..., Receiver]) -> None:
     there = receiver()
     deployed.split(there.url, "song-stem-fails")
     [webhook] = there.verified()
-    assert (webhook["type"], webhook["data"]["charged"]) == ("stems.failed", True)
-    assert [stem["status"] for stem in webhook["data"]["stems"]] == ["complete", "error"]
+    data = webhook["data"]
+    assert (webhook["type"], data["complete"]) == ("stems.completed", False)
+    assert [stem["status"] for stem in data["stems"]] == ["complete", "error"]
+    [failed] = data["failed"]
+    assert (failed["id"], failed["part"]) == (data["stems"][1]["id"], data["stems"][1]["part"])
+    assert failed["error"]
 
 
 def test_a_refused_split_has_no_webhook(deployed: Service, receiver: Callable[..., Receiver]) -> None:

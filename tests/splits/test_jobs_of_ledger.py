@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
 
 import pytest
 
+from app.splits.jobs import CRASH_PAUSE, MOST_CRASHES, NewJob, StoredJob
 from app.splits.ledger import Ledger
-from app.splits.store import Entry
+from app.splits.store import Entry, Store
 from tests.splits.conftest import SteppedClock, entry
 
-JOB = {"state": "following", "webhook_url": "https://hooks.example.com/"}
+JOB = NewJob('{"state": "following", "webhook_url": "https://hooks.example.com/"}')
 
 
 def begin(ledger: Ledger) -> Entry:
     return ledger.begin(entry(ledger), job=JOB)
 
 
+def in_state(state: str) -> str:
+    return json.dumps({"state": state})
+
+
+def state_of(job: StoredJob | None) -> str:
+    assert job
+    state: str = json.loads(job.body)["state"]
+    return state
+
+
+def add(held: str | None) -> str | None:
+    """Begin a job, or keep the one that is there."""
+    return in_state("fetching") if held is None else None
+
+
 def test_a_job_is_created_with_its_split_and_is_due_after_the_splits_deadline(
     ledger: Ledger, clock: SteppedClock
 ) -> None:
     one = begin(ledger)
-    assert ledger.jobs.get(one.id) == JOB
+    assert ledger.jobs.get(one.id) == StoredJob(JOB.body)
     assert (ledger.jobs.due(10), ledger.jobs.behind()) == ([], 0.0)
     clock.advance(51)
     assert (ledger.jobs.due(10), ledger.jobs.behind()) == ([one.id], 10.0)
@@ -45,18 +61,18 @@ def test_one_process_claims_a_job_until_it_returns_it_or_the_claim_expires(
 ) -> None:
     one = begin(ledger)
     claimed = ledger.jobs.claim(one.id, 45)
-    assert claimed["state"] == "following"
+    assert state_of(claimed) == "following"
     assert ledger.jobs.claim(one.id, 45) is None
-    ledger.jobs.release(one.id, {**claimed, "state": "delivering"}, 5)
+    ledger.jobs.release(one.id, claimed, in_state("delivering"), 5)
     assert ledger.jobs.due(10) == []
     clock.advance(6)
     assert ledger.jobs.due(10) == [one.id]
-    assert ledger.jobs.claim(one.id, 45)["state"] == "delivering"
+    assert state_of(ledger.jobs.claim(one.id, 45)) == "delivering"
     clock.advance(44)
     assert ledger.jobs.claim(one.id, 45) is None
     clock.advance(2)
     assert ledger.jobs.due(10) == [one.id]
-    assert ledger.jobs.claim(one.id, 45)["state"] == "delivering"
+    assert state_of(ledger.jobs.claim(one.id, 45)) == "delivering"
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])
@@ -83,15 +99,15 @@ def test_a_claim_of_another_machine_expires(ledger: Ledger, clock: SteppedClock)
 
 def test_a_finished_job_is_kept_and_not_due(ledger: Ledger, clock: SteppedClock) -> None:
     one = begin(ledger)
-    ledger.jobs.release(one.id, {**JOB, "state": "delivered"}, None)
+    ledger.jobs.release(one.id, StoredJob(""), in_state("delivered"), None)
     clock.advance(1000)
-    assert (ledger.jobs.get(one.id)["state"], ledger.jobs.due(10), ledger.jobs.behind()) == ("delivered", [], 0.0)
+    assert (state_of(ledger.jobs.get(one.id)), ledger.jobs.due(10), ledger.jobs.behind()) == ("delivered", [], 0.0)
 
 
 def test_the_oldest_due_jobs_come_first(ledger: Ledger, clock: SteppedClock) -> None:
     jobs = [begin(ledger) for _ in range(3)]
     for later, one in zip((30, 10, 20), jobs, strict=True):
-        ledger.jobs.release(one.id, JOB, later)
+        ledger.jobs.release(one.id, StoredJob(""), JOB.body, later)
     clock.advance(100)
     assert ledger.jobs.due(2) == [jobs[1].id, jobs[2].id]
 
@@ -104,20 +120,17 @@ def test_the_ledger_knows_when_a_process_of_jobs_was_last_seen(ledger: Ledger, c
 
 
 def test_a_job_without_an_entry_is_created_once_and_due_immediately(ledger: Ledger, clock: SteppedClock) -> None:
-    def add(held: dict[str, Any] | None) -> dict[str, Any] | None:
-        return {"state": "fetching"} if held is None else None
-
-    assert ledger.jobs.add("file:1", add) == {"state": "fetching"}
+    assert ledger.jobs.add("file:1", add) == in_state("fetching")
     assert (ledger.jobs.due(10), ledger.jobs.count_open()) == (["file:1"], 1)
     claimed = ledger.jobs.claim("file:1", 45)
-    assert ledger.jobs.add("file:1", add) == claimed
+    assert ledger.jobs.add("file:1", add) == claimed.body
     assert ledger.jobs.claim("file:1", 45) is None, "it is claimed"
-    ledger.jobs.release("file:1", {**claimed, "state": "kept"}, None, outcome="file_kept")
+    ledger.jobs.release("file:1", claimed, in_state("kept"), None, outcome="file_kept")
     assert (ledger.jobs.due(10), ledger.jobs.count_open()) == ([], 0)
 
 
 def test_holding_a_job_extends_its_claim(ledger: Ledger, clock: SteppedClock) -> None:
-    ledger.jobs.add("file:1", lambda held: {"state": "fetching"})
+    ledger.jobs.add("file:1", add)
     claimed = ledger.jobs.claim("file:1", 45)
     clock.advance(40)
     assert ledger.jobs.hold("file:1", claimed, 15)
@@ -125,7 +138,7 @@ def test_holding_a_job_extends_its_claim(ledger: Ledger, clock: SteppedClock) ->
     assert (ledger.jobs.claim("file:1", 45), ledger.jobs.due(10)) == (None, [])
     clock.advance(2)
     assert ledger.jobs.due(10) == ["file:1"]
-    assert ledger.jobs.claim("file:1", 45)["state"] == "fetching"
+    assert state_of(ledger.jobs.claim("file:1", 45)) == "fetching"
     assert not ledger.jobs.hold("file:1", claimed, 15), "another process has the claim"
     assert not ledger.jobs.hold("nothing", claimed, 15)
     assert ledger.jobs.get("nothing") is None
@@ -133,7 +146,7 @@ def test_holding_a_job_extends_its_claim(ledger: Ledger, clock: SteppedClock) ->
 
 @pytest.mark.parametrize("step", [0, -3600, 3600])
 def test_a_hold_that_is_longer_than_a_claim_is_respected(ledger: Ledger, clock: SteppedClock, step: int) -> None:
-    ledger.jobs.add("file:1", lambda held: {"state": "fetching"})
+    ledger.jobs.add("file:1", add)
     claimed = ledger.jobs.claim("file:1", 45)
     assert ledger.jobs.hold("file:1", claimed, 300)
     clock.step_wall(step)
@@ -149,10 +162,10 @@ def test_a_process_with_an_expired_claim_does_not_overwrite_the_job(ledger: Ledg
     late = ledger.jobs.claim(one.id, 45)
     clock.advance(46)
     claimed = ledger.jobs.claim(one.id, 45)
-    ledger.jobs.release(one.id, {**late, "state": "given_up"}, None, outcome="webhook_given_up")
+    ledger.jobs.release(one.id, late, in_state("given_up"), None, outcome="webhook_given_up")
     assert (ledger.jobs.get(one.id), ledger.jobs.outcomes()) == (claimed, {})
-    ledger.jobs.release(one.id, {**claimed, "state": "delivered"}, None)
-    assert ledger.jobs.get(one.id)["state"] == "delivered"
+    ledger.jobs.release(one.id, claimed, in_state("delivered"), None)
+    assert state_of(ledger.jobs.get(one.id)) == "delivered"
 
 
 def test_an_old_claim_does_not_overwrite_the_job_of_a_retry_that_pays_again(
@@ -161,9 +174,9 @@ def test_an_old_claim_does_not_overwrite_the_job_of_a_retry_that_pays_again(
     one = ledger.begin(entry(ledger, "key"), job=JOB)
     ledger.doubt(one)
     old_claim = ledger.jobs.claim(one.id, 45)
-    assert ledger.restart(one, 41.0, job={**JOB, "state": "following anew"})
-    ledger.jobs.release(one.id, {**old_claim, "state": "delivered"}, None)
-    assert ledger.jobs.get(one.id)["state"] == "following anew"
+    assert ledger.restart(one, 41.0, job=NewJob(in_state("following anew")))
+    ledger.jobs.release(one.id, old_claim, in_state("delivered"), None)
+    assert state_of(ledger.jobs.get(one.id)) == "following anew"
     clock.advance(42)
     assert ledger.jobs.due(10) == [one.id]
 
@@ -171,7 +184,7 @@ def test_an_old_claim_does_not_overwrite_the_job_of_a_retry_that_pays_again(
 def test_job_outcomes_are_counted(ledger: Ledger) -> None:
     assert ledger.jobs.outcomes() == {}
     for outcome in ("file_kept", "", "file_kept", "webhook_given_up"):
-        ledger.jobs.release("file:1", {"state": "kept"}, None, outcome=outcome)
+        ledger.jobs.release("file:1", StoredJob(""), in_state("kept"), None, outcome=outcome)
     assert ledger.jobs.outcomes() == {"file_kept": 2, "webhook_given_up": 1}
 
 
@@ -184,3 +197,58 @@ def test_reserved_room_counts_until_it_is_released_or_expires(ledger: Ledger, cl
     ledger.jobs.leave_room("two")
     ledger.jobs.leave_room("two")
     assert ledger.jobs.take_room("four", 1, lasts=60) == 1
+
+
+def test_what_changes_during_a_step_makes_the_job_due_again_after_it(ledger: Ledger, clock: SteppedClock) -> None:
+    one = ledger.begin(entry(ledger, "key"), job=JOB)
+    claimed = ledger.jobs.claim(one.id, 45)
+    ledger.jobs.ask_again(one.id)
+    ledger.jobs.release(one.id, claimed, in_state("delivered"), None)
+    assert (ledger.jobs.due(10), state_of(ledger.jobs.get(one.id))) == ([one.id], "delivered")
+    again = ledger.jobs.claim(one.id, 45)
+    assert (again.asked, again.body) == (1, in_state("delivered"))
+    ledger.jobs.release(one.id, again, in_state("delivered"), None)
+    assert ledger.jobs.due(10) == []
+    ledger.jobs.ask_again("nothing")
+    assert (ledger.jobs.get("nothing"), ledger.jobs.due(10)) == (None, [])
+
+
+def test_a_job_that_ends_makes_those_due_that_wait_for_it(ledger: Ledger) -> None:
+    one = begin(ledger)
+    ledger.jobs.add("file:1", add, waiting="nothing")
+    claimed = ledger.jobs.claim("file:1", 45)
+    ledger.jobs.add("file:1", add, waiting=one.id)
+    assert ledger.jobs.release("file:1", claimed, in_state("fetching"), 5) == ()
+    assert ledger.jobs.due(10) == []
+    claimed = ledger.jobs.claim("file:1", 45)
+    assert ledger.jobs.release("file:1", claimed, in_state("kept"), None) == ("nothing", one.id)
+    assert ledger.jobs.due(10) == [one.id]
+
+
+def test_a_job_of_one_0_keeps_those_that_wait_for_it(ledger: Ledger, store: Store) -> None:
+    one = begin(ledger)
+    stored = {"state": "fetching", "waiting": [one.id]}
+    store.transact(lambda tx: tx.put_record("job", "file:1", stored, kept=1000))
+    claimed = ledger.jobs.claim("file:1", 45)
+    assert (claimed.waiting, claimed.body) == ((one.id,), in_state("fetching"))
+    assert ledger.jobs.release("file:1", claimed, in_state("kept"), None) == (one.id,)
+
+
+def test_a_step_that_fails_unexpectedly_is_repeated_ever_more_rarely_and_then_no_more(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    one, began, pauses = begin(ledger), clock.seconds, []
+    clock.advance(42)
+    while ledger.jobs.due(10):
+        claimed = ledger.jobs.claim(one.id, 45)
+        ledger.jobs.put_back(one.id, claimed)
+        due = ledger.jobs._store.read(lambda tx: tx.next_due())
+        if due is not None:
+            pauses.append(due - clock.wall)
+            clock.advance(due - clock.wall)
+    assert (pauses[:3], max(pauses), len(pauses)) == ([30, 60, 120], 3600, MOST_CRASHES - 1)
+    assert CRASH_PAUSE == 30 and 9 < (clock.seconds - began) / 86_400 < 12
+    claimed = ledger.jobs.claim(one.id, 45)
+    assert claimed.body == JOB.body, "nothing of it is lost"
+    ledger.jobs.release(one.id, claimed, JOB.body, None)
+    assert ledger.jobs.get(one.id).crashes == 0

@@ -1,0 +1,110 @@
+"""Jobs as they are stored: those of 1.0.2 are read word for word, and 1.0.2 can read ours."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from app.jobs.job import (
+    Delivery,
+    FileCode,
+    FileState,
+    Kind,
+    SplitState,
+    kind_of,
+    read_file,
+    read_split,
+    write_file,
+    write_split,
+)
+from app.splits.budget import Budget
+from app.splits.clock import Moment
+from app.suno.stems import StemTask
+from tests.jobs import stored_by_1_0_2 as old
+from tests.jobs.fakes import World
+
+BUDGET = Budget("caller n8n", "downloads:caller:n8n", "downloads", 20, 30)
+SPLITS = {
+    SplitState.FOLLOWING: old.FOLLOWING,
+    SplitState.FETCHING: old.FETCHING,
+    SplitState.DELIVERING: old.RETRYING,
+    SplitState.DELIVERED: old.DELIVERED,
+}
+FILES = {FileState.FETCHING: old.FILE_CLAIMED, FileState.KEPT: old.FILE_KEPT, FileState.FAILED: old.FILE_FAILED}
+
+
+@pytest.mark.parametrize(("state", "text"), SPLITS.items())
+def test_a_splits_job_of_1_0_2_is_read(state: SplitState, text: str) -> None:
+    job = read_split(text)
+    assert (kind_of(text), job.state, job.task, job.audio_format) == (Kind.SPLIT, state, StemTask.TWELVE, "wav")
+    assert (job.account, job.caller, job.request_id, job.song_id) == ("default", "n8n", "lanterns-1", "song")
+    assert (job.budget, job.began) == (BUDGET, Moment("", 0.0, 1_800_000_000.0))
+    assert (job.webhook_url, job.base) == ("https://hooks.example.com/x", "https://stems.example.com/")
+    assert job.webhook_id.startswith("msg_")
+    if state is not SplitState.FOLLOWING:
+        assert [(stem.id, stem.part, stem.duration, stem.error) for stem in job.stems] == [
+            ("a", "vocals", "183.4", None),
+            ("b", "drums", "183.4", None),
+        ]
+        assert job.attempts[:1] == (Delivery("2027-01-15T08:00:00Z", 500, "no"),) * (state != SplitState.FETCHING)
+        assert [id.rpartition(":")[2] for id in job.files] == ["a.wav", "b.wav"]
+
+
+def test_the_next_attempt_of_a_webhook_of_1_0_2_is_at_its_time() -> None:
+    job = read_split(old.RETRYING)
+    assert job.tried and job.tried.wall + job.pause == 1_800_000_005.0
+    assert job.next_at == "2027-01-15T08:00:05Z"
+    assert read_split(old.AGAIN).before == 2
+    assert read_split(old.AGAIN).tried is None
+
+
+def test_a_files_job_of_1_0_2_is_read() -> None:
+    jobs = {state: read_file(text) for state, text in FILES.items()}
+    assert {job.state for job in jobs.values()} == set(FILES)
+    kept, failed = jobs[FileState.KEPT], jobs[FileState.FAILED]
+    assert (kept.bytes, kept.unlocked, kept.tries, kept.budget) == (176444, True, 2, BUDGET)
+    assert (kept.details.name, kept.format, kept.owner) == ("Song - Vocals", "wav", "user")
+    assert (failed.code, failed.error) == (FileCode.SUNO, "Suno could not make this clip.")
+    assert kind_of(old.FILE_KEPT) is Kind.FILE
+
+
+@pytest.mark.parametrize("text", [*SPLITS.values(), *FILES.values()])
+def test_what_is_written_is_read_again_and_has_all_that_1_0_2_reads(text: str) -> None:
+    if kind_of(text) is Kind.SPLIT:
+        written = write_split(read_split(text))
+        assert read_split(written) == read_split(text)
+    else:
+        written = write_file(read_file(text))
+        assert read_file(written) == read_file(text)
+    stored, before = json.loads(written), json.loads(text)
+    for name in before.keys() - {"claim", "claimed_at", "claimed_for", "waiting", "stems", "not_before"}:
+        assert stored[name] == before[name], name
+
+
+def test_a_time_that_an_old_worker_has_changed_counts() -> None:
+    job = replace(read_split(old.RETRYING), tried=Moment("boot", 10.0, 1_800_000_100.0), pause=300.0)
+    stored = json.loads(write_split(job))
+    assert stored["not_before"] == 1_800_000_400.0
+    job = read_split(json.dumps(stored | {"not_before": 1_800_007_200.0}))
+    assert job.tried and job.tried.wall + job.pause == 1_800_007_200.0
+
+
+def test_a_job_of_a_newer_version_is_not_read() -> None:
+    with pytest.raises(ValueError, match="orders"):
+        kind_of('{"kind": "orders"}')
+
+
+@pytest.mark.parametrize("text", [old.FOLLOWING, old.CLAIMED, old.RETRYING])
+def test_an_open_job_of_1_0_2_is_carried_on(text: str) -> None:
+    world = World()
+    entry = world.begin(audio=True)
+    world.ledger.finish(entry, world.suno.make("a", "b"), paid=True)
+    world.store.transact(lambda tx: tx.put_record("job", entry.id, json.loads(text), kept=10**6))
+    world.store.transact(lambda tx: tx.put_due(entry.id, world.clock.wall))
+    world.run(3600.0)
+    assert world.receiver.types == ["stems.completed"]
+    assert world.job(entry).state is SplitState.DELIVERED
+    if text != old.RETRYING:
+        assert [file["status"] for file in world.receiver.last["files"]] == ["kept", "kept"]
