@@ -331,7 +331,7 @@ class Split(Result):
     """The state of a split."""
 
     state: str
-    """complete, in progress, failed, started or in doubt."""
+    """complete, partly complete, in progress, failed, started or in doubt."""
     stems: list[Stem]
     next: str
     """What to do now."""
@@ -487,7 +487,7 @@ class Tools:
         if not _IN_PATH.fullmatch(request_id):
             raise ToolError("request_id must be one that split_song returned.")
         told = (await self._ask("GET", f"/api/requests/{request_id}", within=clock.left)).json()
-        if told["state"] != "done":
+        if told["state"] not in ("done", "failed"):
             state, next = (
                 ("started", "The request to Suno is running: call follow_split again.")
                 if told["state"] == "started"
@@ -497,6 +497,8 @@ class Tools:
                 )
             )
             return Split(state=state, stems=[], next=next, request_id=request_id)
+        if not told["clips"]:
+            return Split(state="failed", stems=[], next=told["error"]["error"], request_id=request_id)
         split = await self._followed([_stem(clip) for clip in told["clips"]], clock)
         split.request_id = request_id
         return split
@@ -581,8 +583,11 @@ class Tools:
                 stems = await self._look(stems, clock)
             except ToolError as error:
                 return Split(state="in progress", stems=stems, next=f"{error} Call follow_split with these stem_ids.")
+        if all(stem.status == "error" for stem in stems):
+            return Split(state="failed", stems=stems, next="Suno could not make the stems: see error_message.")
         if any(stem.status == "error" for stem in stems):
-            return Split(state="failed", stems=stems, next="Suno could not make all stems: see error_message.")
+            next = "Suno could not make all stems: see error_message. Call fetch_stems to save the others as files."
+            return Split(state="partly complete", stems=stems, next=next)
         return Split(state="complete", stems=stems, next="Call fetch_stems to save them as files.")
 
     async def _kept(self, song_id: str, format: str, clock: Clock) -> list[dict[str, Any]]:

@@ -6,8 +6,10 @@ createServer(async (request, response) => {
   const body = Buffer.concat(await request.toArray()).toString();
   try {
     const { type, data } = new Webhook(process.env.WEBHOOK_SECRET).verify(body, request.headers);
-    // A repeated webhook has the same webhook-id.
-    console.log(request.headers["webhook-id"], type, data.stems.map((stem) => stem.title));
+    // A repeated webhook has the same webhook-id. Ignore types that you do not know: later versions may have more.
+    if (type === "stems.completed" || type === "stems.failed") {
+      console.log(request.headers["webhook-id"], type, data.stems.map((stem) => stem.title));
+    }
     response.writeHead(200).end("thanks");
   } catch (error) {
     response.writeHead(400).end(error.message);

@@ -18,5 +18,8 @@ def stems() -> tuple[str, int]:
         told = Webhook(os.environ["WEBHOOK_SECRET"]).verify(request.get_data(as_text=True), dict(request.headers))
     except WebhookVerificationError as error:
         return str(error), 400
-    print(request.headers["webhook-id"], told["type"], [stem["title"] for stem in told["data"]["stems"]], flush=True)
+    if told["type"] in ("stems.completed", "stems.failed"):
+        titles = [stem["title"] for stem in told["data"]["stems"]]
+        print(request.headers["webhook-id"], told["type"], titles, flush=True)
+    # Ignore types that you do not know: later versions may have more.
     return "thanks", 200

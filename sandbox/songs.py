@@ -27,6 +27,7 @@ class Song:
         "full"  # fields of its stem clips
     )
     last_stem_fails: bool = False
+    failed_left_out: bool = False  # whether the feeds leave out its failed stems
     late: bool = False
     feed_failures: int = 0  # feed calls that fail after each split
     feed_failure: Literal[429, 500] = 500
@@ -185,6 +186,13 @@ SONGS: dict[str, Song] = {
             title="Broken String",
             about="its last stem ends in error, with an error_message",
             last_stem_fails=True,
+        ),
+        Song(
+            id="song-stem-vanishes",
+            title="Lost String",
+            about="its last stem ends in error, and the feeds then leave it out: only /api/clip/ returns it",
+            last_stem_fails=True,
+            failed_left_out=True,
         ),
         Song(
             id="song-late-ids",

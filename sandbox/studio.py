@@ -315,7 +315,7 @@ class Studio:
     def _clips(self, account: Account, ids: list[str], *, everything: bool = False) -> list[JsonObject]:
         """The clips that the account has, in the requested order.
 
-        `everything`: also what the feeds leave out: songs `left_out` of them, and stems that are too new.
+        `everything`: also what the feeds leave out: songs `left_out` of them, stems that are too new or have failed.
         """
         lag = 0.0 if everything else self._suno.options.feed_lag
         clips = []
@@ -328,7 +328,9 @@ class Studio:
                 split = self._has_stems(account, song)
                 clips.append(self._shown(account, song, song_as_json(song, split, self._suno.origin)))
             elif self._knows(stem, lag):
-                clips.append(self._as_json(account, stem))
+                clip = self._as_json(account, stem)
+                if everything or not (song.failed_left_out and clip["status"] == "error"):
+                    clips.append(clip)
         return clips
 
     def _library(self, account: Account, *, songs_only: bool = False) -> list[JsonObject]:

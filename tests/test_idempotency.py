@@ -242,7 +242,7 @@ def test_a_split_that_made_no_stems_stays_in_doubt_until_that_is_certain(
     body = assert_error(split(one_ledger, account, song=f"fault-{fault}", headers=request_id), status, code)
     assert "/api/stems" in body["error"]
     found = one_ledger.get(f"/api/requests/doubt-{account}", headers={"X-Suno-Cookie": account}).json()
-    assert found == {"state": "in_doubt", "clips": []}
+    assert found == {"state": "in_doubt", "clips": [], "ready": False}
 
     retry = split(one_ledger, account, song=f"fault-{fault}")
     assert_error(retry, 409, "in_progress")

@@ -28,7 +28,7 @@ from enum import StrEnum
 from app.ids import new_id
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
-from app.splits.jobs import JobTable, NewJob
+from app.splits.jobs import JOB_KEPT, JobTable, NewJob
 from app.splits.once import TurnTable
 from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
@@ -143,6 +143,11 @@ class Ledger:
             tx.put(new)
             if job is not None:
                 self.jobs.begin(tx, entry.id, job.body, self.clock.now().wall + entry.lasts)
+                # The job is kept longer than the entry.
+                lead = {"entry": entry.id, "at": list(entry.began)}
+                tx.put_record(
+                    "request", _request_name(entry.account, entry.caller, entry.request_id), lead, kept=JOB_KEPT
+                )
             return new
 
         is_durable = bool(entry.idempotency_key or budgets or job is not None)
@@ -155,20 +160,24 @@ class Ledger:
 
     def of_request(self, owners: Iterable[Owner], request_id: str) -> Entry | None:
         """Read the entry of the latest request with this id, under any of these names of its owner."""
-
-        def look(tx: Transaction) -> Entry | None:
-            latest: tuple[float, Entry | None] = (math.inf, None)
-            for account, caller in owners:
-                for entry in tx.entries_of_request(account, caller, request_id):
-                    latest = min(latest, (self.clock.since(entry.began), entry), key=lambda found: found[0])
-                if lead := tx.record("request", _request_name(account, caller, request_id)):
-                    at = self.clock.since(Moment(*lead["at"]))
-                    if at < latest[0]:
-                        latest = at, tx.entry(lead["entry"])
-            return latest[1]
-
-        found = self._store.read(look)
+        _, found = self._store.read(lambda tx: self._latest(tx, owners, request_id))
         return self._told(found) if found and not self._is_forgotten(found) else None
+
+    def id_of_request(self, owners: Iterable[Owner], request_id: str) -> str:
+        """Read the id of that entry, or "". If it has a job, it is known as long as the job is kept."""
+        id, _ = self._store.read(lambda tx: self._latest(tx, owners, request_id))
+        return id
+
+    def _latest(self, tx: Transaction, owners: Iterable[Owner], request_id: str) -> tuple[str, Entry | None]:
+        latest: tuple[float, str, Entry | None] = (math.inf, "", None)
+        for account, caller in owners:
+            for entry in tx.entries_of_request(account, caller, request_id):
+                latest = min(latest, (self.clock.since(entry.began), entry.id, entry), key=lambda found: found[0])
+            if lead := tx.record("request", _request_name(account, caller, request_id)):
+                at = self.clock.since(Moment(*lead["at"]))
+                if at < latest[0]:
+                    latest = at, lead["entry"], tx.entry(lead["entry"])
+        return latest[1:]
 
     def finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False) -> Entry:
         """Record Suno's answer, and return the entry. Its `stems` are the reply.
@@ -426,7 +435,8 @@ class Ledger:
         name = _request_name(entry.account, entry.caller, entry.request_id)
         now = self.clock.now()
         lead = {"entry": found.id if found else "", "at": list(now)}
-        tx.put_record("request", name, lead, kept=KEPT)
+        has_job = found is not None and tx.record("job", found.id) is not None
+        tx.put_record("request", name, lead, kept=JOB_KEPT if has_job else KEPT)
         leads: list[str] = tx.record("leads", found.id if found else entry.account) or []
         leads = [*(other for other in leads if other != name), name]
         for oldest in leads[:-LEADS]:

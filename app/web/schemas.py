@@ -26,6 +26,7 @@ MOST_IDS = 50
 CLIP_STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
 FILE_STATUSES = ["kept", "fetching", "failed"]
 FORMATS = ["mp3", "m4a", "wav"]
+SPLIT_STATES = [*(state.value for state in State), "failed"]
 WEBHOOK_STATES = ["following", "fetching", "delivering", "delivered", "given_up"]
 ALIVE = ["ok"]
 
@@ -50,8 +51,8 @@ WORDS = {
     ),
     "SplitProgress": Words(
         "`started`: the paid call is running; `done`: paid for, with its stems; `in_doubt`: may have been charged, "
-        "no reply (the same request with the same Idempotency-Key finds out).",
-        [state.value for state in State],
+        "no reply (the same request with the same Idempotency-Key finds out); `failed`: no usable stem, see `error`.",
+        SPLIT_STATES,
     ),
     "WebhookProgress": Words(
         "`following`: waits until the stems are final; `fetching`: waits until their files are kept; `delivering`: "
@@ -164,7 +165,7 @@ AUDIO_TOKEN = {
     "description": "The signature in a URL that this service has signed.",
     "schema": {"type": "string"},
 }
-EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS}
+EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS, "ready": False, "delayed": False}
 EXAMPLE_DOWNLOAD = {
     "id": EXAMPLE_SONG,
     "format": "mp3",
@@ -583,23 +584,62 @@ class WebhookState(Schema):
     )
 
 
+class FailedStem(Schema):
+    """A stem that Suno could not make."""
+
+    id = fields.String(required=True, metadata={"description": "The stem's id."})
+    part = fields.String(
+        required=True, metadata={"description": "Its part in lower case, or empty.", "example": "drums"}
+    )
+    error = text("Suno's reason.", "This stem could not be separated.")
+
+
+class SplitFailure(Schema):
+    """Why a split has no usable stem."""
+
+    code = fields.String(
+        required=True, metadata={"description": "`suno_failed` or `outcome_unknown`.", "example": "suno_failed"}
+    )
+    error = fields.String(required=True, metadata={"description": "The reason, as a sentence."})
+    charged = fields.Boolean(
+        required=True, allow_none=True, metadata={"description": "Whether Suno charged; null if that is not known."}
+    )
+
+
 class SplitState(Schema):
     """The state of a split."""
 
-    state = fields.Enum(
-        State,
-        by_value=True,
+    state = fields.String(
         required=True,
         metadata={
-            "description": "The split's state.",
+            "description": "The split's state. `failed` only with a `webhook_url` or `audio_format`.",
+            "enum": SPLIT_STATES,
             "example": "done",
         },
     )
     clips = fields.List(
         fields.Nested(StemClip),
         required=True,
-        metadata={"description": "The stems that were paid for, as Suno first sent them; empty unless `done`."},
+        metadata={
+            "description": "The stems that were paid for, as Suno first sent them; with a `webhook_url` or "
+            "`audio_format`, as they were last seen. Empty while they are not known."
+        },
     )
+    ready = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether all stems are final, and all files are kept or have failed. Without a "
+            "`webhook_url`, `audio_format` or `wait_audio` the service does not follow the stems."
+        },
+    )
+    complete = fields.Boolean(metadata={"description": "Whether all stems are complete; once all are final."})
+    failed = fields.List(
+        fields.Nested(FailedStem), metadata={"description": "The stems that Suno could not make; once all are final."}
+    )
+    delayed = fields.Boolean(
+        metadata={"description": "Whether there was no result after an hour; with a `webhook_url` or `audio_format`."}
+    )
+    error = fields.Nested(SplitFailure, metadata={"description": "Only if the state is `failed`."})
     webhook = fields.Nested(WebhookState, metadata={"description": "Only if the split has a `webhook_url`."})
     audio = fields.List(
         fields.Nested(AudioFile),

@@ -18,8 +18,8 @@ from app.callers import Caller
 from app.splits.budget import OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Owner
-from app.splits.split import Split, SplitNotFound, find_split
-from app.splits.store import Entry, LedgerUnavailable
+from app.splits.split import KnownSplit, Split, SplitNotFound, find_split
+from app.splits.store import Entry, LedgerUnavailable, State
 from app.suno.clip import Clip
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
@@ -177,9 +177,11 @@ def get_request(request_id: str) -> dict[str, Any]:
     """Get the state of a split.
 
     Free. `request_id` is the `X-Request-ID` that the split was sent with or got. If several splits have it, the
-    latest is returned. Works for 24 hours, with the same account (and API key).
+    latest is returned. Works for 24 hours, with the same account (and API key); with `webhook_url` or `audio_format`
+    for ten days.
     """
-    return _state(_entry_of(request_id))
+    found = _found(request_id)
+    return _state(found.id, found.entry)
 
 
 @blueprint.route("/requests/<request_id>/webhook", methods=["POST"], parameters=[REQUEST_ID])
@@ -200,16 +202,16 @@ def get_request(request_id: str) -> dict[str, Any]:
 def send_webhook_again(request_id: str) -> dict[str, Any]:
     """Send the webhook of a split again, whether or not it was delivered.
 
-    Free. Its `webhook-id` and its content stay the same, so that a receiver can recognize it.
+    Free. Its `webhook-id` and its content stay the same, so that a receiver can recognize it. Works for ten days.
     """
     from app.jobs.job import SplitState
 
-    entry = _entry_of(request_id)
-    job = _job_of(entry.id)
+    id = _found(request_id).id
+    job = _job_of(id)
     if job is None or not job.webhook_url:
         raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
-    parts().ledger.jobs.ask_again(entry.id)
-    parts().queue.put(entry.id)
+    parts().ledger.jobs.ask_again(id)
+    parts().queue.put(id)
     return _webhook(replace(job, state=SplitState.DELIVERING, next_at=None) if job.state.has_result else job)
 
 
@@ -307,18 +309,57 @@ def _wait_for_files(job_id: str, ends: float) -> None:
             time.sleep(min(LOOK_EVERY, max(0.0, ends - time.monotonic())))
 
 
-def _entry_of(request_id: str) -> Entry:
+def _found(request_id: str) -> KnownSplit:
     return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
 
 
-def _state(entry: Entry) -> dict[str, Any]:
-    told: dict[str, Any] = {"state": entry.state, "clips": entry.stems}
-    job = _job_of(entry.id)
+def _state(id: str, entry: Entry | None) -> dict[str, Any]:
+    job = _job_of(id)
+    told = _outcome(entry, job)
     if job and job.webhook_url:
         told["webhook"] = _webhook(job)
     if job and job.audio_format:
         told["audio"] = audio.files_of(job)
     return told
+
+
+def _outcome(entry: Entry | None, job: SplitJob | None) -> dict[str, Any]:
+    """The state of a split and its stems. With a job they are as it has last seen them."""
+    if job is None:
+        clips: Sequence[Clip] = (entry.final_reply or entry.stems) if entry else ()
+        told = {"state": entry.state if entry else State.IN_DOUBT, "ready": _are_final(clips)}
+        return told | {"clips": entry.stems if entry else ()} | _completeness(clips)
+    clips = [stem.clip for stem in job.stems] if job.stems or entry is None else entry.stems
+    state = entry.state if entry else State.DONE if clips else State.IN_DOUBT
+    told = {"state": state, "clips": clips, "ready": job.state.has_result, "delayed": job.delayed}
+    return told | _completeness(clips) | _failure(job)
+
+
+def _are_final(clips: Sequence[Clip]) -> bool:
+    return bool(clips) and all(clip.is_final for clip in clips)
+
+
+def _completeness(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Whether all stems are complete, and which are not, once all are final."""
+    if not _are_final(clips):
+        return {}
+    failed = [clip for clip in clips if clip.status == "error"]
+    return {
+        "complete": not failed,
+        "failed": [{"id": clip.id, "part": clip.part, "error": clip.error_message} for clip in failed],
+    }
+
+
+def _failure(job: SplitJob) -> dict[str, Any]:
+    """Why a split has no usable stem, as its webhook tells it."""
+    from app.jobs.event import charged_in, error_in
+
+    error = error_in(job.body) if job.body and job.state.has_result else None
+    if job.body is None or error is None:
+        return {}
+    charged = charged_in(job.body)
+    code = ErrorCode.OUTCOME_UNKNOWN if charged is None else ErrorCode.SUNO_FAILED
+    return {"state": "failed", "error": {"code": code.slug, "error": error, "charged": charged}}
 
 
 def _webhook(job: SplitJob) -> dict[str, Any]:

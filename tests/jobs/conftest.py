@@ -94,8 +94,13 @@ class Service:
         body = {"audio_id": song, "webhook_url": url, **more}
         return self.client.post("/api/generate_stems", json=body, headers=headers or {})
 
+    def state_of(self, reply: requests.Response) -> dict[str, Any]:
+        state: dict[str, Any] = self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()
+        return state
+
     def webhook_of(self, reply: requests.Response) -> dict[str, Any]:
-        return self.client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()["webhook"]
+        webhook: dict[str, Any] = self.state_of(reply)["webhook"]
+        return webhook
 
 
 class Deployed(Service):

@@ -46,7 +46,7 @@ def test_the_receiver_accepts_only_signed_webhooks(
     finally:
         server.shutdown()
         server.server_close()
-    assert (signed.status, signed.said, forged.status) == (200, "thanks", 400)
+    assert (signed.status, forged.status) == (200, 400)
     assert "msg_1 stems.completed ['Song (Vocals)']" in capfd.readouterr().out
 
 

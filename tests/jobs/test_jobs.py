@@ -101,6 +101,60 @@ def test_a_failed_stem_does_not_take_the_others_with_it(deployed: Service, recei
     assert failed["error"]
 
 
+def test_eleven_good_stems_of_twelve_are_kept_and_listed(
+    deployed: Service, receiver: Callable[..., Receiver]
+) -> None:
+    there = receiver()
+    reply = deployed.split(there.url, "song-stem-fails", stem_task="twelve", audio_format="mp3")
+    [webhook] = there.verified()
+    data, state = webhook["data"], deployed.state_of(reply)
+    number = len(data["stems"])
+    assert (webhook["type"], data["complete"], len(data["failed"])) == ("stems.completed", False, 1)
+    assert [file["status"] for file in data["files"]] == ["kept"] * (number - 1)
+    assert (state["state"], state["ready"], state["complete"], state["delayed"]) == ("done", True, False, False)
+    assert state["failed"] == data["failed"] and state["failed"][0]["error"]
+    assert len(state["clips"]) == number and len(state["audio"]) == number - 1
+
+
+def test_a_failed_stem_that_the_list_leaves_out_is_found(
+    deployed: Service, receiver: Callable[..., Receiver]
+) -> None:
+    there = receiver()
+    deployed.split(there.url, "song-stem-vanishes")
+    [webhook] = there.verified()
+    assert [stem["status"] for stem in webhook["data"]["stems"]] == ["complete", "error"]
+
+
+def test_a_request_is_known_as_long_as_its_job(without_jobs: Deployed, receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
+    jobs = without_jobs.start_jobs()
+    reply = without_jobs.split(there.url)
+    until(lambda: without_jobs.webhook_of(reply)["state"] == "delivered")
+    before = without_jobs.state_of(reply)
+    ledger = sqlite3.connect(without_jobs.settings["LEDGER_URL"].removeprefix("sqlite:///"))
+    with ledger:
+        # As days later: an entry is removed before its job.
+        ledger.execute("DELETE FROM entries WHERE request_id = ?", [reply.headers["X-Request-ID"]])
+    ledger.close()
+    assert without_jobs.state_of(reply) == before
+    again = without_jobs.client.post(f"/api/requests/{reply.headers['X-Request-ID']}/webhook")
+    assert again.status_code == 202
+    assert [webhook["type"] for webhook in there.verified(2)] == ["stems.completed"] * 2
+    another = without_jobs.client.get(
+        f"/api/requests/{reply.headers['X-Request-ID']}", headers={"X-Suno-Account": "load-598"}
+    )
+    assert_error(another, 404, "not_found")
+    jobs.process.terminate()
+
+
+def test_a_split_without_stems_says_why(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
+    lost = deployed.split(there.url, "fault-reset-before-reading")
+    there.wait(1)
+    state = deployed.state_of(lost)
+    assert (state["state"], state["ready"], state["error"]["charged"]) == ("failed", True, False)
+
+
 def test_a_refused_split_has_no_webhook(deployed: Service, receiver: Callable[..., Receiver]) -> None:
     there = receiver()
     refused = deployed.split(there.url, "fault-404")

@@ -252,3 +252,26 @@ def test_a_step_that_fails_unexpectedly_is_repeated_ever_more_rarely_and_then_no
     assert claimed.body == JOB.body, "nothing of it is lost"
     ledger.jobs.release(one.id, claimed, JOB.body, None)
     assert ledger.jobs.get(one.id).crashes == 0
+
+
+def test_a_request_with_a_job_is_known_as_long_as_the_job(ledger: Ledger, clock: SteppedClock) -> None:
+    owners = [("account", "")]
+    one = ledger.begin(entry(ledger, "key", account="account", request_id="first"), job=JOB)
+    ledger.begin(entry(ledger, "key", account="account", request_id="retry"), job=JOB)
+    plain = ledger.begin(entry(ledger, account="account", request_id="plain"))
+    assert ledger.of_request(owners, "first") == ledger.of_request(owners, "retry") == one
+    clock.advance(3 * 86_400.0)
+    assert (ledger.of_request(owners, "first"), ledger.of_request(owners, "retry")) == (None, None)
+    assert (ledger.id_of_request(owners, "first"), ledger.id_of_request(owners, "retry")) == (one.id, one.id)
+    assert ledger.jobs.get(one.id) == StoredJob(JOB.body)
+    assert ledger.jobs.get(ledger.id_of_request(owners, "plain")) is None, plain
+    assert ledger.id_of_request([("another", "")], "first") == ""
+
+
+def test_a_refused_split_with_a_job_is_not_known(ledger: Ledger) -> None:
+    one = ledger.begin(entry(ledger, account="account", request_id="first"), job=JOB)
+    ledger.free(one)
+    assert (ledger.of_request([("account", "")], "first"), ledger.id_of_request([("account", "")], "first")) == (
+        None,
+        "",
+    )

@@ -167,24 +167,24 @@ def ids(stems: Stems) -> list[str]:
 def test_a_split_is_one_paid_call(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     stems = ask()
     assert (ids(stems), stems.replayed, suno.paid, suno.polls) == (["Vocals1", "Instrumental1"], False, 1, 0)
-    assert find_split(ledger, [("user", "")], "r").state is State.DONE
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.DONE
 
 
 def test_the_ledger_records_the_request_and_whether_it_was_paid(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     ask("k", choice=StemChoice(StemTask.TWELVE))
-    paid = find_split(ledger, [("user", "")], "r")
+    paid = find_split(ledger, [("user", "")], "r").entry
     assert (paid.song_id, paid.task, paid.idempotency_key, paid.paid) == ("song", StemTask.TWELVE, "k", True)
     for n, stem in enumerate(suno.listed):
         suno.listed[n] = replace(stem, status="complete")
     ask(request_id="r2", choice=StemChoice(StemTask.TWELVE), reuse_existing=True)
-    assert (find_split(ledger, [("user", "")], "r2").paid, suno.paid) == (False, 1)
+    assert (find_split(ledger, [("user", "")], "r2").entry.paid, suno.paid) == (False, 1)
 
 
 def test_an_unexpected_failure_leaves_the_entry_in_doubt(ask: Ask, suno: Suno, ledger: Ledger) -> None:
     suno.script = [RuntimeError("a bug")]
     with pytest.raises(RuntimeError):
         ask("k")
-    assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.IN_DOUBT
 
 
 def test_a_key_is_found_by_an_older_name_of_its_owner(ask: Ask, suno: Suno) -> None:
@@ -254,7 +254,7 @@ def test_the_outcome_of_a_lost_reply_is_unknown_if_no_stems_are_found(ask: Ask, 
     with pytest.raises(OutcomeUnknown):
         ask("k")
     assert (suno.paid, suno.polls) == (0, 4)
-    assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.IN_DOUBT
 
 
 def test_a_failed_poll_is_repeated(ask: Ask, suno: Suno) -> None:
@@ -422,7 +422,7 @@ def test_a_stopping_process_begins_no_second_attempt_and_forgets_no_first_one(
     clock.advance(100)
     with pytest.raises(Stopping):
         ask("k", time_left=lambda: 30.0)
-    assert find_split(ledger, [("user", "")], "r").state is State.IN_DOUBT
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.IN_DOUBT
     assert suno.paid == 0
 
     ask("k")
@@ -485,7 +485,7 @@ def test_a_request_without_a_key_continues_and_is_recorded_when_the_ledger_is_ba
 ) -> None:
     store.unavailable_at = {1}
     assert ids(ask()) == ["Vocals1", "Instrumental1"]
-    assert find_split(ledger, [("user", "")], "r").state is State.DONE
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.DONE
 
 
 def test_paid_stems_are_recorded_when_the_ledger_is_back(
@@ -493,7 +493,7 @@ def test_paid_stems_are_recorded_when_the_ledger_is_back(
 ) -> None:
     store.unavailable_at = {2, 3}
     first = ask("k")
-    assert find_split(ledger, [("user", "")], "r").state is State.DONE
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.DONE
     assert ids(ask("k")) == ids(first)
     assert suno.paid == 1
 
