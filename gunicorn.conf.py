@@ -20,6 +20,8 @@ logger_class = serving.Log
 bind = settings.bind
 workers = settings.workers
 graceful_timeout = settings.graceful_timeout
+# Longer than load balancers usually keep an idle connection (60 s): it must not close just as a request comes.
+keepalive = 75
 # A browser's whole Cookie header may be sent as X-Suno-Cookie: the default of 8190 bytes is too short for some.
 limit_request_field_size = 16_380
 control_socket_disable = True

@@ -44,6 +44,12 @@ poll = get_original("select", "poll")
 YOUNG = 1.0
 """Seconds that a stopping worker still waits for the request of a new connection."""
 
+FIRST_REQUEST_WITHIN = 2.0
+"""Seconds that a new connection has for the head of its first request; the later ones have gunicorn's keepalive."""
+
+MOST_OPEN = 900
+"""Connections of a worker from which on an idle one makes room for a new one: gunicorn accepts 1,000."""
+
 LONGEST_READ = 64 * 1024
 """Bytes of a body after which a connection closes: gunicorn reads what the app has not read, 8 KB at a time."""
 
@@ -76,6 +82,8 @@ class Connection:
         self.stage = Stage.READING
         self.since = time.monotonic()
         """When it began to wait for a request."""
+        self.has_served = False
+        """Whether it has had a request."""
         self.buffered = 0
         """Bytes of the request's body that arrived with its head."""
 
@@ -99,7 +107,12 @@ class Connections:
 
     @contextlib.contextmanager
     def open(self, address: str, limit: int, client: Any = None) -> Iterator[Connection]:
-        """Count a connection. If its address has too many, close the oldest that the app is not working on."""
+        """Count a connection. If its address has too many, close the oldest that the app is not working on.
+
+        If the worker has too many, close the one that has waited longest for a request.
+        """
+        if sum(map(len, self._of_address.values())) >= MOST_OPEN:
+            self._end_the_longest_idle()
         connection = Connection(gevent.getcurrent(), client)
         others = self._of_address.setdefault(address, {})
         if address and len(others) >= limit:
@@ -115,6 +128,13 @@ class Connections:
             others.pop(connection, None)
             if not others and self._of_address.get(address) is others:
                 del self._of_address[address]
+
+    def _end_the_longest_idle(self) -> None:
+        reading = [each for some in self._of_address.values() for each in some if each.stage is Stage.READING]
+        for connection in sorted(reading, key=lambda each: each.since):
+            if connection.is_idle:
+                connection.greenlet.kill(block=False)
+                return
 
     def end_those_reading(self) -> None:
         """Close those without a complete request: nothing was done for them."""
@@ -189,6 +209,11 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             # Skip gevent's own handle, which would remove the timeout.
             super(ggevent.GeventWorker, self).handle(listener, client, addr)
 
+    def timeout_ctx(self) -> Any:
+        """Limit the wait for the next request: a balancer may use a connection again that it has used."""
+        is_new = not gevent.getcurrent().connection.has_served
+        return gevent.Timeout(min(FIRST_REQUEST_WITHIN, self.cfg.keepalive) if is_new else self.cfg.keepalive, False)
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve a request, then yield to the other connections.
 
@@ -214,7 +239,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
             raise StopIteration from None
         finally:
             connection = gevent.getcurrent().connection
-            connection.stage, connection.since = Stage.READING, time.monotonic()
+            connection.stage, connection.since, connection.has_served = Stage.READING, time.monotonic(), True
         gevent.sleep(0)
 
     def _serve(self, application: Any, environ: dict[str, Any], start_response: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -11,9 +12,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from select import POLLIN, poll
 from types import SimpleNamespace
 from typing import Any
 
@@ -198,13 +200,23 @@ def test_a_body_must_arrive_in_time(impatient: Client) -> None:
 
 def test_a_reply_must_be_read_in_time(impatient: Client) -> None:
     impatient.get("/docs/swagger-ui-bundle.js")
-    files = Path(f"/proc/{worker_of(impatient)}/fd")
-    before = min(len(list(files.iterdir())) for _ in range(50))
     with connect(impatient) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
-        eventually(lambda: len(list(files.iterdir())) > before)
-        eventually(lambda: len(list(files.iterdir())) <= before)
+        port = slow.getsockname()[1]
+        eventually(lambda: is_open_in(worker_of(impatient), port))
+        eventually(lambda: not is_open_in(worker_of(impatient), port))
+
+
+def is_open_in(pid: int, client_port: int) -> bool:
+    """Whether a process has the connection of a client with this port."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if int(row[2].rpartition(":")[2], 16) == client_port}
+    links = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            links.append(str(file.readlink()))
+    return not sockets.isdisjoint(links)
 
 
 def test_an_incomplete_request_does_not_delay_the_stop(start: Start, suno: Suno, account: str) -> None:
@@ -328,6 +340,56 @@ def test_a_stopping_worker_ends_no_connection_that_may_have_a_request() -> None:
         assert not connection.is_idle
         ours.close()
         assert connection.is_idle
+
+
+def test_a_used_connection_stays_open_longer_than_load_balancers_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    keepalive = runpy.run_path("gunicorn.conf.py")["keepalive"]
+    assert keepalive > 60
+    worker = SimpleNamespace(cfg=SimpleNamespace(keepalive=keepalive))
+    connection = Connection(None)
+    monkeypatch.setattr(serving.gevent, "getcurrent", lambda: SimpleNamespace(connection=connection))
+    waits = []
+    for connection.has_served in (False, True):
+        with serving.Worker.timeout_ctx(worker) as timeout:
+            waits.append(timeout.seconds)
+    assert waits == [2.0, keepalive]
+
+
+def test_a_used_connection_is_still_open_after_the_wait_for_a_first_request(service: Client) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connect(service) as connection, connection.makefile("rb") as reader:
+
+        def ask() -> bytes:
+            connection.sendall(request)
+            head = b"".join(iter(reader.readline, b"\r\n"))
+            return head.splitlines()[0] + reader.readline()
+
+        assert ask() == b'HTTP/1.1 200 OK{"status":"ok"}\n'
+        closing = poll()
+        closing.register(connection, POLLIN)
+        assert closing.poll((serving.FIRST_REQUEST_WITHIN + 0.5) * 1_000) == [], "it is not closed"
+        assert ask() == b'HTTP/1.1 200 OK{"status":"ok"}\n'
+
+
+def test_a_full_worker_closes_the_connection_that_has_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "MOST_OPEN", 5)
+    connections, killed = serving.Connections(), []
+    with ExitStack() as stack:
+
+        def opened(address: str, waits: float) -> Connection:
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            connection = stack.enter_context(connections.open(address, 900, ours))
+            connection.since -= waits
+            connection.greenlet = SimpleNamespace(kill=lambda block: killed.append(connection))
+            connection.theirs = theirs
+            return connection
+
+        working, asked, longest, _, _ = (opened(f"192.0.2.{n}", 60 - n) for n in range(5))
+        working.stage = serving.Stage.WORKING
+        asked.theirs.sendall(b"GET")
+        assert killed == []
+        opened("192.0.2.9", 0)
+        assert killed == [longest]
 
 
 def test_a_worker_collects_garbage_again_once_it_has_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
