@@ -10,22 +10,24 @@ synchronous=FULL, its COMMIT returns when the disk has it. The others use synchr
 
 from __future__ import annotations
 
-import json
+import atexit
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from app.splits import ledger_file
 from app.splits.clock import Clock, Moment
 from app.splits.disk import DiskThread
-from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack, unpack
+from app.splits.rows import Rows
+from app.splits.store import LedgerUnavailable, Transaction
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for another process's transaction."""
@@ -96,21 +98,6 @@ READ = "BEGIN"
 
 WRITE = "BEGIN IMMEDIATE"
 
-COLUMNS = (
-    "id, caller, account, idempotency_key, question, song_id, task, request_id, boot_id, began, began_wall, "
-    "attempt_boot_id, attempt_began, attempt_wall, lasts, attempt, state, stems, paid, reply, final_reply, "
-    "price, budgets"
-)
-CHANGING = COLUMNS.split(", ")[COLUMNS.split(", ").index("attempt_boot_id") :]
-PUT = (
-    f"INSERT INTO entries ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))}) "
-    "ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, "
-    + ", ".join(f"{column} = excluded.{column}" for column in CHANGING)
-)
-UPDATE = f"UPDATE entries SET {', '.join(f'{column} = ?' for column in CHANGING)} WHERE id = ?"
-"""For a stored entry with the same key: no secondary index is read or written."""
-REPLACE = f"{UPDATE} AND idempotency_key IS ? AND {' AND '.join(f'{column} IS ?' for column in CHANGING)}"
-
 T = TypeVar("T")
 
 
@@ -150,6 +137,7 @@ class SqliteStore:
         """The file of the database: device and inode."""
         self._log: tuple[int, int] | None = None
         """The file of its write-ahead log. SQLite deletes it with the last connection; the next creates another."""
+        self._process = os.getpid()
         self._lock = Lock()
         self._waiting: list[_Change] = []
         self._sweeps_at = 0.0
@@ -172,7 +160,14 @@ class SqliteStore:
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with self._lock:
-            return self._transaction(READ, lambda db: look(_Rows(db)), lambda db: db.execute("COMMIT"))
+            return self._transaction(READ, lambda db: look(Rows(db)), lambda db: db.execute("COMMIT"))
+
+    def close(self) -> None:
+        """Close the file. The last process that does so moves all of it into one file."""
+        with self._lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+                self._connection = self._log = None
 
     def check(self) -> None:
         self.transact(lambda tx: tx.put_record("check", "", 0, kept=60))
@@ -200,7 +195,7 @@ class SqliteStore:
             # not wait for it: the level cannot change inside a transaction.
             changes = [change for change in waiting if is_durable or not change.is_durable]
             for change in changes:
-                change.result = change.make(_Rows(db))
+                change.result = change.make(Rows(db))
             return changes
 
         def commit(db: Connection) -> None:
@@ -331,7 +326,8 @@ class SqliteStore:
         except BaseException:
             db.close()
             raise
-        self._disk, self._is_full = self._disk or DiskThread(), True
+        self._disk, self._is_full, self._process = self._disk or DiskThread(), True, os.getpid()
+        _opened.add(self)
         return db
 
     def _upgrade(self, db: Connection, until: float) -> None:
@@ -349,117 +345,18 @@ class SqliteStore:
         db.execute("COMMIT")
 
 
+_opened: WeakSet[SqliteStore] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for store in _opened:
+        store.close()
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-class _Rows:
-    """A transaction on the file."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-        self._keys: dict[str, str] = {}
-        """The keys of entries that are known to be stored, by entry id."""
-
-    def entry(self, id: str) -> Entry | None:
-        return self._one("id = ?", id)
-
-    def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
-        return self._one("account = ? AND caller = ? AND idempotency_key = ?", account, caller, idempotency_key)
-
-    def entries_of_request(self, account: str, caller: str, request_id: str) -> list[Entry]:
-        return self._all("request_id = ? AND account = ? AND caller = ?", request_id, account, caller)
-
-    def entries_of_song(self, song_id: str) -> list[Entry]:
-        return self._all("song_id = ?", song_id)
-
-    def put(self, entry: Entry) -> None:
-        if self._keys.get(entry.id) == entry.idempotency_key:
-            self._db.execute(UPDATE, (*_changing(entry), entry.id))
-        else:
-            self._db.execute(PUT, _row(entry))
-            self._keys[entry.id] = entry.idempotency_key
-
-    def replace(self, old: Entry, new: Entry) -> bool:
-        values = (*_changing(new), old.id, old.idempotency_key or None, *_changing(old))
-        return self._db.execute(REPLACE, values).rowcount > 0
-
-    def remove(self, entry: Entry) -> None:
-        self._db.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
-        self._keys.pop(entry.id, None)
-
-    def record(self, kind: str, name: str) -> Any:
-        found = self._db.execute("SELECT value FROM records WHERE kind = ? AND name = ?", (kind, name)).fetchone()
-        return json.loads(found[0]) if found else None
-
-    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
-        marks = ", ".join("?" * len(names))
-        found = self._db.execute(
-            f"SELECT name, value FROM records WHERE kind = ? AND name IN ({marks})", (kind, *names)
-        )
-        return {name: json.loads(value) for name, value in found}
-
-    rare_records = records
-
-    def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
-        if value is None:
-            self._db.execute("DELETE FROM records WHERE kind = ? AND name = ?", (kind, name))
-            return
-        ends = time.time() + kept + 2 * DAY
-        self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, name, json.dumps(value), ends))
-
-    def put_due(self, name: str, at: float | None) -> None:
-        if at is None:
-            self._db.execute("DELETE FROM due WHERE name = ?", (name,))
-        else:
-            self._db.execute("INSERT OR REPLACE INTO due VALUES (?, ?)", (name, at))
-
-    def due(self, at: float, limit: int) -> list[str]:
-        found = self._db.execute("SELECT name FROM due WHERE at <= ? ORDER BY at LIMIT ?", (at, limit))
-        return [name for (name,) in found]
-
-    def next_due(self) -> float | None:
-        [(at,)] = self._db.execute("SELECT min(at) FROM due")
-        return None if at is None else float(at)
-
-    def dues(self) -> int:
-        [(number,)] = self._db.execute("SELECT count(*) FROM due")
-        return int(number)
-
-    def _one(self, where: str, *values: object) -> Entry | None:
-        return next(iter(self._all(where, *values)), None)
-
-    def _all(self, where: str, *values: object) -> list[Entry]:
-        found = [_entry(row) for row in self._db.execute(f"SELECT {COLUMNS} FROM entries WHERE {where}", values)]
-        for entry in found:
-            self._keys[entry.id] = entry.idempotency_key
-        return found
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    return (
-        *(entry.id, entry.caller, entry.account, entry.idempotency_key or None, entry.question, entry.song_id),
-        *(entry.task, entry.request_id, *entry.began, *_changing(entry)),
-    )
-
-
-def _changing(entry: Entry) -> tuple[object, ...]:
-    """The values of the columns in CHANGING."""
-    return (
-        *(*entry.attempt_began, entry.lasts, entry.attempt, entry.state, pack(entry.stems) if entry.stems else None),
-        *(entry.paid, pack(entry.reply) if entry.reply else None),
-        pack(entry.final_reply) if entry.final_reply else None,
-        *(entry.price, json.dumps(entry.budgets) if entry.budgets else None),
-    )
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    (lasts, attempt, state, stems, paid, reply, final_reply, price, budgets) = row[14:]
-    began, attempt_began = Moment(*row[8:11]), Moment(row[11] or "", *row[12:14])
-    rest = (lasts, attempt, State(state), unpack(stems), bool(paid), unpack(reply), unpack(final_reply))
-    spent = price, tuple(json.loads(budgets)) if budgets else ()
-    return Entry._make((*row[:3], row[3] or "", *row[4:8], began, attempt_began, *rest, *spent))
 
 
 def _set_level(db: Connection, *, is_full: bool) -> None:

@@ -28,6 +28,7 @@ from app.web import (
     stems,
     telemetry,
 )
+from app.web import ledger as ledger_commands
 from app.web.api import Api
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(page.blueprint)
     app.register_blueprint(doctor.blueprint)
     app.register_blueprint(caller.blueprint)
+    app.register_blueprint(ledger_commands.blueprint)
     errors.register(app)
     _say_what_is_unsafe(settings)
     _check_ledger(built.ledger)

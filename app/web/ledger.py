@@ -1,0 +1,30 @@
+"""`flask ledger backup`: copy the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask import Blueprint
+
+from app.splits.backup import NoBackup, back_up
+from app.web.current import parts
+
+SQLITE = "sqlite:///"
+
+blueprint = Blueprint("ledger", __name__, cli_group="ledger")
+blueprint.cli.help = "Copy the ledger of paid splits."
+
+
+@blueprint.cli.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+def make_backup(file: Path) -> None:
+    """Copy the ledger to the new file FILE, while the service runs."""
+    url = parts().settings.ledger_url
+    if not url.startswith(SQLITE):
+        raise click.ClickException("The ledger is in Redis: back up Redis itself.")
+    try:
+        splits = back_up(Path(url.removeprefix(SQLITE)), file)
+    except NoBackup as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{file} has the ledger with {splits} splits.")
