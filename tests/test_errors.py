@@ -173,6 +173,7 @@ def test_a_request_without_an_account_is_401_and_says_what_to_set(
     [
         *[("X-Suno-Cookie", value) for value in ("theme=dark", "__client_uat=1", "__client=", "a b", "")],
         *[("Cookie", value) for value in ("__client=a b", '__client=a"b', "theme=dark; __client=a\\b")],
+        *[("Cookie", value) for value in ("__client=", "theme=dark; __client=", '__client=""')],
     ],
 )
 def test_a_request_with_an_unusable_cookie_never_falls_back_to_the_operators_account(
