@@ -344,11 +344,11 @@ def test_a_split_can_be_looked_up_by_its_request_id(any_ledger: Client, account:
     mine = {"X-Suno-Cookie": account}
     sent = split(any_ledger, account, headers={"X-Request-ID": f"mine-{account}"})
     found = any_ledger.get(f"/api/requests/mine-{account}", headers=mine)
-    assert found.json() == {"state": "done", "clips": sent.json()}
+    assert found.json() == {"state": "done", "clips": sent.json(), "ready": False}
 
     unkeyed = any_ledger.split("song-4-stems", account)
     found = any_ledger.get(f"/api/requests/{unkeyed.headers['X-Request-ID']}", headers=mine)
-    assert found.json() == {"state": "done", "clips": unkeyed.json()}
+    assert found.json() == {"state": "done", "clips": unkeyed.json(), "ready": False}
 
     replayed = split(any_ledger, account)
     found = any_ledger.get(f"/api/requests/{replayed.headers['X-Request-ID']}", headers=mine)

@@ -24,10 +24,10 @@ from app.web.time_schemas import (
     EXAMPLE_LYRICS,
     EXAMPLE_WORDS,
     AlignedWord,
-    Beats,
     BeatsQuery,
     Lyrics,
     LyricsQuery,
+    SongBeats,
 )
 
 blueprint = Blueprint("song_time", __name__, url_prefix="/api", description="Words, beats and sections of a song")
@@ -106,7 +106,7 @@ def get_lyrics_file(id: str, format: str) -> Response:
 
 @blueprint.route("/beats", methods=["GET"])
 @blueprint.arguments(BeatsQuery, location="query")
-@blueprint.response(200, Beats, description="The beats, in order of time.", example=EXAMPLE_BEATS)
+@blueprint.response(200, SongBeats, description="The beats, in order of time.", example=EXAMPLE_BEATS)
 @blueprint.doc(operationId="getBeats")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
 def get_beats(query: dict[str, Any]) -> Response:

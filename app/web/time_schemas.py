@@ -100,7 +100,7 @@ class SongSection(Schema):
     )
 
 
-class Beats(Schema):
+class SongBeats(Schema):
     """The beats, bars and sections of a song."""
 
     bpm = fields.Float(required=True, allow_none=True, metadata={"description": "Beats per minute."})

@@ -94,7 +94,7 @@ def test_a_key_is_forgotten_a_day_after_a_reboot_with_the_same_id(ledger: Ledger
 def test_an_unlock_and_a_claim_end_after_a_reboot_with_the_same_id(ledger: Ledger, clock: SteppedClock) -> None:
     clock.seconds = 25 * 24 * 3600.0
     ledger.turns.begin("unlock", "user", "song", lasts=41.0)
-    ledger.jobs.add("file:1", lambda held: {"state": "fetching"})
+    ledger.jobs.add("file:1", lambda held: '{"state": "fetching"}')
     assert ledger.jobs.claim("file:1", 45)
     clock.seconds = 5.0
     assert ledger.turns.begin("unlock", "user", "song", lasts=41.0).turn is Turn.UNDER_WAY
