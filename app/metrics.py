@@ -103,6 +103,11 @@ READY = Gauge(
     ["part"],
     multiprocess_mode="livemostrecent",
 )
+LEDGER_DURABLE = Gauge(
+    "suno_stems_ledger_durable",
+    "1 if the ledger keeps what was paid when its server stops, 0 if not, or if that is not known.",
+    multiprocess_mode="livemostrecent",
+)
 SETTINGS_STALE = Gauge(
     "suno_stems_settings_stale",
     "1 if a reload could not read the settings and the old ones are still used, else 0.",

@@ -82,7 +82,7 @@ def build(
     note_waiters: Callable[[int], object] = lambda change: None,
 ) -> Parts:
     """Build the parts of this process. `observer` sees each call to Suno; `note_waiters` receives +1 or -1."""
-    gateway, ledger = SunoGateway(settings.suno, observer=observer), open_ledger(settings.ledger_url)
+    gateway, ledger = SunoGateway(settings.suno, observer=observer), _open_ledger(settings)
     return Parts(
         settings=settings,
         gateway=gateway,
@@ -91,3 +91,7 @@ def build(
         accounts=Accounts(settings.accounts),
         watch=Watch(gateway, settings.timing.poll_interval, note_waiters=note_waiters),
     )
+
+
+def _open_ledger(settings: Settings) -> Ledger:
+    return open_ledger(settings.ledger_url, must_be_durable=settings.ledger_must_be_durable)

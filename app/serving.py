@@ -31,7 +31,7 @@ from gunicorn.workers import ggevent
 from app import logs, metrics_files
 from app.metrics_files import WorkersFiles
 from app.settings import remembered
-from app.splits import ledger_file
+from app.splits import known, ledger_file
 
 log = logging.getLogger(__name__)
 
@@ -339,6 +339,7 @@ def pre_fork(server: Any, worker: Worker) -> None:
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
     worker.metrics_files = WorkersFiles(worker.slot)
+    known.share().take(worker.slot)
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -85,6 +85,8 @@ class Settings:
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
+    ledger_must_be_durable: bool
+    """Whether requests that rely on the ledger are refused while it may forget what was paid."""
     cors_origins: tuple[str, ...]
     trusted_hosts: tuple[str, ...]
     """In lower case, IPv6 without brackets; a leading dot means all names under it."""
@@ -193,6 +195,7 @@ def read_settings(env: Env | None = None) -> Settings:
             settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
         ),
         ledger_url=ledger_url,
+        ledger_must_be_durable=env.str("LEDGER_DURABLE", "warn", validate=OneOf(["warn", "require"])) == "require",
         jobs_url=jobs_url,
         webhook_secrets=env.secrets("WEBHOOK_SECRET", None) or (),
         webhook_hosts=env.networks("WEBHOOK_HOSTS", None) or (),
@@ -441,6 +444,8 @@ MEANINGS: dict[str, dict[str, str]] = {
     "The ledger": {
         "LEDGER_URL": "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
         "path), or Redis (`redis://…`, `rediss://…`, `unix://…`) for several machines.",
+        "LEDGER_DURABLE": "What to do if Redis may forget the [ledger](paid-once.md#the-ledger): `warn`, or "
+        "`require`, which refuses requests with a key, a budget or a webhook until Redis keeps its data.",
         "SUNO_TWO_CREDITS": "The price of two stems in credits, for budgets and the page. What Suno charges does "
         "not depend on it: compare the balance before and after a split.",
         "SUNO_TWELVE_CREDITS": "The price of every instrument in credits, for budgets and the page.",

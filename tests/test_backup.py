@@ -99,6 +99,7 @@ def test_a_backup_of_the_running_service_is_restored(
     service = here.start()
     assert split(service, account, "before") == first
     assert len(suno.charges(account)) == 2
+    assert here.paste("Restore the ledger", 1).startswith("No process has refused this ledger")
     split(service, account, "after")
     assert len(suno.charges(account)) == 3, "as the docs say"
 

@@ -27,7 +27,14 @@ MAY_IMPORT = {
     "app/logs.py": set(),
     "app/mcp.py": set(),
     "app/serving.py": {
-        *("app.logs", "app.settings", "app.metrics_files", "app.splits.ledger_file", "app.web.current"),
+        *(
+            "app.logs",
+            "app.settings",
+            "app.metrics_files",
+            "app.splits.ledger_file",
+            "app.splits.known",
+            "app.web.current",
+        ),
     },
     "app/addresses.py": set(),
     "app/outbound.py": {"app.addresses"},

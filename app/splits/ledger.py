@@ -22,13 +22,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from app.ids import new_id
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
+from app.splits.durability import DurabilityCheck
+from app.splits.identity import Identity
 from app.splits.jobs import JOB_KEPT, JobTable, NewJob
+from app.splits.known import Known, inherited
 from app.splits.once import TurnTable
 from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
@@ -72,11 +75,13 @@ class Ledger:
     undo what another process did since.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, known: Known | None = None, must_be_durable: bool = False) -> None:
         self._store = store
         self.clock = store.clock
+        self.durability = DurabilityCheck(store, is_required=must_be_durable)
+        self.identity = Identity(store, self.durability, known)
         self.jobs = JobTable(store)
-        self.turns = TurnTable(store)
+        self.turns = TurnTable(store, self.identity)
 
     def new_entry(
         self,
@@ -127,16 +132,19 @@ class Ledger:
         id finds the existing entry, unless its `question` differs.
         """
 
-        def change(tx: Transaction) -> Entry | Left:
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left:
+            earlier: list[Entry] = []
             if entry.idempotency_key:
-                for account, caller in ((entry.account, entry.caller), *older):
-                    held = tx.entry_of_key(account, caller, entry.idempotency_key)
-                    if held is None:
-                        continue
-                    if not self._is_forgotten(held):
-                        self._lead(tx, entry, held if held.question == entry.question else None)
-                        return held
-                    tx.put(held._replace(idempotency_key=""))
+                owners = ((entry.account, entry.caller), *older)
+                found = [tx.entry_of_key(*owner, entry.idempotency_key) for owner in owners]
+                earlier = [held for held in found if held is not None]
+            if not enter():
+                return entry
+            for held in earlier:
+                if not self._is_forgotten(held):
+                    self._lead(tx, entry, held if held.question == entry.question else None)
+                    return held
+                tx.put(held._replace(idempotency_key=""))
             if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
                 return over
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
@@ -150,8 +158,11 @@ class Ledger:
                 )
             return new
 
-        is_durable = bool(entry.idempotency_key or budgets or job is not None)
-        return self._told(allowed(self._store.transact(change, durable=is_durable), entry.price))
+        if entry.idempotency_key or budgets or job is not None:
+            outcome = self.identity.attempt(change)
+        else:
+            outcome = self._store.transact(lambda tx: change(tx, lambda: True), durable=False)
+        return self._told(allowed(outcome, entry.price))
 
     def get(self, id: str) -> Entry | None:
         """Read an entry. A `started` one past its deadline is returned as in doubt."""
@@ -322,9 +333,9 @@ class Ledger:
         is written.
         """
 
-        def change(tx: Transaction) -> Entry | Left | None:
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | None:
             held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE or not enter():
                 return None
             again = held._replace(
                 attempt=held.attempt + 1,
@@ -345,7 +356,7 @@ class Ledger:
                 self.jobs.begin(tx, entry.id, job.body, again.attempt_began.wall + lasts)
             return again
 
-        return allowed(self._store.transact(change), entry.price)
+        return allowed(self.identity.attempt(change), entry.price)
 
     def free(self, entry: Entry) -> None:
         """Remove an entry that certainly cost nothing, and its job; give its price back."""
@@ -381,8 +392,9 @@ class Ledger:
         return self._store.read(lambda tx: left_of(tx, self.clock, budget))
 
     def check(self) -> None:
-        """Check that the ledger can be written."""
+        """Check that the ledger can be written, and has forgotten nothing."""
         self._store.check()
+        self.identity.check()
 
     def _told(self, entry: Entry) -> Entry:
         """The entry; in doubt if it is `started` and past its deadline."""
@@ -459,15 +471,18 @@ class Ledger:
         return again
 
 
-def open_ledger(url: str) -> Ledger:
+def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
     """Make the ledger at LEDGER_URL. It connects on first use: a ledger that is down must not prevent a start."""
+    store: Store
     if url.startswith("sqlite:///"):
         from app.splits.sqlite import SqliteStore
 
-        return Ledger(SqliteStore(url.removeprefix("sqlite:///")))
-    from app.splits.redis import RedisStore
+        store = SqliteStore(url.removeprefix("sqlite:///"))
+    else:
+        from app.splits.redis import RedisStore
 
-    return Ledger(RedisStore(url))
+        store = RedisStore(url)
+    return Ledger(store, known=inherited(), must_be_durable=must_be_durable)
 
 
 def _taken(entry: Entry) -> Spending:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from app.splits.budget import DAY, Budget, Left, Spending, allowed, give_back, spend
 from app.splits.clock import Moment
+from app.splits.identity import Identity
 from app.splits.store import Store, Transaction
 
 KEPT = 3 * DAY
@@ -44,8 +45,8 @@ class Once:
 class TurnTable:
     """The turns. Every method is one transaction and raises LedgerUnavailable."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, identity: Identity) -> None:
+        self._store, self._identity = store, identity
         self.clock = store.clock
 
     def begin(self, kind: str, account: str, name: str, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once:
@@ -55,9 +56,11 @@ class TurnTable:
         Raises OverBudget; then nothing is written.
         """
 
-        def change(tx: Transaction) -> Once | Left:
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left:
             held = tx.record("once", _record_name(kind, account, name))
             if held is None:
+                if not enter():
+                    return Once(kind, account, name, Turn.UNDER_WAY, 1, -lasts)
                 return self._take_turn(tx, Once(kind, account, name, Turn.OURS, 1, -lasts), lasts, budgets)
             over_for = self.clock.since(Moment(*held["began"])) - held["lasts"]
             if held["state"] == "done":
@@ -66,7 +69,7 @@ class TurnTable:
                 turn = Turn.UNDER_WAY if held["state"] == "started" and over_for < 0 else Turn.IN_DOUBT
             return Once(kind, account, name, turn, held["attempt"], over_for, _taken(held))
 
-        return allowed(self._store.transact(change), 1)
+        return allowed(self._identity.attempt(change), 1)
 
     def retry(self, once: Once, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once | None:
         """Take the turn for the next attempt; None if another request has it, or the action is done.
@@ -75,14 +78,14 @@ class TurnTable:
         nothing is written.
         """
 
-        def change(tx: Transaction) -> Once | Left | None:
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left | None:
             held = tx.record("once", _record_name(once.kind, once.account, once.name))
-            if held is None or held["attempt"] != once.attempt or held["state"] == "done":
+            if held is None or held["attempt"] != once.attempt or held["state"] == "done" or not enter():
                 return None
             again = replace(once, turn=Turn.OURS, attempt=once.attempt + 1, over_for=-lasts, taken=_taken(held))
             return self._take_turn(tx, again, lasts, budgets)
 
-        return allowed(self._store.transact(change), 1)
+        return allowed(self._identity.attempt(change), 1)
 
     def end(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
         """Record how an attempt ended: DONE, IN_DOUBT, or None if it certainly did nothing.

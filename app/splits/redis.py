@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import redis
 
 from app.splits.clock import Clock, Moment
-from app.splits.store import Entry, LedgerUnavailable, State, Transaction, pack, unpack
+from app.splits.store import Added, Durability, Entry, LedgerUnavailable, State, Transaction, pack, unpack
 from app.suno.clock import boot_time
 
 TIMEOUT = 2.0
@@ -34,15 +34,28 @@ ENTRIES_KEPT = 4 * DAY
 COMMIT = """
 local reads, writes = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
 for _, read in ipairs(reads) do
-  if redis.call('GET', read[1]) ~= read[2] then return 0 end
+  local found = redis.call('GET', read[1])
+  if read[3] then
+    if (tonumber(found) or 0) < read[2] then return 0 end
+  elseif found ~= read[2] then return 0 end
 end
-for _, write in ipairs(writes) do redis.call(unpack(write)) end
-return redis.call('TIME')
+local answer = redis.call('TIME')
+for _, write in ipairs(writes) do
+  local result = redis.call(unpack(write))
+  if write[1] == 'INCRBY' then table.insert(answer, result) end
+end
+return answer
 """
-"""`reads`: keys, each with the value that was read, or `false` if there was none. `writes`: commands.
+"""`reads`: keys, each with the value that was read, or `false` if there was none. With a third item, the value is a
+number that may have grown since. `writes`: commands.
 
-Returns 0 if a value has changed, otherwise Redis's time.
+Returns 0 if a value has changed; otherwise Redis's time, and the sum of each INCRBY.
 """
+
+DURABLE = "Redis keeps it only with appendonly yes, appendfsync always and maxmemory-policy noeviction"
+
+IDENTITY = (f"{PREFIX}ledger:id", f"{PREFIX}number:attempts")
+"""What a transaction that begins an attempt reads too (app/splits/identity.py): in its first round trip."""
 
 T = TypeVar("T")
 
@@ -75,18 +88,42 @@ class RedisStore:
         # Redis's own settings decide how durable all changes are.
         with _unavailable():
             for attempt in range(ATTEMPTS):
-                transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0)
+                transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0, also=IDENTITY)
                 result = change(transaction)
                 if not transaction.must_commit:
                     return result
-                if time_of_commit := self._commit(args=[*transaction.as_arguments()]):
-                    self._shared.note(*map(int, time_of_commit))
+                if answer := self._commit(args=[*transaction.as_arguments()]):
+                    seconds, microseconds, *sums = map(int, answer)
+                    self._shared.note(seconds, microseconds)
+                    transaction.note_sums(sums)
                     return result
         raise LedgerUnavailable("Redis, too many requests write the same entries")
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with _unavailable():
             return look(_Keys(self._redis, self._shared, is_hopeful=False))
+
+    def durability(self) -> Durability:
+        try:
+            found = {**self._redis.info("persistence"), **self._redis.info("memory")}
+        except redis.ResponseError:
+            return Durability(False, f"Redis does not let us look at its settings (INFO). {DURABLE}", is_known=False)
+        except redis.RedisError as error:
+            raise LedgerUnavailable(why_unavailable(error)) from None
+        wrong = [] if found.get("aof_enabled") else ["appendonly is off"]
+        if (policy := found.get("maxmemory_policy", "")) != "noeviction":
+            wrong.append(f"maxmemory-policy is {policy}")
+        try:
+            fsync = self._redis.config_get("appendfsync").get("appendfsync", "")
+        except redis.RedisError:
+            fsync = ""
+        if fsync not in ("always", ""):
+            wrong.append(f"appendfsync is {fsync}, which is not durable")
+        if wrong:
+            return Durability(False, f"{', '.join(wrong)}. {DURABLE}")
+        if not fsync:
+            return Durability(False, f"Redis does not let us look at appendfsync (CONFIG). {DURABLE}", is_known=False)
+        return Durability(True)
 
     def check(self) -> None:
         with _unavailable():
@@ -101,7 +138,9 @@ class _Keys:
     finds out, without a call of their own.
     """
 
-    def __init__(self, connection: Any, clock: RedisClock, *, is_hopeful: bool) -> None:
+    def __init__(self, connection: Any, clock: RedisClock, *, is_hopeful: bool, also: Sequence[str] = ()) -> None:
+        self._also = also
+        self._added: list[Added] = []
         self._is_hopeful = is_hopeful
         self._has_assumed = False
         self._redis = connection
@@ -116,7 +155,10 @@ class _Keys:
 
     def as_arguments(self) -> tuple[str, str]:
         """The arguments of the script."""
-        reads = [[key, False if value is None else value] for key, value in self._read.items()]
+        reads: list[list[Any]] = [
+            [key, False if value is None else value] for key, value in self._read.items() if not _is_number(key)
+        ]
+        reads += [[key, int(value), True] for key, value in self._read.items() if value and _is_number(key)]
         return json.dumps(reads), json.dumps(self._writes)
 
     def entry(self, id: str) -> Entry | None:
@@ -188,6 +230,19 @@ class _Keys:
         else:
             self._write("SET", key, json.dumps(value), "EX", int(kept) + 2 * DAY)
 
+    def number(self, name: str) -> int:
+        return int(self._get(f"{PREFIX}number:{name}") or 0)
+
+    def add_one(self, name: str) -> Added:
+        self._write("INCRBY", f"{PREFIX}number:{name}", 1)
+        self._added.append(Added(self.number(name) + 1))
+        return self._added[-1]
+
+    def note_sums(self, sums: Sequence[int]) -> None:
+        """After the commit: set what `add_one` has returned."""
+        for added, number in zip(self._added, sums, strict=True):
+            added.number = number
+
     def put_due(self, name: str, at: float | None) -> None:
         if at is None:
             self._write("ZREM", f"{PREFIX}due", name)
@@ -220,6 +275,7 @@ class _Keys:
     def _get_all(self, keys: Sequence[str]) -> list[str | None]:
         unread = [key for key in keys if key not in self._read]
         if unread:
+            unread += [key for key in self._also if key not in self._read and key not in unread]
             with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.mget(unread)
                 pipeline.time()
@@ -249,6 +305,10 @@ def _unavailable() -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise LedgerUnavailable(why_unavailable(error)) from None
+
+
+def _is_number(key: str) -> bool:
+    return key.startswith(f"{PREFIX}number:")
 
 
 def _entry_key(id: str) -> str:

@@ -9,9 +9,10 @@ from sqlite3 import Connection
 from typing import Any
 
 from app.splits.clock import Moment
-from app.splits.store import Entry, State, pack, unpack
+from app.splits.store import Added, Entry, State, pack, unpack
 
 DAY = 24 * 3600.0
+FOR_GOOD = 3650 * DAY
 
 COLUMNS = (
     "id, caller, account, idempotency_key, question, song_id, task, request_id, boot_id, began, began_wall, "
@@ -83,6 +84,14 @@ class Rows:
             return
         ends = time.time() + kept + 2 * DAY
         self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, name, json.dumps(value), ends))
+
+    def number(self, name: str) -> int:
+        return int(self.record("number", name) or 0)
+
+    def add_one(self, name: str) -> Added:
+        added = Added(self.number(name) + 1)
+        self.put_record("number", name, added.number, kept=FOR_GOOD)
+        return added
 
     def put_due(self, name: str, at: float | None) -> None:
         if at is None:

@@ -27,7 +27,7 @@ from app.splits import ledger_file
 from app.splits.clock import Clock, Moment
 from app.splits.disk import DiskThread
 from app.splits.rows import Rows
-from app.splits.store import LedgerUnavailable, Transaction
+from app.splits.store import Durability, LedgerUnavailable, Transaction
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for another process's transaction."""
@@ -143,6 +143,7 @@ class SqliteStore:
         self._sweeps_at = 0.0
         self._looks_at = 0.0
         self._is_lost = False
+        """Whether its log was removed or replaced while in use."""
 
     def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
         mine = _Change(change, time.monotonic() + BUSY_TIMEOUT, durable)
@@ -168,6 +169,9 @@ class SqliteStore:
             if self._connection is not None and self._process == os.getpid():
                 self._connection.close()
                 self._connection = self._log = None
+
+    def durability(self) -> Durability:
+        return Durability(True)
 
     def check(self) -> None:
         self.transact(lambda tx: tx.put_record("check", "", 0, kept=60))
@@ -285,27 +289,28 @@ class SqliteStore:
         if self._log is not None and now < self._looks_at:
             return
         self._looks_at = now + LOOKED_AT_EVERY
-        try:
-            file, its_log = _identity(self._path), _identity(Path(f"{self._path}-wal"))
-        except FileNotFoundError:
-            self._is_lost = self._file is not None
-            raise
-        self._file, self._log = self._file or file, self._log or its_log
-        # Permanently: a later file may get the inode of the removed one.
-        self._is_lost = self._is_lost or (file, its_log) != (self._file, self._log)
+        file = _identity(self._path)
+        self._file = self._file or file
+        if file != self._file:
+            raise self._replaced()
+        its_log = _identity_or_none(Path(f"{self._path}-wal"))
+        self._log = self._log or its_log
+        # Permanently: other processes may still write to the removed one.
+        self._is_lost = self._is_lost or its_log is None or its_log != self._log
         if self._is_lost:
-            raise LedgerUnavailable(
-                f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
-                "put the file back, or restart the service to use the current file"
-            )
+            raise self._replaced()
+
+    def _replaced(self) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
+            "move the file back, or restart the whole service to use the current file"
+        )
 
     def _connect(self, until: float) -> Connection:
-        expected = os.environ.get(ledger_file.IN_USE)
+        expected = os.environ.get(ledger_file.IN_USE) or (self._file and "{}:{}".format(*self._file))
         if expected is not None and (not self._path.exists() or expected != ledger_file.describe(self._path.stat())):
-            raise LedgerUnavailable(
-                f"{self._path.name} was removed or replaced while in use, so paid splits may be forgotten: "
-                "put the file back, or restart the service to use the current file"
-            )
+            # Only the old file has its entries, and no empty one must take its place.
+            raise self._replaced()
         ledger_file.create(self._path)
         # Not SQLite's own timeout: it would block the worker with all its requests.
         db = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -352,6 +357,13 @@ _opened: WeakSet[SqliteStore] = WeakSet()
 def _close_all() -> None:
     for store in _opened:
         store.close()
+
+
+def _identity_or_none(path: Path) -> tuple[int, int] | None:
+    try:
+        return _identity(path)
+    except FileNotFoundError:
+        return None
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -44,6 +44,15 @@ class LedgerUnavailable(Exception):
         super().__init__(f"The ledger of paid splits cannot be used now: {why}. {cost}")
 
 
+class Durability(NamedTuple):
+    """Whether a store keeps what was committed, if its server or its machine stops."""
+
+    is_durable: bool
+    why: str = ""
+    """What is wrong with its settings, or why they are not known."""
+    is_known: bool = True
+
+
 class Entry(NamedTuple):
     """One split: what was requested, and what is known of its outcome."""
 
@@ -78,6 +87,14 @@ class Entry(NamedTuple):
     """Credits for each attempt."""
     budgets: tuple[str, ...] = ()
     """Names of the budgets that the latest attempt's price was taken from."""
+
+
+@dataclass(slots=True)
+class Added:
+    """A number to which a transaction adds 1."""
+
+    number: int
+    """The sum; until the commit, if others add to it too, only the least that it can be."""
 
 
 class Transaction(Protocol):
@@ -119,6 +136,12 @@ class Transaction(Protocol):
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         """Write a JSON value, and keep it for at least `kept` seconds; None deletes it."""
 
+    def number(self, name: str) -> int:
+        """Read a number that only grows; 0 if there is none. Other transactions may add to it meanwhile."""
+
+    def add_one(self, name: str) -> Added:
+        """Add 1 to such a number. After the commit, the result has the number."""
+
     def put_due(self, name: str, at: float | None) -> None:
         """Record when a name is due (seconds since 1970); None deletes it."""
 
@@ -149,6 +172,9 @@ class Store(Protocol):
 
     def check(self) -> None:
         """Check that the store can be written."""
+
+    def durability(self) -> Durability:
+        """Look whether the store keeps what was committed."""
 
 
 def pack(stems: Iterable[Clip]) -> str:
@@ -188,6 +214,9 @@ class MemoryStore:
 
     def check(self) -> None:
         """Do nothing: it always works."""
+
+    def durability(self) -> Durability:
+        return Durability(True)
 
 
 @dataclass
@@ -235,6 +264,14 @@ class _InMemory:
             self.kept.pop((kind, name), None)
         else:
             self.kept[kind, name] = json.loads(json.dumps(value))
+
+    def number(self, name: str) -> int:
+        return int(self.kept.get(("number", name), 0))
+
+    def add_one(self, name: str) -> Added:
+        added = Added(self.number(name) + 1)
+        self.kept["number", name] = added.number
+        return added
 
     def put_due(self, name: str, at: float | None) -> None:
         if at is None:

@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _check_ledger(ledger: Ledger) -> None:
     try:
         ledger.check()
+        ledger.durability.look()
     except LedgerUnavailable as error:
         log.error("Requests with an Idempotency-Key are refused until the ledger can be used: %s", error.why)
 

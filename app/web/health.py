@@ -138,6 +138,8 @@ def tell_metrics() -> Response:
     require_metrics_key()
     _look_at_budgets()
     with suppress(LedgerUnavailable):
+        metrics.LEDGER_DURABLE.set(parts().ledger.durability.is_durable())
+    with suppress(LedgerUnavailable):
         _look_at_jobs()
     with suppress(AudioUnavailable):
         _look_at_audio()
@@ -215,5 +217,9 @@ def _session() -> str:
 
 
 def _ledger() -> str:
-    parts().ledger.check()
-    return "ok"
+    ledger = parts().ledger
+    ledger.check()
+    found = ledger.durability.look()
+    if found.is_durable:
+        return "ok"
+    return "not durable" if found.is_known else "not known to be durable"

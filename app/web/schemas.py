@@ -783,7 +783,8 @@ class Alive(Schema):
 _CHECKS = {
     "description": "By part:\n"
     "- `session`: `ok`, `not_configured` without the account `default` (SUNO_COOKIE), otherwise the error's `code`.\n"
-    "- `ledger`: `ok`, otherwise the error's `code`.\n"
+    "- `ledger`: `ok`; `not durable` or `not known to be durable`, if Redis may forget it; otherwise the error's "
+    "`code`.\n"
     "- `jobs`, only with webhooks or open jobs: `ok`; `<seconds> s behind`; `no process runs them: run python -m "
     "app.jobs`; `unknown` if the ledger is unavailable.\n"
     "- `metrics`, only if they are off: `off`.\n"

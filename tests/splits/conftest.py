@@ -77,10 +77,12 @@ def entry(ledger: Ledger, idempotency_key: str = "", **fields: Any) -> Entry:
 
 
 @contextmanager
-def redis_server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Redis with the persistence that the ledger needs."""
+def redis_server(
+    folder: Path, port: int, settings: str = "--appendonly yes --appendfsync always --maxmemory-policy noeviction"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Redis, by default with the persistence that the ledger needs."""
     assert REDIS
-    settings = "--appendonly yes --appendfsync always --maxmemory-policy noeviction --save"
+    settings += " --save"
     command = [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *settings.split(), ""]
     with running(command, lambda _: answers(port)) as server:
         try:

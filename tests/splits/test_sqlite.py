@@ -151,6 +151,18 @@ def test_removing_or_replacing_the_file_in_use_is_detected(
             ledger.begin(entry(ledger, "k"))
 
 
+def test_a_file_that_is_moved_back_is_used_again(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.splits.sqlite.LOOKED_AT_EVERY", 0)
+    one = ledger.begin(entry(ledger, "k"))
+    away = path.rename(path.with_name("away.db"))
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable):
+            ledger.begin(entry(ledger, "k", account=one.account))
+    assert not path.exists()
+    away.rename(path)
+    assert ledger.begin(entry(ledger, "k", account=one.account)).id == one.id
+
+
 def test_a_wal_that_sqlite_recreates_after_a_failure_does_not_count_as_replaced(path: Path, ledger: Ledger) -> None:
     ledger.begin(entry(ledger, "k"))
     # Keep the old WAL, so that the next one gets another inode number.
@@ -449,7 +461,7 @@ for key in ("", "", "k", "l", ""):
     statements.clear()
 """
     normal, full = "['PRAGMA synchronous = NORMAL']", "['PRAGMA synchronous = FULL']"
-    assert together(tmp_path / "ledger.db", code).splitlines() == [normal, "[]", full, "[]", normal]
+    assert together(tmp_path / "ledger.db", code).splitlines() == ["[]", "[]", full, "[]", normal]
 
 
 def test_a_split_with_a_key_does_not_join_a_commit_that_does_not_wait_for_the_disk(tmp_path: Path) -> None:
