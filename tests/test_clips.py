@@ -13,6 +13,7 @@ from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import NUMBERS, SONG, Client, Suno, until
 from tests.in_process import InProcess
+from tools.stack import ACCOUNT
 
 PEERS_FIELDS = [
     *("id", "title", "image_url", "lyric", "audio_url", "video_url", "created_at", "model_name", "status"),
@@ -409,6 +410,23 @@ def test_concurrent_downloads_unlock_a_song_once(service: Client, suno: Suno, ac
     assert [reply.status_code for reply in replies] == [200] * 16
     assert [reply.json()["counted"] for reply in replies].count(True) == 1
     assert suno.get("/sandbox/unlocks").json()[account] == [SONG]
+
+
+def test_a_song_that_suno_has_locked_again_is_unlocked_again(start: Callable[..., Client]) -> None:
+    with stack.suno() as suno_server:
+        suno = Suno(suno_server)
+        service = start(suno_server.url, SUNO_SETTLE_TIME="0.01")
+        wanted = {"id": SONG, "format": "mp3", "wait": True}
+        assert ask(service, "POST", "/api/download", ACCOUNT, json=wanted).json()["counted"] is True
+        suno.post("/sandbox/reset")
+        reply = until(
+            lambda: (
+                (found := ask(service, "POST", "/api/download", ACCOUNT, json=wanted)).status_code == 200 and found
+            )
+        )
+        assert reply.json()["counted"] is True
+        assert suno.get("/sandbox/unlocks").json()[ACCOUNT] == [SONG]
+        assert "it is unlocked again" in service.server.logged()
 
 
 def test_an_unlock_with_a_lost_reply_is_detected(service: Client, suno: Suno, account: str) -> None:

@@ -108,7 +108,7 @@ class Download:
                 case Turn.OURS:
                     return self._unlock_now(once, song_id)
                 case Turn.DONE:
-                    return False
+                    return self._unlock_again(once, song_id) if clip.download_unlocked is False else False
                 case Turn.IN_DOUBT:
                     return self._find_out(once, song_id)
                 case Turn.UNDER_WAY:
@@ -120,6 +120,18 @@ class Download:
         """Raise Stopping if an unlock might be killed on its way."""
         if self.timing.deadline > self.time_left():
             raise Stopping
+
+    def _unlock_again(self, once: Once, song_id: str) -> bool:
+        """Unlock a song again that Suno has locked. The ledger's word holds until the song has had the time to."""
+        is_settled = once.over_for > self.timing.settle_time
+        if not is_settled or self.gateway.clip(self.account, song_id).download_unlocked is not False:
+            return False
+        self._check_time()
+        again = self.ledger.turns.repeat(once, lasts=self.timing.deadline, budgets=self.budgets)
+        if again is None:
+            return False
+        log.warning("Suno says that the song %s is locked, though it was unlocked: it is unlocked again.", song_id)
+        return self._unlock_now(again, song_id)
 
     def _unlock_now(self, once: Once, song_id: str) -> bool:
         try:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from app.ids import new_id
+from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
 from app.splits.durability import DurabilityCheck
@@ -346,7 +347,8 @@ class Ledger:
                 budgets=tuple(budget.name for budget in budgets),
             )
             if budgets or held.budgets:
-                over = spend(tx, self.clock, budgets, again.price, again.attempt_began, instead=_taken(held))
+                before = latest_of(held).spending
+                over = spend(tx, self.clock, budgets, again.price, again.attempt_began, instead=before)
                 if over:
                     return over
             tx.put(again)
@@ -398,15 +400,15 @@ class Ledger:
 
     def _told(self, entry: Entry) -> Entry:
         """The entry; in doubt if it is `started` and past its deadline."""
-        overdue = entry.state is State.STARTED and not self._is_under_way(entry)
-        return entry._replace(state=State.IN_DOUBT) if overdue else entry
+        state = latest_of(entry).state_now(self.clock)
+        return entry if state is entry.state else entry._replace(state=state)
 
     def over_for(self, entry: Entry) -> float:
         """Seconds since the deadline of the entry's paid call; negative before it."""
-        return self.clock.since(entry.attempt_began) - entry.lasts
+        return latest_of(entry).over_for(self.clock)
 
     def _is_under_way(self, entry: Entry) -> bool:
-        return entry.state is State.STARTED and self.over_for(entry) < 0
+        return latest_of(entry).state_now(self.clock) is State.STARTED
 
     def _is_forgotten(self, entry: Entry) -> bool:
         same_boot = entry.began.boot_id == self.clock.boot_id
@@ -457,7 +459,7 @@ class Ledger:
 
     def _give_back(self, tx: Transaction, entry: Entry) -> Entry:
         if entry.budgets:
-            give_back(tx, self.clock, _taken(entry))
+            give_back(tx, self.clock, latest_of(entry).spending)
         return entry._replace(budgets=())
 
     def _count_again(self, tx: Transaction, entry: Entry) -> Entry:
@@ -467,7 +469,7 @@ class Ledger:
             return entry
         tx.put_record("given_back", entry.id, None, kept=0)
         again = entry._replace(budgets=tuple(names))
-        spend_anyway(tx, self.clock, _taken(again))
+        spend_anyway(tx, self.clock, latest_of(again).spending)
         return again
 
 
@@ -483,10 +485,6 @@ def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
 
         store = RedisStore(url)
     return Ledger(store, known=inherited(), must_be_durable=must_be_durable)
-
-
-def _taken(entry: Entry) -> Spending:
-    return Spending(entry.budgets, entry.price, entry.attempt_began)
 
 
 def _request_name(account: str, caller: str, request_id: str) -> str:

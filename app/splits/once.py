@@ -1,4 +1,14 @@
-"""The turn for an action that must happen only once, such as to unlock a song."""
+"""The turn for an action that must happen only once, such as to unlock a song.
+
+| state | what is known | what happens next |
+|---|---|---|
+| `started` | the call may reach Suno | other requests wait; after its deadline it is in doubt |
+| `in_doubt` | no answer was recorded | the song shows it; or, after the settle time, the next attempt |
+| `done` | it has happened | nothing, unless Suno says otherwise: then the next attempt |
+
+A lost attempt stays on record until it is known whether it counted: if a later one finds the action done already, the
+lost one has counted, so its spending stays taken.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +17,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from app.splits.budget import DAY, Budget, Left, Spending, allowed, give_back, spend
+from app.splits.attempt import Attempt
+from app.splits.budget import DAY, Budget, Left, Spending, allowed, give_back, spend, spend_anyway
 from app.splits.clock import Moment
 from app.splits.identity import Identity
-from app.splits.store import Store, Transaction
+from app.splits.store import State, Store, Transaction
 
 KEPT = 3 * DAY
 """Seconds to remember an action."""
@@ -27,6 +38,9 @@ class Turn(StrEnum):
     DONE = "done"
 
 
+_TURNS = {State.STARTED: Turn.UNDER_WAY, State.IN_DOUBT: Turn.IN_DOUBT, State.DONE: Turn.DONE}
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """An action that must happen only once, and its state."""
@@ -35,11 +49,30 @@ class Once:
     account: str
     name: str
     turn: Turn
-    attempt: int
+    latest: Attempt
     over_for: float
-    """Seconds since the last attempt's deadline; negative while the attempt may still reach Suno."""
-    taken: Spending | None = None
-    """What the last attempt took from budgets."""
+    """Seconds since the deadline of the latest attempt, or since it was done; negative while it may reach Suno."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the latest attempt."""
+        return self.latest.number
+
+    @property
+    def record_name(self) -> str:
+        """The name of its record."""
+        return f"{self.kind}:{self.account}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    """What the ledger has of an action."""
+
+    latest: Attempt
+    lost: tuple[int, ...] = ()
+    """Numbers of earlier attempts of which it is not known whether Suno has counted them."""
+    is_for_lost: bool = False
+    """Whether the spending of the latest attempt stands for that of a lost one."""
 
 
 class TurnTable:
@@ -55,73 +88,150 @@ class TurnTable:
         `lasts`: seconds until the attempt has ended, with or without an answer. A turn takes 1 from each budget.
         Raises OverBudget; then nothing is written.
         """
+        first = Once(kind, account, name, Turn.OURS, self._attempt(1, lasts, budgets), -lasts)
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left:
-            held = tx.record("once", _record_name(kind, account, name))
+            held = _action(tx.record("once", first.record_name))
             if held is None:
-                if not enter():
-                    return Once(kind, account, name, Turn.UNDER_WAY, 1, -lasts)
-                return self._take_turn(tx, Once(kind, account, name, Turn.OURS, 1, -lasts), lasts, budgets)
-            over_for = self.clock.since(Moment(*held["began"])) - held["lasts"]
-            if held["state"] == "done":
-                turn = Turn.DONE
-            else:
-                turn = Turn.UNDER_WAY if held["state"] == "started" and over_for < 0 else Turn.IN_DOUBT
-            return Once(kind, account, name, turn, held["attempt"], over_for, _taken(held))
+                return self._take(tx, first, (), budgets) if enter() else first
+            latest, over_for = held.latest, held.latest.over_for(self.clock)
+            return replace(first, turn=_TURNS[latest.state_now(self.clock)], latest=latest, over_for=over_for)
 
         return allowed(self._identity.attempt(change), 1)
 
     def retry(self, once: Once, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once | None:
         """Take the turn for the next attempt; None if another request has it, or the action is done.
 
-        Only for a last attempt that certainly did nothing: its spending is given back. Raises OverBudget; then
-        nothing is written.
+        For an attempt without an answer, after which Suno shows nothing of it. Its spending moves to the next one.
+        Raises OverBudget; then nothing is written.
         """
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left | None:
-            held = tx.record("once", _record_name(once.kind, once.account, once.name))
-            if held is None or held["attempt"] != once.attempt or held["state"] == "done" or not enter():
+            held = self._latest(tx, once)
+            if held is None or held.latest.state is State.DONE or not enter():
                 return None
-            again = replace(once, turn=Turn.OURS, attempt=once.attempt + 1, over_for=-lasts, taken=_taken(held))
-            return self._take_turn(tx, again, lasts, budgets)
+            lost = held.lost if once.attempt in held.lost else (*held.lost, once.attempt)
+            return self._take(tx, self._next(once, lasts, budgets), lost, budgets, held.latest.spending)
+
+        return allowed(self._identity.attempt(change), 1)
+
+    def repeat(self, once: Once, *, lasts: float, budgets: Sequence[Budget] = ()) -> Once | None:
+        """Take the turn for an action that was done, and that Suno has undone; None if another request has it.
+
+        Raises OverBudget; then nothing is written.
+        """
+
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left | None:
+            held = _action(tx.record("once", once.record_name))
+            if (
+                held is None
+                or held.latest.number != once.attempt
+                or held.latest.state is not State.DONE
+                or not enter()
+            ):
+                return None
+            return self._take(tx, self._next(once, lasts, budgets), (), budgets)
 
         return allowed(self._identity.attempt(change), 1)
 
     def end(self, once: Once, turn: Turn | None, *, counted: bool = True) -> None:
         """Record how an attempt ended: DONE, IN_DOUBT, or None if it certainly did nothing.
 
-        Its spending is given back if it did nothing, or if Suno has not `counted` it.
+        Its spending is given back if it did nothing, or if Suno has not `counted` it and no lost one has counted.
         """
 
         def change(tx: Transaction) -> None:
-            name = _record_name(once.kind, once.account, once.name)
-            held = tx.record("once", name)
-            if once.taken and (turn is None or not counted) and held and held["attempt"] == once.attempt:
-                give_back(tx, self.clock, once.taken)
-            if turn is Turn.DONE:
-                done = {**(held or self._begun(0.0)), "attempt": once.attempt, "state": "done"}
-                tx.put_record("once", name, done, kept=KEPT)
-            elif held is not None and held["attempt"] == once.attempt and held["state"] == "started":
-                tx.put_record("once", name, {**held, "state": "in_doubt"} if turn else None, kept=KEPT)
+            held = _action(tx.record("once", once.record_name))
+            ended: _Action | None
+            if held is None:
+                # Forgotten, or removed and given back.
+                ended = _Action(self._done(once.latest)) if turn is Turn.DONE else None
+            elif held.latest.number == once.attempt:
+                ended = self._ended(tx, held, turn, counted)
+            else:
+                ended = self._ended_late(tx, held, once.latest, turn, counted)
+            tx.put_record("once", once.record_name, _record(ended) if ended else None, kept=KEPT)
 
         self._store.transact(change)
 
-    def _begun(self, lasts: float) -> dict[str, Any]:
+    def _ended(self, tx: Transaction, held: _Action, turn: Turn | None, counted: bool) -> _Action | None:
+        latest = held.latest
+        is_done = turn is Turn.DONE or latest.state is State.DONE
+        if turn is Turn.IN_DOUBT:
+            return held if is_done else replace(held, latest=replace(latest, state=State.IN_DOUBT))
+        if turn is Turn.DONE and (counted or held.lost):
+            return replace(held, latest=self._done(latest), lost=(), is_for_lost=not counted)
+        if held.lost and not is_done:
+            # Nothing of this attempt is left to wait for, but a lost one may have counted.
+            return replace(held, latest=replace(latest, state=State.IN_DOUBT, lasts=0.0))
+        give_back(tx, self.clock, latest.spending)
+        free = replace(latest, spending=replace(latest.spending, names=()))
+        return replace(held, latest=self._done(free)) if is_done else None
+
+    def _ended_late(
+        self, tx: Transaction, held: _Action, attempt: Attempt, turn: Turn | None, counted: bool
+    ) -> _Action:
+        """An answer came after the next attempt had begun, to which the spending had moved."""
+        if turn is Turn.IN_DOUBT:
+            return held
+        if turn is Turn.DONE and counted and not held.is_for_lost:
+            spend_anyway(tx, self.clock, attempt.spending)
+        latest = self._done(held.latest) if turn is Turn.DONE else held.latest
+        return replace(
+            held, latest=latest, lost=tuple(n for n in held.lost if n != attempt.number), is_for_lost=False
+        )
+
+    def _done(self, attempt: Attempt) -> Attempt:
+        if attempt.state is State.DONE:
+            return attempt
+        return replace(attempt, state=State.DONE, lasts=self.clock.since(attempt.began))
+
+    @staticmethod
+    def _latest(tx: Transaction, once: Once) -> _Action | None:
+        """The action, unless another attempt has begun since."""
+        held = _action(tx.record("once", once.record_name))
+        return held if held and held.latest.number == once.attempt else None
+
+    def _next(self, once: Once, lasts: float, budgets: Sequence[Budget]) -> Once:
+        latest = self._attempt(once.attempt + 1, lasts, budgets)
+        return replace(once, turn=Turn.OURS, latest=latest, over_for=-lasts)
+
+    def _attempt(self, number: int, lasts: float, budgets: Sequence[Budget]) -> Attempt:
         now = self.clock.now()
-        return {"began": list(now), "lasts": lasts}
+        return Attempt(number, now, lasts, State.STARTED, Spending([budget.name for budget in budgets], 1, now))
 
-    def _take_turn(self, tx: Transaction, once: Once, lasts: float, budgets: Sequence[Budget]) -> Once | Left:
-        now, names = self.clock.now(), [budget.name for budget in budgets]
-        if (budgets or once.taken) and (over := spend(tx, self.clock, budgets, 1, now, instead=once.taken)):
+    def _take(
+        self,
+        tx: Transaction,
+        once: Once,
+        lost: tuple[int, ...],
+        budgets: Sequence[Budget],
+        instead: Spending | None = None,
+    ) -> Once | Left:
+        if (budgets or instead) and (over := spend(tx, self.clock, budgets, 1, once.latest.began, instead=instead)):
             return over
-        value = {"state": "started", "attempt": once.attempt, "began": list(now), "lasts": lasts, "budgets": names}
-        tx.put_record("once", _record_name(once.kind, once.account, once.name), value, kept=KEPT)
-        return replace(once, taken=Spending(names, 1, now))
+        tx.put_record("once", once.record_name, _record(_Action(once.latest, lost)), kept=KEPT)
+        return once
 
 
-def _taken(held: dict[str, Any]) -> Spending:
-    return Spending(held.get("budgets", ()), 1, Moment(*held["began"]))
+def _record(action: _Action) -> dict[str, Any]:
+    latest = action.latest
+    return {
+        "state": latest.state,
+        "attempt": latest.number,
+        "began": list(latest.began),
+        "lasts": latest.lasts,
+        "budgets": list(latest.spending.names),
+        "lost": list(action.lost),
+        "is_for_lost": action.is_for_lost,
+    }
 
 
-def _record_name(kind: str, account: str, name: str) -> str:
-    return f"{kind}:{account}:{name}"
+def _action(record: dict[str, Any] | None) -> _Action | None:
+    """Read a record, also one of an older version."""
+    if record is None:
+        return None
+    began = Moment(*record["began"])
+    spending = Spending(record.get("budgets", ()), 1, began)
+    latest = Attempt(record["attempt"], began, record["lasts"], State(record["state"]), spending)
+    return _Action(latest, tuple(record.get("lost", ())), record.get("is_for_lost", False))

@@ -9,8 +9,8 @@ import pytest
 
 from app.splits.budget import Budget, OverBudget, in_words
 from app.splits.ledger import Ledger
-from app.splits.once import Turn
-from app.splits.store import Entry
+from app.splits.once import Once, Turn
+from app.splits.store import Entry, Store
 from tests.splits.conftest import SteppedClock, entry, stems
 
 DAY = 24 * 3600
@@ -228,6 +228,87 @@ def test_a_download_counts_once_per_song_for_a_month(ledger: Ledger, clock: Step
     assert (again.turn, left(ledger, DOWNLOADS)) == (Turn.OURS, 0)
     clock.advance(31 * DAY)
     assert left(ledger, DOWNLOADS) == 2
+
+
+def unlock(ledger: Ledger, song: str = "a") -> Once:
+    return ledger.turns.begin("unlock", "user", song, lasts=40, budgets=[DOWNLOADS])
+
+
+def lost_and_again(ledger: Ledger, clock: SteppedClock) -> tuple[Once, Once]:
+    """An unlock without an answer, and the next attempt."""
+    lost = unlock(ledger)
+    clock.advance(200)
+    again = ledger.turns.retry(unlock(ledger), lasts=40, budgets=[DOWNLOADS])
+    assert again is not None
+    return lost, again
+
+
+def test_a_lost_unlock_has_counted_if_the_next_finds_the_song_unlocked(ledger: Ledger, clock: SteppedClock) -> None:
+    _, again = lost_and_again(ledger, clock)
+    ledger.turns.end(again, Turn.DONE, counted=False)
+    assert left(ledger, DOWNLOADS) == 1
+
+
+def test_a_lost_unlock_may_have_counted_while_the_next_is_refused(ledger: Ledger, clock: SteppedClock) -> None:
+    _, again = lost_and_again(ledger, clock)
+    ledger.turns.end(again, None)
+    assert (unlock(ledger).turn, left(ledger, DOWNLOADS)) == (Turn.IN_DOUBT, 1)
+    third = ledger.turns.retry(unlock(ledger), lasts=40, budgets=[DOWNLOADS])
+    ledger.turns.end(third, Turn.DONE, counted=False)
+    assert left(ledger, DOWNLOADS) == 1
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize(("late", "next_one"), [(True, False), (False, True), (False, False), (None, True)])
+def test_each_unlock_that_counted_is_in_the_budget_once(
+    ledger: Ledger, clock: SteppedClock, late: bool | None, next_one: bool, is_last: bool
+) -> None:
+    """The answer of the first attempt comes late: before or after that of the next."""
+    lost, again = lost_and_again(ledger, clock)
+    answers = [
+        lambda: ledger.turns.end(lost, None if late is None else Turn.DONE, counted=bool(late)),
+        lambda: ledger.turns.end(again, Turn.DONE, counted=next_one),
+    ]
+    for answer in reversed(answers) if is_last else answers:
+        answer()
+    # If the next attempt ends first, the lost one is taken for the one that has counted.
+    counted = bool(late) + next_one or (1 if is_last else 0)
+    assert (unlock(ledger).turn, left(ledger, DOWNLOADS)) == (Turn.DONE, 2 - counted)
+
+
+def test_an_unlock_that_ends_twice_is_given_back_once(ledger: Ledger) -> None:
+    ledger.turns.end(unlock(ledger, "other"), Turn.DONE)
+    one = unlock(ledger)
+    for _ in range(2):
+        ledger.turns.end(one, None)
+    assert left(ledger, DOWNLOADS) == 1
+
+
+def test_a_song_that_suno_has_locked_again_is_unlocked_and_counted_again(ledger: Ledger, clock: SteppedClock) -> None:
+    ledger.turns.end(unlock(ledger), Turn.DONE)
+    done = unlock(ledger)
+    again = ledger.turns.repeat(done, lasts=40, budgets=[DOWNLOADS])
+    assert (again.attempt, ledger.turns.repeat(done, lasts=40, budgets=[DOWNLOADS])) == (2, None)
+    ledger.turns.end(again, Turn.DONE)
+    assert left(ledger, DOWNLOADS) == 0
+    clock.advance(100)
+    with pytest.raises(OverBudget):
+        ledger.turns.repeat(unlock(ledger), lasts=40, budgets=[DOWNLOADS])
+    assert unlock(ledger).turn is Turn.DONE
+
+
+def test_an_unlock_that_suno_did_not_need_is_not_counted_though_an_earlier_one_was(ledger: Ledger) -> None:
+    ledger.turns.end(unlock(ledger), Turn.DONE)
+    again = ledger.turns.repeat(unlock(ledger), lasts=40, budgets=[DOWNLOADS])
+    ledger.turns.end(again, Turn.DONE, counted=False)
+    assert left(ledger, DOWNLOADS) == 1
+
+
+def test_an_unlock_of_an_older_version_is_read(ledger: Ledger, store: Store, clock: SteppedClock) -> None:
+    record = {"state": "started", "attempt": 2, "began": list(clock.now()), "lasts": 40.0, "budgets": []}
+    store.transact(lambda tx: tx.put_record("once", "unlock:user:a", record, kept=DAY))
+    clock.advance(50)
+    assert (unlock(ledger).turn, unlock(ledger).attempt, unlock(ledger).over_for) == (Turn.IN_DOUBT, 2, 10)
 
 
 def test_times_are_formatted_in_days_hours_and_minutes() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.splits.budget import Budget
 from app.splits.download import Address, Download
 from app.splits.ledger import Ledger
 from app.splits.once import Turn
@@ -16,6 +17,7 @@ from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError, SunoUnreachab
 from app.suno.gateway import UnknownFormat, Unlock
 from app.suno.session import Account
 from app.timing import Stopping, Timing
+from tests.splits.conftest import SteppedClock
 
 UNREACHABLE = SunoUnreachable("Suno could not be reached. Nothing was charged.")
 LOST = OutcomeUnknown("Suno was asked to unlock the song, and no answer came.")
@@ -23,6 +25,9 @@ LOST = OutcomeUnknown("Suno was asked to unlock the song, and no answer came.")
 
 class Store(MemoryStore):
     """A store that can be unavailable."""
+
+    def __init__(self) -> None:
+        super().__init__(SteppedClock())
 
     is_unavailable = False
 
@@ -41,11 +46,14 @@ class Suno:
         self.unlocked: Unlock | SunoError = Unlock(counted=True)
         self.failure: SunoError | None = None
         """Raised when the address is requested; None: only the older calls know the format."""
+        self.sent = 0
+        """Unlocks that were sent."""
 
     def clip(self, account: Account, id: str) -> Clip:
         return answered(self.clips.pop(0))
 
     def unlock(self, account: Account, id: str) -> Unlock:
+        self.sent += 1
         return answered(self.unlocked)
 
     def download_url(self, account: Account, id: str, format: str) -> str:
@@ -67,11 +75,15 @@ def suno() -> Suno:
 
 
 def address(suno: Suno, **more: Any) -> Address:
+    return download(suno, **more).address()
+
+
+def download(suno: Suno, budgets: tuple[Budget, ...] = (), **more: Any) -> Download:
     gateway: Any = suno
     return Download(
         account=Account("cookie", "SUNO_COOKIE"),
         account_name="user",
-        budgets=(),
+        budgets=budgets,
         clip_id="song",
         format="wav",
         wait=True,
@@ -79,7 +91,7 @@ def address(suno: Suno, **more: Any) -> Address:
         ledger=Ledger(suno.store),
         timing=Timing(deadline=40.0, wait_timeout=100.0, poll_interval=3.0, settle_time=60.0),
         **more,
-    ).address()
+    )
 
 
 @pytest.mark.parametrize("failure", [UNREACHABLE, None])
@@ -120,3 +132,59 @@ def test_a_stopping_process_needs_no_time_for_a_song_that_is_unlocked(suno: Suno
     suno.clips, suno.failure = [Clip("song", download_unlocked=True)], UNREACHABLE
     with pytest.raises(SunoUnreachable):
         address(suno, time_left=lambda: 0.0)
+
+
+LOCKED, UNLOCKED = Clip("song", download_unlocked=False), Clip("song", download_unlocked=True)
+
+
+def unlocked_and(suno: Suno, *now: Clip, passed: float) -> bool | None:
+    """Unlock the song; later, when Suno lists it like this, unlock it again. Returns what the second one counted."""
+    one = download(suno)
+    assert one.unlock(LOCKED) is True
+    one.ledger.clock.advance(passed)  # type: ignore[attr-defined]
+    suno.clips = list(now[1:])
+    return one.unlock(now[0])
+
+
+def test_a_song_that_suno_says_is_locked_is_unlocked_again(suno: Suno, caplog: pytest.LogCaptureFixture) -> None:
+    assert unlocked_and(suno, LOCKED, LOCKED, passed=61) is True
+    assert suno.sent == 2
+    assert "it is unlocked again" in caplog.text
+
+
+def test_a_second_unlock_is_counted_only_if_suno_counts_it(suno: Suno) -> None:
+    one = download(suno)
+    assert one.unlock(LOCKED) is True
+    one.ledger.clock.advance(61)  # type: ignore[attr-defined]
+    suno.clips, suno.unlocked = [LOCKED], Unlock(counted=False)
+    assert one.unlock(LOCKED) is False
+    assert suno.sent == 2
+
+
+@pytest.mark.parametrize(
+    ("clips", "passed"),
+    [
+        ([LOCKED], 60),
+        ([LOCKED, UNLOCKED], 61),
+        ([Clip("song")], 1000),
+        ([LOCKED, Clip("song")], 1000),
+    ],
+)
+def test_the_ledger_is_believed_if_suno_may_be_late_or_does_not_say(
+    suno: Suno, clips: list[Clip], passed: float
+) -> None:
+    assert unlocked_and(suno, *clips, passed=passed) is False
+    assert suno.sent == 1
+
+
+def test_a_lost_unlock_of_a_clip_that_does_not_say_whether_it_is_locked_counts(suno: Suno) -> None:
+    budget = Budget("caller n8n", "downloads:caller:n8n", "downloads", 2, 30)
+    one = download(suno, budgets=(budget,))
+    silent = Clip("song")
+    suno.clips, suno.unlocked = [silent] * 2, LOST
+    with pytest.raises(OutcomeUnknown):
+        one.unlock(silent)
+    one.ledger.clock.advance(1000)  # type: ignore[attr-defined]
+    suno.unlocked = Unlock(counted=False)
+    assert one.unlock(silent) is False
+    assert (suno.sent, one.ledger.left(budget).amount) == (2, 1)
