@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 
 from app.callers import DEFAULT, Caller, OperatorAccount
@@ -12,7 +13,7 @@ from app.splits.budget import Budget
 from app.splits.ledger import Ledger, Owner
 from app.splits.store import LedgerUnavailable
 from app.suno.gateway import SunoGateway
-from app.suno.session import Account
+from app.suno.session import Account, User
 
 log = logging.getLogger(__name__)
 
@@ -96,45 +97,61 @@ def owners(account_names: tuple[str, ...], caller: Caller) -> tuple[Owner, ...]:
     return tuple(product(account_names, (caller.name, *caller.older_names)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What a process has recorded of a cookie."""
+
+    user: User | None
+    """The user that the last token named."""
+    names: tuple[str, ...]
+    """The cookie's names in the ledger, the current one first."""
+
+
 class AccountNames:
     """Finds the ledger's names for accounts. One per process."""
 
     def __init__(self, gateway: SunoGateway, ledger: Ledger) -> None:
         self._gateway = gateway
         self._ledger = ledger
-        self._noted: OrderedDict[str, str] = OrderedDict()
+        self._noted: OrderedDict[str, _Noted] = OrderedDict()
 
     def of(self, account: Account, *, ledger_needed: bool) -> tuple[str, ...]:
-        """The ledger's name for an account, then those of older ledgers.
+        """The ledger's name for an account, then its other names: keys and files are found by each of them.
 
-        The name is Suno's own user, or a hash of the cookie if Suno's token names no user. A cookie that has signed
-        in before, in any process, needs no call. Otherwise it signs in, for free. Raises a SunoError if that fails;
-        with `ledger_needed`, raises LedgerUnavailable before any call to Suno.
+        The name is Suno's own user. If Suno's token does not have it, the name stays what it was; else it is the
+        sign-in's user, or a hash of the cookie. A cookie that has signed in before, in any process, needs no call.
+        Otherwise it signs in, for free. Raises a SunoError if that fails; with `ledger_needed`, raises
+        LedgerUnavailable before any call to Suno.
         """
-        cookie = account.cookie_hash
-        user = self._gateway.known_user(account)
-        if user is None:
-            known = self._noted.get(cookie) or self._known_to_ledger(cookie, ledger_needed=ledger_needed)
-            user = known or self._gateway.user_of(account) or cookie
-        if self._noted.get(cookie) != user:
-            self._note(cookie, user)
+        cookie, user = account.cookie_hash, self._gateway.known_user(account)
+        noted = self._noted.get(cookie)
+        if noted is None or noted.user != user:
+            noted = self._note(account, user, ledger_needed=ledger_needed)
         older = (cookie, "house") if account.name == DEFAULT else (cookie,)
-        return (user, *(name for name in older if name != user))
+        return (*noted.names, *(name for name in older if name not in noted.names))
 
-    def _known_to_ledger(self, cookie: str, *, ledger_needed: bool) -> str | None:
+    def _note(self, account: Account, user: User | None, *, ledger_needed: bool) -> _Noted:
+        """Find the names of a cookie, and record them."""
+        cookie = account.cookie_hash
         try:
-            return self._ledger.account_of_cookie(cookie)
-        except LedgerUnavailable:
+            if user is None and not self._ledger.names.of(cookie):
+                user = self._gateway.user_of(account)
+            names, is_changed = self._ledger.names.note(
+                cookie, suno=user.suno if user else "", clerk=user.clerk if user else ""
+            )
+        except LedgerUnavailable as error:
             if ledger_needed:
                 raise
-            return None
-
-    def _note(self, cookie: str, name: str) -> None:
-        try:
-            self._ledger.note_cookie(cookie, name)
-        except LedgerUnavailable as error:
             log.warning("The ledger could not record the account of a cookie: %s", error.why)
-            return
-        self._noted[cookie] = name
+            user = user or self._gateway.user_of(account)
+            return _Noted(user, (user.name if user else cookie,))
+        if is_changed:
+            log.warning(
+                "Suno's token for the cookie of %s names another user than before: its keys and files are found by "
+                "both names.",
+                account.named_by,
+            )
+        self._noted[cookie] = noted = _Noted(user, names)
         if len(self._noted) > REMEMBERED:
             self._noted.popitem(last=False)
+        return noted

@@ -168,12 +168,15 @@ def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
     }
 
 
-def make_stems(song: Song, task: str, now: float, taken: str = "") -> list[Stem]:
-    """Make the stems of one split, take by take. `taken` is the part that an `extract` takes out."""
+def make_stems(song: Song, task: str, now: float, taken: str = "", behind: float = 0.0) -> list[Stem]:
+    """Make the stems of one split, take by take, dated `behind` seconds ago.
+
+    `taken` is the part that an `extract` takes out.
+    """
     parts = (taken, audio.WITHOUT + taken) if task == "extract" else audio.TWO if task == "two" else audio.TWELVE
     takes = song.takes_of_twelve if task == "twelve" else song.takes_of_two
     named = parts[:1] if song.single_object else parts * takes
-    created_at = timestamp(now)
+    created_at = timestamp(now - behind)
     stems = [Stem(str(uuid.uuid4()), song, task, part, now, created_at) for part in named]
     if song.last_stem_fails:
         stems[-1].fails = True

@@ -55,6 +55,7 @@ class Fault:
     play: Callable[[Call], Reply | None]
     charges: bool = False
     loses_reply: bool = True  # if it charges: whether the client does not learn its stems
+    is_queued: bool = False  # whether the split is made and charged after the reply
 
 
 def _always(make: Callable[[], Reply]) -> Callable[[Call], Reply]:
@@ -247,6 +248,12 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault("500", "500 as recorded", _always(lambda: json_reply(500, SERVER_ERROR))),
         Fault("502-html", "502 in HTML, nothing done", _always(lambda: html_reply(502, "Bad Gateway"))),
+        Fault(
+            "504-queued",
+            "504 in HTML; the split is made and charged `queue` seconds later",
+            _always(lambda: html_reply(504, "Gateway Time-out")),
+            is_queued=True,
+        ),
         Fault("200-html", "200 in HTML", _always(lambda: html_reply(200, "Just a moment..."))),
         Fault("wrong-shape", '200 {"ok": true}', _always(lambda: json_reply(200, {"ok": True}))),
         Fault("no-clips", '200 {"clips": []}', _always(lambda: json_reply(200, {"clips": []}))),

@@ -7,6 +7,7 @@ import binascii
 import json
 import random
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -95,12 +96,26 @@ class Studio:
     ) -> Reply:
         """Apply a fault to the paid call: after the payment if the fault charges."""
         token = request.headers["authorization"]
+        if fault.is_queued:
+            self._queue(account, song, task, taken)
         if not fault.charges:
             spoilt = fault.play(Call(request, account, token, song, None))
             return spoilt or self._pay(account, song, task, taken, batch)[0]
         paid, split = self._pay(account, song, task, taken, batch)
         split.reply_lost = fault.loses_reply
         return fault.play(Call(request, account, token, song, paid)) or paid
+
+    def _queue(self, account: Account, song: Song, task: str, taken: str) -> None:
+        """Make and charge a split later."""
+
+        def pay() -> None:
+            with self._suno.lock:
+                if split := self._suno.split(account, song, task, taken):
+                    split.reply_lost = True
+
+        queued = threading.Timer(self._suno.options.queue, pay)
+        queued.daemon = True
+        queued.start()
 
     def _fault(self, song: Song) -> Fault | None:
         if song.id in FAULT_SONGS:

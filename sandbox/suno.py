@@ -46,6 +46,9 @@ class Options:
     stems_lag: float = 0.0  # until a song's list of stems has a new stem
     has_stem_lag: float = 0.0  # until a song's `has_stem` is true
     feed_lag: float = 0.0  # until the feeds have a new stem
+    queue: float = 2.0  # until a split that was answered 504 is made and charged
+    dated_behind: float = 0.0  # how far the dates of new stems are behind the clock
+    user_claim: bool = True  # whether tokens have Suno's own user id
     wav_by_download: bool = True  # whether /api/download/clip supports WAV, or only the older calls do
     address_lifetime: float = 3600.0  # of a download_url
     storage: Literal["ordinary", "breaks", "slow", "web-page"] = "ordinary"
@@ -191,7 +194,7 @@ class Suno:
         account.credits -= price
         account.charges += 1
         self.splits_made += 1
-        split = self._keep(account, song, make_stems(song, task, self._moment(), taken))
+        split = self._keep(account, song, make_stems(song, task, self._moment(), taken, self.options.dated_behind))
         split.credits = price
         account.paid.append(split)
         account.feed_failures[song.id] = song.feed_failures
@@ -226,7 +229,7 @@ class Suno:
             "aud": "suno-api",
             "sid": session_id,
             "sub": f"user_{user_id_of(account.name).replace('-', '')[:27]}",
-            "suno.com/claims/user_id": user_id_of(account.name),
+            **({"suno.com/claims/user_id": user_id_of(account.name)} if self.options.user_claim else {}),
             "suno.com/claims/email": f"{account.name}@mail.example",
             "suno/handle": account.name.replace("-", ""),
             "plan": account.kind.plan.key,

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.accounts import AccountNames
+from app.suno.session import User
 from app.web.factory import create_app
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
@@ -93,14 +94,14 @@ def test_a_crash_is_logged_without_its_message(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        def generate_stems(self, account: object, *question: object) -> None:
+        def generate_stems(self, account: object, *question: object, order: str) -> None:
             raise RuntimeError(f"it had {account} and the cookie {secret}")
 
         def stems(self, account: object, *question: object) -> list[object]:
             return []
 
-        def known_user(self, account: object) -> str:
-            return "user"
+        def known_user(self, account: object) -> User:
+            return User("user", "")
 
         def now(self) -> None:
             return None

@@ -11,9 +11,10 @@ Each rule is here once. The store underneath (app/splits/store.py) knows no rule
   stays taken while the entry is in doubt. It is given back once it is certain that nothing was charged.
 - Job: the work after the reply (app/jobs/). It begins in the same transaction, so that it survives a crash. Their
   table is in app/splits/jobs.py.
-- Owner of stems: the entry for which Suno's answer named them. An entry in doubt may claim unowned stems, but only
-  while no other request for the song can still receive them from Suno. Suno's answer overrides a claim: the entry
-  that claimed them is in doubt again.
+- Owner of stems: the entry for which Suno's answer named them. An entry in doubt may claim unowned stems if the
+  evidence shows that they are its own (app/splits/evidence.py). Suno's answer overrides a claim: the entry that
+  claimed them is in doubt again.
+- Listed: which stems were listed, and when. An entry that begins later cannot own them.
 
 The ledger has no cookie, no token and no address of audio.
 """
@@ -23,20 +24,21 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 
 from app.ids import new_id
 from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
 from app.splits.durability import DurabilityCheck
+from app.splits.evidence import Evidence, Finding, Reason, Recorded, Verdict, judge
 from app.splits.identity import Identity
 from app.splits.jobs import JOB_KEPT, JobTable, NewJob
 from app.splits.known import Known, inherited
+from app.splits.listed import listed_before, note_listed
+from app.splits.names import NameTable
 from app.splits.once import TurnTable
 from app.splits.store import Entry, State, Store, Transaction
 from app.suno.clip import Clip
-from app.suno.stems import Made
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +51,12 @@ STEPS = 2 * 24 * 3600.0
 OWNED = KEPT + STEPS
 """Seconds to remember who owns a stem: as long as any entry in doubt could claim it."""
 
-COOKIE_KEPT = 30 * KEPT
-"""Seconds to remember the account of a cookie, which saves a sign-in."""
-
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
 
 
 Owner = tuple[str, str]
 """The ledger's names for an account and a caller."""
-
-
-class Found(StrEnum):
-    """Whether Suno lists the stems of an entry in doubt."""
-
-    YES = "yes"
-    NO = "no"
-    PERHAPS = "perhaps"
-    """Suno lists unowned stems, but they may belong to another request, or to another kind of split."""
 
 
 class Ledger:
@@ -83,6 +73,7 @@ class Ledger:
         self.identity = Identity(store, self.durability, known)
         self.jobs = JobTable(store)
         self.turns = TurnTable(store, self.identity)
+        self.names = NameTable(store)
 
     def new_entry(
         self,
@@ -237,43 +228,41 @@ class Ledger:
             self.jobs.wake(tx, entry.id)
         return done
 
-    def settle(self, entry: Entry, made: Made) -> Found:
-        """Finish an entry in doubt with the oldest unowned set, if no other request can still receive that set.
+    def settle(self, entry: Entry, found: Evidence) -> Finding:
+        """Judge the evidence for an entry in doubt; if it proves stems to be this entry's, finish it with them.
 
-        Ownership is per stem. If others own some stems of a set, the rest counts as a set only if it has every owned
-        title. Returns YES also if the entry was finished meanwhile.
+        Returns OURS also if the entry was finished meanwhile. Records which stems were listed: an entry that begins
+        later cannot own them.
         """
 
-        def change(tx: Transaction) -> Found:
+        def change(tx: Transaction) -> Finding:
             held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
-                return Found.YES if held and held.state is State.DONE else Found.PERHAPS
-            others = [other for other in tx.entries_of_song(entry.song_id) if other.id != entry.id]
-            owned = self._owned(tx, entry, others, made)
-            unclaimed = [left for stems in made.sets if (left := _left_of(stems, owned))]
-            unknown = [stem for stem in made.unknown if stem.id not in owned]
-            may_be_anothers = any(self._is_under_way(other) for other in others)
+            if held is not None and held.state is State.DONE:
+                return Finding(Verdict.OURS, held.stems)
+            if held is None or held.attempt != entry.attempt:
+                return Finding(Verdict.PERHAPS, reason=Reason.CHANGED)
+            known = self._known(tx, held, found)
+            note_listed(tx, self.clock, held.song_id, [id for id in found.recent if id not in known.owned])
+            finding = judge(found, known)
             if held.stems:
                 # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
-                told = {stem.id for stem in held.stems}
-                further = [left for left in unclaimed if not told & {stem.id for stem in left}]
-                if further and not may_be_anothers:
-                    self._own(tx, entry, further[0])
+                self._own(tx, entry, finding.stems)
                 tx.put(self._count_again(tx, held)._replace(state=State.DONE))
                 self.jobs.wake(tx, entry.id)
-                return Found.YES
-            if not unclaimed:
-                return Found.PERHAPS if unknown else Found.NO
-            if may_be_anothers:
-                return Found.PERHAPS
-            tx.put(self._count_again(tx, held)._replace(state=State.DONE, stems=tuple(unclaimed[0]), paid=True))
-            for stem in unclaimed[0]:
-                tx.put_record("taken", stem.id, entry.id, kept=OWNED)
-            # It may have reported by now that no stems were made.
-            self.jobs.wake(tx, entry.id)
-            return Found.YES
+                return Finding(Verdict.OURS, held.stems)
+            if finding.verdict is Verdict.OURS:
+                tx.put(self._count_again(tx, held)._replace(state=State.DONE, stems=finding.stems, paid=True))
+                for stem in finding.stems:
+                    tx.put_record("taken", stem.id, entry.id, kept=OWNED)
+                # It may have reported by now that no stems were made.
+                self.jobs.wake(tx, entry.id)
+            return finding
 
         return self._store.transact(change)
+
+    def note_listed(self, entry: Entry, ids: Sequence[str]) -> None:
+        """Record the stems that were listed before the first paid call of an entry: it cannot own them."""
+        self._store.transact(lambda tx: note_listed(tx, self.clock, entry.song_id, ids, before=entry.id))
 
     def give_back(self, entry: Entry) -> bool:
         """Give back the price of an entry in doubt: it is certain that its attempt made nothing.
@@ -380,15 +369,6 @@ class Ledger:
 
         self._store.transact(change)
 
-    def account_of_cookie(self, cookie_hash: str) -> str | None:
-        """Read the account of a cookie, as of its last sign-in."""
-        account: str | None = self._store.read(lambda tx: tx.record("cookie", cookie_hash))
-        return account
-
-    def note_cookie(self, cookie_hash: str, account: str) -> None:
-        """Record the account of a cookie."""
-        self._store.transact(lambda tx: tx.put_record("cookie", cookie_hash, account, kept=COOKIE_KEPT))
-
     def left(self, budget: Budget) -> Left:
         """Read what is left of a budget."""
         return self._store.read(lambda tx: left_of(tx, self.clock, budget))
@@ -436,13 +416,25 @@ class Ledger:
         for stem in stems:
             tx.put_record("owned", stem.id, entry.id, kept=OWNED)
 
-    def _owned(self, tx: Transaction, entry: Entry, others: Sequence[Entry], made: Made) -> set[str]:
-        """Ids of the stems that other entries own or have claimed."""
-        ids = [stem.id for stems in (*made.sets, made.unknown) for stem in stems]
+    def _known(self, tx: Transaction, entry: Entry, found: Evidence) -> Recorded:
+        """What the ledger knows of the song that can explain listed stems."""
+        others = [other for other in tx.entries_of_song(entry.song_id) if other.id != entry.id]
         owned = {stem.id for other in others if other.paid for stem in other.stems}
+        # An earlier attempt's stems are the reply already.
+        owned |= {stem.id for stem in entry.stems}
         for kind in ("taken", "owned"):
-            owned |= {clip for clip, owner in tx.records(kind, ids).items() if owner != entry.id}
-        return owned
+            owned |= {clip for clip, owner in tx.records(kind, found.ids).items() if owner != entry.id}
+        return Recorded(
+            owned=owned,
+            earlier=listed_before(tx, self.clock, entry),
+            running=any(self._is_under_way(other) for other in others),
+            in_doubt=sum(self._is_rival(entry, other) for other in others),
+        )
+
+    def _is_rival(self, entry: Entry, other: Entry) -> bool:
+        """Whether another entry in doubt may own stems that this one may own too."""
+        same = (other.account, other.task) == (entry.account, entry.task)
+        return same and self._told(other).state is State.IN_DOUBT and not self._is_forgotten(other)
 
     def _lead(self, tx: Transaction, entry: Entry, found: Entry | None) -> None:
         """Let a request id find an existing entry; or nothing (None)."""
@@ -489,9 +481,3 @@ def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
 
 def _request_name(account: str, caller: str, request_id: str) -> str:
     return f"{account}:{caller}:{request_id}"
-
-
-def _left_of(stems: Sequence[Clip], owned: set[str]) -> list[Clip]:
-    """The unowned stems of a set; [] if an owned title is missing: then they are the rest of the owned set."""
-    left = [stem for stem in stems if stem.id not in owned]
-    return left if {stem.title for stem in stems if stem.id in owned} <= {stem.title for stem in left} else []

@@ -6,19 +6,22 @@ import json
 import logging
 import math
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar, assert_never
 
 from app.splits.budget import Budget, OverBudget
+from app.splits.evidence import Finding, Reason, Verdict
+from app.splits.inquiry import Inquiry, Witnesses
 from app.splits.jobs import NewJob
-from app.splits.ledger import Found, Ledger, Owner
+from app.splits.ledger import Ledger, Owner
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import SessionExpired, SunoError
 from app.suno.session import Account
-from app.suno.stems import StemChoice, finished_set, stems_made
+from app.suno.stems import StemChoice, finished_set
 from app.suno.wire import Deadline
 from app.timing import LOOK_FOR, Stopping, TimeLeft, Timing, no_end
 
@@ -27,17 +30,14 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOOKS = 4
-"""How often to look for lost stems before reporting `outcome_unknown`, `poll_interval` apart."""
-
 INSIST = 10.0
 """Seconds to keep retrying the ledger write after a paid call, `poll_interval` apart."""
 
-CLOCKS_DIFFER = 10.0
-"""Seconds by which the dates of Suno's clips and the `Date` of its answers may differ, either way."""
-
 SLACK = 1.0
 """Seconds between the deadline of the paid call and the entry's deadline in the ledger."""
+
+NAMED = 24
+"""Maximum stems that an error names."""
 
 GLANCE = 0.1
 """Seconds between two polls of the ledger by a retry that waits for the first request."""
@@ -59,19 +59,19 @@ class SplitNotFound(Exception):
     """The ledger has no such request of this caller."""
 
 
-class Gateway(Protocol):
+class Gateway(Witnesses, Protocol):
     """What a split needs from Suno."""
 
     def generate_stems(
-        self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
+        self,
+        account: Account,
+        song_id: str,
+        choice: StemChoice | None = None,
+        deadline: Deadline | None = None,
+        *,
+        order: str = "",
     ) -> list[Clip]:
-        """Split a song. The account is charged."""
-
-    def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
-        """List every stem of a song."""
-
-    def now(self) -> float | None:
-        """Seconds since 1970 by Suno's clock."""
+        """Split a song. The account is charged. `order`: the same for every attempt of one split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class Split:
                 self._note_if_possible(self.ledger.free, entry)
                 raise
             self._note_if_possible(self.ledger.doubt, entry)
-            clips = self._recover(entry)
+            clips = self._inquiry.recover(entry, min(LOOK_FOR, self.time_left()))
             if not clips:
                 raise
         return self._answer(entry, clips, credits=credits)
@@ -222,15 +222,18 @@ class Split:
 
     def _existing(self, entry: Entry, deadline: Deadline) -> Sequence[Clip]:
         """The song's existing stems, recorded as the reply; [] unless they are a whole set."""
-        existing = finished_set(self.gateway.stems(self.account, self.song_id, deadline), self.choice)
+        stems = self.gateway.stems(self.account, self.song_id, deadline)
+        existing = finished_set(stems, self.choice)
         if existing:
             self._note_if_possible(self.ledger.finish, entry, existing, paid=False, job_is_due=self.job is not None)
+        elif entry.attempt == 1 and (recent := self._inquiry.recent(entry, stems)):
+            self._note_if_possible(self.ledger.note_listed, entry, recent)
         return existing
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:
         deadline = self._deadline_of(entry)
         self._check_time(deadline.remaining)
-        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline)
+        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline, order=_order_of(entry))
         return self._note_paid(entry, clips)
 
     def _check_time(self, seconds: float) -> None:
@@ -253,47 +256,6 @@ class Split:
                 time.sleep(min(self.timing.poll_interval, patience.remaining))
         noted = self._note_if_possible(self.ledger.finish, entry, clips, paid=True, job_is_due=self.job is not None)
         return noted.stems if noted else clips
-
-    def _recover(self, entry: Entry) -> Sequence[Clip]:
-        """Poll for the stems of a lost answer; empty if they are not found in time.
-
-        An empty or failed poll does not end it: new stems appear late, and Suno may recover.
-        """
-        deadline = Deadline(min(LOOK_FOR, self.time_left()))
-        seen: list[list[str]] = []
-        for look in range(LOOKS):
-            if look:
-                time.sleep(min(self.timing.poll_interval, deadline.remaining))
-            try:
-                outcome, seen = self._look(entry, deadline, seen)
-                if outcome is Found.YES:
-                    settled = self.ledger.get(entry.id)
-                    return settled.stems if settled else ()
-            except (SunoError, LedgerUnavailable) as error:
-                log.warning("Request %s could not look for its stems: %s", self.request_id, error)
-        return ()
-
-    def _look(self, entry: Entry, deadline: Deadline, seen: list[list[str]]) -> tuple[Found, list[list[str]]]:
-        """Poll once for the stems of an entry in doubt. The ledger settles only what two polls in a row list alike.
-
-        `seen`: the list of the previous poll. Returns the outcome, and the list of this poll.
-        """
-        stems = self.gateway.stems(self.account, self.song_id, deadline)
-        since, until = self._when_made(entry)
-        made = stems_made(stems, self.choice, since=since, until=until)
-        if not made.sets and not made.unknown:
-            return Found.NO, []
-        return (self.ledger.settle(entry, made) if made.ids == seen else Found.PERHAPS), made.ids
-
-    def _when_made(self, entry: Entry) -> tuple[float, float]:
-        """The time in which Suno can have made the entry's stems: seconds since 1970 by Suno's clock."""
-        now = self.gateway.now()
-        clock = self.ledger.clock
-        if now is None:
-            first, last = entry.began.wall, entry.attempt_began.wall
-        else:
-            first, last = now - clock.since(entry.began), now - clock.since(entry.attempt_began)
-        return first - CLOCKS_DIFFER, last + entry.lasts + self.timing.settle_time + CLOCKS_DIFFER
 
     def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | None:
         """Reply to a request with a used key; None if the ledger must be read again."""
@@ -328,13 +290,9 @@ class Split:
         return Stems(clips=clips, replayed=True, job_id=held.id if self.job else "")
 
     def _settle(self, held: Entry) -> Stems | None:
-        """Poll for the stems of an entry in doubt. Pay again only once it is certain that it made none."""
-        deadline = Deadline(LOOK_FOR)
+        """Reply to a retry of an entry in doubt. Pay again only once it is certain that it made nothing."""
         try:
-            outcome, seen = self._look(held, deadline, [])
-            if outcome is Found.PERHAPS:
-                time.sleep(min(self.timing.poll_interval, deadline.remaining))
-                outcome, _ = self._look(held, deadline, seen)
+            finding = self._inquiry.find_out(held)
         except SessionExpired:
             raise
         except SunoError as error:
@@ -342,35 +300,43 @@ class Split:
                 f"The outcome of the first request with this Idempotency-Key cannot be determined now. {error}",
                 retry_after=self._settled_in(held),
             ) from error
-        if outcome is Found.YES:
-            settled = self.ledger.get(held.id)
-            return self._replay(settled) if settled else None
-        if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time:
-            # Here the entry stays in doubt: if its second attempt were freed, the first would be forgotten.
-            self._check_time(self.timing.deadline)
-            again = self.ledger.restart(
-                held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
-            )
-            return self._pay(again) if again else None
-        raise InProgress(
-            "The first request with this Idempotency-Key got no complete answer from Suno, which may have charged. "
-            "Its stems cannot be found yet. Send it again later: it is not paid for twice.",
-            retry_after=self._settled_in(held),
-        )
+        match finding.verdict:
+            case Verdict.OURS:
+                settled = self.ledger.get(held.id)
+                return self._replay(settled) if settled else None
+            case Verdict.NONE:
+                # Here the entry stays in doubt: if its second attempt were freed, the first would be forgotten.
+                self._check_time(self.timing.deadline)
+                again = self.ledger.restart(
+                    held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
+                )
+                return self._pay(again) if again else None
+            case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
+                raise InProgress(_in_doubt(finding), retry_after=self._settled_in(held))
+        assert_never(finding.verdict)
 
     def find_out(self, held: Entry) -> Entry | None:
         """Find out, for free, the outcome of an entry in doubt; None while it is not known.
 
         Returns the entry: DONE if its stems were found, unchanged if it certainly made none. Raises a SunoError.
         """
-        deadline = Deadline(LOOK_FOR)
-        outcome, seen = self._look(held, deadline, [])
-        if outcome is Found.PERHAPS:
-            time.sleep(min(self.timing.poll_interval, deadline.remaining))
-            outcome, _ = self._look(held, deadline, seen)
-        if outcome is Found.YES:
-            return self.ledger.get(held.id)
-        return held if outcome is Found.NO and self.ledger.over_for(held) >= self.timing.settle_time else None
+        match self._inquiry.find_out(held).verdict:
+            case Verdict.OURS:
+                return self.ledger.get(held.id)
+            case Verdict.NONE:
+                return held
+            case _:
+                return None
+
+    @property
+    def _inquiry(self) -> Inquiry:
+        return Inquiry(
+            account=self.account,
+            choice=self.choice,
+            witnesses=self.gateway,
+            ledger=self.ledger,
+            timing=self.timing,
+        )
 
     def _settled_in(self, held: Entry) -> int:
         """Whole seconds until a retry can learn more."""
@@ -411,6 +377,36 @@ def find_split(ledger: Ledger, owners: Sequence[Owner], request_id: str) -> Know
             "nothing, or the ledger could not be written then."
         )
     return KnownSplit(id, entry)
+
+
+def _order_of(entry: Entry) -> str:
+    """The name of a split for Suno, the same for each of its attempts. Suno may know a repeated order by it."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, entry.id))
+
+
+def _in_doubt(finding: Finding) -> str:
+    """A sentence for a retry whose first request is still in doubt."""
+    lost = "The first request with this Idempotency-Key got no complete answer from Suno, which may have charged."
+    match finding.reason:
+        case Reason.LISTED | Reason.NEWEST | Reason.CONTENDED:
+            listed = ", ".join(finding.ids[:NAMED]) + (" and more" if len(finding.ids) > NAMED else "")
+            return (
+                f"{lost} These stems of the song may be its stems, but that is not certain: {listed}. So this key is "
+                "not paid for again. To get them for free once they are complete, send a new Idempotency-Key with "
+                "reuse_existing: true. A new key without it pays again."
+            )
+        case Reason.MARKED:
+            return (
+                f"{lost} Suno says that the song has stems, but does not list them yet. Send it again later: it is "
+                "not paid for twice."
+            )
+        case _ if finding.verdict is Verdict.UNREADABLE:
+            return (
+                f"{lost} Suno's answers do not show whether it made stems. Send it again later: it is not paid for "
+                "twice."
+            )
+        case _:
+            return f"{lost} Its stems cannot be found yet. Send it again later: it is not paid for twice."
 
 
 def _whole_seconds(seconds: float) -> int:

@@ -79,7 +79,7 @@ class Doctor:
                 else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
             )
             return Finding("sign-in", False, str(error), turn)
-        user = "names its user" if self._studio.sessions.user(account) else "names no user"
+        user = "names its user" if self._studio.sessions.suno_user(account) else "names no user"
         return Finding(
             "sign-in", True, f"The cookie signs in ({time.monotonic() - started:.1f} s); its token {user}."
         )
@@ -114,7 +114,7 @@ class Doctor:
     def _feed(self, account: Account) -> Iterator[Finding]:
         songs: list[Any] = []
         library = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
-        if user := self._studio.sessions.user(account):
+        if user := self._studio.sessions.suno_user(account):
             library["filters"] = {"stem": {"presence": "False"}, "user": {"presence": "True", "userId": user}}
         for name, method, path, body in (
             ("feed v3", "POST", "/api/feed/v3", library),

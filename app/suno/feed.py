@@ -119,7 +119,7 @@ class Feed:
         """
         # The list may need the account's user id, which only the token contains.
         self._studio.sessions.bearer(account, deadline)
-        user = self._studio.sessions.user(account)
+        user = self._studio.sessions.suno_user(account)
         found: dict[str, Clip] = {}
         cursors: set[str | None] = set()
         cursor: str | None = None
@@ -150,7 +150,7 @@ class Feed:
             cursor = known[at]
             if at and cursor is None:
                 return []
-            reply = self._v3_reply(account, _library(self._studio.sessions.user(account), cursor), deadline)
+            reply = self._v3_reply(account, _library(self._studio.sessions.suno_user(account), cursor), deadline)
             further = _next_cursor(reply)
             if known[at + 1 : at + 2] != [further]:
                 # The songs have moved: the cached cursors of later pages are invalid.

@@ -29,7 +29,7 @@ from app.suno.errors import (
     SunoFailed,
 )
 from app.suno.feed import Feed
-from app.suno.session import Account
+from app.suno.session import Account, User
 from app.suno.song_time import AlignedLyrics, Beat, Novelty, beats_from_wire
 from app.suno.statuses import (
     CALL_GONE,
@@ -85,12 +85,12 @@ class SunoGateway:
         """Check that the account's cookie signs in; free, and no call while its token is fresh."""
         self._studio.sessions.bearer(account, self._deadline())
 
-    def known_user(self, account: Account) -> str | None:
-        """Suno's user id for the account's cookie; None if this process has not signed in with it. Makes no call."""
+    def known_user(self, account: Account) -> User | None:
+        """The user of the account's cookie; None if this process has not signed in with it. Makes no call."""
         return self._studio.sessions.user(account)
 
-    def user_of(self, account: Account) -> str | None:
-        """Suno's user id for the account's cookie; free, and no call once this process has signed in.
+    def user_of(self, account: Account) -> User | None:
+        """The user of the account's cookie; free, and no call once this process has signed in.
 
         None if Suno's token names no user.
         """
@@ -105,12 +105,22 @@ class SunoGateway:
         return self._studio.clock.now()
 
     def generate_stems(
-        self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
+        self,
+        account: Account,
+        song_id: str,
+        choice: StemChoice | None = None,
+        deadline: Deadline | None = None,
+        *,
+        order: str = "",
     ) -> list[Clip]:
-        """Split a song; the account is charged. The stems are not ready yet."""
+        """Split a song; the account is charged. The stems are not ready yet.
+
+        `order`: a UUID that is the same for every attempt of one split. One client of 2026-08 sends the same one
+        again after a lost answer; no source shows that Suno then charges once.
+        """
         choice, deadline = choice or StemChoice(), deadline or self._deadline()
         if choice != StemChoice() or not self._edit_is_there():
-            return self._by_v2_web(account, song_id, choice, deadline)
+            return self._by_v2_web(account, song_id, choice, deadline, order=order)
         try:
             return self._by_edit(account, song_id, deadline)
         except SunoError as refusal:
@@ -118,7 +128,7 @@ class SunoGateway:
                 raise
             song = self._song_in_spite_of(refusal, account, song_id, deadline)
             is_gone = refusal.status in CALL_GONE
-        stems = self._by_v2_web(account, song_id, choice, deadline, title=song.title or "")
+        stems = self._by_v2_web(account, song_id, choice, deadline, order=order, title=song.title or "")
         if is_gone:
             self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
             log.warning(
@@ -299,14 +309,21 @@ class SunoGateway:
         return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, b"{}", deadline=deadline), song_id)
 
     def _by_v2_web(
-        self, account: Account, song_id: str, choice: StemChoice, deadline: Deadline, title: str | None = None
+        self,
+        account: Account,
+        song_id: str,
+        choice: StemChoice,
+        deadline: Deadline,
+        *,
+        order: str,
+        title: str | None = None,
     ) -> list[Clip]:
         if title is None:
             title = self._feed.clip(account, song_id, deadline).title or ""
         required, version = self._studio.captcha(account, deadline)
         if required:
             raise captcha_required(version)
-        body = _v2_web_body(song_id, title, choice, self._suno.stems_model)
+        body = _v2_web_body(song_id, title, choice, self._suno.stems_model, order or str(uuid.uuid4()))
         path = "/api/generate/v2-web/"
         return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, body, deadline=deadline), song_id)
 
@@ -361,7 +378,7 @@ def _stems_of(answer: Answer, song_id: str) -> list[Clip]:
         raise OutcomeUnknown(sentence) from error
 
 
-def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str) -> bytes:
+def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str, order: str) -> bytes:
     """The body of suno.com for stems: `twelve` as captured on 2026-06-30, `extract` as in two clients of 2026-09."""
     match choice.task:
         case StemTask.TWELVE:
@@ -386,7 +403,7 @@ def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str) -> by
         "override_fields": [],
         "token": None,
         "token_provider": None,
-        "transaction_uuid": str(uuid.uuid4()),
+        "transaction_uuid": order,
         "metadata": {
             "web_client_pathname": "/create",
             "create_mode": "custom",

@@ -52,8 +52,8 @@ PAID = 0.4
 YOUNG = 1 / 4
 """Use a token from the sign-in reply only in this first fraction of its lifetime."""
 
-USER_CLAIMS = ("suno.com/claims/user_id", "sub")
-"""Claims with the user id: Suno's, otherwise Clerk's (captured 2026-08). No other claim is kept."""
+SUNO_USER, CLERK_USER = "suno.com/claims/user_id", "sub"
+"""Claims with the ids of a user: Suno's and Clerk's (captured 2026-08). No other claim is kept."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,27 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """What tokens call the user of an account. At least one id is not ""."""
+
+    suno: str = field(repr=False)
+    """Suno's own id, which is on the account's clips; "" if no token had it."""
+    clerk: str = field(repr=False)
+    """The sign-in's id; "" if no token had it."""
+
+    @property
+    def name(self) -> str:
+        """The best id: the same for all cookies of the user."""
+        return self.suno or self.clerk
+
+
+@dataclass(frozen=True, slots=True)
 class _Token:
     value: str = field(repr=False)
     renew_at: float
     stale_at: float
     """From then on it is too old for a paid call: Suno refused tokens past half their lifetime (seen 2026-04)."""
-    user: str | None = field(repr=False)
+    user: User | None
 
     def will_do(self, *, paid: bool) -> bool:
         """Whether it can be sent; a paid call is never sent with a token past half its lifetime."""
@@ -97,7 +112,7 @@ class _Session:
     device_id: str
     session_id: str | None = None
     token: _Token | None = None
-    user: str | None = field(default=None, repr=False)
+    user: User | None = None
     dead_until: float = 0.0
     vain_until: float = 0.0
     """Until then a refused token is not renewed: Suno refused a new one too."""
@@ -130,9 +145,14 @@ class Sessions:
         """The headers that a browser sends with every call, with the account's own device id."""
         return self._browser_headers(self._session(account))
 
-    def user(self, account: Account) -> str | None:
-        """The account's user id at Suno, the same for all its cookies; None before sign-in, or if no token has it."""
+    def user(self, account: Account) -> User | None:
+        """The account's user, the same for all its cookies; None before sign-in, or if no token names it."""
         return self._session(account).user
+
+    def suno_user(self, account: Account) -> str:
+        """Suno's own id of the account's user; "" if it is not known."""
+        user = self._session(account).user
+        return user.suno if user else ""
 
     def bearer(self, account: Account, deadline: Deadline, *, paid: bool = False, refused: str | None = None) -> str:
         """A token that Suno should accept; with `paid`, one that is young enough for a paid call.
@@ -197,7 +217,7 @@ class Sessions:
     def _settle(self, renewal: Future[str], session: _Session) -> None:
         try:
             session.token = self._renew(session, Deadline(self._renewal_lasts))
-            session.user = session.token.user or session.user
+            session.user = _user_after(session.user, session.token.user)
             outcome = session.token.value
         except BaseException as error:
             session.renewal = None
@@ -349,8 +369,17 @@ def _ready_token(client: Mapping[str, Any], session_id: str, answer: Answer) -> 
 
 def _kept(jwt: str, claims: Mapping[str, Any], life: float, age: float) -> _Token:
     begins = time.monotonic() - age
-    users = [value for name in USER_CLAIMS if is_id(value := claims.get(name))]
-    return _Token(jwt, begins + life * (1 - MARGIN), begins + life * PAID, users[0] if users else None)
+    suno, clerk = (value if is_id(value := claims.get(name)) else "" for name in (SUNO_USER, CLERK_USER))
+    user = User(suno, clerk) if suno or clerk else None
+    return _Token(jwt, begins + life * (1 - MARGIN), begins + life * PAID, user)
+
+
+def _user_after(before: User | None, now: User | None) -> User | None:
+    """The user of a session with a new token: one without Suno's own id does not change it for the same user."""
+    if now is None or before is None:
+        return now or before
+    is_same = not now.suno and now.clerk in (before.clerk, before.clerk or now.clerk)
+    return User(before.suno, now.clerk) if is_same else now
 
 
 def _is_jwt(value: Any) -> TypeGuard[str]:

@@ -85,7 +85,7 @@ def finished_set(stems: Sequence[Clip], choice: StemChoice) -> list[Clip]:
     """
     by_label: dict[str | None, list[Clip]] = {"two": [], "twelve": [], "extract": [], None: []}
     for stem in stems:
-        if _is_of(stem, choice):
+        if may_be_of(stem, choice):
             by_label[stem.stem_task].append(stem)
     unlabelled = [stem for stem in stems if stem.stem_task is None and stem.part]
     if _is_set_of(unlabelled, choice) and choice.task is StemTask.TWO:
@@ -103,7 +103,7 @@ def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until
     unlabelled: list[tuple[float, Clip]] = []
     unknown: list[Clip] = []
     for stem in stems:
-        kind, made = _is_of(stem, choice), made_at(stem)
+        kind, made = may_be_of(stem, choice), made_at(stem)
         if kind is False or (made is not None and not since <= made <= until):
             continue
         if made is None:
@@ -124,18 +124,7 @@ def stems_made(stems: Sequence[Clip], choice: StemChoice, *, since: float, until
     return Made(tuple(tuple(made) for made in sets), tuple(unknown))
 
 
-def numbered(stems: Iterable[Clip]) -> dict[str, int]:
-    """The take number of each stem, by its id: 1, 2, … within the same song and part, oldest first."""
-    takes: dict[tuple[str | None, str], int] = {}
-    numbers: dict[str, int] = {}
-    for stem in sorted(stems, key=lambda stem: stem.created_at or ""):
-        if stem.is_stem:
-            of_part = (stem.stem_from_id, stem.part)
-            numbers[stem.id] = takes[of_part] = takes.get(of_part, 0) + 1
-    return numbers
-
-
-def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
+def may_be_of(stem: Clip, choice: StemChoice) -> bool | None:
     """Whether a split of this kind makes such a stem; None if the stem does not show it."""
     label = stem.stem_task
     match choice.task:
@@ -146,6 +135,26 @@ def _is_of(stem: Clip, choice: StemChoice) -> bool | None:
         case StemTask.TWO:
             return label == "two" and not choice.stem_name if label in ("two", "twelve") else None
     assert_never(choice.task)
+
+
+def made_at(stem: Clip) -> float | None:
+    """When Suno says that it made a stem: seconds since 1970; None if it does not say."""
+    try:
+        moment = datetime.fromisoformat(stem.created_at or "")
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def numbered(stems: Iterable[Clip]) -> dict[str, int]:
+    """The take number of each stem, by its id: 1, 2, … within the same song and part, oldest first."""
+    takes: dict[tuple[str | None, str], int] = {}
+    numbers: dict[str, int] = {}
+    for stem in sorted(stems, key=lambda stem: stem.created_at or ""):
+        if stem.is_stem:
+            of_part = (stem.stem_from_id, stem.part)
+            numbers[stem.id] = takes[of_part] = takes.get(of_part, 0) + 1
+    return numbers
 
 
 def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
@@ -199,12 +208,3 @@ def _by_titles(near: Sequence[tuple[float, Clip]]) -> list[list[Clip]]:
         one_set[0][stem.title] = moment
         one_set[1].append(stem)
     return [stems for _, stems in sets]
-
-
-def made_at(clip: Clip) -> float | None:
-    """When Suno made the clip, in seconds since 1970 by its clock; None if it does not say so."""
-    try:
-        moment = datetime.fromisoformat(clip.created_at or "")
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

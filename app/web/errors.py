@@ -117,7 +117,7 @@ class ErrorCode(Enum):
         "in_progress",
         409,
         "A request with this `Idempotency-Key` is still running, or is in doubt. Send it again after `Retry-After` "
-        "seconds.",
+        "seconds. If `error` names stems, a new key with `reuse_existing: true` gets them for free.",
     )
     AUDIO_INCOMPLETE = (
         "audio_incomplete",

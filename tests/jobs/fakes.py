@@ -28,6 +28,7 @@ from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import SongNotFound, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
+from app.suno.session import User
 from app.suno.stems import StemChoice, StemTask
 from app.timing import Timing
 from tests.splits.conftest import SteppedClock
@@ -110,14 +111,22 @@ class Suno:
     def now(self) -> float:
         return self.clock.wall
 
-    def known_user(self, account: Any) -> str | None:
-        return None if self.sign_in else "user"
+    def song_has_stems(self, account: Any, song_id: str, deadline: Any = None) -> bool:
+        self._called("song_has_stems")
+        return bool(self.made)
 
-    def user_of(self, account: Any) -> str:
+    def newest_clips(self, account: Any, until: float, deadline: Any = None) -> list[Clip]:
+        self._called("newest_clips")
+        return list(self.made.values())
+
+    def known_user(self, account: Any) -> User | None:
+        return None if self.sign_in else User("user", "")
+
+    def user_of(self, account: Any) -> User:
         self._called("sign in")
         if self.sign_in:
             raise self.sign_in
-        return "user"
+        return User("user", "")
 
     def clips(
         self, account: Any, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True

@@ -32,7 +32,7 @@ from app.splits.store import LedgerUnavailable, MemoryStore
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
-from app.suno.session import Account
+from app.suno.session import Account, User
 from app.timing import Timing
 from tests.audio.conftest import wav
 from tests.jobs.fakes import World
@@ -51,8 +51,8 @@ class Gateway:
         self.unlocked: Unlock | SunoError = Unlock(counted=True)
         self.urls: list[str | None] = ["https://storage.example.com/x"]
 
-    def known_user(self, account: Any) -> str:
-        return "user"
+    def known_user(self, account: Any) -> User:
+        return User("user", "")
 
     def clip(self, account: Any, id: str) -> Clip:
         self.calls.append("clip")

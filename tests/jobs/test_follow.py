@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -13,9 +14,8 @@ from app.callers import DEFAULT, OperatorAccount
 from app.jobs.job import SplitState
 from app.splits.store import LedgerUnavailable, State
 from app.suno.errors import RateLimited, SessionExpired, SunoUnreachable
-from app.suno.stems import Made
 from tests.jobs.fakes import AWAY, CREDITS, PRICE, Suno, World
-from tests.splits.conftest import stems
+from tests.splits.conftest import listed, stems
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 TEN_MINUTES = 10 * MINUTE
@@ -199,7 +199,7 @@ def test_stems_that_a_retry_finds_after_the_result_are_told_by_a_new_webhook(wor
     world.suno.make("vocals", "drums")
     late = world.ledger.get(entry.id)
     assert late
-    world.ledger.settle(late, Made(sets=(tuple(world.suno.made.values()),)))
+    world.ledger.settle(late, listed(tuple(world.suno.made.values()), began=0.0, ended=math.inf))
     world.run(TEN_MINUTES)
     assert world.receiver.types == ["stems.failed", "stems.completed"]
     assert [file["status"] for file in world.receiver.last["files"]] == ["kept", "kept"]
@@ -238,7 +238,7 @@ def test_what_certainly_cost_nothing_is_given_back_and_counts_again_if_stems_tur
     held = world.ledger.get(entry.id)
     assert held and held.state is State.IN_DOUBT, "the key is still used"
     world.suno.make("vocals", "drums")
-    world.ledger.settle(held, Made(sets=(tuple(world.suno.made.values()),)))
+    world.ledger.settle(held, listed(tuple(world.suno.made.values()), began=0.0, ended=math.inf))
     assert world.left() == CREDITS.limit - PRICE
     world.run(TEN_MINUTES)
     assert (world.receiver.types[-1], world.left()) == ("stems.completed", CREDITS.limit - PRICE)

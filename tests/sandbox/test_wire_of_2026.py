@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from datetime import datetime
 from urllib.parse import urlencode
 
 import pytest
@@ -164,6 +165,26 @@ def test_all_lists_can_be_late_at_once(alice):
     assert lists_with_stems(alice, stem) == {"stems": False, "has_stem": False, "feed": True}
     alice.post("/sandbox/settings", {"index_lag": 0})
     assert set(lists_with_stems(alice, stem).values()) == {True}
+
+
+def test_the_dates_of_stems_can_be_behind(alice):
+    alice.post("/sandbox/settings", {"dated_behind": 3600})
+    [made] = {clip["created_at"] for clip in alice.split().json()["clips"]}
+    assert 3590 < time.time() - datetime.fromisoformat(made).timestamp() < 3660
+
+
+def test_tokens_can_lose_sunos_user_id(alice):
+    alice.post("/sandbox/settings", {"user_claim": False})
+    payload = claims(alice.new_token(alice.session()).json()["jwt"])
+    assert "suno.com/claims/user_id" not in payload and payload["sub"].startswith("user_")
+
+
+def test_a_split_that_was_answered_504_is_made_later(alice, eventually):
+    alice.post("/sandbox/settings", {"queue": 0.2})
+    assert alice.split("fault-504-queued").status_code == 504
+    assert alice.charges() == []
+    eventually(lambda: len(alice.charges()) == 1)
+    assert alice.charges()[0]["reply_lost"] is True
 
 
 def test_a_song_has_the_fields_of_the_captured_one(alice):

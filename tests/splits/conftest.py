@@ -6,9 +6,9 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import pytest
 import redis
 
 from app.splits.clock import Clock, Moment
+from app.splits.evidence import Evidence, Others
 from app.splits.ledger import Ledger
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, MemoryStore, Store
 from app.suno.clip import Clip
+from app.suno.stems import Made
 from tools.process import free_port, running
 
 REDIS = shutil.which("redis-server")
@@ -50,6 +52,10 @@ class SteppedClock(Clock):
         self.wall += seconds
 
 
+MADE = 1_795_600_800.0
+"""2026-11-25T10:00:00Z, the date of `stems`."""
+
+
 def stems(*ids: str, at: str = "2026-11-25T10:00:00.000Z", **fields: Any) -> tuple[Clip, ...]:
     """A set of stems with different titles."""
     return tuple(
@@ -74,6 +80,23 @@ def entry(ledger: Ledger, idempotency_key: str = "", **fields: Any) -> Entry:
         }
         | fields
     )
+
+
+def listed(*sets: Sequence[Clip], unknown: Sequence[Clip] = (), **fields: Any) -> Evidence:
+    """What two reads of Suno's lists have shown alike, after the settle time."""
+    found = Evidence(
+        **{
+            "made": Made(tuple(map(tuple, sets)), tuple(unknown)),
+            "began": MADE,
+            "ended": MADE + 100,
+            "listed": frozenset(stem.id for one in (*sets, unknown) for stem in one),
+            "recent": tuple(stem.id for one in (*sets, unknown) for stem in one),
+            "others": Others(has_stem=False, newest=()),
+            "settled": True,
+        }
+        | fields
+    )
+    return replace(found, seen=found.shown)
 
 
 @contextmanager

@@ -9,12 +9,12 @@ import pytest
 
 from app.splits import clock as clocks
 from app.splits.clock import BOOT_ID, Clock, Moment
-from app.splits.ledger import Found, Ledger
+from app.splits.evidence import Verdict
+from app.splits.ledger import Ledger
 from app.splits.once import Turn
 from app.splits.sqlite import SqliteStore
 from app.splits.store import State
-from app.suno.stems import Made
-from tests.splits.conftest import SteppedClock, entry
+from tests.splits.conftest import SteppedClock, entry, listed
 
 SETTLE = 60.0
 HERE = "5a0f9c1e-1f0b-4d7c-9a51-0c9d2b7e4f60"
@@ -77,7 +77,7 @@ def test_a_retry_after_a_reboot_with_the_same_id_waits_its_settle_time(ledger: L
     assert ledger.over_for(one) == -one.lasts
     clock.advance(one.lasts + SETTLE)
     assert ledger.over_for(one) == SETTLE
-    assert ledger.settle(one, Made(())) is Found.NO
+    assert ledger.settle(one, listed()).verdict is Verdict.NONE
     assert ledger.restart(one, 41.0) is not None
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import redis
 
-from app.splits.ledger import KEPT, LEADS, STEPS, Found, Ledger, open_ledger
+from app.splits.evidence import Verdict
+from app.splits.ledger import KEPT, LEADS, STEPS, Ledger, open_ledger
 from app.splits.once import Turn
 from app.splits.redis import RedisStore, why_unavailable
 from app.splits.sqlite import SqliteStore
-from app.splits.store import LedgerUnavailable, MemoryStore, State, Store, Transaction
-from app.suno.stems import Made
-from tests.splits.conftest import SteppedClock, entry, stems
+from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction
+from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 DAY = 24 * 3600.0
 
@@ -31,8 +31,8 @@ def in_doubt(ledger: Ledger, idempotency_key: str = "", **fields: object):
     return one
 
 
-def made(*sets, unknown=()) -> Made:
-    return Made(tuple(sets), tuple(unknown))
+def settle(ledger: Ledger, one: Entry, *sets, **fields: object) -> Verdict:
+    return ledger.settle(one, listed(*sets, **fields)).verdict
 
 
 def test_a_new_entry_is_written_and_read(ledger: Ledger) -> None:
@@ -87,7 +87,7 @@ def test_a_key_expires_after_a_day_and_its_stems_stay_owned(ledger: Ledger, cloc
     assert new.id != one.id
     assert ledger.of_request([(one.account, "")], one.request_id) is None
     ledger.doubt(new)
-    assert ledger.settle(new, made(stems("kept-a", "kept-b"))) is Found.NO
+    assert settle(ledger, new, stems("kept-a", "kept-b")) is Verdict.NONE
 
 
 def test_after_a_reboot_calls_have_ended_and_keys_are_kept(ledger: Ledger, clock: SteppedClock) -> None:
@@ -167,7 +167,7 @@ def test_an_entry_in_doubt_takes_the_oldest_unowned_set(ledger: Ledger) -> None:
     paid = ledger.begin(entry(ledger, song_id="s1"))
     ledger.finish(paid, stems("1a", "1b"), paid=True)
     one = in_doubt(ledger, song_id="s1")
-    assert ledger.settle(one, made(stems("1a", "1b"), stems("2a", "2b"), stems("3a", "3b"))) is Found.YES
+    assert settle(ledger, one, stems("1a", "1b"), stems("2a", "2b"), stems("3a", "3b")) is Verdict.OURS
     assert [stem.id for stem in ledger.get(one.id).stems] == ["2a", "2b"]
 
 
@@ -178,9 +178,9 @@ def test_an_entry_stays_in_doubt_while_another_request_for_the_song_is_running(
     song = entry(ledger).song_id
     b = ledger.begin(entry(ledger, song_id=song, **other))
     a = in_doubt(ledger, song_id=song)
-    assert ledger.settle(a, made(stems("b1", "b2"), stems("a1", "a2"))) is Found.PERHAPS
+    assert settle(ledger, a, stems("b1", "b2"), stems("a1", "a2")) is Verdict.PERHAPS
     ledger.finish(b, stems("b1", "b2"), paid=True)
-    assert ledger.settle(a, made(stems("b1", "b2"), stems("a1", "a2"))) is Found.YES
+    assert settle(ledger, a, stems("b1", "b2"), stems("a1", "a2")) is Verdict.OURS
     assert [stem.id for stem in ledger.get(a.id).stems] == ["a1", "a2"]
     assert [stem.id for stem in ledger.get(b.id).stems] == ["b1", "b2"]
 
@@ -190,7 +190,7 @@ def test_a_request_past_its_deadline_keeps_no_other_entry_in_doubt(ledger: Ledge
     ledger.begin(entry(ledger, song_id=song))
     one = in_doubt(ledger, song_id=song)
     clock.advance(42)
-    assert ledger.settle(one, made(stems("x1", "x2"))) is Found.YES
+    assert settle(ledger, one, stems("x1", "x2")) is Verdict.OURS
 
 
 def test_sunos_reply_overrides_a_guess(ledger: Ledger, clock: SteppedClock) -> None:
@@ -198,10 +198,10 @@ def test_sunos_reply_overrides_a_guess(ledger: Ledger, clock: SteppedClock) -> N
     late = ledger.begin(entry(ledger, song_id=song))
     clock.advance(60)
     guesser = in_doubt(ledger, "key", song_id=song)
-    assert ledger.settle(guesser, made(stems("p", "q"))) is Found.YES
+    assert settle(ledger, guesser, stems("p", "q")) is Verdict.OURS
     assert [stem.id for stem in ledger.finish(late, stems("p", "q"), paid=True).stems] == ["p", "q"]
     assert ledger.get(guesser.id).state is State.IN_DOUBT
-    assert ledger.settle(guesser, made(stems("p", "q"))) is Found.NO
+    assert settle(ledger, guesser, stems("p", "q")) is Verdict.NONE
 
 
 def test_an_entry_keeps_the_stems_that_it_found_if_sunos_reply_comes_late(
@@ -209,10 +209,10 @@ def test_an_entry_keeps_the_stems_that_it_found_if_sunos_reply_comes_late(
 ) -> None:
     late = ledger.begin(entry(ledger, "key"))
     clock.advance(60)
-    assert ledger.settle(late, made(stems("found"))) is Found.YES
+    assert settle(ledger, late, stems("found")) is Verdict.OURS
     assert [stem.id for stem in ledger.finish(late, stems("answered"), paid=True).stems] == ["found"]
     other = in_doubt(ledger, song_id=late.song_id)
-    assert ledger.settle(other, made(stems("found"), stems("answered"))) is Found.NO
+    assert settle(ledger, other, stems("found"), stems("answered")) is Verdict.NONE
 
 
 def test_an_entry_in_doubt_takes_the_unowned_stems_of_a_mixed_set(ledger: Ledger) -> None:
@@ -221,7 +221,7 @@ def test_an_entry_in_doubt_takes_the_unowned_stems_of_a_mixed_set(ledger: Ledger
     paid = ledger.begin(entry(ledger, song_id=song))
     ledger.finish(paid, first, paid=True)
     one = in_doubt(ledger, song_id=song)
-    assert ledger.settle(one, made((*first, *second))) is Found.YES
+    assert settle(ledger, one, (*first, *second)) is Verdict.OURS
     assert ledger.get(one.id).stems == second
 
 
@@ -230,7 +230,7 @@ def test_stems_missing_from_sunos_reply_go_to_no_other_entry(ledger: Ledger) -> 
     paid = ledger.begin(entry(ledger, song_id=song))
     ledger.finish(paid, stems("h1"), paid=True)
     one = in_doubt(ledger, song_id=song)
-    assert ledger.settle(one, made(stems("h1", "h2"))) is Found.NO
+    assert settle(ledger, one, stems("h1", "h2")) is Verdict.NONE
 
 
 def test_reused_stems_can_still_be_taken_by_an_entry_in_doubt(ledger: Ledger) -> None:
@@ -238,16 +238,16 @@ def test_reused_stems_can_still_be_taken_by_an_entry_in_doubt(ledger: Ledger) ->
     reused = ledger.begin(entry(ledger, song_id=song))
     ledger.finish(reused, stems("r1", "r2"), paid=False)
     one = in_doubt(ledger, song_id=song)
-    assert ledger.settle(one, made(stems("r1", "r2"))) is Found.YES
+    assert settle(ledger, one, stems("r1", "r2")) is Verdict.OURS
 
 
 def test_an_entry_stays_in_doubt_while_unlabelled_stems_are_unowned(ledger: Ledger) -> None:
     song = entry(ledger).song_id
     one = in_doubt(ledger, song_id=song)
-    assert ledger.settle(one, made(unknown=stems("u"))) is Found.PERHAPS
+    assert settle(ledger, one, unknown=stems("u")) is Verdict.PERHAPS
     owner = ledger.begin(entry(ledger, song_id=song))
     ledger.finish(owner, stems("u"), paid=True)
-    assert ledger.settle(one, made(unknown=stems("u"))) is Found.NO
+    assert settle(ledger, one, unknown=stems("u")) is Verdict.NONE
 
 
 def test_concurrent_entries_in_doubt_take_different_sets(ledger_url: str) -> None:
@@ -256,8 +256,8 @@ def test_concurrent_entries_in_doubt_take_different_sets(ledger_url: str) -> Non
     sets = [stems(f"{song}-{n}a", f"{song}-{n}b") for n in range(6)]
     entries = [in_doubt(one, song_id=song) for one in ledgers]
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda one, e: one.settle(e, made(*sets)), ledgers, entries))
-    assert found == [Found.YES] * 6
+        found = list(pool.map(lambda one, e: settle(one, e, *sets), ledgers, entries))
+    assert found == [Verdict.OURS] * 6
     taken = [ledgers[0].get(e.id).stems for e in entries]
     assert sorted(taken, key=str) == sorted(sets, key=str)
 
@@ -288,9 +288,9 @@ def test_a_late_reply_leaves_the_newer_attempt_running(ledger: Ledger) -> None:
     second = ledger.restart(first, 41)
     ledger.finish(first, stems("1a", "1b"), paid=True)
     third = in_doubt(ledger, song_id=song)
-    assert ledger.settle(third, made(stems("1a", "1b"), stems("2a", "2b"))) is Found.PERHAPS
+    assert settle(ledger, third, stems("1a", "1b"), stems("2a", "2b")) is Verdict.PERHAPS
     finished = ledger.finish(second, stems("2a", "2b"), paid=True)
-    assert ledger.settle(third, made(stems("1a", "1b"), stems("2a", "2b"))) is Found.NO
+    assert settle(ledger, third, stems("1a", "1b"), stems("2a", "2b")) is Verdict.NONE
     assert finished.stems == ledger.get(first.id).stems
 
 
@@ -299,10 +299,10 @@ def test_a_key_keeps_its_stems_if_a_later_attempt_is_in_doubt(ledger: Ledger) ->
     second = ledger.restart(first, 41)
     returned = ledger.finish(first, stems("1a", "1b"), paid=True).stems
     ledger.doubt(second)
-    assert ledger.settle(second, made(stems("1a", "1b"), stems("2a", "2b"))) is Found.YES
+    assert settle(ledger, second, stems("1a", "1b"), stems("2a", "2b")) is Verdict.OURS
     assert ledger.get(first.id).stems == returned
     other = in_doubt(ledger, song_id=first.song_id)
-    assert ledger.settle(other, made(stems("1a", "1b"), stems("2a", "2b"))) is Found.NO
+    assert settle(ledger, other, stems("1a", "1b"), stems("2a", "2b")) is Verdict.NONE
 
 
 def test_a_key_keeps_the_stems_of_its_first_reply(ledger: Ledger) -> None:
@@ -409,9 +409,38 @@ def test_an_unfinished_turn_is_in_doubt_and_one_request_retries_it(ledger: Ledge
 
 def test_the_account_of_a_cookie_is_known_without_a_sign_in(ledger: Ledger) -> None:
     cookie = entry(ledger).account
-    assert ledger.account_of_cookie(cookie) is None
-    ledger.note_cookie(cookie, "user")
-    assert ledger.account_of_cookie(cookie) == "user"
+    assert ledger.names.of(cookie) == ()
+    assert ledger.names.note(cookie, suno="user", clerk="") == (("user",), False)
+    assert ledger.names.of(cookie) == ("user",)
+
+
+def test_a_cookie_keeps_its_names_if_its_token_loses_one(ledger: Ledger) -> None:
+    """A change is reported once."""
+    cookie, user, login = (entry(ledger).account for _ in range(3))
+    ledger.names.note(cookie, suno=user, clerk=login)
+    assert ledger.names.note(cookie, suno="", clerk=login) == ((user, login), True)
+    assert ledger.names.note(cookie, suno="", clerk=login) == ((user, login), False)
+    assert ledger.names.note(cookie, suno="", clerk="") == ((user, login), False)
+    assert ledger.names.note(cookie, suno=user, clerk=login) == ((user, login), False)
+
+
+def test_another_cookie_of_a_user_has_the_same_name_even_if_its_token_has_lost_it(ledger: Ledger) -> None:
+    cookie, other, user, login = (entry(ledger).account for _ in range(4))
+    ledger.names.note(cookie, suno=user, clerk=login)
+    assert ledger.names.note(other, suno="", clerk=login)[0] == (user, login)
+
+
+def test_sunos_own_id_becomes_the_name_of_a_cookie_that_had_another(ledger: Ledger) -> None:
+    cookie, user, login = (entry(ledger).account for _ in range(3))
+    assert ledger.names.note(cookie, suno="", clerk="") == ((cookie,), False)
+    assert ledger.names.note(cookie, suno="", clerk=login) == ((login,), True)
+    assert ledger.names.note(cookie, suno=user, clerk=login) == ((user, login), True)
+
+
+def test_the_account_that_an_older_version_recorded_is_still_the_cookies(store: Store, ledger: Ledger) -> None:
+    cookie, user, login = (entry(ledger).account for _ in range(3))
+    store.transact(lambda tx: tx.put_record("cookie", cookie, user, kept=DAY))
+    assert ledger.names.note(cookie, suno="", clerk=login) == ((user, login), True)
 
 
 def test_a_turn_reports_the_seconds_since_its_deadline(ledger: Ledger, clock: SteppedClock) -> None:
@@ -448,7 +477,7 @@ def test_a_retry_has_its_own_deadline(ledger: Ledger, clock: SteppedClock) -> No
 
 def test_an_entry_in_doubt_that_takes_stems_counts_as_paid(ledger: Ledger) -> None:
     one = in_doubt(ledger)
-    assert ledger.settle(one, made(stems("a", "b"))) is Found.YES
+    assert settle(ledger, one, stems("a", "b")) is Verdict.OURS
     assert ledger.get(one.id).paid is True
 
 
@@ -471,7 +500,7 @@ def test_the_owner_of_a_stem_is_kept_longer_than_an_entry_can_be_in_doubt(
     """Also if the wall clock is set by up to two days meanwhile."""
     if isinstance(store, MemoryStore):
         return
-    assert ledger.settle(in_doubt(ledger), made(stems("a", "b"))) is Found.YES
+    assert settle(ledger, in_doubt(ledger), stems("a", "b")) is Verdict.OURS
     if isinstance(store, SqliteStore):
         with sqlite3.connect(request.getfixturevalue("tmp_path") / "ledger.db") as file:
             [(left,)] = file.execute(

@@ -1,10 +1,15 @@
-"""The same random steps on all three stores: a stem has one owner, a key one set of stems, and the stores agree."""
+"""The same random steps on all three stores: a stem has one owner, a key one set of stems, and the stores agree.
+
+Suno's witnesses lag, each by itself, get lost, or lie; dates are wrong; stems are made late; tokens lose their claim.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +20,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.splits.budget import Budget
-from app.splits.ledger import Found, Ledger
+from app.splits.evidence import Evidence, Finding, Others, Verdict, evidence
+from app.splits.ledger import KEPT, Ledger
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, MemoryStore, State, Store
+from app.splits.store import Entry, MemoryStore, State, Store, pack, unpack
 from app.suno.clip import Clip
-from app.suno.stems import Made
+from app.suno.stems import StemChoice
 from tests.splits.conftest import SteppedClock
 
 KEYS = st.sampled_from(["", "k1", "k1", "k2"])
 SONG = "song"
+SUNO_BOOTED = 1_795_608_000.0
+"""Suno's clock when the clock of the tests was at 0."""
 LASTS = 41.0
 SETTLE = 60.0
 
+
+STEMS, MARK, FEED = "stems", "has_stem", "newest clips"
+WITNESSES = (STEMS, MARK, FEED)
+DATED = st.sampled_from([0.0, 0.0, 0.0, -15.0, -5 * 3600.0, 5 * 3600.0])
+"""Seconds by which the date of a clip is ahead of Suno's clock."""
+MARKS = ("true", "false", "missing")
+"""What `has_stem` may say wrongly."""
 
 PRICE = 10
 BUDGET = Budget("caller x", "credits:caller:x", "credits", 1_000_000, 1)
@@ -40,9 +55,29 @@ class Call:
         self.number = number
         self.entry = entry
         self.made: tuple[Clip, ...] = ()
-        self.is_hidden = False
-        """Whether Suno's list omits its stems, for longer than any request waits."""
+        self.is_late = False
+        """Whether Suno made its stems after the deadline of the call."""
+        self.hidden: set[str] = set()
+        """The witnesses that omit its stems, for longer than any request waits."""
         self.is_over = False
+        self.was_refused = False
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether no witness shows its stems. Then a retry pays again, correctly as far as it can know."""
+        return self.hidden == set(WITNESSES)
+
+
+def as_stored(result: Any) -> Any:
+    """A result without the fields of clips that only a store in memory keeps."""
+    if isinstance(result, Entry):
+        stems, reply, final = (unpack(pack(clips)) for clips in (result.stems, result.reply, result.final_reply))
+        return result._replace(stems=stems, reply=reply, final_reply=final)
+    if isinstance(result, Finding):
+        return replace(result, stems=unpack(pack(result.stems)))
+    if isinstance(result, tuple) and all(isinstance(clip, Clip) for clip in result):
+        return unpack(pack(result))
+    return result
 
 
 class Rules(RuleBasedStateMachine):
@@ -60,6 +95,13 @@ class Rules(RuleBasedStateMachine):
         """For each entry, every set of stems that was returned to its requests."""
         self.confirmed: dict[str, set[str]] = {}
         """For each stem, the entries that got it in a reply of Suno's: almost always one."""
+        self.unread: str | None = None
+        """The witness that cannot be read now."""
+        self.mark: str | None = None
+        """What `has_stem` says wrongly."""
+        self.has_claim = True
+        self.keys: dict[str, str] = {}
+        """The latest entry of each key."""
 
     @initialize()
     def open(self) -> None:
@@ -80,7 +122,7 @@ class Rules(RuleBasedStateMachine):
 
     def all(self, do: Any) -> Any:
         """Do the same with each ledger; the results must be equal."""
-        first, *others = [do(ledger) for ledger in self.ledgers]
+        first, *others = [as_stored(do(ledger)) for ledger in self.ledgers]
         assert all(other == first for other in others), (first, others)
         return first
 
@@ -93,9 +135,11 @@ class Rules(RuleBasedStateMachine):
     @rule(key=KEYS)
     def ask(self, key: str) -> None:
         """A request arrives: it sends its paid call, or gets the stems of its key."""
+        user = "user" if self.has_claim else ""
+        (name, *older), _ = self.all(lambda ledger: ledger.names.note("cookie", suno=user, clerk="login"))
         new = self.ledgers[0].new_entry(
             caller="",
-            account="account",
+            account=name,
             idempotency_key=key,
             question="?",
             song_id=SONG,
@@ -104,7 +148,12 @@ class Rules(RuleBasedStateMachine):
             lasts=LASTS,
             price=PRICE,
         )
-        held = self.all(lambda ledger: ledger.begin(new, budgets=[BUDGET]))
+        owners = [(other, "") for other in older]
+        held = self.all(lambda ledger: ledger.begin(new, older=owners, budgets=[BUDGET]))
+        if key and held.id == new.id:
+            before = self.ledgers[0].get(self.keys[key]) if key in self.keys else None
+            assert before is None or self.clock.since(before.attempt_began) > KEPT, "the same key began twice"
+            self.keys[key] = held.id
         if held.id == new.id:
             self.calls.append(Call(len(self.calls), held))
         elif held.state is State.DONE:
@@ -114,19 +163,55 @@ class Rules(RuleBasedStateMachine):
     @rule(data=st.data())
     def suno_makes_stems(self, data: Any) -> None:
         """Suno accepts a call: from now on it is charged, and its stems are listed."""
-        self.make(data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made])))
+        call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made]))
+        self.make(call, data.draw(DATED))
 
-    def make(self, call: Call) -> None:
+    def make(self, call: Call, ahead: float = 0.0) -> None:
         if self.clock.since(call.entry.attempt_began) < LASTS:
-            call.made = tuple(
-                Clip(f"{call.number}{part}", created_at=f"2026-11-25T10:00:{call.number:02}Z", title=part)
-                for part in "ab"
+            self.make_anyway(call, ahead)
+
+    def make_anyway(self, call: Call, ahead: float = 0.0) -> None:
+        moment = SUNO_BOOTED + self.clock.seconds + ahead + call.number / 1_000
+        made = datetime.fromtimestamp(moment, UTC).isoformat()
+        call.made = tuple(
+            Clip(
+                f"{call.number}{part}", created_at=made, title=part, stem_task="two", stem_from_id=SONG, is_stem=True
             )
+            for part in "ab"
+        )
+
+    @precondition(lambda self: any(self.can_be_late(call) for call in self.calls))
+    @rule(data=st.data())
+    def suno_makes_stems_late(self, data: Any) -> None:
+        """The edge has answered 504, and the call stayed in Suno's queue."""
+        call = data.draw(st.sampled_from([c for c in self.calls if self.can_be_late(c)]))
+        call.is_late = True
+        self.make_anyway(call)
+
+    def can_be_late(self, call: Call) -> bool:
+        is_last = all(c.entry.attempt <= call.entry.attempt for c in self.calls if c.entry.id == call.entry.id)
+        return call.is_over and not call.was_refused and not call.made and is_last
 
     @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))
+    @rule(data=st.data(), hidden=st.sets(st.sampled_from(WITNESSES), min_size=1))
+    def lists_lag(self, data: Any, hidden: set[str]) -> None:
+        """Each list by itself, or several of them."""
+        data.draw(st.sampled_from([c for c in self.calls if not c.is_over and c.made])).hidden = hidden
+
+    @precondition(lambda self: any(call.hidden for call in self.calls))
     @rule(data=st.data())
-    def suno_hides_stems(self, data: Any) -> None:
-        data.draw(st.sampled_from([c for c in self.calls if not c.is_over and c.made])).is_hidden = True
+    def lists_catch_up(self, data: Any) -> None:
+        call = data.draw(st.sampled_from([c for c in self.calls if c.hidden]))
+        if not call.is_hidden:
+            call.hidden = set()
+
+    @rule(unread=st.sampled_from([None, *WITNESSES]), mark=st.sampled_from([None, *MARKS]))
+    def witnesses_get_lost_or_lie(self, unread: str | None, mark: str | None) -> None:
+        self.unread, self.mark = unread, mark
+
+    @rule()
+    def tokens_lose_or_regain_sunos_user_id(self) -> None:
+        self.has_claim = not self.has_claim
 
     @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))
     @rule(data=st.data())
@@ -162,7 +247,7 @@ class Rules(RuleBasedStateMachine):
     @rule(data=st.data())
     def suno_refuses(self, data: Any) -> None:
         call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made]))
-        call.is_over = True
+        call.is_over = call.was_refused = True
         self.all(lambda ledger: ledger.free(call.entry))
 
     @precondition(lambda self: any(True for _ in self.entries_in_doubt()))
@@ -172,14 +257,44 @@ class Rules(RuleBasedStateMachine):
         self.settle(data.draw(st.sampled_from(sorted(self.entries_in_doubt(), key=lambda e: e.id))))
 
     def settle(self, entry: Entry) -> None:
-        sets = tuple(dict.fromkeys(call.made for call in self.calls if call.made and not call.is_hidden))
-        found = self.all(lambda ledger: ledger.settle(entry, Made(sets)))
-        if found is Found.YES:
-            settled = self.all(lambda ledger: ledger.get(entry.id))
-            self.record(entry.id, settled.stems)
-            self.all(lambda ledger: ledger.answer(settled, settled.stems))
-        elif found is Found.NO and self.ledgers[0].over_for(entry) >= SETTLE and entry.idempotency_key:
+        if self.unread == STEMS:
+            return
+        settled = self.ledgers[0].over_for(entry) >= SETTLE
+        first = self.evidence(entry, settled=settled)
+        self.all(lambda ledger: ledger.settle(entry, first))
+        second = replace(first, seen=first.shown)
+        finding = self.all(lambda ledger: ledger.settle(entry, second))
+        if finding.verdict is Verdict.UNSEEN and settled and self.unread is None:
+            third = self.evidence(entry, settled=True, others=self.others())
+            finding = self.all(lambda ledger: ledger.settle(entry, third))
+        if finding.verdict is Verdict.OURS:
+            settled_entry = self.all(lambda ledger: ledger.get(entry.id))
+            self.record(entry.id, settled_entry.stems)
+            self.all(lambda ledger: ledger.answer(settled_entry, settled_entry.stems))
+        elif finding.verdict is Verdict.NONE and entry.idempotency_key:
+            assert settled
             self.pay_again(entry)
+
+    def evidence(self, entry: Entry, *, settled: bool, others: Others | None = None) -> Evidence:
+        now = SUNO_BOOTED + self.clock.seconds
+        return evidence(
+            SONG,
+            StemChoice(),
+            self.shown_by(STEMS),
+            began=now - self.clock.since(entry.began),
+            ended=now - self.clock.since(entry.attempt_began) + LASTS + SETTLE,
+            settled=settled,
+            others=others,
+        )
+
+    def others(self) -> Others:
+        marks = {"true": True, "false": False, "missing": None}
+        mark = marks[self.mark] if self.mark else bool(self.shown_by(MARK))
+        return Others(mark, self.shown_by(FEED))
+
+    def shown_by(self, witness: str) -> list[Clip]:
+        made = dict.fromkeys(call.made for call in self.calls if call.made and witness not in call.hidden)
+        return [stem for stems in made for stem in stems]
 
     @precondition(lambda self: any(not c.is_over and c.made and c.entry.idempotency_key for c in self.calls))
     @rule(data=st.data())
@@ -191,7 +306,8 @@ class Rules(RuleBasedStateMachine):
         self.suspend_while_hidden(call)
 
     def suspend_while_hidden(self, call: Call) -> None:
-        call.is_hidden = True
+        call.hidden = set(WITNESSES)
+        self.unread, self.mark = None, None
         self.clock.advance(LASTS + SETTLE)
         entry = self.ledgers[0].get(call.entry.id)
         if entry is not None and entry.state is State.IN_DOUBT:
@@ -214,6 +330,29 @@ class Rules(RuleBasedStateMachine):
             other.is_over = True
             self.all(lambda ledger: ledger.doubt(other.entry))
             self.settle(other.entry)
+
+    @rule(
+        hidden=st.sets(st.sampled_from(WITNESSES)),
+        ahead=DATED,
+        when=st.sampled_from(["in time", "late", "never"]),
+        mark=st.sampled_from([None, None, *MARKS]),
+    )
+    def a_retry_asks_witnesses_that_disagree(
+        self, hidden: set[str], ahead: float, when: str, mark: str | None
+    ) -> None:
+        """The reply is lost. After the settle time each witness is late, wrong or right."""
+        self.ask(f"new {len(self.calls)}")
+        call = self.calls[-1]
+        if when == "in time":
+            self.make(call, ahead)
+        call.is_over = True
+        self.all(lambda ledger: ledger.doubt(call.entry))
+        self.clock.advance(LASTS + SETTLE + 20)
+        if when == "late":
+            call.is_late = True
+            self.make_anyway(call, ahead)
+        call.hidden, self.mark, self.unread = hidden, mark, None
+        self.settle(call.entry)
 
     @precondition(lambda self: any(not c.is_over and c.made and c.entry.idempotency_key for c in self.calls))
     @rule(data=st.data(), key=KEYS)
@@ -249,10 +388,15 @@ class Rules(RuleBasedStateMachine):
             self.reply(self.calls[-1])
 
     def pay_again(self, entry: Entry) -> None:
-        charged = [c for c in self.calls if c.entry.id == entry.id and c.made and not c.is_hidden]
-        unexplained = [call for call in charged if call.made[0].id not in self.confirmed and not self.is_taken(call)]
-        running = [call for call in charged if not call.is_over]
-        assert not unexplained or running, "paid again although its own stems are listed and unowned"
+        charged = [c for c in self.calls if c.entry.id == entry.id and c.made and c.made[0].id not in self.confirmed]
+        for witness in (STEMS, FEED):
+            shown = [c for c in charged if witness not in c.hidden and not self.is_taken(c)]
+            assert not shown, f"paid again although {witness} shows its own stems, and nobody owns them"
+        said = self.others()
+        assert said.has_stem is not None, "paid again although has_stem is missing"
+        assert not said.has_stem or self.shown_by(STEMS), (
+            "paid again although has_stem is true, and nothing is listed"
+        )
         again = self.all(lambda ledger: ledger.restart(entry, LASTS, budgets=[BUDGET]))
         if again:
             self.calls.append(Call(len(self.calls), again))
@@ -291,7 +435,9 @@ class Rules(RuleBasedStateMachine):
     def every_charge_counts_against_the_budget(self) -> None:
         if calls := getattr(self, "calls", ()):
             spent = BUDGET.limit - self.all(lambda ledger: ledger.left(BUDGET).amount)
-            known = PRICE * len({call.made for call in calls if call.made and not call.is_hidden})
+            known = PRICE * len(
+                {call.made for call in calls if call.made and not call.is_hidden and not call.is_late}
+            )
             assert known <= spent <= PRICE * len(calls), (known, spent, len(calls))
 
     @invariant()

@@ -45,17 +45,31 @@ class Suno:
     makes_stems_if_reply_is_lost: bool = True
     clips_are_dated: float = 0.0
     """Seconds by which the clock of its clips is ahead of the one in its answers."""
+    made_at: dict[str, float] = field(default_factory=dict)
     paid: int = 0
     polls: int = 0
     waits: int = 0
     listed: list[Clip] = field(default_factory=list)
+    lags: dict[str, float] = field(default_factory=dict)
+    """Seconds until each list shows new clips: `stems`, `has_stem`, `newest_clips`."""
+    failures: dict[str, Exception | None] = field(default_factory=dict)
+    """What reading each list raises; None: `has_stem` is missing."""
+    asked: list[str] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
     poll_failures: list[Exception] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
 
     def generate_stems(
-        self, account: Account, song_id: str, choice: StemChoice | None = None, deadline: Deadline | None = None
+        self,
+        account: Account,
+        song_id: str,
+        choice: StemChoice | None = None,
+        deadline: Deadline | None = None,
+        *,
+        order: str = "",
     ) -> list[Clip]:
         assert (account, song_id) == (ALICE, "song")
+        self.orders.append(order)
         self.deadlines.append(deadline.remaining if deadline else 0.0)
         outcome = self.script.pop(0) if self.script else None
         if isinstance(outcome, Exception):
@@ -71,10 +85,13 @@ class Suno:
         self.paid += 1
         made = datetime.fromtimestamp(NOON + self.clock.seconds - 1_000 + self.clips_are_dated, UTC).isoformat()
         stems = [
-            Clip(f"{part}{self.paid}", "submitted", made, f"Song ({part})", song_id, stem_task=choice.task)
-            for part, song_id in (("Vocals", "song"), ("Instrumental", "song"))
+            Clip(
+                f"{part}{self.paid}", "submitted", made, f"Song ({part})", "song", stem_task=choice.task, is_stem=True
+            )
+            for part in ("Vocals", "Instrumental")
         ]
         self.listed += stems
+        self.made_at |= {stem.id: self.clock.seconds for stem in stems}
         return stems
 
     def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
@@ -83,7 +100,26 @@ class Suno:
         self.polls += 1
         if self.poll_failures:
             raise self.poll_failures.pop(0)
-        return self.listed
+        return self.shown("stems")
+
+    def song_has_stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> bool | None:
+        assert (account, song_id) == (ALICE, "song")
+        assert deadline
+        shown = self.shown("has_stem")
+        return None if "has_stem" in self.failures else bool(shown)
+
+    def newest_clips(self, account: Account, until: float, deadline: Deadline | None = None) -> list[Clip]:
+        assert account == ALICE
+        assert deadline
+        assert (self.now() or 0.0) - until >= 26 * 3600
+        return self.shown("newest_clips")
+
+    def shown(self, witness: str) -> list[Clip]:
+        self.asked.append(witness)
+        if failure := self.failures.get(witness):
+            raise failure
+        behind = self.lags.get(witness, 0.0)
+        return [clip for clip in self.listed if self.clock.seconds - self.made_at.get(clip.id, 0.0) >= behind]
 
     def now(self) -> float | None:
         return NOON + self.clock.seconds - 1_000
@@ -263,17 +299,24 @@ def test_a_failed_poll_is_repeated(ask: Ask, suno: Suno) -> None:
     assert suno.polls == 4
 
 
-@pytest.mark.parametrize("ahead", [-9.0, TIMING.deadline + TIMING.settle_time + 9.0])
+@pytest.mark.parametrize("ahead", [-9.0, TIMING.deadline + TIMING.settle_time + 12.0, 5 * 3600.0])
 def test_the_stems_of_a_lost_reply_are_found_although_sunos_clocks_differ(ask: Ask, suno: Suno, ahead: float) -> None:
     suno.script, suno.clips_are_dated = [LOST], ahead
     assert ids(ask()) == ["Vocals1", "Instrumental1"]
 
 
-@pytest.mark.parametrize("ahead", [-11.0, TIMING.deadline + TIMING.settle_time + 12.0])
-def test_stems_from_another_time_are_not_taken(ask: Ask, suno: Suno, ahead: float) -> None:
+@pytest.mark.parametrize("ahead", [-11.0, -15.0, -5 * 3600.0])
+def test_stems_with_an_earlier_date_are_neither_taken_nor_paid_again(
+    ask: Ask, suno: Suno, clock: SteppedClock, ahead: float
+) -> None:
     suno.script, suno.clips_are_dated = [LOST], ahead
     with pytest.raises(OutcomeUnknown):
-        ask()
+        ask("k")
+    clock.advance(1_000)
+    with pytest.raises(InProgress, match=r"Vocals1, Instrumental1.*reuse_existing: true") as raised:
+        ask("k")
+    assert raised.value.retry_after >= 1
+    assert suno.paid == 1
 
 
 def test_stems_older_than_the_request_are_not_taken(ask: Ask, suno: Suno) -> None:
@@ -336,6 +379,119 @@ def test_nothing_is_paid_while_suno_cannot_be_read(ask: Ask, suno: Suno, clock: 
     with pytest.raises(SessionExpired):
         ask("k")
     assert suno.paid == 0
+
+
+# Proof that nothing was made.
+
+
+@pytest.mark.usefixtures("doubted")
+def test_all_three_witnesses_are_read_before_a_second_attempt_is_paid(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    clock.advance(1_000)
+    suno.asked.clear()
+    ask("k")
+    assert (suno.asked, suno.paid) == (["stems", "has_stem", "newest_clips"], 1)
+
+
+@pytest.mark.parametrize("behind", [("stems",), ("stems", "has_stem"), ("stems", "newest_clips")])
+def test_an_empty_list_is_no_proof_while_another_witness_contradicts(
+    ask: Ask, suno: Suno, clock: SteppedClock, behind: tuple[str, ...]
+) -> None:
+    suno.script, suno.lags = [LOST], dict.fromkeys(behind, 3_600.0)
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    for _ in range(3):
+        clock.advance(600)
+        with pytest.raises(InProgress) as raised:
+            ask("k")
+        assert raised.value.retry_after >= 1
+    clock.advance(3_600)
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+    assert suno.paid == 1
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [{"has_stem": None}, {"has_stem": SunoFailed("502")}, {"newest_clips": SunoFailed("502")}],
+    ids=["no has_stem", "no song", "no newest clips"],
+)
+@pytest.mark.usefixtures("doubted")
+def test_nothing_is_paid_while_a_witness_cannot_be_read(
+    ask: Ask, suno: Suno, clock: SteppedClock, failures: dict[str, Exception | None]
+) -> None:
+    clock.advance(1_000)
+    suno.failures = failures
+    with pytest.raises(InProgress) as raised:
+        ask("k")
+    assert raised.value.retry_after >= 1
+    assert suno.paid == 0
+    suno.failures = {}
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+
+
+@pytest.mark.usefixtures("doubted")
+def test_stems_made_long_after_the_paid_call_are_this_keys(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    clock.advance(2_000)
+    suno.make(StemChoice())
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+    assert suno.paid == 1
+
+
+@pytest.mark.usefixtures("doubted")
+def test_stems_that_were_listed_before_a_key_began_are_not_its_own(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    """The list that a retry of another key reads is recorded."""
+    suno.clips_are_dated = -60.0
+    suno.make(StemChoice())
+    clock.advance(1_000)
+    with pytest.raises(InProgress, match="Vocals1"):
+        ask("k")
+    clock.advance(1)
+    suno.script, suno.clips_are_dated = [LOST], 0.0
+    with pytest.raises(OutcomeUnknown):
+        ask("new")
+    clock.advance(1_000)
+    assert ids(ask("new")) == ["Vocals2", "Instrumental2"]
+
+
+def test_a_list_that_reuse_existing_has_read_before_it_paid_explains_stems(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    suno.make(StemChoice())
+    clock.advance(60)
+    suno.script, suno.makes_stems_if_reply_is_lost = [LOST], False
+    with pytest.raises(OutcomeUnknown):
+        ask("k", reuse_existing=True)
+    clock.advance(1_000)
+    assert ids(ask("k", reuse_existing=True)) == ["Vocals2", "Instrumental2"]
+    assert suno.paid == 2
+
+
+def test_a_new_key_takes_named_stems_for_free(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    suno.script, suno.clips_are_dated = [LOST], -15.0
+    with pytest.raises(OutcomeUnknown):
+        ask("k")
+    clock.advance(1_000)
+    suno.listed = [replace(stem, status="complete") for stem in suno.listed]
+    with pytest.raises(InProgress, match="new Idempotency-Key with reuse_existing: true"):
+        ask("k")
+    assert ids(ask("new", reuse_existing=True)) == ["Vocals1", "Instrumental1"]
+    assert suno.paid == 1
+
+
+@pytest.mark.usefixtures("doubted")
+def test_all_attempts_of_a_split_have_the_same_order(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    clock.advance(1_000)
+    ask("k")
+    ask("another")
+    [first, second, other] = suno.orders
+    assert first == second != other
+
+
+def test_a_split_reads_no_list(ask: Ask, suno: Suno, store: BrokenStore) -> None:
+    ask()
+    ask("k")
+    assert suno.asked == []
 
 
 @pytest.mark.usefixtures("doubted")

@@ -14,13 +14,12 @@ import pytest
 from app.accounts import owners as owners_of
 from app.callers import Caller, hash_of
 from app.ids import new_id
-from app.splits.ledger import Found, Ledger, open_ledger
+from app.splits.evidence import Verdict
+from app.splits.ledger import Ledger, open_ledger
 from app.splits.ledger_file import IN_USE, describe
 from app.splits.sqlite import SqliteStore
 from app.splits.store import LedgerUnavailable, State
-from app.suno.clip import Clip
-from app.suno.stems import Made
-from tests.splits.conftest import SteppedClock, entry
+from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 OF_VERSION_0 = """
 CREATE TABLE splits (
@@ -109,7 +108,7 @@ def test_entries_of_version_1_are_still_found_by_a_caller_that_now_has_a_name(
     assert found.id == held.id
     doubtful = ledger.begin(entry(ledger, song_id="song"))
     ledger.doubt(doubtful)
-    assert ledger.settle(doubtful, Made(((Clip("b"),),))) is Found.NO
+    assert ledger.settle(doubtful, listed(stems("b"))).verdict is Verdict.NONE
 
 
 def test_an_older_version_can_still_read_its_tables(path: Path, ledger: Ledger) -> None:

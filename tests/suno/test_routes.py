@@ -222,6 +222,18 @@ def test_a_schema_error_may_be_sent_as_text(gateway: SunoGateway, wire: Requests
         gateway.generate_stems(ALICE, SONG, TWELVE)
 
 
+def test_attempts_of_one_order_have_the_same_transaction_uuid(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.post(CHECK, json={"required": False})
+    wire.post(V2_WEB, json=reply_with("a"))
+    order = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    for _ in range(2):
+        gateway.generate_stems(ALICE, SONG, TWELVE, order=order)
+    gateway.generate_stems(ALICE, SONG, TWELVE)
+    sent = [json.loads(call.request.body)["transaction_uuid"] for call in wire.calls if call.request.url == V2_WEB]
+    assert sent[:2] == [order, order] and sent[2] != order
+
+
 def test_twelve_makes_the_calls_of_a_browser(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
     wire.post(CHECK, json={"required": False, "captcha_version": 1})

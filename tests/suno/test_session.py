@@ -17,7 +17,7 @@ from responses import RequestsMock
 from app.suno import errors
 from app.suno.cookie import UnusableCookie, cookie_in, cookie_of
 from app.suno.gateway import SunoGateway
-from app.suno.session import Account, Sessions
+from app.suno.session import Account, Sessions, User
 from app.suno.wire import Deadline, Wire
 from tests.suno.conftest import ALICE, AUTH, BOB, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
 
@@ -337,16 +337,16 @@ def test_the_age_of_a_token_in_the_sign_in_reply_counts_for_a_paid_call(
 @pytest.mark.parametrize(
     ("claims", "user"),
     [
-        ({"suno.com/claims/user_id": "uuid", "sub": "user_1", "email": "a@example.com"}, "uuid"),
-        ({"suno.com/claims/user_id": "", "sub": "user_1"}, "user_1"),
-        ({"suno.com/claims/user_id": "../../x", "sub": "user_1"}, "user_1"),
+        ({"suno.com/claims/user_id": "uuid", "sub": "user_1", "email": "a@example.com"}, User("uuid", "user_1")),
+        ({"suno.com/claims/user_id": "", "sub": "user_1"}, User("", "user_1")),
+        ({"suno.com/claims/user_id": "../../x", "sub": "user_1"}, User("", "user_1")),
         ({"suno.com/claims/user_id": "../../x", "sub": "a b"}, None),
         ({"suno.com/claims/user_id": 5}, None),
         ({}, None),
     ],
 )
 def test_an_account_is_identified_by_sunos_user_id(
-    gateway: SunoGateway, wire: RequestsMock, claims: dict[str, object], user: str | None
+    gateway: SunoGateway, wire: RequestsMock, claims: dict[str, object], user: User | None
 ) -> None:
     signed_in(wire, jwt(**claims))
     assert gateway.known_user(ALICE) is None
@@ -355,11 +355,29 @@ def test_an_account_is_identified_by_sunos_user_id(
     assert len(wire.calls) == 2
 
 
+@pytest.mark.parametrize(
+    ("claims", "user"),
+    [
+        ({"sub": "user_1"}, User("uuid", "user_1")),
+        ({}, User("uuid", "user_1")),
+        ({"sub": "user_2"}, User("", "user_2")),
+        ({"suno.com/claims/user_id": "other", "sub": "user_2"}, User("other", "user_2")),
+    ],
+)
+def test_a_later_token_without_sunos_user_id_is_of_the_same_user(
+    gateway: SunoGateway, wire: RequestsMock, claims: dict[str, object], user: User
+) -> None:
+    signed_in(wire, jwt(0, **{"suno.com/claims/user_id": "uuid", "sub": "user_1"}), jwt(**claims))
+    gateway.sign_in(ALICE)
+    gateway.sign_in(ALICE)
+    assert gateway.known_user(ALICE) == user
+
+
 def test_a_known_user_is_told_without_a_call_even_if_the_token_has_expired(
     gateway: SunoGateway, wire: RequestsMock
 ) -> None:
     signed_in(wire, jwt(0, sub="user_1"))
-    assert [gateway.user_of(ALICE) for _ in range(3)] == ["user_1"] * 3
+    assert [gateway.user_of(ALICE) for _ in range(3)] == [User("", "user_1")] * 3
     assert len(wire.calls) == 2
 
 

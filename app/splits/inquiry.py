@@ -1,0 +1,139 @@
+"""Find out, for free, what an attempt in doubt has made: ask Suno's witnesses, and let the ledger judge."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.splits.evidence import CLOCKS_DIFFER, WRONG_CLOCK, Evidence, Finding, Others, Reason, Verdict, evidence
+from app.splits.ledger import Ledger
+from app.splits.store import Entry, LedgerUnavailable
+from app.suno.clip import Clip
+from app.suno.errors import SunoError
+from app.suno.session import Account
+from app.suno.stems import StemChoice
+from app.suno.wire import Deadline
+from app.timing import LOOK_FOR, Timing
+
+log = logging.getLogger(__name__)
+
+LOOKS = 4
+"""How often to look for lost stems before reporting `outcome_unknown`, `poll_interval` apart."""
+
+Shown = frozenset[tuple[str, ...]]
+NOTHING: Shown = frozenset()
+
+NOT_YET = (Reason.UNCONFIRMED, Reason.RUNNING)
+"""Reasons that may be gone a moment later."""
+
+
+class Witnesses(Protocol):
+    """What Suno says of a song's stems, for free. Every method raises a SunoError."""
+
+    def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
+        """List every stem of a song."""
+
+    def song_has_stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> bool | None:
+        """Whether the song is marked as split; None if its mark is missing."""
+
+    def newest_clips(self, account: Account, until: float, deadline: Deadline | None = None) -> list[Clip]:
+        """The account's clips, stems too, newest first, back to `until` (seconds since 1970 by Suno's clock)."""
+
+    def now(self) -> float | None:
+        """Seconds since 1970 by Suno's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """Asks about the entries of one song, on one account."""
+
+    account: Account
+    choice: StemChoice
+    witnesses: Witnesses
+    ledger: Ledger
+    timing: Timing
+
+    def recover(self, entry: Entry, lasts: float) -> Sequence[Clip]:
+        """Poll for the stems of a lost answer for at most `lasts` seconds; empty if they are not found.
+
+        An empty or failed poll does not end it: new stems appear late, and Suno may recover.
+        """
+        deadline = Deadline(lasts)
+        seen = NOTHING
+        for look in range(LOOKS):
+            if look:
+                self._pause(deadline)
+            try:
+                found = self._arrange(entry, self._listed(entry, deadline), seen)
+                finding, seen = self.ledger.settle(entry, found), found.shown
+                if finding.verdict is Verdict.OURS:
+                    return finding.stems
+            except (SunoError, LedgerUnavailable) as error:
+                log.warning("Request %s could not look for its stems: %s", entry.request_id, error)
+        return ()
+
+    def find_out(self, held: Entry) -> Finding:
+        """Find out the outcome of an entry in doubt. OURS is recorded in the ledger. Raises a SunoError."""
+        deadline = Deadline(LOOK_FOR)
+        settled = self.ledger.over_for(held) >= self.timing.settle_time
+        stems = self._listed(held, deadline)
+        found = self._arrange(held, stems, settled=settled)
+        finding = self.ledger.settle(held, found)
+        if finding.reason in NOT_YET:
+            self._pause(deadline)
+            stems = self._listed(held, deadline)
+            found = self._arrange(held, stems, found.shown, settled=settled)
+            finding = self.ledger.settle(held, found)
+        if finding.verdict is Verdict.UNSEEN and settled:
+            others = self._ask_others(held, deadline)
+            finding = self.ledger.settle(held, self._arrange(held, stems, settled=True, others=others))
+        return finding
+
+    def recent(self, entry: Entry, stems: Sequence[Clip]) -> tuple[str, ...]:
+        """The ids of listed stems that may be an entry's, by their dates."""
+        return self._arrange(entry, stems).recent
+
+    def _listed(self, entry: Entry, deadline: Deadline) -> Sequence[Clip]:
+        return self.witnesses.stems(self.account, entry.song_id, deadline)
+
+    def _ask_others(self, entry: Entry, deadline: Deadline) -> Others:
+        has_stem = self.witnesses.song_has_stems(self.account, entry.song_id, deadline)
+        began, _ = self._when_made(entry)
+        return Others(has_stem, self.witnesses.newest_clips(self.account, began - WRONG_CLOCK, deadline))
+
+    def _arrange(
+        self,
+        entry: Entry,
+        stems: Sequence[Clip],
+        seen: Shown = NOTHING,
+        *,
+        settled: bool = False,
+        others: Others | None = None,
+    ) -> Evidence:
+        began, ended = self._when_made(entry)
+        return evidence(
+            entry.song_id,
+            self.choice,
+            stems,
+            began=began,
+            ended=ended,
+            others=others,
+            seen=seen,
+            settled=settled,
+        )
+
+    def _when_made(self, entry: Entry) -> tuple[float, float]:
+        """From when to when Suno should have made the entry's stems: seconds since 1970 by Suno's clock."""
+        now = self.witnesses.now()
+        clock = self.ledger.clock
+        if now is None:
+            first, last = entry.began.wall, entry.attempt_began.wall
+        else:
+            first, last = now - clock.since(entry.began), now - clock.since(entry.attempt_began)
+        return first, last + entry.lasts + self.timing.settle_time + CLOCKS_DIFFER
+
+    def _pause(self, deadline: Deadline) -> None:
+        time.sleep(min(self.timing.poll_interval, deadline.remaining))
