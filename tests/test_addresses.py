@@ -67,6 +67,15 @@ def test_an_address_leads_to_the_host_that_was_judged(url: str) -> None:
         assert "@" not in urlsplit(address.url).netloc and "\\" not in urlsplit(address.url).netloc
 
 
+def test_the_host_is_not_read_again_for_its_connection() -> None:
+    request = requests.PreparedRequest()
+    request.url = "https://N8N.:8443/x"
+    with open_session(lambda host: host == "n8n") as session:
+        adapter = session.get_adapter(request.url)
+        pool = adapter.get_connection_with_tls_context(request, True)  # type: ignore[attr-defined]
+    assert (pool.host, pool.port) == ("n8n", 8443)
+
+
 @settings(max_examples=1_000, deadline=None)
 @given(ADDRESSES)
 def test_an_accepted_webhook_reaches_a_listed_host_or_no_private_one(url: str) -> None:
