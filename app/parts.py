@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.audio.fetch import Fetcher
     from app.audio.links import Links
     from app.audio.shelf import Shelf
+    from app.audio.survey import Survey
     from app.jobs.queue import Queue
 
 
@@ -51,6 +52,13 @@ class Parts:
 
         settings = self.settings
         return Shelf(open_store(settings.audio_url), limit=settings.audio_limit, kept_for=settings.audio_kept)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """The state and the size of the kept audio."""
+        from app.audio.survey import Survey
+
+        return Survey(self.shelf)
 
     @cached_property
     def fetcher(self) -> Fetcher:

@@ -43,6 +43,8 @@ USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Ge
 
 
 STORE_RULE = "It must begin with sqlite:///, or for Redis with redis://, rediss:// or unix://."
+DEFAULT_AUDIO_URL = "instance/audio"
+
 ACCEL_RULE = "It must begin and end with a slash: /kept-audio/"
 
 
@@ -199,7 +201,7 @@ def read_settings(env: Env | None = None) -> Settings:
         jobs_url=jobs_url,
         webhook_secrets=env.secrets("WEBHOOK_SECRET", None) or (),
         webhook_hosts=env.networks("WEBHOOK_HOSTS", None) or (),
-        audio_url=env.audio("AUDIO_URL", "instance/audio"),
+        audio_url=env.audio("AUDIO_URL", DEFAULT_AUDIO_URL),
         audio_limit=env.int("AUDIO_LIMIT", 20_000_000_000, validate=Range(min=1)),
         audio_kept=env.int("AUDIO_KEPT", 7_776_000, validate=kept),
         audio_fetches=env.int("AUDIO_FETCHES", 4, validate=Range(min=1, max=100)),

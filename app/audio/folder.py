@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class FolderStore:
         return self._root / SPOOL
 
     def stat(self, name: str) -> Stored | None:
-        with _told():
+        with self._translated():
             try:
                 found = (self._root / checked(name)).stat()
             except FileNotFoundError:
@@ -46,7 +46,7 @@ class FolderStore:
 
     def open(self, name: str) -> OpenFile | None:
         path = self._root / checked(name)
-        with _told():
+        with self._translated():
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -59,10 +59,10 @@ class FolderStore:
             except BaseException:
                 os.close(descriptor)
                 raise
-        return OpenFile(_stored(name, found), path, descriptor)
+        return OpenFile(_stored(name, found), path, self._root, descriptor)
 
     def put(self, name: str, file: Path) -> None:
-        with _told():
+        with self._translated():
             target = self._root / checked(name)
             _make_folder(target.parent)
             descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
@@ -76,7 +76,7 @@ class FolderStore:
             _sync_folder(target.parent)
 
     def read(self, name: str) -> bytes | None:
-        with _told():
+        with self._translated():
             try:
                 return (self._root / checked(name)).read_bytes()
             except FileNotFoundError:
@@ -84,7 +84,7 @@ class FolderStore:
 
     def write(self, name: str, content: bytes) -> None:
         checked(name)
-        with _told():
+        with self._translated():
             _make_folder(self.spool)
             # A unique name: two processes may write the same file.
             file = self.spool / f"{name.replace('/', '-')}.{os.getpid()}.{time.monotonic_ns()}"
@@ -95,7 +95,7 @@ class FolderStore:
                 file.unlink(missing_ok=True)
 
     def remove(self, name: str) -> bool:
-        with _told():
+        with self._translated():
             path = self._root / checked(name)
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -111,7 +111,7 @@ class FolderStore:
         return True
 
     def list(self, folder: str = "") -> Iterator[Stored]:
-        with _told():
+        with self._translated():
             for account in [self._root / folder] if folder else _folders_in(self._root):
                 try:
                     entries = list(os.scandir(account))
@@ -122,17 +122,20 @@ class FolderStore:
                         yield _stored(f"{account.name}/{entry.name}", entry.stat())
 
     def check(self) -> None:
-        with _told():
+        with self._translated():
             check_folder(self.spool)
 
     def free(self) -> int | None:
-        with _told():
+        with self._translated():
             there = next(folder for folder in (self._root, *self._root.absolute().parents) if folder.exists())
             return shutil.disk_usage(there).free
 
     def clear_rubbish(self, older_than: float) -> None:
-        with _told():
+        with self._translated():
             clear_folder(self.spool, older_than)
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return _translated(self._root)
 
 
 @dataclass(slots=True)
@@ -141,13 +144,15 @@ class OpenFile:
 
     stored: Stored
     path: Path | None
+    root: Path
+    """The folder of AUDIO_URL."""
     descriptor: int
 
     def chunks(self, first: int, length: int) -> Iterator[bytes]:
         """Read `length` bytes from offset `first`."""
         end, size, quick = first + length, CHUNK, 0
         while first < end:
-            with _told():
+            with _translated(self.root):
                 chunk = os.pread(self.descriptor, min(size, end - first), first)
             if not chunk:
                 raise AudioUnavailable("a file has become shorter")
@@ -186,13 +191,13 @@ def clear_folder(folder: Path, older_than: float) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
             raise AudioFull("The disk for kept audio is full: free some space, or lower AUDIO_LIMIT.") from error
-        raise AudioUnavailable(error.strerror or type(error).__name__) from error
+        raise AudioUnavailable(f"{error.strerror or type(error).__name__}: {root} (AUDIO_URL)") from error
 
 
 def _stored(name: str, found: os.stat_result) -> Stored:

@@ -7,7 +7,9 @@ AWS_SECRET_ACCESS_KEY.
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,12 +20,42 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import gevent
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.audio.folder import NO_ROOM, check_folder, clear_folder
-from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored
+from app.audio.store import CHUNK, AudioFull, AudioRemoved, AudioUnavailable, Stored
+
+log = logging.getLogger(__name__)
+
+OPERATION_LASTS = 15.0
+"""Maximum seconds of an operation on the bucket that sends no file, with all of its attempts."""
+
+CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 2, 5, 2
+"""Seconds, seconds and tries. They end such an operation within OPERATION_LASTS even without gevent: botocore pauses
+up to a second between two attempts."""
+
+PROBE = ".probe"
+"""The object that `check` writes and removes."""
+
+RIGHTS = {
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "GetObject": "s3:GetObject, and s3:ListBucket: without that a missing file looks refused",
+    "HeadObject": "s3:GetObject, and s3:ListBucket: without that a missing file looks refused",
+    "ListObjectsV2": "s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+}
+"""The right that an operation needs."""
+
+LONGEST_REASON = 200
+"""Maximum characters of the bucket's own reason in an error."""
+
+_ADDRESS = re.compile(r"\w+://\S+")
 
 DAY = 24 * 3600.0
 
@@ -44,7 +76,7 @@ class S3Store:
     @cached_property
     def spool(self) -> Path:
         folder = Path(tempfile.gettempdir()) / f"suno-stems-{os.getuid()}-fetching"
-        with _told():
+        with _translated():
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 raise PermissionError(errno.EPERM, f"{folder} belongs to another user")
@@ -52,11 +84,18 @@ class S3Store:
 
     @cached_property
     def _s3(self) -> Any:
-        config = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3, "mode": "standard"})
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            # By default boto3 sends checksums that strict S3-compatible stores refuse.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
         return boto3.client("s3", config=config)
 
     def stat(self, name: str) -> Stored | None:
-        with _told():
+        with _bounded():
             try:
                 found = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + name)
             except ClientError as error:
@@ -74,13 +113,13 @@ class S3Store:
         return OpenObject(stored, None, self._s3, self._bucket, self._prefix + name)
 
     def put(self, name: str, file: Path) -> None:
-        with _told():
+        with _translated():
             # A large file is uploaded in parts. If one fails, the whole upload is aborted.
             self._s3.upload_file(str(file), self._bucket, self._prefix + name)
         file.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes | None:
-        with _told():
+        with _bounded():
             try:
                 content: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
             except ClientError as error:
@@ -90,48 +129,62 @@ class S3Store:
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        with _told():
+        with _bounded():
             self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
 
     def remove(self, name: str) -> bool:
         # A read in progress continues: S3 sends the old object.
-        with _told():
+        with _bounded():
             self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + name)
         return True
 
     def list(self, folder: str = "") -> Iterator[Stored]:
-        with _told():
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + (f"{folder}/" if folder else "")
-            )
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    yield _stored(found["Key"].removeprefix(self._prefix), found["Size"], found)
+        for page in self._pages("list_objects_v2", self._prefix + (f"{folder}/" if folder else "")):
+            for found in page.get("Contents", ()):
+                name = found["Key"].removeprefix(self._prefix)
+                if name != PROBE:
+                    yield _stored(name, found["Size"], found)
 
     def check(self) -> None:
-        with _told():
+        with _bounded():
             check_folder(self.spool)
-            self._s3.head_bucket(Bucket=self._bucket)
+            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + PROBE, Body=b"probe")
+            self._s3.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+            # Another process may have removed it.
+            self.stat(PROBE)
+        try:
+            self.remove(PROBE)
+        except AudioUnavailable as error:
+            # Files can be kept all the same, and a rule of the bucket may remove them.
+            log.warning("No kept audio can be removed: %s", error.why)
 
     def free(self) -> int | None:
         return None
 
     def clear_rubbish(self, older_than: float) -> None:
-        with _told():
+        with _translated():
             clear_folder(self.spool, older_than)
-            pages = self._s3.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self._bucket, Prefix=self._prefix
-            )
-            for page in pages:
-                for upload in page.get("Uploads", ()):
-                    if time.time() - upload["Initiated"].timestamp() > max(older_than, ABORTED_AFTER):
+        for page in self._pages("list_multipart_uploads", self._prefix):
+            for upload in page.get("Uploads", ()):
+                if time.time() - upload["Initiated"].timestamp() > max(older_than, ABORTED_AFTER):
+                    with _bounded():
                         self._s3.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
 
+    def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
+        with _translated():
+            pages = iter(self._s3.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=prefix))
+        while True:
+            with _bounded():
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
     def _note_use(self, name: str) -> None:
         key = self._prefix + name
-        with suppress(BotoCoreError, ClientError):
+        with suppress(AudioUnavailable), _bounded():
             self._s3.copy_object(
                 Bucket=self._bucket,
                 Key=key,
@@ -158,12 +211,16 @@ class OpenObject:
         """Read `length` bytes from offset `first`."""
         if length <= 0:
             return
-        with _told():
-            body = self.s3.get_object(Bucket=self.bucket, Key=self.key, Range=f"bytes={first}-{first + length - 1}")[
-                "Body"
-            ]
+        span = f"bytes={first}-{first + length - 1}"
+        with _bounded():
+            try:
+                body = self.s3.get_object(Bucket=self.bucket, Key=self.key, Range=span)["Body"]
+            except ClientError as error:
+                if _is_missing(error):
+                    raise AudioRemoved("the file was just removed") from None
+                raise
         try:
-            with _told():
+            with _translated():
                 yield from body.iter_chunks(CHUNK)
         finally:
             body.close()
@@ -173,19 +230,49 @@ class OpenObject:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _bounded() -> Iterator[None]:
+    """End an operation within OPERATION_LASTS: botocore's timeouts limit only the silence between two bytes."""
+    timeout = gevent.Timeout.start_new(OPERATION_LASTS)
+    try:
+        with _translated():
+            yield
+    except gevent.Timeout as expired:
+        if expired is not timeout:
+            raise
+        raise AudioUnavailable(f"the bucket did not answer within {OPERATION_LASTS:.0f} s") from None
+    finally:
+        timeout.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error) as error:
-        # Before OSError: some of these are one too. The message is left out: it may quote a signed address.
-        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-        raise AudioUnavailable(f"the bucket failed with {code or type(error).__name__}") from error
+        # Before OSError: some of these are one too.
+        raise AudioUnavailable(_reason(error)) from error
     except OSError as error:
         # Of the spool, on this machine.
         if error.errno in NO_ROOM:
             raise AudioFull("The disk for incomplete audio is full: the operator has to free some space.") from error
         why = error.strerror or type(error).__name__
         raise AudioUnavailable(f"{why}: {error.filename}" if error.filename else why) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why the bucket failed, in its own words where it has some: without addresses, which may be signed."""
+    if isinstance(error, Boto3Error) and isinstance(error.__context__, ClientError):
+        # An upload hides the bucket's answer.
+        error = error.__context__
+    if not isinstance(error, ClientError):
+        return f"the bucket failed with {type(error).__name__}"
+    found = error.response.get("Error", {})
+    said = " ".join(_ADDRESS.sub("…", str(found.get("Message") or "")).split())[:LONGEST_REASON].strip(" .")
+    why = f"the bucket failed with {found.get('Code')}" + (f": {said}" if said else "")
+    right = RIGHTS.get(error.operation_name)
+    if right and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:
+        why += f" ({error.operation_name}: the key needs {right})"
+    return why
 
 
 def _is_missing(error: ClientError) -> bool:

@@ -89,11 +89,22 @@ class Shelf:
     def spool_file(self, name: str) -> Path:
         """Return a new path in the spool, for a file that is being fetched."""
         checked(f"spool/{name}")
+        return self._spool() / f"{name}.{time.monotonic_ns()}"
+
+    def fetched_file(self, folder: str, clip_id: str, format: str) -> Path:
+        """Return the path in the spool of a complete file that is not in the store yet.
+
+        It stays there if the store fails, so that the next try on this machine need not fetch it again.
+        """
+        return self._spool() / f"{folder}-{clip_id}.{format}.fetched"
+
+    def _spool(self) -> Path:
+        spool = self._store.spool
         try:
-            self._store.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+            spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise AudioUnavailable(error.strerror or type(error).__name__) from error
-        return self._store.spool / f"{name}.{time.monotonic_ns()}"
+            raise AudioUnavailable(f"{error.strerror or type(error).__name__}: {spool}") from error
+        return spool
 
     def keep(
         self,
@@ -120,13 +131,14 @@ class Shelf:
         # Last: from now on the file counts as kept.
         self._store.put(_name(folder, details.id, format), file)
 
-    def check_room(self) -> None:
-        """Raise AudioFull if no file can be kept now, even after removing old ones.
+    def check(self) -> None:
+        """Raise AudioFull if no file can be kept now, even after removing old ones."""
+        self._store.check()
 
-        Only before anything that costs: the text says that nothing was charged.
-        """
+    def check_room(self) -> None:
+        """The same, but only before anything that costs: the text says that nothing was charged."""
         try:
-            self._store.check()
+            self.check()
         except AudioFull as error:
             raise AudioFull(f"{error} Nothing was charged.") from error
         except AudioUnavailable as error:
@@ -155,9 +167,24 @@ class Shelf:
         _take(file, size)
 
     def clean(self, needed_by: NeededBy = needed_by_nobody) -> None:
-        """Remove expired and incomplete files, and the least recently used ones above the limit that nobody needs."""
+        """Remove expired and incomplete files, and the least recently used ones above the limit that nobody needs.
+
+        A step that fails is logged, and does not stop the others.
+        """
+        for step in (
+            self._clear_rubbish,
+            lambda: self._give_way(0, needed_by),
+            lambda: self._remove_expired(needed_by),
+        ):
+            try:
+                step()
+            except (AudioFull, AudioUnavailable) as error:
+                log.error("The kept audio could not be cleaned up completely: %s", error)
+
+    def _clear_rubbish(self) -> None:
         self._store.clear_rubbish(RUBBISH_AFTER)
-        self._give_way(0, needed_by)
+
+    def _remove_expired(self, needed_by: NeededBy) -> None:
         audio: dict[str, set[str]] = {}
         small: list[Stored] = []
         for stored in list(self._store.list()):
@@ -228,7 +255,7 @@ def _take(file: Path, size: int) -> None:
         file.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise AudioFull("The disk for kept audio is full: the operator has to free some space.") from error
-        raise AudioUnavailable(error.strerror or type(error).__name__) from error
+        raise AudioUnavailable(f"{error.strerror or type(error).__name__}: {file}") from error
 
 
 def _name(folder: str, id: str, end: str) -> str:

@@ -47,6 +47,10 @@ def checked(name: str) -> str:
     return name
 
 
+class AudioRemoved(AudioUnavailable):
+    """The file was removed after it was found: it is not kept any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A file that is kept."""
@@ -66,7 +70,7 @@ class Opened(Protocol):
     """A file that is being sent.
 
     In a folder it is not removed before it is closed. A bucket has no locks: if an object is removed before `chunks`
-    begins to read it, `chunks` fails.
+    begins to read it, `chunks` raises AudioRemoved.
     """
 
     stored: Stored
@@ -109,7 +113,7 @@ class Store(Protocol):
         """List all files, or those in one account's folder."""
 
     def check(self) -> None:
-        """Raise AudioFull if no file can be kept now."""
+        """Raise AudioFull or AudioUnavailable if no file can be kept now: it writes a small one and removes it."""
 
     def free(self) -> int | None:
         """Free bytes on its disk; None if unlimited."""

@@ -17,6 +17,7 @@ from typing import Any
 import gevent
 from gevent.lock import BoundedSemaphore
 
+from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.fetch import FetchFailed
 from app.audio.files import folder_of
 from app.audio.peaks import peaks_of
@@ -112,7 +113,7 @@ class FileJobs:
             kept = self._go_on(running)
         except Exception as error:
             return self._stopped_by(error, running.job)
-        return Next(replace(running.job, state=FileState.KEPT, bytes=kept), None, Outcome.FILE_KEPT)
+        return Next(replace(running.job, state=FileState.KEPT, bytes=kept, error=None), None, Outcome.FILE_KEPT)
 
     def _stopped_by(self, error: Exception, job: FileJob) -> Next[FileJob]:
         """What an error in a step means for the file. Raises what says nothing about it."""
@@ -153,7 +154,7 @@ class FileJobs:
             return self._failed(job, code, f"The file could not be fetched: {why}")
         due_in = min(SLOWEST, max(self._timing.poll_interval, pause))
         looked = self._ledger.clock.now()
-        return Next(replace(job, looked=looked, pause=due_in), due_in)
+        return Next(replace(job, looked=looked, pause=due_in, error=_tried_again(why)), due_in)
 
     def _unread(self, job: FileJob, why: str, at_least: float) -> Next[FileJob]:
         """Suno cannot be read: that says nothing about the file."""
@@ -161,7 +162,7 @@ class FileJobs:
             return self._failed(job, FileCode.SUNO, f"The file could not be fetched: {why}")
         log.warning("The %s of clip %s will be retried: %s", job.format, job.details.id, why)
         due_in = max(at_least, min(SLOWEST, self._back_off(job)))
-        return Next(replace(job, tries=job.tries + 1, looked=None), due_in)
+        return Next(replace(job, tries=job.tries + 1, looked=None, error=_tried_again(why)), due_in)
 
     def _failed(self, job: FileJob, code: FileCode, error: str) -> Next[FileJob]:
         log.error("The %s of clip %s was not fetched: %s", job.format, job.details.id, error)
@@ -186,6 +187,9 @@ class FileJobs:
         job = running.job
         if kept := self._shelf.stat((running.folder,), job.details.id, job.format):
             return kept.size
+        if fetched := self._fetched_before(running):
+            with self._slot(running):
+                return self._keep(running, fetched)
         account = self._account_of(job)
         clip = self._gateway.clip(account, job.details.id)
         if not clip.is_final:
@@ -194,13 +198,16 @@ class FileJobs:
             raise RefusedBySuno("Suno could not make this clip.")
         download = self._download(job, account)
         if not job.unlocked:
+            # An unlock is counted: not for a file that could not be kept.
+            self._shelf.check()
             self._unlock(job, download, clip)
             running.job = replace(job, unlocked=True)
         url = download.url()
         if url is None:
             raise _NotYet("Suno has not prepared it.")
+        self._shelf.check()
         with self._slot(running):
-            return self._fetch(running, download, url)
+            return self._keep(running, self._fetch(running, download, url))
 
     def _account_of(self, job: FileJob) -> Account:
         account = self._parts.accounts.by_name(job.account)
@@ -242,7 +249,18 @@ class FileJobs:
         finally:
             self._slots.release()
 
-    def _fetch(self, running: _Running, download: Download, url: str) -> int:
+    def _fetched_before(self, running: _Running) -> Path | None:
+        """A file that was fetched by an earlier try, and could not be stored."""
+        job = running.job
+        file = self._shelf.fetched_file(running.folder, job.details.id, job.format)
+        try:
+            check_audio(file, job.format)
+        except (OSError, WrongFormat, CutShort):
+            return None
+        return file
+
+    def _fetch(self, running: _Running, download: Download, url: str) -> Path:
+        """Fetch a file into the spool."""
         details, format = running.job.details, running.job.format
         self._hold(running)
         file = self._shelf.spool_file(running.job.name)
@@ -260,23 +278,39 @@ class FileJobs:
             self._ledger.jobs.take_room(running.id, expected, lasts=HELD * 2)
 
         try:
-            size = self._parts.fetcher.fetch(
+            self._parts.fetcher.fetch(
                 lambda: addresses.pop() if addresses else _still_there(download),
                 file,
                 format=format,
                 note_total=note_total,
                 note_progress=_every(HELD / 3, go_on),
             )
-            # Writing to a bucket can be slow, and nothing renews the hold meanwhile.
-            self._hold(running, HELD + size / SLOWEST_STORE)
-            self._shelf.keep(running.folder, details, format, file, measure=_measured)
+            return file.replace(self._shelf.fetched_file(running.folder, details.id, format))
         finally:
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-            with suppress(LedgerUnavailable):
-                # It also expires.
-                self._ledger.jobs.leave_room(running.id)
+            self._leave_room(running)
+
+    def _keep(self, running: _Running, file: Path) -> int:
+        """Move a fetched file to the store. If that fails for now, the file waits for the next try in the spool."""
+        size = file.stat().st_size
+        # Writing to a bucket can be slow, and nothing renews the hold meanwhile.
+        lasts = HELD + size / SLOWEST_STORE
+        self._hold(running, lasts)
+        self._ledger.jobs.take_room(running.id, size, lasts=lasts)
+        try:
+            self._shelf.keep(running.folder, running.job.details, running.job.format, file, measure=_measured)
+        except AudioFull:
+            file.unlink(missing_ok=True)
+            raise
+        finally:
+            self._leave_room(running)
         return size
+
+    def _leave_room(self, running: _Running) -> None:
+        with suppress(LedgerUnavailable):
+            # It also expires.
+            self._ledger.jobs.leave_room(running.id)
 
     def needed_by(self, name: str) -> frozenset[str]:
         """The ids of the unfinished splits that wait for a kept file. `name`: as the shelf's store has it."""
@@ -292,6 +326,10 @@ class FileJobs:
     def _hold(self, running: _Running, lasts: float = HELD) -> None:
         if self._is_stopping() or not self._ledger.jobs.hold(running.id, running.claim, lasts):
             raise Stopped
+
+
+def _tried_again(why: str) -> str:
+    return f"It is being tried again: {why}"
 
 
 def _measured(file: Path, format: str) -> dict[str, Any]:

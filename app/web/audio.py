@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from werkzeug.routing import BaseConverter
 
 from app.audio.files import TYPES, Details, file_name, folder_of
 from app.audio.peaks import peaks_from_suno
-from app.audio.store import Opened
+from app.audio.store import AudioRemoved, Opened
 from app.jobs.file import NOT_KEPT, FileStatus, place_of, read_job, status_of
 from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.order import Order
@@ -129,12 +130,15 @@ def get_audio(id: str, format: str) -> Response:
     details = parts().shelf.details(allowed, id)
     opened = parts().shelf.open(allowed, id, format)
     if opened is None:
-        raise AudioNotKept(
-            f"The {format} of this clip is not kept for this account: POST /api/audio with "
-            f'{{"ids": ["{id}"], "format": "{format}"}} fetches it.'
-        )
+        raise _not_kept(id, format)
     name = file_name(details, format) if details else f"{id}.{format}"
-    return _sent(opened, TYPES[format], name)
+    try:
+        return _sent(opened, TYPES[format], name)
+    except BaseException as error:
+        opened.close()
+        if isinstance(error, AudioRemoved):
+            raise _not_kept(id, format) from None
+        raise
 
 
 @blueprint.route("/audio/<clip:id>.peaks.json", methods=["GET"], parameters=[FILE_ID])
@@ -227,6 +231,13 @@ class ClipConverter(BaseConverter):
     regex = r"[A-Za-z0-9_-]{1,128}"
 
 
+def _not_kept(id: str, format: str) -> AudioNotKept:
+    return AudioNotKept(
+        f"The {format} of this clip is not kept for this account: POST /api/audio with "
+        f'{{"ids": ["{id}"], "format": "{format}"}} fetches it.'
+    )
+
+
 def require_own(account: Account, what: str) -> None:
     """Refuse an account that came as a cookie in the request. Raises a 400."""
     if not account.name:
@@ -315,18 +326,20 @@ def _sent(opened: Opened, type: str, name: str) -> Response:
     response.last_modified = int(stored.kept)  # type: ignore[assignment]
     response.content_length = stored.size
     single = "," not in request.headers.get("Range", "")
-    try:
-        response.make_conditional(request, accept_ranges=single, complete_length=stored.size)
-    except BaseException:
-        opened.close()
-        raise
+    response.make_conditional(request, accept_ranges=single, complete_length=stored.size)
     first, length = 0, stored.size
     if response.status_code == 206:
         first = response.content_range.start or 0
         length = (response.content_range.stop or 0) - first
     if response.status_code in (200, 206) and request.method != "HEAD":
-        response.response = _in_turn(opened.chunks(first, length))
+        response.response = _in_turn(_begun(opened.chunks(first, length)))
     return response
+
+
+def _begun(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Read the first chunk now: an error can become a reply only before the reply begins."""
+    rest = iter(chunks)
+    return chain([next(rest, b"")], rest)
 
 
 def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:

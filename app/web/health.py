@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from app import metrics
 from app.accounts import budget_of
 from app.audio.store import AudioUnavailable
-from app.settings import remembered
+from app.settings import DEFAULT_AUDIO_URL, remembered
 from app.splits.store import LedgerUnavailable
 from app.web.access import require_metrics_key
 from app.web.api import Api, Blueprint
@@ -30,9 +31,6 @@ CONSUMER_SEEN = 30.0
 
 FRESH_FOR = 5.0
 """Seconds to cache the result of a check."""
-
-AUDIO_KNOWN_FOR = 300.0
-"""Seconds to cache the total size of the kept audio."""
 
 OUTCOMES = ("webhook_delivered", "webhook_given_up", "file_kept", "file_failed")
 """How a job can end (app/jobs/)."""
@@ -81,7 +79,6 @@ class Check:
 def register(app: Flask, api: Api) -> None:
     """Add the blueprint."""
     app.extensions["checks"] = {"session": Check("session", _session), "ledger": Check("ledger", _ledger)}
-    app.extensions["audio_known"] = {"until": 0.0}
     api.register_blueprint(blueprint)
 
 
@@ -164,11 +161,9 @@ def _look_at_jobs() -> None:
 
 
 def _look_at_audio() -> None:
-    shelf, known = parts().shelf, cast(dict[str, float], current_app.extensions["audio_known"])
-    if time.monotonic() >= known["until"]:
-        # Adding up all files is slow, and costs money for a bucket.
-        known["until"] = time.monotonic() + AUDIO_KNOWN_FOR
-        metrics.AUDIO_BYTES.set(shelf.total())
+    shelf = parts().shelf
+    if (size := parts().survey.size()) is not None:
+        metrics.AUDIO_BYTES.set(size)
     metrics.AUDIO_LIMIT.set(shelf.limit)
     if (free := shelf.free()) is not None:
         metrics.AUDIO_FREE.set(free)
@@ -182,6 +177,8 @@ def _readiness() -> Response:
         told["checks"]["metrics"] = "off"
     if (jobs := _jobs()) is not None:
         told["checks"]["jobs"] = jobs
+    if (audio := _audio()) is not None:
+        told["checks"]["audio"] = audio
     if remembered.complaint:
         told["checks"]["settings"] = f"stale: {remembered.complaint}"
     failing = [f"{part} ({tells})" for part, (tells, works) in found.items() if not works]
@@ -206,6 +203,20 @@ def _jobs() -> str | None:
     if seen is None or seen > CONSUMER_SEEN:
         return "no process runs them: run python -m app.jobs"
     return f"{behind:.0f} s behind" if behind > CONSUMER_SEEN else "ok"
+
+
+def _audio() -> str | None:
+    """The state of the store of kept audio; None if AUDIO_URL was not changed, and nothing was ever kept there.
+
+    It never fails readiness: a split without files needs no store.
+    """
+    url = parts().settings.audio_url
+    if url == DEFAULT_AUDIO_URL and not Path(url).exists():
+        return None
+    state = parts().survey.state()
+    if state != "unknown":
+        metrics.READY.labels("audio").set(state == "ok")
+    return state
 
 
 def _session() -> str:

@@ -529,7 +529,7 @@ class AudioFile(Schema):
         required=True,
         metadata={"description": "A readable name for the file.", "example": EXAMPLE_FILE["filename"]},
     )
-    error = text("Why it could not be fetched; null unless `status` is `failed`.", None)
+    error = text("Why it was not fetched; null if it is kept. With `fetching`: why it is tried again.", None)
 
 
 class Peaks(Schema):
@@ -787,6 +787,8 @@ _CHECKS = {
     "`code`.\n"
     "- `jobs`, only with webhooks or open jobs: `ok`; `<seconds> s behind`; `no process runs them: run python -m "
     "app.jobs`; `unknown` if the ledger is unavailable.\n"
+    "- `audio`, only with `AUDIO_URL` or kept files: `ok`; `unknown` before the first check has ended; otherwise the "
+    "error's `code`.\n"
     "- `metrics`, only if they are off: `off`.\n"
     "- `settings`, only after a reload with wrong settings: `stale: <what is wrong>`.\n\n"
     "Only `session` and `ledger` decide whether the reply is 200 or 503."

@@ -229,10 +229,11 @@ def test_a_lowered_limit_applies_without_a_new_file(folder: FolderStore) -> None
 
 
 def test_only_the_check_before_paid_calls_says_that_nothing_was_charged(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    shelf = shelf_of(FolderStore(tmp_path / "file"))
+    root = tmp_path / "file"
+    root.write_text("")
+    shelf = shelf_of(FolderStore(root))
     with pytest.raises(AudioUnavailable) as read:
         shelf.stat((MINE,), "clip", "wav")
-    assert str(read.value) == "The kept audio cannot be used now: Not a directory."
+    assert str(read.value) == f"The kept audio cannot be used now: Not a directory: {root} (AUDIO_URL)."
     with pytest.raises(AudioUnavailable, match=r"^The kept audio cannot be used now: .*\. Nothing was charged\.$"):
         shelf.check_room()

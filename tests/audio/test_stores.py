@@ -12,7 +12,7 @@ import pytest
 from app.audio import s3
 from app.audio.folder import FolderStore
 from app.audio.s3 import S3Store
-from app.audio.store import AudioFull, AudioUnavailable, Store, open_store
+from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, Store, open_store
 from tests.audio.conftest import s3_client
 
 Put = Callable[..., None]
@@ -181,7 +181,7 @@ def test_an_object_removed_before_it_is_read_cannot_be_sent(s3_settings: dict[st
     put(store, "a/1.wav", b"one")
     opened = store.open("a/1.wav")
     assert opened and store.remove("a/1.wav")
-    with pytest.raises(AudioUnavailable, match="NoSuchKey"):
+    with pytest.raises(AudioRemoved, match="just removed"):
         list(opened.chunks(0, 3))
 
 

@@ -16,8 +16,11 @@ import pytest
 import redis
 import requests
 
+from app.audio.files import folder_of
+from sandbox.suno import user_id_of
 from tests import stack
 from tests.asserts import assert_error
+from tests.audio.bucket import Bucket
 from tests.audio.conftest import s3_server as s3_server
 from tests.audio.conftest import s3_settings as s3_settings
 from tests.conftest import SONG, Suno, until
@@ -246,6 +249,42 @@ def test_files_are_kept_in_a_bucket(deploy: Deploy, s3_settings: dict[str, str],
     zipped = deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav")
     assert len(zipfile.ZipFile(io.BytesIO(zipped.content)).namelist()) == 3
     assert unlocks(suno, account) == [SONG]
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    one = Bucket()
+    yield one
+    one.close()
+
+
+def test_a_failure_of_the_bucket_after_its_head_is_a_json_error(
+    beside: Deploy, bucket: Bucket, account: str, suno: Suno
+) -> None:
+    deployed = beside(**bucket.settings)
+    kept = f"kept/{folder_of(user_id_of(account))}/{SONG}"
+    bucket.objects = {f"{kept}.wav": b"RIFF", f"{kept}.mp3": b"ID3"}
+    bucket.refused.add("GetObject wav")
+    error = assert_error(deployed.client.get(f"/api/audio/{SONG}.wav"), 503, "audio_unavailable")
+    assert "the bucket failed with AccessDenied" in error["error"]
+    counted = deployed.client.get("/metrics").text
+    assert 'code="audio_unavailable",method="GET",route="/api/audio/<clip:id>.<any(mp3, m4a, wav):format>"' in counted
+    assert deployed.client.get(f"/api/audio/{SONG}.mp3").content == b"ID3"
+    bucket.vanishing.add("GetObject mp3")
+    assert_error(deployed.client.get(f"/api/audio/{SONG}.mp3"), 404, "audio_not_kept")
+
+
+def test_a_bucket_that_cannot_be_written_costs_nothing(
+    beside: Deploy, bucket: Bucket, account: str, suno: Suno
+) -> None:
+    bucket.refused.add("PutObject")
+    deployed = beside(**bucket.settings)
+    error = assert_error(split(deployed), 503, "audio_unavailable")
+    assert error["error"].endswith("(PutObject: the key needs s3:PutObject). Nothing was charged.")
+    assert_error(post_audio(deployed, ids=[SONG]), 503, "audio_unavailable")
+    assert (suno.charges(account), unlocks(suno, account)) == ([], [])
+    ready = deployed.client.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["audio"]) == (200, "audio_unavailable")
 
 
 def test_a_split_is_refused_uncharged_if_the_store_is_unavailable(

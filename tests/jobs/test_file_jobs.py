@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from app.audio.fetch import Fetcher, FetchFailed
 from app.audio.files import Details, folder_of
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
-from app.audio.store import Store, open_store
+from app.audio.store import AudioUnavailable, Store, open_store
 from app.callers import DEFAULT, Caller, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs
@@ -303,12 +304,65 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
         file.write_bytes(SOUND)
+        os.truncate(file, size)
         return size
 
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     harness = Harness(tmp_path, store=SlowStore(tmp_path))
     id = harness.new_job()
     assert (harness.step(id).job.state, taken) == ("kept", [None] * 3)
+
+
+class BrokenStore(FolderStore):
+    """A store that cannot be written while `why` is set. `check` does not notice if `passes_check`."""
+
+    why = "it is full of sand"
+    passes_check = True
+
+    def check(self) -> None:
+        if self.why and not self.passes_check:
+            raise AudioUnavailable(self.why)
+
+    def put(self, name: str, file: Path) -> None:
+        if self.why and name.endswith(".wav"):
+            raise AudioUnavailable(self.why)
+        super().put(name, file)
+
+
+def test_a_file_that_cannot_be_stored_waits_and_is_not_fetched_again(tmp_path: Path, fetched: list[str]) -> None:
+    store = BrokenStore(tmp_path)
+    harness = Harness(tmp_path, store=store)
+    id = harness.new_job()
+    for _ in range(3):
+        tried = harness.step(id)
+        assert tried.due_in
+        assert "being tried again: The kept audio cannot be used now: it is full of sand" in str(tried.job.error)
+    calls = list(harness.gateway.calls)
+    store.why = ""
+    job = harness.step(id).job
+    assert (job.state, job.bytes, job.error) == ("kept", len(SOUND), None)
+    assert (len(fetched), harness.gateway.calls, list(store.spool.iterdir())) == (1, calls, [])
+
+
+def test_a_broken_file_in_the_spool_is_fetched_again(tmp_path: Path, fetched: list[str]) -> None:
+    harness = Harness(tmp_path)
+    harness.shelf.fetched_file(folder_of("user"), "clip", "wav").write_bytes(SOUND[:-100])
+    assert harness.step(harness.new_job()).job.state == "kept"
+    opened = harness.shelf.open((folder_of("user"),), "clip", "wav")
+    assert opened and (b"".join(opened.chunks(0, opened.stored.size)), len(fetched)) == (SOUND, 1)
+    opened.close()
+
+
+def test_nothing_is_unlocked_or_fetched_for_a_store_that_cannot_be_written(
+    tmp_path: Path, fetched: list[str]
+) -> None:
+    store = BrokenStore(tmp_path)
+    store.passes_check = False
+    harness = Harness(tmp_path, store=store)
+    tried = harness.step(harness.new_job())
+    assert (tried.job.state, tried.due_in, "sand" in str(tried.job.error)) == ("fetching", 2, True)
+    assert "charged" not in str(tried.job.error), "the split was"
+    assert (harness.gateway.calls, fetched) == (["clip"], [])
 
 
 def test_an_error_after_a_counted_download_is_raised_by_the_next_request(tmp_path: Path, fetched: list[str]) -> None:
