@@ -34,7 +34,7 @@ from app.callers import (
     uncommented,
 )
 from app.suno.cookie import UnusableCookie, cookie_of
-from app.suno.endpoint import Endpoint, StemsRoute
+from app.suno.endpoint import Endpoint, ExtractGroup, StemsRoute
 from app.suno.stems import StemTask
 from app.timing import LOOK_FOR, Timing
 
@@ -182,6 +182,9 @@ def read_settings(env: Env | None = None) -> Settings:
             api_url=env.str("SUNO_API_URL", "https://studio-api-prod.suno.com", validate=url),
             auth_url=env.str("SUNO_AUTH_URL", "https://auth.suno.com", validate=url),
             stems_route=StemsRoute(env.str("SUNO_STEMS_ROUTE", "auto", validate=OneOf(list(StemsRoute))) or "auto"),
+            extract_group=ExtractGroup(
+                env.str("SUNO_EXTRACT_GROUP", "name", validate=OneOf(list(ExtractGroup))) or "name"
+            ),
             stems_model=env.str("SUNO_STEMS_MODEL", "chirp-v3-5-b", validate=text),
             connect_timeout=env.float("SUNO_CONNECT_TIMEOUT", 5.0, validate=seconds),
             read_timeout=env.float("SUNO_READ_TIMEOUT", 30.0, validate=seconds),
@@ -480,6 +483,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "SUNO_STEMS_ROUTE": "Which call makes voice and music: `edit` (one call, no captcha; no longer used by "
         "Suno's own page), `v2-web` (what the page sends), or `auto`: `edit` while Suno accepts it. All other splits "
         "use `v2-web`.",
+        "SUNO_EXTRACT_GROUP": "What `v2-web` sends as the group of a single part: its `name` or its `group`. If Suno "
+        "refuses one as malformed, the other is tried.",
         "SUNO_STEMS_MODEL": "The model that `v2-web` sends to Suno.",
         "SUNO_CONNECT_TIMEOUT": "Seconds for one attempt to connect. A failed attempt is retried twice.",
         "SUNO_READ_TIMEOUT": "Maximum seconds of silence between two bytes of a reply.",

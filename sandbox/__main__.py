@@ -79,6 +79,7 @@ OPTIONS = (
     ("stale_tokens", "whether a split gets 422 if its token is past half its lifetime"),
     ("browser_token", "whether a split gets 422 without a fresh header browser-token"),
     ("v3_wants_user", "whether feed v3 requires the account's own user id to list the library"),
+    ("extract_group", "name or group: what v2-web accepts as stem_type_group_name of an extract, else 422"),
     ("stems_lag", "seconds until a song's list of stems has a new stem: before that it has no pages"),
     ("has_stem_lag", "seconds until a newly split song has has_stem"),
     ("feed_lag", "seconds until the feeds have a new stem"),

@@ -82,6 +82,9 @@ EXTRACTS = (
     | {"Lead Electric Guitar": "Guitar", "Rhythm Electric Guitar": "Guitar"}
     | {"String Section": "Strings", "Brass Section": "Brass"}
 )
+GROUPS = {name: "Backing_Vocals" if name == "Backing Vocals" else part for name, part in EXTRACTS.items()}
+"""What v2-web calls the group of each part. Each guitar is its own."""
+GROUPS |= {name: name for name in EXTRACTS if name.endswith("Electric Guitar")}
 WITHOUT = "Without "  # begins the name of the rest of the mix
 _one_at_a_time = threading.Lock()  # many requests for a new song wait for one synthesis
 

@@ -53,7 +53,7 @@ class Studio:
         """Split a song as suno.com itself does."""
         account = self._paying(request, self._suno.options.v2_web_route)
         body = _body(request)
-        if complaints := v2_web_complaints(body):
+        if complaints := v2_web_complaints(body, self._suno.options.extract_group):
             return detail(422, complaints)
         song = self._suno.song(body["continue_clip_id"])
         if account.kind.needs_captcha or (song and song.needs_captcha):
@@ -606,7 +606,7 @@ V2_WEB_METADATA: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def v2_web_complaints(body: Any) -> list[Complaint]:
+def v2_web_complaints(body: Any, extract_group: str = "name") -> list[Complaint]:
     """The differences from the body that suno.com was seen to send."""
     if not isinstance(body, dict):
         return [_complaint("A JSON object is expected")]
@@ -615,6 +615,8 @@ def v2_web_complaints(body: Any) -> list[Complaint]:
         complaints += _compare(body["metadata"], V2_WEB_METADATA, "metadata")
     if not complaints:
         fits = "Twelve" if body["stem_task"] == "twelve" else body.get("stem_name")
+        if extract_group == "group" and fits in audio.GROUPS:
+            fits = audio.GROUPS[fits]
         if body["stem_type_group_name"] != fits:
             complaints.append(_complaint("Does not fit stem_task", "stem_type_group_name"))
     return complaints

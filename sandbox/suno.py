@@ -43,6 +43,7 @@ class Options:
     stale_tokens: bool = True  # whether a paid call with a token past half its lifetime is refused
     browser_token: bool = False  # whether a paid call without a fresh one is refused
     v3_wants_user: bool = False  # whether listing the library requires the account's own user id
+    extract_group: Literal["name", "group"] = "name"  # what an extract must send as its group
     stems_lag: float = 0.0  # until a song's list of stems has a new stem
     has_stem_lag: float = 0.0  # until a song's `has_stem` is true
     feed_lag: float = 0.0  # until the feeds have a new stem

@@ -251,6 +251,24 @@ def _badges(badges: Any) -> list[Any]:
     return [_mapping(badge).get("icon_key") for badge in badges] if isinstance(badges, list) else []
 
 
+def why_not_split(wire: Mapping[str, Any]) -> str:
+    """What shows that Suno would refuse to split this song, as the end of a sentence; "" if nothing does.
+
+    From the page's bundles, and clients of 2026-10.
+    """
+    status = _text(wire.get("status"))
+    if wire.get("is_trashed") is True:
+        return "it is in the trash of its account"
+    if status is not None and status != "complete":
+        return f"it is not complete (its status is {status[:20]})"
+    actions = _mapping(wire.get("action_config")).get("actions")
+    for action in map(_mapping, actions if isinstance(actions, list) else ()):
+        off = action.get("disabled") is True or action.get("visible") is False
+        if action.get("action_type") == "get_stems" and off:
+            return "Suno offers no stems for it"
+    return ""
+
+
 def _parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
     """The song that a stem comes from, with its id as in all other calls: in `history` it may begin with `m_`.
 

@@ -15,6 +15,15 @@ class StemsRoute(StrEnum):
     V2_WEB = "v2-web"
 
 
+class ExtractGroup(StrEnum):
+    """What the newer call sends as `stem_type_group_name` for one part and the rest."""
+
+    NAME = "name"
+    """The part's own name, such as `Drum Kit` (two clients of 2026-09)."""
+    GROUP = "group"
+    """The part's group, such as `Drums` (one client of 2026-09, from the page's own dialog)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """Suno's addresses, and timeouts in seconds."""
@@ -31,3 +40,4 @@ class Endpoint:
     stems_route: StemsRoute = StemsRoute.AUTO
     stems_model: str = "chirp-v3-5-b"
     """Sent as `mv` in the newer call."""
+    extract_group: ExtractGroup = ExtractGroup.NAME

@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
-from app.suno.answer import Answer, captcha_required
 from app.suno.clip import (
     Clip,
     Credits,
     UnreadableReply,
     bare_stem,
     listed_stems_from_wire,
-    stems_from_wire,
+    why_not_split,
 )
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import (
     NotAllowed,
     OutcomeUnknown,
     RateLimited,
+    RefusedBySuno,
     SongNotFound,
     SunoError,
-    SunoFailed,
 )
 from app.suno.feed import Feed
 from app.suno.session import Account, User
@@ -41,8 +39,9 @@ from app.suno.statuses import (
     NOT_MADE,
     UNKNOWN_FORMAT,
 )
-from app.suno.stems import StemChoice, StemTask
+from app.suno.stems import StemChoice
 from app.suno.studio import Kind, StudioApi, changed, json_of, read_as, reply_of
+from app.suno.v2_web import V2Web, stems_of
 from app.suno.wire import Deadline, Observer
 
 log = logging.getLogger(__name__)
@@ -79,6 +78,7 @@ class SunoGateway:
         self._suno = suno
         self._studio = StudioApi(suno, observer=observer, free_only=free_only)
         self._feed = Feed(self._studio)
+        self._v2_web = V2Web(self._studio)
         self._edit_gone_until = 0.0
 
     def sign_in(self, account: Account) -> None:
@@ -116,11 +116,13 @@ class SunoGateway:
         """Split a song; the account is charged. The stems are not ready yet.
 
         `order`: a UUID that is the same for every attempt of one split. One client of 2026-08 sends the same one
-        again after a lost answer; no source shows that Suno then charges once.
+        again after a lost answer; no source shows that Suno then charges once. Where the song has to be read first,
+        RefusedBySuno says why Suno would refuse it: then nothing was sent.
         """
         choice, deadline = choice or StemChoice(), deadline or self._deadline()
         if choice != StemChoice() or not self._edit_is_there():
-            return self._by_v2_web(account, song_id, choice, deadline, order=order)
+            song = self._song_to_split(account, song_id, deadline)
+            return self._v2_web.split(account, song, choice, deadline, order=order)
         try:
             return self._by_edit(account, song_id, deadline)
         except SunoError as refusal:
@@ -128,7 +130,7 @@ class SunoGateway:
                 raise
             song = self._song_in_spite_of(refusal, account, song_id, deadline)
             is_gone = refusal.status in CALL_GONE
-        stems = self._by_v2_web(account, song_id, choice, deadline, order=order, title=song.title or "")
+        stems = self._v2_web.split(account, song, choice, deadline, order=order)
         if is_gone:
             self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
             log.warning(
@@ -306,33 +308,18 @@ class SunoGateway:
 
     def _by_edit(self, account: Account, song_id: str, deadline: Deadline) -> list[Clip]:
         path = f"/api/edit/stems/{song_id}/"
-        return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, b"{}", deadline=deadline), song_id)
-
-    def _by_v2_web(
-        self,
-        account: Account,
-        song_id: str,
-        choice: StemChoice,
-        deadline: Deadline,
-        *,
-        order: str,
-        title: str | None = None,
-    ) -> list[Clip]:
-        if title is None:
-            title = self._feed.clip(account, song_id, deadline).title or ""
-        required, version = self._studio.captcha(account, deadline)
-        if required:
-            raise captcha_required(version)
-        body = _v2_web_body(song_id, title, choice, self._suno.stems_model, order or str(uuid.uuid4()))
-        path = "/api/generate/v2-web/"
-        return _stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, body, deadline=deadline), song_id)
+        return stems_of(self._studio.ask(account, Kind.SPLIT, "POST", path, b"{}", deadline=deadline), song_id)
 
     def _song_in_spite_of(self, refusal: SunoError, account: Account, song_id: str, deadline: Deadline) -> Clip:
         """The song of a refused split. Raises the refusal if the song cannot be read."""
         try:
-            return self._feed.clip(account, song_id, deadline)
+            sent = self._feed.clip_as_sent(account, song_id, deadline)
         except SunoError:
             raise refusal from None
+        return _fit_to_split(sent)
+
+    def _song_to_split(self, account: Account, song_id: str, deadline: Deadline) -> Clip:
+        return _fit_to_split(self._feed.clip_as_sent(account, song_id, deadline))
 
     def _pages_of_stems(self, account: Account, song_id: str, path: str, deadline: Deadline) -> int:
         """How many pages of stems a song has. 0 means none, or not yet."""
@@ -368,51 +355,11 @@ class UnknownFormat(Exception):
     """Suno's newer file call does not know the format; the older calls may."""
 
 
-def _stems_of(answer: Answer, song_id: str) -> list[Clip]:
-    try:
-        return stems_from_wire(json_of(answer), song_id=song_id)
-    except UnreadableReply as error:
-        sentence = f"Suno answered {answer.status} with {error}, which is not what it sends for a split."
-        if answer.is_html:
-            raise SunoFailed(sentence, may_have_charged=True) from error
-        raise OutcomeUnknown(sentence) from error
-
-
-def _v2_web_body(song_id: str, title: str, choice: StemChoice, model: str, order: str) -> bytes:
-    """The body of suno.com for stems: `twelve` as captured on 2026-06-30, `extract` as in two clients of 2026-09."""
-    match choice.task:
-        case StemTask.TWELVE:
-            kind = {"stem_type_group_name": "Twelve", "stem_task": "twelve"}
-        case StemTask.TWO:
-            name = choice.extracted
-            kind = {"stem_type_group_name": name, "stem_task": "extract", "stem_name": name}
-        case _:
-            assert_never(choice.task)
-    body: dict[str, Any] = {
-        "task": "gen_stem",
-        "generation_type": "TEXT",
-        "title": title,
-        "tags": "",
-        "negative_tags": "",
-        "prompt": "",
-        "mv": model,
-        "make_instrumental": True,
-        "continue_clip_id": song_id,
-        "stem_type_id": 91,
-        **kind,
-        "override_fields": [],
-        "token": None,
-        "token_provider": None,
-        "transaction_uuid": order,
-        "metadata": {
-            "web_client_pathname": "/create",
-            "create_mode": "custom",
-            "create_session_token": str(uuid.uuid4()),
-            "disable_volume_normalization": False,
-            "is_remix": True,
-        },
-    }
-    return json.dumps(body).encode()
+def _fit_to_split(sent: dict[str, Any]) -> Clip:
+    """The song, if nothing shows that Suno would refuse to split it. Raises RefusedBySuno."""
+    if why := why_not_split(sent):
+        raise RefusedBySuno(f"This song cannot be split: {why}. Nothing was charged.")
+    return read_as(Clip.from_wire, sent)
 
 
 def _raise_refusal(reply: Any, cost: str = "") -> None:

@@ -60,6 +60,16 @@ def test_an_extract_makes_the_part_and_the_rest(alice):
     assert alice.credits() == 490
 
 
+def test_an_extract_can_want_the_group_of_the_part(alice):
+    alice.post("/sandbox/settings", {"extract_group": "group"})
+    assert alice.post("/api/generate/v2-web/", extract_body("Drum Kit")).status_code == 422
+    by_group = extract_body("Drum Kit") | {"stem_type_group_name": "Drums"}
+    assert alice.post("/api/generate/v2-web/", by_group).status_code == 200
+    alice.post("/sandbox/settings", {"extract_group": "name"})
+    assert alice.post("/api/generate/v2-web/", by_group).status_code == 422
+    assert len(alice.charges()) == 1
+
+
 def test_an_unknown_part_is_refused(alice):
     assert alice.post("/api/generate/v2-web/", extract_body("Kazoo")).status_code == 400
     assert alice.charges() == []

@@ -121,7 +121,7 @@ def test_the_other_route_splits_the_same_song_under_its_title(
     gateway = SunoGateway(endpoint(stems_route=route))
     signed_in(wire)
     wire.post(SPLIT, status=404, json={"detail": "Not Found"})
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": title})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG, "title": title})
     wire.post(f"{API}/api/c/check", json={"required": False})
     wire.post(V2_WEB, json={"clips": [CLIP]})
     gateway.generate_stems(ALICE, SONG)

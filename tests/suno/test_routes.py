@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from responses import RequestsMock
 
 from app.suno import errors
 from app.suno.clip import Clip
-from app.suno.endpoint import StemsRoute
+from app.suno.endpoint import ExtractGroup, StemsRoute
 from app.suno.gateway import SunoGateway
 from app.suno.stems import StemChoice, StemTask
 from tests.suno.conftest import ALICE, API, BOB, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
@@ -37,7 +38,7 @@ def reply_with(*ids: str) -> dict[str, Any]:
 @pytest.fixture
 def v2_web(wire: RequestsMock) -> None:
     """Make v2-web accept every request."""
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG, "title": "Song"})
     wire.post(CHECK, json={"required": False, "captcha_version": 1})
     wire.post(V2_WEB, json=reply_with("a", "b") | {"status": "submitted", "batch_size": 2})
 
@@ -166,7 +167,7 @@ def test_the_refusal_of_edit_is_final_if_the_song_cannot_be_read(
 
 def test_the_refusal_of_v2_web_is_reported_if_both_routes_refuse(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(SPLIT, status=404, json=DETAIL)
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
     wire.post(CHECK, json={"required": False})
     wire.post(V2_WEB, status=403, json={"detail": "Upgrade to Pro."})
     for _ in range(2):
@@ -180,7 +181,7 @@ def test_the_refusal_of_v2_web_is_reported_if_both_routes_refuse(gateway: SunoGa
     [(1, "hCaptcha"), (2, "Turnstile"), (None, "a captcha"), (9, "a captcha"), ([1], "a captcha")],
 )
 def test_a_required_captcha_is_named(wire: RequestsMock, version: object, which: str) -> None:
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
     wire.post(CHECK, json={"required": True, "captcha_version": version})
     with pytest.raises(errors.CaptchaRequired, match=which):
         SunoGateway(endpoint(stems_route=StemsRoute.V2_WEB)).generate_stems(ALICE, SONG)
@@ -215,7 +216,7 @@ def test_a_captcha_is_reported_if_a_new_token_is_refused_too(
 
 
 def test_a_schema_error_may_be_sent_as_text(gateway: SunoGateway, wire: RequestsMock) -> None:
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
     wire.post(CHECK, json={"required": False})
     wire.post(V2_WEB, status=422, json={"detail": "[{'loc': ['body', 'mv'], 'msg': 'Field required'}]"})
     with pytest.raises(errors.RefusedBySuno, match=r"body\.mv: Field required"):
@@ -223,7 +224,7 @@ def test_a_schema_error_may_be_sent_as_text(gateway: SunoGateway, wire: Requests
 
 
 def test_attempts_of_one_order_have_the_same_transaction_uuid(gateway: SunoGateway, wire: RequestsMock) -> None:
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
     wire.post(CHECK, json={"required": False})
     wire.post(V2_WEB, json=reply_with("a"))
     order = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -235,7 +236,7 @@ def test_attempts_of_one_order_have_the_same_transaction_uuid(gateway: SunoGatew
 
 
 def test_twelve_makes_the_calls_of_a_browser(gateway: SunoGateway, wire: RequestsMock) -> None:
-    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "title": "Song"})
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG, "title": "Song"})
     wire.post(CHECK, json={"required": False, "captcha_version": 1})
     wire.post(V2_WEB, json=reply_with("a", "b") | {"status": "submitted", "batch_size": 2})
 
@@ -279,10 +280,10 @@ def test_twelve_makes_the_calls_of_a_browser(gateway: SunoGateway, wire: Request
         ({"status": 500, "json": DETAIL}, {"json": {"required": False}}, errors.SunoFailed),
         ({"body": requests.ConnectionError()}, {"json": {"required": False}}, errors.SunoUnreachable),
         ({"json": {"id": "another"}}, {"json": {"required": False}}, errors.SunoFailed),
-        ({"json": CLIP | {"id": SONG}}, {"json": {"required": True}}, errors.CaptchaRequired),
-        ({"json": CLIP | {"id": SONG}}, {"json": {}}, errors.SunoFailed),
-        ({"json": CLIP | {"id": SONG}}, {"json": []}, errors.SunoFailed),
-        ({"json": CLIP | {"id": SONG}}, {"status": 500, "json": DETAIL}, errors.SunoFailed),
+        ({"json": CLIP | {"status": "complete", "id": SONG}}, {"json": {"required": True}}, errors.CaptchaRequired),
+        ({"json": CLIP | {"status": "complete", "id": SONG}}, {"json": {}}, errors.SunoFailed),
+        ({"json": CLIP | {"status": "complete", "id": SONG}}, {"json": []}, errors.SunoFailed),
+        ({"json": CLIP | {"status": "complete", "id": SONG}}, {"status": 500, "json": DETAIL}, errors.SunoFailed),
     ],
 )
 def test_v2_web_is_not_called_if_a_step_before_it_fails(
@@ -303,7 +304,7 @@ def test_a_paid_call_is_not_sent_with_less_than_half_of_its_time_left(
 
     def slow(request: object) -> tuple[int, dict[str, str], str]:
         monkeypatch.setattr("app.suno.wire.time.monotonic", lambda: now + 25)
-        return 200, {}, json.dumps(CLIP | {"id": SONG})
+        return 200, {}, json.dumps(CLIP | {"status": "complete", "id": SONG})
 
     wire.add_callback("GET", f"{API}/api/clip/{SONG}", slow)
     wire.post(CHECK, json={"required": False})
@@ -311,3 +312,156 @@ def test_a_paid_call_is_not_sent_with_less_than_half_of_its_time_left(
     with pytest.raises(errors.SunoUnreachable, match="took too long"):
         gateway.generate_stems(ALICE, SONG, StemChoice(StemTask.TWELVE))
     assert calls(wire, V2_WEB) == 0
+
+
+DRUMS = StemChoice(stem_name="Drum Kit")
+
+
+def groups(wire: RequestsMock) -> list[str]:
+    return [
+        json.loads(call.request.body)["stem_type_group_name"] for call in wire.calls if call.request.url == V2_WEB
+    ]
+
+
+def wants(group: str) -> Callable[[Any], tuple[int, dict[str, str], str]]:
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        fits = json.loads(request.body)["stem_type_group_name"] == group
+        return (200, {}, json.dumps(reply_with("a"))) if fits else (422, {}, json.dumps(DETAIL))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("extract_group", "stem_name", "sent"),
+    [
+        (ExtractGroup.NAME, "Drum Kit", "Drum Kit"),
+        (ExtractGroup.GROUP, "Drum Kit", "Drums"),
+        (ExtractGroup.GROUP, "", "Vocals"),
+        (ExtractGroup.GROUP, "Backing Vocals", "Backing_Vocals"),
+        (ExtractGroup.GROUP, "Bass", "Bass"),
+        (ExtractGroup.GROUP, "Lead Electric Guitar", "Lead Electric Guitar"),
+    ],
+)
+@pytest.mark.usefixtures("v2_web")
+def test_an_extract_names_the_part_or_its_group(
+    wire: RequestsMock, extract_group: ExtractGroup, stem_name: str, sent: str
+) -> None:
+    suno = endpoint(extract_group=extract_group, stems_route=StemsRoute.V2_WEB)
+    SunoGateway(suno).generate_stems(ALICE, SONG, StemChoice(stem_name=stem_name))
+    assert groups(wire) == [sent]
+    assert body_of(wire)["stem_name"] == (stem_name or "Lead Vocal")
+
+
+@pytest.mark.parametrize(
+    ("extract_group", "first", "other"),
+    [(ExtractGroup.NAME, "Drum Kit", "Drums"), (ExtractGroup.GROUP, "Drums", "Drum Kit")],
+)
+@pytest.mark.usefixtures("v2_web")
+def test_the_other_group_is_tried_once_after_a_422_and_kept_for_an_hour(
+    wire: RequestsMock,
+    extract_group: ExtractGroup,
+    first: str,
+    other: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire.remove("POST", V2_WEB)
+    wire.add_callback("POST", V2_WEB, wants(other))
+    gateway = SunoGateway(endpoint(extract_group=extract_group))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert len(gateway.generate_stems(ALICE, SONG, DRUMS)) == 1
+    assert groups(wire) == [first, other, other]
+    assert caplog.text.count("SUNO_EXTRACT_GROUP") == 1
+    later = time.monotonic() + 3601
+    monkeypatch.setattr("app.suno.v2_web.time.monotonic", lambda: later)
+    gateway.generate_stems(ALICE, SONG, DRUMS)
+    assert groups(wire)[3:] == [first, other]
+
+
+@pytest.mark.usefixtures("v2_web")
+def test_a_group_that_suno_takes_no_longer_is_left_before_the_hour_ends(wire: RequestsMock) -> None:
+    gateway = SunoGateway(endpoint())
+    wire.remove("POST", V2_WEB)
+    for group in ("Drums", "Drum Kit", "Drum Kit"):
+        wire.add_callback("POST", V2_WEB, wants(group))
+        gateway.generate_stems(ALICE, SONG, DRUMS)
+        wire.remove("POST", V2_WEB)
+    assert groups(wire) == ["Drum Kit", "Drums", "Drums", "Drum Kit", "Drum Kit"]
+
+
+@pytest.mark.parametrize("choice", [DRUMS, StemChoice(stem_name="Bass"), TWELVE])
+@pytest.mark.usefixtures("v2_web")
+def test_the_first_refusal_is_reported_if_suno_takes_neither_group(wire: RequestsMock, choice: StemChoice) -> None:
+    wire.remove("POST", V2_WEB)
+    wire.post(V2_WEB, status=422, json={"detail": "first"})
+    wire.post(V2_WEB, status=422, json={"detail": "second"})
+    with pytest.raises(errors.RefusedBySuno, match="first"):
+        SunoGateway(endpoint()).generate_stems(ALICE, SONG, choice)
+    assert len(groups(wire)) == (2 if choice is DRUMS else 1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"status": 400, "json": DETAIL},
+        {"status": 402, "json": DETAIL},
+        {"status": 403, "json": DETAIL},
+        {"status": 500, "json": DETAIL},
+        {"status": 422, "body": "<html>", "content_type": "text/html"},
+        {"body": requests.ReadTimeout()},
+        {"json": {"ok": True}},
+    ],
+)
+@pytest.mark.usefixtures("v2_web")
+def test_the_other_group_is_tried_after_nothing_but_a_422_of_suno(wire: RequestsMock, reply: dict[str, Any]) -> None:
+    wire.remove("POST", V2_WEB)
+    wire.post(V2_WEB, **reply)
+    with pytest.raises(errors.SunoError):
+        SunoGateway(endpoint()).generate_stems(ALICE, SONG, DRUMS)
+    assert groups(wire) == ["Drum Kit"]
+
+
+UNFIT = [
+    ({"is_trashed": True}, "trash"),
+    ({"status": "streaming"}, "not complete"),
+    ({"status": "error"}, "not complete"),
+    ({"action_config": {"actions": [{"action_type": "get_stems", "disabled": True, "visible": True}]}}, "no stems"),
+    ({"action_config": {"actions": [None, {"action_type": "get_stems", "visible": False}]}}, "no stems"),
+]
+
+
+@pytest.mark.parametrize(("song", "why"), UNFIT)
+@pytest.mark.parametrize("choice", [StemChoice(), TWELVE])
+@pytest.mark.usefixtures("v2_web")
+def test_a_song_that_suno_would_refuse_is_not_sent_where_it_is_read_anyway(
+    wire: RequestsMock, choice: StemChoice, song: dict[str, Any], why: str
+) -> None:
+    wire.post(SPLIT, status=400, json=DETAIL)
+    wire.replace("GET", f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "status": "complete"} | song)
+    with pytest.raises(errors.RefusedBySuno, match=why):
+        SunoGateway(endpoint()).generate_stems(ALICE, SONG, choice)
+    assert calls(wire, V2_WEB) == 0
+
+
+@pytest.mark.parametrize(
+    "song",
+    [
+        {"status": None},
+        {"is_trashed": False},
+        {"action_config": {"actions": [{"action_type": "get_stems", "disabled": False, "visible": True}]}},
+        {"action_config": {"actions": [{"action_type": "download", "disabled": True}]}},
+        {"action_config": {"actions": None}},
+        {"action_config": []},
+    ],
+)
+@pytest.mark.usefixtures("v2_web")
+def test_a_song_without_such_signs_is_sent(wire: RequestsMock, song: dict[str, Any]) -> None:
+    wire.replace("GET", f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "status": "complete"} | song)
+    assert len(SunoGateway(endpoint()).generate_stems(ALICE, SONG, TWELVE)) == 2
+
+
+def test_a_plain_pair_is_one_paid_call_and_reads_no_song(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(SPLIT, json=reply_with("a"))
+    gateway.generate_stems(ALICE, SONG)
+    assert [call.request.url for call in wire.calls[2:]] == [SPLIT]
