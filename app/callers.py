@@ -15,7 +15,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from app.suno.cookie import UnusableCookie, cookie_of
+from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 from app.suno.stems import StemTask
 
 DEFAULT = "default"
@@ -161,10 +161,13 @@ class _Reader:
             if "cookie" in loaded:
                 raise ValidationError(f"{where}.cookie: SUNO_COOKIE is set too, and is the cookie of this account.")
             return OperatorAccount(name, suno_cookie, loaded.get("credits_per_day"))
+        given = self._value(loaded.get("cookie", ""), f"{where}.cookie").strip()
         try:
-            cookie = cookie_of(self._value(loaded.get("cookie", ""), f"{where}.cookie").strip())
+            cookie = cookie_of(given)
         except UnusableCookie:
             cookie = None
+        if not cookie and has_only_session(given):
+            raise ValidationError(f"{where}.cookie: {ONLY_SESSION}")
         if not cookie:
             raise ValidationError(
                 f"{where}.cookie: it has no cookie __client: copy it from a browser that is signed in to suno.com."

@@ -33,7 +33,7 @@ from app.callers import (
     read_callers,
     uncommented,
 )
-from app.suno.cookie import UnusableCookie, cookie_of
+from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 from app.suno.endpoint import Endpoint, ExtractGroup, StemsRoute
 from app.suno.stems import StemTask
 from app.timing import LOOK_FOR, Timing
@@ -270,6 +270,8 @@ class Cookie(fields.String):
             client = cookie_of(value)
         except UnusableCookie:
             client = None
+        if client is None and has_only_session(value):
+            raise ValidationError(ONLY_SESSION)
         if value and client is None:
             raise ValidationError("It has no cookie __client: copy it from a browser that is signed in to suno.com.")
         return client

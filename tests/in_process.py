@@ -19,7 +19,7 @@ class InProcess(Client):
         self.headers = {}
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        given = self.app.test_client().open(path, method=method, **options)
+        given = self.app.test_client(use_cookies=False).open(path, method=method, **options)
         response = requests.Response()
         response.status_code, response.encoding = given.status_code, "utf-8"
         response.headers.update(dict(given.headers))

@@ -184,6 +184,29 @@ def test_a_request_with_an_unusable_cookie_never_falls_back_to_the_operators_acc
     assert len(suno.charges("sandbox-alice")) == before
 
 
+def test_a_request_with_only_a_session_is_401_and_says_where_the_cookie_is(
+    in_process: Callable[..., InProcess],
+) -> None:
+    service = in_process(SUNO_COOKIE="")
+    for header in ("Cookie", "X-Suno-Cookie"):
+        body = assert_error(service.split(headers={header: "theme=dark; __session=abc"}), 401, "suno_cookie_missing")
+        assert "only the cookie __session" in body["error"] and "tab Network" in body["error"]
+
+
+def test_the_session_of_another_app_does_not_replace_the_operators_account(service: Client, suno: Suno) -> None:
+    before = len(suno.charges("sandbox-alice"))
+    assert service.split(headers={"Cookie": "__session=abc; __client_uat=1"}).status_code == 200
+    assert len(suno.charges("sandbox-alice")) == before + 1
+    body = assert_error(service.split(headers={"X-Suno-Cookie": "__session=abc"}), 401, "suno_cookie_missing")
+    assert "only the cookie __session" in body["error"]
+
+
+def test_the_cookie_may_have_a_suffix(service: Client, suno: Suno, account: str) -> None:
+    cookie = f"__client_uat_Jnxw-muT=1; __client_Jnxw-muT={account}"
+    assert service.split(headers={"Cookie": cookie}).status_code == 200
+    assert len(suno.charges(account)) == 1
+
+
 @pytest.mark.parametrize(
     ("cookie", "status", "code", "words"),
     [
@@ -191,7 +214,7 @@ def test_a_request_with_an_unusable_cookie_never_falls_back_to_the_operators_acc
         ("sandbox-dead", 401, "suno_session_expired", "copy the cookie"),
         ("sandbox-dead-401", 401, "suno_session_expired", "copy the cookie"),
         ("sandbox-dead-403", 401, "suno_session_expired", "copy the cookie"),
-        ("sandbox-signed-out", 401, "suno_session_expired", "copy the cookie"),
+        ("sandbox-signed-out", 401, "suno_session_expired", "nobody is signed in with it"),
         ("sandbox-session-ended", 401, "suno_session_expired", "copy the cookie"),
         ("sandbox-always-401", 401, "suno_session_expired", "copy the cookie"),
         ("sandbox-captcha", 403, "captcha_required", "open suno.com"),

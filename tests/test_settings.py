@@ -225,6 +225,7 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
     [
         ("[callers", "not valid TOML"),
         ('[accounts.studio]\ncookie = ""', "accounts.studio.cookie: it has no cookie __client"),
+        ('[accounts.studio]\ncookie = "__session=abc"', "accounts.studio.cookie: There is only the cookie __session"),
         ('[accounts.studio]\ncookie = "@nowhere"', "accounts.studio.cookie: nowhere cannot be read"),
         ('[accounts."a b"]\ncookie = "secret"', "accounts.a b: A name is 1 to 40 letters"),
         ('[accounts.default]\ncookie = "secret"', "accounts.default.cookie: SUNO_COOKIE is set too"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.suno.clip import Clip, Credits
+from app.suno.cookie import HOW_TO_COPY
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import SunoError
 from app.suno.session import Account
@@ -55,9 +56,7 @@ class Doctor:
     def checks(self) -> Iterator[Finding]:
         """Run the checks and yield each result. Skip those that make no sense after a failure."""
         if self._account is None:
-            yield Finding(
-                "cookie", False, "SUNO_COOKIE is not set.", "SUNO_COOKIE: the cookie __client of a browser."
-            )
+            yield Finding("cookie", False, "SUNO_COOKIE is not set.", f"SUNO_COOKIE. {HOW_TO_COPY}")
             return
         sign_in = self._sign_in(self._account)
         yield sign_in
@@ -74,7 +73,7 @@ class Doctor:
             self._studio.sessions.bearer(account, self._ends)
         except SunoError as error:
             turn = (
-                "SUNO_COOKIE: sign in at suno.com and copy the cookie again."
+                f"SUNO_COOKIE. {HOW_TO_COPY}"
                 if type(error).__name__ == "SessionExpired"
                 else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
             )

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlencode
 
 from app.suno.answer import NOTHING_CHARGED, Answer
 from app.suno.clock import moment_of
-from app.suno.cookie import UnusableCookie, cookie_in
+from app.suno.cookie import HOW_TO_COPY, UnusableCookie, cookie_in
 from app.suno.errors import (
     CaptchaRequired,
     RateLimited,
@@ -114,6 +114,8 @@ class _Session:
     token: _Token | None = None
     user: User | None = None
     dead_until: float = 0.0
+    is_empty: bool = False
+    """Whether the cookie is valid, but nobody has signed in with it."""
     vain_until: float = 0.0
     """Until then a refused token is not renewed: Suno refused a new one too."""
     renewal: Future[str] | None = None
@@ -167,7 +169,7 @@ class Sessions:
                 return session.token.value
             now = time.monotonic()
             if now < session.dead_until or (refused and now < session.vain_until):
-                raise _expired(account)
+                raise _expired(account, is_empty=session.is_empty)
             renewal, ours = session.renewal, session.renewal is None
             if renewal is None:
                 renewal = session.renewal = Future()
@@ -192,7 +194,7 @@ class Sessions:
     def _bury(self, session: _Session) -> SessionExpired:
         session.token = session.session_id = None
         session.dead_until = time.monotonic() + DEAD_FOR
-        return _expired(session.account)
+        return _expired(session.account, is_empty=session.is_empty)
 
     def _session(self, account: Account) -> _Session:
         key = account.cookie_hash
@@ -254,6 +256,8 @@ class Sessions:
             raise SunoFailed("Suno's sign-in answered without a session: its wire format may have changed.")
         client = reply["response"]
         session_id = _session_id(client) if isinstance(client, dict) else None
+        # The sign-in host gives each fresh tab a valid cookie without a session (seen 2026-08).
+        session.is_empty = isinstance(client, dict) and not client.get("sessions") and session_id is None
         if session_id is None:
             raise self._bury(session)
         session.session_id = session_id
@@ -311,10 +315,14 @@ class Sessions:
         }
 
 
-def _expired(account: Account) -> SessionExpired:
+def _expired(account: Account, *, is_empty: bool = False) -> SessionExpired:
+    if is_empty:
+        return SessionExpired(
+            f"The cookie given by {account.named_by} is valid, but nobody is signed in with it: a browser gets "
+            f"such a cookie before it signs in. {HOW_TO_COPY} Nothing was charged."
+        )
     return SessionExpired(
-        f"Suno no longer accepts the cookie given by {account.named_by}: sign in at suno.com, copy the cookie "
-        "__client again and give the new one. Nothing was charged."
+        f"Suno no longer accepts the cookie given by {account.named_by}. {HOW_TO_COPY} Nothing was charged."
     )
 
 

@@ -10,7 +10,7 @@ from flask import request
 
 from app.accounts import budget_of, owners
 from app.splits.ledger import Owner
-from app.suno.cookie import UnusableCookie, cookie_in, cookie_of
+from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_in, cookie_of, has_only_session
 from app.suno.session import Account
 from app.web import telemetry
 from app.web.access import caller_of_request
@@ -48,6 +48,8 @@ def _named_account() -> Account:
                 return accounts.of_cookie(caller, cookie, "the header X-Suno-Cookie")
             raise UnusableCookie
     except UnusableCookie:
+        if has_only_session(headers.get("X-Suno-Cookie", "")):
+            raise CookieMissing(f"{ONLY_SESSION} Nothing was charged.") from None
         raise CookieMissing(
             "The request names an account, but has no usable cookie __client: send the Cookie header of a browser "
             "that is signed in to suno.com, or only the value of __client in X-Suno-Cookie. Nothing was charged."
@@ -56,6 +58,9 @@ def _named_account() -> Account:
         return accounts.named(caller, headers["X-Suno-Account"].strip())
     if account := accounts.first(caller):
         return account
+    # Any app on this host that signs in with Clerk sets a __session: only without an account is it a mistake.
+    if has_only_session(headers.get("Cookie", "")):
+        raise CookieMissing(f"{ONLY_SESSION} Nothing was charged.")
     raise CookieMissing(
         "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "
         "X-Suno-Cookie, or set SUNO_COOKIE."

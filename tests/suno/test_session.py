@@ -15,7 +15,7 @@ import requests
 from responses import RequestsMock
 
 from app.suno import errors
-from app.suno.cookie import UnusableCookie, cookie_in, cookie_of
+from app.suno.cookie import UnusableCookie, cookie_in, cookie_of, has_only_session
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account, Sessions, User
 from app.suno.wire import Deadline, Wire
@@ -73,6 +73,13 @@ def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
         ("__CLIENT=abc", None),
         ("abc", None),
         ("", None),
+        ("__client_Jnxw-muT=abc; __client_uat_Jnxw-muT=1; __client_uat=1", "abc"),
+        ("__client_uat_Jnxw-muT=1", None),
+        ("__client_Jnxw-muT=other; __client=abc", "abc"),
+        ("__client_a=; __client_b=abc", "abc"),
+        ("__client_=abc", None),
+        ("__client_a b=abc", None),
+        ("__session=abc", None),
     ],
 )
 def test_only_the_cookie_named_client_identifies_an_account(header: str, client: str | None) -> None:
@@ -89,6 +96,41 @@ def test_only_the_cookie_named_client_identifies_an_account(header: str, client:
 def test_an_unusable_cookie_does_not_count_as_missing(header: str) -> None:
     with pytest.raises(UnusableCookie):
         cookie_in(header)
+
+
+@pytest.mark.parametrize(
+    ("header", "only"),
+    [
+        ("__session=abc", True),
+        ("theme=dark; __session_Jnxw-muT=abc; __client_uat=1", True),
+        ("__session=abc; __client=def", False),
+        ("__session=abc; __client_Jnxw-muT=def", False),
+        ("__session=", False),
+        ("__sessions=abc", False),
+        ("theme=dark", False),
+        ("", False),
+    ],
+)
+def test_a_header_may_have_only_the_session(header: str, only: bool) -> None:
+    assert has_only_session(header) is only
+
+
+@pytest.mark.parametrize(
+    ("client", "words"),
+    [
+        ({"last_active_session_id": None, "sessions": []}, "nobody is signed in"),
+        ({"last_active_session_id": None, "sessions": [{"id": "sess_1", "status": "ended"}]}, "no longer accepts"),
+        (None, "no longer accepts"),
+    ],
+)
+def test_a_cookie_that_nobody_has_signed_in_with_is_told_from_a_dead_one(
+    sessions: Sessions, wire: RequestsMock, client: object, words: str
+) -> None:
+    wire.get(CLIENT, json={"response": client})
+    for _ in range(2):
+        with pytest.raises(errors.SessionExpired, match=f"{words}.*tab Network.*__client"):
+            bearer(sessions)
+    assert len(wire.calls) == 1
 
 
 @pytest.mark.parametrize(
