@@ -27,7 +27,7 @@ limit_request_field_size = 16_380
 control_socket_disable = True
 
 when_ready = serving.when_ready
-on_reload = serving.use_ledger_file
+on_reload = serving.on_reload
 pre_fork = serving.pre_fork
 post_worker_init = serving.post_worker_init
 child_exit = serving.child_exit

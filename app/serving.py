@@ -24,13 +24,14 @@ from typing import Any
 import gevent
 from gevent import events
 from gevent.monkey import get_original
-from gunicorn import glogging, util
+from gunicorn import glogging, sock, util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers import ggevent
 
 from app import logs, metrics_files
 from app.metrics_files import WorkersFiles
 from app.settings import remembered
+from app.socket_files import SocketFiles
 from app.splits import known, ledger_file
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,10 @@ LAST_WORDS = 2.0
 """Seconds of the graceful time for what follows a paid call: the write to the ledger, and the reply."""
 
 _ledger_files: list[int] = []
+
+socket_files = SocketFiles()
+# gunicorn has no setting for this.
+sock.close_sockets = socket_files.close
 
 
 class Stage(Enum):
@@ -309,16 +314,23 @@ def say_complaint(complaint: str) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Create the folder of the workers' shared metrics, and note which file is the ledger."""
+    """Create the folder of the workers' shared metrics, note which file is the ledger, and watch the sockets."""
     use_ledger_file(server)
+    socket_files.watch(server)
     try:
         metrics_files.make_folder()
     except OSError as error:
         server.log.error("Metrics are off, a temporary folder cannot be created: %s", error.strerror)
 
 
+def on_reload(server: Any) -> None:
+    """Note what a reload may have changed."""
+    use_ledger_file(server)
+    socket_files.watch(server)
+
+
 def use_ledger_file(server: Any) -> None:
-    """Record which file is the ledger, so that no worker starts with another one. Runs also at each reload."""
+    """Record which file is the ledger, so that no worker starts with another one."""
     os.environ.pop(ledger_file.IN_USE, None)
     while _ledger_files:
         os.close(_ledger_files.pop())

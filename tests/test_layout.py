@@ -31,6 +31,7 @@ MAY_IMPORT = {
             "app.logs",
             "app.settings",
             "app.metrics_files",
+            "app.socket_files",
             "app.splits.ledger_file",
             "app.splits.known",
             "app.web.current",
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     },
     "app/addresses.py": set(),
     "app/outbound.py": {"app.addresses"},
+    "app/socket_files.py": set(),
     "app/ids.py": set(),
     "app/timing.py": set(),
 }
