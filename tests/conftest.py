@@ -162,7 +162,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch, suno: Suno, tmp_path: Path) -> C
         for name in [name for name in os.environ if name.startswith("SUNO_")]:
             monkeypatch.delenv(name)
         at_suno = {"SUNO_API_URL": url or suno.url, "SUNO_AUTH_URL": url or suno.url, "SUNO_COOKIE": ACCOUNT}
-        for name, value in {**at_suno, "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db", **settings}.items():
+        own = {"LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db", "AUDIO_URL": f"{tmp_path}/audio"}
+        for name, value in {**at_suno, **own, **settings}.items():
             monkeypatch.setenv(name, value)
         return InProcess(create_app())
 

@@ -47,7 +47,7 @@ def test_readyz_costs_nothing_and_at_most_one_sign_in(start: Callable[..., Clien
         replies = list(pool.map(lambda _: service.get("/readyz"), range(32)))
 
     assert {reply.status_code for reply in replies} == {200}
-    assert replies[0].json() == {"status": "ok", "checks": {"session": "ok", "ledger": "ok"}}
+    assert replies[0].json() == {"status": "ok", "checks": {"session": "ok", "ledger": "ok", "audio": "ok"}}
     assert [entry["path"].partition("?")[0][:10] for entry in suno.log()] == ["/v1/client"]
     assert suno.charges(account) == []
 
@@ -85,7 +85,7 @@ def test_an_unreachable_suno_is_reported_without_its_address(in_process: Callabl
 def test_a_ledger_that_cannot_be_written_is_reported(in_process: Callable[..., InProcess]) -> None:
     response = in_process(LEDGER_URL="sqlite:////proc/nowhere/ledger.db").get("/readyz")
     body = assert_not_ready(response, "ok")
-    assert body["checks"] == {"session": "ok", "ledger": "ledger_unavailable"}
+    assert body["checks"] == {"session": "ok", "ledger": "ledger_unavailable", "audio": "ok"}
     assert "nowhere" not in response.text
 
 
@@ -93,7 +93,7 @@ def test_without_suno_cookie_no_session_is_checked(without_suno: Client) -> None
     response = without_suno.get("/readyz")
     assert (response.status_code, response.json()["checks"]) == (
         200,
-        {"session": "not_configured", "ledger": "ok"},
+        {"session": "not_configured", "ledger": "ok", "audio": "ok"},
     )
 
 

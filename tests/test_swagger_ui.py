@@ -257,7 +257,7 @@ def _(operation: Operation, person: Person) -> None:
     ready = operation.expect("200")
     # Another trial may have requested files; no process of jobs runs here.
     ready["checks"].pop("jobs", None)
-    assert ready == {"status": "ok", "checks": {"session": "ok", "ledger": "ok"}}
+    assert ready == {"status": "ok", "checks": {"session": "ok", "ledger": "ok", "audio": "ok"}}
 
 
 @tries("metrics")

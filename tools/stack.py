@@ -65,10 +65,10 @@ def jobs(suno_url: str, settings: Mapping[str, str]) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _settings(suno_url: str, more: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Settings for Suno's URL and a temporary ledger, updated by `more`."""
+    """Settings for Suno's URL, a temporary ledger and a temporary folder for audio, updated by `more`."""
     with tempfile.TemporaryDirectory() as folder:
         at_suno = {"SUNO_API_URL": suno_url, "SUNO_AUTH_URL": suno_url, "NO_PROXY": "127.0.0.1"}
-        yield {**at_suno, "LEDGER_URL": f"sqlite:///{folder}/ledger.db", **more}
+        yield {**at_suno, "LEDGER_URL": f"sqlite:///{folder}/ledger.db", "AUDIO_URL": f"{folder}/audio", **more}
 
 
 def _answers(server: Server, path: str) -> bool:
