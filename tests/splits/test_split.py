@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import Any
 
 import pytest
@@ -149,9 +151,14 @@ class BrokenStore(MemoryStore):
 
 @pytest.fixture(autouse=True)
 def no_time_is_spent(monkeypatch: pytest.MonkeyPatch, clock: SteppedClock) -> None:
-    """Make sleep advance the fake clock instead of waiting."""
-    monkeypatch.setattr("app.splits.split.time.sleep", clock.advance)
-    monkeypatch.setattr("app.suno.wire.time.monotonic", lambda: clock.seconds)
+    """Make sleep advance the fake clock instead of waiting; not in threads that other tests have left behind."""
+    test, really_sleep, really_now = get_ident(), time.sleep, time.monotonic
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds) if get_ident() == test else really_sleep(seconds)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: clock.seconds if get_ident() == test else really_now())
 
 
 @pytest.fixture
