@@ -237,6 +237,16 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault("429-html", "429 in HTML, no Retry-After", _always(lambda: html_reply(429, "Too Many Requests"))),
         Fault(
+            "1015-html",
+            "429 in HTML: Cloudflare's error 1015",
+            _always(lambda: html_reply(429, "Error 1015: You are being rate limited")),
+        ),
+        Fault(
+            "422-verify",
+            "422 We couldn't verify your request.",
+            _always(lambda: detail(422, "We couldn't verify your request.")),
+        ),
+        Fault(
             "bad-retry-after",
             "429, Retry-After: soon",
             _always(lambda: detail(429, "Slow down.", {"Retry-After": "soon"})),

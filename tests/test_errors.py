@@ -266,6 +266,8 @@ FAULTS = [
     ("403-html", 500, "suno_failed", "HTML page"),
     ("404", 404, "song_not_found", "Clip not found."),
     ("422-captcha", 403, "captcha_required", "Open suno.com"),
+    ("422-verify", 403, "captcha_required", "Open suno.com"),
+    ("1015-html", 429, "rate_limited", "Cloudflare"),
     ("422-schema", 400, "refused_by_suno", "body.stem_task: Field required"),
     ("422-schema-text", 400, "refused_by_suno", "Field required"),
     ("429", 429, "rate_limited", "Too many running jobs."),
@@ -296,7 +298,7 @@ def test_each_failure_of_suno_has_its_own_error_and_the_call_is_sent_once(
     assert words in body["error"]
     assert len(body["error"]) < 600
     assert len(suno.charges(account)) <= 1
-    renewed = fault in ("401", "403-jwt", "422-captcha")
+    renewed = fault in ("401", "403-jwt", "422-captcha", "422-verify")
     assert len(suno.log("/api/edit/")) == (2 if renewed else 1)
 
 
@@ -310,7 +312,13 @@ def test_every_fault_of_the_sandbox_is_covered() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "seconds"),
-    [("429", range(13, 14)), ("retry-after-date", range(15, 21)), ("429-html", None), ("bad-retry-after", None)],
+    [
+        ("429", range(13, 14)),
+        ("1015-html", range(120, 121)),
+        ("retry-after-date", range(15, 21)),
+        ("429-html", None),
+        ("bad-retry-after", None),
+    ],
 )
 def test_retry_after_comes_from_suno(service: Client, account: str, fault: str, seconds: range | None) -> None:
     response = service.split(f"fault-{fault}", account)

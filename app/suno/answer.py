@@ -23,7 +23,7 @@ from app.suno.errors import (
     SunoError,
     SunoFailed,
 )
-from app.suno.statuses import did_nothing
+from app.suno.statuses import NOT_VERIFIED, did_nothing
 
 LONGEST = 300
 """Maximum characters of Suno's text that are passed on."""
@@ -36,6 +36,14 @@ CAPTCHAS = {1: "an hCaptcha", 2: "a Turnstile check"}
 """Keyed by `captcha_version` in Suno's answer to /api/c/check."""
 
 _STATUSES = frozenset(HTTPStatus)
+_EDGE_LIMIT = re.compile(rb"\b1015\b")
+
+_NOT_VERIFIED_WORDS = ("token validation failed", "couldn't verify your request")
+"""Seen until 2026-10, and in the page of 2026-08."""
+
+EDGE_LIMIT_LASTS = 120
+"""Seconds to wait after Cloudflare's 1015, which came after 50 requests in 2 minutes, if it does not say how long."""
+
 _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
 
 
@@ -73,7 +81,15 @@ class Answer:
     @property
     def refuses_stale_token(self) -> bool:
         """Whether Suno wants a newer token for a paid call, or a captcha. Both look the same; Suno did nothing."""
-        return self.status == 422 and "token validation failed" in self.words.lower()
+        if self.status not in NOT_VERIFIED:
+            return False
+        words = self.words.lower().replace("\u2019", "'")
+        return any(refusal in words for refusal in _NOT_VERIFIED_WORDS)
+
+    @cached_property
+    def is_edge_limit(self) -> bool:
+        """Whether Cloudflare blocked the request before it reached Suno: its page for error 1015 (seen 2026-08)."""
+        return self.is_html and self.status in (403, 429) and _EDGE_LIMIT.search(self.body) is not None
 
     @property
     def kind(self) -> str:
@@ -134,6 +150,11 @@ class Answer:
     def _failure(self, *, costs: bool) -> SunoError:
         said = f' Suno says: "{self.words}"' if self.words else ""
         match self.status:
+            case _ if self.is_edge_limit:
+                return RateLimited(
+                    "Cloudflare in front of Suno wants fewer requests; nothing was charged. Wait and try again.",
+                    retry_after=self.retry_after or EDGE_LIMIT_LASTS,
+                )
             case 429:
                 return RateLimited(
                     f"Suno wants fewer requests at once; nothing was charged. Wait and try again.{said}",

@@ -118,6 +118,8 @@ class _Session:
     """Whether the cookie is valid, but nobody has signed in with it."""
     vain_until: float = 0.0
     """Until then a refused token is not renewed: Suno refused a new one too."""
+    paid_calls_from: float = 0.0
+    """Before this time no paid call is sent: Suno's proxy has asked for a pause."""
     renewal: Future[str] | None = None
 
 
@@ -181,6 +183,14 @@ class Sessions:
             return renewal.result(timeout=deadline.remaining)
         except TimeoutError:
             raise SunoUnreachable("Suno's sign-in did not answer in time. Nothing was charged. Try again.") from None
+
+    def pause_paid_calls(self, account: Account, seconds: float) -> None:
+        """Send no paid call of this account for some seconds."""
+        self._session(account).paid_calls_from = time.monotonic() + seconds
+
+    def pause_left(self, account: Account) -> float:
+        """Seconds until a paid call of this account may be sent; 0 without a pause."""
+        return max(0.0, self._session(account).paid_calls_from - time.monotonic())
 
     def renewed_in_vain(self, account: Account) -> SessionExpired:
         """Record that Suno refused a new token too; return the error to raise.

@@ -20,6 +20,9 @@ NOT_MADE = (400, 403, *CALL_GONE, 422)
 WRONG_FORM = 422
 """Suno checks the form of a body first: schema errors were seen for wrong fields, and nothing was done."""
 
+NOT_VERIFIED = (400, 403, WRONG_FORM)
+"""A token that is too old for a paid call, or a captcha, if the words say so. 422 was seen; the others may come."""
+
 _NOTHING_DONE = (401, 402, 415, *NOT_MADE)
 
 LIST_REFUSED = (400, *CALL_GONE, 422)

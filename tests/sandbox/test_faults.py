@@ -23,6 +23,7 @@ STATUSES = {
     "404": 404,
     "422-captcha": 422,
     "422-schema": 422,
+    "422-verify": 422,
     "422-schema-text": 422,
     "429": 429,
     "bad-retry-after": 429,
@@ -63,7 +64,14 @@ def test_a_refusal_is_json_with_its_status(alice, name, status):
 
 @pytest.mark.parametrize(
     ("name", "status"),
-    [("403-html", 403), ("429-html", 429), ("502-html", 502), ("200-html", 200), ("502-after-charge", 502)],
+    [
+        ("403-html", 403),
+        ("429-html", 429),
+        ("1015-html", 429),
+        ("502-html", 502),
+        ("200-html", 200),
+        ("502-after-charge", 502),
+    ],
 )
 def test_a_bot_wall_answers_with_html(alice, name, status):
     reply = split(alice, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from app.suno import errors, session
 from app.suno.endpoint import StemsRoute
 from app.suno.gateway import SunoGateway
 from app.suno.studio import CostsSomething
-from tests.suno.conftest import ALICE, API, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
+from tests.suno.conftest import ALICE, API, BOB, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, endpoint, jwt, signed_in
 
 V2_WEB = f"{API}/api/generate/v2-web/"
 BILLING = f"{API}/api/billing/info/"
@@ -150,3 +151,63 @@ def test_a_paid_call_that_was_not_sent_says_that_it_is_safe_to_try_again(monkeyp
     safe = "was not sent and nothing was charged: it is safe to try again"
     with suno_that_hangs_up() as (url, _), pytest.raises(errors.SunoUnreachable, match=safe):
         SunoGateway(endpoint(api_url="http://127.0.0.1:1", auth_url=url)).generate_stems(ALICE, SONG)
+
+
+EDGE_LIMIT = {"status": 429, "body": "<title>Error 1015</title>", "content_type": "text/html; charset=UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"), [(429, {}, 120), (403, {}, 120), (429, {"Retry-After": "30"}, 30)]
+)
+def test_paid_calls_of_an_account_wait_after_cloudflares_1015(
+    gateway: SunoGateway,
+    wire: RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    headers: dict[str, str],
+    seconds: int,
+) -> None:
+    signed_in(wire)
+    now = time.monotonic()
+    monkeypatch.setattr("app.suno.session.time.monotonic", lambda: now)
+    wire.post(SPLIT, **EDGE_LIMIT | {"status": status, "headers": headers})
+    for _ in range(2):
+        with pytest.raises(errors.RateLimited) as raised:
+            gateway.generate_stems(ALICE, SONG)
+        assert (raised.value.retry_after, raised.value.may_have_charged) == (seconds, False)
+    assert calls(wire, SPLIT) == 1
+    wire.replace("POST", SPLIT, json={"clips": [{"id": "a"}]})
+    assert len(gateway.generate_stems(BOB, SONG)) == 1, "another account does not wait"
+    now += seconds
+    assert len(gateway.generate_stems(ALICE, SONG)) == 1
+
+
+def test_reads_do_not_wait_after_cloudflares_1015(gateway: SunoGateway, wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, **EDGE_LIMIT)
+    wire.get(f"{API}/api/clip/{SONG}", json={"id": SONG})
+    with pytest.raises(errors.RateLimited):
+        gateway.generate_stems(ALICE, SONG)
+    assert gateway.clip(ALICE, SONG).id == SONG
+
+
+@pytest.mark.parametrize("body", ["<title>Too Many Requests</title>", "<p>110155</p>"])
+def test_other_pages_with_429_make_no_pause(gateway: SunoGateway, wire: RequestsMock, body: str) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, **EDGE_LIMIT | {"body": body})
+    for _ in range(2):
+        with pytest.raises(errors.RateLimited) as raised:
+            gateway.generate_stems(ALICE, SONG)
+        assert raised.value.retry_after is None
+    assert calls(wire, SPLIT) == 2
+
+
+@pytest.mark.parametrize("words", ["We couldn't verify your request.", "We couldn\u2019t verify your request"])
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_the_second_wording_of_a_captcha_is_recognised(wire: RequestsMock, status: int, words: str) -> None:
+    signed_in(wire, jwt(n=1), jwt(n=2))
+    wire.post(SPLIT, status=status, json={"detail": words})
+    wire.post(f"{API}/api/c/check", json={"required": True, "captcha_version": 2})
+    with pytest.raises(errors.CaptchaRequired, match="Turnstile"):
+        SunoGateway(endpoint(stems_route=StemsRoute.EDIT)).generate_stems(ALICE, SONG)
+    assert calls(wire, SPLIT) == 2
