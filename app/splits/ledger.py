@@ -182,27 +182,31 @@ class Ledger:
                     latest = at, lead["entry"], tx.entry(lead["entry"])
         return latest[1:]
 
-    def finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False) -> Entry:
+    def finish(
+        self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False, is_reply: bool = False
+    ) -> Entry:
         """Record Suno's answer, and return the entry. Its `stems` are the reply.
 
         If an earlier attempt's stems were already recorded, they stay the reply: a key always leads to the same
         stems. If `paid`, this entry owns `stems` from now on, even if an entry in doubt has claimed them. Otherwise
-        the price is given back. `job_is_due`: the job can begin now.
+        the price is given back. `job_is_due`: the job can begin now. `is_reply`: also record the reply, as `answer`.
         """
         done = entry._replace(state=State.DONE, stems=tuple(stems), paid=True)
+        if is_reply:
+            done = _answered(done, done.stems)
 
         def change(tx: Transaction) -> Entry:
             if paid:
                 self._withdraw_guesses(tx, entry, stems)
             is_unchanged = paid and not entry.stems and tx.replace(entry, done)
-            finished = done if is_unchanged else self._finish(tx, entry, stems, paid=paid)
+            finished = done if is_unchanged else self._finish(tx, entry, stems, paid=paid, is_reply=is_reply)
             if job_is_due:
                 tx.put_due(entry.id, self.clock.now().wall)
             return finished
 
         return self._store.transact(change, durable=bool(entry.idempotency_key or entry.budgets or job_is_due))
 
-    def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
+    def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool, is_reply: bool) -> Entry:
         """Finish an entry that was reused, has changed since it began, or is not stored."""
         held = tx.entry(entry.id)
         if held is None:
@@ -223,7 +227,9 @@ class Ledger:
                     # Its price was given back when the newer attempt began: count it again.
                     spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
             done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
-        if done is not held:
+        if is_reply:
+            done = _answered(done, done.stems)
+        if done != held:
             tx.put(done)
             self.jobs.wake(tx, entry.id)
         return done
@@ -289,10 +295,7 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is None:
                 return
-            answered = held._replace(
-                reply=held.reply or tuple(stems),
-                final_reply=held.final_reply or (tuple(stems) if all(stem.is_final for stem in stems) else ()),
-            )
+            answered = _answered(held, stems)
             if answered != held:
                 tx.put(answered)
 
@@ -326,6 +329,9 @@ class Ledger:
         def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | None:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE or not enter():
+                return None
+            if held.idempotency_key != entry.idempotency_key:
+                # The key has ended, and a new entry has begun with it.
                 return None
             again = held._replace(
                 attempt=held.attempt + 1,
@@ -391,8 +397,9 @@ class Ledger:
         return latest_of(entry).state_now(self.clock) is State.STARTED
 
     def _is_forgotten(self, entry: Entry) -> bool:
-        same_boot = entry.began.boot_id == self.clock.boot_id
-        return self.clock.since(entry.began) > (KEPT if same_boot else KEPT + STEPS)
+        # The time of the latest attempt: a key must not end while its own attempt runs.
+        same_boot = entry.attempt_began.boot_id == self.clock.boot_id
+        return self.clock.since(entry.attempt_began) > (KEPT if same_boot else KEPT + STEPS)
 
     def _again(self, tx: Transaction, entry: Entry) -> Entry:
         """The entry to write if it is not stored (any more); without its key if another entry has that now."""
@@ -477,6 +484,13 @@ def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
 
         store = RedisStore(url)
     return Ledger(store, known=inherited(), must_be_durable=must_be_durable)
+
+
+def _answered(entry: Entry, stems: Sequence[Clip]) -> Entry:
+    """The entry with its first reply, and with the first reply in which all stems are final."""
+    reply = tuple(stems)
+    is_final = all(stem.is_final for stem in reply)
+    return entry._replace(reply=entry.reply or reply, final_reply=entry.final_reply or (reply if is_final else ()))
 
 
 def _request_name(account: str, caller: str, request_id: str) -> str:

@@ -205,15 +205,27 @@ class Split:
             clips = self._inquiry.recover(entry, min(LOOK_FOR, self.time_left()))
             if not clips:
                 raise
+            if self._is_reply_at_once:
+                self._note_if_possible(self.ledger.answer, entry, clips)
         return self._answer(entry, clips, credits=credits)
 
     def _answer(self, entry: Entry, clips: Sequence[Clip], *, credits: int) -> Stems:
         if self.wait_audio:
             clips = self._wait(clips)
-        if self.idempotency_key:
-            # Without a key, no retry can get this reply again.
-            self._note_if_possible(self.ledger.answer, entry, clips)
+            if self.idempotency_key:
+                # Without a key, no retry can get this reply again.
+                self._note_if_possible(self.ledger.answer, entry, clips)
         return Stems(clips=clips, replayed=False, credits=credits, job_id=entry.id if self.job else "")
+
+    @property
+    def _is_reply_at_once(self) -> bool:
+        """Whether a retry must get the stems as Suno first returned them: then one write records both."""
+        return bool(self.idempotency_key) and not self.wait_audio
+
+    def _finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
+        return self.ledger.finish(
+            entry, stems, paid=paid, job_is_due=self.job is not None, is_reply=self._is_reply_at_once
+        )
 
     def _deadline_of(self, entry: Entry) -> Deadline:
         # Time spent writing counts: the ledger expires the entry at its own deadline.
@@ -225,7 +237,7 @@ class Split:
         stems = self.gateway.stems(self.account, self.song_id, deadline)
         existing = finished_set(stems, self.choice)
         if existing:
-            self._note_if_possible(self.ledger.finish, entry, existing, paid=False, job_is_due=self.job is not None)
+            self._note_if_possible(self._finish, entry, existing, paid=False)
         elif entry.attempt == 1 and (recent := self._inquiry.recent(entry, stems)):
             self._note_if_possible(self.ledger.note_listed, entry, recent)
         return existing
@@ -250,11 +262,11 @@ class Split:
         patience = Deadline(INSIST if self.idempotency_key else 0)
         while patience.remaining and not self.is_stopping():
             try:
-                return self.ledger.finish(entry, clips, paid=True, job_is_due=self.job is not None).stems
+                return self._finish(entry, clips, paid=True).stems
             except LedgerUnavailable as error:
                 log.warning("Request %s retries the ledger write of what it paid for: %s", self.request_id, error.why)
                 time.sleep(min(self.timing.poll_interval, patience.remaining))
-        noted = self._note_if_possible(self.ledger.finish, entry, clips, paid=True, job_is_due=self.job is not None)
+        noted = self._note_if_possible(self._finish, entry, clips, paid=True)
         return noted.stems if noted else clips
 
     def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | None:

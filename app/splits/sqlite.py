@@ -242,8 +242,9 @@ class SqliteStore:
         # Ids begin with their time of creation, in nanoseconds.
         oldest = f"{max(0, int((wall - ENTRIES_KEPT) * 1e9)):016x}"
         swept = db.execute(
-            "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE id < ? ORDER BY id LIMIT ?)",
-            (oldest, SWEPT_AT_ONCE),
+            "DELETE FROM entries WHERE id IN "
+            "(SELECT id FROM entries WHERE id < ? AND attempt_wall < ? ORDER BY id LIMIT ?)",
+            (oldest, wall - ENTRIES_KEPT, SWEPT_AT_ONCE),
         ).rowcount
         swept += db.execute(
             "DELETE FROM records WHERE (kind, name) IN "

@@ -90,6 +90,28 @@ def test_a_key_expires_after_a_day_and_its_stems_stay_owned(ledger: Ledger, cloc
     assert settle(ledger, new, stems("kept-a", "kept-b")) is Verdict.NONE
 
 
+def test_a_key_does_not_end_while_its_second_attempt_runs(ledger: Ledger, clock: SteppedClock) -> None:
+    """The second attempt's own time counts: else a third would be paid."""
+    one = in_doubt(ledger, "key")
+    clock.advance(KEPT - 20)
+    assert ledger.restart(one, 41.0) is not None
+    clock.advance(30)
+    held = ledger.begin(entry(ledger, "key", account=one.account))
+    assert (held.id, held.state) == (one.id, State.STARTED)
+    assert ledger.of_request([(one.account, "")], one.request_id) is not None
+    clock.advance(KEPT)
+    assert ledger.begin(entry(ledger, "key", account=one.account)).id != one.id
+
+
+def test_a_retry_pays_nothing_if_its_key_has_ended_and_begun_again_meanwhile(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    one = in_doubt(ledger, "key")
+    clock.advance(KEPT + 1)
+    assert ledger.begin(entry(ledger, "key", account=one.account)).id != one.id
+    assert ledger.restart(one, 41.0) is None
+
+
 def test_after_a_reboot_calls_have_ended_and_keys_are_kept(ledger: Ledger, clock: SteppedClock) -> None:
     one = ledger.begin(entry(ledger, "key"))
     clock.boot, clock.seconds = "the next start", 60.0

@@ -495,6 +495,17 @@ def test_all_attempts_of_a_split_have_the_same_order(ask: Ask, suno: Suno, clock
     assert first == second != other
 
 
+@pytest.mark.parametrize(("key", "wait_audio", "written"), [("", False, 2), ("k", False, 2), ("k", True, 3)])
+def test_a_reply_that_does_not_wait_is_written_with_its_stems(
+    ask: Ask, store: BrokenStore, key: str, wait_audio: bool, written: int
+) -> None:
+    first = ask(key, wait_audio=wait_audio)
+    assert store.transactions == written
+    if key:
+        assert [stem.status for stem in ask(key).clips] == [stem.status for stem in first.clips]
+        assert store.transactions == written + 1
+
+
 def test_a_split_reads_no_list(ask: Ask, suno: Suno, store: BrokenStore) -> None:
     ask()
     ask("k")

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -198,6 +199,20 @@ def test_expired_records_are_removed_in_batches(path: Path, ledger: Ledger, monk
     later.check()
     assert db.execute("SELECT count(*) FROM records WHERE kind = 'old'").fetchone() == (2,)
     db.close()
+
+
+def test_an_entry_stays_while_its_latest_attempt_is_young(path: Path, ledger: Ledger) -> None:
+    old, retried = (ledger.begin(entry(ledger)) for _ in range(2))
+    with sqlite3.connect(path) as db:
+        for one, id in ((old, "0" * 32), (retried, "1".zfill(32))):
+            db.execute("UPDATE entries SET id = ? WHERE id = ?", (id, one.id))
+        db.execute("UPDATE entries SET attempt_wall = ? WHERE id = ?", (time.time() - 5 * 86_400, "0" * 32))
+        db.execute("UPDATE entries SET attempt_wall = ? WHERE id = ?", (time.time(), "1".zfill(32)))
+    db.close()
+    later = open_ledger(f"sqlite:///{path}")
+    later.check()
+    assert later.get("0" * 32) is None
+    assert later.get("1".zfill(32)) is not None
 
 
 LOCKED_AT_START = """
