@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Parts:
-    """The parts that do not depend on Flask."""
+    """The parts that do not depend on Flask. `reread` replaces some of them: take them from here at each use."""
 
     settings: Settings
     gateway: SunoGateway
@@ -81,6 +81,11 @@ class Parts:
         from app.audio.links import Links
 
         return Links(self.settings.link_secrets, lifetime=self.settings.link_lifetime)
+
+    def reread(self, settings: Settings) -> None:
+        """Use what the files that the environment names contain now: accounts, callers and secrets."""
+        self.settings, self.accounts = settings, Accounts(settings.accounts)
+        self.__dict__.pop("links", None)
 
 
 def build(

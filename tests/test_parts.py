@@ -42,3 +42,20 @@ def test_each_part_is_built_once(tmp_path: Path) -> None:
     for name in ("queue", "shelf", "fetcher", "covers", "links"):
         assert getattr(parts, name) is getattr(parts, name), name
     assert not (tmp_path / "jobs.db").exists(), "the queue is opened when something is put"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_reread_replaces_what_comes_from_files_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINK_SECRET", "a" * 32)
+    parts = build(read_settings())
+    kept = (parts.gateway, parts.ledger, parts.names, parts.watch, parts.shelf, parts.queue)
+    before = parts.links.address("http://here/", "folder", "a.mp3")
+    monkeypatch.setenv("LINK_SECRET", "b" * 32)
+    monkeypatch.setenv("SUNO_COOKIE", "new-cookie")
+
+    parts.reread(read_settings())
+
+    assert parts.accounts.default is not None
+    assert parts.settings.link_secrets == ("b" * 32,)
+    assert parts.links.address("http://here/", "folder", "a.mp3") != before
+    assert kept == (parts.gateway, parts.ledger, parts.names, parts.watch, parts.shelf, parts.queue)

@@ -17,8 +17,8 @@ SETTINGS = """\
 Settings are environment variables. The service and the jobs process read them once, at start-up.
 A wrong value stops the start, and the message names the variable.
 
-`kill -HUP` of gunicorn's main process reads the files of `SUNO_COOKIE`, `API_KEYS`, `WEBHOOK_SECRET`, `LINK_SECRET`
-and `CALLERS_FILE` again. If one of them is wrong, the old settings stay in force.
+`kill -HUP` of gunicorn's main process, and of the jobs process, reads the files of `SUNO_COOKIE`, `API_KEYS`,
+`WEBHOOK_SECRET`, `LINK_SECRET` and `CALLERS_FILE` again. If one of them is wrong, the old settings stay in force.
 """
 
 ERRORS = """\

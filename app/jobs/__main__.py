@@ -1,4 +1,7 @@
-"""The jobs process: `python -m app.jobs`. On SIGTERM it takes no new job and waits up to 30 s for running steps."""
+"""The jobs process: `python -m app.jobs`.
+
+On SIGTERM it takes no new job and waits up to 30 s for running steps. On SIGHUP it rereads the files of the settings.
+"""
 
 # ruff: noqa: E402 (gevent patches before anything else is loaded)
 from gevent import monkey
@@ -22,7 +25,7 @@ from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.listener import Listener
 from app.jobs.runner import Runner
 from app.parts import build
-from app.settings import Settings, read_settings
+from app.settings import Settings, remembered, reread_settings
 from app.splits.store import LedgerUnavailable
 
 log = logging.getLogger("app.jobs")
@@ -41,7 +44,7 @@ class Jobs:
     """The jobs process: its parts and its main loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._stopping = False
+        self._stopping = self._must_reread = False
         self._pool = Pool(AT_ONCE)
         self._doing: set[str] = set()
         self._parts = build(settings)
@@ -53,16 +56,19 @@ class Jobs:
         """Run jobs until SIGTERM or SIGINT."""
         for sent in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sent, self._stop)
+        signal.signal(signal.SIGHUP, self._ask_to_reread)
         log.info("Ready for jobs.")
         cleaned = -math.inf
         while not self._stopping:
+            if self._must_reread:
+                self._reread()
             self._listener.start()
             self._sweep()
             if time.monotonic() - cleaned > CLEAN_EVERY:
                 cleaned = time.monotonic()
                 self._pool.spawn(self._clean)
             ends = time.monotonic() + SWEEP_EVERY
-            while not self._stopping and time.monotonic() < ends:
+            while not self._stopping and not self._must_reread and time.monotonic() < ends:
                 gevent.sleep(0.1)
         self._listener.stop()
         self._pool.join(timeout=30)
@@ -101,6 +107,17 @@ class Jobs:
         except LedgerUnavailable as error:
             log.error("Due jobs cannot be read: %s", error.why)
 
+    def _reread(self) -> None:
+        self._must_reread = False
+        self._parts.reread(reread_settings())
+        if remembered.complaint:
+            log.error("The old settings stay in force: %s", remembered.complaint)
+        else:
+            log.info("The accounts, callers and secrets are read again.")
+
+    def _ask_to_reread(self, sent: int, frame: FrameType | None) -> None:
+        self._must_reread = True
+
     def _stop(self, sent: int, frame: FrameType | None) -> None:
         self._stopping = True
 
@@ -108,7 +125,7 @@ class Jobs:
 def main() -> None:
     """Read the settings and run jobs."""
     try:
-        settings = read_settings()
+        settings = reread_settings()
     except EnvError as error:
         sys.exit(str(error))
     logs.set_up(settings.log_level, settings.log_format)

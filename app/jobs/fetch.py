@@ -23,7 +23,7 @@ from app.audio.files import folder_of
 from app.audio.peaks import peaks_of
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import job_id
-from app.jobs.job import FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
+from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
 from app.parts import Parts
 from app.splits.budget import OverBudget
 from app.splits.download import Download
@@ -212,7 +212,7 @@ class FileJobs:
     def _account_of(self, job: FileJob) -> Account:
         account = self._parts.accounts.by_name(job.account)
         if account is None or job.owner not in self._parts.names.of(account, ledger_needed=False):
-            raise _NotYet("The operator no longer has this Suno account.", FileCode.ACCOUNT)
+            raise _NotYet(ACCOUNT_UNKNOWN, FileCode.ACCOUNT)
         return account
 
     def _unlock(self, job: FileJob, download: Download, clip: Clip) -> None:

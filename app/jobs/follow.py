@@ -16,6 +16,7 @@ from app.jobs import event
 from app.jobs.deliver import Deliverer
 from app.jobs.file import FileStatus, begin, id_of, place_of, read_job, status_of
 from app.jobs.job import (
+    ACCOUNT_UNKNOWN,
     FileJob,
     FileState,
     Next,
@@ -245,7 +246,7 @@ class Follower:
         """The account of the split. Raises _Unreadable, also if its name belongs to another account now."""
         account = self._parts.accounts.by_name(job.account)
         if account is None or job.owner not in self._parts.names.of(account, ledger_needed=False):
-            raise _Unreadable("The jobs process does not have the Suno account of this split now.")
+            raise _Unreadable(ACCOUNT_UNKNOWN)
         return account
 
     def _split_of(self, job: SplitJob, entry: Entry) -> Split:

@@ -51,6 +51,8 @@ from app.suno.stems import StemChoice, StemTask, numbered
 
 T = TypeVar("T")
 
+ACCOUNT_UNKNOWN = "The jobs process does not have this Suno account now. It reads its accounts again on SIGHUP."
+
 
 class Kind(StrEnum):
     """What a job does."""

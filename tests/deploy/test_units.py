@@ -69,6 +69,7 @@ def test_the_jobs_unit_matches_the_service_unit(tmp_path: Path) -> None:
     for name in ("LEDGER_URL", "User", "WorkingDirectory", "StateDirectory"):
         pattern = rf"^(?:Environment=)?{name}=.*$"
         assert re.findall(pattern, jobs, re.MULTILINE) == re.findall(pattern, UNIT, re.MULTILINE), name
+    assert re.findall(r"^ExecReload=.*$", jobs, re.MULTILINE) == re.findall(r"^ExecReload=.*$", UNIT, re.MULTILINE)
     [patience] = re.findall(r"^TimeoutStopSec=(\d+)$", jobs, re.MULTILINE)
     assert int(patience) > 15 + 10
     known = set(re.findall(r"^\| `([A-Z_]+)` \|", Path("docs/settings.md").read_text(encoding="utf-8"), re.MULTILINE))

@@ -248,7 +248,7 @@ def test_a_file_that_stays_cut_short_fails_after_a_few_tries(tmp_path: Path, mon
 def test_a_removed_account_fetches_nothing(tmp_path: Path, fetched: list[str]) -> None:
     harness = Harness(tmp_path)
     done, _ = harness.run(harness.new_job("a", account="studio"))
-    assert (done.job.code, "no longer" in (done.job.error or "")) == ("account", True)
+    assert (done.job.code, "on SIGHUP" in (done.job.error or "")) == ("account", True)
     assert (fetched, harness.gateway.calls) == ([], [])
 
 
