@@ -74,6 +74,10 @@ class _Unreadable(Exception):
         self.at_least = at_least
 
 
+MOST_DOUBLINGS = 16
+"""How often the pause between two tries doubles, below SLOWEST: enough for the shortest SUNO_POLL_INTERVAL."""
+
+
 @dataclass(slots=True)
 class _Running:
     """A job whose step is running, and its claim."""
@@ -169,7 +173,7 @@ class FileJobs:
         return Next(replace(job, state=FileState.FAILED, code=code, error=error), None, Outcome.FILE_FAILED)
 
     def _back_off(self, job: FileJob) -> float:
-        delay: float = self._timing.poll_interval * 2 ** min(job.tries, 10)
+        delay: float = self._timing.poll_interval * 2 ** min(job.tries, MOST_DOUBLINGS)
         return delay
 
     def _is_over(self, job: FileJob) -> bool:

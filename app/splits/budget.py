@@ -157,7 +157,8 @@ class _Spent:
         self._counts_for = self._days * DAY + self._part
         self._boots: dict[str, tuple[float, list[list[int]]]] = {}
         self._now = now = clock.now()
-        if now.boot_id in boots and boots[now.boot_id][1][-1][0] > now.boot // self._part:
+        own = boots[now.boot_id][1] if now.boot_id in boots else []
+        if own and own[-1][0] > now.boot // self._part:
             # Parts of the future are of an earlier boot with the same id: from now on, that has a name of its own.
             boots[f"{self._last_boot(boots)}'"] = boots.pop(now.boot_id)
         for boot_id, (offset, parts) in boots.items():
@@ -195,7 +196,8 @@ class _Spent:
         return None
 
     def write(self, tx: Transaction) -> None:
-        tx.put_record("spent", self._name, [self._days, self._boots], kept=self._counts_for)
+        boots = {boot_id: (offset, parts) for boot_id, (offset, parts) in self._boots.items() if parts}
+        tx.put_record("spent", self._name, [self._days, boots], kept=self._counts_for)
 
     def _last_boot(self, boots: Iterable[str]) -> str:
         """The latest of the boots that had the id of this one; each has one more sign behind that id."""

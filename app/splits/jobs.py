@@ -7,6 +7,7 @@ The table does not know what a job does. It only keeps its own fields beside tho
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,12 @@ class StoredJob:
     crashes: int = 0
     """Steps in a row that failed unexpectedly."""
 
+
+CLOCK_SET_BACK = 60.0
+"""Seconds by which the wall clock is behind after it was set, and not just adjusted."""
+
+MOST_JOBS = 100_000
+"""Maximum jobs that become due at once when the clock was set back."""
 
 _TABLE_FIELDS = ("claim", "claimed_at", "claimed_for", "waiting", "woken", "asked", "crashes")
 """The table's own fields. A record is one flat object, as in 1.0.0: a job's fields, then these."""
@@ -234,9 +241,20 @@ class JobTable:
         return 0.0 if oldest is None else max(0.0, self.clock.now().wall - oldest)
 
     def note_consumer(self) -> None:
-        """Record that a jobs process is alive."""
-        now = list(self.clock.now())
-        self._store.transact(lambda tx: tx.put_record("consumer", "seen", now, kept=DAY))
+        """Record that a jobs process is alive. If the wall clock was set back since, all jobs are due now.
+
+        A job is due by the wall clock, as machines share it. One that is looked at too early waits again.
+        """
+        now = self.clock.now()
+
+        def change(tx: Transaction) -> None:
+            before = tx.record("consumer", "seen")
+            if before and _was_set_back(Moment(*before), now):
+                for id in tx.due(math.inf, MOST_JOBS):
+                    tx.put_due(id, now.wall)
+            tx.put_record("consumer", "seen", list(now), kept=DAY)
+
+        self._store.transact(change)
 
     def consumer_seen(self) -> float | None:
         """Seconds since a jobs process was last seen; None if none was seen recently."""
@@ -280,3 +298,8 @@ def _stored(record: Any) -> StoredJob:
         asked=record.get("asked", 0),
         crashes=record.get("crashes", 0),
     )
+
+
+def _was_set_back(before: Moment, now: Moment) -> bool:
+    """Whether the wall clock was set back between two moments of one boot."""
+    return before.boot_id == now.boot_id and now.wall - before.wall < now.boot - before.boot - CLOCK_SET_BACK

@@ -80,6 +80,8 @@ class Suno:
     def __init__(self, clock: SteppedClock) -> None:
         self.clock = clock
         self.song: Clip | None = Clip(SONG, "complete", title="Song", download_unlocked=False)
+        self.songs: set[str] = set()
+        """Further songs."""
         self.made: dict[str, Clip] = {}
         """All stems, as they are."""
         self.unlisted: set[str] = set()
@@ -88,17 +90,19 @@ class Suno:
         self.sign_in: SunoError | None = None
         self.file: str | None = "https://storage.example.com/x"
         """The address of each file; None while it is prepared."""
-        self.unlocks = 0
+        self.unlocked: list[str] = []
+        """The song of each unlock."""
         self.calls: list[tuple[float, str]] = []
 
-    def make(self, *ids: str, status: str = "complete", **fields: Any) -> list[Clip]:
+    def make(self, *ids: str, status: str = "complete", song: str = SONG, **fields: Any) -> list[Clip]:
         """Make stems, or change them. Returns them as Suno's reply to the split lists them."""
         for id in ids:
+            song = (self.made[id].stem_from_id or song) if id in self.made else song
             now = datetime.fromtimestamp(self.clock.wall, UTC).isoformat(timespec="milliseconds")
             at = self.made[id].created_at if id in self.made else now.replace("+00:00", "Z")
             title = f"Song ({id.capitalize()})"
-            self.made[id] = Clip(id, status, at, title, SONG, 183.4, stem_task="twelve", is_stem=True, **fields)
-        return [Clip(id, "submitted", self.made[id].created_at, self.made[id].title, SONG) for id in ids]
+            self.made[id] = Clip(id, status, at, title, song, 183.4, stem_task="twelve", is_stem=True, **fields)
+        return [Clip(id, "submitted", self.made[id].created_at, self.made[id].title, song) for id in ids]
 
     def calls_between(self, since: float, until: float) -> int:
         return sum(since <= at < until for at, _ in self.calls)
@@ -138,19 +142,19 @@ class Suno:
 
     def clip(self, account: Any, id: str) -> Clip:
         self._called(f"clip {id}")
-        if id == SONG and self.song:
-            return replace(self.song, download_unlocked=self.unlocks > 0)
+        if self.song and (id == SONG or id in self.songs):
+            return replace(self.song, id=id, download_unlocked=id in self.unlocked)
         if id in self.made:
             return self.made[id]
         raise SongNotFound("There is no such song.")
 
     def stems(self, account: Any, song_id: str, deadline: Any = None) -> list[Clip]:
         self._called("stems")
-        return list(self.made.values())
+        return [stem for stem in self.made.values() if stem.stem_from_id == song_id]
 
     def unlock(self, account: Any, song_id: str) -> Unlock:
         self._called("unlock")
-        self.unlocks += 1
+        self.unlocked.append(song_id)
         return Unlock(counted=True)
 
     def download_url(self, account: Any, id: str, format: str) -> str | None:
@@ -163,13 +167,14 @@ class Suno:
 
 @dataclass
 class Storage:
-    """Sends files of SIZE bytes, or fails."""
+    """Sends files, or fails."""
 
     failure: Exception | None = None
     broken: set[str] = field(default_factory=set)
     """Clips of which it sends something else."""
-    size: int = SIZE
+    content: bytes = b"x" * SIZE
     fetched: list[str] = field(default_factory=list)
+    is_kept: Callable[[str], bool] = lambda clip_id: False
 
     def fetch(
         self,
@@ -181,15 +186,16 @@ class Storage:
         note_progress: Any,
     ) -> int:
         address()
+        assert not self.is_kept(file.name.partition(".")[0]), "it is kept, and fetched again"
         if self.failure:
             raise self.failure
         if file.name.partition(".")[0] in self.broken:
             raise FetchFailed("it is a web page", for_now=False)
-        note_total(self.size)
-        file.write_bytes(b"x" * self.size)
+        note_total(len(self.content))
+        file.write_bytes(self.content)
         note_progress()
         self.fetched.append(file.name.partition(".")[0])
-        return self.size
+        return len(self.content)
 
 
 @dataclass
@@ -244,21 +250,22 @@ class World:
             links=Links((), lifetime=1),
             queue=SimpleNamespace(put=lambda *about: None),
         )
+        self.storage.is_kept = lambda clip_id: any(self.folder.glob(f"*/{clip_id}.wav"))
         self.start()
 
     def start(self) -> None:
         """Start the jobs process (again)."""
         self.runner = Runner(self.parts, is_stopping=lambda: False, send=self.receiver.send)
 
-    def begin(self, *, webhook: bool = True, audio: bool = False, key: str = "", task: str = "twelve") -> Entry:
+    def begin(self, *, webhook: bool = True, audio: bool = False, key: str = "", song: str = SONG) -> Entry:
         """Begin a split, as the web does before its paid call."""
         entry = self.ledger.new_entry(
             caller="n8n",
             account="user",
             idempotency_key=key,
             question="?",
-            song_id=SONG,
-            task=task,
+            song_id=song,
+            task="twelve",
             request_id=f"request-{self.clock.seconds}",
             lasts=41.0,
             price=PRICE,
@@ -268,8 +275,8 @@ class World:
             owner="user",
             caller="n8n",
             request_id=entry.request_id,
-            song_id=SONG,
-            choice=StemChoice(StemTask(task)),
+            song_id=song,
+            choice=StemChoice(StemTask.TWELVE),
             began=self.clock.now(),
             url="https://hooks.example.com/" if webhook else "",
             format="wav" if audio else None,
@@ -290,6 +297,7 @@ class World:
 
     def step_all(self) -> int:
         """Run the jobs that are due now, once each. Returns how many."""
+        self.ledger.jobs.note_consumer()
         due = self.ledger.jobs.due(1000)
         for id in due:
             self.runner.step(id)

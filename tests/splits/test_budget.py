@@ -315,3 +315,12 @@ def test_times_are_formatted_in_days_hours_and_minutes() -> None:
     assert [in_words(seconds) for seconds in (1, 61, 3600, 86_400 * 2 + 3601)] == [
         *("1 min", "2 min", "1 h 0 min", "2 d 1 h")
     ]
+
+
+def test_a_price_given_back_after_its_period_leaves_a_budget_that_works(ledger: Ledger, clock: SteppedClock) -> None:
+    one = begin(ledger, price=30)
+    clock.advance(3 * DAY)
+    ledger.free(one)
+    assert left(ledger) == 50
+    begin(ledger, price=50)
+    assert left(ledger) == 0

@@ -275,3 +275,13 @@ def test_a_refused_split_with_a_job_is_not_known(ledger: Ledger) -> None:
         None,
         "",
     )
+
+
+def test_jobs_are_due_at_once_after_the_wall_clock_was_set_back(ledger: Ledger, clock: SteppedClock) -> None:
+    ledger.jobs.note_consumer()
+    one = begin(ledger)
+    clock.step_wall(-86_400)
+    clock.advance(51)
+    assert ledger.jobs.due(10) == []
+    ledger.jobs.note_consumer()
+    assert ledger.jobs.due(10) == [one.id]
