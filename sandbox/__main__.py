@@ -72,7 +72,7 @@ def epilog() -> str:
 
 
 OPTIONS = (
-    ("feed", "dying (v2 always returns the newest 21 clips), v2+v3, v3-only, v3-only-405, v2-only, by-ids"),
+    ("feed", "dying (v2 always returns the newest 21 clips), v2+v3, v3-only, v3-only-405, v2-only, by-ids, bare"),
     ("edit_route, v2_web_route", "there, or the status to answer: 400, 403, 404, 405, 410, 422"),
     ("active_token", "whether /v1/client also returns a token"),
     ("active_token_age", "age of that token in seconds"),

@@ -69,6 +69,7 @@ class Sandbox:
             ("POST", "/api/c/check", studio.captcha_check),
             ("GET", "/api/feed/v2", studio.feed_v2),
             ("POST", "/api/feed/v3", studio.feed_v3),
+            ("GET", "/api/feed/", studio.bare_feed),
             ("GET", "/api/clips/get_songs_by_ids", studio.songs_by_ids),
             ("GET", "/api/session/", studio.session),
             ("GET", "/api/gen/{id}/waveform-aggregates", studio.waveform),

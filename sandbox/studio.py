@@ -163,7 +163,7 @@ class Studio:
     def feed_v2(self, request: Request) -> Reply:
         """Return the given clips, or a page of all."""
         account = self._account(request)
-        if self._suno.options.feed in ("v3-only", "by-ids"):
+        if self._suno.options.feed in ("v3-only", "by-ids", "bare"):
             return detail(404, "Not Found")
         if self._suno.options.feed == "v3-only-405":
             return detail(405, "Method Not Allowed", {"Allow": "POST"})
@@ -191,7 +191,7 @@ class Studio:
     def feed_v3(self, request: Request) -> Reply:
         """Return the given clips, or a page of all from a cursor on."""
         account = self._account(request)
-        if self._suno.options.feed in ("v2-only", "by-ids"):
+        if self._suno.options.feed in ("v2-only", "by-ids", "bare"):
             return detail(404, "Not Found")
         body = _body(request)
         if complaints := v3_complaints(body):
@@ -216,10 +216,18 @@ class Studio:
     def songs_by_ids(self, request: Request) -> Reply:
         """Return the given clips."""
         account = self._account_of_2026(request)
-        if self._suno.options.feed == "v2-only":
+        if self._suno.options.feed in ("v2-only", "bare"):
             return detail(404, "Not Found")
         ids = request.all("ids")
         return self._feed_failure(account, ids) or json_reply(200, {"clips": self._clips(account, ids)})
+
+    def bare_feed(self, request: Request) -> Reply:
+        """Return the given clips as a bare array."""
+        account = self._account_of_2026(request)
+        if self._suno.options.feed != "bare":
+            return detail(404, "Not Found")
+        ids = request.query.get("ids", "").split(",")
+        return self._feed_failure(account, ids) or json_reply(200, self._clips(account, ids))
 
     def session(self, request: Request) -> Reply:
         """Return the signed-in user."""

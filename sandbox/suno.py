@@ -22,7 +22,7 @@ from sandbox.faults import FAULT_SONGS, Fault
 from sandbox.message import JsonObject
 from sandbox.songs import SONGS, Song
 
-FeedForms = Literal["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids"]
+FeedForms = Literal["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids", "bare"]
 Route = Literal["there", "400", "403", "404", "405", "410", "422"]
 
 

@@ -33,7 +33,7 @@ def until_complete(service: Client, cookie: str, ids: list[str]) -> list[dict[st
     return until(complete)
 
 
-@pytest.fixture(params=["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids"])
+@pytest.fixture(params=["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids", "bare"])
 def feed(request: pytest.FixtureRequest, suno: Suno) -> Iterator[str]:
     suno.set(feed=request.param)
     yield request.param
@@ -78,7 +78,7 @@ def test_clips_are_read_from_any_list_that_suno_has(
     ids = [stem["id"] for stem in service.split(cookie=account).json()]
     assert [clip["id"] for clip in ask(service, "GET", f"/api/get?ids={','.join(ids)}", account).json()] == ids
     songs = ask(service, "GET", "/api/get", account)
-    if feed == "by-ids":
+    if feed in ("by-ids", "bare"):
         assert "no longer reports" in assert_error(songs, 500, "suno_failed")["error"]
     elif feed == "v2-only":
         assert songs.status_code == 200
@@ -486,3 +486,16 @@ def test_a_cover_is_served(service: Client, account: str) -> None:
 def test_the_limits_name_their_account(of_operator: Client) -> None:
     assert of_operator.get("/api/get_limit").headers["X-Suno-Account"] == "default"
     assert "X-Suno-Account" not in ask(of_operator, "GET", "/api/get_limit", "sandbox-bob").headers
+
+
+def test_a_uuid_in_upper_case_is_the_same_song(service: Client, suno: Suno, account: str) -> None:
+    key = {"Idempotency-Key": f"upper-{account}"}
+    first = service.split(SONG, account, headers=key)
+    assert first.status_code == 200
+    assert service.split(SONG.upper(), account, headers=key).json() == first.json()
+    wanted = {"audio_id": SONG.upper(), "stem_task": "twelve"}
+    twelve = ask(service, "POST", "/api/generate_stems", account, json=wanted)
+    assert {stem["stem_from_id"] for stem in twelve.json()} == {SONG}
+    assert [charge["song"] for charge in suno.charges(account)] == [SONG, SONG]
+    stem = first.json()[0]["id"]
+    assert [clip["id"] for clip in ask(service, "GET", f"/api/get?ids={stem.upper()}", account).json()] == [stem]

@@ -35,6 +35,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from app.suno.clip import Clip
+from app.suno.ids import is_same
 from app.suno.stems import Made, StemChoice, StemTask, made_at, may_be_of, stems_made
 
 CLOCKS_DIFFER = 10.0
@@ -250,7 +251,7 @@ def _is_old(stem: Clip, oldest: float) -> bool:
 
 
 def _may_be_from(clip: Clip, song_id: str) -> bool:
-    return clip.is_stem and clip.stem_from_id in (None, song_id)
+    return clip.is_stem and (clip.stem_from_id is None or is_same(clip.stem_from_id, song_id))
 
 
 def _ids(stems: Iterable[Clip]) -> tuple[str, ...]:

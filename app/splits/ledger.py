@@ -134,7 +134,7 @@ class Ledger:
                 return entry
             for held in earlier:
                 if not self._is_forgotten(held):
-                    self._lead(tx, entry, held if held.question == entry.question else None)
+                    self._lead(tx, entry, held if held.asks_like(entry) else None)
                     return held
                 tx.put(held._replace(idempotency_key=""))
             if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
@@ -425,7 +425,9 @@ class Ledger:
 
     def _known(self, tx: Transaction, entry: Entry, found: Evidence) -> Recorded:
         """What the ledger knows of the song that can explain listed stems."""
-        others = [other for other in tx.entries_of_song(entry.song_id) if other.id != entry.id]
+        # Releases until 1.0.2 kept a song's UUID in the caller's case.
+        songs = {entry.song_id, entry.song_id.lower(), entry.song_id.upper()}
+        others = [other for song in songs for other in tx.entries_of_song(song) if other.id != entry.id]
         owned = {stem.id for other in others if other.paid for stem in other.stems}
         # An earlier attempt's stems are the reply already.
         owned |= {stem.id for stem in entry.stems}

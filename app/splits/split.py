@@ -134,7 +134,7 @@ class Split:
                 return self._reuse_only(over)
             if held.id == entry.id:
                 return self._pay(held)
-            if held.question != entry.question:
+            if not held.asks_like(entry):
                 raise KeyReused(
                     "This Idempotency-Key was used for another request, with other parameters, in the last 24 hours. "
                     "Use a new key for a new split, or repeat the first request to get its reply."

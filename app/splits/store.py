@@ -88,6 +88,13 @@ class Entry(NamedTuple):
     budgets: tuple[str, ...] = ()
     """Names of the budgets that the latest attempt's price was taken from."""
 
+    def asks_like(self, other: Entry) -> bool:
+        """Whether both have the same parameters; releases until 1.0.2 kept a song's UUID in upper case too."""
+        if self.question == other.question or self.song_id.casefold() != other.song_id.casefold():
+            return self.question == other.question
+        (_, *own), (_, *others) = json.loads(self.question), json.loads(other.question)
+        return bool(own == others)
+
 
 @dataclass(slots=True)
 class Added:

@@ -1,4 +1,4 @@
-"""Read clips by id, or list the account's own songs. Free. Suno has had three calls for such lists."""
+"""Read clips by id, or list the account's own songs. Free. Suno has had several calls for such lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from app.suno.answer import NOTHING_CHARGED
 from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire
 from app.suno.errors import SongNotFound, SunoFailed
-from app.suno.ids import is_same
+from app.suno.ids import as_sent, is_same
 from app.suno.session import Account
 from app.suno.statuses import CALL_GONE, LIST_REFUSED
 from app.suno.stems import made_at
@@ -50,7 +50,7 @@ class _ListRefused(Exception):
 
 
 class Feed:
-    """The list calls of the studio API, newest first: v3, then `get_songs_by_ids` for ids, then v2 (nearly gone)."""
+    """The list calls of the studio API, newest first: v3, then two others for ids, then v2 (nearly gone)."""
 
     def __init__(self, studio: StudioApi) -> None:
         self._studio = studio
@@ -63,10 +63,11 @@ class Feed:
 
         `one_by_one`: also read clips one by one that the list leaves out: lists may be incomplete.
         """
+        ids = list(dict.fromkeys(map(as_sent, ids)))
         body = {
             "cursor": None,
             "limit": len(ids),
-            "filters": {"ids": {"presence": "True", "clipIds": list(ids)}},
+            "filters": {"ids": {"presence": "True", "clipIds": ids}},
         }
         listed = self._first_that_is_there(
             ("v3", lambda: self._v3(account, body, deadline)),
@@ -74,18 +75,19 @@ class Feed:
                 "by ids",
                 lambda: self._get(account, "/api/clips/get_songs_by_ids?", [("ids", i) for i in ids], deadline),
             ),
+            ("bare", lambda: self._get(account, "/api/feed/?", [("ids", ",".join(ids))], deadline)),
             ("v2", lambda: self._get(account, "/api/feed/v2?", [("ids", ",".join(ids))], deadline)),
         )
         if listed is None and len(ids) > ONE_BY_ONE:
             raise changed("an account's clips in any known list")
-        found = {clip.id: clip for clip in listed or ()}
-        missing = [id for id in dict.fromkeys(ids) if id not in found]
+        found = {clip.id.casefold(): clip for clip in listed or ()}
+        missing = [id for id in ids if id.casefold() not in found]
         for id in missing[:ONE_BY_ONE] if one_by_one or listed is None else ():
             try:
-                found[id] = self.clip(account, id, deadline)
+                found[id.casefold()] = self.clip(account, id, deadline)
             except SongNotFound:
                 continue
-        return [found[id] for id in dict.fromkeys(ids) if id in found]
+        return [found[id.casefold()] for id in ids if id.casefold() in found]
 
     def clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
         """One clip. Raises SongNotFound."""
@@ -93,7 +95,7 @@ class Feed:
 
     def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> dict[str, Any]:
         """One clip as Suno sends it. Raises SongNotFound."""
-        reply = self._studio.read(account, Kind.CLIP, "GET", f"/api/clip/{id}", deadline=deadline)
+        reply = self._studio.read(account, Kind.CLIP, "GET", f"/api/clip/{as_sent(id)}", deadline=deadline)
         if not isinstance(reply, dict) or not isinstance(found := reply.get("id"), str) or not is_same(found, id):
             raise changed("a clip")
         return reply

@@ -23,6 +23,7 @@ from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.order import Order
 from app.suno.errors import SongNotFound, SunoError
 from app.suno.gateway import AudioFormat
+from app.suno.ids import PATTERN, as_sent
 from app.suno.session import Account
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
@@ -228,7 +229,11 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
 class ClipConverter(BaseConverter):
     """A clip id in a path; anything else is 404."""
 
-    regex = r"[A-Za-z0-9_-]{1,128}"
+    regex = PATTERN
+
+    def to_python(self, value: str) -> str:
+        """The id as Suno writes it."""
+        return as_sent(value)
 
 
 def _not_kept(id: str, format: str) -> AudioNotKept:

@@ -13,6 +13,7 @@ from webargs.fields import DelimitedList
 
 from app.splits.store import State
 from app.suno.feed import DEEPEST
+from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
 
@@ -204,7 +205,7 @@ class Id(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
         if page := _SONG_PAGE.fullmatch(text):
-            return page[1]
+            return as_sent(page[1])
         if _SHORT_LINK.match(text):
             raise ValidationError(
                 f"{self._name} is a short link: open it in a browser and copy the long address of the song's page."
@@ -214,7 +215,7 @@ class Id(fields.String):
                 f"{self._name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -, or the address of a song's "
                 "page: https://suno.com/song/…"
             )
-        return text
+        return as_sent(text)
 
 
 def text(description: str, example: Any, **metadata: Any) -> fields.String:
@@ -272,7 +273,7 @@ class Ids(DelimitedList):
                 f"{attr} must be 1 to {MOST_IDS} comma-separated ids, each of 1 to 128 of the characters "
                 "A-Z a-z 0-9 _ and -."
             )
-        return ids
+        return [as_sent(id) for id in ids]
 
 
 class IdList(fields.List[Any]):

@@ -112,6 +112,14 @@ def test_clips_can_be_requested_by_repeated_ids(alice):
     assert [clip["id"] for clip in reply.json()["clips"]] == ids
 
 
+def test_clips_can_come_as_a_bare_array_only(alice):
+    alice.post("/sandbox/settings", {"feed": "bare"})
+    ids = ids_of(alice.split())
+    assert [clip["id"] for clip in alice.get("/api/feed/", ids=",".join(ids)).json()] == ids
+    assert alice.post("/api/feed/v3", {}).status_code == 404
+    assert alice.get("/api/clips/get_songs_by_ids", ids=ids).status_code == 404
+
+
 def test_the_library_is_paged_by_cursor_and_omits_stems(alice):
     alice.split()
     body = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}

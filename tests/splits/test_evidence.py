@@ -125,8 +125,15 @@ def test_clips_that_cannot_be_this_entrys_do_not_contradict(clip: Clip) -> None:
     assert judged([], others=Others(has_stem=False, newest=[clip])).verdict is Verdict.NONE
 
 
-@pytest.mark.parametrize("clip", [pair("a", stem_from_id=None)[0], replace(pair("a")[0], created_at=None)])
-def test_a_stem_that_names_no_song_or_no_date_contradicts(clip: Clip) -> None:
+@pytest.mark.parametrize(
+    "clip",
+    [
+        pair("a", stem_from_id=None)[0],
+        pair("a", stem_from_id="SONG")[0],
+        replace(pair("a")[0], created_at=None),
+    ],
+)
+def test_a_stem_that_names_no_song_or_no_date_or_the_song_in_another_case_contradicts(clip: Clip) -> None:
     assert judged([], others=Others(has_stem=False, newest=[clip])).verdict is Verdict.PERHAPS
 
 

@@ -236,6 +236,14 @@ def test_a_key_is_found_by_an_older_name_of_its_owner(ask: Ask, suno: Suno) -> N
     assert suno.paid == 1
 
 
+def test_a_key_of_an_older_ledger_has_the_song_in_any_case(ask: Ask, suno: Suno) -> None:
+    first = ask("k", song_id="song")
+    assert ask("k", song_id="SONG").clips == first.clips
+    with pytest.raises(KeyReused):
+        ask("k", song_id="SONG", choice=StemChoice(stem_name="Bass"))
+    assert suno.paid == 1
+
+
 def test_another_part_with_the_same_key_is_refused(ask: Ask) -> None:
     ask("k", choice=StemChoice(stem_name="Drum Kit"))
     with pytest.raises(KeyReused):

@@ -17,6 +17,7 @@ from app.suno.session import Account
 from tests.suno.conftest import ALICE, API, BOB, CLIP, calls, jwt, signed_in
 
 V2, V3, BY_IDS = f"{API}/api/feed/v2", f"{API}/api/feed/v3", f"{API}/api/clips/get_songs_by_ids"
+BARE = f"{API}/api/feed/"
 GONE = {"detail": "Not Found"}
 SONG = {"status": "complete", "title": "Song", "metadata": {"type": "gen"}}
 
@@ -42,7 +43,7 @@ def test_one_call_returns_clips_in_the_requested_order(gateway: SunoGateway, wir
     wire.post(V3, json=reply_with("c", "a"))
     assert ids(gateway.clips(ALICE, ["a", "c", "a"])) == ["a", "c"]
     assert bodies(wire) == [
-        {"cursor": None, "limit": 3, "filters": {"ids": {"presence": "True", "clipIds": ["a", "c", "a"]}}}
+        {"cursor": None, "limit": 2, "filters": {"ids": {"presence": "True", "clipIds": ["a", "c"]}}}
     ]
 
 
@@ -67,9 +68,26 @@ def test_clips_are_requested_by_repeated_ids_if_v3_is_gone(
     assert calls(wire, V3) == (1 if status in (404, 405, 410) else 2), "a 400 or 422 is about this request only"
 
 
+def test_the_third_list_of_ids_is_a_bare_array(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, status=404, json=GONE)
+    wire.get(BY_IDS, status=405, json=GONE)
+    wire.get(BARE, json=reply_with("b", "a")["clips"])
+    assert ids(gateway.clips(ALICE, ["a", "b"])) == ["a", "b"]
+    assert wire.calls[-1].request.url == f"{BARE}?ids=a,b"
+
+
+def test_uuids_are_sent_in_lower_case_and_found_in_any(gateway: SunoGateway, wire: RequestsMock) -> None:
+    one, other = "5f3587e2-0d5c-4a0e-9d8e-3f6f0b1f7a11", "a624123d-9a4f-4b3f-8f0e-1d7f2a1c9b10"
+    wire.post(V3, json=reply_with(one.upper()))
+    wire.get(f"{API}/api/clip/{other}", json=CLIP | {"id": other.upper()})
+    assert ids(gateway.clips(ALICE, [one.upper(), other.upper(), one])) == [one, other]
+    assert bodies(wire)[0]["filters"]["ids"]["clipIds"] == [one, other]
+
+
 def test_v2_is_the_last_list_and_may_ignore_the_ids(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, status=404, json=GONE)
     wire.get(BY_IDS, status=404, json=GONE)
+    wire.get(BARE, status=404, json=GONE)
     wire.get(V2, json=reply_with("x", "a"))
     wire.get(f"{API}/api/clip/b", json=CLIP | {"id": "b"})
     assert ids(gateway.clips(ALICE, ["a", "b"])) == ["a", "b"]
@@ -94,6 +112,7 @@ def test_ten_clips_can_be_requested_one_by_one_if_every_list_is_gone(
 ) -> None:
     wire.post(V3, status=404, json=GONE)
     wire.get(BY_IDS, status=404, json=GONE)
+    wire.get(BARE, status=404, json=GONE)
     wire.get(V2, status=404, json=GONE)
     ten = [f"a{n}" for n in range(10)]
     for id in ten:
@@ -101,7 +120,7 @@ def test_ten_clips_can_be_requested_one_by_one_if_every_list_is_gone(
     assert ids(gateway.clips(ALICE, ten)) == ten
     with pytest.raises(errors.SunoFailed, match="in any known list"):
         gateway.clips(ALICE, [*ten, "a10"])
-    assert [calls(wire, url) for url in (V3, BY_IDS, V2)] == [2, 2, 2], "each list is tried again at once"
+    assert [calls(wire, url) for url in (V3, BY_IDS, BARE, V2)] == [2, 2, 2, 2], "each list is tried again at once"
     wire.replace("POST", V3, json=reply_with(*ten))
     assert ids(gateway.clips(ALICE, ten)) == ten
 
@@ -124,6 +143,7 @@ def test_two_requests_may_find_at_the_same_time_that_every_list_is_gone(
 
     wire.post(V3, status=404, json=GONE)
     wire.add_callback("GET", BY_IDS, gone_for_another_too)
+    wire.get(BARE, status=404, json=GONE)
     wire.get(V2, status=404, json=GONE)
     wire.get(f"{API}/api/clip/a", json=CLIP | {"id": "a"})
     assert ids(gateway.clips(ALICE, ["a"])) == ["a"]
