@@ -63,6 +63,26 @@ JOBS_OPEN = Gauge(
     "Open jobs: splits to follow, files to fetch, webhooks to send.",
     multiprocess_mode="livemostrecent",
 )
+JOBS_STALLED = Gauge(
+    "suno_stems_jobs_stalled_seconds",
+    "Seconds since the last progress of the open job that has made none for longest.",
+    multiprocess_mode="livemostrecent",
+)
+JOBS_UNREAD = Gauge(
+    "suno_stems_jobs_suno_unread_seconds",
+    "Seconds for which no job could read Suno.",
+    multiprocess_mode="livemostrecent",
+)
+SLOTS_FREE = Gauge(
+    "suno_stems_fetch_slots_free",
+    "How many more files the jobs processes may fetch at once.",
+    multiprocess_mode="livemostrecent",
+)
+NO_SLOT = Gauge(
+    "suno_stems_fetch_slots_taken_seconds",
+    "Seconds for which no slot for fetching a file has been free.",
+    multiprocess_mode="livemostrecent",
+)
 JOBS_ENDED = Gauge(
     "suno_stems_jobs_ended",
     "Ended jobs by outcome, over the life of the ledger.",

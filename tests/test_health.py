@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from app.splits.jobs import JobsReport
+from app.splits.ledger import open_ledger
 from app.web.health import Check
 from tests import stack
 from tests.conftest import Client, Suno, until
@@ -129,3 +131,24 @@ def test_a_check_is_cached_for_a_few_seconds(monkeypatch: pytest.MonkeyPatch) ->
         now[0] += seconds
         assert check.find() == ("ok", True)
     assert checked_at == [1000, 1011]
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        (JobsReport(4, 4, 0.0, 0.0, 0.0), "ok"),
+        (JobsReport(4, 4, 0.0, 7_300.0, 900.0), "Suno could not be read for 900 s"),
+        (JobsReport(4, 0, 3_700.0, 7_300.0, 0.0), "no fetch slot was free for 3700 s"),
+        (JobsReport(4, 1, 0.0, 7_300.0, 0.0), "a job has made no progress for 7300 s"),
+    ],
+)
+def test_what_stands_still_in_the_jobs_process_is_named(
+    in_process: Callable[..., InProcess], tmp_path: Path, report: JobsReport, told: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    service = in_process(LEDGER_URL=url, WEBHOOK_SECRET="whsec_" + "A" * 32)
+    jobs = open_ledger(url).jobs
+    jobs.note_consumer()
+    jobs.note_report("process", report)
+    assert service.get("/readyz").json()["checks"]["jobs"] == told
+    assert f"suno_stems_fetch_slots_free {report.free_slots}.0" in service.get("/metrics").text

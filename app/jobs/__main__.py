@@ -10,7 +10,9 @@ monkey.patch_all()
 
 import logging
 import math
+import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -45,6 +47,7 @@ class Jobs:
 
     def __init__(self, settings: Settings) -> None:
         self._stopping = self._must_reread = False
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._pool = Pool(AT_ONCE)
         self._doing: set[str] = set()
         self._parts = build(settings)
@@ -102,6 +105,7 @@ class Jobs:
         """Start all due jobs. The ledger has them, even if the queue lost them."""
         try:
             self._ledger.jobs.note_consumer()
+            self._ledger.jobs.note_report(self._name, self._runner.report())
             for id in self._ledger.jobs.due(AT_ONCE):
                 self.take_up(id)
         except LedgerUnavailable as error:

@@ -158,7 +158,8 @@ class FileJobs:
             return self._failed(job, code, f"The file could not be fetched: {why}")
         due_in = min(SLOWEST, max(self._timing.poll_interval, pause))
         looked = self._ledger.clock.now()
-        return Next(replace(job, looked=looked, pause=due_in, error=_tried_again(why)), due_in)
+        job = replace(job, looked=looked, pause=due_in, error=_tried_again(why))
+        return Next(job, due_in, is_suno_read=True)
 
     def _unread(self, job: FileJob, why: str, at_least: float) -> Next[FileJob]:
         """Suno cannot be read: that says nothing about the file."""
@@ -166,7 +167,8 @@ class FileJobs:
             return self._failed(job, FileCode.SUNO, f"The file could not be fetched: {why}")
         log.warning("The %s of clip %s will be retried: %s", job.format, job.details.id, why)
         due_in = max(at_least, min(SLOWEST, self._back_off(job)))
-        return Next(replace(job, tries=job.tries + 1, looked=None, error=_tried_again(why)), due_in)
+        job = replace(job, tries=job.tries + 1, looked=None, error=_tried_again(why))
+        return Next(job, due_in, is_suno_read=False)
 
     def _failed(self, job: FileJob, code: FileCode, error: str) -> Next[FileJob]:
         log.error("The %s of clip %s was not fetched: %s", job.format, job.details.id, error)

@@ -122,9 +122,9 @@ class Follower:
         if entry is not None:
             job = self._with_stems(replace(job, owner=job.owner or entry.account), entry)
         try:
-            if entry is not None and entry.state is State.IN_DOUBT:
-                return self._search(id, job, entry)
-            return self._look(id, job)
+            is_in_doubt = entry is not None and entry.state is State.IN_DOUBT
+            done = self._search(id, job, entry) if entry and is_in_doubt else self._look(id, job)
+            return done if done.is_suno_read is False else replace(done, is_suno_read=True)
         except (SunoError, _Unreadable) as error:
             return self._unread(id, job, error)
 
@@ -298,7 +298,7 @@ class Follower:
         wanted = min(HONOURED, getattr(error, "retry_after", None) or 0.0)
         due_in = max(wanted, self._pause(job, SLOWEST_LOOK))
         job = replace(_idle(job), failures=job.failures + 1)
-        return self._wait(id, job, due_in, _why_unread(error))
+        return replace(self._wait(id, job, due_in, _why_unread(error)), is_suno_read=False)
 
     def _wait(self, id: str, job: SplitJob, due_in: float, why: str) -> Next[SplitJob]:
         """Go on later; or end with what was last seen, if the job's days are over."""

@@ -111,6 +111,8 @@ class Next(Generic[T]):
     due_in: float | None
     """Seconds until the next step; None: the job has ended."""
     outcome: Outcome | None = None
+    is_suno_read: bool | None = None
+    """Whether Suno could be read; None if the step did not have to."""
 
 
 @dataclass(frozen=True, slots=True)

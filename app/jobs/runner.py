@@ -10,10 +10,12 @@ import gevent
 
 from app.jobs.fetch import FileJobs
 from app.jobs.follow import Follower
-from app.jobs.job import Kind, Outcome, kind_of, write_file, write_split
+from app.jobs.job import FileState, Kind, Outcome, SplitState, kind_of, write_file, write_split
+from app.jobs.progress import Progress
 from app.jobs.webhook import Send, send
 from app.parts import Parts
-from app.splits.jobs import StoredJob
+from app.splits.clock import Moment
+from app.splits.jobs import JobsReport, StoredJob
 from app.splits.store import LedgerUnavailable
 
 CLAIM = 45.0
@@ -29,6 +31,9 @@ class _Written(NamedTuple):
     body: str
     due_in: float | None
     outcome: Outcome | None
+    is_suno_read: bool | None
+    progressed: Moment | None
+    """When a job that waits for Suno last made progress; None for others."""
 
 
 class Runner:
@@ -39,6 +44,11 @@ class Runner:
         self._is_stopping = is_stopping
         self.files = FileJobs(parts, is_stopping=is_stopping)
         self._follower = Follower(parts, is_stopping=is_stopping, send=send)
+        self._progress = Progress(parts.ledger.clock, self.files.free_slots)
+
+    def report(self) -> JobsReport:
+        """What the jobs of this process get done."""
+        return self._progress.report(self.files.free_slots)
 
     def step(self, id: str) -> None:
         """Run one step of a job, unless another process has claimed it.
@@ -56,6 +66,7 @@ class Runner:
         except Exception:
             self._jobs.put_back(id, claimed)
             raise
+        self._progress.note_step(id, next.progressed, next.is_suno_read)
         woken = self._jobs.release(id, claimed, next.body, next.due_in, outcome=next.outcome or "")
         if next.due_in is not None and not self._is_stopping():
             self._queue.put(id, next.due_in)
@@ -66,10 +77,13 @@ class Runner:
         match kind_of(claimed.body):
             case Kind.SPLIT:
                 split = self._follower.step(id, claimed)
-                return _Written(write_split(split.job), split.due_in, split.outcome)
+                waits = split.job.state is SplitState.FOLLOWING
+                progressed = split.job.progressed or split.job.began if waits else None
+                return _Written(write_split(split.job), split.due_in, split.outcome, split.is_suno_read, progressed)
             case Kind.FILE:
                 file = self.files.step(id, claimed)
-                return _Written(write_file(file.job), file.due_in, file.outcome)
+                began = file.job.began if file.job.state is FileState.FETCHING else None
+                return _Written(write_file(file.job), file.due_in, file.outcome, file.is_suno_read, began)
 
     @contextmanager
     def _held(self, id: str, claimed: StoredJob) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.ids import new_id
@@ -24,6 +24,9 @@ FOR_GOOD = 3650 * DAY
 
 JOB_KEPT = 10 * DAY
 """Seconds to remember a job after its last change: longer than its webhook is retried."""
+
+REPORTS_COUNT_FOR = 60.0
+"""Seconds for which the report of a jobs process counts."""
 
 CRASH_PAUSE, LONGEST_CRASH_PAUSE = 30.0, 3600.0
 """Seconds until a step that failed unexpectedly runs again. The pause doubles, up to the longest."""
@@ -65,6 +68,22 @@ CLOCK_SET_BACK = 60.0
 
 MOST_JOBS = 100_000
 """Maximum jobs that become due at once when the clock was set back."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsReport:
+    """What the jobs processes get done. All times are in seconds."""
+
+    slots: int
+    """How many fetches may run at once."""
+    free_slots: int
+    no_slot_for: float
+    """How long no slot has been free."""
+    stalled_for: float
+    """How long ago the open job with the oldest progress made any."""
+    unread_for: float
+    """How long no job could read Suno."""
+
 
 _TABLE_FIELDS = ("claim", "claimed_at", "claimed_for", "waiting", "woken", "asked", "crashes")
 """The table's own fields. A record is one flat object, as in 1.0.0: a job's fields, then these."""
@@ -239,6 +258,34 @@ class JobTable:
         """Seconds since the oldest due job became due; 0 if none is due."""
         oldest = self._store.read(lambda tx: tx.next_due())
         return 0.0 if oldest is None else max(0.0, self.clock.now().wall - oldest)
+
+    def note_report(self, process: str, report: JobsReport) -> None:
+        """Record what a jobs process gets done. `process`: its name."""
+        now = self.clock.now()
+
+        def change(tx: Transaction) -> None:
+            others = self._fresh(tx.record("consumer", "reports"))
+            tx.put_record("consumer", "reports", {**others, process: [list(now), asdict(report)]}, kept=DAY)
+
+        self._store.transact(change, durable=False)
+
+    def report(self) -> JobsReport | None:
+        """What all jobs processes of the last minute get done; None without one."""
+        stored = self._store.read(lambda tx: tx.record("consumer", "reports"))
+        reports = [JobsReport(**report) for _, report in self._fresh(stored).values()]
+        if not reports:
+            return None
+        return JobsReport(
+            slots=sum(report.slots for report in reports),
+            free_slots=sum(report.free_slots for report in reports),
+            no_slot_for=min(report.no_slot_for for report in reports),
+            stalled_for=max(report.stalled_for for report in reports),
+            unread_for=max(report.unread_for for report in reports),
+        )
+
+    def _fresh(self, reports: Any) -> Any:
+        held = (reports or {}).items()
+        return {name: each for name, each in held if self.clock.since(Moment(*each[0])) < REPORTS_COUNT_FOR}
 
     def note_consumer(self) -> None:
         """Record that a jobs process is alive. If the wall clock was set back since, all jobs are due now.

@@ -17,6 +17,7 @@ from app import metrics
 from app.accounts import budget_of
 from app.audio.store import AudioUnavailable
 from app.settings import DEFAULT_AUDIO_URL, remembered
+from app.splits.jobs import JobsReport
 from app.splits.store import LedgerUnavailable
 from app.web.access import require_metrics_key
 from app.web.api import Api, Blueprint
@@ -28,6 +29,12 @@ log = logging.getLogger(__name__)
 
 CONSUMER_SEEN = 30.0
 """Seconds without a sign from the jobs process, or of delay, until `/readyz` reports it."""
+
+SUNO_UNREAD, NO_SLOT_FREE, STALLED = 300.0, 1800.0, 3600.0
+"""Seconds until `/readyz` reports that jobs cannot read Suno, find no fetch slot, or make no progress."""
+
+NO_REPORT = JobsReport(slots=0, free_slots=0, no_slot_for=0.0, stalled_for=0.0, unread_for=0.0)
+"""While no jobs process runs: `suno_stems_jobs_behind_seconds` shows that."""
 
 FRESH_FOR = 5.0
 """Seconds to cache the result of a check."""
@@ -156,6 +163,11 @@ def _look_at_jobs() -> None:
     ledger = parts().ledger
     metrics.JOBS_BEHIND.set(ledger.jobs.behind())
     metrics.JOBS_OPEN.set(ledger.jobs.count_open())
+    report = ledger.jobs.report() or NO_REPORT
+    metrics.JOBS_STALLED.set(report.stalled_for)
+    metrics.JOBS_UNREAD.set(report.unread_for)
+    metrics.SLOTS_FREE.set(report.free_slots)
+    metrics.NO_SLOT.set(report.no_slot_for)
     for outcome, number in (dict.fromkeys(OUTCOMES, 0) | ledger.jobs.outcomes()).items():
         metrics.JOBS_ENDED.labels(outcome).set(number)
 
@@ -197,12 +209,24 @@ def _jobs() -> str | None:
     try:
         if not expected and not ledger.jobs.count_open():
             return None
-        seen, behind = ledger.jobs.consumer_seen(), ledger.jobs.behind()
+        seen, behind, report = ledger.jobs.consumer_seen(), ledger.jobs.behind(), ledger.jobs.report()
     except LedgerUnavailable:
         return "unknown" if expected else None
     if seen is None or seen > CONSUMER_SEEN:
         return "no process runs them: run python -m app.jobs"
-    return f"{behind:.0f} s behind" if behind > CONSUMER_SEEN else "ok"
+    if behind > CONSUMER_SEEN:
+        return f"{behind:.0f} s behind"
+    return _what_stands(report) if report else "ok"
+
+
+def _what_stands(report: JobsReport) -> str:
+    if report.unread_for > SUNO_UNREAD:
+        return f"Suno could not be read for {report.unread_for:.0f} s"
+    if report.no_slot_for > NO_SLOT_FREE:
+        return f"no fetch slot was free for {report.no_slot_for:.0f} s"
+    if report.stalled_for > STALLED:
+        return f"a job has made no progress for {report.stalled_for:.0f} s"
+    return "ok"
 
 
 def _audio() -> str | None:

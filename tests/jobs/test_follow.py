@@ -12,10 +12,12 @@ from app.accounts import Accounts
 from app.audio.fetch import FetchFailed
 from app.callers import DEFAULT, OperatorAccount
 from app.jobs.job import SplitState
+from app.jobs.progress import Progress
+from app.splits.jobs import JobsReport
 from app.splits.store import LedgerUnavailable, State
 from app.suno.errors import RateLimited, SessionExpired, SunoUnreachable
 from tests.jobs.fakes import AWAY, CREDITS, PRICE, Suno, World
-from tests.splits.conftest import listed, stems
+from tests.splits.conftest import SteppedClock, listed, stems
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 TEN_MINUTES = 10 * MINUTE
@@ -396,3 +398,28 @@ def test_a_jobs_account_is_that_of_the_operator(world: World) -> None:
     world.parts.accounts = Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")})
     world.run(TEN_MINUTES)
     assert world.receiver.types == ["stems.completed"]
+
+
+def test_a_report_tells_what_stands_still(world: World) -> None:
+    assert world.runner.report() == JobsReport(4, 4, 0.0, 0.0, 0.0)
+    world.split("vocals", "drums", status="streaming")
+    world.run(2 * HOUR)
+    report = world.runner.report()
+    assert (report.stalled_for >= 2 * HOUR - 1, report.unread_for) == (True, 0.0)
+    world.suno.away = AWAY
+    world.run(2 * HOUR)
+    assert HOUR < world.runner.report().unread_for <= 2 * HOUR
+    world.suno.away = None
+    world.run(TEN_MINUTES)
+    assert world.runner.report().unread_for == 0.0
+    world.suno.make("vocals", "drums")
+    world.run(TEN_MINUTES)
+    assert world.runner.report() == JobsReport(4, 4, 0.0, 0.0, 0.0)
+
+
+def test_a_report_tells_for_how_long_no_fetch_slot_was_free() -> None:
+    clock = SteppedClock()
+    progress = Progress(clock, slots=2)
+    for free, passed, expected in ((0, 60, 0.0), (0, 60, 60.0), (1, 60, 0.0), (0, 60, 0.0)):
+        assert progress.report(free).no_slot_for == expected
+        clock.advance(passed)

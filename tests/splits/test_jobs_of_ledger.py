@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.splits.jobs import CRASH_PAUSE, MOST_CRASHES, NewJob, StoredJob
+from app.splits.jobs import CRASH_PAUSE, MOST_CRASHES, JobsReport, NewJob, StoredJob
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, Store
 from tests.splits.conftest import SteppedClock, entry
@@ -285,3 +285,13 @@ def test_jobs_are_due_at_once_after_the_wall_clock_was_set_back(ledger: Ledger, 
     assert ledger.jobs.due(10) == []
     ledger.jobs.note_consumer()
     assert ledger.jobs.due(10) == [one.id]
+
+
+def test_the_reports_of_all_jobs_processes_count_for_a_minute(ledger: Ledger, clock: SteppedClock) -> None:
+    assert ledger.jobs.report() is None
+    ledger.jobs.note_report("one", JobsReport(4, 0, 50.0, 7.0, 0.0))
+    clock.advance(30)
+    ledger.jobs.note_report("two", JobsReport(4, 3, 0.0, 5.0, 90.0))
+    assert ledger.jobs.report() == JobsReport(8, 3, 0.0, 7.0, 90.0)
+    clock.advance(40)
+    assert ledger.jobs.report() == JobsReport(4, 3, 0.0, 5.0, 90.0)
