@@ -43,8 +43,8 @@ UNKNOWN_FOR = 10.0
 KEY_LASTS = 3600.0
 """Seconds that a repeated call keeps its key, even past midnight."""
 
-LAST_PAGE, EMPTY_PAGES, ENOUGH_SONGS = 49, 3, 20
-"""The service's last page; consecutive empty pages that end the list; songs that end a search."""
+ENOUGH_SONGS = 20
+"""Songs that end a search."""
 
 PRICES = {"two": 10, "twelve": 50}
 """Credits per split, as reported in 2026."""
@@ -396,12 +396,12 @@ class Tools:
     ) -> Songs:
         """The tool finds songs of the Suno account and their ids, the newest first. It is free."""
         clock = Clock(ctx)
-        words, songs, empty = search.casefold().split(), [], 0
+        words, songs = search.casefold().split(), []
         while True:
             clips = (await self._ask("GET", "/api/get", params={"page": page}, within=clock.left)).json()
             songs += [Song.model_validate(clip) for clip in clips if _has(clip, words)]
-            page, empty = page + 1, 0 if clips else empty + 1
-            if empty == EMPTY_PAGES or page > LAST_PAGE:
+            page += 1
+            if not clips:
                 return Songs(songs=songs, next_page=None)
             if (clips and not words) or len(songs) >= ENOUGH_SONGS or clock.left < LONGEST_PAUSE:
                 return Songs(songs=songs, next_page=page)

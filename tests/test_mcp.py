@@ -441,7 +441,7 @@ def test_an_error_is_the_services_own_message(model: Model, service: Http, suno:
     for sentence, reply in [
         (model.error("list_stems", song="no id!"), at_service(service, account, "/api/stems?audio_id=no%20id!")),
         (model.error("follow_split", request_id="none"), at_service(service, account, "/api/requests/none")),
-        (model.error("find_songs", page=99), at_service(service, account, "/api/get?page=99")),
+        (model.error("find_songs", page=-1), at_service(service, account, "/api/get?page=-1")),
         (model.error("split_song", song="fault-402", kind=TWO), service.split("fault-402", headers=key)),
         (model.error("split_song", song="not-a-song", kind=TWO), service.split("not-a-song", headers=key)),
     ]:

@@ -38,8 +38,8 @@ UNSORTED = 60.0
 ACCOUNTS = 1_000
 """Maximum accounts for which a process caches song cursors."""
 
-DEEPEST = 50
-"""Maximum pages of an account's songs that can be read."""
+_ReadPage = Callable[[Account, str | None, Deadline], tuple[list[Clip], str | None]]
+"""Reads a page of an account's clips from a cursor; returns it with the next cursor."""
 
 
 class _ListRefused(Exception):
@@ -55,7 +55,7 @@ class Feed:
     def __init__(self, studio: StudioApi) -> None:
         self._studio = studio
         self._gone_until: dict[str, float] = {}
-        self._cursors: OrderedDict[str, list[str | None]] = OrderedDict()
+        self._cursors: OrderedDict[tuple[str, str], list[str | None]] = OrderedDict()
         self._lock = Lock()
 
     def clips(self, account: Account, ids: Sequence[str], deadline: Deadline, *, one_by_one: bool) -> list[Clip]:
@@ -101,17 +101,18 @@ class Feed:
         return reply
 
     def songs(self, account: Account, page: int, deadline: Deadline) -> list[Clip]:
-        """A page of the account's songs, newest first. Pages count from 0; a page after the last is empty.
+        """A page of the account's songs, newest first. Pages count from 0; only a page after the last is empty.
 
-        v3 pages by cursors. They are cached, so that the next page takes one call.
+        Suno pages by cursors. They are cached, so that the next page takes one call; a page far away takes one for
+        each page before it, and more than one request if the deadline ends them.
         """
         listed = self._first_that_is_there(
-            ("v3 library", lambda: self._v3_page(account, page, deadline)),
-            ("v2", lambda: self._get(account, "/api/feed/v2?", [("page", str(page))], deadline)),
+            ("v3 library", lambda: self._page_of(account, "v3", self._v3_songs, page, deadline)),
+            ("v2", lambda: self._page_of(account, "v2", self._v2_songs, page, deadline)),
         )
         if listed is None:
             raise changed("an account's songs in any known list")
-        return [clip for clip in listed if not clip.is_stem]
+        return listed
 
     def newest(self, account: Account, until: float, deadline: Deadline) -> list[Clip]:
         """The account's newest clips, stems too, newest first: all that are not older than `until`.
@@ -143,37 +144,68 @@ class Feed:
             cursor = _next_cursor(reply)
         raise SunoFailed(f"Suno's list of the account's newest clips does not go back far enough. {NOTHING_CHARGED}")
 
-    def _v3_page(self, account: Account, page: int, deadline: Deadline) -> list[Clip]:
-        # The library may need the account's user id, which only the token contains.
-        self._studio.sessions.bearer(account, deadline)
-        known = self._known_cursors(account)
+    def _page_of(
+        self, account: Account, list_name: str, read: _ReadPage, page: int, deadline: Deadline
+    ) -> list[Clip]:
+        known = self._known_cursors(account, list_name)
         at = min(page, len(known) - 1)
         while True:
             cursor = known[at]
             if at and cursor is None:
                 return []
-            reply = self._v3_reply(account, _library(self._studio.sessions.suno_user(account), cursor), deadline)
-            further = _next_cursor(reply)
+            songs, further = self._songs_from(account, read, cursor, deadline)
+            if further in known[: at + 1]:
+                further = None
             if known[at + 1 : at + 2] != [further]:
                 # The songs have moved: the cached cursors of later pages are invalid.
                 known[at + 1 :] = [further]
-                self._remember(account, known)
+                self._remember(account, list_name, known)
             if at == page:
-                return read_as(clips_from_wire, reply, "clips")
+                return songs
             at += 1
 
-    def _known_cursors(self, account: Account) -> list[str | None]:
+    def _songs_from(
+        self, account: Account, read: _ReadPage, cursor: str | None, deadline: Deadline
+    ) -> tuple[list[Clip], str | None]:
+        """The next songs, and the cursor after them. A page of Suno's that has only stems is not the end."""
+        seen = {cursor}
+        while True:
+            clips, further = read(account, cursor, deadline)
+            songs = [clip for clip in clips if not clip.is_stem]
+            if songs or further is None:
+                return songs, further
+            if further in seen:
+                return songs, None
+            seen.add(further)
+            cursor = further
+
+    def _v3_songs(self, account: Account, cursor: str | None, deadline: Deadline) -> tuple[list[Clip], str | None]:
+        # The library may need the account's user id, which only the token contains.
+        self._studio.sessions.bearer(account, deadline)
+        reply = self._v3_reply(account, _library(self._studio.sessions.suno_user(account), cursor), deadline)
+        return read_as(clips_from_wire, reply, "clips"), _next_cursor(reply)
+
+    def _v2_songs(self, account: Account, cursor: str | None, deadline: Deadline) -> tuple[list[Clip], str | None]:
+        """v2 counts pages. The cursor has the first clip of the page before: a dying v2 answers every page alike."""
+        page, _, first_before = (cursor or "0 ").partition(" ")
+        clips = self._get(account, "/api/feed/v2?", [("page", page)], deadline)
+        if not clips or clips[0].id == first_before:
+            return [], None
+        return clips, f"{int(page) + 1} {clips[0].id}"
+
+    def _known_cursors(self, account: Account, list_name: str) -> list[str | None]:
         """The known cursors, one per page. The first is None; a later None means that there is no such page.
 
         A copy: other requests may read the same account's songs at the same time.
         """
         with self._lock:
-            return list(self._cursors.get(account.cookie_hash, (None,)))
+            return list(self._cursors.get((account.cookie_hash, list_name), (None,)))
 
-    def _remember(self, account: Account, known: list[str | None]) -> None:
+    def _remember(self, account: Account, list_name: str, known: list[str | None]) -> None:
+        key = account.cookie_hash, list_name
         with self._lock:
-            self._cursors[account.cookie_hash] = list(known)
-            self._cursors.move_to_end(account.cookie_hash)
+            self._cursors[key] = list(known)
+            self._cursors.move_to_end(key)
             if len(self._cursors) > ACCOUNTS:
                 self._cursors.popitem(last=False)
 

@@ -12,7 +12,6 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 from webargs.fields import DelimitedList
 
 from app.splits.store import State
-from app.suno.feed import DEEPEST
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
@@ -23,6 +22,8 @@ _SHORT_LINK = re.compile(r"https?://(?:www\.)?suno\.com/s/", re.IGNORECASE)
 _ID_ALONE = r"^[A-Za-z0-9_-]{1,128}$"
 ID_PATTERN = r"^([A-Za-z0-9_-]{1,128}|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}/?([?#].*)?)$"
 MOST_IDS = 50
+LAST_PAGE = 99_999
+"""Far beyond any account's songs."""
 
 CLIP_STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
 FILE_STATUSES = ["kept", "fetching", "failed"]
@@ -382,9 +383,11 @@ class ClipsQuery(Schema):
     )
     page = fields.Integer(
         load_default=0,
-        validate=Range(min=0, max=DEEPEST - 1, error=f"page must be a whole number from 0 to {DEEPEST - 1}."),
-        error_messages={"invalid": f"page must be a whole number from 0 to {DEEPEST - 1}."},
-        metadata={"description": "Which page of the account's songs, from 0. Ignored with `ids`."},
+        validate=Range(min=0, max=LAST_PAGE, error=f"page must be a whole number from 0 to {LAST_PAGE}."),
+        error_messages={"invalid": f"page must be a whole number from 0 to {LAST_PAGE}."},
+        metadata={
+            "description": "Which page of the account's songs, from 0; an empty reply is the end. Ignored with `ids`."
+        },
     )
 
 

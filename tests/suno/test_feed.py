@@ -230,11 +230,67 @@ def test_the_cursors_of_the_least_recently_used_account_are_forgotten_first(
     gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "ACCOUNTS", 2)
-    wire.post(V3, json={"clips": [], "next_cursor": "c"})
+    wire.post(V3, json={"clips": [SONG | {"id": "song"}], "next_cursor": "c"})
     carol = Account("carol-client", "the header X-Suno-Cookie")
     for account, page in ((ALICE, 0), (BOB, 0), (carol, 0), (carol, 1), (BOB, 1), (ALICE, 1)):
         gateway.songs(account, page)
     assert [body["cursor"] for body in bodies(wire)] == [None, None, None, "c", "c", None, "c"]
+
+
+def test_more_than_a_thousand_songs_can_be_read(gateway: SunoGateway, wire: RequestsMock) -> None:
+    def page_after(request: Any) -> tuple[int, dict[str, str], str]:
+        number = int(json.loads(request.body)["cursor"] or 0)
+        further = {"has_more": True, "next_cursor": str(number + 1)} if number < 59 else {"has_more": False}
+        return 200, {}, json.dumps({"clips": [SONG | {"id": f"song-{number}"}]} | further)
+
+    wire.add_callback("POST", V3, page_after)
+    assert ids(gateway.songs(ALICE, 59)) == ["song-59"]
+    assert gateway.songs(ALICE, 60) == []
+    assert calls(wire, V3) == 60
+
+
+def test_a_walk_to_a_far_page_goes_on_where_the_last_one_ended(gateway: SunoGateway, wire: RequestsMock) -> None:
+    for cursor in ("c1", "c2"):
+        wire.post(V3, json={"clips": [SONG | {"id": cursor}], "next_cursor": cursor})
+    wire.post(V3, status=500, json=GONE)
+    wire.post(V3, json={"clips": [SONG | {"id": "third"}]})
+    with pytest.raises(errors.SunoFailed):
+        gateway.songs(ALICE, 2)
+    assert ids(gateway.songs(ALICE, 2)) == ["third"]
+    assert [body["cursor"] for body in bodies(wire)] == [None, "c1", "c2", "c2"]
+
+
+def test_a_page_that_has_only_stems_is_not_the_end(gateway: SunoGateway, wire: RequestsMock) -> None:
+    stem = CLIP | {"id": "stem"}
+    wire.post(V3, json={"clips": [stem], "next_cursor": "c1"})
+    wire.post(V3, json={"clips": [], "next_cursor": "c2"})
+    wire.post(V3, json={"clips": [SONG | {"id": "one"}, stem], "next_cursor": "c3"})
+    wire.post(V3, json={"clips": [stem]})
+    assert [ids(gateway.songs(ALICE, page)) for page in (0, 1, 2)] == [["one"], [], []]
+    assert [body["cursor"] for body in bodies(wire)] == [None, "c1", "c2", "c3"]
+
+
+def test_cursors_that_repeat_end_the_list(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, json={"clips": [SONG | {"id": "one"}], "next_cursor": "c1"})
+    assert [ids(gateway.songs(ALICE, page)) for page in (0, 1, 2)] == [["one"], ["one"], []]
+    wire.replace("POST", V3, json={"clips": [], "next_cursor": "c1"})
+    assert gateway.songs(BOB, 0) == []
+
+
+def test_v2_skips_pages_that_have_only_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, status=404, json=GONE)
+    stems = [CLIP | {"id": "stem"}]
+    pages = {"0": stems, "1": [SONG | {"id": "one"}], "2": [SONG | {"id": "two"}]}
+    wire.add_callback(
+        "GET", V2, lambda request: (200, {}, json.dumps({"clips": pages.get(request.params["page"], [])}))
+    )
+    assert [ids(gateway.songs(ALICE, page)) for page in (0, 1, 2, 3)] == [["one"], ["two"], [], []]
+
+
+def test_a_v2_that_answers_every_page_alike_has_one_page(gateway: SunoGateway, wire: RequestsMock) -> None:
+    wire.post(V3, status=404, json=GONE)
+    wire.get(V2, json={"clips": [SONG | {"id": "one"}, SONG | {"id": "two"}]})
+    assert [ids(gateway.songs(ALICE, page)) for page in (0, 1)] == [["one", "two"], []]
 
 
 def test_a_library_that_cannot_be_read_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock) -> None:
@@ -245,8 +301,9 @@ def test_a_library_that_cannot_be_read_is_a_clear_failure(gateway: SunoGateway, 
 
 def test_v2_lists_songs_by_page_and_omits_stems(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, status=404, json=GONE)
-    wire.get(V2, json={"clips": [SONG | {"id": "song"}, CLIP | {"id": "stem"}]})
-    assert ids(gateway.songs(ALICE, 3)) == ["song"]
+    for page in range(4):
+        wire.get(f"{V2}?page={page}", json={"clips": [SONG | {"id": f"song-{page}"}, CLIP | {"id": "stem"}]})
+    assert ids(gateway.songs(ALICE, 3)) == ["song-3"]
     assert wire.calls[-1].request.url == f"{V2}?page=3"
 
 
