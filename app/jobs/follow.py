@@ -29,6 +29,7 @@ from app.jobs.job import (
 )
 from app.jobs.webhook import Send, send
 from app.parts import Parts
+from app.splits.budget import DAY
 from app.splits.jobs import JOB_KEPT, StoredJob
 from app.splits.split import Split
 from app.splits.store import Entry, State
@@ -130,6 +131,8 @@ class Follower:
 
     def _search(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
         """Look for the stems of a lost answer."""
+        if self._ledger.clock.since(entry.attempt_began) > DAY:
+            self._ledger.keep(entry)
         found = self._split_of(job, entry).find_out(entry)
         if found is None:
             settled_in = self._timing.settle_time - self._ledger.over_for(entry)

@@ -270,6 +270,10 @@ class Ledger:
         """Record the stems that were listed before the first paid call of an entry: it cannot own them."""
         self._store.transact(lambda tx: note_listed(tx, self.clock, entry.song_id, ids, before=entry.id))
 
+    def keep(self, entry: Entry) -> None:
+        """Keep an entry longer: its job still looks for its stems."""
+        self._store.transact(lambda tx: tx.put(held) if (held := tx.entry(entry.id)) else None, durable=False)
+
     def give_back(self, entry: Entry) -> bool:
         """Give back the price of an entry in doubt: it is certain that its attempt made nothing.
 
@@ -364,12 +368,9 @@ class Ledger:
                 return
             tx.remove(self._give_back(tx, held))
             self.jobs.remove(tx, entry.id)
-            earlier = [
-                other
-                for other in tx.entries_of_request(entry.account, entry.caller, entry.request_id)
-                if other.id != entry.id
-            ]
-            if earlier or tx.record("request", _request_name(entry.account, entry.caller, entry.request_id)):
+            name = _request_name(entry.account, entry.caller, entry.request_id)
+            all_of_id = tx.entries_of_request(entry.account, entry.caller, entry.request_id)
+            if any(other.id != entry.id for other in all_of_id) or tx.record("request", name):
                 # Otherwise this request id would find an earlier split, which has another outcome.
                 self._lead(tx, entry, None)
 

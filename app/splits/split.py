@@ -237,7 +237,7 @@ class Split:
         stems = self.gateway.stems(self.account, self.song_id, deadline)
         existing = finished_set(stems, self.choice)
         if existing:
-            self._note_if_possible(self._finish, entry, existing, paid=False)
+            self._note_existing(entry, existing)
         elif entry.attempt == 1 and (recent := self._inquiry.recent(entry, stems)):
             self._note_if_possible(self.ledger.note_listed, entry, recent)
         return existing
@@ -259,15 +259,33 @@ class Split:
         Another request in doubt could claim stems that are not recorded. Returns the stems of the reply: those of an
         earlier attempt if they were recorded first.
         """
-        patience = Deadline(INSIST if self.idempotency_key else 0)
-        while patience.remaining and not self.is_stopping():
-            try:
-                return self._finish(entry, clips, paid=True).stems
-            except LedgerUnavailable as error:
-                log.warning("Request %s retries the ledger write of what it paid for: %s", self.request_id, error.why)
-                time.sleep(min(self.timing.poll_interval, patience.remaining))
+        if self.idempotency_key and (noted := self._insist(entry, clips, paid=True)):
+            return noted.stems
         noted = self._note_if_possible(self._finish, entry, clips, paid=True)
         return noted.stems if noted else clips
+
+    def _note_existing(self, entry: Entry, clips: Sequence[Clip]) -> None:
+        """Record the stems that are reused. With a job, raise LedgerUnavailable if that is not possible.
+
+        The job would report that no stems were made.
+        """
+        if (self.idempotency_key or self.job) and self._insist(entry, clips, paid=False):
+            return
+        if self.job:
+            self._finish(entry, clips, paid=False)
+        else:
+            self._note_if_possible(self._finish, entry, clips, paid=False)
+
+    def _insist(self, entry: Entry, clips: Sequence[Clip], *, paid: bool) -> Entry | None:
+        """Retry the ledger write of the stems for INSIST seconds; None if it was not possible."""
+        patience = Deadline(INSIST)
+        while patience.remaining and not self.is_stopping():
+            try:
+                return self._finish(entry, clips, paid=paid)
+            except LedgerUnavailable as error:
+                log.warning("Request %s retries the ledger write of its stems: %s", self.request_id, error.why)
+                time.sleep(min(self.timing.poll_interval, patience.remaining))
+        return None
 
     def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | None:
         """Reply to a request with a used key; None if the ledger must be read again."""

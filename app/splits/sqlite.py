@@ -243,7 +243,9 @@ class SqliteStore:
         oldest = f"{max(0, int((wall - ENTRIES_KEPT) * 1e9)):016x}"
         swept = db.execute(
             "DELETE FROM entries WHERE id IN "
-            "(SELECT id FROM entries WHERE id < ? AND attempt_wall < ? ORDER BY id LIMIT ?)",
+            "(SELECT id FROM entries WHERE id < ? AND attempt_wall < ? "
+            # An open job may still have to find the stems of its entry.
+            "AND NOT EXISTS (SELECT 1 FROM due WHERE name = entries.id) ORDER BY id LIMIT ?)",
             (oldest, wall - ENTRIES_KEPT, SWEPT_AT_ONCE),
         ).rowcount
         swept += db.execute(

@@ -33,6 +33,8 @@ class LedgerUnavailable(Exception):
     `counted`: the songs for which Suno has counted a download for this request.
     """
 
+    may_have_charged = False
+
     def __init__(self, why: str, counted: Sequence[str] = ()) -> None:
         self.why = why
         cost = (

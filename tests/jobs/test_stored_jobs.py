@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,36 @@ def test_an_open_job_of_1_0_2_is_carried_on(text: str) -> None:
     assert world.job(entry).state is SplitState.DELIVERED
     if text != old.RETRYING:
         assert [file["status"] for file in world.receiver.last["files"]] == ["kept", "kept"]
+
+
+def test_an_entry_in_doubt_with_a_job_of_1_0_2_is_carried_on() -> None:
+    world = World()
+    entry = world.lose(song="song")
+    stored = json.loads(old.FOLLOWING) | {"audio_format": ""}
+    world.store.transact(lambda tx: tx.put_record("job", entry.id, stored, kept=10**6))
+    world.suno.make("vocals", "drums")
+    world.run(3600.0)
+    assert world.receiver.types == ["stems.completed"]
+    assert {stem["id"] for stem in world.receiver.last["stems"]} == {"vocals", "drums"}
+
+
+def test_an_old_worker_that_changes_a_job_loses_nothing_that_it_does_not_know() -> None:
+    """1.0.2 copies a job and changes the fields that it knows: during a rolling restart it may do so."""
+    world = World()
+    entry = world.split("vocals", "drums", status="streaming")
+    world.run(2 * 3600.0)
+    job = world.job(entry)
+    assert job.delayed and job.stems
+
+    def as_1_0_2(tx: Any) -> None:
+        held = tx.record("job", entry.id)
+        tx.put_record("job", entry.id, {**held, "claim": "old", "claimed_at": list(world.clock.now())}, kept=10**6)
+        held = tx.record("job", entry.id)
+        free = {name: value for name, value in held.items() if name not in ("claim", "claimed_at", "claimed_for")}
+        tx.put_record("job", entry.id, {**free, "next_at": None}, kept=10**6)
+
+    world.store.transact(as_1_0_2)
+    assert world.job(entry) == job
+    world.suno.make("vocals", "drums")
+    world.run(3600.0)
+    assert world.receiver.types == ["stems.delayed", "stems.completed"]

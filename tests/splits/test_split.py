@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.split import InProgress, KeyReused, Split, SplitNotFound, Stems, find_split
 from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
@@ -653,6 +654,33 @@ def test_finished_stems_are_reused_for_free(ask: Ask, suno: Suno) -> None:
 
 
 # An unavailable ledger.
+
+
+REUSABLE = [
+    Clip(part, "complete", "2024-01-01T00:00:00Z", f"Song ({part})", stem_task="two") for part in ("Vocals", "Music")
+]
+JOB = NewJob("{}", ("https://hooks.example.com/",))
+
+
+def test_reused_stems_of_a_split_with_a_job_are_recorded_when_the_ledger_is_back(
+    ask: Ask, store: BrokenStore, suno: Suno, ledger: Ledger
+) -> None:
+    suno.listed, store.unavailable_at = REUSABLE, {2, 3}
+    assert ids(ask(job=JOB, reuse_existing=True)) == ["Vocals", "Music"]
+    entry = find_split(ledger, [("user", "")], "r").entry
+    assert entry and (entry.state, entry.paid, suno.paid) == (State.DONE, False, 0)
+    assert ledger.jobs.due(10) == [entry.id]
+
+
+def test_reused_stems_that_cannot_be_recorded_are_not_told_if_the_job_would_tell_otherwise(
+    ask: Ask, store: BrokenStore, suno: Suno, ledger: Ledger
+) -> None:
+    suno.listed, store.unavailable_at = REUSABLE, set(range(2, 500))
+    with pytest.raises(LedgerUnavailable, match="Nothing was charged"):
+        ask(job=JOB, reuse_existing=True)
+    assert suno.paid == 0
+    store.unavailable_at = set(range(store.transactions + 2, store.transactions + 500))
+    assert ids(ask(reuse_existing=True)) == ["Vocals", "Music"], "without a job, nobody tells otherwise"
 
 
 def test_a_request_with_a_key_sends_nothing_without_the_ledger(ask: Ask, suno: Suno, store: BrokenStore) -> None:

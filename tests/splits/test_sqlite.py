@@ -16,6 +16,7 @@ from app.accounts import owners as owners_of
 from app.callers import Caller, hash_of
 from app.ids import new_id
 from app.splits.evidence import Verdict
+from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.ledger_file import IN_USE, describe
 from app.splits.sqlite import SqliteStore
@@ -501,3 +502,27 @@ def test_a_checkpoint_keeps_the_log_short(path: Path, ledger: Ledger, monkeypatc
         sizes.add(Path(f"{path}-wal").stat().st_size)
     assert max(sizes) < 400_000
     assert path.stat().st_size > 4096
+
+
+def test_an_old_entry_is_removed_unless_its_job_still_looks_for_its_stems(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "ledger.db"))
+    ledger = Ledger(store)
+    days_ago = time.time() - 5 * 86_400
+
+    def begin(name: str, job: NewJob | None) -> str:
+        new = entry(ledger)
+        moment = new.began._replace(wall=days_ago)
+        old = new._replace(id=f"{int(days_ago * 1e9):016x}{name:0>16}", began=moment, attempt_began=moment)
+        return ledger.begin(old, job=job).id
+
+    plain, followed = begin("a", None), begin("b", NewJob("{}"))
+    store._sweeps_at = 0.0
+    ledger.begin(entry(ledger))
+    assert ledger.get(plain) is None
+    assert ledger.get(followed) is not None
+    claimed = ledger.jobs.claim(followed, 45)
+    assert claimed
+    ledger.jobs.release(followed, claimed, "{}", None)
+    store._sweeps_at = 0.0
+    ledger.begin(entry(ledger))
+    assert ledger.get(followed) is None
