@@ -22,8 +22,8 @@ LONGEST_NAME = 150
 
 NAMELESS = "Untitled"
 
-_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that reverse the text after them: a name could show a false extension."""
+_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+"""Characters that reverse the text after them, so that a name could show a false extension, or that nobody sees."""
 
 _PART_OF_TITLE = re.compile(r"\s*(?: - [^()]+|\([^()]*\))\s*\Z")
 
@@ -60,11 +60,11 @@ class Details:
         """The readable name of its file, without extension: `Ocean Wanderer - Vocals (take 2)`."""
         song = self.song_title or NAMELESS
         if self.id == self.song_id:
-            return _clean(song)
+            return clean_name(song)
         part = " ".join(word if word[:1].isupper() else word.capitalize() for word in (self.part or "stem").split())
         take = f" (take {self.take})" if (self.take or 1) > 1 else ""
         room = LONGEST_NAME - len(f" - {part}{take}".encode())
-        return _clean(f"{_cut(song, max(20, room))} - {part}{take}")
+        return clean_name(f"{_cut(song, max(20, room))} - {part}{take}")
 
 
 def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
@@ -112,12 +112,16 @@ def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     return chosen
 
 
-def _clean(name: str) -> str:
-    """A name that is valid in all common file systems and in an HTTP header."""
+def clean_name(name: str) -> str:
+    """A name that is valid in all common file systems and in an HTTP header, without an extension.
+
+    `static/page/names.js` has the same rules.
+    """
     whole = name.encode("utf-8", "ignore").decode()
-    shown = _DIRECTIONS.sub("", unicodedata.normalize("NFC", whole))
+    shown = _INVISIBLE.sub("", unicodedata.normalize("NFC", whole))
     single = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in shown)
-    kept = sanitize_filename(_cut(" ".join(single.split()), LONGEST_NAME), replacement_text="_", platform="universal")
+    cut = _cut(" ".join(single.split()), LONGEST_NAME).strip(" .")
+    kept = sanitize_filename(cut, replacement_text="_", platform="universal")
     return kept.strip(" .") or NAMELESS
 
 

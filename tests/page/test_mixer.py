@@ -316,6 +316,31 @@ def play_twelve(page: Page) -> None:
     assert renderer_bytes(page) < MEMORY
 
 
+@pytest.mark.parametrize("stated", [0, 0x7FFF_F000, 0xFFFF_FFFF])
+def test_a_wav_whose_header_has_no_length_is_as_long_as_its_file(page: Page, folder: Path, stated: int) -> None:
+    ids = keep_files(page, SONG, "wav", 4)
+    [kept] = folder.glob(f"audio/*/{ids[0]}.wav")
+    whole, unknown = kept.read_bytes(), stated.to_bytes(4, "little")
+    kept.write_bytes(whole[:4] + unknown + whole[8:40] + unknown + whole[44:])
+    try:
+        result = page.run(
+            OPEN
+            + """
+            const source = await WavSource.open(`/api/audio/${given[0]}.wav`);
+            const mixer = new Mixer();
+            mixer.tracks.push(new Track(source));
+            const { blob } = await mixer.render([[mixer.tracks[0], 1]]);
+            mixer.close();
+            return { seconds: source.seconds, size: blob.size, after: await source.read(source.length, 10) };
+            """,
+            ids[0],
+        )
+    finally:
+        kept.write_bytes(whole)
+    assert (result["seconds"], result["after"]) == (len(samples(whole)) / 22_050, None)
+    assert result["size"] >= len(whole)
+
+
 def test_a_silent_mix_is_refused(page: Page) -> None:
     keep_files(page, SONG, "mp3", 4)
     page.enter(SONG + Keys.ENTER)

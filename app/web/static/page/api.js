@@ -1,5 +1,7 @@
 // Calls to this service. The tab's API key and cookie are sent in headers, and only to this host.
 
+import { fileName } from "./names.js";
+
 const STORE = "suno-stems.credentials";
 const SALT = "suno-stems.salt";
 const HEADERS = { apiKey: "X-API-Key", cookie: "X-Suno-Cookie", account: "X-Suno-Account" };
@@ -89,7 +91,7 @@ export async function save(path, name) {
 export function saveBlob(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = name.replace(/[\\/:*?"<>|\p{Cc}]/gu, "_");
+  link.download = fileName(name);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

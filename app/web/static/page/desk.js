@@ -4,6 +4,7 @@ import { Failure, askJson, credentials, save, saveBlob } from "./api.js";
 import { clock, make, the } from "./dom.js";
 import { Mixer, Track } from "./mixer.js";
 import { Mp3Source } from "./mp3.js";
+import { fileName } from "./names.js";
 import { drawWave } from "./wave.js";
 import { WavSource } from "./wav.js";
 
@@ -153,7 +154,7 @@ export const isWhole = () => [...rows.values()].every(({ track }) => track);
 
 function link(element, path, name) {
   element.href = path;
-  element.download = name;
+  element.download = fileName(name);
   element.hidden = false;
   element.onclick = async (event) => {
     if (!Object.keys(credentials.headers).length) return;

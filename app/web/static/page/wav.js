@@ -9,10 +9,13 @@ export class WavSource {
   /** Read the header of the file at a path. */
   static async open(path) {
     const response = await ask(path, { headers: { Range: `bytes=0-${HEADER - 1}` } });
-    return new WavSource(path, new DataView(await response.arrayBuffer()));
+    const view = new DataView(await response.arrayBuffer());
+    const size = /\/(\d+)$/.exec(response.headers.get("Content-Range") ?? "");
+    return new WavSource(path, view, size ? Number(size[1]) : view.byteLength);
   }
 
-  constructor(path, view) {
+  /** `size`: the bytes of the file. Its header may not know the length: then it states 0, or the greatest number. */
+  constructor(path, view, size) {
     this.path = path;
     const name = (at) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
     let at = 12;
@@ -28,7 +31,8 @@ export class WavSource {
     }
     if (!this.rate || at + 8 > view.byteLength) throw new Error("This WAV file cannot be read.");
     this.start = at + 8;
-    this.length = Math.floor(view.getUint32(at + 4, true) / (this.channels * this.width));
+    const rest = size - this.start;
+    this.length = Math.floor(Math.min(view.getUint32(at + 4, true) || rest, rest) / (this.channels * this.width));
   }
 
   get seconds() {
