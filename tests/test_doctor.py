@@ -59,6 +59,11 @@ def test_a_healthy_account_is_reported_with_free_calls_only(suno: Suno, tmp_path
     assert run.returncode == 0, run.stdout + run.stderr
     for words in ("signs in", "1000 credits left", "20 of 20 downloads left", "includes stems", "no captcha now"):
         assert words in run.stdout
+    assert {name for name in ("words", "beats", "sections") if f"the {name} of a song" in run.stdout} == {
+        "words",
+        "beats",
+        "sections",
+    }
     assert suno.charges(account) == []
     paths = [entry["path"] for entry in suno.log()]
     assert not [
@@ -112,6 +117,8 @@ def test_a_report_has_shapes_and_no_values(
     assert shapes["billing billing"]["total_credits_left"] == "int"
     assert shapes["clip clip"]["metadata"]["avg_bpm"] == "float"
     assert shapes["captcha captcha"]["required"] == "bool"
+    assert "aligned_words" in shapes["song_time words"]
+    assert {"song_time beats", "song_time sections"} <= set(shapes)
     for value in (
         account,
         user_id_of(account),
@@ -188,3 +195,41 @@ def test_no_call_that_may_cost_can_be_sent(kind: Kind) -> None:
     studio = StudioApi(endpoint(api_url="http://127.0.0.1:1", auth_url="http://127.0.0.1:1"), free_only=True)
     with pytest.raises(CostsSomething):
         studio.ask(ALICE, kind, "POST", "/api/edit/stems/song/", b"{}", deadline=Deadline(1))
+
+
+SONG_TIME = {"words": "aligned_lyrics/v2/", "beats": "downbeats", "sections": "novelty-sections"}
+
+
+def findings_with_song_time(wire: RequestsMock, **reply: Any) -> dict[str, Finding]:
+    signed_in(wire)
+    wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
+    wire.post(f"{API}/api/feed/v3", json={"clips": [{"id": "../a"}, {"id": "a"}]})
+    wire.get(f"{API}/api/feed/v2", status=404)
+    wire.get(f"{API}/api/clip/a", json={"id": "../a"})
+    wire.get(f"{API}/api/clip/a/stems/pages", json={"pages": 0})
+    for path in SONG_TIME.values():
+        wire.get(f"{API}/api/gen/a/{path}", **reply)
+    wire.post(f"{API}/api/c/check", json={"required": False})
+    return {finding.check: finding for finding in Doctor(endpoint(), ALICE).checks()}
+
+
+@pytest.mark.parametrize(
+    ("reply", "ok", "words"),
+    [
+        ({"status": 404, "json": {}}, True, "has no"),
+        ({"status": 500, "json": {}}, False, "500"),
+        ({"json": "text"}, False, "cannot read"),
+    ],
+)
+def test_the_words_beats_and_sections_are_checked(
+    wire: RequestsMock, reply: dict[str, Any], ok: bool, words: str
+) -> None:
+    found = findings_with_song_time(wire, **reply)
+    assert [(found[check].ok, words in found[check].said) for check in SONG_TIME] == [(ok, True)] * 3
+    assert found["captcha"].ok, "the other checks go on"
+
+
+def test_the_doctor_asks_nothing_about_an_id_that_could_be_a_path(wire: RequestsMock) -> None:
+    found = findings_with_song_time(wire, status=404, json={})
+    assert not found["clip"].ok
+    assert not [call.request.url for call in wire.calls if ".." in call.request.url]

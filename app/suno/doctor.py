@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.suno.clip import Clip, Credits
+from app.suno.clip import Clip, Credits, UnreadableReply
 from app.suno.cookie import HOW_TO_COPY
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import SunoError
+from app.suno.ids import is_id
 from app.suno.session import Account
-from app.suno.statuses import LIST_REFUSED, NO_STEMS_YET
+from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
+from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
 from app.suno.studio import Kind, StudioApi, reply_of
 from app.suno.wire import Deadline
 
@@ -132,9 +134,7 @@ class Doctor:
             listed = reply.get("clips") if isinstance(reply, dict) else None
             if isinstance(listed, list):
                 yield Finding(name, True, f"It lists {len(listed)} clips.")
-                songs = songs or [
-                    clip for clip in listed if isinstance(clip, dict) and isinstance(clip.get("id"), str)
-                ]
+                songs = songs or [clip for clip in listed if isinstance(clip, dict) and is_id(clip.get("id"))]
             else:
                 yield Finding(name, False, "Its reply has no clips.", "a newer version of this service")
         if not songs:
@@ -144,6 +144,7 @@ class Doctor:
             return
         yield self._clip(account, songs[0])
         yield self._stems(account, songs[0]["id"])
+        yield from self._song_time(account, songs[0]["id"])
 
     def _clip(self, account: Account, song: Mapping[str, Any]) -> Finding:
         try:
@@ -161,8 +162,30 @@ class Doctor:
                 f"A clip lacks {', '.join(missing)}.",
                 "nothing if null is enough; otherwise a newer version",
             )
-        Clip.from_wire(sent)
+        try:
+            Clip.from_wire(sent)
+        except UnreadableReply as error:
+            return self._failed("clip", error, "a newer version of this service")
         return Finding("clip", True, "A clip has the fields that this version reads.")
+
+    def _song_time(self, account: Account, song_id: str) -> Iterator[Finding]:
+        """The words, beats and sections of the song checked: free, and no split needs them."""
+        for check, path, parse in (
+            ("words", f"/api/gen/{song_id}/aligned_lyrics/v2/", AlignedLyrics.from_wire),
+            ("beats", f"/api/gen/{song_id}/downbeats", beats_from_wire),
+            ("sections", f"/api/gen/{song_id}/novelty-sections", Novelty.from_wire),
+        ):
+            try:
+                parse(self._read(account, Kind.SONG_TIME, "GET", path, shape=check))
+            except SunoError as error:
+                if error.status in NO_SONG_TIME:
+                    yield Finding(check, True, f"The checked song has no {check}.")
+                else:
+                    yield self._failed(check, error, "nothing: splits do not need it")
+            except UnreadableReply as error:
+                yield self._failed(check, error, "a newer version of this service; splits do not need it")
+            else:
+                yield Finding(check, True, f"Suno reports the {check} of a song as this version reads them.")
 
     def _stems(self, account: Account, song_id: str) -> Finding:
         try:
@@ -200,10 +223,20 @@ class Doctor:
         turn = "SUNO_STEMS_ROUTE=auto" if self._suno.stems_route is StemsRoute.EDIT else ""
         return Finding("route", True, f"{said} Only a paid call shows whether edit/stems still works.", turn)
 
-    def _read(self, account: Account, kind: Kind, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _read(
+        self,
+        account: Account,
+        kind: Kind,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        shape: str = "",
+    ) -> Any:
+        """Make a call, and note the shape of its reply: as `shape`, if several calls are of this kind."""
         sent = None if body is None else json.dumps(body).encode()
         reply = reply_of(self._studio.ask(account, kind, method, path, sent, deadline=self._ends))
-        self.shapes[f"{kind} {path.partition('?')[0] if kind is Kind.FEED else kind}"] = shape_of(reply)
+        self.shapes[f"{kind} {shape or (path.partition('?')[0] if kind is Kind.FEED else kind)}"] = shape_of(reply)
         return reply
 
     def _failed(self, check: str, error: Exception, turn: str) -> Finding:
