@@ -79,6 +79,16 @@ SONGS: dict[str, Song] = {
             duration=164.0,
             created_at="2025-06-09T18:05:00.000Z",
         ),
+        # Suno makes two songs for each prompt, with one title, which the page's form limits to 80 characters.
+        *(
+            Song(
+                id=f"song-twin-{number}",
+                title="The Lighthouse Keeper Counts the Ships That Never Came Home Before the First Ice",
+                about="one of two songs with the same title of 80 characters",
+                created_at=f"2025-11-03T20:15:00.{number}00Z",
+            )
+            for number in (1, 2)
+        ),
         Song(
             id="song-with-two",
             title="Copper Field",

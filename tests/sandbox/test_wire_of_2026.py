@@ -351,3 +351,8 @@ def test_a_plan_limits_the_number_of_unlocks(sign_in):
 def test_the_waveform_of_a_locked_clip_can_be_read(alice):
     reply = alice.get(f"/api/gen/{OCEAN_WANDERER}/waveform-aggregates").json()
     assert [len(level["data"]) for level in reply["waveform_aggregates"]] == [1000, 100]
+
+
+def test_two_songs_have_one_title_of_80_characters(alice):
+    one, other = alice.feed(["song-twin-1", "song-twin-2"])
+    assert one["title"] == other["title"] and len(one["title"]) == 80
