@@ -13,8 +13,7 @@ demo: .venv/demo ## run one split against the local Suno: prints its JSON, write
 	@$(BIN)/python -m tools.demo $(DEMO)
 
 run: .venv/run ## run the service with your SUNO_COOKIE on http://127.0.0.1:3000, and the jobs process
-	@# By default honcho kills running requests after 5 s, and they may have been paid for.
-	@$(BIN)/python -c 'from honcho import command, manager; manager.KILL_WAIT = 90; command.main()' start -p $${PORT:-3000}
+	@$(BIN)/python -m app
 
 doctor: .venv/run ## check that your SUNO_COOKIE works and that Suno's API has not changed: free
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor

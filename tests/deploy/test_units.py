@@ -190,11 +190,25 @@ def test_the_settings_of_the_containers_and_the_unit_exist() -> None:
 
 def test_the_image_has_what_the_service_needs() -> None:
     copied = [name for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]]
-    assert copied == ["requirements.txt", "app", "wsgi.py", "gunicorn.conf.py"]
+    assert copied == ["requirements.txt", "app", "Procfile", "wsgi.py", "gunicorn.conf.py"]
     allowed = Path(".dockerignore").read_text(encoding="utf-8").split()
     assert set(allowed) == {"*", *(f"!{name}" for name in copied)}
     for name in copied:
         assert Path(name).exists()
+
+
+def test_the_image_keeps_everything_in_a_folder_that_its_user_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    [run] = re.findall(r"^#   (docker run (?:.*\\\n)*.*)$", DOCKERFILE, re.MULTILINE)
+    for name in ("LEDGER_URL", "JOBS_URL", "AUDIO_URL"):
+        assert name not in run, "the default is used"
+        monkeypatch.delenv(name, raising=False)
+    settings = read_settings()
+    for kept in (settings.ledger_url, settings.jobs_url, settings.audio_url):
+        assert kept.removeprefix("sqlite:///").startswith("instance/")
+    [target] = re.findall(r"^RUN ln -s (\S+) instance$", DOCKERFILE, re.MULTILINE)
+    assert re.search(rf"install -d -o suno-stems .*{target}\b", DOCKERFILE)
+    assert f"-v suno-stems:{target}" in run
+    assert run.endswith("suno-stems python -m app"), "with the jobs process"
 
 
 def test_the_health_check_fails_without_a_service() -> None:
