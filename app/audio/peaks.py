@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 LENGTH = 1_000
 """Number of pairs of the lowest and the highest sample."""
@@ -23,7 +23,19 @@ class NotAudio(Exception):
     """The file cannot be decoded."""
 
 
-def peaks_of(file: Path, format: str) -> dict[str, Any]:
+class Peaks(TypedDict):
+    """A waveform, in audiowaveform's JSON format."""
+
+    version: int
+    channels: int
+    sample_rate: int
+    samples_per_pixel: int
+    bits: int
+    length: int
+    data: list[int]
+
+
+def peaks_of(file: Path, format: str) -> Peaks:
     """Measure a file. Raises NotAudio. Five minutes of music take about a second, and little memory."""
     # Imported here because it is slow to load.
     import av
@@ -59,7 +71,7 @@ def peaks_of(file: Path, format: str) -> dict[str, Any]:
     return _as_json(_pairs(lows, highs), rate, samples)
 
 
-def peaks_from_suno(reply: Any, duration: float | None) -> dict[str, Any] | None:
+def peaks_from_suno(reply: Any, duration: float | None) -> Peaks | None:
     """Read Suno's own waveform of a clip; None if it is not understood: its format was never captured."""
     longest: Sequence[float] = ()
     waiting, looked = [reply], 0
@@ -104,7 +116,7 @@ def _pairs(lows: Sequence[int], highs: Sequence[int]) -> list[int]:
     return numbers
 
 
-def _as_json(pairs: list[int], rate: int, samples: int) -> dict[str, Any]:
+def _as_json(pairs: list[int], rate: int, samples: int) -> Peaks:
     return {
         "version": 2,
         "channels": 1,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.audio.files import TYPES, Details
-from app.audio.peaks import NotAudio, peaks_of
+from app.audio.peaks import NotAudio, Peaks, peaks_of
 from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored, checked
 
 log = logging.getLogger(__name__)
@@ -113,13 +113,13 @@ class Shelf:
         format: str,
         file: Path,
         *,
-        measure: Callable[[Path, str], dict[str, Any]] = peaks_of,
+        measure: Callable[[Path, str], Peaks] = peaks_of,
     ) -> None:
         """Move a complete file from the spool to the store, with its details and waveform. Raises AudioFull.
 
         `measure` makes the waveform, once per clip. It may raise NotAudio.
         """
-        peaks: dict[str, Any] | None = None
+        peaks: Peaks | None = None
         if self._store.stat(_name(folder, details.id, PEAKS)) is None:
             try:
                 peaks = measure(file, format)
@@ -269,7 +269,7 @@ def _json(content: bytes | None) -> Any:
         return None
 
 
-def _details(content: bytes | dict[str, Any] | None) -> Details | None:
+def _details(content: Any) -> Details | None:
     found = _json(content) if isinstance(content, bytes) else content
     try:
         return Details.read(found) if found is not None else None

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -20,7 +19,7 @@ from gevent.lock import BoundedSemaphore
 from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.fetch import FetchFailed
 from app.audio.files import folder_of
-from app.audio.peaks import peaks_of
+from app.audio.peaks import Peaks, peaks_of
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import job_id
 from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
@@ -338,9 +337,9 @@ def _tried_again(why: str) -> str:
     return f"It is being tried again: {why}"
 
 
-def _measured(file: Path, format: str) -> dict[str, Any]:
+def _measured(file: Path, format: str) -> Peaks:
     # In a thread: decoding would block all other greenlets.
-    found: dict[str, Any] = gevent.get_hub().threadpool.apply(peaks_of, (file, format))
+    found: Peaks = gevent.get_hub().threadpool.apply(peaks_of, (file, format))
     return found
 
 

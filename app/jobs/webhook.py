@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import gevent
 import requests
@@ -91,14 +90,23 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
     attempt, read = Attempt(None, "no answer in time"), bytearray()
     try:
         # A bare Timeout: urllib3 would take a TimeoutError for its own, and try the next address.
-        with gevent.Timeout(TIME, False), open_session(lambda host: is_listed(host, allowed)) as session:
-            how: dict[str, Any] = {"stream": True, "auth": as_nobody, "timeout": (CONNECTS, TIME)}
-            with session.post(address.url, data=body.encode(), headers=headers, **how) as reply:
-                # From here on the receiver has answered, whatever its body does.
-                attempt = Attempt(reply.status_code, "", _retry_after(reply))
-                # What a host in the operator's network answers is not for callers to see.
-                if not listed:
-                    _read_line(reply, read)
+        with (
+            gevent.Timeout(TIME, False),
+            open_session(lambda host: is_listed(host, allowed)) as session,
+            session.post(
+                address.url,
+                data=body.encode(),
+                headers=headers,
+                stream=True,
+                auth=as_nobody,
+                timeout=(CONNECTS, TIME),
+            ) as reply,
+        ):
+            # From here on the receiver has answered, whatever its body does.
+            attempt = Attempt(reply.status_code, "", _retry_after(reply))
+            # What a host in the operator's network answers is not for callers to see.
+            if not listed:
+                _read_line(reply, read)
     except NotPublic:
         return Attempt(None, "its host has no public address")
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from app.splits.budget import DAY
 from app.splits.durability import DurabilityCheck
@@ -84,7 +84,7 @@ class Identity:
         """
 
         def change(tx: Transaction) -> int:
-            held: dict[str, Any] = tx.record(LEDGER, ID) or {}
+            held = tx.record(LEDGER, ID) or {}
             missed: list[str] = tx.record(LEDGER, MISSED) or []
             earlier = [*held.get("instead_of", ()), *([held["id"]] if held else ()), *missed]
             new = {"id": uuid.uuid4().hex, "instead_of": earlier[-REMEMBERED:]}
@@ -95,7 +95,7 @@ class Identity:
         return self._store.transact(change)
 
     def _stamp(self, tx: Transaction, known: Seen | None) -> Stamp:
-        held: dict[str, Any] | None = tx.record(LEDGER, ID)
+        held = tx.record(LEDGER, ID)
         attempts = tx.number(ATTEMPTS)
         if held is None and known is None:
             held = {"id": uuid.uuid4().hex, "instead_of": []}

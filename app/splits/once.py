@@ -214,7 +214,7 @@ class TurnTable:
         return once
 
 
-def _record(action: _Action) -> dict[str, Any]:
+def _record(action: _Action) -> Any:
     latest = action.latest
     return {
         "state": latest.state,
@@ -227,7 +227,7 @@ def _record(action: _Action) -> dict[str, Any]:
     }
 
 
-def _action(record: dict[str, Any] | None) -> _Action | None:
+def _action(record: Any) -> _Action | None:
     """Read a record, also one of an older version."""
     if record is None:
         return None

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import redis
 
 from app.splits.clock import Clock, Moment
-from app.splits.store import Added, Durability, Entry, LedgerUnavailable, State, Transaction, pack, unpack
+from app.splits.store import Added, Durability, Entry, LedgerUnavailable, Records, State, Transaction, pack, unpack
 from app.suno.clock import boot_time
 
 TIMEOUT = 2.0
@@ -211,12 +211,12 @@ class _Keys:
         found = self._get(_record_key(kind, name))
         return json.loads(found) if found else None
 
-    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    def records(self, kind: str, names: Sequence[str]) -> Records:
         keys = [_record_key(kind, name) for name in names]
         found = self._get_all(keys)
         return {name: json.loads(value) for name, value in zip(names, found, strict=True) if value}
 
-    def rare_records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    def rare_records(self, kind: str, names: Sequence[str]) -> Records:
         if self._is_hopeful:
             self._has_assumed = True
             for name in names:

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from app.splits.clock import Moment
-from app.splits.store import Added, Entry, State, pack, unpack
+from app.splits.store import Added, Entry, Records, State, pack, unpack
 
 DAY = 24 * 3600.0
 FOR_GOOD = 3650 * DAY
@@ -69,7 +69,7 @@ class Rows:
         found = self._db.execute("SELECT value FROM records WHERE kind = ? AND name = ?", (kind, name)).fetchone()
         return json.loads(found[0]) if found else None
 
-    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    def records(self, kind: str, names: Sequence[str]) -> Records:
         marks = ", ".join("?" * len(names))
         found = self._db.execute(
             f"SELECT name, value FROM records WHERE kind = ? AND name IN ({marks})", (kind, *names)

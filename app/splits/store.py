@@ -106,6 +106,10 @@ class Added:
     """The sum; until the commit, if others add to it too, only the least that it can be."""
 
 
+Records = dict[str, Any]
+"""JSON values by their names. The rules that write a value also read it."""
+
+
 class Transaction(Protocol):
     """Reads and writes that belong together. All of them are committed, or none."""
 
@@ -136,10 +140,10 @@ class Transaction(Protocol):
     def record(self, kind: str, name: str) -> Any:
         """Read the JSON value under this name; None if there is none."""
 
-    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    def records(self, kind: str, names: Sequence[str]) -> Records:
         """Read several values, without the names that have none."""
 
-    def rare_records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    def rare_records(self, kind: str, names: Sequence[str]) -> Records:
         """Read what `records` reads. Cheaper if none of the names has a value."""
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
@@ -263,7 +267,7 @@ class _InMemory:
     def record(self, kind: str, name: str) -> Any:
         return deepcopy(self.kept.get((kind, name)))
 
-    def records(self, kind: str, names: Sequence[str]) -> dict[str, Any]:
+    def records(self, kind: str, names: Sequence[str]) -> Records:
         return {name: value for name in names if (value := self.record(kind, name)) is not None}
 
     rare_records = records

@@ -16,7 +16,7 @@ from app.suno.ids import is_id
 from app.suno.session import Account
 from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
 from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
-from app.suno.studio import Kind, StudioApi, reply_of
+from app.suno.studio import JsonObject, Kind, StudioApi, reply_of
 from app.suno.wire import Deadline
 
 TIME = 30.0
@@ -25,7 +25,7 @@ TIME = 30.0
 CLIP_FIELDS = ("id", "status", "title", "created_at", "metadata", "is_download_unlocked")
 METADATA_FIELDS = ("duration", "type")
 
-Shape = dict[str, Any] | list[Any] | str
+Shape = JsonObject | list[Any] | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ class Doctor:
         kind: Kind,
         method: str,
         path: str,
-        body: dict[str, Any] | None = None,
+        body: JsonObject | None = None,
         *,
         shape: str = "",
     ) -> Any:

@@ -18,7 +18,7 @@ from app.suno.ids import as_sent, is_same
 from app.suno.session import Account
 from app.suno.statuses import CALL_GONE, LIST_REFUSED
 from app.suno.stems import made_at
-from app.suno.studio import Kind, StudioApi, changed, read_as, reply_of
+from app.suno.studio import JsonObject, Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
 
 GONE_FOR = 3600.0
@@ -93,7 +93,7 @@ class Feed:
         """One clip. Raises SongNotFound."""
         return read_as(Clip.from_wire, self.clip_as_sent(account, id, deadline))
 
-    def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> dict[str, Any]:
+    def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> JsonObject:
         """One clip as Suno sends it. Raises SongNotFound."""
         reply = self._studio.read(account, Kind.CLIP, "GET", f"/api/clip/{as_sent(id)}", deadline=deadline)
         if not isinstance(reply, dict) or not isinstance(found := reply.get("id"), str) or not is_same(found, id):
@@ -209,10 +209,10 @@ class Feed:
             if len(self._cursors) > ACCOUNTS:
                 self._cursors.popitem(last=False)
 
-    def _v3(self, account: Account, body: dict[str, Any], deadline: Deadline) -> list[Clip]:
+    def _v3(self, account: Account, body: JsonObject, deadline: Deadline) -> list[Clip]:
         return read_as(clips_from_wire, self._v3_reply(account, body, deadline), "clips")
 
-    def _v3_reply(self, account: Account, body: dict[str, Any], deadline: Deadline) -> Any:
+    def _v3_reply(self, account: Account, body: JsonObject, deadline: Deadline) -> Any:
         answer = self._studio.ask(
             account,
             Kind.FEED,
@@ -265,9 +265,9 @@ def _clips_in(reply: Any) -> list[Clip]:
     return clips_from_wire(reply, "clips", "songs", "data")
 
 
-def _library(user: str | None, cursor: str | None) -> dict[str, Any]:
+def _library(user: str | None, cursor: str | None) -> JsonObject:
     """The body that suno.com sends to list an account's songs (captured 2026-10-05); flags are strings."""
-    filters: dict[str, Any] = {
+    filters: JsonObject = {
         "disliked": "False",
         "trashed": "False",
         "stem": {"presence": "False"},
@@ -277,10 +277,10 @@ def _library(user: str | None, cursor: str | None) -> dict[str, Any]:
     return {"cursor": cursor, "limit": SONGS_A_PAGE, "filters": filters | _own(user)}
 
 
-def _everything(user: str | None, cursor: str | None) -> dict[str, Any]:
+def _everything(user: str | None, cursor: str | None) -> JsonObject:
     """The body that lists an account's songs and stems: without the filter `stem`."""
     return {"cursor": cursor, "limit": MOST_A_PAGE, "filters": {"trashed": "False"} | _own(user)}
 
 
-def _own(user: str | None) -> dict[str, Any]:
+def _own(user: str | None) -> JsonObject:
     return {"user": {"presence": "True", "userId": user}} if user else {}

@@ -40,7 +40,7 @@ from app.suno.statuses import (
     UNKNOWN_FORMAT,
 )
 from app.suno.stems import StemChoice
-from app.suno.studio import Kind, StudioApi, changed, json_of, read_as, reply_of
+from app.suno.studio import JsonObject, Kind, StudioApi, changed, json_of, read_as, reply_of
 from app.suno.v2_web import V2Web, stems_of
 from app.suno.wire import Deadline, Observer
 
@@ -189,7 +189,7 @@ class SunoGateway:
         """One clip; free. Raises SongNotFound."""
         return self._feed.clip(account, id, self._deadline())
 
-    def clip_as_sent(self, account: Account, id: str) -> dict[str, Any]:
+    def clip_as_sent(self, account: Account, id: str) -> JsonObject:
         """One clip as Suno sends it; free. Raises SongNotFound."""
         return self._feed.clip_as_sent(account, id, self._deadline())
 
@@ -355,7 +355,7 @@ class UnknownFormat(Exception):
     """Suno's newer file call does not know the format; the older calls may."""
 
 
-def _fit_to_split(sent: dict[str, Any]) -> Clip:
+def _fit_to_split(sent: JsonObject) -> Clip:
     """The song, if nothing shows that Suno would refuse to split it. Raises RefusedBySuno."""
     if why := why_not_split(sent):
         raise RefusedBySuno(f"This song cannot be split: {why}. Nothing was charged.")

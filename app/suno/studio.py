@@ -15,6 +15,9 @@ from app.suno.errors import OutcomeUnknown, RateLimited, SunoError, SunoFailed, 
 from app.suno.session import Account, Sessions
 from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
 
+JsonObject = dict[str, Any]
+"""JSON as Suno sends or wants it: its shape is Suno's, and may change."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import uuid
-from typing import Any, assert_never
+from typing import assert_never
 
 from app.suno.answer import Answer, captcha_required
 from app.suno.clip import Clip, UnreadableReply, stems_from_wire
@@ -15,7 +15,7 @@ from app.suno.errors import OutcomeUnknown, RefusedBySuno, SunoFailed
 from app.suno.session import Account
 from app.suno.statuses import WRONG_FORM
 from app.suno.stems import StemChoice, StemTask
-from app.suno.studio import Kind, StudioApi, json_of
+from app.suno.studio import JsonObject, Kind, StudioApi, json_of
 from app.suno.wire import Deadline
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _body(song: Clip, choice: StemChoice, group: str, model: str, order: str) ->
             kind = {"stem_type_group_name": group, "stem_task": "extract", "stem_name": choice.extracted}
         case _:
             assert_never(choice.task)
-    body: dict[str, Any] = {
+    body: JsonObject = {
         "task": "gen_stem",
         "generation_type": "TEXT",
         "title": song.title or "",

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
 from urllib.parse import quote
 
 from flask import Response, jsonify, request
@@ -68,7 +67,7 @@ BINARY = {"type": "string", "format": "binary"}
 
 
 @blueprint.route("/audio", methods=["POST"])
-@blueprint.arguments(AudioRequest, examples=EXAMPLE_AUDIO)
+@blueprint.arguments(AudioRequest, examples=EXAMPLE_AUDIO, as_kwargs=True)
 @blueprint.response(200, AudioFile(many=True), description="Every file is kept or failed.", example=[EXAMPLE_FILE])
 @blueprint.alt_response(
     202,
@@ -91,7 +90,9 @@ BINARY = {"type": "string", "format": "binary"}
     ErrorCode.AUDIO_FULL,
     ErrorCode.AUDIO_UNAVAILABLE,
 )
-def fetch_audio(wanted: dict[str, Any]) -> tuple[list[FileStatus], int, dict[str, str]]:
+def fetch_audio(
+    format: AudioFormat, song_id: str = "", ids: Sequence[str] = ()
+) -> tuple[list[FileStatus], int, dict[str, str]]:
     """Fetch audio from Suno and keep it.
 
     Free of credits. A locked song is unlocked, and **Suno counts that against the plan's monthly downloads**: once
@@ -100,8 +101,8 @@ def fetch_audio(wanted: dict[str, Any]) -> tuple[list[FileStatus], int, dict[str
     """
     account = account_of_request()
     require_own(account, "Audio is fetched")
-    order = _order(account, wanted["format"], ledger_needed=True)
-    clips = order.stems_of(wanted["song_id"]) if "song_id" in wanted else order.clips(wanted["ids"])
+    order = _order(account, format, ledger_needed=True)
+    clips = order.stems_of(song_id) if song_id else order.clips(ids)
     files = [addressed(told, order.folders[0]) for told in order.begin(clips)]
     if not any(file.status is FileState.FETCHING for file in files):
         return files, 200, {}
@@ -179,7 +180,7 @@ def get_peaks(id: str) -> Response:
 
 
 @blueprint.route("/stems.zip", methods=["GET"])
-@blueprint.arguments(ZipQuery, location="query")
+@blueprint.arguments(ZipQuery, location="query", as_kwargs=True)
 @blueprint.response(200, BINARY, content_type="application/zip", description="The stems, and `stems.json`.")
 @blueprint.doc(operationId="getStemsZip")
 @blueprint.fails_with(
@@ -189,7 +190,7 @@ def get_peaks(id: str) -> Response:
     ErrorCode.LEDGER_UNAVAILABLE,
     ErrorCode.AUDIO_UNAVAILABLE,
 )
-def get_stems_zip(query: dict[str, Any]) -> Response:
+def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None = None) -> Response:
     """Download the kept stems of a song as one ZIP file.
 
     Free. It has a folder named after the song, with a file for each stem, and `stems.json` with the details of each.
@@ -197,9 +198,8 @@ def get_stems_zip(query: dict[str, Any]) -> Response:
     """
     from app.audio.zip import StemsZip
 
-    song_id, format = query["song_id"], query["format"]
     order = _order(account_of_request(), format)
-    shelf, stems = parts().shelf, _chosen(order.stems_of(song_id), query.get("ids"))
+    shelf, stems = parts().shelf, _chosen(order.stems_of(song_id), ids)
     with ExitStack() as open_files:
         opened: list[tuple[Details, Opened]] = []
         missing: list[Details] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,7 @@ blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Details
 
 
 @blueprint.route("/get", methods=["GET"])
-@blueprint.arguments(ClipsQuery, location="query")
+@blueprint.arguments(ClipsQuery, location="query", as_kwargs=True)
 @blueprint.response(
     200,
     FullClip(many=True),
@@ -45,18 +46,18 @@ blueprint = Blueprint("clips", __name__, url_prefix="/api", description="Details
 )
 @blueprint.doc(operationId="getClips")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
-def get_clips(query: dict[str, Any]) -> list[Clip]:
+def get_clips(page: int = 0, ids: Sequence[str] = ()) -> list[Clip]:
     """Get clips by their ids, or list the account's own songs.
 
     Free. Without `ids` it lists the account's songs, newest first, by `page`: use this to find a song's id. Stems of
     a new split may be missing for some seconds.
     """
     account, gateway = account_of_request(), parts().gateway
-    if "ids" not in query:
-        songs = gateway.songs(account, query["page"])
+    if not ids:
+        songs = gateway.songs(account, page)
         parts().covers.note(songs)
         return songs
-    clips = gateway.clips(account, query["ids"])
+    clips = gateway.clips(account, ids)
     parts().covers.note(clips)
     takes = numbered(clips)
     return [replace(clip, take=takes.get(clip.id)) for clip in clips]
@@ -80,17 +81,17 @@ def get_cover(id: str) -> Response:
 
 
 @blueprint.route("/clip", methods=["GET"])
-@blueprint.arguments(ClipQuery, location="query")
+@blueprint.arguments(ClipQuery, location="query", as_kwargs=True)
 @blueprint.response(200, {"type": "object"}, description="The clip as Suno sends it.", example=EXAMPLE_RAW_CLIP)
 @blueprint.doc(operationId="getClip")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
-def get_clip(query: dict[str, Any]) -> Response:
+def get_clip(id: str) -> Response:
     """Get one clip as Suno sends it.
 
     Free. The fields are Suno's own, and may change. Everything that could sign in or download is left out: signed
     addresses are null.
     """
-    sent = parts().gateway.clip_as_sent(account_of_request(), query["id"])
+    sent = parts().gateway.clip_as_sent(account_of_request(), id)
     return jsonify(without_addresses(sent))
 
 

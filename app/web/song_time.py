@@ -46,19 +46,19 @@ TEXT = {"type": "string"}
 
 
 @blueprint.route("/get_aligned_lyrics", methods=["GET"])
-@blueprint.arguments(LyricsQuery, location="query")
+@blueprint.arguments(LyricsQuery, location="query", as_kwargs=True)
 @blueprint.response(
     200, AlignedWord(many=True), description="The words; [] for an instrumental.", example=EXAMPLE_WORDS
 )
 @blueprint.doc(operationId="getAlignedLyrics")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
-def get_aligned_lyrics(query: dict[str, Any]) -> Response:
+def get_aligned_lyrics(song_id: str) -> Response:
     """Get the words of a song in time, as gcui-art/suno-api does.
 
     Free. The words are as Suno aligns them: not cleaned, and in its order. `GET /api/lyrics/{id}.json` has lines.
     """
     timeline = _timeline()
-    words = timeline.words(timeline.subject(query["song_id"])).words
+    words = timeline.words(timeline.subject(song_id)).words
     return _json(
         [
             {
@@ -105,18 +105,18 @@ def get_lyrics_file(id: str, format: str) -> Response:
 
 
 @blueprint.route("/beats", methods=["GET"])
-@blueprint.arguments(BeatsQuery, location="query")
+@blueprint.arguments(BeatsQuery, location="query", as_kwargs=True)
 @blueprint.response(200, SongBeats, description="The beats, in order of time.", example=EXAMPLE_BEATS)
 @blueprint.doc(operationId="getBeats")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
-def get_beats(query: dict[str, Any]) -> Response:
+def get_beats(song_id: str) -> Response:
     """Get the beats, bars and sections of a song.
 
     Free. What is not known is null or []. A section's name comes from the lyrics, if their section begins within two
     seconds.
     """
     timeline = _timeline()
-    song = timeline.subject(query["song_id"])
+    song = timeline.subject(song_id)
     beats, lines = timeline.beats(song), timeline.lines(song)
     places = beats.places or [None] * len(beats.times)
     return _json(

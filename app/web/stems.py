@@ -216,18 +216,18 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/stems", methods=["GET"])
-@blueprint.arguments(StemsQuery, location="query")
+@blueprint.arguments(StemsQuery, location="query", as_kwargs=True)
 @blueprint.response(
     200, ListedStem(many=True), description="Its stems, in Suno's order; [] if none.", example=EXAMPLE_LISTED_STEMS
 )
 @blueprint.doc(operationId="listStems")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)
-def list_stems(query: dict[str, Any]) -> list[Clip]:
+def list_stems(song_id: str) -> list[Clip]:
     """List every stem that a song already has.
 
     Free. Each split of a song adds its own stems to the list.
     """
-    stems = parts().gateway.stems(account_of_request(), query["song_id"])
+    stems = parts().gateway.stems(account_of_request(), song_id)
     takes = numbered(stems)
     return [replace(stem, take=takes.get(stem.id)) for stem in stems]
 
