@@ -90,6 +90,7 @@ OPTIONS = (
     ("wav_by_download", "whether /api/download/clip supports wav, or only convert_wav does"),
     ("address_lifetime", "seconds until a download_url expires"),
     ("storage", "ordinary, breaks (closes after a tenth), slow (`drip` after each tenth), web-page (HTML)"),
+    ("preparation", "seconds until a file is ready, in addition to --pace"),
     ("audio_length", "length of each file in seconds: the music repeats"),
     ("token_lifetime, pace, delay, drip", "seconds, as on the command line; drip is between two dripped bytes"),
 )

@@ -507,7 +507,7 @@ class Studio:
         """Whether the file is ready; the first call starts it and returns False."""
         now = time.time()
         started = account.preparing.setdefault((clip_id, wanted), now)
-        return started != now and now - started >= self._suno.options.pace
+        return started != now and now - started >= self._suno.options.pace + self._suno.options.preparation
 
     # The bearer token.
 

@@ -53,6 +53,7 @@ class Options:
     wav_by_download: bool = True  # whether /api/download/clip supports WAV, or only the older calls do
     address_lifetime: float = 3600.0  # of a download_url
     storage: Literal["ordinary", "breaks", "slow", "web-page"] = "ordinary"
+    preparation: float = 0.0  # until a file is ready, beside `pace`
     audio_length: float = 4.0  # of each file: the music repeats
     log_size: int = 20_000
     charge_log: bool = False
