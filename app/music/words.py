@@ -23,7 +23,7 @@ fewer, a voice in the background has only begun early: its words stay in their l
 UNPLACED_SECONDS = 0.3
 """Length of a word without a time, at the beginning or the end of a song."""
 
-_TAG = re.compile(r"\[([^\[\]]{1,80})\]")
+_TAG = re.compile(r"\[(\s*[^\[\]\s][^\[\]]{0,79})\]")
 _WORDLESS_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Beginnings of the Unicode names of letters that are written without spaces between words."""
 

@@ -168,7 +168,7 @@ def test_whatever_suno_sends_no_word_ends_before_it_begins_and_none_overtakes_an
 def test_no_letter_outside_of_tags_is_lost(parts):
     found = lines_of(lyrics(*((text, i, i + 1) for i, text in enumerate(parts))))
 
-    untagged = re.sub(r"\[[^\[\]]{1,80}\]", "", "".join(parts))
+    untagged = re.sub(r"\[\s*[^\[\]\s][^\[\]]{0,79}\]", "", "".join(parts))
     assert "".join("".join(texts(found)).split()) == "".join(untagged.split())
 
 
