@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from pathvalidate import sanitize_filename
 
@@ -19,6 +21,9 @@ TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
 
 LONGEST_NAME = 150
 """Maximum UTF-8 bytes of a file's name without extension: file systems' limit, less what a ZIP adds."""
+
+BLOCK = 1024 * 1024
+"""Bytes to read at once."""
 
 NAMELESS = "Untitled"
 
@@ -85,6 +90,15 @@ def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
         duration=clip.duration,
         status=clip.status,
     )
+
+
+def crc32_of(file: Path) -> int:
+    """The CRC-32 of a file, as a ZIP needs it."""
+    crc = 0
+    with file.open("rb") as content:
+        while block := content.read(BLOCK):
+            crc = crc32(block, crc)
+    return crc
 
 
 def folder_of(account: str) -> str:

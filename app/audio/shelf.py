@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
-from app.audio.files import TYPES, Details
+from app.audio.files import TYPES, Details, crc32_of
 from app.audio.peaks import NotAudio, Peaks, peaks_of
 from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored, checked
 
@@ -24,6 +25,9 @@ RUBBISH_AFTER = 3600.0
 
 DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
 """Extensions of the small files beside the audio: a clip's details, its waveform, a song's list of stems."""
+
+CRC = "crc.json"
+"""Is added to the name of an audio file: the small file with its CRC-32, for ZIPs."""
 
 OF_SONG = (STEMS, "words.json", "beats.json", "sections.json")
 """Extensions of the small files that a song may have without audio of its own."""
@@ -86,6 +90,27 @@ class Shelf:
         """Store a note about a song: JSON. `name` is one of OF_SONG without `.json`. Raises AudioFull."""
         self._write(folder, song_id, f"{name}.json", value)
 
+    def checksum(self, opened: Opened) -> int:
+        """The CRC-32 of a kept file. It is computed now, and stored, for a file of an older version."""
+        stored = opened.stored
+        known = _json(self._store.read(stored.name + CRC))
+        if isinstance(known, dict) and known.get("bytes") == stored.size and isinstance(known.get("crc32"), int):
+            return int(known["crc32"])
+        crc = 0
+        for chunk in opened.chunks(0, stored.size):
+            crc = crc32(chunk, crc)
+            # Let other requests go on.
+            time.sleep(0)
+        try:
+            self._store.write(stored.name + CRC, _dumped({"crc32": crc, "bytes": stored.size}))
+        except (AudioFull, AudioUnavailable) as error:
+            log.warning("The CRC of %s could not be stored: %s", stored.name, error)
+        return crc
+
+    def forget_checksum(self, opened: Opened) -> None:
+        """Remove a CRC that was wrong: the next request computes it again."""
+        self._store.remove(opened.stored.name + CRC)
+
     def spool_file(self, name: str) -> Path:
         """Return a new path in the spool, for a file that is being fetched."""
         checked(f"spool/{name}")
@@ -114,10 +139,11 @@ class Shelf:
         file: Path,
         *,
         measure: Callable[[Path, str], Peaks] = peaks_of,
+        add_up: Callable[[Path], int] = crc32_of,
     ) -> None:
-        """Move a complete file from the spool to the store, with its details and waveform. Raises AudioFull.
+        """Move a complete file from the spool to the store, with its details, waveform and CRC. Raises AudioFull.
 
-        `measure` makes the waveform, once per clip. It may raise NotAudio.
+        `measure` makes the waveform, once per clip. It may raise NotAudio. `add_up` computes the CRC-32.
         """
         peaks: Peaks | None = None
         if self._store.stat(_name(folder, details.id, PEAKS)) is None:
@@ -126,6 +152,7 @@ class Shelf:
             except NotAudio as error:
                 log.warning("The waveform of clip %s cannot be made: %s", details.id, error)
         self._write(folder, details.id, DETAILS, details.as_json())
+        self._write(folder, details.id, format + CRC, {"crc32": add_up(file), "bytes": file.stat().st_size})
         if peaks:
             self._write(folder, details.id, PEAKS, peaks)
         # Last: from now on the file counts as kept.
@@ -239,7 +266,7 @@ class Shelf:
         return removed
 
     def _write(self, folder: str, id: str, end: str, value: Any) -> None:
-        self._store.write(_name(folder, id, end), json.dumps(value, separators=(",", ":")).encode())
+        self._store.write(_name(folder, id, end), _dumped(value))
 
     @staticmethod
     def _first(folders: Sequence[str], id: str, end: str, look: Callable[[str], T | None]) -> T | None:
@@ -260,6 +287,10 @@ def _take(file: Path, size: int) -> None:
 
 def _name(folder: str, id: str, end: str) -> str:
     return checked(f"{folder}/{id}.{end}")
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _json(content: bytes | None) -> Any:

@@ -18,7 +18,7 @@ from gevent.lock import BoundedSemaphore
 
 from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.fetch import FetchFailed
-from app.audio.files import folder_of
+from app.audio.files import crc32_of, folder_of
 from app.audio.peaks import Peaks, peaks_of
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import job_id
@@ -42,6 +42,9 @@ TRIED_FOR = 3600.0
 
 FOLLOWED_FOR = JOB_KEPT
 """Seconds after which a file counts as failed in any case."""
+
+SMALL_FILES_LAST = 75.0
+"""Maximum seconds to store the small files beside a file: five operations of 15 s on a bucket."""
 
 SLOWEST_STORE = 1_000_000
 """Assumed minimum write speed of a store, in bytes per second."""
@@ -300,11 +303,13 @@ class FileJobs:
         """Move a fetched file to the store. If that fails for now, the file waits for the next try in the spool."""
         size = file.stat().st_size
         # Writing to a bucket can be slow, and nothing renews the hold meanwhile.
-        lasts = HELD + size / SLOWEST_STORE
+        lasts = SMALL_FILES_LAST + size / SLOWEST_STORE
         self._hold(running, lasts)
         self._ledger.jobs.take_room(running.id, size, lasts=lasts)
         try:
-            self._shelf.keep(running.folder, running.job.details, running.job.format, file, measure=_measured)
+            self._shelf.keep(
+                running.folder, running.job.details, running.job.format, file, measure=_measured, add_up=_added_up
+            )
         except AudioFull:
             file.unlink(missing_ok=True)
             raise
@@ -341,6 +346,11 @@ def _measured(file: Path, format: str) -> Peaks:
     # In a thread: decoding would block all other greenlets.
     found: Peaks = gevent.get_hub().threadpool.apply(peaks_of, (file, format))
     return found
+
+
+def _added_up(file: Path) -> int:
+    crc: int = gevent.get_hub().threadpool.apply(crc32_of, (file,))
+    return crc
 
 
 def _still_there(download: Download) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from urllib.parse import quote
 
 from flask import Response, jsonify, request
@@ -62,6 +62,9 @@ class Sending:
 
 
 sending = Sending()
+
+BEGINNING_OF_ZIP = 2
+"""Chunks of a ZIP that have `stems.json` and the beginning of the first stem."""
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -196,7 +199,7 @@ def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None =
     Free. It has a folder named after the song, with a file for each stem, and `stems.json` with the details of each.
     The reply has a `Content-Length`.
     """
-    from app.audio.zip import StemsZip
+    from app.audio.zip import stems_zip
 
     order = _order(account_of_request(), format)
     shelf, stems = parts().shelf, _chosen(order.stems_of(song_id), ids)
@@ -217,8 +220,12 @@ def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None =
                 f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} fetches them.'
             )
         title = _folder_name(stems)
-        content = StemsZip(title, opened, format)
-        response = Response(_in_turn(content), mimetype="application/zip")
+        content = stems_zip(title, opened, format, shelf)
+        try:
+            begun = _begun(content, BEGINNING_OF_ZIP)
+        except AudioRemoved:
+            raise AudioIncomplete("A stem of this song was removed just now: send this again to see which.") from None
+        response = Response(_in_turn(begun), mimetype="application/zip")
         response.content_length = len(content)
         attach(response, f"{title} - Stems.zip")
         response.headers["Cache-Control"] = "private, no-store"
@@ -341,10 +348,10 @@ def _sent(opened: Opened, type: str, name: str) -> Response:
     return response
 
 
-def _begun(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Read the first chunk now: an error can become a reply only before the reply begins."""
+def _begun(chunks: Iterable[bytes], number: int = 1) -> Iterator[bytes]:
+    """Read the first chunks now: an error can become a reply only before the reply begins."""
     rest = iter(chunks)
-    return chain([next(rest, b"")], rest)
+    return chain(list(islice(rest, number)), rest)
 
 
 def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,6 @@ from app.audio.files import Details
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
 from app.audio.store import AudioFull, AudioUnavailable, Store
-from app.audio.zip import StemsZip
 from tests.audio.conftest import wav
 
 MINE, OTHERS = "mine", "others"
@@ -169,10 +168,11 @@ def test_unused_files_are_removed_with_their_metadata(folder: FolderStore) -> No
     for id in ("used", "unused"):
         keep(shelf, id)
     keep(shelf, "unused", format="mp3")
-    for name in ("unused.wav", "unused.mp3", "unused.json", "unused.peaks.json", "used.json", "used.peaks.json"):
+    unused = (f"unused.{end}" for end in ("wav", "mp3", "json", "peaks.json", "wavcrc.json", "mp3crc.json"))
+    for name in (*unused, "used.json", "used.peaks.json"):
         age(folder, f"{MINE}/{name}", 7300)
     shelf.clean()
-    assert names(folder) == {f"{MINE}/used.{end}" for end in ("wav", "json", "peaks.json")}
+    assert names(folder) == {f"{MINE}/used.{end}" for end in ("wav", "json", "peaks.json", "wavcrc.json")}
 
 
 def test_one_used_format_keeps_the_clips_metadata(folder: FolderStore) -> None:
@@ -182,7 +182,9 @@ def test_one_used_format_keeps_the_clips_metadata(folder: FolderStore) -> None:
     for end in ("wav", "json", "peaks.json"):
         age(folder, f"{MINE}/clip.{end}", 7300)
     shelf.clean()
-    assert names(folder) == {f"{MINE}/clip.{end}" for end in ("mp3", "json", "peaks.json")}
+    assert names(folder) == {
+        f"{MINE}/clip.{end}" for end in ("mp3", "json", "peaks.json", "wavcrc.json", "mp3crc.json")
+    }
 
 
 def test_nothing_is_removed_without_a_time_limit(folder: FolderStore) -> None:
@@ -206,18 +208,6 @@ def test_cleaning_removes_incomplete_files_of_a_crash(folder: FolderStore, put: 
     os.utime(half, (1, 1))
     shelf.clean()
     assert not half.exists()
-
-
-def test_a_zip_has_its_announced_length(folder: FolderStore) -> None:
-    shelf = shelf_of(folder)
-    stems = []
-    for id in ("a", "b"):
-        keep(shelf, id)
-        opened = shelf.open((MINE,), id, "wav")
-        assert opened
-        stems.append((details(id), opened))
-    zip = StemsZip("Söng", stems, "wav")
-    assert len(zip) == len(b"".join(zip)) > 2 * len(SOUND)
 
 
 def test_a_lowered_limit_applies_without_a_new_file(folder: FolderStore) -> None:

@@ -310,7 +310,7 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     harness = Harness(tmp_path, store=SlowStore(tmp_path))
     id = harness.new_job()
-    assert (harness.step(id).job.state, taken) == ("kept", [None] * 3)
+    assert (harness.step(id).job.state, taken) == ("kept", [None] * 4)
 
 
 class BrokenStore(FolderStore):
