@@ -16,11 +16,9 @@ import urllib3
 
 from app.addresses import NotAnAddress, is_loopback, read_address
 from app.audio.container import CutShort, WrongFormat, check_audio
+from app.audio.sizes import UNKNOWN_BOUND
 from app.audio.store import CHUNK
 from app.outbound import NotPublic, as_nobody, open_session
-
-MOST = 500_000_000
-"""Maximum bytes of a file."""
 
 LASTS = 1800.0
 """Maximum seconds for a file, over all its connections."""
@@ -83,6 +81,7 @@ class _Version:
 @dataclass(slots=True)
 class _Progress:
     file: BinaryIO
+    most: int
     done: int = 0
     farthest: int = 0
     """The most bytes that were ever there; `done` may fall back to 0."""
@@ -114,18 +113,20 @@ class Fetcher:
         file: Path,
         *,
         format: str,
+        most: int = UNKNOWN_BOUND,
         note_total: Callable[[int], None] = lambda total: None,
         note_progress: Callable[[], None] = lambda: None,
     ) -> int:
         """Download to a new file, check that it is complete and has this format, and return its length in bytes.
 
-        `address` returns the URL, and is called again if that has expired. `note_total` receives the length in bytes
-        before the first byte is written. `note_progress` is called during the download. Both may raise.
+        `address` returns the URL, and is called again if that has expired. `most`: maximum bytes. `note_total` gets
+        the length in bytes before the first byte is written. `note_progress` is called during the download. Both may
+        raise.
         Raises FetchFailed.
         """
         ends = time.monotonic() + LASTS
         with file.open("wb") as content:
-            progress, in_vain, url = _Progress(content), 0, address()
+            progress, in_vain, url = _Progress(content, most), 0, address()
             while not progress.is_complete:
                 expired = False
                 try:
@@ -230,8 +231,8 @@ class Fetcher:
         if not length.isdecimal():
             raise FetchFailed("Suno's storage does not report its length", for_now=False)
         total = int(length)
-        if not 0 < total <= MOST:
-            raise FetchFailed(f"it has {total:,} bytes; 1 to {MOST:,} are allowed", for_now=False)
+        if not 0 < total <= progress.most:
+            raise FetchFailed(f"it has {total:,} bytes; 1 to {progress.most:,} are allowed", for_now=False)
         progress.file.seek(0)
         progress.file.truncate()
         if total != progress.total:

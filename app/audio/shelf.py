@@ -158,16 +158,31 @@ class Shelf:
         # Last: from now on the file counts as kept.
         self._store.put(_name(folder, details.id, format), file)
 
-    def check(self) -> None:
-        """Raise AudioFull if no file can be kept now, even after removing old ones."""
-        self._store.check()
+    def check(self, least: Sequence[int] = (), *, together: bool = False) -> None:
+        """Raise AudioFull if no file can be kept now, or the files that come certainly cannot.
 
-    def check_room(self) -> None:
+        Old files count as removed. `least`: the bytes that each of them has at least. `together`: none of them may be
+        removed for another.
+        """
+        if any(size > self._limit for size in least) or (together and sum(least) > self._limit):
+            needs = sum(least) if together else max(least)
+            raise AudioFull(
+                f"The audio has at least {needs:,} bytes, and AUDIO_LIMIT allows {self._limit:,}.", is_passing=False
+            )
+        self._store.check()
+        free = self._store.free()
+        if free is not None and sum(least) > free and sum(least) > free + self.total():
+            raise AudioFull(
+                f"The audio has at least {sum(least):,} bytes, and the disk for kept audio has {free:,}: the "
+                "operator has to free some space."
+            )
+
+    def check_room(self, least: Sequence[int] = (), *, together: bool = False) -> None:
         """The same, but only before anything that costs: the text says that nothing was charged."""
         try:
-            self.check()
+            self.check(least, together=together)
         except AudioFull as error:
-            raise AudioFull(f"{error} Nothing was charged.") from error
+            raise AudioFull(f"{error} Nothing was charged.", is_passing=error.is_passing) from error
         except AudioUnavailable as error:
             raise AudioUnavailable(error.why, "Nothing was charged.") from error
 

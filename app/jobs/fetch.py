@@ -20,6 +20,7 @@ from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.fetch import FetchFailed
 from app.audio.files import crc32_of, folder_of
 from app.audio.peaks import Peaks, peaks_of
+from app.audio.sizes import least_bytes, most_bytes
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import job_id
 from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
@@ -207,7 +208,7 @@ class FileJobs:
         download = self._download(job, account)
         if not job.unlocked:
             # An unlock is counted: not for a file that could not be kept.
-            self._shelf.check()
+            self._shelf.check([least_bytes(job.format, job.details.duration)])
             self._unlock(job, download, clip)
             running.job = replace(job, unlocked=True)
         url = download.url()
@@ -290,6 +291,7 @@ class FileJobs:
                 lambda: addresses.pop() if addresses else _still_there(download),
                 file,
                 format=format,
+                most=most_bytes(format, details.duration),
                 note_total=note_total,
                 note_progress=_every(HELD / 3, go_on),
             )

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from app.accounts import budget_of
 from app.audio.files import Details, file_name, folder_of
+from app.audio.sizes import least_bytes
 from app.audio.song import Song
 from app.audio.store import AudioFull
 from app.callers import Caller
@@ -95,7 +96,7 @@ class Order:
                 jobs[each.id] = job
         new = [each for each in missing if each.id not in jobs]
         if new:
-            self.parts.shelf.check_room()
+            self.parts.shelf.check_room([least_bytes(self.format, each.duration) for each in new])
         jobs |= self._unlock_and_begin(new)
         told = [self._tell(each, jobs.get(each.id)) for each in wanted]
         full = [job.error for job in jobs.values() if job.code is FileCode.AUDIO_FULL]

@@ -14,6 +14,7 @@ from webargs.flaskparser import abort
 
 from app import metrics
 from app.accounts import NotAllowed, budget_of
+from app.audio.sizes import least_bytes
 from app.callers import Caller
 from app.splits.budget import OverBudget
 from app.splits.jobs import NewJob
@@ -21,6 +22,8 @@ from app.splits.ledger import Owner
 from app.splits.split import KnownSplit, Split, SplitNotFound, find_split
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.suno.clip import Clip
+from app.suno.errors import SunoError
+from app.suno.gateway import AudioFormat
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
 from app.web import audio, telemetry
@@ -51,6 +54,9 @@ _ESCAPED = re.compile(r'\\(["\\])')
 
 LOOK_EVERY = 0.5
 """Seconds between polls of the ledger while a request waits for files."""
+
+FEWEST_STEMS = {StemTask.TWO: 2, StemTask.TWELVE: 8}
+"""The fewest stems of a split that were seen: Suno may leave out silent ones."""
 
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -137,7 +143,11 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         reuse_existing=wanted["reuse_existing"],
         wait_audio=wanted["wait_audio"],
         job=_job(wanted, account, owners[0], caller, choice) if has_job else None,
-        check_new=lambda: _check_files(wanted["song_id"], account, caller) if "audio_format" in wanted else None,
+        check_new=lambda: (
+            _check_files(wanted["song_id"], wanted["audio_format"], task, account, caller)
+            if "audio_format" in wanted
+            else None
+        ),
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -267,15 +277,27 @@ def _job_of(id: str) -> SplitJob | None:
     return read_split(stored.body) if stored else None
 
 
-def _check_files(song_id: str, account: Account, caller: Caller) -> None:
+def _check_files(song_id: str, format: AudioFormat, task: StemTask, account: Account, caller: Caller) -> None:
     """Raise AudioFull, AudioUnavailable or OverBudget if a new split's files could not be fetched."""
-    parts().shelf.check_room()
     budget = budget_of(caller, "downloads")
-    if budget is None or (left := parts().ledger.left(budget)).amount >= 1:
-        return
+    left = parts().ledger.left(budget) if budget else None
+    is_spent = left is not None and left.amount < 1
+    song = _song_to_fetch(song_id, account, is_needed=is_spent)
+    least = least_bytes(format, song.duration if song else None)
+    parts().shelf.check_room([least] * FEWEST_STEMS[task], together=True)
     # A song that is unlocked costs no download.
-    if not parts().gateway.clip(account, song_id).download_unlocked:
+    if left is not None and is_spent and song and not song.download_unlocked:
         raise OverBudget(left, 1)
+
+
+def _song_to_fetch(song_id: str, account: Account, *, is_needed: bool) -> Clip | None:
+    """The song as Suno lists it; None if it cannot be read now, and is not needed."""
+    try:
+        return parts().gateway.clip(account, song_id)
+    except SunoError:
+        if is_needed:
+            raise
+        return None
 
 
 def _check_webhook(url: str, account: Account, caller: Caller) -> None:

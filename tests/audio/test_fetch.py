@@ -157,6 +157,14 @@ def test_a_wrong_file_is_a_permanent_failure(storage: Storage, file: Path, answe
     assert len(storage.requests) == 1
 
 
+def test_the_caller_sets_the_largest_size(storage: Storage, file: Path) -> None:
+    fetcher = Fetcher(loopback_too=True)
+    fetcher.fetch(lambda: storage.url, file, format="wav", most=len(SOUND))
+    with pytest.raises(FetchFailed, match="are allowed") as failed:
+        fetcher.fetch(lambda: storage.url, file, format="wav", most=len(SOUND) - 1)
+    assert not failed.value.for_now
+
+
 OTHER = SOUND[:44] + bytes(len(SOUND) - 44)
 LONGER = wav(seconds=6)
 YESTERDAY, TODAY = "Sun, 29 Nov 2026 10:00:00 GMT", "Mon, 30 Nov 2026 10:00:00 GMT"

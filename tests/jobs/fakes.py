@@ -90,6 +90,8 @@ class Suno:
         self.sign_in: SunoError | None = None
         self.file: str | None = "https://storage.example.com/x"
         """The address of each file; None while it is prepared."""
+        self.seconds: float | None = 183.4
+        """The length of the stems. The fake files are far smaller than it says."""
         self.unlocked: list[str] = []
         """The song of each unlock."""
         self.calls: list[tuple[float, str]] = []
@@ -101,7 +103,9 @@ class Suno:
             now = datetime.fromtimestamp(self.clock.wall, UTC).isoformat(timespec="milliseconds")
             at = self.made[id].created_at if id in self.made else now.replace("+00:00", "Z")
             title = f"Song ({id.capitalize()})"
-            self.made[id] = Clip(id, status, at, title, song, 183.4, stem_task="twelve", is_stem=True, **fields)
+            self.made[id] = Clip(
+                id, status, at, title, song, self.seconds, stem_task="twelve", is_stem=True, **fields
+            )
         return [Clip(id, "submitted", self.made[id].created_at, self.made[id].title, song) for id in ids]
 
     def calls_between(self, since: float, until: float) -> int:
@@ -182,6 +186,7 @@ class Storage:
         file: Path,
         *,
         format: str,
+        most: int,
         note_total: Callable[[int], None],
         note_progress: Any,
     ) -> int:

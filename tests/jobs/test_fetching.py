@@ -143,9 +143,11 @@ def test_another_process_continues_after_a_kill(deploy: Deploy, suno: Suno, acco
 
 @pytest.fixture(scope="module")
 def small(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """A service and a jobs process that keep two ordinary files at most."""
-    with deployment(suno, tmp_path_factory.mktemp("small"), AUDIO_LIMIT="400000", SUNO_DEADLINE="4") as running:
+    """A service and a jobs process that keep two files of 400 seconds at most."""
+    with deployment(suno, tmp_path_factory.mktemp("small"), AUDIO_LIMIT="40000000", SUNO_DEADLINE="4") as running:
+        suno.set(audio_length=400)
         yield running
+        suno.set(audio_length=4)
 
 
 def test_the_oldest_file_is_removed_for_a_new_one(small: Shared, account: str) -> None:
@@ -161,12 +163,26 @@ def test_the_oldest_file_is_removed_for_a_new_one(small: Shared, account: str) -
 
 def test_a_file_over_the_audio_limit_is_507(small: Shared, suno: Suno, account: str) -> None:
     deployed = Service(small.client(account))
-    suno.set(audio_length=20)
+    suno.set(audio_length=1000)
     try:
         reply = last_reply(deployed, ids=[SONG])
     finally:
-        suno.set(audio_length=4)
+        suno.set(audio_length=400)
     assert "AUDIO_LIMIT" in assert_error(reply, 507, "audio_full")["error"]
+
+
+def test_a_file_that_is_certainly_too_large_is_507_before_anything_is_paid(
+    beside: Deploy, suno: Suno, account: str
+) -> None:
+    # The song has 183 seconds: a WAV of Suno has 60 MB or more, and two stems twice that.
+    deployed = beside(AUDIO_LIMIT="40000000")
+    error = assert_error(split(deployed), 507, "audio_full")["error"]
+    assert error == (
+        "The audio has at least 61,133,332 bytes, and AUDIO_LIMIT allows 40,000,000. Nothing was charged."
+    )
+    assert split(deployed, audio_format="mp3", wait_audio=False).status_code == 200
+    assert_error(post_audio(beside(AUDIO_LIMIT="30000000"), ids=[SONG]), 507, "audio_full")
+    assert len(suno.charges(account)) == 1
 
 
 def test_a_removed_file_is_fetched_again_without_unlocking(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -294,7 +293,8 @@ def test_concurrent_fetches_are_limited(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    size, taken = 100_000_000, []
+    taken: list[Any] = []
+    monkeypatch.setattr(jobs, "SLOWEST_STORE", len(SOUND) / 100)
 
     class SlowStore(FolderStore):
         def put(self, name: str, file: Path) -> None:
@@ -304,13 +304,21 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
         file.write_bytes(SOUND)
-        os.truncate(file, size)
-        return size
+        return len(SOUND)
 
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     harness = Harness(tmp_path, store=SlowStore(tmp_path))
     id = harness.new_job()
     assert (harness.step(id).job.state, taken) == ("kept", [None] * 4)
+
+
+def test_nothing_is_unlocked_for_a_file_that_is_certainly_too_large(tmp_path: Path, fetched: list[str]) -> None:
+    world = World(tmp_path, limit=10_000_000)
+    world.split("a", audio=True)
+    world.run(60)
+    [file] = world.receiver.last["files"]
+    assert (file["status"], "AUDIO_LIMIT allows 10,000,000" in file["error"]) == ("failed", True)
+    assert (world.suno.unlocked, fetched) == ([], [])
 
 
 class BrokenStore(FolderStore):
@@ -540,6 +548,7 @@ def test_a_lack_of_room_that_does_not_pass_fails_after_an_hour(tmp_path: Path, f
 
 def test_a_file_of_an_unfinished_split_is_not_removed(tmp_path: Path, fetched: list[str]) -> None:
     world = World(tmp_path, limit=250)
+    world.suno.seconds = None
     world.split("a", "b", audio=True)
     world.step_all()
     world.step_all()
@@ -554,6 +563,7 @@ def test_a_file_of_an_unfinished_split_is_not_removed(tmp_path: Path, fetched: l
 
 def test_a_split_larger_than_the_limit_keeps_what_fits_and_tells_the_truth(tmp_path: Path) -> None:
     world = World(tmp_path, limit=450)
+    world.suno.seconds = None
     world.split(*[f"part{number}" for number in range(12)], audio=True)
     world.run(600)
     files = world.receiver.last["files"]
