@@ -288,7 +288,7 @@ class JobTable:
         return {name: each for name, each in held if self.clock.since(Moment(*each[0])) < REPORTS_COUNT_FOR}
 
     def note_consumer(self) -> None:
-        """Record that a jobs process is alive. If the wall clock was set back since, all jobs are due now.
+        """Record that a jobs process is alive. If the wall clock may have been set back, all jobs are due now.
 
         A job is due by the wall clock, as machines share it. One that is looked at too early waits again.
         """
@@ -296,7 +296,7 @@ class JobTable:
 
         def change(tx: Transaction) -> None:
             before = tx.record("consumer", "seen")
-            if before and _was_set_back(Moment(*before), now):
+            if not before or _was_set_back(Moment(*before), now):
                 for id in tx.due(math.inf, MOST_JOBS):
                     tx.put_due(id, now.wall)
             tx.put_record("consumer", "seen", list(now), kept=DAY)

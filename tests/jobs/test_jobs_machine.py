@@ -178,6 +178,7 @@ class Machine(RuleBasedStateMachine):
     @rule(is_away=st.booleans())
     def the_ledger_goes_or_comes(self, is_away: bool) -> None:
         self.world.store.is_away = is_away
+        self.sweep()
 
     @rule(writes=st.integers(0, 6))
     def the_process_is_killed_before_a_write(self, writes: int) -> None:
@@ -186,6 +187,11 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([-DAY, -HOUR, HOUR, DAY]))
     def the_clock_is_set(self, seconds: float) -> None:
         self.world.clock.step_wall(seconds)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """As the jobs process does every five seconds: between two of them the clock is set once."""
+        self.world.run(5.0)
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 60.0, 600.0, HOUR, 6 * HOUR, DAY, 3 * DAY]))
     def time_passes(self, seconds: float) -> None:

@@ -295,3 +295,12 @@ def test_the_reports_of_all_jobs_processes_count_for_a_minute(ledger: Ledger, cl
     assert ledger.jobs.report() == JobsReport(8, 3, 0.0, 7.0, 90.0)
     clock.advance(40)
     assert ledger.jobs.report() == JobsReport(4, 3, 0.0, 5.0, 90.0)
+
+
+def test_a_clock_that_was_set_back_while_no_jobs_process_ran_delays_no_job(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    one = begin(ledger)
+    clock.step_wall(-86_400.0)
+    ledger.jobs.note_consumer()
+    assert ledger.jobs.due(10) == [one.id]
