@@ -37,7 +37,7 @@ from app.splits.known import Known, inherited
 from app.splits.listed import listed_before, note_listed
 from app.splits.names import NameTable
 from app.splits.once import TurnTable
-from app.splits.store import Entry, State, Store, Transaction
+from app.splits.store import Entry, State, Store, Transaction, open_store
 from app.suno.clip import Clip
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,6 @@ OWNED = KEPT + STEPS
 
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
-
 
 Owner = tuple[str, str]
 """The ledger's names for an account and a caller."""
@@ -193,7 +192,7 @@ class Ledger:
         """
         done = entry._replace(state=State.DONE, stems=tuple(stems), paid=True)
         if is_reply:
-            done = _answered(done, done.stems)
+            done = done.answered(done.stems)
 
         def change(tx: Transaction) -> Entry:
             if paid:
@@ -226,9 +225,10 @@ class Ledger:
                 if held.attempt != entry.attempt:
                     # Its price was given back when the newer attempt began: count it again.
                     spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
+                    held = self._count_again(tx, held)
             done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
         if is_reply:
-            done = _answered(done, done.stems)
+            done = done.answered(done.stems)
         if done != held:
             tx.put(done)
             self.jobs.wake(tx, entry.id)
@@ -283,11 +283,10 @@ class Ledger:
 
         def change(tx: Transaction) -> bool:
             held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE or held.stems:
                 return False
             if held.budgets:
-                tx.put_record("given_back", held.id, list(held.budgets), kept=OWNED)
-                tx.put(self._give_back(tx, held))
+                tx.put(self._give_back_for_now(tx, held))
             return True
 
         return self._store.transact(change)
@@ -299,7 +298,7 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is None:
                 return
-            answered = _answered(held, stems)
+            answered = held.answered(stems)
             if answered != held:
                 tx.put(answered)
 
@@ -332,7 +331,9 @@ class Ledger:
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | None:
             held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE or not enter():
+            if held is None or held.attempt != entry.attempt or held.state is State.DONE or held.stems:
+                return None
+            if not enter():
                 return None
             if held.idempotency_key != entry.idempotency_key:
                 # The key has ended, and a new entry has begun with it.
@@ -360,11 +361,23 @@ class Ledger:
         return allowed(self.identity.attempt(change), entry.price)
 
     def free(self, entry: Entry) -> None:
-        """Remove an entry that certainly cost nothing, and its job; give its price back."""
+        """Remove an entry that certainly cost nothing, and its job; give its price back.
+
+        If this was not its first attempt, it stays in doubt: stems of an earlier attempt may still turn up.
+        """
 
         def change(tx: Transaction) -> None:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+                return
+            if held.stems:
+                # An earlier attempt's late answer is the reply.
+                tx.put(self._give_back(tx, held)._replace(state=State.DONE))
+                return
+            if held.attempt > 1:
+                # Its call is over: the settle time counts from now on.
+                over = held._replace(state=State.IN_DOUBT, lasts=self.clock.since(held.attempt_began))
+                tx.put(self._give_back_for_now(tx, over))
                 return
             tx.remove(self._give_back(tx, held))
             self.jobs.remove(tx, entry.id)
@@ -393,9 +406,6 @@ class Ledger:
     def over_for(self, entry: Entry) -> float:
         """Seconds since the deadline of the entry's paid call; negative before it."""
         return latest_of(entry).over_for(self.clock)
-
-    def _is_under_way(self, entry: Entry) -> bool:
-        return latest_of(entry).state_now(self.clock) is State.STARTED
 
     def _is_forgotten(self, entry: Entry) -> bool:
         # The time of the latest attempt: a key must not end while its own attempt runs.
@@ -437,7 +447,7 @@ class Ledger:
         return Recorded(
             owned=owned,
             earlier=listed_before(tx, self.clock, entry),
-            running=any(self._is_under_way(other) for other in others),
+            running=any(self._told(other).state is State.STARTED for other in others),
             in_doubt=sum(self._is_rival(entry, other) for other in others),
         )
 
@@ -464,6 +474,12 @@ class Ledger:
             give_back(tx, self.clock, latest_of(entry).spending)
         return entry._replace(budgets=())
 
+    def _give_back_for_now(self, tx: Transaction, entry: Entry) -> Entry:
+        """Give a price back that counts again if stems turn up."""
+        if entry.budgets:
+            tx.put_record("given_back", entry.id, list(entry.budgets), kept=OWNED)
+        return self._give_back(tx, entry)
+
     def _count_again(self, tx: Transaction, entry: Entry) -> Entry:
         """Count the price of an entry again, if it was given back."""
         names = tx.record("given_back", entry.id)
@@ -477,23 +493,7 @@ class Ledger:
 
 def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
     """Make the ledger at LEDGER_URL. It connects on first use: a ledger that is down must not prevent a start."""
-    store: Store
-    if url.startswith("sqlite:///"):
-        from app.splits.sqlite import SqliteStore
-
-        store = SqliteStore(url.removeprefix("sqlite:///"))
-    else:
-        from app.splits.redis import RedisStore
-
-        store = RedisStore(url)
-    return Ledger(store, known=inherited(), must_be_durable=must_be_durable)
-
-
-def _answered(entry: Entry, stems: Sequence[Clip]) -> Entry:
-    """The entry with its first reply, and with the first reply in which all stems are final."""
-    reply = tuple(stems)
-    is_final = all(stem.is_final for stem in reply)
-    return entry._replace(reply=entry.reply or reply, final_reply=entry.final_reply or (reply if is_final else ()))
+    return Ledger(open_store(url), known=inherited(), must_be_durable=must_be_durable)
 
 
 def _request_name(account: str, caller: str, request_id: str) -> str:

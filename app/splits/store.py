@@ -90,6 +90,12 @@ class Entry(NamedTuple):
     budgets: tuple[str, ...] = ()
     """Names of the budgets that the latest attempt's price was taken from."""
 
+    def answered(self, stems: Sequence[Clip]) -> Entry:
+        """The entry with its first reply, and with the first reply in which all stems are final."""
+        reply = tuple(stems)
+        is_final = all(stem.is_final for stem in reply)
+        return self._replace(reply=self.reply or reply, final_reply=self.final_reply or (reply if is_final else ()))
+
     def asks_like(self, other: Entry) -> bool:
         """Whether both have the same parameters; releases until 1.0.2 kept a song's UUID in upper case too."""
         if self.question == other.question or self.song_id.casefold() != other.song_id.casefold():
@@ -300,3 +306,14 @@ class _InMemory:
 
     def dues(self) -> int:
         return len(self.due_at)
+
+
+def open_store(url: str) -> Store:
+    """Make the store at LEDGER_URL. It connects on first use."""
+    if url.startswith("sqlite:///"):
+        from app.splits.sqlite import SqliteStore
+
+        return SqliteStore(url.removeprefix("sqlite:///"))
+    from app.splits.redis import RedisStore
+
+    return RedisStore(url)

@@ -109,6 +109,17 @@ def test_a_retry_counts_once_and_the_late_first_attempt_counts_too(ledger: Ledge
     assert left(ledger) == 30
 
 
+def test_a_refused_second_attempt_is_returned_and_counts_again_if_stems_turn_up(ledger: Ledger) -> None:
+    first = begin(ledger, "k")
+    ledger.doubt(first)
+    again = ledger.restart(first, 41.0, budgets=[CREDITS])
+    ledger.free(again)
+    ledger.free(again)
+    assert left(ledger) == 50
+    ledger.finish(first, stems("a", "b"), paid=True)
+    assert left(ledger) == 40
+
+
 def test_a_retry_over_budget_does_not_start_and_the_first_attempt_stays_counted(ledger: Ledger) -> None:
     first = begin(ledger, "k")
     ledger.doubt(first)

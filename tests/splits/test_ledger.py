@@ -327,6 +327,16 @@ def test_a_key_keeps_its_stems_if_a_later_attempt_is_in_doubt(ledger: Ledger) ->
     assert settle(ledger, other, stems("1a", "1b"), stems("2a", "2b")) is Verdict.NONE
 
 
+def test_a_late_first_answer_lets_no_third_attempt_begin(ledger: Ledger) -> None:
+    """A retry may have read that the second made nothing just before the answer came."""
+    first = in_doubt(ledger, "key")
+    second = ledger.restart(first, 41)
+    ledger.doubt(second)
+    ledger.finish(first, stems("1a", "1b"), paid=True)
+    assert ledger.restart(second, 41) is None
+    assert not ledger.give_back(second)
+
+
 def test_a_key_keeps_the_stems_of_its_first_reply(ledger: Ledger) -> None:
     first = in_doubt(ledger, "key")
     second = ledger.restart(first, 41)

@@ -189,7 +189,8 @@ class Rules(RuleBasedStateMachine):
         self.make_anyway(call)
 
     def can_be_late(self, call: Call) -> bool:
-        is_last = all(c.entry.attempt <= call.entry.attempt for c in self.calls if c.entry.id == call.entry.id)
+        of_entry = [c for c in self.calls if c.entry.id == call.entry.id and not c.was_refused]
+        is_last = all(c.entry.attempt <= call.entry.attempt for c in of_entry)
         return call.is_over and not call.was_refused and not call.made and is_last
 
     @precondition(lambda self: any(not call.is_over and call.made for call in self.calls))

@@ -455,6 +455,36 @@ def test_stems_made_long_after_the_paid_call_are_this_keys(ask: Ask, suno: Suno,
 
 
 @pytest.mark.usefixtures("doubted")
+@pytest.mark.parametrize("refusal", [OutOfCredits("Out of credits."), SunoUnreachable("Nothing was sent.")])
+def test_a_refused_second_attempt_does_not_forget_the_first(
+    ask: Ask, suno: Suno, clock: SteppedClock, refusal: Exception
+) -> None:
+    """Suno's queue may make the first attempt's stems after that."""
+    clock.advance(1_000)
+    suno.script = [refusal]
+    with pytest.raises(type(refusal)):
+        ask("k")
+    suno.make(StemChoice())
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+    assert suno.paid == 1
+
+
+@pytest.mark.usefixtures("doubted")
+def test_after_a_refused_second_attempt_the_third_is_paid_once_nothing_was_made(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    clock.advance(1_000)
+    suno.script = [OutOfCredits("Out of credits.")]
+    with pytest.raises(OutOfCredits):
+        ask("k")
+    with pytest.raises(InProgress) as raised:
+        ask("k")
+    assert 1 <= raised.value.retry_after <= TIMING.settle_time
+    clock.advance(raised.value.retry_after)
+    assert ids(ask("k")) == ["Vocals1", "Instrumental1"]
+
+
+@pytest.mark.usefixtures("doubted")
 def test_stems_that_were_listed_before_a_key_began_are_not_its_own(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
     """The list that a retry of another key reads is recorded."""
     suno.clips_are_dated = -60.0
