@@ -183,7 +183,10 @@ def judge(found: Evidence, known: Recorded) -> Finding:
     """Say what the evidence proves, given what the ledger knows."""
     explained = {*known.owned, *known.earlier}
     sets = [(made, left) for made in found.made.sets if (left := left_of(made, explained))]
-    unknown = [stem for stem in found.made.unknown if stem.id not in explained]
+    whole = {stem.id for _, left in sets for stem in left}
+    # The rest of a set with an owner may also be part of another set, of which the list lacks the others.
+    rest = [stem for made in found.made.sets for stem in made if stem.id not in whole]
+    unknown = [stem for stem in (*rest, *found.made.unknown) if stem.id not in explained]
     candidates = [(made, left) for made, left in sets if _can_be_ours(left, found)]
     if candidates:
         made, ours = candidates[0]

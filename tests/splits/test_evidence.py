@@ -220,9 +220,17 @@ def test_fewer_than_three_stems_are_no_whole_set_of_twelve_before_the_settle_tim
     assert judged(parts, choice=twelve, settled=False).verdict is Verdict.OURS
 
 
-def test_the_rest_of_a_set_with_an_owner_is_not_this_entrys() -> None:
-    [vocals, _] = pair("a")
-    assert judged(pair("a"), owned=[vocals], others=MARKED).verdict is Verdict.NONE
+def test_the_rest_of_a_set_with_an_owner_is_perhaps_this_entrys() -> None:
+    [vocals, music] = pair("a")
+    found = judged(pair("a"), owned=[vocals], others=MARKED)
+    assert (found.verdict, found.ids) == (Verdict.PERHAPS, (music.id,))
+
+
+def test_one_stem_of_a_lost_split_beside_another_requests_whole_set_contradicts() -> None:
+    """Both were made at the same moment; the lists do not have the other stem yet."""
+    [vocals, _] = pair("b")
+    found = judged([*pair("a"), vocals], owned=pair("a"), others=MARKED)
+    assert (found.verdict, found.ids) == (Verdict.PERHAPS, (vocals.id,))
 
 
 # Other requests for the song.
