@@ -52,6 +52,7 @@ class Stem:
     part: str
     made_at: float  # seconds since 1970
     created_at: str
+    group: str = ""  # what an extract of today names instead of its part
     fails: bool = False
     old: bool = False
 
@@ -98,7 +99,10 @@ class Stem:
                 metadata["stem"] = self.part
             else:
                 # Both stems of an extract have the requested name: only their titles differ.
-                metadata["stem_type_group_name"] = taken if self.task == "extract" else self.part.replace(" ", "_")
+                of_extract = self.group or taken
+                metadata["stem_type_group_name"] = (
+                    of_extract if self.task == "extract" else self.part.replace(" ", "_")
+                )
         clip: JsonObject = {
             "id": self.id,
             "status": status,
@@ -168,16 +172,18 @@ def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
     }
 
 
-def make_stems(song: Song, task: str, now: float, taken: str = "", behind: float = 0.0) -> list[Stem]:
+def make_stems(
+    song: Song, task: str, now: float, taken: str = "", behind: float = 0.0, group: str = ""
+) -> list[Stem]:
     """Make the stems of one split, take by take, dated `behind` seconds ago.
 
-    `taken` is the part that an `extract` takes out.
+    `taken` is the part that an `extract` takes out, `group` what its stems name instead of it, or "".
     """
     parts = (taken, audio.WITHOUT + taken) if task == "extract" else audio.TWO if task == "two" else audio.TWELVE
     takes = song.takes_of_twelve if task == "twelve" else song.takes_of_two
     named = parts[:1] if song.single_object else parts * takes
     created_at = timestamp(now - behind)
-    stems = [Stem(str(uuid.uuid4()), song, task, part, now, created_at) for part in named]
+    stems = [Stem(str(uuid.uuid4()), song, task, part, now, created_at, group) for part in named]
     if song.last_stem_fails:
         stems[-1].fails = True
     return stems

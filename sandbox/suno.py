@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from sandbox.accounts import Account, kind_of
+from sandbox.audio import GROUPS
 from sandbox.clips import PRICES, Split, Stem, existing_stems, make_stems
 from sandbox.faults import FAULT_SONGS, Fault
 from sandbox.message import JsonObject
@@ -196,7 +197,10 @@ class Suno:
         account.credits -= price
         account.charges += 1
         self.splits_made += 1
-        split = self._keep(account, song, make_stems(song, task, self._moment(), taken, self.options.dated_behind))
+        by_group = task == "extract" and self.options.extract_group == "group"
+        group = GROUPS[taken] if by_group else ""
+        stems = make_stems(song, task, self._moment(), taken, self.options.dated_behind, group)
+        split = self._keep(account, song, stems)
         split.credits = price
         account.paid.append(split)
         account.feed_failures[song.id] = song.feed_failures

@@ -31,7 +31,7 @@ def doubting(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 def suno_is(suno: Suno) -> Iterator[Callable[..., None]]:
     """Change the sandbox for one test."""
     yield suno.set
-    suno.set(index_lag=0, dated_behind=0, user_claim=True, queue=2)
+    suno.set(index_lag=0, dated_behind=0, user_claim=True, queue=2, extract_group="name")
 
 
 def retries(ask: Callable[[], requests.Response], seconds: float) -> set[int]:
@@ -86,6 +86,16 @@ def test_stems_that_suno_makes_after_a_504_are_the_keys(
     reply = until_answered(lambda: split(doubting, account, song="fault-504-queued"))
     [charge] = suno.charges(account)
     assert ids(reply) == charge["clips"]
+
+
+def test_lost_stems_that_name_the_group_of_their_part_are_the_keys(
+    start: Callable[..., Client], suno: Suno, suno_is: Callable[..., None], account: str
+) -> None:
+    suno_is(extract_group="group")
+    service = start(**FAST, SUNO_STEMS_ROUTE="v2-web", SUNO_EXTRACT_GROUP="group")
+    reply = until_answered(lambda: split(service, account, song=LOST))
+    [charge] = suno.charges(account)
+    assert sorted(ids(reply)) == sorted(charge["clips"])
 
 
 def test_a_token_that_loses_sunos_user_id_finds_the_same_keys(

@@ -20,6 +20,17 @@ WITHOUT = "without "
 _VOICES = frozenset({"vocals", LEAD_VOCAL.lower()})
 _MUSICS = frozenset({"instrumental", WITHOUT + LEAD_VOCAL.lower()})
 
+GROUPS = {
+    "Lead Vocal": "Vocals",
+    "Backing Vocals": "Backing_Vocals",
+    "Drum Kit": "Drums",
+    "Keyboards": "Keyboard",
+    "String Section": "Strings",
+    "Sound Effects": "FX",
+    "Brass Section": "Brass",
+}
+"""The group of each part that is not its own group (one client of 2026-09, from the page's own dialog)."""
+
 NEAR = 1.0
 """Maximum seconds between two consecutive stems of one split."""
 
@@ -57,9 +68,20 @@ class StemChoice:
         return self.stem_name or LEAD_VOCAL
 
     @property
+    def group(self) -> str:
+        """The group of the extracted part, by Suno's name."""
+        return GROUPS.get(self.extracted, self.extracted)
+
+    @property
     def part(self) -> str:
         """The extracted part as `Clip.part` names it."""
-        return self.extracted.replace("_", " ").lower()
+        return _named(self.extracted)
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """All that `Clip.part` may be for the two stems of the extract: Suno may name the part or its group."""
+        names = self.part, _named(self.group)
+        return frozenset((*names, *(WITHOUT + name for name in names)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +153,7 @@ def may_be_of(stem: Clip, choice: StemChoice) -> bool | None:
         case StemTask.TWELVE:
             return label == "twelve" if label in ("two", "twelve", "extract") else None
         case StemTask.TWO if label == "extract":
-            return stem.part in (choice.part, WITHOUT + choice.part) if stem.part else None
+            return stem.part in choice.parts if stem.part else None
         case StemTask.TWO:
             return label == "two" and not choice.stem_name if label in ("two", "twelve") else None
     assert_never(choice.task)
@@ -157,6 +179,10 @@ def numbered(stems: Iterable[Clip]) -> dict[str, int]:
     return numbers
 
 
+def _named(name: str) -> str:
+    return name.replace("_", " ").lower()
+
+
 def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
     """Whether stems without a label come from one split of this kind, judged by their parts."""
     parts = {stem.part for stem in stems}
@@ -164,7 +190,7 @@ def _is_set_of(stems: Sequence[Clip], choice: StemChoice) -> bool:
         case StemTask.TWELVE:
             return len(parts) > 2
         case StemTask.TWO if choice.stem_name:
-            return WITHOUT + choice.part in parts and parts <= {choice.part, WITHOUT + choice.part}
+            return any(part.startswith(WITHOUT) for part in parts) and parts <= choice.parts
         case StemTask.TWO:
             return bool(parts & _MUSICS) and parts <= _VOICES | _MUSICS
     assert_never(choice.task)

@@ -25,17 +25,6 @@ PATH = "/api/generate/v2-web/"
 OTHER_GROUP_FOR = 3600.0
 """Seconds for which the other `stem_type_group_name` is sent first, after Suno took only that one."""
 
-GROUPS = {
-    "Lead Vocal": "Vocals",
-    "Backing Vocals": "Backing_Vocals",
-    "Drum Kit": "Drums",
-    "Keyboards": "Keyboard",
-    "String Section": "Strings",
-    "Sound Effects": "FX",
-    "Brass Section": "Brass",
-}
-"""The group of each part that is not its own group (one client of 2026-09, from the page's own dialog)."""
-
 
 class V2Web:
     """The newer paid call. It wants the song's title, and may want a captcha."""
@@ -73,7 +62,7 @@ class V2Web:
             case StemTask.TWELVE:
                 return "Twelve", "Twelve"
             case StemTask.TWO:
-                name, group = choice.extracted, GROUPS.get(choice.extracted, choice.extracted)
+                name, group = choice.extracted, choice.group
                 by_group = self._suno.extract_group is ExtractGroup.GROUP
                 is_other = time.monotonic() < self._other_group_until
                 return (group, name) if by_group != is_other else (name, group)

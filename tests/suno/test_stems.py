@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.suno.clip import Clip
-from app.suno.stems import StemChoice, StemTask, finished_set, numbered, stems_made
+from app.suno.stems import StemChoice, StemTask, finished_set, may_be_of, numbered, stems_made
 
 PAIR, TWELVE, DRUMS = StemChoice(), StemChoice(StemTask.TWELVE), StemChoice(stem_name="Drum Kit")
 NOON = 1_795_608_000.0  # 2026-11-25T12:00:00Z
@@ -219,3 +219,13 @@ def test_takes_are_numbered_per_part_from_the_oldest() -> None:
         Clip("song"),
     ]
     assert numbered(stems) == {"undated": 1, "old": 2, "new": 3, "other": 1}
+
+
+@pytest.mark.parametrize("title", ["S (Lead Vocal)", "S"])
+def test_a_stem_that_names_the_group_of_its_part_is_of_that_extract(title: str) -> None:
+    by_group = stem("a", title, "extract", group="Vocals")
+    assert may_be_of(by_group, StemChoice()) is True
+    assert may_be_of(by_group, StemChoice(stem_name="Backing Vocals")) is False
+    assert may_be_of(by_group, StemChoice(stem_name="Drum Kit")) is False
+    music = stem("b", "S (Without Lead Vocal)", "extract", group="Vocals")
+    assert finished_set([stem("a", "S (Lead Vocal)", "extract", group="Vocals"), music], StemChoice())
