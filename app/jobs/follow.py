@@ -62,6 +62,9 @@ QUICK_FOR = 120.0
 SLOWEST_LOOK, SLOWEST_SEARCH = 600.0, 1200.0
 """Maximum seconds between two looks at known stems; between two searches for those of a lost answer: more calls."""
 
+SOONEST_AGAIN, SLOWEST_AGAIN = 120.0, 3600.0
+"""Seconds between two searches after "nothing was charged", until the key ends."""
+
 POLLS, PATIENCE = 4, 60.0
 """Polls of a quick step, and the maximum seconds until the last of them begins: it may be another job's."""
 
@@ -96,6 +99,10 @@ class Follower:
         job = read_split(stored.body)
         if job.notice_of:
             return self._notify(job)
+        done = self._step(id, job, stored)
+        return done if done.due_in is not None else replace(done, due_in=self._searched_in(id, done.job))
+
+    def _step(self, id: str, job: SplitJob, stored: StoredJob) -> Next[SplitJob]:
         entry = self._ledger.get(id)
         if not job.state.has_result:
             job = replace(job, answered=stored.asked)
@@ -111,8 +118,7 @@ class Follower:
             case SplitState.DELIVERING:
                 return self._deliverer.deliver(job)
             case _:
-                # The job has ended. The queue may have its id twice.
-                return Next(job, None)
+                return self._search_again(job, entry) if self._searched_in(id, job) else Next(job, None)
 
     def _follow(self, id: str, job: SplitJob, entry: Entry | None) -> Next[SplitJob]:
         """Follow the split until its result is known."""
@@ -148,6 +154,29 @@ class Follower:
         if not self._ledger.give_back(found):
             return Next(job, 0.0)
         return self._failed(job, False, "Suno was asked, but made no stems. Nothing was charged.")
+
+    def _searched_in(self, id: str, job: SplitJob) -> float | None:
+        """Seconds until stems are searched for that Suno may make after "nothing was charged"; None if never.
+
+        Suno's queue was seen to make them minutes after an error. Until its key ends, they are this entry's.
+        """
+        if job.body is None or event.charged_in(job.body) is not False:
+            return None
+        entry = self._ledger.get(id)
+        if entry is None or entry.state is not State.IN_DOUBT:
+            return None
+        is_over = self._ledger.clock.since(entry.attempt_began) > DAY
+        return None if is_over else min(SLOWEST_AGAIN, max(SOONEST_AGAIN, self._ledger.over_for(entry)))
+
+    def _search_again(self, job: SplitJob, entry: Entry | None) -> Next[SplitJob]:
+        """Look once more for stems of a split that has reported that none were made."""
+        try:
+            found = self._split_of(job, entry).find_out(entry) if entry else None
+        except (SunoError, _Unreadable) as error:
+            log.warning("The job of request %s cannot look for late stems: %s", job.request_id, error)
+            found = None
+        is_found = found is not None and found.state is State.DONE
+        return Next(_followed_again(job), 0.0) if is_found else Next(job, None)
 
     def _look(self, id: str, job: SplitJob) -> Next[SplitJob]:
         """Look at the stems, unless all of them are final."""

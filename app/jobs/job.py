@@ -15,6 +15,8 @@ A split's job:
 
 - After an hour in `following` or `fetching` the receiver gets `stems.delayed`, once. The job continues.
 - After ten days (FOLLOWED_FOR) the receiver gets what was last seen.
+- A job that has told that nothing was charged looks again, every 2 minutes to 1 hour, until its key ends: Suno may
+  have made the stems late. Then it follows them, and tells the new result.
 - Stems of a lost answer are searched for at most every 20 minutes: that takes more calls.
 - `done`: there is a result, and no webhook.
 

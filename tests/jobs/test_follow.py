@@ -246,6 +246,37 @@ def test_what_certainly_cost_nothing_is_given_back_and_counts_again_if_stems_tur
     assert (world.receiver.types[-1], world.left()) == ("stems.completed", CREDITS.limit - PRICE)
 
 
+@pytest.mark.parametrize("key", ["", "k"])
+@pytest.mark.parametrize("late", [60.0, 5 * HOUR])
+def test_stems_that_suno_makes_after_the_result_are_told_though_nobody_retries(
+    world: World, key: str, late: float
+) -> None:
+    """Suno's edge had answered 504, and its queue made them later."""
+    entry = world.lose(key=key)
+    world.run(150)
+    assert (world.receiver.types, world.receiver.last["charged"], world.left()) == (["stems.failed"], False, 1000)
+    world.run(late)
+    world.suno.make("a", "b", "c")
+    world.run(2 * HOUR)
+    assert world.receiver.types == ["stems.failed", "stems.completed"]
+    assert (world.job(entry).state, world.left()) == (SplitState.DELIVERED, 1000 - PRICE)
+
+
+def test_a_split_that_made_nothing_is_searched_for_until_its_key_ends(world: World) -> None:
+    world.lose()
+    world.run(HOUR)
+    for _ in range(23):
+        since = world.clock.seconds
+        world.run(HOUR)
+        assert world.suno.calls_between(since, world.clock.seconds) <= 6
+    calls = len(world.suno.calls)
+    world.run(2 * HOUR)
+    calls = len(world.suno.calls)
+    world.run(5 * DAY)
+    assert len(world.suno.calls) == calls
+    assert world.receiver.types == ["stems.failed"]
+
+
 def test_a_second_attempt_counts_once_after_the_first_was_given_back(world: World) -> None:
     entry = world.lose(key="key")
     world.run(TEN_MINUTES)
