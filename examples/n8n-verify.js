@@ -8,4 +8,8 @@ const expected = createHmac("sha256", secret).update(signed).digest();
 const given = (headers["webhook-signature"] ?? "").split(" ").map((each) => Buffer.from(each.split(",")[1] ?? "", "base64"));
 const isFresh = Math.abs(Date.now() / 1000 - Number(headers["webhook-timestamp"])) < 300;
 const isSigned = isFresh && given.some((each) => each.length === expected.length && timingSafeEqual(each, expected));
-return [{ json: isSigned ? { isSigned, ...JSON.parse(body) } : { isSigned } }];
+if (!isSigned) return [{ json: { isSigned } }];
+const event = JSON.parse(body);
+// Types without files, failed files, and types of later versions have nothing to fetch.
+const files = event.type === "stems.completed" ? (event.data.files ?? []).filter((file) => file.status === "kept") : [];
+return [{ json: { isSigned, ...event, data: { ...event.data, files } } }];

@@ -42,12 +42,14 @@ class Suno:
     script: list[Answer | Exception] = field(default_factory=list)
     polls: list[float] = field(default_factory=list)
     requested: list[tuple[list[str], bool]] = field(default_factory=list)
+    within: list[float | None] = field(default_factory=list)
 
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
         self.polls.append(self.time.seconds - 1000.0)
         self.requested.append((list(ids), one_by_one))
+        self.within.append(within)
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(answer, Exception):
             raise answer
@@ -106,6 +108,34 @@ def test_a_rate_limit_and_failures_slow_only_their_account(suno: Suno) -> None:
     began = suno.polls[-1]
     watch.wait_for(BOB, STEMS, patience=200)
     assert suno.polls[-1] - began == pytest.approx(3.0)
+
+
+def test_a_long_pause_of_suno_is_honoured_for_two_minutes_and_then_probed(suno: Suno) -> None:
+    suno.script = [RateLimited("Slowly.", retry_after=3600), complete]
+    assert Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=1000) == [
+        Clip(stem.id, "complete", stem_from_id="song") for stem in STEMS
+    ]
+    assert round(suno.polls[1] - suno.polls[0]) == 120
+
+
+def test_a_look_ends_with_its_polls_and_tells_what_they_showed(suno: Suno) -> None:
+    watch = Watch(suno, 3.0)
+    suno.script = [lambda ids: []]
+    look = watch.follow(ALICE, STEMS, polls=2, patience=100)
+    assert (look.polls, look.missed, look.failure, look.stems) == (2, 2, None, STEMS)
+    suno.requested.clear()
+    look = watch.follow(ALICE, STEMS, polls=1, patience=100, missed=look.missed, singly=1)
+    assert (suno.requested, look.missed) == ([(["a"], True)], 3), "one of them, by itself"
+    suno.script = [SunoUnreachable("Down."), complete]
+    look = watch.follow(ALICE, STEMS, polls=4, patience=100)
+    assert (look.polls, isinstance(look.failure, SunoUnreachable), look.stems) == (1, True, STEMS)
+
+
+def test_a_look_gives_each_poll_the_whole_deadline(suno: Suno) -> None:
+    suno.script = [complete]
+    Watch(suno, 3.0).follow(ALICE, STEMS, polls=1, patience=4)
+    Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=4)
+    assert suno.within == [None, pytest.approx(1.0, abs=0.5)]
 
 
 def test_stems_missing_from_two_polls_are_requested_one_by_one(suno: Suno) -> None:
