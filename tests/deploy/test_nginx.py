@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,13 @@ def post(body: bytes, *more: str) -> bytes:
 
 @pytest.mark.parametrize("fault", [fault for fault, *_ in FAULTS])
 def test_every_suno_error_passes_through_unchanged(deployed: Stack, account: str, fault: str) -> None:
-    straight, through = both(
-        deployed, "POST", "/api/generate_stems", {"audio_id": f"fault-{fault}"}, X_Suno_Cookie=account
+    split = partial(
+        both, deployed, "POST", "/api/generate_stems", {"audio_id": f"fault-{fault}"}, X_Suno_Cookie=account
     )
+    straight, through = split()
+    if fault == "1015-html":  # the account's splits pause after the first
+        straight, through = split()
+        assert {int(answer[1].pop("retry-after")) for answer in (through, straight)} <= set(range(60, 121))
     if fault == "retry-after-date":  # the seconds until that date
         assert {int(answer[1].pop("retry-after")) for answer in (through, straight)} <= set(range(10, 21))
     assert through == straight

@@ -81,7 +81,7 @@ def test_a_split_with_the_users_own_cookie_can_be_saved(page: Page) -> None:
     ("cookie", "expected", "leads_to_suno"),
     [
         ("sandbox-poor", "out of credits", True),
-        ("sandbox-dead", "sign in at suno.com", True),
+        ("sandbox-dead", "Sign in at suno.com", True),
         ("sandbox-needs-captcha", "hCaptcha", True),
         ("sandbox-no-stems", "plan", False),
     ],
