@@ -13,13 +13,18 @@ export function cleanName(name) {
   return safe.replace(RESERVED, "$1_") || NAMELESS;
 }
 
-/** A clean name of a file, which keeps its extension. */
+/** A clean name of a file, which keeps its extension, and what stands behind the last " - ": only the title is cut. */
 export function fileName(name) {
-  const [, stem, end] = /^(.*?)(\.[a-z0-9]{1,4})?$/su.exec(name);
-  return cleanName(stem) + (end ?? "");
+  const [, stem, end] = /^(.*?)(\.[a-z0-9]{1,4})?$/su.exec(name.replace(/\p{Cs}/gu, ""));
+  const [, title, part] = /^(.*?)((?: - (?:(?! - ).){1,60})?)$/su.exec(stem);
+  return cleanName(cut(title, LONGEST_NAME - bytes(part)) + part) + (end ?? "");
 }
 
-function cut(text) {
+function bytes(text) {
+  return new TextEncoder().encode(text).length;
+}
+
+function cut(text, length = LONGEST_NAME) {
   // As a stream, an incomplete character at the end is left out.
-  return new TextDecoder().decode(new TextEncoder().encode(text).slice(0, LONGEST_NAME), { stream: true });
+  return new TextDecoder().decode(new TextEncoder().encode(text).slice(0, Math.max(0, length)), { stream: true });
 }
