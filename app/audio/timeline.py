@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
+from app.audio.files import Details
 from app.audio.shelf import Shelf
 from app.audio.store import AudioFull, AudioUnavailable
 from app.music.beats import Beats, Section, sections_of
@@ -39,14 +40,13 @@ class Subject:
     title: str | None
     duration: float | None
     """Seconds."""
-    bpm: float | None = None
-    """Suno's own figure; None also if the song was not read from Suno now."""
-    key: str | None = None
+    is_complete: bool
+    """Whether Suno has finished it. What it tells before that may be a part, and is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Reads songs in time, for one account. Every method raises AudioUnavailable and SunoErrors.
+    """Reads songs in time, for one account. Every method raises SunoErrors. A shelf that fails costs only calls.
 
     `folders`: the account's folders on the shelf, the current one first; () keeps nothing.
     """
@@ -60,13 +60,21 @@ class Timeline:
 
     def subject(self, id: str) -> Subject:
         """The song with this id, or the song of the stem with this id. Raises SongNotFound."""
-        details = self.shelf().details(self.folders, id) if self.folders else None
+        details = self._details(id)
         if details and details.song_id == id:
-            return Subject(id, details.song_title, details.duration)
+            # Its file is kept, so it is complete.
+            return Subject(id, details.song_title, details.duration, is_complete=True)
         clip = self.gateway.clip(self.account, details.song_id if details else id)
         if clip.is_stem and clip.stem_from_id:
             clip = self.gateway.clip(self.account, clip.stem_from_id)
-        return Subject(clip.id, clip.title, clip.duration, clip.bpm, clip.key)
+        return Subject(clip.id, clip.title, clip.duration, is_complete=clip.status == "complete")
+
+    def _details(self, id: str) -> Details | None:
+        try:
+            return self.shelf().details(self.folders, id) if self.folders else None
+        except AudioUnavailable as error:
+            log.warning("The kept details of clip %s cannot be read: %s", id, error)
+            return None
 
     def words(self, song: Subject) -> AlignedLyrics:
         """The words as Suno aligns them; without any for an instrumental."""
@@ -122,7 +130,7 @@ class Timeline:
             except (TypeError, ValueError):
                 log.warning("The kept %s of song %s cannot be read, and are read from Suno again.", part, song.id)
         found = read()
-        if self.folders:
+        if self.folders and song.is_complete:
             try:
                 self.shelf().keep_note(self.folders[0], song.id, part, {"at": time.time(), part: dump(found)})
             except (AudioFull, AudioUnavailable) as error:

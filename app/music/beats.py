@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 
 from app.music.words import Line, section_at
 from app.suno.song_time import Beat
@@ -52,24 +52,17 @@ class Beats:
     @property
     def bpm(self) -> float | None:
         """Beats per minute: the mean of a steady tempo, otherwise the median; None with fewer than two beats."""
-        intervals = self._intervals
-        if not intervals:
+        if not self._intervals:
             return None
-        usual = median(intervals)
-        if self.is_steady:
-            near = [each for each in intervals if abs(each - usual) <= STEADY_DEVIATION * usual]
-            usual = sum(near) / len(near)
+        usual = mean(self._near_intervals) if self.is_steady else median(self._intervals)
         return round(60 / usual, 2)
 
     @property
     def is_steady(self) -> bool | None:
         """Whether the tempo stays the same; None with fewer than two beats."""
-        intervals = self._intervals
-        if not intervals:
+        if not self._intervals:
             return None
-        usual = median(intervals)
-        near = sum(abs(each - usual) <= STEADY_DEVIATION * usual for each in intervals)
-        return near >= STEADY_SHARE * len(intervals)
+        return len(self._near_intervals) >= STEADY_SHARE * len(self._intervals)
 
     @property
     def beats_per_bar(self) -> int | None:
@@ -82,6 +75,12 @@ class Beats:
     @property
     def _intervals(self) -> list[float]:
         return [later - earlier for earlier, later in pairwise(self.times)]
+
+    @property
+    def _near_intervals(self) -> list[float]:
+        """The intervals that are close to the median."""
+        usual = median(self._intervals)
+        return [each for each in self._intervals if abs(each - usual) <= STEADY_DEVIATION * usual]
 
     def quarters(self) -> list[int]:
         """The position of each beat, in beats from the first. A beat that Suno left out is counted."""

@@ -326,8 +326,11 @@ class Split:
         except SessionExpired:
             raise
         except SunoError as error:
+            # The error's own words are about the cost of this look, not of the first request.
+            log.warning("Request %s could not look for its stems: %s", held.request_id, error)
             raise InProgress(
-                f"The outcome of the first request with this Idempotency-Key cannot be determined now. {error}",
+                "The outcome of the first request with this Idempotency-Key cannot be determined now: Suno cannot be "
+                "read. It may have charged. Send it again later: it is not paid for twice.",
                 retry_after=self._settled_in(held),
             ) from error
         match finding.verdict:
