@@ -181,6 +181,9 @@ class Sessions:
             Thread(target=renews, args=(self._settle, renewal, session), name="renewal", daemon=True).start()
         try:
             return renewal.result(timeout=deadline.remaining)
+        except SessionExpired:
+            # The renewal names the cookie as the request gave it that was first.
+            raise _expired(account, is_empty=session.is_empty) from None
         except TimeoutError:
             raise SunoUnreachable("Suno's sign-in did not answer in time. Nothing was charged. Try again.") from None
 
@@ -260,6 +263,7 @@ class Sessions:
 
     def _sign_in(self, session: _Session, deadline: Deadline) -> _Token | None:
         """Find the account's session. Return the token in the sign-in reply, if it is young."""
+        session.is_empty = False
         answer = self._clerk("GET", "", session, deadline)
         reply = self._understood(answer, session)
         if "response" not in reply:

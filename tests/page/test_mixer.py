@@ -72,9 +72,11 @@ def test_stems_play_in_sync_to_the_sample(page: Page) -> None:
         mixer.tracks.push(vocals, instrumental);
         await mixer.play();
         const loudest = listenTo(mixer);
-        // A busy machine loads a piece later: a change is over once the song cancels the stems.
+        // A busy machine loads a piece later: a track that has none yet is silent.
         const changed = async () => {
-            for (let n = 0; n < 50 && (await loudest(0.2)) >= 1e-6; n++);
+            const isLoaded = (track) => track.pieces.get(Math.floor(mixer.position / 2));
+            while (!mixer.tracks.every(isLoaded)) await wait(0.05);
+            await wait(0.5);
         };
         const result = { stems: await loudest(0.5) };
         mixer.tracks.push(song); // joins late

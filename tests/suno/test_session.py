@@ -579,3 +579,11 @@ def test_no_paid_call_is_sent_if_sign_in_fails(gateway: SunoGateway, wire: Reque
     with pytest.raises(errors.SessionExpired):
         gateway.generate_stems(ALICE, SONG)
     assert calls(wire, SPLIT) == 0
+
+
+def test_a_dead_cookie_is_named_as_each_request_gave_it(sessions: Sessions, wire: RequestsMock, clock: Clock) -> None:
+    wire.get(CLIENT, status=401, json=CLERK_REFUSAL)
+    for named_by in ("the request's Cookie header", "the header X-Suno-Cookie"):
+        with pytest.raises(errors.SessionExpired, match=named_by):
+            bearer(sessions, Account("same", named_by))
+        clock.now += 1_000
