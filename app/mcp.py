@@ -25,10 +25,11 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pathvalidate import sanitize_filename
 from pydantic import BaseModel, BeforeValidator, Field
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
+
+from app.names import INVISIBLE, clean_file_name, clean_name
 
 PATIENCE = 50.0
 """Maximum seconds that a tool waits: many clients time out after 60."""
@@ -75,9 +76,6 @@ MARK = ".stems.json"
 _SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
 _IN_PATH = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _API_KEY = re.compile(r"[!-~]*")
-_ENDING = re.compile(r"\.[a-z0-9]{1,4}\Z")
-_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that reverse the text after them: a name could show a false extension."""
 
 
 def _left_out(default: Any, *values: Any) -> BeforeValidator:
@@ -271,7 +269,7 @@ def _shortened(text: Any, length: int) -> Any:
     """A text of Suno on one line, without invisible signs, and cut."""
     if text is None:
         return None
-    shown = "".join(char if char.isprintable() else " " for char in _DIRECTIONS.sub("", str(text)[: 4 * length]))
+    shown = "".join(char if char.isprintable() else " " for char in INVISIBLE.sub("", str(text)[: 4 * length]))
     shown = " ".join(shown.split())
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
@@ -663,8 +661,8 @@ class Shelf:
 
     def folder_of(self, title: str, song_id: str) -> Path:
         """Find or make a song's folder, named by its title, and also by its id if that name is taken."""
-        name = clean(title, LONGEST_NAME // 2)
-        for candidate in (name, clean(f"{name} ({song_id})")):
+        name = clean_name(title, LONGEST_NAME // 2)
+        for candidate in (name, clean_name(f"{name} ({song_id})", LONGEST_NAME)):
             folder = self._inside(self._root / candidate)
             if not folder.exists():
                 folder.mkdir(parents=True)
@@ -680,7 +678,7 @@ class Shelf:
             raise ToolError("The service returned a file with an invalid id or format.")
         mark = self._marked(folder)
         for name, of in mark["files"].items():
-            path = self._inside(folder / clean(name))
+            path = self._inside(folder / clean_file_name(name, LONGEST_NAME))
             if of == clip and path.is_file() and path.stat().st_size == file["bytes"]:
                 return path
         part = self._inside(folder / f".{secrets.token_hex(8)}.part")
@@ -690,7 +688,7 @@ class Shelf:
                 raise ToolError(
                     f"{clip} came with {length} bytes instead of {file['bytes']}: call fetch_stems again."
                 )
-            path = self._free(folder, clean(str(file["filename"])))
+            path = self._free(folder, clean_file_name(str(file["filename"]), LONGEST_NAME))
             mark["files"][path.name] = clip
             self._mark(folder, mark)
             part.replace(path)
@@ -734,15 +732,6 @@ class Shelf:
 def idempotency_key(question: str, day: date) -> str:
     """The Idempotency-Key of a call on a day, in hexadecimal."""
     return sha256(f"{question} {day.isoformat()}".encode()).hexdigest()
-
-
-def clean(name: str, length: int = LONGEST_NAME) -> str:
-    """Make any name a valid single path component on every system. The extension is kept."""
-    shown = _DIRECTIONS.sub("", name)
-    end = found[0] if (found := _ENDING.search(shown)) else ""
-    stem = shown.removesuffix(end).encode("utf-8", "ignore")[: length - len(end)].decode("utf-8", "ignore")
-    safe = sanitize_filename(stem + end, replacement_text="_", platform="universal")
-    return safe.strip(" .") or "Untitled"
 
 
 def _id_of(song: str) -> str:

@@ -11,7 +11,7 @@ MAY_IMPORT = {
     "app/suno": {"app.suno", "app.addresses"},
     "app/splits": {"app.splits", "app.suno", "app.ids", "app.timing"},
     "app/music": {"app.music", "app.suno"},
-    "app/audio": {"app.audio", "app.music", "app.suno", "app.addresses", "app.outbound"},
+    "app/audio": {"app.audio", "app.music", "app.suno", "app.addresses", "app.names", "app.outbound"},
     "app/jobs": {
         *("app.jobs", "app.splits", "app.audio", "app.suno", "app.accounts", "app.callers", "app.settings"),
         *("app.parts", "app.timing", "app.logs", "app.addresses", "app.outbound"),
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "app/metrics.py": {"app.metrics_files"},
     "app/metrics_files.py": set(),
     "app/logs.py": set(),
-    "app/mcp.py": set(),
+    "app/mcp.py": {"app.names"},
+    "app/names.py": set(),
     "app/serving.py": {
         *(
             "app.logs",

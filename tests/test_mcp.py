@@ -25,12 +25,13 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver.exceptions import ToolError
 from responses import RequestsMock
 
-from app.mcp import MARK, NOTICE, PARTS, Settings, Tools, clean, idempotency_key
+from app.mcp import MARK, NOTICE, PARTS, Service, Settings, Shelf, Tools, idempotency_key
 from tests import stack
 from tests.callers_file import key_of, tables
 from tests.conftest import SONG, Suno
 from tests.conftest import Client as Http
 from tests.jobs.audio import digest
+from tests.names import NAMES
 from tools.process import ROOT, free_port
 
 TWO, TWELVE = "voice and music", "every instrument"
@@ -629,8 +630,15 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
         Settings.read({name: value})
 
 
-def test_a_name_is_a_single_path_component_and_keeps_its_extension() -> None:
-    assert clean("Ocean Wanderer - Vocals (take 2).wav") == "Ocean Wanderer - Vocals (take 2).wav"
-    assert clean("أغنية البحر.mp3") == "أغنية البحر.mp3"
-    assert clean("y" * 1_000 + ".wav").endswith("y.wav")
-    assert clean("") == clean("..") == "Untitled"
+@pytest.mark.parametrize(("name", "clean"), [pair for pair in NAMES if len(pair[1].encode()) < 60])
+def test_a_saved_file_and_its_folder_have_the_names_that_the_service_would_give(
+    tmp_path: Path, name: str, clean: str
+) -> None:
+    folder = Shelf(tmp_path).folder_of(name, "song")
+    file = {"id": "stem", "format": "wav", "bytes": 4, "filename": f"{name}.wav"}
+    with RequestsMock() as wire:
+        wire.get("http://127.0.0.1:3000/api/audio/stem.wav", body=b"RIFF")
+        saved = Shelf(tmp_path).save(Service(Settings.read({})), folder, file)
+    assert (folder.name, saved.name) == (clean, f"{clean}.wav")
+    # A file that is there is not fetched again.
+    assert Shelf(tmp_path).save(Service(Settings.read({})), folder, file) == saved

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -11,24 +10,15 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from pathvalidate import sanitize_filename
-
+from app.names import LONGEST_NAME, NAMELESS, clean_name, cut
 from app.suno.clip import Clip
 from app.suno.stems import numbered
 
 TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
 """The formats and their media types."""
 
-LONGEST_NAME = 150
-"""Maximum UTF-8 bytes of a file's name without extension: file systems' limit, less what a ZIP adds."""
-
 BLOCK = 1024 * 1024
 """Bytes to read at once."""
-
-NAMELESS = "Untitled"
-
-_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-"""Characters that reverse the text after them, so that a name could show a false extension, or that nobody sees."""
 
 _PART_OF_TITLE = re.compile(r"\s*(?: - [^()]+|\([^()]*\))\s*\Z")
 
@@ -69,7 +59,7 @@ class Details:
         part = " ".join(word if word[:1].isupper() else word.capitalize() for word in (self.part or "stem").split())
         take = f" (take {self.take})" if (self.take or 1) > 1 else ""
         room = LONGEST_NAME - len(f" - {part}{take}".encode())
-        return clean_name(f"{_cut(song, max(20, room))} - {part}{take}")
+        return clean_name(f"{cut(song, max(20, room))} - {part}{take}")
 
 
 def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
@@ -124,20 +114,3 @@ def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         taken.add(candidate.casefold())
         chosen[id] = candidate
     return chosen
-
-
-def clean_name(name: str) -> str:
-    """A name that is valid in all common file systems and in an HTTP header, without an extension.
-
-    `static/page/names.js` has the same rules.
-    """
-    whole = name.encode("utf-8", "ignore").decode()
-    shown = _INVISIBLE.sub("", unicodedata.normalize("NFC", whole))
-    single = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in shown)
-    cut = _cut(" ".join(single.split()), LONGEST_NAME).strip(" .")
-    kept = sanitize_filename(cut, replacement_text="_", platform="universal")
-    return kept.strip(" .") or NAMELESS
-
-
-def _cut(text: str, length: int) -> str:
-    return text.encode("utf-8", "ignore")[:length].decode("utf-8", "ignore")

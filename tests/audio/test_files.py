@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.audio.files import Details, clean_name, details_of, distinct, file_name, folder_of
+from app.audio.files import Details, details_of, distinct, file_name, folder_of
 from app.audio.song import Song
 from app.suno.clip import Clip
-from tests.names import NAMES
 
 
 def details(**fields: object) -> Details:
@@ -49,11 +48,6 @@ def details(**fields: object) -> Details:
 )
 def test_a_file_has_a_readable_name(fields: dict[str, object], name: str) -> None:
     assert file_name(details(**fields), "wav") == name
-
-
-@pytest.mark.parametrize(("name", "clean"), NAMES)
-def test_a_name_is_cleaned(name: str, clean: str) -> None:
-    assert clean_name(name) == clean == clean_name(clean)
 
 
 @given(st.text(max_size=300), st.text(max_size=80), st.one_of(st.none(), st.integers(1, 99)))
