@@ -20,7 +20,7 @@ NOT_SIMULATED = (
     "different takes: both takes of a part sound the same",
     "video and media_urls: their URLs do not work",
     "creating songs, editing, playlists, sharing, and every other call of Suno",
-    "solving captchas: if one is required, v2-web always answers 422",
+    "a captcha itself: /sandbox/person says that the account's owner has solved one",
     "Suno's rate and job limits: 429 comes only from the songs, accounts and faults that simulate it",
     "TLS, HTTP/2, compression and chunked request bodies",
     "the monthly renewal of credits and downloads: only a reset or restart restores them",
@@ -34,6 +34,11 @@ CONTROL = (
     (
         "POST, DELETE /sandbox/faults",
         '{"seed": 7, "rate": 0.3, "kinds": ["truncated"], "limit": 5}: random faults',
+    ),
+    ("GET /sandbox/person", "a page to act as an account's owner on suno.com: solve a captcha, split a song"),
+    (
+        "POST /sandbox/person",
+        '{"account", "action": "solve"}, or {"account", "action": "split", "song", "stem_task", "stem_name"}',
     ),
     ("POST /sandbox/settings", "the options of --set, as a JSON object"),
     ("POST /sandbox/revoke", '{"account"}: all its tokens so far get 401'),

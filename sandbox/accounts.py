@@ -59,6 +59,7 @@ class AccountKind:
     refuses_tokens: bool = False
     needs_captcha: bool = False
     captcha_version: int = 1  # 1: hCaptcha, 2: Turnstile
+    captcha_after: int | None = None  # splits after a solved captcha until the next one; None: no other
     old_billing: bool = False
     kept_splits: int | None = None  # None: all
 
@@ -90,12 +91,18 @@ ACCOUNTS: dict[str, AccountKind] = {
         AccountKind(name="sandbox-load-<n>", about="1,000 credits; each number n is another account", credits=1_000),
         AccountKind(
             name="sandbox-needs-captcha",
-            about="c/check requires an hCaptcha, v2-web answers 422",
+            about="c/check requires an hCaptcha and v2-web answers 422, until /sandbox/person solves it",
             needs_captcha=True,
         ),
         AccountKind(
+            name="sandbox-captcha-returns",
+            about="like sandbox-needs-captcha, but requires one again after every 2 splits",
+            needs_captcha=True,
+            captcha_after=2,
+        ),
+        AccountKind(
             name="sandbox-needs-turnstile",
-            about="c/check requires a Turnstile, v2-web answers 422",
+            about="c/check requires a Turnstile and v2-web answers 422, until /sandbox/person solves it",
             needs_captcha=True,
             captcha_version=2,
         ),
@@ -200,6 +207,8 @@ class Account:
     name: str
     credits: int
     cookie: str
+    wants_captcha: bool = False
+    splits_until_captcha: int | None = None  # None: it does not come back
     downloads: set[str] = field(default_factory=set)  # wire of 2024: what was counted
     unlocked: list[str] = field(default_factory=list)  # song ids, in order of unlocking
     stems: dict[str, Stem] = field(default_factory=dict)
@@ -218,6 +227,18 @@ class Account:
     def downloads_used(self) -> int:
         """Downloads of the month so far, including those before the start."""
         return self.kind.plan.downloads_used + len(self.downloads) + len(self.unlocked)
+
+    def solve_captcha(self) -> None:
+        """The owner has solved a captcha on Suno's page."""
+        self.wants_captcha = False
+        self.splits_until_captcha = self.kind.captcha_after
+
+    def note_split(self) -> None:
+        """Count a split, after which a captcha may come back."""
+        if self.splits_until_captcha is not None:
+            self.splits_until_captcha -= 1
+            if self.splits_until_captcha <= 0:
+                self.wants_captcha, self.splits_until_captcha = True, None
 
 
 def kind_of(cookie: str) -> tuple[str, AccountKind] | None:

@@ -28,6 +28,7 @@ class Split:
     at: float  # seconds since 1970
     stems: list[Stem] = field(default_factory=list)
     reply_lost: bool = False
+    by_person: bool = False  # on suno.com, by the account's owner
 
     def as_json(self) -> JsonObject:
         """The entry in /sandbox/charges."""
@@ -39,6 +40,7 @@ class Split:
             "clips": [stem.id for stem in self.stems],
             "at": self.at,
             "reply_lost": self.reply_lost,
+            "by_person": self.by_person,
         }
 
 

@@ -16,6 +16,7 @@ from sandbox.clerk import Clerk, client_cookie
 from sandbox.connection import Connection, Gone
 from sandbox.control import Control
 from sandbox.message import Refused, Reply, Request, detail
+from sandbox.person import Person
 from sandbox.studio import Studio, address_is_good
 from sandbox.suno import Options, Suno, fingerprint
 
@@ -63,6 +64,7 @@ class Sandbox:
 
     def _make_routes(self) -> list[tuple[str, re.Pattern[str], View]]:
         clerk, studio, control = Clerk(self.suno), Studio(self.suno), Control(self.suno)
+        person = Person(self.suno)
         routes: list[tuple[str, str, View]] = [
             ("POST", "/api/edit/stems/{id}/?", studio.edit_stems),
             ("POST", "/api/generate/v2-web/?", studio.generate),
@@ -95,6 +97,8 @@ class Sandbox:
             ("GET", "/sandbox/unlocks", control.unlocks),
             ("GET", "/sandbox/accounts", control.accounts),
             ("GET", "/sandbox/sockets", control.sockets),
+            ("GET", "/sandbox/person", person.page),
+            ("POST", "/sandbox/person", person.act),
             ("POST", "/sandbox/faults", control.set_faults),
             ("DELETE", "/sandbox/faults", control.end_faults),
             ("POST", "/sandbox/settings", control.set_options),

@@ -56,7 +56,7 @@ class Studio:
         if complaints := v2_web_complaints(body, self._suno.options.extract_group):
             return detail(422, complaints)
         song = self._suno.song(body["continue_clip_id"])
-        if account.kind.needs_captcha or (song and song.needs_captcha):
+        if account.wants_captcha or (song and song.needs_captcha):
             return detail(422, BROWSER_ONLY)
         task, taken = body["stem_task"], body.get("stem_name", "")
         if task == "extract" and self._suno.options.wire == "2024":
@@ -154,9 +154,7 @@ class Studio:
         body = _body(request)
         if not isinstance(body, dict) or body.get("ctype") != "generation":
             return detail(422, [_complaint("Input should be 'generation'", "ctype")])
-        return json_reply(
-            200, {"required": account.kind.needs_captcha, "captcha_version": account.kind.captcha_version}
-        )
+        return json_reply(200, {"required": account.wants_captcha, "captcha_version": account.kind.captcha_version})
 
     # The read calls.
 

@@ -168,7 +168,9 @@ class Suno:
         name, kind = known
         account = self.accounts.get(name)
         if account is None and name != "sandbox-load-<n>":
-            account = self.accounts[name] = Account(kind, name, kind.credits, cookie=name)
+            account = self.accounts[name] = Account(
+                kind, name, kind.credits, cookie=name, wants_captcha=kind.needs_captcha
+            )
             for song in SONGS.values():
                 if song.existing:
                     self._keep(account, song, existing_stems(song, name))
@@ -196,6 +198,7 @@ class Suno:
             return None
         account.credits -= price
         account.charges += 1
+        account.note_split()
         self.splits_made += 1
         by_group = task == "extract" and self.options.extract_group == "group"
         group = GROUPS[taken] if by_group else ""

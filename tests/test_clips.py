@@ -173,10 +173,19 @@ def test_credits_have_the_fields_of_the_peer_and_more(service: Client, account: 
     after = ask(service, "GET", "/api/get_limit", account).json()
     assert list(before) == [
         *("credits_left", "period", "monthly_limit", "monthly_usage"),
-        *("downloads_limit", "downloads_used", "downloads_extra", "can_split"),
+        *("downloads_limit", "downloads_used", "downloads_extra", "can_split", "captcha"),
     ]
     assert (before["credits_left"], after["credits_left"]) == (1000, 990)
     assert before["can_split"] is True
+
+
+def test_the_limits_say_whether_suno_wants_a_captcha_now(service: Client, suno: Suno) -> None:
+    def captcha() -> object:
+        return ask(service, "GET", "/api/get_limit", "sandbox-captcha-returns").json()["captcha"]
+
+    assert captcha() is True
+    suno.post("/sandbox/person", json={"account": "sandbox-captcha-returns", "action": "solve"})
+    assert captcha() is False
 
 
 def test_an_old_billing_reply_leaves_nulls(service: Client) -> None:

@@ -100,6 +100,13 @@ class SunoGateway:
             user = self._studio.sessions.user(account)
         return user
 
+    def wants_captcha(self, account: Account) -> bool | None:
+        """Whether Suno's newer split call wants a captcha now; None if that cannot be read. Free."""
+        try:
+            return self._studio.captcha(account, self._deadline())[0]
+        except SunoError:
+            return None
+
     def now(self) -> float | None:
         """Seconds since 1970 by Suno's clock, which dates the clips; None before its first answer."""
         return self._studio.clock.now()

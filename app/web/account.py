@@ -89,7 +89,7 @@ def get_limit() -> tuple[dict[str, Any], int, dict[str, str]]:
     present if the operator has set a limit for the API key.
     """
     account = account_of_request()
-    told = asdict(parts().gateway.credits(account))
+    told = asdict(parts().gateway.credits(account)) | {"captcha": parts().gateway.wants_captcha(account)}
     budget: dict[str, int | None] = {}
     for unit, time in (("credits", "day"), ("downloads", "month")):
         if own := budget_of(caller_of_request(), unit):

@@ -144,6 +144,7 @@ EXAMPLE_CREDITS = {
     "downloads_used": 3,
     "downloads_extra": 0,
     "can_split": True,
+    "captcha": False,
 }
 EXAMPLE_FILE = {
     "id": "d4e5f6a7-b8c9-0123-defa-234567890123",
@@ -728,6 +729,14 @@ class CreditsLeft(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "Whether the plan includes stems.", "example": True},
+    )
+    captcha = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Whether Suno's newer split call wants a captcha now; null if Suno does not say.",
+            "example": False,
+        },
     )
     budget = fields.Nested(
         BudgetLeft, metadata={"description": "What the operator allows this API key; only if it has a limit."}

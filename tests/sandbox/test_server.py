@@ -86,6 +86,7 @@ def test_charges_show_what_was_paid(alice):
         "credits": 10,
         "clips": ids,
         "reply_lost": False,
+        "by_person": False,
     }
     assert alice.get("/sandbox/accounts").json()["sandbox-alice"] == {
         "credits": 490,

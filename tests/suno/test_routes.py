@@ -465,3 +465,20 @@ def test_a_plain_pair_is_one_paid_call_and_reads_no_song(gateway: SunoGateway, w
     wire.post(SPLIT, json=reply_with("a"))
     gateway.generate_stems(ALICE, SONG)
     assert [call.request.url for call in wire.calls[2:]] == [SPLIT]
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ({"json": {"required": True}}, True),
+        ({"json": {"required": False, "captcha_version": 1}}, False),
+        ({"json": {"required": "no"}}, None),
+        ({"json": []}, None),
+        ({"status": 500, "json": DETAIL}, None),
+    ],
+)
+def test_whether_a_captcha_is_wanted_is_unknown_if_suno_does_not_say(
+    gateway: SunoGateway, wire: RequestsMock, answer: dict[str, Any], wanted: bool | None
+) -> None:
+    wire.post(CHECK, **answer)
+    assert gateway.wants_captcha(ALICE) is wanted
