@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import tomllib
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +89,11 @@ def uncommented(text: str) -> str:
 def hash_of(api_key: bytes) -> str:
     """SHA-256 of an API key, in hexadecimal."""
     return hashlib.sha256(api_key).hexdigest()
+
+
+def new_signing_key() -> str:
+    """A random secret that signs webhooks. Behind the Base64 is text: n8n's Crypto node takes no other key."""
+    return f"whsec_{b64encode(secrets.token_urlsafe(36).encode()).decode()}"
 
 
 def caller_of_key(api_key: str) -> Caller:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from base64 import b64encode
+from base64 import b64decode
 
 import click
 from flask import Blueprint
 
-from app.callers import NAME, NAME_RULE, hash_of
+from app.callers import NAME, NAME_RULE, hash_of, new_signing_key
 
 blueprint = Blueprint("caller", __name__, cli_group=None)
 
@@ -17,7 +17,9 @@ blueprint = Blueprint("caller", __name__, cli_group=None)
 @blueprint.cli.command("webhook-secret")
 def make_webhook_secret() -> None:
     """Make a secret that signs webhooks: for WEBHOOK_SECRET and for the receivers."""
-    click.echo(f"whsec_{b64encode(secrets.token_bytes(32)).decode()}")
+    secret = new_signing_key()
+    click.echo(secret)
+    click.echo(f"For n8n's Crypto credential: {b64decode(secret.removeprefix('whsec_')).decode()}", err=True)
 
 
 @blueprint.cli.command("caller")

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from standardwebhooks.webhooks import Webhook
 from werkzeug.serving import make_server
 
 from app.jobs.webhook import Attempt, send
+from app.web.caller import make_webhook_secret
 from tests.jobs.conftest import SECRET
 from tests.npm import NODE, install, npm
 
@@ -89,13 +91,36 @@ def test_the_node_receiver_accepts_only_signed_webhooks(
     assert process.stdout.readline().strip() == "msg_1 stems.completed [ 'Song (Vocals)' ]"
 
 
-RUN_CODE_NODE = """
-const { headers, body, code, secret } = JSON.parse(require("fs").readFileSync(0));
-const AsyncFunction = (async () => {}).constructor;
-const node = new AsyncFunction("$input", "$env", "require", code);
-const helpers = { getBinaryDataBuffer: async (item, name) => Buffer.from(name === "data" ? body : "") };
-node.call({ helpers }, { first: () => ({ json: { headers } }) }, { WEBHOOK_SECRET: secret }, require)
-  .then((items) => console.log(JSON.stringify(items)));
+RUN_WORKFLOW = """
+const { createHmac } = require("crypto");
+const { headers, body, nodes, credential, audio_id, execution } = JSON.parse(require("fs").readFileSync(0));
+const named = (name) => nodes.find((node) => node.name === name).parameters;
+// n8n 2.x blocks both in expressions and in Code nodes.
+const blocked = (name) => new Proxy(() => {}, {
+  get: () => { throw new Error(`access to ${name} is denied`) },
+  apply: () => { throw new Error(`${name} is disallowed`) },
+});
+const $ = (name) => ({ first: () => ({ json: { "Stems are ready": { headers } }[name] }) });
+const today = { toISODate: () => "2026-11-30" };
+const evaluate = (text, $json) => text.slice(1).replace(/{{(.*?)}}/gs, (_, code) => {
+  const value = new Function("$json", "$", "$today", "$execution", "$env", "require", `return (${code})`)(
+    $json, $, today, execution, blocked("env vars"), blocked("require"));
+  return typeof value === "string" ? value : JSON.stringify(value);
+});
+const verify = async () => {
+  // As the node Extract from File, and version 2 of the node Crypto: the credential is the key, as text.
+  const { type, encoding, value, dataPropertyName } = named("Signature");
+  const item = { [named("Text").destinationKey]: Buffer.from(body).toString(named("Text").options.encoding) };
+  item[dataPropertyName] = createHmac(type, credential).update(evaluate(value, item)).digest(encoding);
+  const AsyncFunction = (async () => {}).constructor;
+  const node = new AsyncFunction("$input", "$", "$env", "require", named("Is it signed?").jsCode);
+  return node({ first: () => ({ json: item }) }, $, blocked("env vars"), blocked("require"));
+};
+const split = async () => {
+  const { jsonBody, headerParameters: { parameters: [key] } } = named("Split the song");
+  return { [key.name]: evaluate(key.value, { audio_id }), body: JSON.parse(evaluate(jsonBody, { audio_id })) };
+};
+(audio_id ? split() : verify()).then((result) => console.log(JSON.stringify(result)));
 """
 
 
@@ -103,26 +128,45 @@ def workflow() -> dict[str, Any]:
     return json.loads((EXAMPLES / "n8n.json").read_text(encoding="utf-8"))
 
 
+def run_workflow(**question: Any) -> Any:
+    """Run the branch of the webhook, or with `audio_id` the branch of the split, as n8n 2.x does."""
+    text = json.dumps({"nodes": workflow()["nodes"]} | question)
+    run = subprocess.run(["node", "-e", RUN_WORKFLOW], input=text, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
 @NODE
-@pytest.mark.parametrize("change", ["nothing", "body", "signature", "age"])
-def test_the_n8n_code_verifies_signatures(change: str) -> None:
+@pytest.mark.parametrize("change", ["nothing", "body", "signature", "age", "cut", "missing", "rotation"])
+def test_the_n8n_workflow_verifies_signatures_without_env_and_require(change: str) -> None:
     [code] = [node["parameters"]["jsCode"] for node in workflow()["nodes"] if node["type"].endswith(".code")]
     assert code == (EXAMPLES / "n8n-verify.js").read_text(encoding="utf-8")
     at = datetime.now(UTC) if change != "age" else datetime(2026, 1, 1, tzinfo=UTC)
-    headers = {
-        "webhook-id": "msg_1",
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": "v1," + "A" * 44 if change == "signature" else Webhook(SECRET).sign("msg_1", at, BODY),
-    }
+    printed = CliRunner().invoke(make_webhook_secret)
+    secret, [_, credential] = printed.stdout.strip(), printed.stderr.split("For n8n's Crypto credential: ")
+    signature = Webhook(secret).sign("msg_1", at, BODY)
+    sent = {"signature": f"v1,{'A' * 44}", "rotation": f"v1,{'A' * 44} {signature}", "cut": signature[:-1]}
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp()))}
+    if change != "missing":
+        headers["webhook-signature"] = sent.get(change, signature)
     body = BODY.replace("Song", "Sung") if change == "body" else BODY
-    question = json.dumps({"headers": headers, "body": body, "code": code, "secret": SECRET})
-    run = subprocess.run(["node", "-e", RUN_CODE_NODE], input=question, capture_output=True, text=True, check=True)
-    [item] = json.loads(run.stdout)
-    if change != "nothing":
+    [item] = run_workflow(headers=headers, body=body, credential=credential.strip())
+    if change not in ("nothing", "rotation"):
         assert item["json"] == {"isSigned": False}
         return
     assert (item["json"]["isSigned"], item["json"]["type"]) == (True, "stems.completed")
     assert item["json"]["data"] == {"stems": [{"title": "Song (Vocals)"}], "files": [KEPT]}, "what can be fetched"
+
+
+@NODE
+def test_each_song_of_an_n8n_execution_has_its_own_key_and_a_retry_has_the_same() -> None:
+    link = "https://suno.com/song/c3d4e5f6-a7b8-9012-cdef-123456789012"
+    first, other, retry = (
+        run_workflow(audio_id=song, execution={"id": execution})
+        for song, execution in [(link, "1"), ("song-with-two", "1"), (f"{link}?sh=abc", "2")]
+    )
+    keys = [each["Idempotency-Key"] for each in (first, other, retry)]
+    assert keys == ["c3d4e5f6-a7b8-9012-cdef-123456789012-two-2026-11-30", "song-with-two-two-2026-11-30", keys[0]]
+    assert first["body"] | {"audio_id": link, "reuse_existing": True} == first["body"]
 
 
 @NODE
