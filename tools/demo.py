@@ -221,7 +221,8 @@ def unpack(zipped: Path) -> list[Path]:
     """Unpack the stems, the voice first."""
     with zipfile.ZipFile(zipped) as content:
         content.extractall(FOLDER)
-    return sorted((FOLDER / "Ocean Wanderer").glob("*.wav"), key=lambda file: "Vocals" not in file.name)
+        files = [FOLDER / name for name in content.namelist() if name.endswith(".wav")]
+    return sorted(files, key=lambda file: "Vocals" not in file.name)
 
 
 def fetch_song(service: Service) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -19,6 +20,20 @@ TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
 
 BLOCK = 1024 * 1024
 """Bytes to read at once."""
+
+ORIGINAL = "Original"
+
+LONGEST_IN_ZIP = 60
+"""Maximum UTF-16 units of a title or a part in a ZIP, so that a path in it stays under 180 characters."""
+
+SHORT_ID = 8
+"""Characters of an id that are enough to tell two songs apart."""
+
+TEMPOS = (1, 999)
+"""Tempos in beats a minute that a folder's name may have."""
+
+_KEY = re.compile(r"([A-G](?:#|b|_sharp|_flat)?)_(major|minor)", re.IGNORECASE)
+"""A key as Suno writes it, such as `C_major`."""
 
 _PART_OF_TITLE = re.compile(r"\s*(?: - [^()]+|\([^()]*\))\s*\Z")
 
@@ -56,10 +71,24 @@ class Details:
         song = self.song_title or NAMELESS
         if self.id == self.song_id:
             return clean_name(song)
-        part = " ".join(word if word[:1].isupper() else word.capitalize() for word in (self.part or "stem").split())
-        take = f" (take {self.take})" if (self.take or 1) > 1 else ""
-        room = LONGEST_NAME - len(f" - {part}{take}".encode())
-        return clean_name(f"{cut(song, max(20, room))} - {part}{take}")
+        behind = f" - {self._part}{self._take}"
+        room = LONGEST_NAME - len(behind.encode())
+        return clean_name(f"{cut(song, max(20, room))}{behind}")
+
+    @property
+    def track(self) -> str:
+        """Its name within its song: `Vocals (take 2)`; `Original` for the song itself."""
+        if self.id == self.song_id:
+            return ORIGINAL
+        return f"{_short_name(self._part)}{self._take}"
+
+    @property
+    def _part(self) -> str:
+        return " ".join(word if word[:1].isupper() else word.capitalize() for word in (self.part or "stem").split())
+
+    @property
+    def _take(self) -> str:
+        return f" (take {self.take})" if (self.take or 1) > 1 else ""
 
 
 def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
@@ -101,6 +130,25 @@ def file_name(details: Details, format: str) -> str:
     return f"{details.name}.{format}"
 
 
+def folder_name(title: str | None, song_id: str, *, bpm: float | None = None, key: str | None = None) -> str:
+    """The name of a song's folder in a ZIP: `Ocean Wanderer [129 BPM, C major] c3d4e5f6`."""
+    lowest, highest = TEMPOS
+    tempo = f"{bpm:.0f} BPM" if bpm is not None and lowest <= bpm <= highest else ""
+    about = ", ".join(filter(None, (tempo, readable_key(key))))
+    return " ".join(filter(None, (short_title(title), f"[{about}]" if about else "", song_id[:SHORT_ID])))
+
+
+def short_title(title: str | None) -> str:
+    """The beginning of a title, for names in a ZIP."""
+    return _short_name(title or NAMELESS)
+
+
+def readable_key(key: str | None) -> str | None:
+    """A key as people write it, such as `C major`; None if it is unknown."""
+    found = _KEY.fullmatch(key or "")
+    return f"{found[1].replace('_', ' ')} {found[2].lower()}" if found else None
+
+
 def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """Make names unique without regard to case: a repeated name gets a number. Returns the names by id."""
     chosen: dict[str, str] = {}
@@ -114,3 +162,11 @@ def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         taken.add(candidate.casefold())
         chosen[id] = candidate
     return chosen
+
+
+def _short_name(text: str) -> str:
+    """A valid name from the beginning of a text, in whole characters."""
+    composed = " ".join(unicodedata.normalize("NFC", text).split())
+    # In UTF-16, as Windows counts, which limits whole paths.
+    short = composed.encode("utf-16-le", "ignore")[: 2 * LONGEST_IN_ZIP].decode("utf-16-le", "ignore")
+    return clean_name(short, 3 * LONGEST_IN_ZIP)

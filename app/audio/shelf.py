@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
@@ -29,7 +30,7 @@ DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
 CRC = "crc.json"
 """Is added to the name of an audio file: the small file with its CRC-32, for ZIPs."""
 
-OF_SONG = (STEMS, "words.json", "beats.json", "sections.json")
+OF_SONG = (STEMS, "song.json", "words.json", "beats.json", "sections.json")
 """Extensions of the small files that a song may have without audio of its own."""
 
 
@@ -77,6 +78,11 @@ class Shelf:
         if not isinstance(found, list):
             return None
         return [details for each in found if (details := _details(each)) is not None]
+
+    def stems_age(self, folders: Sequence[str], song_id: str) -> float:
+        """Seconds since the list of a song's stems was stored; infinite if there is none."""
+        stored = self.stat(folders, song_id, STEMS)
+        return time.time() - stored.kept if stored else math.inf
 
     def note_stems(self, folder: str, song_id: str, stems: Iterable[Details]) -> None:
         """Store the list of a song's stems. Raises AudioFull."""

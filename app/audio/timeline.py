@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, TypeVar
 
 from app.audio.files import Details
@@ -16,7 +16,8 @@ from app.audio.shelf import Shelf
 from app.audio.store import AudioFull, AudioUnavailable
 from app.music.beats import Beats, Section, sections_of
 from app.music.words import Line, lines_of
-from app.suno.errors import SunoError
+from app.suno.clip import Clip
+from app.suno.errors import SunoError, SunoUnreachable
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.song_time import AlignedLine, AlignedLyrics, AlignedWord, Beat
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 EMPTY_KEPT_SECONDS = 3600.0
 """Seconds to believe that a song has no words or beats: Suno may still align a new song."""
+
+SONG_KEPT_SECONDS = 24 * 3600.0
+"""Seconds to believe a song's kept title, tempo and key: its owner may rename it."""
 
 SECTIONS_LOOKS = 3
 """Maximum requests for the sections, which Suno computes when they are first asked for."""
@@ -42,6 +46,33 @@ class Subject:
     """Seconds."""
     is_complete: bool
     """Whether Suno has finished it. What it tells before that may be a part, and is not kept."""
+    bpm: float | None = None
+    """Suno's own average of beats per minute."""
+    key: str | None = None
+    """As Suno writes it, such as `C_major`."""
+
+    @classmethod
+    def of(cls, clip: Clip) -> Subject:
+        """The subject that is this song."""
+        return cls(clip.id, clip.title, clip.duration, clip.status == "complete", clip.bpm, clip.key)
+
+
+NO_BEATS = Beats()
+
+
+@dataclass(frozen=True, slots=True)
+class SongInTime:
+    """What is known of a song in time; without anything that could not be read."""
+
+    song: Subject
+    lines: tuple[Line, ...] = ()
+    beats: Beats = NO_BEATS
+    sections: tuple[Section, ...] = ()
+
+    @property
+    def bpm(self) -> float | None:
+        """Beats per minute: of the beats if they are known, otherwise Suno's own average."""
+        return self.beats.bpm or self.song.bpm
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +92,59 @@ class Timeline:
     def subject(self, id: str) -> Subject:
         """The song with this id, or the song of the stem with this id. Raises SongNotFound."""
         details = self._details(id)
-        if details and details.song_id == id:
-            # Its file is kept, so it is complete.
-            return Subject(id, details.song_title, details.duration, is_complete=True)
-        clip = self.gateway.clip(self.account, details.song_id if details else id)
-        if clip.is_stem and clip.stem_from_id:
-            clip = self.gateway.clip(self.account, clip.stem_from_id)
-        return Subject(clip.id, clip.title, clip.duration, is_complete=clip.status == "complete")
+        song_id = details.song_id if details else id
+        kept, is_young = self._kept_subject(song_id)
+        if kept and is_young:
+            return kept
+        try:
+            clip = self.gateway.clip(self.account, song_id)
+            if clip.is_stem and clip.stem_from_id:
+                clip = self.gateway.clip(self.account, clip.stem_from_id)
+        except SunoError:
+            if kept:
+                return kept
+            if details and details.song_id == id:
+                # Its file is kept, so it is complete.
+                return Subject(id, details.song_title, details.duration, is_complete=True)
+            raise
+        found = Subject.of(clip)
+        if found.is_complete:
+            self._keep(found.id, "song", asdict(found))
+        return found
+
+    def known(self, song_id: str, title: str | None) -> SongInTime:
+        """All that is kept of a song, or that Suno tells now. Raises nothing: what cannot be read is missing.
+
+        `title`: for a song that cannot be read.
+        """
+        found = SongInTime(Subject(song_id, title, None, is_complete=False))
+        try:
+            found = SongInTime(song := self.subject(song_id))
+            found = replace(found, lines=self._or_nothing(lambda: self.lines(song), found.lines))
+            found = replace(found, beats=self._or_nothing(lambda: self.beats(song), NO_BEATS))
+            return replace(found, sections=self.sections(song, found.lines))
+        except SunoError as error:
+            log.warning("Song %s is given without its words and beats, or some of them: %s", song_id, error)
+            return found
+
+    @staticmethod
+    def _or_nothing(read: Callable[[], T], nothing: T) -> T:
+        """What was read, or nothing. Raises SunoUnreachable: the next call would wait as long."""
+        try:
+            return read()
+        except SunoUnreachable:
+            raise
+        except SunoError as error:
+            log.warning("A song in time is not complete: %s", error)
+            return nothing
+
+    def _kept_subject(self, song_id: str) -> tuple[Subject | None, bool]:
+        """The kept song, and whether that is young enough to be believed without asking Suno."""
+        kept, at = self._note(song_id, "song")
+        try:
+            return Subject(**kept), 0 <= time.time() - at < SONG_KEPT_SECONDS
+        except TypeError:
+            return None, False
 
     def _details(self, id: str) -> Details | None:
         try:
@@ -130,24 +207,33 @@ class Timeline:
             except (TypeError, ValueError):
                 log.warning("The kept %s of song %s cannot be read, and are read from Suno again.", part, song.id)
         found = read()
-        if self.folders and song.is_complete:
-            try:
-                self.shelf().keep_note(self.folders[0], song.id, part, {"at": time.time(), part: dump(found)})
-            except (AudioFull, AudioUnavailable) as error:
-                log.warning("The %s of song %s cannot be kept: %s", part, song.id, error)
+        if song.is_complete:
+            self._keep(song.id, part, dump(found))
         return found
 
+    def _keep(self, song_id: str, part: str, value: Any) -> None:
+        if not self.folders:
+            return
+        try:
+            self.shelf().keep_note(self.folders[0], song_id, part, {"at": time.time(), part: value})
+        except (AudioFull, AudioUnavailable) as error:
+            log.warning("The %s of song %s cannot be kept: %s", part, song_id, error)
+
     def _kept(self, song_id: str, part: str) -> Any:
+        content, at = self._note(song_id, part)
+        is_young = 0 <= time.time() - at < EMPTY_KEPT_SECONDS
+        return content if is_young or _has_content(content) else None
+
+    def _note(self, song_id: str, part: str) -> tuple[Any, float]:
+        """The kept part, or None, and when it was kept, in seconds since 1970."""
         try:
             note = self.shelf().note(self.folders, song_id, part) if self.folders else None
         except AudioUnavailable as error:
             log.warning("The kept %s of song %s cannot be read: %s", part, song_id, error)
-            return None
-        if not isinstance(note, dict):
-            return None
-        at, content = note.get("at"), note.get(part)
-        is_young = isinstance(at, int | float) and 0 <= time.time() - at < EMPTY_KEPT_SECONDS
-        return content if is_young or _has_content(content) else None
+            return None, 0.0
+        if not isinstance(note, dict) or not isinstance(note.get("at"), int | float):
+            return None, 0.0
+        return note.get(part), float(note["at"])
 
 
 def _has_content(content: Any) -> bool:

@@ -6,16 +6,17 @@ a data descriptor. The libraries that write ZIPs as a stream always add one.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from struct import pack
 from zlib import crc32
 
-from app.audio.files import Details, distinct, file_name
+from app.audio.companions import companions_of
+from app.audio.files import Details, distinct
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable, Opened
+from app.audio.timeline import SongInTime
 
 LOCAL_HEADER, CENTRAL_HEADER = 30, 46
 """Bytes of the headers of an entry, without its name and the extra field."""
@@ -52,6 +53,11 @@ class Zip:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
 
+    @property
+    def number(self) -> int:
+        """How many files are in it."""
+        return len(self._entries)
+
     def __len__(self) -> int:
         """Its length in bytes."""
         offset = directory = 0
@@ -81,19 +87,33 @@ class Zip:
         yield directory + _end(len(self._entries), len(directory), offset)
 
 
-def stems_zip(folder: str, stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf) -> Zip:
-    """The ZIP of kept stems. `folder`: the name of the only folder in it."""
-    names = distinct((details.id, file_name(details, format)) for details, _ in stems)
-    listed = [{**details.as_json(), "file": names[details.id]} for details, _ in stems]
-    about = json.dumps(listed, indent=2, ensure_ascii=False).encode(errors="replace")
+def stems_zip(
+    folder: str, stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime
+) -> Zip:
+    """The ZIP of kept stems. `folder`: the name of the only folder in it. The small files are first."""
+    return Zip(song_entries(folder, stems, format, shelf, about))
+
+
+def song_entries(
+    folder: str, stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime
+) -> list[Entry]:
+    """The entries of one song's folder."""
+    names = distinct((details.id, f"{details.track}.{format}") for details, _ in stems)
     newest = max((opened.stored.kept for _, opened in stems), default=0.0)
-    entries = [Entry(f"{folder}/stems.json".encode(), len(about), newest, lambda: crc32(about), lambda: [about])]
-    for details, opened in stems:
-        entries.append(_entry(f"{folder}/{names[details.id]}", opened, shelf))
-    return Zip(entries)
+    small = companions_of(about, [details for details, _ in stems], names)
+    return [
+        *(content_entry(f"{folder}/{name}", content, newest) for name, content in small),
+        *(file_entry(f"{folder}/{names[details.id]}", opened, shelf) for details, opened in stems),
+    ]
 
 
-def _entry(name: str, opened: Opened, shelf: Shelf) -> Entry:
+def content_entry(name: str, content: bytes, changed: float) -> Entry:
+    """An entry with this content."""
+    return Entry(name.encode(), len(content), changed, lambda: crc32(content), lambda: [content])
+
+
+def file_entry(name: str, opened: Opened, shelf: Shelf) -> Entry:
+    """An entry with a kept file."""
     size = opened.stored.size
     return Entry(
         name.encode(),

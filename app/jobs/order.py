@@ -25,6 +25,9 @@ from app.suno.session import Account
 
 log = logging.getLogger(__name__)
 
+LIST_KEPT_SECONDS = 600.0
+"""Seconds to believe a stored list of a song's stems, if this service has made no others since."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -63,9 +66,26 @@ class Order:
             raise
         if not song.usable:
             raise SongNotFound("This song has no stems yet: POST /api/generate_stems makes them, and costs credits.")
-        if song.usable != noted:
+        # A list that has not changed is stored again when it is old: from now on it is young.
+        if song.usable != noted or self._age(song_id) > LIST_KEPT_SECONDS:
             song.note(self.parts.shelf, self.folders[0])
         return song.usable
+
+    def kept_stems_of(self, song_id: str) -> list[Details]:
+        """The stems of a song for reading their files: the stored list while nothing shows that it lacks one.
+
+        It is enough if it is young, all its files are kept, and it has every stem that this service has made.
+        Otherwise as `stems_of`.
+        """
+        noted = self.parts.shelf.stems(self.folders, song_id) or []
+        if noted and self._age(song_id) <= LIST_KEPT_SECONDS and all(self._is_kept(stem.id) for stem in noted):
+            made = self.parts.ledger.made_of(self.account_names, song_id)
+            if made is not None and made <= {stem.id for stem in noted}:
+                return noted
+        return self.stems_of(song_id)
+
+    def _age(self, song_id: str) -> float:
+        return self.parts.shelf.stems_age(self.folders, song_id)
 
     def clips(self, ids: Sequence[str]) -> list[Details]:
         """Find songs and stems by their ids. Raises SongNotFound if Suno does not know one of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -178,6 +178,9 @@ class TempoMap:
         return float(before.position) + (at - before.at) * before.bpm / 60
 
 
+LONGEST_BAR = 12
+"""Quarter notes that may be one bar. A silence has no beats, and MIDI and REAPER count up to 255 in a bar."""
+
 ONE_TEMPO_WITHIN = 0.0005
 """Seconds by which a beat may lie beside one tempo for the whole song. Most songs need a tempo for each beat."""
 
@@ -201,7 +204,7 @@ def tempo_map_of(beats: Beats) -> TempoMap | None:
         placed.insert(0, (Fraction(0), 0.0))
     else:
         placed[0] = (Fraction(0), 0.0)
-    return TempoMap(tuple(placed), _tempos(placed, lead), _signatures(beats, lead))
+    return TempoMap(tuple(placed), _tempos(placed, lead), _signatures(beats, lead, placed))
 
 
 def _steps(times: Sequence[float], positions: Sequence[int]) -> list[tuple[float, float, int, int]]:
@@ -232,23 +235,40 @@ def _tempos(placed: Sequence[tuple[Fraction, float]], lead: Fraction) -> tuple[T
     return tuple(tempos)
 
 
-def _signatures(beats: Beats, lead: Fraction) -> tuple[Signature, ...]:
+def _signatures(beats: Beats, lead: Fraction, placed: Sequence[tuple[Fraction, float]]) -> tuple[Signature, ...]:
     bars = beats.bars()
     if not bars:
         return ()
-    signatures: list[Signature] = []
-    before = lead + bars[0].position
-    if before:
-        signatures.append(Signature(Fraction(0), 0.0, before.numerator, 4 * before.denominator))
     usual = beats.beats_per_bar or bars[0].quarters
+    first = lead + bars[0].position
+    lengths = list(_countable(Fraction(0), first, usual)) if first else []
     # The last bar may be cut by the song's end.
-    lengths = [*(bar.quarters for bar in bars[:-1]), usual]
-    for bar, quarters in zip(bars, lengths, strict=True):
+    for bar, quarters in zip(bars, [*(bar.quarters for bar in bars[:-1]), usual], strict=True):
+        lengths += _countable(lead + bar.position, Fraction(quarters), usual)
+    signatures: list[Signature] = []
+    for position, length in lengths:
         last = signatures[-1] if signatures else None
-        if last is None or (last.numerator, last.denominator) != (quarters, 4) or last.position == 0 != before:
-            at = 0.0 if lead + bar.position == 0 else bar.at
-            signatures.append(Signature(lead + bar.position, at, quarters, 4))
+        numerator, denominator = length.numerator, 4 * length.denominator
+        if last is None or (last.numerator, last.denominator) != (numerator, denominator) or position == first:
+            signatures.append(Signature(position, _seconds_at(position, placed), numerator, denominator))
     return tuple(signatures)
+
+
+def _countable(position: Fraction, length: Fraction, usual: int) -> Iterator[tuple[Fraction, Fraction]]:
+    """A bar's position and length; a bar that is too long becomes what is over, and then usual bars."""
+    if length <= LONGEST_BAR:
+        yield position, length
+        return
+    over = length % usual or Fraction(usual)
+    yield position, over
+    yield position + over, Fraction(usual)
+
+
+def _seconds_at(position: Fraction, placed: Sequence[tuple[Fraction, float]]) -> float:
+    """The time of a position between two beats, or before the first."""
+    after = max(1, bisect_right(placed, position, key=lambda each: each[0]))
+    (p, a), (q, b) = placed[after - 1], placed[min(after, len(placed) - 1)]
+    return a if p == q else a + (b - a) * float((position - p) / (q - p))
 
 
 def _places(weights: Sequence[float | None]) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from app.ids import new_id
 from app.splits.attempt import latest_of
@@ -159,6 +159,14 @@ class Ledger:
         """Read an entry. A `started` one past its deadline is returned as in doubt."""
         found = self._store.read(lambda tx: tx.entry(id))
         return self._told(found) if found else None
+
+    def made_of(self, accounts: Collection[str], song_id: str) -> frozenset[str] | None:
+        """Read which stems of a song these accounts' splits have made; None if one of them may still make some."""
+        entries = self._store.read(lambda tx: tx.entries_of_song(song_id))
+        ours = [self._told(entry) for entry in entries if entry.account in accounts]
+        if any(entry.state is not State.DONE for entry in ours):
+            return None
+        return frozenset(stem.id for entry in ours for stem in entry.stems)
 
     def of_request(self, owners: Iterable[Owner], request_id: str) -> Entry | None:
         """Read the entry of the latest request with this id, under any of these names of its owner."""

@@ -14,9 +14,10 @@ from flask import Response, jsonify, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
-from app.audio.files import TYPES, Details, file_name, folder_of
+from app.audio.files import SHORT_ID, TYPES, Details, file_name, folder_name, folder_of
 from app.audio.peaks import peaks_from_suno
 from app.audio.store import AudioRemoved, Opened
+from app.audio.timeline import Timeline
 from app.jobs.file import NOT_KEPT, FileStatus, place_of, read_job, status_of
 from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.order import Order
@@ -62,9 +63,6 @@ class Sending:
 
 
 sending = Sending()
-
-BEGINNING_OF_ZIP = 2
-"""Chunks of a ZIP that have `stems.json` and the beginning of the first stem."""
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -138,7 +136,7 @@ def get_audio(id: str, format: str) -> Response:
         raise _not_kept(id, format)
     name = file_name(details, format) if details else f"{id}.{format}"
     try:
-        return _sent(opened, TYPES[format], name)
+        return _sent(opened, TYPES[format], name, id)
     except BaseException as error:
         opened.close()
         if isinstance(error, AudioRemoved):
@@ -184,7 +182,7 @@ def get_peaks(id: str) -> Response:
 
 @blueprint.route("/stems.zip", methods=["GET"])
 @blueprint.arguments(ZipQuery, location="query", as_kwargs=True)
-@blueprint.response(200, BINARY, content_type="application/zip", description="The stems, and `stems.json`.")
+@blueprint.response(200, BINARY, content_type="application/zip", description="The stems, and small files.")
 @blueprint.doc(operationId="getStemsZip")
 @blueprint.fails_with(
     *FREE_READ,
@@ -196,13 +194,14 @@ def get_peaks(id: str) -> Response:
 def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None = None) -> Response:
     """Download the kept stems of a song as one ZIP file.
 
-    Free. It has a folder named after the song, with a file for each stem, and `stems.json` with the details of each.
-    The reply has a `Content-Length`.
+    Free. It has a folder named after the song, with a file for each stem and `stems.json`, which has the song's tempo
+    and beats and the details of each stem. Where they are known: `lyrics.lrc`, `tempo.mid`, and a REAPER project.
     """
     from app.audio.zip import stems_zip
 
-    order = _order(account_of_request(), format)
-    shelf, stems = parts().shelf, _chosen(order.stems_of(song_id), ids)
+    account = account_of_request()
+    order = _order(account, format)
+    shelf, stems = parts().shelf, _chosen(order.kept_stems_of(song_id), ids)
     with ExitStack() as open_files:
         opened: list[tuple[Details, Opened]] = []
         missing: list[Details] = []
@@ -219,15 +218,18 @@ def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None =
                 f"Of the {len(stems)} stems of this song, {len(missing)} are not kept as {format}: {names}. POST "
                 f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} fetches them.'
             )
-        title = _folder_name(stems)
-        content = stems_zip(title, opened, format, shelf)
+        about = timeline_of(account).known(stems[0].song_id, stems[0].song_title)
+        title, key = stems[0].song_title, about.song.key
+        folder = folder_name(title, stems[0].song_id, bpm=about.bpm, key=key)
+        content = stems_zip(folder, opened, format, shelf, about)
         try:
-            begun = _begun(content, BEGINNING_OF_ZIP)
+            # Up to the beginning of the first stem.
+            begun = _begun(content, content.number - len(opened) + 1)
         except AudioRemoved:
             raise AudioIncomplete("A stem of this song was removed just now: send this again to see which.") from None
         response = Response(_in_turn(begun), mimetype="application/zip")
         response.content_length = len(content)
-        attach(response, f"{title} - Stems.zip")
+        attach(response, f"{song_name(title)} - Stems.zip", stems[0].song_id)
         response.headers["Cache-Control"] = "private, no-store"
         response.call_on_close(open_files.pop_all().close)
         return response
@@ -316,17 +318,25 @@ def _chosen(stems: Sequence[Details], ids: Sequence[str] | None) -> Sequence[Det
     return [stem for stem in stems if stem.id in ids]
 
 
-def _folder_name(stems: Sequence[Details]) -> str:
-    song = stems[0]
-    return Details(song.song_id, song.song_id, song.song_title, None, None, None, None, None).name
+def song_name(title: str | None) -> str:
+    """The readable name of a file of the song itself, without extension."""
+    return Details("", "", title, None, None, None, None, None).name
 
 
-def _sent(opened: Opened, type: str, name: str) -> Response:
+def timeline_of(account: Account) -> Timeline:
+    """Reads an account's songs in time."""
+    of_app = parts()
+    # Nothing of an account that came as a cookie in the request is kept.
+    kept_in = folders(account) if account.name else ()
+    return Timeline(account, kept_in, of_app.gateway, lambda: of_app.shelf, of_app.settings.timing.poll_interval)
+
+
+def _sent(opened: Opened, type: str, name: str, id: str) -> Response:
     """A file, or its requested range; nginx sends it if AUDIO_ACCEL is set."""
     stored = opened.stored
     response = Response(mimetype=type)
     response.call_on_close(opened.close)
-    attach(response, name)
+    attach(response, name, id)
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Accept-Ranges"] = "bytes"
     accel = parts().settings.audio_accel
@@ -365,8 +375,14 @@ def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
         sending.number -= 1
 
 
-def attach(response: Response, name: str) -> None:
-    """Name the file: in Unicode, and in ASCII for programs that know no other."""
+def attach(response: Response, name: str, id: str) -> None:
+    """Name the file: in Unicode, and in ASCII for programs that know no other.
+
+    `id`: of its clip. Its beginning is in the ASCII name: two titles in another script would look the same.
+    """
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    names = {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name)}"})
+    names = {"filename": plain}
+    if plain != name:
+        stem, dot, end = plain.rpartition(".")
+        names = {"filename": f"{stem} {id[:SHORT_ID]}{dot}{end}", "filename*": f"UTF-8''{quote(name)}"}
     response.headers.set("Content-Disposition", "attachment", **names)

@@ -8,15 +8,13 @@ from typing import Any
 
 from flask import Response, request
 
-from app.audio.files import Details
-from app.audio.timeline import Subject, Timeline
+from app.audio.timeline import Subject
 from app.music.lrc import lrc_of
 from app.music.subtitles import Subtitles, subtitles_of
 from app.music.words import Line
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.audio import attach, folders
-from app.web.current import parts
+from app.web.audio import attach, song_name, timeline_of
 from app.web.errors import ErrorCode, NoLyrics
 from app.web.time_schemas import (
     EXAMPLE_BEATS,
@@ -57,7 +55,7 @@ def get_aligned_lyrics(song_id: str) -> Response:
 
     Free. The words are as Suno aligns them: not cleaned, and in its order. `GET /api/lyrics/{id}.json` has lines.
     """
-    timeline = _timeline()
+    timeline = timeline_of(account_of_request())
     words = timeline.words(timeline.subject(song_id)).words
     return _json(
         [
@@ -100,7 +98,7 @@ def get_lyrics_file(id: str, format: str) -> Response:
     """
     song, lines = _lyrics_of(id)
     response = Response(_written(format, lines, song), mimetype=FILE_TYPES[format])
-    attach(response, f"{_name(song)}.{format}")
+    attach(response, f"{song_name(song.title)}.{format}", song.id)
     return _validated(response)
 
 
@@ -115,7 +113,7 @@ def get_beats(song_id: str) -> Response:
     Free. What is not known is null or []. A section's name comes from the lyrics, if their section begins within two
     seconds.
     """
-    timeline = _timeline()
+    timeline = timeline_of(account_of_request())
     song = timeline.subject(song_id)
     beats, lines = timeline.beats(song), timeline.lines(song)
     places = beats.places or [None] * len(beats.times)
@@ -130,16 +128,9 @@ def get_beats(song_id: str) -> Response:
     )
 
 
-def _timeline() -> Timeline:
-    account, of_app = account_of_request(), parts()
-    # Nothing of an account that came as a cookie in the request is kept.
-    kept_in = folders(account) if account.name else ()
-    return Timeline(account, kept_in, of_app.gateway, lambda: of_app.shelf, of_app.settings.timing.poll_interval)
-
-
 def _lyrics_of(id: str) -> tuple[Subject, Sequence[Line]]:
     """The song and its lines. Raises NoLyrics."""
-    timeline = _timeline()
+    timeline = timeline_of(account_of_request())
     song = timeline.subject(id)
     if lines := timeline.lines(song):
         return song, lines
@@ -159,10 +150,6 @@ def _line(line: Line) -> dict[str, Any]:
     return {
         "text": line.text, "start_s": line.start, "end_s": line.end, "section": line.section, "words": words,
     }  # fmt: skip
-
-
-def _name(song: Subject) -> str:
-    return Details(song.id, song.id, song.title, None, None, None, None, None).name
 
 
 def _json(value: Any) -> Response:

@@ -16,11 +16,13 @@ from app.audio.files import Details
 from app.audio.folder import FolderStore
 from app.audio.shelf import CRC, Shelf
 from app.audio.store import AudioUnavailable, Opened
+from app.audio.timeline import SongInTime, Subject
 from app.audio.zip import Entry, Zip, stems_zip
 from tests.audio.conftest import wav
 
 MINE = "mine"
 SOUNDS = {"a": wav(), "b": wav(loud=9_000)}
+SONG = SongInTime(Subject("song", "Söng", 0.1, is_complete=True))
 
 
 def details(id: str) -> Details:
@@ -62,29 +64,28 @@ def read_as_a_stream(content: bytes) -> dict[str, bytes]:
 
 
 def test_a_zip_can_be_read_as_a_stream_and_as_a_file(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
-    zip = stems_zip("Söng", stems, "wav", shelf)
+    zip = stems_zip("Söng", stems, "wav", shelf, SONG)
     content = b"".join(zip)
     assert len(zip) == len(content)
     streamed = read_as_a_stream(content)
-    names = ["Söng/stems.json", "Söng/Söng - Part A.wav", "Söng/Söng - Part B.wav"]
+    names = ["Söng/stems.json", "Söng/Söng.rpp", "Söng/Part A.wav", "Söng/Part B.wav"]
     assert list(streamed) == names
-    assert [streamed[name] for name in names[1:]] == list(SOUNDS.values())
+    assert [streamed[name] for name in names[2:]] == list(SOUNDS.values())
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == streamed
 
 
 def test_a_zip_is_the_same_each_time(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
-    first, second = (b"".join(stems_zip("Song", stems, "wav", shelf)) for _ in range(2))
+    first, second = (b"".join(stems_zip("Song", stems, "wav", shelf, SONG)) for _ in range(2))
     assert first == second
 
 
-def test_the_second_piece_has_the_beginning_of_the_first_stem(
-    shelf: Shelf, stems: Sequence[tuple[Details, Opened]]
-) -> None:
-    pieces = iter(stems_zip("Song", stems, "wav", shelf))
-    assert b"stems.json" in next(pieces)
-    assert SOUNDS["a"] in next(pieces)
+def test_each_small_file_is_one_piece_before_the_stems(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
+    zip = stems_zip("Song", stems, "wav", shelf, SONG)
+    pieces = list(zip)
+    assert b"stems.json" in pieces[0]
+    assert SOUNDS["a"] in pieces[zip.number - len(stems)]
 
 
 def test_the_crc_of_a_file_of_an_older_version_is_computed_once(
@@ -94,7 +95,7 @@ def test_the_crc_of_a_file_of_an_older_version_is_computed_once(
     known = folder.read(name)
     for older in (None, b"{half", b'{"crc32": 7, "bytes": 1}', b'{"crc32": "x"}', b"[]"):
         folder.remove(name) if older is None else folder.write(name, older)
-        assert zipfile.ZipFile(io.BytesIO(b"".join(stems_zip("Song", stems, "wav", shelf)))).testzip() is None
+        assert zipfile.ZipFile(io.BytesIO(b"".join(stems_zip("Song", stems, "wav", shelf, SONG)))).testzip() is None
         assert folder.read(name) == known
     monkeypatch.setattr("app.audio.shelf.crc32", None)
     assert shelf.checksum(stems[0][1]) == crc32(SOUNDS["a"])
@@ -105,8 +106,8 @@ def test_a_wrong_crc_breaks_the_zip_off_and_is_computed_again(
 ) -> None:
     folder.write(f"{MINE}/a.wav{CRC}", f'{{"crc32": 7, "bytes": {len(SOUNDS["a"])}}}'.encode())
     with pytest.raises(AudioUnavailable, match=r"Part A\.wav is not the file that was kept"):
-        list(stems_zip("Song", stems, "wav", shelf))
-    assert zipfile.ZipFile(io.BytesIO(b"".join(stems_zip("Song", stems, "wav", shelf)))).testzip() is None
+        list(stems_zip("Song", stems, "wav", shelf, SONG))
+    assert zipfile.ZipFile(io.BytesIO(b"".join(stems_zip("Song", stems, "wav", shelf, SONG)))).testzip() is None
 
 
 def test_a_file_that_became_shorter_breaks_the_zip_off() -> None:

@@ -30,6 +30,9 @@ from tests.jobs.audio import (
 )
 from tests.jobs.conftest import PUBLIC_URL, Receiver, Service, Shared
 
+FOLDER = "Ocean Wanderer [120 BPM, C major] c3d4e5f6"
+"""In a ZIP of SONG."""
+
 
 def test_a_split_is_answered_after_its_files_are_kept(deployed: Service, suno: Suno, account: str) -> None:
     reply = split(deployed)
@@ -163,8 +166,8 @@ def test_existing_stems_are_fetched_once_and_zipped(deployed: Service, suno: Sun
     path = f"/api/stems.zip?audio_id={SONG}&format=wav&ids={','.join(some)}"
     names = zipfile.ZipFile(io.BytesIO(deployed.client.get(path).content)).namelist()
     assert sorted(name for name in names if name.endswith(".wav")) == [
-        "Ocean Wanderer/Ocean Wanderer - Instrumental (take 2).wav",
-        "Ocean Wanderer/Ocean Wanderer - Vocals (take 2).wav",
+        f"{FOLDER}/Instrumental (take 2).wav",
+        f"{FOLDER}/Vocals (take 2).wav",
     ]
     unknown = assert_error(deployed.client.get(f"{path},another"), 404, "song_not_found")
     assert "no such stems: another" in unknown["error"]
@@ -176,15 +179,38 @@ def test_existing_stems_are_fetched_once_and_zipped(deployed: Service, suno: Sun
     assert int(reply.headers["Content-Length"]) == len(reply.content)
     zipped = zipfile.ZipFile(io.BytesIO(reply.content))
     assert zipped.testzip() is None
-    listed = json.loads(zipped.read("Ocean Wanderer/stems.json"))
-    by_id = {each["id"]: each for each in listed}
-    assert {f"Ocean Wanderer/{each['file']}" for each in listed} | {"Ocean Wanderer/stems.json"} == set(
-        zipped.namelist()
-    )
+    small = ["stems.json", "lyrics.lrc", "tempo.mid", "Ocean Wanderer.rpp"]
+    about = json.loads(zipped.read(f"{FOLDER}/stems.json"))
+    assert (about["bpm"], about["key"], len(about["beats"])) == (120.0, "C_major", 8)
+    by_id = {each["id"]: each["file"] for each in about["stems"]}
+    assert zipped.namelist() == [f"{FOLDER}/{name}" for name in (*small, *by_id.values())]
     for file in files:
-        assert by_id[file["id"]]["file"] == file["filename"]
-        assert zipped.read(f"Ocean Wanderer/{file['filename']}") == fetch(deployed, file).content
+        assert file["filename"] == f"Ocean Wanderer - {by_id[file['id']]}"
+        assert zipped.read(f"{FOLDER}/{by_id[file['id']]}") == fetch(deployed, file).content
     assert unlocks(suno, account) == [SONG]
+
+
+def test_a_second_zip_asks_suno_nothing_until_there_are_more_stems(deployed: Service, suno: Suno) -> None:
+    split(deployed)
+    wait_for_files(deployed, audio_id=SONG)
+    path = f"/api/stems.zip?audio_id={SONG}&format=wav"
+    first = deployed.client.get(path).content
+    suno.forget()
+    assert deployed.client.get(path).content == first
+    assert [entry["path"] for entry in suno.log()] == []
+    deployed.client.post("/api/generate_stems", json={"audio_id": SONG, "wait_audio": True})
+    assert_error(deployed.client.get(path), 409, "audio_incomplete")
+
+
+def test_a_zip_does_without_words_and_beats_that_cannot_be_read(deployed: Service, beside: Deploy) -> None:
+    split(deployed)
+    wait_for_files(deployed, audio_id=SONG)
+    away = beside(SUNO_API_URL="http://127.0.0.1:9")
+    reply = away.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav")
+    names = zipfile.ZipFile(io.BytesIO(reply.content)).namelist()
+    assert sorted(name.partition("/")[2] for name in names) == [
+        "Instrumental.wav", "Ocean Wanderer.rpp", "Vocals.wav", "stems.json",
+    ]  # fmt: skip
 
 
 def test_a_repeated_request_for_pending_files_does_not_call_suno(deploy: Deploy, suno: Suno) -> None:

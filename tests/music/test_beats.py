@@ -1,10 +1,12 @@
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.music.beats import Beats, sections_of, tempo_map_of
+from app.music.midi import midi_of
 from app.music.words import lines_of
 from app.suno.song_time import Novelty, beats_from_wire
 from tests.music.test_words import lyrics
@@ -140,3 +142,20 @@ def test_sections_have_the_names_of_the_words_that_begin_there():
 def test_sections_that_suno_still_computes_are_not_ready():
     assert Novelty.from_wire({"state": "running"}) == Novelty(False)
     assert Novelty.from_wire({"state": "complete"}) == Novelty(True)
+
+
+@pytest.mark.parametrize("silent_from", [0.0, 30.0])
+def test_a_long_silence_becomes_bars_that_other_programs_can_count(silent_from):
+    before = [(i * 0.5, i % 4 + 1) for i in range(int(silent_from * 2))]
+    beats = beats_of(*before, *((200.25 + i * 0.5, i % 4 + 1) for i in range(16)))
+    tempo_map = tempo_map_of(beats)
+
+    assert all(signature.numerator <= 12 for signature in tempo_map.signatures)
+    lines = set()
+    ends = [*(each.position for each in tempo_map.signatures[1:]), tempo_map.anchors[-1][0]]
+    for each, end in zip(tempo_map.signatures, ends, strict=True):
+        length = Fraction(4 * each.numerator, each.denominator)
+        lines |= {each.position + i * length for i in range(math.ceil((end - each.position) / length))}
+    places = {at: position for position, at in tempo_map.anchors}
+    assert {places[bar.at] for bar in beats.bars() if bar.at} <= lines
+    assert midi_of(tempo_map, (), (), title="Silence")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import socket
 import threading
 import wave
@@ -235,7 +234,3 @@ def samples(wav: bytes) -> array[int]:
 def unzipped(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist()}
-
-
-def stems_json(files: dict[str, bytes]) -> Any:
-    return json.loads(files["stems.json"])

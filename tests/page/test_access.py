@@ -49,7 +49,8 @@ def test_an_api_key_is_requested_once_and_sent_nowhere_else(page_with: Callable[
     page.split("song-unlock-slow")
     page.wait_until_ready()
     page.find("link", "Download all").click()
-    assert len(unzipped(page.downloaded("* - Stems.zip"))) == 3
+    files = unzipped(page.downloaded("* - Stems.zip"))
+    assert sum(name.endswith(".mp3") for name in files) == 2
     page.browser.refresh()
     page.wait_until_ready()
     assert len(page.charges("song-unlock-slow")) == 1

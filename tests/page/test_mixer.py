@@ -144,7 +144,7 @@ def test_a_saved_mix_equals_the_sum_of_the_files(page: Page) -> None:
     page.wait_until_ready()
     page.find("link", "Download all").click()
     files = unzipped(page.downloaded("Missing Page - Stems.zip"))
-    vocals, music = (samples(files[f"Missing Page - {part}.wav"]) for part in ("Vocals", "Instrumental"))
+    vocals, music = (samples(files[f"{part}.wav"]) for part in ("Vocals", "Instrumental"))
     page.press("Save this mix")
     mix = samples(page.downloaded("Missing Page - Mix.wav"))
     assert mix.tolist() == list(map(add, vocals, music))

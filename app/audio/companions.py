@@ -1,0 +1,80 @@
+"""The small files beside the stems in a song's ZIP: what is known of them, the words, the tempo, a REAPER project."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from app.audio.files import Details, short_title
+from app.audio.timeline import SongInTime
+from app.music.beats import Beats, tempo_map_of
+from app.music.lrc import lrc_of
+from app.music.midi import midi_of
+from app.music.reaper import reaper_of
+from app.music.session import Session, Track
+
+
+def companions_of(
+    about: SongInTime, stems: Sequence[Details], files: Mapping[str, str]
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the small files. `files`: the stems' file names by their ids.
+
+    What is known makes the same bytes each time: a download can be resumed.
+    """
+    yield "stems.json", _json(described(about, stems, files))
+    title = about.song.title
+    if about.lines:
+        yield "lyrics.lrc", _text(lrc_of(about.lines, title=title, length=about.song.duration))
+    session = session_of(about, stems, files)
+    if session.tempo_map:
+        yield "tempo.mid", midi_of(session.tempo_map, about.sections, about.lines, title=title)
+    yield f"{short_title(title)}.rpp", _text(reaper_of(session))
+
+
+def session_of(about: SongInTime, clips: Sequence[Details], files: Mapping[str, str]) -> Session:
+    """The song as a session. `files`: the clips' paths by their ids. The song itself is a muted track."""
+    tracks = [
+        Track(each.track, files[each.id], _seconds(each, about), is_muted=each.id == each.song_id) for each in clips
+    ]
+    return Session(
+        short_title(about.song.title), tracks, tempo_map_of(about.beats), about.sections, bpm=about.bpm
+    )  # fmt: skip
+
+
+def described(about: SongInTime, stems: Sequence[Details], files: Mapping[str, str]) -> dict[str, Any]:
+    """What `stems.json` says: of the song, and of each stem."""
+    song = about.song
+    return {
+        "song_id": song.id,
+        "title": song.title,
+        "duration": song.duration,
+        "key": song.key,
+        **beats_as_json(about),
+        "stems": [{**stem.as_json(), "file": files[stem.id]} for stem in stems],
+    }
+
+
+def beats_as_json(about: SongInTime) -> dict[str, Any]:
+    """Tempo, beats and sections, as in `GET /api/beats`. What is not known is null or []."""
+    beats: Beats = about.beats
+    return {
+        "bpm": about.bpm,
+        "steady": beats.is_steady,
+        "beats_per_bar": beats.beats_per_bar,
+        "beats": list(zip(beats.times, beats.places or [None] * len(beats.times), strict=True)),
+        "sections": [{"at": section.at, "name": section.name} for section in about.sections],
+    }
+
+
+def _seconds(clip: Details, about: SongInTime) -> float:
+    """The length of a clip; at least that of its beats if Suno has measured none."""
+    return clip.duration or about.song.duration or max(about.beats.times, default=0.0)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="replace")
+
+
+def _text(text: str) -> bytes:
+    return text.encode(errors="replace")
