@@ -17,7 +17,7 @@ from app.audio.store import AudioFull, AudioUnavailable
 from app.music.beats import Beats, Section, sections_of
 from app.music.words import Line, lines_of
 from app.suno.clip import Clip
-from app.suno.errors import SunoError, SunoUnreachable
+from app.suno.errors import SunoError, SunoFailed, SunoUnreachable
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.song_time import AlignedLine, AlignedLyrics, AlignedWord, Beat
@@ -82,12 +82,19 @@ class Timeline:
     `folders`: the account's folders on the shelf, the current one first; () keeps nothing.
     """
 
-    account: Account
+    account: Account | None
+    """None: Suno is not asked. Only what is kept is known."""
     folders: Sequence[str]
     gateway: SunoGateway
     shelf: Callable[[], Shelf]
     poll_interval: float
     """Seconds between two requests for what Suno still computes."""
+
+    @property
+    def _asked(self) -> Account:
+        if self.account is None:
+            raise SunoFailed("Only what is kept of this song is known here.")
+        return self.account
 
     def subject(self, id: str) -> Subject:
         """The song with this id, or the song of the stem with this id. Raises SongNotFound."""
@@ -97,9 +104,9 @@ class Timeline:
         if kept and is_young:
             return kept
         try:
-            clip = self.gateway.clip(self.account, song_id)
+            clip = self.gateway.clip(self._asked, song_id)
             if clip.is_stem and clip.stem_from_id:
-                clip = self.gateway.clip(self.account, clip.stem_from_id)
+                clip = self.gateway.clip(self._asked, clip.stem_from_id)
         except SunoError:
             if kept:
                 return kept
@@ -158,7 +165,7 @@ class Timeline:
         return self._kept_or_read(
             song,
             "words",
-            lambda: self.gateway.aligned_lyrics(self.account, song.id),
+            lambda: self.gateway.aligned_lyrics(self._asked, song.id),
             _words_as_json,
             _words_from_json,
         )
@@ -172,7 +179,7 @@ class Timeline:
         found = self._kept_or_read(
             song,
             "beats",
-            lambda: self.gateway.downbeats(self.account, song.id),
+            lambda: self.gateway.downbeats(self._asked, song.id),
             lambda beats: [[beat.at, beat.weight] for beat in beats],
             lambda stored: tuple(Beat(*each) for each in stored),
         )
@@ -191,7 +198,7 @@ class Timeline:
         for look in range(SECTIONS_LOOKS):
             if look:
                 time.sleep(self.poll_interval)
-            novelty = self.gateway.novelty_sections(self.account, song_id)
+            novelty = self.gateway.novelty_sections(self._asked, song_id)
             if novelty.is_ready:
                 return novelty.peaks
         return ()

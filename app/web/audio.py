@@ -323,11 +323,12 @@ def song_name(title: str | None) -> str:
     return Details("", "", title, None, None, None, None, None).name
 
 
-def timeline_of(account: Account) -> Timeline:
-    """Reads an account's songs in time."""
+def timeline_of(account: Account | None, kept_in: Sequence[str] | None = None) -> Timeline:
+    """Reads an account's songs in time. Without an account: what is kept of them in these folders."""
     of_app = parts()
-    # Nothing of an account that came as a cookie in the request is kept.
-    kept_in = folders(account) if account.name else ()
+    if kept_in is None:
+        # Nothing of an account that came as a cookie in the request is kept.
+        kept_in = folders(account) if account and account.name else ()
     return Timeline(account, kept_in, of_app.gateway, lambda: of_app.shelf, of_app.settings.timing.poll_interval)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pytest
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable
-from app.audio.timeline import Timeline
+from app.audio.timeline import SongInTime, Subject, Timeline
 from app.suno.clip import Clip
 from app.suno.session import Account
-from app.suno.song_time import AlignedLyrics, AlignedWord
+from app.suno.song_time import AlignedLyrics, AlignedWord, Beat, Novelty
 
 SAME = AlignedLyrics((AlignedWord("Over ", 1.0, 1.4, True),))
 MORE = AlignedLyrics((*SAME.words, AlignedWord("water", 1.5, 2.0, True)))
@@ -34,6 +34,12 @@ class Suno:
     def aligned_lyrics(self, account: Any, id: str) -> AlignedLyrics:
         self.asked.append(id)
         return self.words
+
+    def downbeats(self, account: Any, id: str) -> tuple[Beat, ...]:
+        return ()
+
+    def novelty_sections(self, account: Any, id: str) -> Novelty:
+        return Novelty(is_ready=True)
 
 
 class BrokenStore(FolderStore):
@@ -58,6 +64,17 @@ def test_the_words_of_a_song_that_suno_still_makes_are_not_kept(
     suno.words = MORE
     assert reads.words(reads.subject("song")) == later
     assert len(suno.asked) == asked
+
+
+def test_without_an_account_only_what_is_kept_is_known(tmp_path: Path) -> None:
+    store, suno = FolderStore(tmp_path), Suno()
+    asks = timeline(suno, store)
+    only_kept = replace(asks, account=None)
+    assert only_kept.known("song", "Song") == SongInTime(Subject("song", "Song", None, is_complete=False))
+    asks.lines(asks.subject("song"))
+    suno.words = MORE
+    assert [line.text for line in only_kept.known("song", None).lines] == ["Over"]
+    assert suno.asked == ["song"]
 
 
 def test_words_need_no_store(tmp_path: Path) -> None:
