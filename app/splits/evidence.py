@@ -12,7 +12,7 @@ The song's own `has_stem`:
     late      still false: proves nothing alone
     partial   missing: UNREADABLE
     lost      an error: stays in doubt
-    forged    true, and no listed stem explains it: PERHAPS
+    forged    true, and no listed stem explains it, by its owner or its age: PERHAPS
 The account's newest clips:
     late      a stem is missing: proves nothing alone
     partial   the list ends before it reaches WRONG_CLOCK before the attempt: UNREADABLE
@@ -36,7 +36,7 @@ from typing import assert_never
 
 from app.suno.clip import Clip
 from app.suno.ids import is_same
-from app.suno.stems import Made, StemChoice, StemTask, made_at, may_be_of, stems_made
+from app.suno.stems import Made, StemChoice, StemTask, made_at, stems_made
 
 CLOCKS_DIFFER = 10.0
 """Seconds by which the dates of Suno's clips and the `Date` of its answers may differ, either way."""
@@ -103,7 +103,7 @@ class Evidence:
     recent: tuple[str, ...] = ()
     """Those of them that are not too old."""
     explaining: bool = False
-    """Whether the song lists a stem that is too old, or certainly of another kind. It explains `has_stem`."""
+    """Whether the song lists a stem that is too old: it explains `has_stem`."""
     others: Others | None = None
     """None: not asked."""
     seen: frozenset[tuple[str, ...]] = frozenset()
@@ -120,7 +120,7 @@ class Evidence:
     @property
     def ids(self) -> tuple[str, ...]:
         """The stems that the ledger may know."""
-        return _ids(stem for stems in (*self.made.sets, self.made.unknown) for stem in stems)
+        return (*self.listed, *(id for id in _ids(self.made.all) if id not in self.listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def evidence(
         ended=ended,
         listed=listed,
         recent=_ids(stem for stem in stems if not _is_old(stem, oldest)),
-        explaining=any(_is_old(stem, oldest) or may_be_of(stem, choice) is False for stem in stems),
+        explaining=any(_is_old(stem, oldest) for stem in stems),
         others=others,
         seen=seen,
         settled=settled,

@@ -430,8 +430,8 @@ def _in_doubt(finding: Finding) -> str:
             )
         case Reason.MARKED:
             return (
-                f"{lost} Suno says that the song has stems, but does not list them yet. Send it again later: it is "
-                "not paid for twice."
+                f"{lost} Suno says that the song has stems, and lists none that explain this. Send it again later: "
+                "it is not paid for twice. A new Idempotency-Key pays again."
             )
         case _ if finding.verdict is Verdict.UNREADABLE:
             return (

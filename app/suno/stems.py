@@ -94,9 +94,9 @@ class Made:
     """Stems that may come from such a split, but do not show this, or not when they were made."""
 
     @property
-    def ids(self) -> list[list[str]]:
-        """The stems' ids, to compare two polls."""
-        return [[stem.id for stem in stems] for stems in (*self.sets, self.unknown)]
+    def all(self) -> tuple[Clip, ...]:
+        """All of them."""
+        return tuple(stem for stems in (*self.sets, self.unknown) for stem in stems)
 
 
 def finished_set(stems: Sequence[Clip], choice: StemChoice) -> list[Clip]:

@@ -92,12 +92,18 @@ def test_a_mark_that_no_stem_explains_contradicts() -> None:
         (pair("a"), {"owned": pair("a")}),
         (pair("a"), {"earlier": pair("a")}),
         (pair("a", -27 * HOUR), {}),
-        (pair("a", stem_task="twelve"), {}),
+        (pair("a", stem_task="twelve"), {"owned": pair("a")}),
     ],
-    ids=["owned by another request", "listed before", "too old", "of another kind"],
+    ids=["owned by another request", "listed before", "too old", "of another kind, and owned"],
 )
 def test_a_mark_that_a_listed_stem_explains_does_not_contradict(stems: list[Clip], known: dict[str, Any]) -> None:
     assert judged(stems, others=MARKED, **known).verdict is Verdict.NONE
+
+
+def test_a_stem_of_another_kind_that_nobody_owns_does_not_explain_the_mark() -> None:
+    """It cannot be this entry's, but it may be newer than the entry's own, which the lists do not have yet."""
+    found = judged(pair("a", stem_task="twelve"), others=MARKED)
+    assert (found.verdict, found.reason) == (Verdict.PERHAPS, Reason.MARKED)
 
 
 def test_a_stem_that_only_the_ledger_knows_does_not_explain_the_mark() -> None:
@@ -185,8 +191,8 @@ def test_stems_without_a_date_or_with_an_unknown_label_are_perhaps(fields: dict[
 
 
 def test_stems_of_another_kind_are_not_this_entrys() -> None:
-    assert judged(pair("a", stem_task="twelve"), others=MARKED).verdict is Verdict.NONE
-    assert judged(pair("a"), choice=StemChoice(StemTask.TWELVE), others=MARKED).verdict is Verdict.NONE
+    assert judged(pair("a", stem_task="twelve"), others=SILENT).verdict is Verdict.NONE
+    assert judged(pair("a"), choice=StemChoice(StemTask.TWELVE), others=SILENT).verdict is Verdict.NONE
 
 
 def test_the_oldest_set_is_taken_first() -> None:

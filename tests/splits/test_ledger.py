@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.splits.evidence import Verdict
+from app.splits.evidence import Others, Verdict
 from app.splits.ledger import KEPT, LEADS, STEPS, Ledger, open_ledger
 from app.splits.once import Turn
 from app.splits.redis import RedisStore, why_unavailable
@@ -224,6 +224,21 @@ def test_sunos_reply_overrides_a_guess(ledger: Ledger, clock: SteppedClock) -> N
     assert [stem.id for stem in ledger.finish(late, stems("p", "q"), paid=True).stems] == ["p", "q"]
     assert ledger.get(guesser.id).state is State.IN_DOUBT
     assert settle(ledger, guesser, stems("p", "q")) is Verdict.NONE
+
+
+def test_stems_of_another_kind_whose_owner_was_overtaken_explain_the_songs_mark(ledger: Ledger) -> None:
+    """Their owner has other stems by now: only its record says that they are its own."""
+    other = ledger.begin(entry(ledger, task="twelve", song_id="one song"))
+    ledger.doubt(other)
+    second = ledger.restart(other, 41)
+    assert second is not None
+    ledger.finish(second, stems("c", "d", stem_task="twelve"), paid=True)
+    late = stems("a", "b", stem_task="twelve")
+    ledger.finish(other, late, paid=True)
+    lost = ledger.begin(entry(ledger, "key", song_id="one song"))
+    ledger.doubt(lost)
+    marked = listed(listed=frozenset({"a", "b"}), recent=("a", "b"), others=Others(has_stem=True, newest=()))
+    assert ledger.settle(lost, marked).verdict is Verdict.NONE
 
 
 def test_an_entry_keeps_the_stems_that_it_found_if_sunos_reply_comes_late(
