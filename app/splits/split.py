@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar, assert_never
@@ -245,7 +244,7 @@ class Split:
     def _ask(self, entry: Entry) -> Sequence[Clip]:
         deadline = self._deadline_of(entry)
         self._check_time(deadline.remaining)
-        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline, order=_order_of(entry))
+        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline, order=entry.id)
         return self._note_paid(entry, clips)
 
     def _check_time(self, seconds: float) -> None:
@@ -410,11 +409,6 @@ def find_split(ledger: Ledger, owners: Sequence[Owner], request_id: str) -> Know
             "nothing, or the ledger could not be written then."
         )
     return KnownSplit(id, entry)
-
-
-def _order_of(entry: Entry) -> str:
-    """The name of a split for Suno, the same for each of its attempts. Suno may know a repeated order by it."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, entry.id))
 
 
 def _in_doubt(finding: Finding) -> str:

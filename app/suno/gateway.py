@@ -122,9 +122,9 @@ class SunoGateway:
     ) -> list[Clip]:
         """Split a song; the account is charged. The stems are not ready yet.
 
-        `order`: a UUID that is the same for every attempt of one split. One client of 2026-08 sends the same one
-        again after a lost answer; no source shows that Suno then charges once. Where the song has to be read first,
-        RefusedBySuno says why Suno would refuse it: then nothing was sent.
+        `order`: a name that is the same for every attempt of one split; Suno gets a UUID made of it. One client of
+        2026-08 sends the same one again after a lost answer; no source shows that Suno then charges once. Where the
+        song has to be read first, RefusedBySuno says why Suno would refuse it: then nothing was sent.
         """
         choice, deadline = choice or StemChoice(), deadline or self._deadline()
         if choice != StemChoice() or not self._edit_is_there():

@@ -26,4 +26,4 @@ def as_sent(id: str) -> str:
 
 def is_same(one: str, other: str) -> bool:
     """Whether two ids name the same clip: their case does not matter, and lists of ancestors write `m_<id>`."""
-    return one.casefold().removeprefix("m_") == other.casefold().removeprefix("m_")
+    return one == other or one.casefold().removeprefix("m_") == other.casefold().removeprefix("m_")

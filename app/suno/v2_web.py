@@ -37,8 +37,8 @@ class V2Web:
     def split(
         self, account: Account, song: Clip, choice: StemChoice, deadline: Deadline, *, order: str
     ) -> list[Clip]:
-        """Split a song; the account is charged. `order`: a UUID for Suno, or ""."""
-        order = order or str(uuid.uuid4())
+        """Split a song; the account is charged. `order`: the same for every attempt of one split, or ""."""
+        order = str(uuid.uuid5(uuid.NAMESPACE_OID, order) if order else uuid.uuid4())
         required, version = self._studio.captcha(account, deadline)
         if required:
             raise captcha_required(version)

@@ -184,10 +184,11 @@ def _protect_reply(response: Response) -> Response:
     """Let neither caches nor pages of other sites keep or embed what is under /api/."""
     if request.path.startswith("/api/"):
         headers = response.headers
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Cross-Origin-Resource-Policy"] = "cross-origin" if _is_signed() else "same-origin"
-        if response.mimetype == "application/json":
-            headers["Cache-Control"] = "private, no-cache" if "ETag" in headers else "private, no-store"
+        headers.add("X-Content-Type-Options", "nosniff")
+        headers.add("Cross-Origin-Resource-Policy", "cross-origin" if _is_signed() else "same-origin")
+        # What has an ETag has its own Cache-Control. Werkzeug's `in` raises an error for each header that is missing.
+        if response.mimetype == "application/json" and all(name != "Cache-Control" for name, _ in headers):
+            headers.add("Cache-Control", "private, no-store")
     return response
 
 

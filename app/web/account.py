@@ -39,27 +39,31 @@ def owners_of_request(account: Account, *, ledger_needed: bool) -> tuple[Owner, 
 
 
 def _named_account() -> Account:
-    caller, accounts, headers = caller_of_request(), parts().accounts, request.headers
+    caller, accounts = caller_of_request(), parts().accounts
+    # From the environment: Werkzeug's headers raise an error for each one that is missing.
+    sent = request.environ.get
+    own_cookie, name = sent("HTTP_X_SUNO_COOKIE"), sent("HTTP_X_SUNO_ACCOUNT")
+    cookies: str = sent("HTTP_COOKIE", "")
     try:
-        if "Cookie" in headers and (cookie := cookie_in(headers["Cookie"])):
+        if cookies and (cookie := cookie_in(cookies)):
             return accounts.of_cookie(caller, cookie, "the request's Cookie header")
-        if "X-Suno-Cookie" in headers:
-            if cookie := cookie_of(headers["X-Suno-Cookie"].strip()):
+        if own_cookie is not None:
+            if cookie := cookie_of(own_cookie.strip()):
                 return accounts.of_cookie(caller, cookie, "the header X-Suno-Cookie")
             raise UnusableCookie
     except UnusableCookie:
-        if has_only_session(headers.get("X-Suno-Cookie", "")):
+        if has_only_session(own_cookie or ""):
             raise CookieMissing(f"{ONLY_SESSION} Nothing was charged.") from None
         raise CookieMissing(
             "The request names an account, but has no usable cookie __client: send the Cookie header of a browser "
             "that is signed in to suno.com, or only the value of __client in X-Suno-Cookie. Nothing was charged."
         ) from None
-    if "X-Suno-Account" in headers:
-        return accounts.named(caller, headers["X-Suno-Account"].strip())
+    if name is not None:
+        return accounts.named(caller, name.strip())
     if account := accounts.first(caller):
         return account
     # Any app on this host that signs in with Clerk sets a __session: only without an account is it a mistake.
-    if has_only_session(headers.get("Cookie", "")):
+    if has_only_session(cookies):
         raise CookieMissing(f"{ONLY_SESSION} Nothing was charged.")
     raise CookieMissing(
         "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -227,12 +228,11 @@ def test_attempts_of_one_order_have_the_same_transaction_uuid(gateway: SunoGatew
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
     wire.post(CHECK, json={"required": False})
     wire.post(V2_WEB, json=reply_with("a"))
-    order = "0f8fad5b-d9cb-469f-a165-70867728950e"
-    for _ in range(2):
+    for order in ("one", "one", "other", ""):
         gateway.generate_stems(ALICE, SONG, TWELVE, order=order)
-    gateway.generate_stems(ALICE, SONG, TWELVE)
     sent = [json.loads(call.request.body)["transaction_uuid"] for call in wire.calls if call.request.url == V2_WEB]
-    assert sent[:2] == [order, order] and sent[2] != order
+    assert [str(uuid.UUID(order)) for order in sent] == sent
+    assert sent[0] == sent[1] and len({*sent}) == 3
 
 
 def test_twelve_makes_the_calls_of_a_browser(gateway: SunoGateway, wire: RequestsMock) -> None:
