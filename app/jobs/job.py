@@ -209,7 +209,7 @@ class SplitJob:
     failures: int = 0
     """Looks in a row in which Suno could not be read."""
     missed: int = 0
-    """Polls in a row in which Suno's list had none of the open stems."""
+    """Polls in a row in which Suno's list has left out the same open stem."""
     progressed: Moment | None = None
     """When something last changed."""
     delayed: bool = False

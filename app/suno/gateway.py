@@ -193,8 +193,11 @@ class SunoGateway:
         `within`: a deadline in seconds, if it is shorter than the gateway's. `one_by_one`: also read up to ten clips
         one by one that Suno's list leaves out.
         """
-        deadline = Deadline(min(within or self._suno.deadline, self._suno.deadline))
-        return self._feed.clips(account, ids, deadline, one_by_one=one_by_one)
+        return self._feed.clips(account, ids, self._deadline(within), one_by_one=one_by_one)
+
+    def clips_by_themselves(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+        """The clips with these ids, with one call for each and no list; free. Those that are unknown are left out."""
+        return self._feed.clips_by_themselves(account, ids, self._deadline(within))
 
     def clip(self, account: Account, id: str) -> Clip:
         """One clip; free. Raises SongNotFound."""
@@ -304,8 +307,8 @@ class SunoGateway:
         path = f"/api/gen/{clip_id}/convert_wav/"
         self._studio.ask(account, Kind.CONVERT_WAV, "POST", path, b"", deadline=self._deadline())
 
-    def _deadline(self) -> Deadline:
-        return Deadline(self._suno.deadline)
+    def _deadline(self, within: float | None = None) -> Deadline:
+        return Deadline(min(within or self._suno.deadline, self._suno.deadline))
 
     def _edit_is_there(self) -> bool:
         match self._suno.stems_route:

@@ -140,9 +140,12 @@ class Suno:
         self, account: Any, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
         self._called("list")
-        for id in [id for id in ids if id in self.unlisted] if one_by_one else ():
+        return [self.made[id] for id in ids if id in self.made and id not in self.unlisted]
+
+    def clips_by_themselves(self, account: Any, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+        for id in ids:
             self._called(f"clip {id}")
-        return [self.made[id] for id in ids if id in self.made and (one_by_one or id not in self.unlisted)]
+        return [self.made[id] for id in ids if id in self.made]
 
     def clip(self, account: Any, id: str) -> Clip:
         self._called(f"clip {id}")
