@@ -217,7 +217,9 @@ def page(
     local_suno.set(delay=0, audio_length=4)
     page = Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
     page.complaints()
-    forget = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": "sessionStorage.clear()"})
+    forget = browser.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": "sessionStorage.clear(); localStorage.clear()"}
+    )
     page.open()
     browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", forget)
     yield page

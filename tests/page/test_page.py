@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
 from tests.conftest import SONG
 from tests.page.conftest import SPLIT_TWO, Page, Relay, unzipped
 
 LANTERNS, NIGHT_BUS = "a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b", "0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862"
+
+
+def question(page: Page) -> WebElement:
+    """Wait for the question before a split, and return its dialog."""
+    return page.wait(lambda: page.browser.find_element(By.CSS_SELECTOR, "dialog[open]"))
 
 
 def account_line(page: Page) -> str:
@@ -23,7 +31,8 @@ def account_line(page: Page) -> str:
 def test_from_a_pasted_link_to_a_zip_on_disk(page: Page) -> None:
     page.enter(f"https://suno.com/song/{SONG}?sh=abc")
     page.wait(lambda: "Ocean Wanderer" in page.text("chosen"))
-    assert page.find("button", SPLIT_TWO).accessible_name.endswith(": 10 credits, 1 download")
+    name = page.find("button", SPLIT_TWO).accessible_name
+    assert re.fullmatch(rf"{SPLIT_TWO} about 10 credits · this song's download, \d+ left", name)
     page.press(SPLIT_TWO)
     page.wait_until_ready()
     assert page.parts() == ["Vocals", "Instrumental"]
@@ -142,7 +151,8 @@ def test_a_cut_connection_pays_once(page: Page) -> None:
 
 def test_existing_stems_are_offered_first(page: Page) -> None:
     page.split("song-with-two")
-    page.wait(lambda: "split before" in page.text("progress"))
+    page.press("Open them", question(page))
+    page.wait_until_ready()
     assert page.charges("song-with-two") == []
     page.press("Open vocals and instrumental")
     page.wait_until_ready()
@@ -208,7 +218,7 @@ def test_an_invalid_song_shows_an_error(page: Page, song: str) -> None:
     expected = {
         "": "Which song?",
         "https://suno.com/s/AbC": "short link",
-        "no song of ours": "audio_id must be",
+        "no song of ours": "no link or id of a song",
         "unknown-song": "Suno knows no such",
     }
     assert expected[song] in page.text("error")
@@ -218,7 +228,7 @@ def test_an_invalid_song_shows_an_error(page: Page, song: str) -> None:
 def pending_keys(page: Page) -> list[str]:
     """Return the Idempotency-Keys of the splits that have no reply yet."""
     return page.browser.execute_script(
-        "return Object.keys(JSON.parse(sessionStorage.getItem('suno-stems.splits') ?? '{}'))"
+        "return Object.keys(JSON.parse(localStorage.getItem('suno-stems.splits') ?? '{}'))"
     )
 
 
@@ -251,7 +261,7 @@ def test_a_split_started_a_day_ago_does_not_continue_by_itself(page: Page) -> No
         """
         const at = Date.now() - 24 * 3600 * 1000;
         const question = { audio_id: "song-roots", stem_task: "two" };
-        sessionStorage.setItem(
+        localStorage.setItem(
           "suno-stems.splits", JSON.stringify({ old: { key: "old", question, at, who: "", underWay: true } }));
         """
     )
@@ -276,11 +286,12 @@ def test_a_new_account_sees_nothing_of_the_previous_one(page: Page) -> None:
 
 
 def test_stems_opened_hours_ago_use_no_download_by_themselves(page: Page) -> None:
-    stems = [{"id": stem["id"], "title": stem["title"]} for stem in old_stems(page)]
+    stems = [stem["id"] for stem in old_stems(page)]
     open_then = "sessionStorage.setItem('suno-stems.open', JSON.stringify({ who: '', song: arguments[0], "
     open_then += "stems: arguments[1], at: Date.now() - 2 * 3600 * 1000 }))"
     page.browser.execute_script(open_then, "song-with-old-stems", stems)
-    page.open()
+    page.browser.get(f"{page.service.url}/#/song/song-with-old-stems")
+    page.browser.refresh()
     page.find("button", "Open vocals and instrumental")
     page.wait(lambda: page.text("progress") == "")
     assert page.text("desk") == ""

@@ -4,6 +4,9 @@ import { fileName } from "./names.js";
 
 const STORE = "suno-stems.credentials";
 const SALT = "suno-stems.salt";
+const PASSING = new Set(["rate_limited", "suno_unreachable", "suno_failed", "unreachable", "audio_unavailable"]);
+const FAILURES_IN_A_ROW = 10;
+const RETRY_AFTER = 2; // seconds
 const HEADERS = { apiKey: "X-API-Key", cookie: "X-Suno-Cookie", account: "X-Suno-Account" };
 
 /** What was entered in this tab: API key, cookie, account; `who` identifies their combination. */
@@ -60,7 +63,8 @@ export async function askJson(path, options) {
   let told;
   try {
     told = await response.json();
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Failure({ error: "The reply was cut off.", code: "unreachable" });
   }
   return { told, headers: response.headers };
@@ -71,14 +75,40 @@ export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** A salted 32-bit hash: tells texts apart within this tab, without revealing them. */
+/** A salted 32-bit hash: tells texts apart within this browser, without revealing them. */
 function digest(text) {
-  const salt = sessionStorage.getItem(SALT) ?? newId();
-  sessionStorage.setItem(SALT, salt);
+  const salt = localStorage.getItem(SALT) ?? newId();
+  localStorage.setItem(SALT, salt);
   return [...(salt + text)].reduce((hash, letter) => (Math.imul(hash, 31) + letter.codePointAt(0)) | 0, 7).toString(36);
 }
 
-export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+/** Wait; `signal` stops it with an AbortError. */
+export function sleep(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, seconds * 1000);
+    if (signal?.aborted) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** Request JSON, and retry failures that may pass. */
+export async function patiently(path, options = {}) {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await askJson(path, options);
+    } catch (failure) {
+      if (!PASSING.has(failure.code) || failures === FAILURES_IN_A_ROW) throw failure;
+      await sleep(failure.retryAfter ?? RETRY_AFTER, options.signal);
+    }
+  }
+}
 
 /** Download a file and save it under a name; a link could not send the API key or cookie. */
 export async function save(path, name) {

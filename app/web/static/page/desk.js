@@ -1,10 +1,12 @@
 // The stems of a song on the page: status, waveform, mix and download of each.
 
 import { Failure, askJson, credentials, save, saveBlob } from "./api.js";
-import { clock, make, the } from "./dom.js";
+import { make, say as announce, the } from "./dom.js";
 import { Mixer, Track } from "./mixer.js";
 import { Mp3Source } from "./mp3.js";
 import { fileName } from "./names.js";
+import { clock } from "./rules.js";
+import { Scope } from "./scope.js";
 import { drawWave } from "./wave.js";
 import { WavSource } from "./wav.js";
 
@@ -14,6 +16,7 @@ const LEAD = /^(lead )?vocals?$/;
 const STAGES = ["submitted", "queued", "streaming", "complete", "fetching", "kept"];
 
 let song = null;
+let scope = new Scope(); // ends when these stems are removed
 let rows = new Map(); // the elements and the track of each stem, by its id
 let mixer = null;
 let opensOriginal = false;
@@ -21,20 +24,26 @@ let frame = 0;
 
 /** Announce a text in the live region of the stems, unless it is there already. */
 function say(text) {
-  if (the("saving").textContent !== text) the("saving").textContent = text;
+  announce("saving", text);
 }
 
 /** Remove all stems. */
 export function clear() {
   cancelAnimationFrame(frame);
+  scope.end();
+  scope = new Scope();
   mixer?.close();
   mixer = null;
   rows = new Map();
+  the("tracks").replaceChildren();
   the("desk").hidden = true;
 }
 
-/** Show the stems of a song; nothing is fetched yet. `stems` are clips with `part` and `take`. */
-export function show(clip, stems) {
+/**
+ * Show the stems of a song; nothing is fetched yet. `stems` are clips with `part` and `take`. Without `canPlay` they can
+ * only be saved.
+ */
+export function show(clip, stems, { canPlay = true } = {}) {
   clear();
   opensOriginal = false;
   mixer = new Mixer();
@@ -55,6 +64,8 @@ export function show(clip, stems) {
   the("original").setAttribute("aria-pressed", "false");
   say("");
   the("play").disabled = true;
+  the("transport").hidden = the("keys").hidden = !canPlay;
+  for (const { wave } of rows.values()) wave.hidden = !canPlay;
   the("desk").hidden = false;
   onChange();
   // The pressed button may be gone.
@@ -71,6 +82,15 @@ export function tell(id, stage, text = stage) {
   of.failed = !STAGES.includes(stage);
   if (of.failed) say(`${of.group.getAttribute("aria-label")}: ${text}`);
   showRenders();
+}
+
+/** Keep a stem that Suno could not make in its row, with the reason; `again` is a button or null. */
+export function fail(id, text, again) {
+  const of = rows.get(id);
+  of.wave.hidden = false;
+  tell(id, "failed", text);
+  of.group.classList.add("failed");
+  if (again) of.about.append(again);
 }
 
 /** Make a kept file playable, with its waveform. `file` is from POST /api/audio; the song's own is the original. */
@@ -172,8 +192,9 @@ async function open({ id, format }) {
 }
 
 async function showWave(of, id) {
-  const peaks = await askJson(`/api/audio/${id}.peaks.json`).catch(() => null);
-  if (peaks) drawWave(of.canvas, peaks.told);
+  const { signal } = scope;
+  const peaks = await askJson(`/api/audio/${id}.peaks.json`, { signal }).catch(() => null);
+  if (peaks) drawWave(of.canvas, peaks.told, signal);
 }
 
 /** Make the row of a stem. Later takes of the same part start muted. */
@@ -198,7 +219,7 @@ function row(stem, seen) {
   const group = make("div", { role: "group", "aria-label": label }, title, wave, hearing, taking);
   const about = make("span", { className: "state" }, progress, state);
   wave.append(about);
-  const of = { item: make("li", {}, group), group, mute, solo, volume, state, progress, about, link: saved, canvas, hearing, taking, part };
+  const of = { item: make("li", {}, group), group, wave, mute, solo, volume, state, progress, about, link: saved, canvas, hearing, taking, part };
   const change = () => {
     if (!of.track) return;
     of.track.muted = mute.getAttribute("aria-pressed") === "true";

@@ -1,4 +1,4 @@
-// Elements, and numbers as text for people.
+// Elements of the page.
 
 /** The element with an id. */
 export const the = (id) => document.getElementById(id);
@@ -10,22 +10,14 @@ export function make(tag, properties = {}, ...children) {
     if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children);
+  element.append(...children.filter((child) => child !== null));
   return element;
 }
 
-/** "3:03" for 183.4 seconds; "" if unknown. */
-export function clock(seconds) {
-  if (!Number.isFinite(seconds)) return "";
-  const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
+/** A button with a text. */
+export const button = (text, onclick, className = "") => make("button", { type: "button", className, onclick }, text);
 
-/** The day of an ISO time, in the reader's format. */
-export function day(iso) {
-  const date = new Date(iso ?? NaN);
-  return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+/** Set the text of a live region, unless it is there already: it would be announced again. */
+export function say(id, text) {
+  if (the(id).textContent !== text) the(id).textContent = text;
 }
-
-/** "2 stems", "1 download". */
-export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;

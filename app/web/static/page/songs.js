@@ -1,7 +1,8 @@
 // The account's songs: loaded page by page while scrolling, with a search in the loaded ones.
 
 import { ask, askJson } from "./api.js";
-import { clock, day, make, the } from "./dom.js";
+import { make, the } from "./dom.js";
+import { clock, day } from "./rules.js";
 
 const AT_ONCE = 2; // covers fetched at the same time: the rest of the page needs connections too
 

@@ -1,5 +1,5 @@
-// A split, retried with one Idempotency-Key until there is a reply: a double click, a reload and a lost connection
-// pay once.
+// A split, retried with one Idempotency-Key until there is a reply: a double click, a reload, a lost connection and a
+// second tab pay once. What is unanswered is known to all tabs of this browser.
 
 import { askJson, credentials, newId, sleep } from "./api.js";
 
@@ -7,27 +7,28 @@ const STORE = "suno-stems.splits";
 const KEPT = 23 * 3600 * 1000; // milliseconds: the service honours a key for a day
 const TRIES = 30;
 const LONGEST_WAIT = 5; // seconds
+const IN_DOUBT = new Set(["outcome_unknown", "in_progress", "unreachable", "suno_failed", "internal_error"]);
 
-/** The splits of this tab without a reply yet, by Idempotency-Key. */
+/** The splits of this browser without a reply yet, by Idempotency-Key. */
 function unanswered() {
-  const known = Object.entries(JSON.parse(sessionStorage.getItem(STORE) ?? "{}"));
+  const known = Object.entries(JSON.parse(localStorage.getItem(STORE) ?? "{}"));
   return Object.fromEntries(known.filter(([, { at }]) => Date.now() - at < KEPT));
 }
 
 function note(entry) {
-  sessionStorage.setItem(STORE, JSON.stringify({ ...unanswered(), [entry.key]: entry }));
+  localStorage.setItem(STORE, JSON.stringify({ ...unanswered(), [entry.key]: entry }));
 }
 
 /** Forget a split that has its reply. Call this once its stems are stored elsewhere. */
 export function forget({ key }) {
   const { [key]: _, ...others } = unanswered();
-  sessionStorage.setItem(STORE, JSON.stringify(others));
+  localStorage.setItem(STORE, JSON.stringify(others));
 }
 
-/** The split that was running when the page was left, or null. Never one of another API key, cookie or account. */
+/** The splits that were running when the page was left. Never one of another API key, cookie or account. */
 export function interrupted() {
   const { who } = credentials.read();
-  return Object.values(unanswered()).find((entry) => entry.underWay && entry.who === who) ?? null;
+  return Object.values(unanswered()).filter((entry) => entry.underWay && entry.who === who);
 }
 
 /**
@@ -51,7 +52,7 @@ export async function ask(entry, onWait) {
   try {
     return await askUntilAnswered(entry, sender, onWait);
   } catch (failure) {
-    note({ ...entry, underWay: false });
+    note({ ...entry, underWay: false, inDoubt: IN_DOUBT.has(failure.code) });
     throw Object.assign(failure, { isSplit: true });
   }
 }

@@ -3,8 +3,8 @@
 /** A sample's share of the height, on a curve: quiet stems are visible, and louder ones still higher. */
 const height = (sample, full) => Math.sign(sample) * (Math.abs(sample) / full) ** 0.6;
 
-/** Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour. */
-export function drawWave(canvas, { data, bits }) {
+/** Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour, until `signal` ends. */
+export function drawWave(canvas, { data, bits }, signal) {
   const draw = () => {
     const width = Math.round(canvas.clientWidth * devicePixelRatio);
     const half = Math.round(canvas.clientHeight * devicePixelRatio) / 2;
@@ -26,7 +26,10 @@ export function drawWave(canvas, { data, bits }) {
       context.fillRect(x, top, 1, Math.max(1, half * (1 - height(low, full)) - top));
     }
   };
-  new ResizeObserver(draw).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  if (signal.aborted) return;
+  const sizes = new ResizeObserver(draw);
+  sizes.observe(canvas);
+  signal.addEventListener("abort", () => sizes.disconnect(), { once: true });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   draw();
 }

@@ -1,0 +1,114 @@
+// What the page decides, free of elements and requests: the splits of a song, what a click would pay for again, words.
+
+const TOGETHER = 1000; // milliseconds between two stems of one split, at most
+const FEW = 3; // parts of a split that are named one by one
+const SONG_PAGE = /https?:\/\/(?:www\.)?suno\.com\/song\/([A-Za-z0-9_-]{1,128})/i;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const ID = /^[A-Za-z0-9_-]{1,128}$/;
+const VOICE = /^(?:(?:lead|backing) )?vocals?$/;
+const MUSIC = new Set(["instrumental", "without lead vocal", "without vocals", "without lead vocals"]);
+
+/** The song's id in a text: an id, or the address of a song's page, also with other words around it. */
+export const idIn = (text) => SONG_PAGE.exec(text)?.[1] ?? text.trim();
+
+/** Whether a text is certainly a whole id, and not one that is being typed. */
+export const isWholeId = (text) => UUID.test(idIn(text)) || SONG_PAGE.test(text);
+
+/** Whether a text can name a song at all. */
+export const canBeId = (text) => ID.test(idIn(text));
+
+/** The address of a song on this page, and the song of such an address. */
+export const addressOf = (id) => `#/song/${encodeURIComponent(id)}`;
+export function songIn(hash) {
+  const found = /^#\/song\/([^/?]+)$/.exec(hash);
+  try {
+    return found ? decodeURIComponent(found[1]) : "";
+  } catch {
+    return "";
+  }
+}
+
+export const isFinal = ({ status }) => status === "complete" || status === "error";
+const lower = (text) => (text ?? "").toLowerCase();
+const byAge = (one, other) => (one.created_at ?? "").localeCompare(other.created_at ?? "");
+
+/** The splits of a song, newest first. Stems of one split have almost the same time. */
+export function splitsOf(stems) {
+  const splits = [];
+  let before = NaN;
+  for (const stem of [...stems].sort(byAge)) {
+    const made = Date.parse(stem.created_at);
+    if (!(made - before <= TOGETHER)) splits.unshift([]);
+    splits[0].push(stem);
+    before = made;
+  }
+  return splits.map((of) => ({
+    stems: of,
+    kind: kindOf(of.map(({ part, title }) => part ?? title)),
+    made: of[0].created_at,
+    isComing: !of.every(isFinal),
+    canBeOpened: of.every(isFinal) && of.some(({ status }) => status === "complete"),
+  }));
+}
+
+/** What was split: "two", "twelve", or the one part that was split from the rest; "" if that cannot be said. */
+export function kindOf(parts) {
+  const names = new Set(parts.map(lower).filter(Boolean));
+  if (names.size > FEW) return "twelve";
+  for (const name of names) if (MUSIC.has(name)) return "two";
+  for (const name of names) if (name.startsWith("without ")) return name.slice("without ".length);
+  const [only] = names;
+  return only && VOICE.test(only) && !only.startsWith("backing") ? "two" : (only ?? "");
+}
+
+/** The kind that a body of POST /api/generate_stems asks for, in the words of kindOf. */
+export function kindAsked({ stem_task: task, stem_name: part }) {
+  if (task === "twelve") return "twelve";
+  return !part || lower(part) === "lead vocal" ? "two" : lower(part);
+}
+
+/** The splits of a song that a new split of this kind would only repeat. One of unknown kind counts. */
+export const sameKind = (splits, kind) => splits.filter((split) => !split.kind || split.kind === kind);
+
+/** "vocals and instrumental", "24 stems"; stems that failed are named. */
+export function partsIn(stems) {
+  const good = stems.filter(({ status }) => status !== "error").map(nameOf);
+  const bad = stems.filter(({ status }) => status === "error").map(nameOf);
+  const failed = bad.length ? `${bad.length > FEW ? count(bad.length, "stem") : bad.join(" and ")} failed` : "";
+  if (!good.length) return failed;
+  const parts = good.length > FEW ? count(good.length, "stem") : good.join(" and ");
+  return failed ? `${parts} (${failed})` : parts;
+}
+
+const nameOf = ({ part, title, id }) => part || title || id;
+
+/** The part in a new stem's title, until Suno's list has it. */
+export function partIn(title, song) {
+  const found = /(?: - |\()([^()]+?)\)?\s*$/.exec((title ?? "").slice(title?.startsWith(song ?? "") ? song.length : 0));
+  return found?.[1].toLowerCase() ?? null;
+}
+
+/** What the account's balance shows after a split: only what was seen, or "" if it was not. */
+export function balanceWords(before, after) {
+  if (!Number.isFinite(before) || !Number.isFinite(after)) return "";
+  const lost = before - after;
+  if (lost > 0) return `The balance fell by ${count(lost, "credit")} meanwhile.`;
+  return lost === 0 ? "The balance did not change meanwhile." : "";
+}
+
+/** "3:03" for 183.4 seconds; "" if unknown. */
+export function clock(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  const whole = Math.floor(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** The day of an ISO time, in the reader's format. */
+export function day(iso) {
+  const date = new Date(iso ?? NaN);
+  return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
+/** "2 stems", "1 download". */
+export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+export const capital = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");

@@ -1,0 +1,157 @@
+// Splits that are going on: paid once, followed until their stems are final, in the background and after a reload.
+
+import { Failure, askJson, credentials, patiently, sleep } from "./api.js";
+import { balanceWords, isFinal, kindAsked, kindOf, partIn } from "./rules.js";
+import { Scope, isStopped } from "./scope.js";
+import { ask as askForSplit, forget, interrupted } from "./split.js";
+
+const STORE = "suno-stems.runs";
+const KEPT = 3_600_000; // milliseconds for which a reload follows paid stems that are not final
+const LOOK_EVERY = 2; // seconds
+const LONGEST_SILENCE = 600_000; // milliseconds since the last progress
+const FROM_IN_DOUBT = 2; // polls
+
+let scope = new Scope();
+const runs = new Set();
+const listeners = new Set();
+
+/** One split, from the click to its final stems. */
+export class Run {
+  stage = "asking"; // then "making", then "ended"
+  note = "Asking Suno…";
+  stems = []; // as last seen
+  failure = null;
+  lost = ""; // what the balance lost, in words
+
+  constructor(song, kind, began = Date.now()) {
+    Object.assign(this, { song, kind, began });
+  }
+
+  /** Show that something has changed. */
+  tell(note = this.note) {
+    this.note = note;
+    for (const listen of listeners) listen(this);
+  }
+}
+
+/** Call `listen` with each run that changes. */
+export const onChange = (listen) => listeners.add(listen);
+
+/** The splits of a song that go on now. */
+export const runsOf = (songId) => [...runs].filter(({ song }) => song.id === songId);
+
+/** Pay for a split, and follow it in the background. Returns its Run at once. `before`: the balance, if it is known. */
+export function start(song, split, before = NaN) {
+  const run = new Run(song, kindAsked(split.question));
+  begin(run, async () => {
+    const stems = await askForSplit(split, (failure) => run.tell(waitingFor(failure)));
+    keep({ song, who: split.who, kind: run.kind, at: split.at, stems: stems.map(({ id, title }) => ({ id, title })) });
+    forget(split);
+    await follow(run, stems);
+    run.lost = balanceWords(before, await credits());
+  });
+  return run;
+}
+
+/** Follow stems that Suno is already making: of a reload, another tab, another device. */
+export function adopt(song, stems, kind = kindOf(stems.map(({ part, title }) => part ?? partIn(title, song.title))), at = Date.now()) {
+  const known = runsOf(song.id).find((run) => run.stems.some(({ id }) => stems.some((stem) => stem.id === id)));
+  if (known) return known;
+  const run = new Run(song, kind, at);
+  begin(run, () => follow(run, stems));
+  return run;
+}
+
+/** Look again at a run that ended without a final result. */
+export function again(run) {
+  return adopt(run.song, run.stems, run.kind, run.began);
+}
+
+/** Stop following, for another account. A paid call that is under way is still noted when it is answered. */
+export function stopAll() {
+  scope.end();
+  scope = new Scope();
+  runs.clear();
+}
+
+/** Go on with this account's splits, or one song's, that a reload or another tab has begun: unpaid ones with their own key, never with a new one. */
+export function restore(songId = null) {
+  const { who } = credentials.read();
+  const isWanted = (id) => songId === null || id === songId;
+  for (const split of interrupted().filter(({ question }) => isWanted(question.audio_id))) {
+    const kind = kindAsked(split.question);
+    const song = { id: split.question.audio_id, title: null };
+    if (!runsOf(song.id).some((run) => run.kind === kind && run.stage === "asking")) start(song, split);
+  }
+  for (const { song, stems, kind, at } of kept().filter((one) => one.who === who && isWanted(one.song.id))) {
+    adopt(song, stems, kind, at);
+  }
+}
+
+async function begin(run, work) {
+  const mine = (run.scope = scope.child());
+  runs.add(run);
+  run.tell();
+  try {
+    await work();
+  } catch (failure) {
+    if (isStopped(failure)) return;
+    run.failure = failure;
+  }
+  if (mine.isOver) return;
+  runs.delete(run);
+  run.stage = "ended";
+  run.tell("");
+}
+
+async function follow(run, stems) {
+  run.stems = stems.map((stem) => ({ ...stem, part: stem.part ?? partIn(stem.title, run.song.title) }));
+  run.stage = "making";
+  run.tell("Suno is making the stems. It takes about a minute.");
+  const { signal } = run.scope;
+  let progressAt = Date.now();
+  while (!run.stems.every(isFinal)) {
+    if (Date.now() - progressAt > LONGEST_SILENCE) {
+      throw new Failure({ error: "Suno has reported no progress on these stems for 10 minutes.", code: "" });
+    }
+    await sleep(LOOK_EVERY, signal);
+    const ids = run.stems.filter((stem) => !isFinal(stem)).map(({ id }) => id);
+    const { told } = await patiently(`/api/get?ids=${ids.join()}`, { signal });
+    const seen = told.filter((clip) => run.stems.some(({ id, status }) => id === clip.id && status !== clip.status));
+    if (!seen.length) continue;
+    progressAt = Date.now();
+    run.stems = run.stems.map((stem) => {
+      const now = seen.find(({ id }) => id === stem.id);
+      return now ? { ...stem, status: now.status, error_message: now.error_message, created_at: now.created_at } : stem;
+    });
+    run.tell();
+  }
+  release(run);
+}
+
+function waitingFor({ code, message, retryAfter }) {
+  if (code !== "in_progress") return `${message} This page retries; nothing is charged twice.`;
+  const isInDoubt = retryAfter > LOOK_EVERY * FROM_IN_DOUBT;
+  return isInDoubt ? `Suno's reply was lost. This page retries in ${retryAfter} s; nothing is charged twice.` : "Waiting for Suno…";
+}
+
+/** The account's credits; NaN if they cannot be read. */
+export async function credits() {
+  const seen = await askJson("/api/get_limit").catch(() => null);
+  return seen?.told.credits_left ?? NaN;
+}
+
+/** The paid splits of this browser that were not final when they were last seen. */
+function kept() {
+  return JSON.parse(localStorage.getItem(STORE) ?? "[]").filter(({ at }) => Date.now() - at < KEPT);
+}
+
+function keep(paid) {
+  localStorage.setItem(STORE, JSON.stringify([...kept(), paid]));
+}
+
+function release({ stems }) {
+  const ids = new Set(stems.map(({ id }) => id));
+  const others = kept().filter((paid) => !paid.stems.some(({ id }) => ids.has(id)));
+  localStorage.setItem(STORE, JSON.stringify(others));
+}

@@ -1,0 +1,108 @@
+"""The page's decisions, run without a browser."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.npm import NODE
+
+RULES = Path(__file__).parents[2] / "app/web/static/page/rules.js"
+
+pytestmark = NODE
+
+
+def run(expression: str, *given: Any) -> Any:
+    """Evaluate an expression over rules.js as `rules` and the arguments as `given`."""
+    script = (
+        f"import * as rules from {json.dumps(RULES.as_uri())};"
+        f"const given = {json.dumps(given)};"
+        f"process.stdout.write(JSON.stringify({expression}) ?? 'null');"
+    )
+    command = ["node", "--no-warnings", "--experimental-default-type=module", "--input-type=module", "-e", script]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def stem(part: str, at: str = "2026-11-30T08:00:00.000Z", status: str = "complete") -> dict[str, Any]:
+    return {"id": f"{part}-{at}", "part": part, "title": part, "status": status, "created_at": at}
+
+
+LATER = "2026-11-30T09:00:00.000Z"
+
+
+def test_stems_of_one_moment_are_one_split_and_the_newest_comes_first() -> None:
+    stems = [stem("vocals"), stem("bass", LATER), stem("instrumental"), stem("without bass", LATER, "queued")]
+    splits = run("rules.splitsOf(given[0])", stems)
+    assert [(one["kind"], one["isComing"], one["canBeOpened"]) for one in splits] == [
+        ("bass", True, False),
+        ("two", False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind"),
+    [
+        (["Vocals", "Instrumental"], "two"),
+        (["lead vocal", "without lead vocal"], "two"),
+        (["lead vocal"], "two"),
+        (["Instrumental"], "two"),
+        (["drum kit", "without drum kit"], "drum kit"),
+        (["backing vocals", "without backing vocals"], "backing vocals"),
+        (["a", "b", "c", "d"], "twelve"),
+        ([None, ""], ""),
+    ],
+)
+def test_the_kind_of_a_split_is_read_from_its_parts(parts: list[str | None], kind: str) -> None:
+    assert run("rules.kindOf(given[0])", parts) == kind
+
+
+def test_a_new_split_repeats_one_of_its_kind_and_one_of_unknown_kind() -> None:
+    splits = [{"kind": kind} for kind in ("two", "twelve", "")]
+    assert run("rules.sameKind(...given)", splits, "two") == [{"kind": "two"}, {"kind": ""}]
+    assert run('rules.kindAsked({ stem_task: "two", stem_name: "Lead Vocal" })') == "two"
+    assert run('rules.kindAsked({ stem_task: "two", stem_name: "Drum Kit" })') == "drum kit"
+    assert run('rules.kindAsked({ stem_task: "twelve" })') == "twelve"
+
+
+def test_failed_stems_are_named() -> None:
+    assert run("rules.partsIn(given[0])", [stem("vocals"), stem("instrumental", status="error")]) == (
+        "vocals (instrumental failed)"
+    )
+    assert run("rules.partsIn(given[0])", [stem("vocals", status="error")]) == "vocals failed"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (500, 490, "The balance fell by 10 credits meanwhile."),
+        (500, 500, "The balance did not change meanwhile."),
+        (500, 510, ""),
+        (None, 490, ""),
+        (500, None, ""),
+    ],
+)
+def test_only_a_balance_that_was_seen_is_told(before: int | None, after: int | None, words: str) -> None:
+    assert run("rules.balanceWords(given[0] ?? NaN, given[1] ?? NaN)", before, after) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("https://suno.com/song/abc-1?sh=x", "abc-1"),
+        ("Listen to my song https://suno.com/song/abc-1 now", "abc-1"),
+        (" abc-1\n", "abc-1"),
+        ("no song of ours", "no song of ours"),
+    ],
+)
+def test_a_song_is_found_in_a_link_or_text(text: str, id: str) -> None:
+    assert run("rules.idIn(given[0])", text) == id
+    assert run("rules.canBeId(given[0])", text) == (" " not in id)
+
+
+def test_the_address_of_a_song_leads_back_to_it() -> None:
+    assert run("rules.songIn(rules.addressOf('song-1_x'))") == "song-1_x"
+    assert [run("rules.songIn(given[0])", hash) for hash in ("", "#/", "#/song/", "#/song/%E0%A4%A")] == [""] * 4
