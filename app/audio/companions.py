@@ -9,6 +9,7 @@ from typing import Any
 from app.audio.files import Details, short_title
 from app.audio.timeline import SongInTime
 from app.music.beats import Beats, tempo_map_of
+from app.music.dawproject import metadata_xml_of, project_xml_of
 from app.music.lrc import lrc_of
 from app.music.midi import midi_of
 from app.music.reaper import reaper_of
@@ -30,6 +31,15 @@ def companions_of(
     if session.tempo_map:
         yield "tempo.mid", midi_of(session.tempo_map, about.sections, about.lines, title=title)
     yield f"{short_title(title)}.rpp", _text(reaper_of(session))
+
+
+def dawproject_of(
+    about: SongInTime, clips: Sequence[Details], files: Mapping[str, str], *, version: str
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the small files of a DAWproject file. `version`: of this service."""
+    session = session_of(about, clips, files)
+    yield "project.xml", project_xml_of(session, version=version)
+    yield "metadata.xml", metadata_xml_of(session)
 
 
 def session_of(about: SongInTime, clips: Sequence[Details], files: Mapping[str, str]) -> Session:

@@ -51,6 +51,11 @@ class Subject:
     key: str | None = None
     """As Suno writes it, such as `C_major`."""
 
+    @property
+    def details(self) -> Details:
+        """The details of the song itself, as of a kept file."""
+        return Details(self.id, self.id, self.title, self.title, None, None, None, self.duration)
+
     @classmethod
     def of(cls, clip: Clip) -> Subject:
         """The subject that is this song."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from struct import pack
 from zlib import crc32
 
-from app.audio.companions import companions_of
+from app.audio.companions import companions_of, dawproject_of
 from app.audio.files import Details, distinct
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable, Opened
 from app.audio.timeline import SongInTime
+from app.music.dawproject import AUDIO_FOLDER
 
 LOCAL_HEADER, CENTRAL_HEADER = 30, 46
 """Bytes of the headers of an entry, without its name and the extra field."""
@@ -105,6 +106,18 @@ def song_entries(
         *(content_entry(f"{folder}/{name}", content, newest) for name, content in small),
         *(file_entry(f"{folder}/{names[details.id]}", opened, shelf) for details, opened in stems),
     ]
+
+
+def dawproject_zip(
+    clips: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime, *, version: str
+) -> Zip:
+    """The kept clips of a song as a DAWproject file. `version`: of this service."""
+    names = distinct((details.id, f"{details.track}.{format}") for details, _ in clips)
+    newest = max((opened.stored.kept for _, opened in clips), default=0.0)
+    small = dawproject_of(about, [details for details, _ in clips], names, version=version)
+    entries = [content_entry(name, content, newest) for name, content in small]
+    entries += [file_entry(f"{AUDIO_FOLDER}/{names[details.id]}", opened, shelf) for details, opened in clips]
+    return Zip(entries)
 
 
 def content_entry(name: str, content: bytes, changed: float) -> Entry:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import Response, jsonify, request
@@ -40,6 +41,9 @@ from app.web.schemas import (
     Peaks,
     ZipQuery,
 )
+
+if TYPE_CHECKING:
+    from app.audio.zip import Zip
 
 blueprint = Blueprint("audio", __name__, url_prefix="/api", description="Audio files that this service keeps")
 
@@ -102,7 +106,7 @@ def fetch_audio(
     """
     account = account_of_request()
     require_own(account, "Audio is fetched")
-    order = _order(account, format, ledger_needed=True)
+    order = order_of(account, format, ledger_needed=True)
     clips = order.stems_of(song_id) if song_id else order.clips(ids)
     files = [addressed(told, order.folders[0]) for told in order.begin(clips)]
     if not any(file.status is FileState.FETCHING for file in files):
@@ -200,39 +204,54 @@ def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None =
     from app.audio.zip import stems_zip
 
     account = account_of_request()
-    order = _order(account, format)
-    shelf, stems = parts().shelf, _chosen(order.kept_stems_of(song_id), ids)
+    order = order_of(account, format)
+    stems = _chosen(order.kept_stems_of(song_id), ids)
     with ExitStack() as open_files:
-        opened: list[tuple[Details, Opened]] = []
-        missing: list[Details] = []
-        for details in stems:
-            file = shelf.open(order.folders, details.id, format)
-            if file is None:
-                missing.append(details)
-            else:
-                open_files.callback(file.close)
-                opened.append((shelf.details(order.folders, details.id) or details, file))
-        if missing:
-            names = ", ".join(f"{file_name(each, format)} ({each.id})" for each in missing)
-            raise AudioIncomplete(
-                f"Of the {len(stems)} stems of this song, {len(missing)} are not kept as {format}: {names}. POST "
-                f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} fetches them.'
-            )
+        opened = opened_stems(order.folders, song_id, format, stems, open_files)
         about = timeline_of(account).known(stems[0].song_id, stems[0].song_title)
         title, key = stems[0].song_title, about.song.key
         folder = folder_name(title, stems[0].song_id, bpm=about.bpm, key=key)
-        content = stems_zip(folder, opened, format, shelf, about)
-        try:
-            # Up to the beginning of the first stem.
-            begun = _begun(content, content.number - len(opened) + 1)
-        except AudioRemoved:
-            raise AudioIncomplete("A stem of this song was removed just now: send this again to see which.") from None
-        response = Response(_in_turn(begun), mimetype="application/zip")
-        response.content_length = len(content)
+        content = stems_zip(folder, opened, format, parts().shelf, about)
+        response = zip_response(content, opened, "application/zip", open_files)
         attach(response, f"{song_name(title)} - Stems.zip", stems[0].song_id)
-        response.headers["Cache-Control"] = "private, no-store"
-        response.call_on_close(open_files.pop_all().close)
         return response
+
+
+def opened_stems(
+    allowed: Sequence[str], song_id: str, format: str, stems: Sequence[Details], open_files: ExitStack
+) -> list[tuple[Details, Opened]]:
+    """Open the kept files of stems; `open_files` closes them. Raises AudioIncomplete if one is not kept."""
+    shelf = parts().shelf
+    opened: list[tuple[Details, Opened]] = []
+    missing: list[Details] = []
+    for details in stems:
+        file = shelf.open(allowed, details.id, format)
+        if file is None:
+            missing.append(details)
+        else:
+            open_files.callback(file.close)
+            opened.append((shelf.details(allowed, details.id) or details, file))
+    if missing:
+        names = ", ".join(f"{file_name(each, format)} ({each.id})" for each in missing)
+        raise AudioIncomplete(
+            f"Of the {len(stems)} stems of this song, {len(missing)} are not kept as {format}: {names}. POST "
+            f'/api/audio with {{"audio_id": "{song_id}", "format": "{format}"}} fetches them.'
+        )
+    return opened
+
+
+def zip_response(content: Zip, opened: Sequence[object], type: str, open_files: ExitStack) -> Response:
+    """Send a ZIP of opened files, and close them after that. Raises AudioIncomplete."""
+    try:
+        # Up to the beginning of the first of them: what is before it is small.
+        begun = _begun(content, content.number - len(opened) + 1)
+    except AudioRemoved:
+        raise AudioIncomplete("A stem of this song was removed just now: send this again to see which.") from None
+    response = Response(_in_turn(begun), mimetype=type)
+    response.content_length = len(content)
+    response.headers["Cache-Control"] = "private, no-store"
+    response.call_on_close(open_files.pop_all().close)
+    return response
 
 
 class ClipConverter(BaseConverter):
@@ -291,7 +310,8 @@ def _as_seen_now(job: FileJob, folder: str) -> FileStatus:
     return addressed(file, folder)
 
 
-def _order(account: Account, format: AudioFormat, *, ledger_needed: bool = False) -> Order:
+def order_of(account: Account, format: AudioFormat, *, ledger_needed: bool = False) -> Order:
+    """A request for an account's files in a format."""
     of_app = parts()
     return Order(
         account=account,

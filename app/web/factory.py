@@ -24,6 +24,7 @@ from app.web import (
     errors,
     health,
     page,
+    session,
     song_time,
     stems,
     telemetry,
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["parts"] = built
 
     api = Api(app)
-    for module in (stems, clips, audio, song_time, account):
+    for module in (stems, clips, audio, song_time, session, account):
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api)

@@ -29,6 +29,7 @@ CLIP_STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
 FILE_STATUSES = ["kept", "fetching", "failed"]
 FORMATS = ["mp3", "m4a", "wav"]
 LYRICS_FORMATS = ["lrc", "srt", "vtt", "ass"]
+SESSION_FORMATS = ["wav", "mp3"]
 SPLIT_STATES = [*(state.value for state in State), "failed"]
 WEBHOOK_STATES = ["following", "fetching", "delivering", "delivered", "given_up"]
 ALIVE = ["ok"]
@@ -49,6 +50,7 @@ WORDS = {
         [task.value for task in StemTask],
     ),
     "AudioFormat": Words("Audio formats that Suno offers.", FORMATS),
+    "SessionFormat": Words("Audio formats that all musicians' programs read.", SESSION_FORMATS),
     "LyricsFormat": Words("Formats of a lyrics file.", LYRICS_FORMATS),
     "FileStatus": Words(
         "`kept`: ready for download; `fetching`: being fetched from Suno; `failed`: see `error`.", FILE_STATUSES

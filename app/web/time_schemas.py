@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from marshmallow import fields
+from marshmallow.validate import OneOf
 
-from app.web.schemas import Schema, song_id
+from app.web.schemas import SESSION_FORMATS, Schema, song_id
+
+SESSION_FORMAT_MISSING = "format must be wav or mp3."
 
 EXAMPLE_WORDS = [
     {"word": "[Verse]\nI ", "start_s": 12.41, "end_s": 12.6, "success": True, "p_align": 0.98},
@@ -44,6 +47,18 @@ class BeatsQuery(Schema):
     """The query of `GET /api/beats`."""
 
     song_id = song_id("audio_id", data_key="audio_id", description="The id of a song or stem, or its page's address.")
+
+
+class SessionQuery(Schema):
+    """Which song's session, and the format of its files."""
+
+    song_id = song_id("audio_id", data_key="audio_id", description="The id of a song, or its page's address.")
+    format = fields.String(
+        required=True,
+        validate=OneOf(SESSION_FORMATS, error=SESSION_FORMAT_MISSING),
+        error_messages=dict.fromkeys(("required", "null", "invalid"), SESSION_FORMAT_MISSING),
+        metadata={"description": "The format in which the stems were fetched. Not every program reads M4A."},
+    )
 
 
 def _seconds(description: str, *, nullable: bool = False) -> fields.Float:
