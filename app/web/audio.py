@@ -167,6 +167,7 @@ def get_peaks(id: str) -> Response:
     if peaks is not None:
         response = Response(peaks, mimetype="application/json")
         response.add_etag()
+        response.headers["Cache-Control"] = "private, no-cache"
         response.make_conditional(request)
         return response
     if "token" not in request.args:
