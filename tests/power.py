@@ -1,6 +1,6 @@
 """A power cut: what the disk has of a service's files at a moment, from the system calls that strace has recorded.
 
-A write counts only once the file was synced after it. The memory of the processes, and the kernel's, is gone.
+A write counts only once a sync that began after it has ended. The memory of the processes, and the kernel's, is gone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ def is_recorded(trace: Path, pids: list[int]) -> bool:
     return all(re.search(rf"^{pid} +\+\+\+ ", recorded, re.MULTILINE) for pid in pids)
 
 
+LONGEST = 1 << 40
+"""Bytes of a file."""
+
+
 class Disk:
     """The files of a folder as the disk has them."""
 
@@ -38,13 +42,14 @@ class Disk:
         self._folder = str(folder)
         self._synced: dict[str, bytes] = {}
         self._written: defaultdict[str, bytearray] = defaultdict(bytearray)
-        self._syncing: dict[str, str] = {}
+        self._syncing: dict[str, tuple[str, bytes]] = {}
+        """For each thread that waits for the disk: the file, and its content when the wait began."""
 
     def replay(self, trace: Path, until: bytes = b"") -> Disk:
         """Do what the processes did, until one of them sent `until`."""
         for line in trace.read_text().splitlines():
             if resumed := RESUMED.match(line):
-                self._sync(self._syncing.pop(resumed[1], ""))
+                self._synced.update([self._syncing.pop(resumed[1])] if resumed[1] in self._syncing else [])
             elif call := CALL.match(line):
                 pid, name, arguments = call.groups()
                 if until and name.startswith("send") and any(until in text for text in _texts(arguments)):
@@ -53,8 +58,13 @@ class Disk:
         assert not until, "it was never sent"
         return self
 
+    def lose_power(self) -> None:
+        """Forget what was not synced: the next `replay` begins with the files as they are restored."""
+        self._written = defaultdict(bytearray, {path: bytearray(held) for path, held in self._synced.items()})
+        self._syncing.clear()
+
     def restore(self, folder: Path) -> None:
-        """Write the files into another folder."""
+        """Write the files into a new folder."""
         folder.mkdir()
         for path, content in self._synced.items():
             (folder / Path(path).name).write_bytes(content)
@@ -76,18 +86,17 @@ class Disk:
         if name == "pwrite64":
             [text] = _texts(arguments)
             at = int(re.findall(r"(\d+)(?: <unfinished|\))", arguments)[-1])
+            if at > LONGEST:
+                # The process was killed in the middle of the call.
+                return
             content.extend(bytes(max(0, at - len(content))))
             content[at : at + len(text)] = text
         elif name == "ftruncate":
             del content[int(re.findall(r", (\d+)", arguments)[0]) :]
         elif "unfinished" in arguments:
-            self._syncing[pid] = path
+            self._syncing[pid] = path, bytes(content)
         else:
-            self._sync(path)
-
-    def _sync(self, path: str) -> None:
-        if path:
-            self._synced[path] = bytes(self._written[path])
+            self._synced[path] = bytes(content)
 
 
 def _path(arguments: str) -> str:

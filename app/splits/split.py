@@ -69,12 +69,8 @@ class Gateway(Witnesses, Protocol):
         deadline: Deadline | None = None,
         *,
         order: str = "",
-        look_first: bool = False,
     ) -> list[Clip]:
-        """Split a song. The account is charged. `order`: the same for every attempt of one split.
-
-        `look_first`: read the song first, and refuse what Suno would refuse.
-        """
+        """Split a song. The account is charged. `order`: the same for every attempt of one split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +100,6 @@ class Split:
     choice: StemChoice
     reuse_existing: bool
     wait_audio: bool
-    fetches_files: bool = False
-    """Whether its job fetches the stems' files."""
     price: int = 0
     """Credits that Suno charges for it."""
     budgets: Sequence[Budget] = ()
@@ -250,14 +244,7 @@ class Split:
     def _ask(self, entry: Entry) -> Sequence[Clip]:
         deadline = self._deadline_of(entry)
         self._check_time(deadline.remaining)
-        clips = self.gateway.generate_stems(
-            self.account,
-            self.song_id,
-            self.choice,
-            deadline,
-            order=entry.id,
-            look_first=self.reuse_existing or self.fetches_files,
-        )
+        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline, order=entry.id)
         return self._note_paid(entry, clips)
 
     def _check_time(self, seconds: float) -> None:

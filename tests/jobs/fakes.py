@@ -11,8 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-import gevent
-
 from app.accounts import AccountNames, Accounts
 from app.audio.fetch import FetchFailed
 from app.audio.links import Links
@@ -21,7 +19,7 @@ from app.audio.store import open_store
 from app.callers import DEFAULT, OperatorAccount
 from app.jobs.file import read_job
 from app.jobs.job import FileJob, SplitJob, new_split, read_split
-from app.jobs.runner import CLAIM, Runner
+from app.jobs.runner import Runner
 from app.jobs.webhook import Attempt
 from app.splits.budget import Budget
 from app.splits.ledger import Ledger
@@ -53,8 +51,6 @@ class Store(MemoryStore):
     def __init__(self, clock: SteppedClock) -> None:
         super().__init__(clock)
         self.is_away = False
-        self.away_until = 0.0
-        """Seconds of the clock."""
         self.writes_left: int | None = None
 
     def transact(self, change: Callable[[Any], T], *, durable: bool = True) -> T:
@@ -70,7 +66,7 @@ class Store(MemoryStore):
         return super().read(look)
 
     def _check(self) -> None:
-        if self.is_away or self.clock.now().boot < self.away_until:
+        if self.is_away:
             raise LedgerUnavailable("it is away")
 
 
@@ -144,12 +140,9 @@ class Suno:
         self, account: Any, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
         self._called("list")
-        return [self.made[id] for id in ids if id in self.made and id not in self.unlisted]
-
-    def clips_by_themselves(self, account: Any, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
-        for id in ids:
+        for id in [id for id in ids if id in self.unlisted] if one_by_one else ():
             self._called(f"clip {id}")
-        return [self.made[id] for id in ids if id in self.made]
+        return [self.made[id] for id in ids if id in self.made and (one_by_one or id not in self.unlisted)]
 
     def clip(self, account: Any, id: str) -> Clip:
         self._called(f"clip {id}")
@@ -244,7 +237,6 @@ class World:
         self.suno, self.storage, self.receiver = Suno(self.clock), Storage(), Receiver()
         gateway: Any = self.suno
         self.folder = folder or Path(tempfile.mkdtemp())
-        self.renews = False
         self.parts: Any = SimpleNamespace(
             settings=SimpleNamespace(
                 timing=Timing(deadline=40, wait_timeout=1, poll_interval=0.01, settle_time=SETTLE_TIME),
@@ -268,18 +260,7 @@ class World:
 
     def start(self) -> None:
         """Start the jobs process (again)."""
-        self.runner = Runner(self.parts, is_stopping=lambda: False, send=self.receiver.send, sleep=self.let_pass)
-
-    def let_pass(self, seconds: float) -> None:
-        """Wait as the service does: time passes, and other greenlets run.
-
-        Only if `renews` is set, a claim is renewed: otherwise a step would take as long as the test's threads.
-        """
-        if seconds == CLAIM / 3 and not self.renews:
-            gevent.sleep(seconds)
-        else:
-            self.clock.advance(seconds)
-            gevent.sleep(0)
+        self.runner = Runner(self.parts, is_stopping=lambda: False, send=self.receiver.send)
 
     def begin(self, *, webhook: bool = True, audio: bool = False, key: str = "", song: str = SONG) -> Entry:
         """Begin a split, as the web does before its paid call."""
