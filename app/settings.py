@@ -476,7 +476,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "comma-separated while you change it, the new one first; or `@` and the path of a file. Unset: addresses are "
         "plain and need the API key.",
         "LINK_LIFETIME": "Seconds for which a signed address is valid.",
-        "PUBLIC_URL": "How file addresses begin, such as `https://stems.example.com`. Unset: the address that "
+        "PUBLIC_URL": "The service's address for clients, such as `https://stems.example.com` or "
+        "`https://example.com/stems`: file addresses begin with it, and the spec names it. Unset: the address that "
         "the request was sent to.",
     },
     "Calls to Suno": {

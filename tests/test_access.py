@@ -422,6 +422,6 @@ def test_replies_of_the_api_are_not_kept_and_not_embedded(open_service: Client, 
 @pytest.fixture(scope="module")
 def open_service(suno: Suno) -> Iterator[Client]:
     """A service without API keys, with its public URL and one allowed origin."""
-    settings = {"CORS_ORIGINS": "https://app.example.com", "PUBLIC_URL": "https://stems.example.com/"}
+    settings = {"CORS_ORIGINS": "https://app.example.com", "PUBLIC_URL": "https://stems.example.com/stems/"}
     with stack.service(suno.url, settings | {"WEB_CONCURRENCY": "1"}) as server:
         yield Client(server)

@@ -53,7 +53,7 @@ def register(app: Flask, settings: Settings) -> None:
         app.before_request(_check_key)
     else:
         own = (settings.public_url, *settings.cors_origins)
-        app.extensions["trusted_origins"] = {origin.rstrip("/") for origin in own if origin}
+        app.extensions["trusted_origins"] = {_origin_of(address) for address in own if address}
         app.before_request(_check_origin)
     if settings.cors_origins:
         _open_to_web_pages(app, settings.cors_origins)
@@ -190,6 +190,11 @@ def _protect_reply(response: Response) -> Response:
         if response.mimetype == "application/json" and all(name != "Cache-Control" for name, _ in headers):
             headers.add("Cache-Control", "private, no-store")
     return response
+
+
+def _origin_of(address: str) -> str:
+    """The origin of an address, without its path; "*" is every origin."""
+    return "/".join(address.split("/")[:3])
 
 
 def _is_of_this_host(origin: str) -> bool:

@@ -296,7 +296,7 @@ def addressed(file: FileStatus, folder: str) -> FileStatus:
 
 def base() -> str:
     """The service's base URL, for callers."""
-    return parts().settings.public_url or request.host_url
+    return parts().settings.public_url or request.root_url
 
 
 def files_of(job: SplitJob) -> list[FileStatus]:

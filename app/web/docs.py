@@ -22,7 +22,6 @@ from flask import (
     redirect,
     render_template,
     request,
-    url_for,
 )
 from flask.typing import ResponseReturnValue
 
@@ -98,13 +97,21 @@ SECURITY_SCHEMES = {
     },
 }
 
+THIS_SERVER = "/"
+"""The address of the service in the spec, if PUBLIC_URL is not set."""
+
+
+def _servers(url: str) -> list[dict[str, str]]:
+    return [{"url": url, "description": "this server"}]
+
+
 CONFIG = {
     "API_TITLE": "Suno Stems",
     "API_VERSION": VERSION,
     "OPENAPI_VERSION": "3.1.0",
     "API_SPEC_OPTIONS": {
         "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
-        "servers": [{"url": "/", "description": "this server"}],
+        "servers": _servers(THIS_SERVER),
         "security": [{}, *({name: []} for name in SECURITY_SCHEMES)],
     },
 }
@@ -155,20 +162,23 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The spec, and its JSON."""
+    """The spec as in openapi.yaml, and its JSON, which names the service's address."""
 
     content: dict[str, Any]
+    server: str
+    """The service's address, if known."""
     as_json: Document
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Spec:
+    def of(cls, content: dict[str, Any], public_url: str) -> Spec:
         """Write its JSON now: the first reader would stop a worker's other requests while it is written."""
-        text = json.dumps(content, ensure_ascii=False)
-        return cls(content, Document.of(text.encode(), "application/json", SPEC_AGE))
+        server = public_url or THIS_SERVER
+        text = json.dumps(content | {"servers": _servers(server)}, ensure_ascii=False)
+        return cls(content, server, Document.of(text.encode(), "application/json", SPEC_AGE))
 
 
-def register(app: Flask, api: Api) -> None:
-    """Serve the spec of `api`. Call this after the last blueprint."""
+def register(app: Flask, api: Api, public_url: str) -> None:
+    """Serve the spec of `api`, with the service's address if it is known. Call this after the last blueprint."""
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
     # flask-smorest defines it even if nothing is paginated.
@@ -180,7 +190,7 @@ def register(app: Flask, api: Api) -> None:
             "description": words.description,
             "enum": list(words.values),
         }
-    app.extensions["spec"] = Spec.of({key: spec[key] for key in ORDER})
+    app.extensions["spec"] = Spec.of({key: spec[key] for key in ORDER}, public_url.rstrip("/"))
     app.register_blueprint(blueprint)
 
 
@@ -226,7 +236,8 @@ def page() -> str:
 @blueprint.get("/docs/")
 def page_with_slash() -> ResponseReturnValue:
     """Redirect to Swagger UI."""
-    return redirect(url_for("docs.page"))
+    # Relative, as all addresses of the pages: a proxy may serve them under a path of its own.
+    return redirect("../docs")
 
 
 @blueprint.get("/docs/<path:file>")
@@ -244,7 +255,7 @@ def openapi_json() -> Response:
 @blueprint.get("/openapi.yaml")
 def openapi_yaml() -> Response:
     """Serve the spec as YAML."""
-    return _committed_spec().reply()
+    return _committed_spec(_spec().server).reply()
 
 
 @blueprint.cli.command("spec")
@@ -259,9 +270,12 @@ def _spec() -> Spec:
 
 
 @cache
-def _committed_spec() -> Document:
+def _committed_spec(server: str) -> Document:
     """openapi.yaml, which a test compares with the spec: to write it takes a hundred times as long as to read it."""
-    return Document.of(COMMITTED_SPEC.read_bytes(), "application/yaml", SPEC_AGE)
+    text = COMMITTED_SPEC.read_text(encoding="utf-8")
+    quoted = server.replace("'", "''")
+    named = text.replace(f"servers:\n- url: {THIS_SERVER}\n", f"servers:\n- url: '{quoted}'\n", 1)
+    return Document.of(named.encode(), "application/yaml", SPEC_AGE)
 
 
 @cache

@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for module in (stems, clips, audio, song_time, session, account):
         api.register_blueprint(module.blueprint)
     health.register(app, api)
-    docs.register(app, api)
+    docs.register(app, api, settings.public_url)
     app.register_blueprint(page.blueprint)
     app.register_blueprint(doctor.blueprint)
     app.register_blueprint(caller.blueprint)

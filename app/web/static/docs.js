@@ -13,12 +13,24 @@ const OnlyWhatAPageCanSend = {
   },
 };
 
+// The spec may name PUBLIC_URL. Try the service where this page is: the Content-Security-Policy allows no other.
+const HERE = { url: new URL(".", location).href.replace(/\/$/, ""), description: "this server" };
+const OnlyThisServer = {
+  statePlugins: {
+    spec: {
+      wrapActions: {
+        updateJsonSpec: (original) => (spec) => original(spec.openapi ? { ...spec, servers: [HERE] } : spec),
+      },
+    },
+  },
+};
+
 SwaggerUIBundle({
   url: document.getElementById("swagger-ui").dataset.spec,
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayRequestDuration: true,
-  plugins: [() => OnlyWhatAPageCanSend],
+  plugins: [() => OnlyWhatAPageCanSend, () => OnlyThisServer],
   tryItOutEnabled: true,
   validatorUrl: null,
 });

@@ -36,6 +36,9 @@ export class Failure extends Error {
   }
 }
 
+/** A path of this service as the page reaches it: a proxy may serve it under a path of its own. */
+export const here = (path) => path.replace(/^\//, "");
+
 /** Send a request; returns the Response, or throws a Failure. `body` is sent as JSON, `sender` are credentials. */
 export async function ask(path, { body, headers, sender = credentials.headers, ...options } = {}) {
   const sent = { ...sender, ...headers };
@@ -45,7 +48,7 @@ export async function ask(path, { body, headers, sender = credentials.headers, .
   }
   let response;
   try {
-    response = await fetch(path, { ...options, headers: sent });
+    response = await fetch(here(path), { ...options, headers: sent });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure({ error: "The service could not be reached. Check your connection.", code: "unreachable" });

@@ -1,6 +1,6 @@
 // The stems of a song on the page: status, waveform, mix and download of each.
 
-import { Failure, askJson, credentials, save, saveBlob } from "./api.js";
+import { Failure, askJson, credentials, here, save, saveBlob } from "./api.js";
 import { make, say as announce, the } from "./dom.js";
 import { Mixer, Track } from "./mixer.js";
 import { Mp3Source } from "./mp3.js";
@@ -173,7 +173,7 @@ export function offerAll(format, ids) {
 export const isWhole = () => [...rows.values()].every(({ track }) => track);
 
 function link(element, path, name) {
-  element.href = path;
+  element.href = here(path);
   element.download = fileName(name);
   element.hidden = false;
   element.onclick = async (event) => {

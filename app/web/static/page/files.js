@@ -1,6 +1,6 @@
 // The audio of opened stems: fetched by the service, heard on the desk, offered to be saved.
 
-import { Failure, askJson, credentials, patiently, sleep } from "./api.js";
+import { Failure, askJson, credentials, here, patiently, sleep } from "./api.js";
 import { say, the } from "./dom.js";
 
 const LOOK_AT_FILES = 1; // seconds: it makes no call to Suno
@@ -63,7 +63,7 @@ async function fetchFiles(desk, ids, wanted, { signal, hears = false }) {
 
 /** Say if no process fetches the files; returns whether it did. */
 async function saysWhyItWaits() {
-  const ready = await fetch("/readyz").then((response) => response.json()).catch(() => null);
+  const ready = await fetch(here("/readyz")).then((response) => response.json()).catch(() => null);
   if ((ready?.checks?.jobs ?? "ok") === "ok") return false;
   say("progress", "The audio is waiting: the part of this service that fetches it does not run. Its operator can help; the stems are safe.");
   return true;
