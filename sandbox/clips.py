@@ -92,6 +92,8 @@ class Stem:
             "error_type": "stem_error" if failed else None,
             "error_message": "This stem could not be separated." if failed else None,
         }
+        if status == "complete" and self.part in song.silent:
+            metadata["is_loudness_under_threshold"] = True
         if not self.old:
             metadata["stem_task"] = self.task
             metadata["stem_type_id"] = 91.0
@@ -129,9 +131,12 @@ class Stem:
         return clip
 
 
-NEW_FIELDS = ("entity_type", "batch_index", "major_model_version", "media_urls", "is_download_unlocked")
+NEW_FIELDS = (
+    *("entity_type", "batch_index", "major_model_version", "media_urls", "is_download_unlocked"),
+    "action_config",
+)
 """Fields of a clip that did not exist in 2024; NEW_METADATA: those of `metadata`."""
-NEW_METADATA = ("min_bpm", "avg_bpm", "max_bpm", "key")
+NEW_METADATA = ("min_bpm", "avg_bpm", "max_bpm", "key", "is_loudness_under_threshold")
 
 
 def _of_2026(clip_id: str) -> JsonObject:
@@ -147,9 +152,12 @@ def _of_2026(clip_id: str) -> JsonObject:
 
 def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
     """A song as a locked clip; its cover is at `origin`."""
+    get_stems = {"action_type": "get_stems", "visible": True, "disabled": song.unfit == "not-offered"}
     return {
         "id": song.id,
-        "status": "complete",
+        "status": "streaming" if song.unfit == "unfinished" else "complete",
+        "is_trashed": song.unfit == "trashed",
+        "action_config": {"actions": [get_stems]},
         "created_at": song.created_at,
         "title": song.title,
         "audio_url": FORBIDDEN,

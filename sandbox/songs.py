@@ -34,6 +34,8 @@ class Song:
     without_stems: Literal[200, 400, 404] = 200  # status of stems/pages while it has none
     stems_key: Literal["stems", "clips"] = "stems"
     stem_ids: bool = False  # whether its stems are listed by their ids only
+    unfit: Literal["", "trashed", "unfinished", "not-offered"] = ""  # why a split of it is refused
+    silent: tuple[str, ...] = ()  # parts of its splits that are silent
     needs_captcha: bool = False
     left_out: bool = False  # of the feeds: only calls under /api/clip/ return it and its stems
     unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlock
@@ -222,6 +224,30 @@ SONGS: dict[str, Song] = {
             about="after each split the first feed call for its stems answers 429, Retry-After 1",
             feed_failures=1,
             feed_failure=429,
+        ),
+        Song(
+            id="song-trashed",
+            title="Crumpled Paper",
+            about="it is in the trash; every split of it is refused with 400",
+            unfit="trashed",
+        ),
+        Song(
+            id="song-unfinished",
+            title="Half a Bridge",
+            about="Suno is still making it; every split of it is refused with 400",
+            unfit="unfinished",
+        ),
+        Song(
+            id="song-not-offered",
+            title="Closed Door",
+            about="its action get_stems is disabled; every split of it is refused with 400",
+            unfit="not-offered",
+        ),
+        Song(
+            id="song-silent-part",
+            title="Keys Left at Home",
+            about="its stems of vocals and keyboard are silent, and marked so",
+            silent=("Vocals", "Keyboard"),
         ),
         Song(
             id="song-captcha",

@@ -83,6 +83,8 @@ class Studio:
         song = self._suno.song(song_id)
         if song is None:
             raise Refused(detail(404, NOT_FOUND))
+        if song.unfit:
+            raise Refused(detail(400, "This clip cannot be split."))
         fault = self._fault(song)
         if fault is None:
             reply, _ = self._pay(account, song, task, taken, batch)
@@ -358,7 +360,7 @@ class Studio:
         """All clips of the account, newest first."""
         lag = self._suno.options.feed_lag
         stems = [stem for stem in account.stems.values() if self._knows(stem, lag) and not songs_only]
-        dated = [(song.created_at, song.id) for song in SONGS.values()]
+        dated = [(song.created_at, song.id) for song in SONGS.values() if not song.unfit]
         dated += [(stem.created_at, stem.id) for stem in stems]
         # Stable: stems of one split keep their order.
         dated.sort(key=lambda item: item[0], reverse=True)

@@ -368,6 +368,29 @@ def test_only_a_set_of_the_requested_kind_is_reused(
     assert len(suno.charges(account)) == charged
 
 
+@pytest.mark.parametrize(
+    ("song", "why"),
+    [
+        ("song-trashed", "it is in the trash of its account"),
+        ("song-unfinished", "it is not complete (its status is streaming)"),
+        ("song-not-offered", "Suno offers no stems for it"),
+    ],
+)
+@pytest.mark.parametrize(
+    "more", [{"reuse_existing": True}, {"stem_task": "twelve"}, {"reuse_existing": True, "stem_task": "twelve"}, {}]
+)
+def test_a_song_that_suno_would_refuse_is_refused_with_the_reason(
+    service: Client, suno: Suno, account: str, song: str, why: str, more: dict[str, Any]
+) -> None:
+    suno.forget()
+    response = ask(service, "POST", "/api/generate_stems", account, json={"audio_id": song} | more)
+    assert_error(response, 400, "refused_by_suno")
+    assert response.json()["error"] == f"This song cannot be split: {why}. Nothing was charged."
+    sent = [entry["path"] for entry in suno.log("/api/") if entry["method"] == "POST"]
+    assert sent == ([] if more else [f"/api/edit/stems/{song}/"]), "a plain pair keeps its one call"
+    assert suno.charges(account) == []
+
+
 @pytest.mark.parametrize("format", ["mp3", "m4a", "wav"])
 def test_a_download_is_polled_until_it_is_ready(service: Client, suno: Suno, account: str, format: str) -> None:
     [vocals, _] = service.split(cookie=account).json()

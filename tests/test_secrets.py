@@ -94,7 +94,7 @@ def test_a_crash_is_logged_without_its_message(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        def generate_stems(self, account: object, *question: object, order: str) -> None:
+        def generate_stems(self, account: object, *question: object, **how: object) -> None:
             raise RuntimeError(f"it had {account} and the cookie {secret}")
 
         def stems(self, account: object, *question: object) -> list[object]:

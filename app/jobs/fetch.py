@@ -122,6 +122,11 @@ class FileJobs:
             return self._stopped_by(error, running.job)
         return Next(replace(running.job, state=FileState.KEPT, bytes=kept, error=None), None, Outcome.FILE_KEPT)
 
+    def give_up(self, job: FileJob) -> Next[FileJob]:
+        """End a job whose steps always fail."""
+        why = "This service failed each time that it fetched the file. Its log has the reason."
+        return self._failed(job, FileCode.SERVICE, why) if job.state is FileState.FETCHING else Next(job, None)
+
     def _stopped_by(self, error: Exception, job: FileJob) -> Next[FileJob]:
         """What an error in a step means for the file. Raises what says nothing about it."""
         match error:
@@ -283,8 +288,10 @@ class FileJobs:
             self._shelf.make_room(file, total, others, self.needed_by, running.claim.waiting)
 
         def go_on() -> None:
-            self._hold(running)
-            self._ledger.jobs.take_room(running.id, expected, lasts=HELD * 2)
+            # Nobody else can take over the job while the ledger is away.
+            with suppress(LedgerUnavailable):
+                self._hold(running)
+                self._ledger.jobs.take_room(running.id, expected, lasts=HELD * 2)
 
         try:
             self._parts.fetcher.fetch(

@@ -20,6 +20,7 @@ from app.jobs.job import (
     FileJob,
     FileState,
     Next,
+    Outcome,
     SplitJob,
     SplitState,
     listed,
@@ -77,6 +78,13 @@ GATHERS_EVERY = 60.0
 HONOURED = 120.0
 """Maximum seconds of Suno's Retry-After that a read waits."""
 
+TEN_DAYS = "Suno did not complete them in ten days."
+
+ALWAYS_FAILS = (
+    "this service failed each time that it looked for them. They may be complete: GET /api/stems lists them. The "
+    "service's log has the reason."
+)
+
 GONE = (SongNotFound, NotAllowed, RefusedBySuno)
 """Suno's errors for a song that it no longer shows."""
 
@@ -101,6 +109,15 @@ class Follower:
             return self._notify(job)
         done = self._step(id, job, stored)
         return done if done.due_in is not None else replace(done, due_in=self._searched_in(id, done.job))
+
+    def give_up(self, job: SplitJob) -> Next[SplitJob]:
+        """End a job whose steps always fail: with what was last seen, or without a delivered webhook."""
+        if job.state is SplitState.DELIVERING:
+            outcome = None if job.notice_of else Outcome.WEBHOOK_GIVEN_UP
+            return Next(replace(job, state=SplitState.GIVEN_UP), None, outcome)
+        if job.state.has_result:
+            return Next(job, None)
+        return self._last_seen(job, ALWAYS_FAILS)
 
     def _step(self, id: str, job: SplitJob, stored: StoredJob) -> Next[SplitJob]:
         entry = self._ledger.get(id)
@@ -362,11 +379,13 @@ class Follower:
         self._ledger.jobs.add(notice_id, lambda held: None if held else write_split(notice))
         self._parts.queue.put(notice_id)
 
-    def _last_seen(self, job: SplitJob) -> Next[SplitJob]:
+    def _last_seen(self, job: SplitJob, why: str = TEN_DAYS) -> Next[SplitJob]:
+        """End with what was last seen. `why`: what happened to the stems that were paid for."""
         if any(stem.status == "complete" for stem in job.stems):
-            return self._ended(job, event.completed(job, job.stems, self._now()))
+            files = self._files_of(job) if job.files else None
+            return self._ended(job, event.completed(job, job.stems, self._now(), files))
         if job.stems:
-            return self._failed(job, True, "The stems were paid for, but Suno did not complete them in ten days.")
+            return self._failed(job, True, f"The stems were paid for, but {why}")
         return self._failed(job, None, "Suno was asked, but no reply came: it may have charged.")
 
     def _failed(self, job: SplitJob, charged: bool | None, error: str) -> Next[SplitJob]:

@@ -19,6 +19,8 @@ A split's job:
   have made the stems late. Then it follows them, and tells the new result.
 - Stems of a lost answer are searched for at most every 20 minutes: that takes more calls.
 - `done`: there is a result, and no webhook.
+- A job whose steps fail unexpectedly 250 times in a row (MOST_CRASHES) ends: with what was last seen, a file with
+  `failed`, a webhook with `given_up`. The pause between them is 30 s to 1 hour; 5 s at first if the ledger failed.
 
 A file's job:
 
@@ -94,6 +96,7 @@ class FileCode(StrEnum):
     OVER_BUDGET = "over_budget"
     AUDIO_FULL = "audio_full"
     ACCOUNT = "account"
+    SERVICE = "service"
 
 
 class Outcome(StrEnum):
@@ -209,7 +212,7 @@ class SplitJob:
     failures: int = 0
     """Looks in a row in which Suno could not be read."""
     missed: int = 0
-    """Polls in a row in which Suno's list had none of the open stems."""
+    """Polls in a row in which Suno's list has left out the same open stem."""
     progressed: Moment | None = None
     """When something last changed."""
     delayed: bool = False

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import gevent
 
 from app.jobs.fetch import FileJobs
 from app.jobs.follow import Follower
-from app.jobs.job import FileState, Kind, Outcome, SplitState, kind_of, write_file, write_split
+from app.jobs.job import (
+    FileJob,
+    FileState,
+    Kind,
+    Next,
+    Outcome,
+    SplitJob,
+    SplitState,
+    kind_of,
+    read_file,
+    read_split,
+    write_file,
+    write_split,
+)
 from app.jobs.progress import Progress
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.clock import Moment
-from app.splits.jobs import JobsReport, StoredJob
+from app.splits.jobs import CRASH_PAUSE, MOST_CRASHES, JobsReport, StoredJob
 from app.splits.store import LedgerUnavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CLAIM = 45.0
 """Seconds that a claim on a job lasts. If its process dies, another one takes the job after that."""
 
 MOST_RENEWALS = 240
 """How often a claim is renewed, every third of CLAIM: a step that hangs for an hour loses it."""
+
+WRITTEN_WITHIN, WRITTEN_EVERY = 20.0, 1.0
+"""Seconds to retry the write of what a step returned, if the ledger is away; and seconds between two tries.
+
+It is less than what is left of the claim. Without the write, the step runs again after the claim: a webhook is sent
+twice.
+"""
+
+LEDGER_PAUSE = 5.0
+"""Seconds until a step that the ledger has failed runs again. The pause doubles."""
 
 
 class _Written(NamedTuple):
@@ -39,8 +67,17 @@ class _Written(NamedTuple):
 class Runner:
     """Runs the steps of all jobs of a process."""
 
-    def __init__(self, parts: Parts, *, is_stopping: Callable[[], bool], send: Send = send) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        is_stopping: Callable[[], bool],
+        send: Send = send,
+        sleep: Callable[[float], object] = gevent.sleep,
+    ) -> None:
+        """`sleep`: waits for so many seconds, and lets other greenlets run."""
         self._jobs, self._queue = parts.ledger.jobs, parts.queue
+        self._clock, self._sleep = parts.ledger.clock, sleep
         self._is_stopping = is_stopping
         self.files = FileJobs(parts, is_stopping=is_stopping)
         self._follower = Follower(parts, is_stopping=is_stopping, send=send)
@@ -53,37 +90,76 @@ class Runner:
     def step(self, id: str) -> None:
         """Run one step of a job, unless another process has claimed it.
 
-        Raises LedgerUnavailable: its claim then expires. Any other error of a step is raised after it is put back.
+        Raises LedgerUnavailable, and any other error of a step. The job is put back before; if the ledger is away for
+        longer than WRITTEN_WITHIN, its claim expires.
         """
         claimed = self._jobs.claim(id, CLAIM)
         if claimed is None:
             return
+        if claimed.crashes >= MOST_CRASHES:
+            self._end(id, claimed)
+            return
         try:
             with self._held(id, claimed):
                 next = self._next(id, claimed)
-        except LedgerUnavailable:
-            raise
-        except Exception:
-            self._jobs.put_back(id, claimed)
+        except Exception as error:
+            self._put_back(id, claimed, error)
             raise
         self._progress.note_step(id, next.progressed, next.is_suno_read)
-        woken = self._jobs.release(id, claimed, next.body, next.due_in, outcome=next.outcome or "")
+        self._release(id, claimed, next)
+
+    def _next(self, id: str, claimed: StoredJob) -> _Written:
+        match kind_of(claimed.body):
+            case Kind.SPLIT:
+                return _split(self._follower.step(id, claimed))
+            case Kind.FILE:
+                return _file(self.files.step(id, claimed))
+
+    def _release(self, id: str, claimed: StoredJob, next: _Written) -> None:
+        woken = self._written(
+            lambda: self._jobs.release(id, claimed, next.body, next.due_in, outcome=next.outcome or "")
+        )
         if next.due_in is not None and not self._is_stopping():
             self._queue.put(id, next.due_in)
         for waiting in woken:
             self._queue.put(waiting)
 
-    def _next(self, id: str, claimed: StoredJob) -> _Written:
-        match kind_of(claimed.body):
-            case Kind.SPLIT:
-                split = self._follower.step(id, claimed)
-                waits = split.job.state is SplitState.FOLLOWING
-                progressed = split.job.progressed or split.job.began if waits else None
-                return _Written(write_split(split.job), split.due_in, split.outcome, split.is_suno_read, progressed)
-            case Kind.FILE:
-                file = self.files.step(id, claimed)
-                began = file.job.began if file.job.state is FileState.FETCHING else None
-                return _Written(write_file(file.job), file.due_in, file.outcome, file.is_suno_read, began)
+    def _put_back(self, id: str, claimed: StoredJob, error: Exception) -> None:
+        """Have a step that has failed run again later."""
+        pause = LEDGER_PAUSE if isinstance(error, LedgerUnavailable) else CRASH_PAUSE
+        self._written(lambda: self._jobs.put_back(id, claimed, first_pause=pause))
+
+    def _end(self, id: str, claimed: StoredJob) -> None:
+        """End a job whose steps always fail, also those that take the process with them."""
+        if last := self._last_word(id, claimed):
+            self._release(id, claimed, last)
+        else:
+            self._jobs.put_back(id, claimed)
+
+    def _last_word(self, id: str, claimed: StoredJob) -> _Written | None:
+        """What ends a job whose steps always fail; None if it cannot be read, such as one of a newer version."""
+        try:
+            match kind_of(claimed.body):
+                case Kind.SPLIT:
+                    last = _split(self._follower.give_up(read_split(claimed.body)))
+                case Kind.FILE:
+                    last = _file(self.files.give_up(read_file(claimed.body)))
+        except Exception:
+            log.exception("The job %s has failed %d times in a row, and is left alone", id, MOST_CRASHES)
+            return None
+        log.error("The job %s has failed %d times in a row, and ends", id, MOST_CRASHES)
+        return last
+
+    def _written(self, write: Callable[[], T]) -> T:
+        """Write to the ledger, also if it is away for a moment. Raises LedgerUnavailable."""
+        began = self._clock.now()
+        while True:
+            try:
+                return write()
+            except LedgerUnavailable:
+                if self._clock.since(began) > WRITTEN_WITHIN:
+                    raise
+            self._sleep(WRITTEN_EVERY)
 
     @contextmanager
     def _held(self, id: str, claimed: StoredJob) -> Iterator[None]:
@@ -96,7 +172,18 @@ class Runner:
 
     def _keep(self, id: str, claimed: StoredJob) -> None:
         for _ in range(MOST_RENEWALS):
-            gevent.sleep(CLAIM / 3)
+            self._sleep(CLAIM / 3)
             with suppress(LedgerUnavailable):
                 if not self._jobs.hold(id, claimed, CLAIM):
                     return
+
+
+def _split(next: Next[SplitJob]) -> _Written:
+    waits = next.job.state is SplitState.FOLLOWING
+    progressed = next.job.progressed or next.job.began if waits else None
+    return _Written(write_split(next.job), next.due_in, next.outcome, next.is_suno_read, progressed)
+
+
+def _file(next: Next[FileJob]) -> _Written:
+    began = next.job.began if next.job.state is FileState.FETCHING else None
+    return _Written(write_file(next.job), next.due_in, next.outcome, next.is_suno_read, began)

@@ -32,7 +32,8 @@ CRASH_PAUSE, LONGEST_CRASH_PAUSE = 30.0, 3600.0
 """Seconds until a step that failed unexpectedly runs again. The pause doubles, up to the longest."""
 
 MOST_CRASHES = 250
-"""A job that has failed unexpectedly so many times in a row is left alone: that takes about ten days."""
+"""A job whose steps have failed unexpectedly so many times in a row ends: that takes about ten days, or some hours if
+each of them takes the process with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class StoredJob:
     asked: int = 0
     """How often a caller has asked to have it done again."""
     crashes: int = 0
-    """Steps in a row that failed unexpectedly."""
+    """Steps in a row that failed unexpectedly, or did not end before their claim."""
 
 
 CLOCK_SET_BACK = 60.0
@@ -96,10 +97,13 @@ class JobTable:
         self._store = store
         self.clock = store.clock
 
-    def begin(self, tx: Transaction, id: str, body: str, due: float) -> None:
-        """Within a transaction: begin a job, instead of one with the same id. `due`: seconds since 1970."""
-        tx.put_record("job", id, json.loads(body), kept=JOB_KEPT)
-        tx.put_due(id, due)
+    def begin(self, tx: Transaction, id: str, body: str, due_in: float) -> None:
+        """Within a transaction: begin a job, instead of one with the same id. It is due in `due_in` seconds."""
+        self._put(tx, id, json.loads(body), due_in)
+
+    def make_due(self, tx: Transaction, id: str) -> None:
+        """Within a transaction: make a job due now. It has not run before, so no step can be running."""
+        tx.put_due(id, self._due_at(tx, 0.0))
 
     def remove(self, tx: Transaction, id: str) -> None:
         """Within a transaction: remove a job, if there is one."""
@@ -129,7 +133,9 @@ class JobTable:
                 return None
             if self._is_claimed(record):
                 return None
-            return _stored(self._claim(tx, id, {**record, "claim": new_id()}, lasts))
+            # A claim that was not released: its process was killed, perhaps by this step.
+            crashes = record.get("crashes", 0) + ("claim" in record)
+            return _stored(self._claim(tx, id, {**record, "claim": new_id(), "crashes": crashes}, lasts))
 
         return self._store.transact(change)
 
@@ -162,17 +168,20 @@ class JobTable:
 
         return self._store.transact(change)
 
-    def put_back(self, id: str, claimed: StoredJob) -> None:
-        """Release a claimed job whose step failed unexpectedly; write nothing of it."""
+    def put_back(self, id: str, claimed: StoredJob, *, first_pause: float = CRASH_PAUSE) -> None:
+        """Release a claimed job whose step failed unexpectedly; write nothing of it.
+
+        `first_pause`: seconds until it runs again. The pause doubles with each failure in a row.
+        """
 
         def change(tx: Transaction) -> None:
             record = tx.record("job", id)
             if record is None or record.get("claim", "") != claimed.claim:
                 return
             crashes = claimed.crashes + 1
-            pause = min(LONGEST_CRASH_PAUSE, CRASH_PAUSE * 2 ** min(claimed.crashes, 20))
+            pause = min(LONGEST_CRASH_PAUSE, first_pause * 2 ** min(claimed.crashes, 20))
             free = {name: value for name, value in record.items() if not name.startswith("claim")}
-            self._put(tx, id, free | {"crashes": crashes}, pause if crashes < MOST_CRASHES else None)
+            self._put(tx, id, free | {"crashes": crashes}, pause if crashes <= MOST_CRASHES else None)
 
         self._store.transact(change)
 
@@ -316,7 +325,18 @@ class JobTable:
 
     def _put(self, tx: Transaction, id: str, record: Any, due_in: float | None) -> None:
         tx.put_record("job", id, record, kept=JOB_KEPT)
-        tx.put_due(id, None if due_in is None else self.clock.now().wall + due_in)
+        tx.put_due(id, None if due_in is None else self._due_at(tx, due_in))
+
+    def _due_at(self, tx: Transaction, due_in: float) -> float:
+        """When a job is due, by the wall clock.
+
+        A clock that was set forward since the latest sweep does not count: it may be set back before the next one,
+        which would then find nothing to mend. If it is not, the job is due early, once.
+        """
+        now, seen = self.clock.now(), tx.record("consumer", "seen")
+        swept = Moment(*seen) if seen else now
+        is_comparable = swept.boot_id == now.boot_id and swept.boot <= now.boot
+        return (min(now.wall, swept.wall + now.boot - swept.boot) if is_comparable else now.wall) + due_in
 
     def _claim(self, tx: Transaction, id: str, record: Any, lasts: float) -> Any:
         claimed = {**record, "claimed_at": list(self.clock.now()), "claimed_for": lasts}

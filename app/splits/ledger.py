@@ -141,7 +141,7 @@ class Ledger:
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
             tx.put(new)
             if job is not None:
-                self.jobs.begin(tx, entry.id, job.body, self.clock.now().wall + entry.lasts)
+                self.jobs.begin(tx, entry.id, job.body, entry.lasts)
                 # The job is kept longer than the entry.
                 lead = {"entry": entry.id, "at": list(entry.began)}
                 tx.put_record(
@@ -208,7 +208,7 @@ class Ledger:
             is_unchanged = paid and not entry.stems and tx.replace(entry, done)
             finished = done if is_unchanged else self._finish(tx, entry, stems, paid=paid, is_reply=is_reply)
             if job_is_due:
-                tx.put_due(entry.id, self.clock.now().wall)
+                self.jobs.make_due(tx, entry.id)
             return finished
 
         return self._store.transact(change, durable=bool(entry.idempotency_key or entry.budgets or job_is_due))
@@ -363,7 +363,7 @@ class Ledger:
             tx.put_record("given_back", again.id, None, kept=0)
             if job is not None:
                 # The last attempt's job may have reported by now that no stems were made.
-                self.jobs.begin(tx, entry.id, job.body, again.attempt_began.wall + lasts)
+                self.jobs.begin(tx, entry.id, job.body, lasts)
             return again
 
         return allowed(self.identity.attempt(change), entry.price)

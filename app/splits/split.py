@@ -69,8 +69,12 @@ class Gateway(Witnesses, Protocol):
         deadline: Deadline | None = None,
         *,
         order: str = "",
+        look_first: bool = False,
     ) -> list[Clip]:
-        """Split a song. The account is charged. `order`: the same for every attempt of one split."""
+        """Split a song. The account is charged. `order`: the same for every attempt of one split.
+
+        `look_first`: read the song first, and refuse what Suno would refuse.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,8 @@ class Split:
     choice: StemChoice
     reuse_existing: bool
     wait_audio: bool
+    fetches_files: bool = False
+    """Whether its job fetches the stems' files."""
     price: int = 0
     """Credits that Suno charges for it."""
     budgets: Sequence[Budget] = ()
@@ -244,7 +250,14 @@ class Split:
     def _ask(self, entry: Entry) -> Sequence[Clip]:
         deadline = self._deadline_of(entry)
         self._check_time(deadline.remaining)
-        clips = self.gateway.generate_stems(self.account, self.song_id, self.choice, deadline, order=entry.id)
+        clips = self.gateway.generate_stems(
+            self.account,
+            self.song_id,
+            self.choice,
+            deadline,
+            order=entry.id,
+            look_first=self.reuse_existing or self.fetches_files,
+        )
         return self._note_paid(entry, clips)
 
     def _check_time(self, seconds: float) -> None:

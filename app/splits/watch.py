@@ -1,18 +1,18 @@
 """One poll of Suno for all requests that wait for stems of the same account.
 
-The first waiting request that finds a poll due makes it, for all; there is no extra thread. Polls begin close
-together, as stems take a minute, and become rarer for requests that wait longer.
+The first waiting request that finds a poll due makes it, for all; there is no extra thread. A poll is one call of
+Suno's list. Polls begin close together, as stems take a minute, and become rarer for requests that wait longer.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Condition
+from itertools import chain, zip_longest
+from threading import Condition, Lock
 from typing import Protocol
 
 from app.suno.clip import Clip
@@ -20,10 +20,13 @@ from app.suno.errors import RateLimited, SunoError
 from app.suno.session import Account
 
 BATCH = 50
-"""Maximum ids in one call to Suno."""
+"""Maximum ids of a poll. If more stems are waited for, the next polls take turns."""
 
 SINGLY = 10
 """Maximum ids that a poll requests one by one."""
+
+LEFT_OUT_TWICE = 2
+"""Polls in a row that must leave out a stem before it is requested by itself."""
 
 WIDENS_AFTER = 60.0
 """Seconds of waiting after which polls become rarer, in proportion to the time waited."""
@@ -44,7 +47,7 @@ class Look:
     polls: int
     """Polls that ended meanwhile, also failed ones; 0 if none was due."""
     missed: int
-    """Polls in a row, with those before, that listed none of the open stems."""
+    """Polls in a row, with those before, that left out the same open stem."""
     failure: SunoError | None
     """The error of the last poll."""
 
@@ -55,7 +58,10 @@ class Gateway(Protocol):
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
-        """The clips with these ids, as far as Suno returns them."""
+        """The clips with these ids, as far as Suno lists them."""
+
+    def clips_by_themselves(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+        """The clips with these ids, without a list: one call for each. Those that Suno does not know are left out."""
 
 
 class Watch:
@@ -69,6 +75,7 @@ class Watch:
         self._interval = interval
         self._note_waiters = note_waiters
         self._boards: dict[str, _Board] = {}
+        self._lock = Lock()
 
     def wait_for(
         self,
@@ -104,7 +111,7 @@ class Watch:
         """
         waiter = _Waiter(stems, time.monotonic(), patience, polls=polls, missed=missed, singly=singly)
         self._wait(account, waiter, stopping)
-        return Look(waiter.stems, waiter.polls, waiter.in_vain, waiter.failure)
+        return Look(waiter.stems, waiter.polls, waiter.missed, waiter.failure)
 
     def _wait(self, account: Account, waiter: _Waiter, stopping: Callable[[], bool]) -> None:
         if waiter.is_done:
@@ -117,32 +124,47 @@ class Watch:
     @contextmanager
     def _joined(self, account: Account, waiter: _Waiter) -> Iterator[_Board]:
         key = account.cookie_hash
-        # A request may join a board that is just being removed. It then polls for itself, which does no harm.
-        board = self._boards.setdefault(key, _Board())
-        board.join(waiter, self._interval)
+        with self._lock:
+            board = self._boards.setdefault(key, _Board())
+            board.join(waiter, self._interval)
         self._note_waiters(1)
         try:
             yield board
         finally:
             self._note_waiters(-1)
-            if board.leave(waiter) and self._boards.get(key) is board:
-                del self._boards[key]
+            with self._lock:
+                if board.leave(waiter):
+                    del self._boards[key]
 
     def _look(self, account: Account, board: _Board, waiter: _Waiter) -> None:
-        """Request all ids of the board, and report the result to every waiter."""
-        wanted, singly = board.wanted()
-        asked: set[str] = set()
-        seen: list[Clip] = []
-        failure: SunoError | None = None
+        """Request the ids whose turn it is, and report the result to every waiter."""
+        wanted = board.wanted()
+        seen = _Seen()
         try:
-            for one_by_one, ids in ((False, wanted), (True, singly)):
-                for batch in _batches(ids):
-                    seen += self._gateway.clips(account, batch, within=waiter.within, one_by_one=one_by_one)
-                    asked.update(batch)
+            seen.listed = self._gateway.clips(account, wanted, within=waiter.within, one_by_one=False)
+            seen.asked = frozenset(wanted)
+            if singly := board.left_out(seen):
+                seen.alone = self._gateway.clips_by_themselves(account, singly, within=waiter.within)
         except SunoError as error:
-            failure = error
+            seen.failure = error
         finally:
-            board.tell(asked, seen, failure, self._interval)
+            board.tell(seen, self._interval)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one poll has shown."""
+
+    asked: frozenset[str] = frozenset()
+    """The ids that the list was asked for."""
+    listed: Sequence[Clip] = ()
+    alone: Sequence[Clip] = ()
+    """Clips that were requested by themselves."""
+    failure: SunoError | None = None
+
+    def has_left_out(self, id: str) -> bool:
+        """Whether the list was asked for a clip, and did not tell it."""
+        return id in self.asked and all(clip.id.casefold() != id.casefold() for clip in self.listed)
 
 
 class _Waiter:
@@ -165,8 +187,8 @@ class _Waiter:
         self._wanted_polls, self._singly = polls, singly
         self.polls = 0
         self.failure: SunoError | None = None
-        self.in_vain = missed
-        """Polls in a row that returned none of its stems. After two, its ids are requested one by one."""
+        self._left_out = dict.fromkeys(self._known, missed)
+        """Polls in a row that have left out each stem."""
 
     @property
     def stems(self) -> list[Clip]:
@@ -177,13 +199,16 @@ class _Waiter:
         return [stem.id for stem in self._known.values() if not stem.is_final]
 
     @property
-    def single_ids(self) -> list[str]:
-        """The ids to request one by one; the next ones at each poll, if they are limited."""
-        ids = self.open_ids
-        if self._singly is None or not ids:
-            return ids
-        first = self.in_vain * self._singly % len(ids)
-        return (ids[first:] + ids[:first])[: self._singly]
+    def missed(self) -> int:
+        """The most polls in a row that have left out one of its open stems."""
+        return max((self._left_out[id] for id in self.open_ids), default=0)
+
+    def to_ask_alone(self, seen: _Seen) -> list[str]:
+        """The stems that this poll and the two before have left out; the next ones at each poll, if limited."""
+        ids = [id for id in self.open_ids if self._left_out[id] >= LEFT_OUT_TWICE and seen.has_left_out(id)]
+        limit = SINGLY if self._singly is None else self._singly
+        first = self.missed * limit % max(1, len(ids))
+        return (ids[first:] + ids[:first])[:limit]
 
     @property
     def is_done(self) -> bool:
@@ -201,18 +226,18 @@ class _Waiter:
         """Maximum seconds for its polls; None: as long as the gateway allows."""
         return max(1.0, self.left) if self._wanted_polls is None else None
 
-    def see(self, asked: set[str], clips: dict[str, Clip], failure: SunoError | None) -> None:
+    def see(self, seen: _Seen) -> None:
         """Update its stems from a poll that requested them."""
-        if failure or not asked.isdisjoint(self.open_ids):
-            self.polls, self.failure = self.polls + 1, failure
-        if asked.isdisjoint(self.open_ids):
-            return
-        seen = [clips[id] for id in self.open_ids if id in clips]
-        self.in_vain = 0 if seen and self.in_vain < 2 else self.in_vain + 1
-        for clip in seen:
-            # The split's answer named the parent; a list may not.
-            before = self._known[clip.id]
-            self._known[clip.id] = replace(clip, stem_from_id=before.stem_from_id or clip.stem_from_id)
+        asked = seen.asked.intersection(self.open_ids)
+        if seen.failure or asked:
+            self.polls, self.failure = self.polls + 1, seen.failure
+        for id in asked:
+            self._left_out[id] = self._left_out[id] + 1 if seen.has_left_out(id) else 0
+        shown = {clip.id.casefold(): clip for clip in (*seen.listed, *seen.alone)}
+        for id in asked:
+            if clip := shown.get(id.casefold()):
+                # The split's answer named the parent; a list may not. An id of an older job may be in another case.
+                self._known[id] = replace(clip, id=id, stem_from_id=self._known[id].stem_from_id or clip.stem_from_id)
 
 
 class _Board:
@@ -226,6 +251,8 @@ class _Board:
         """No poll before this time: Suno has failed, or has asked for a pause."""
         self.is_looking = False
         self.failures = 0
+        self.turns: dict[str, None] = {}
+        """The ids that polls have requested, the latest last."""
 
     def join(self, waiter: _Waiter, interval: float) -> None:
         """Take part in the next poll: an interval from now at the latest, unless Suno needs a pause."""
@@ -251,27 +278,30 @@ class _Board:
             self.changed.wait(max(0.0, min(until, interval, waiter.left)))
             return False
 
-    def wanted(self) -> tuple[list[str], list[str]]:
-        """The ids to request by list, and the ids to request one by one."""
+    def wanted(self) -> list[str]:
+        """The ids to request: those that were requested longest ago, if there are too many for one call."""
         with self.changed:
-            ids: Counter[str] = Counter()
-            singly: Counter[str] = Counter()
-            for waiter in self.waiters:
-                if waiter.in_vain >= 2:
-                    singly.update(waiter.single_ids)
-                else:
-                    ids.update(waiter.open_ids)
-        return list(ids), [id for id in singly if id not in ids][:SINGLY]
+            ids = dict.fromkeys(chain.from_iterable(waiter.open_ids for waiter in self.waiters))
+            requested = [id for id in self.turns if id in ids]
+            wanted = [*(id for id in ids if id not in self.turns), *requested][:BATCH]
+            self.turns = dict.fromkeys([*(id for id in requested if id not in wanted), *wanted])
+        return wanted
 
-    def tell(self, asked: set[str], seen: Iterable[Clip], failure: SunoError | None, interval: float) -> None:
+    def left_out(self, seen: _Seen) -> list[str]:
+        """The ids to request by themselves, in turn for each waiter."""
+        with self.changed:
+            ids = chain.from_iterable(zip_longest(*(waiter.to_ask_alone(seen) for waiter in self.waiters)))
+            return [id for id in dict.fromkeys(ids) if id is not None][:SINGLY]
+
+    def tell(self, seen: _Seen, interval: float) -> None:
         """Report the result of a poll to every waiter, and set the time of the next poll."""
-        clips = {clip.id: clip for clip in seen}
+        failure = seen.failure
         with self.changed:
             now = time.monotonic()
             self.is_looking = False
             self.failures = self.failures + 1 if failure else 0
             for waiter in self.waiters:
-                waiter.see(asked, clips, failure)
+                waiter.see(seen)
             youngest = max((waiter.began for waiter in self.waiters), default=now)
             pause = interval * min(RAREST, max(1.0, (now - youngest) / WIDENS_AFTER))
             if failure:
@@ -280,8 +310,3 @@ class _Board:
                 self.not_before = now + pause
             self.next_look = now + pause * random.uniform(1.0, 1.1)  # noqa: S311 (no secret)
             self.changed.notify_all()
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]

@@ -7,6 +7,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
@@ -82,12 +83,18 @@ class Feed:
             raise changed("an account's clips in any known list")
         found = {clip.id.casefold(): clip for clip in listed or ()}
         missing = [id for id in ids if id.casefold() not in found]
-        for id in missing[:ONE_BY_ONE] if one_by_one or listed is None else ():
-            try:
-                found[id.casefold()] = self.clip(account, id, deadline)
-            except SongNotFound:
-                continue
+        if one_by_one or listed is None:
+            alone = self.clips_by_themselves(account, missing[:ONE_BY_ONE], deadline)
+            found |= {clip.id.casefold(): clip for clip in alone}
         return [found[id.casefold()] for id in ids if id.casefold() in found]
+
+    def clips_by_themselves(self, account: Account, ids: Sequence[str], deadline: Deadline) -> list[Clip]:
+        """The clips with these ids, with one call for each. Those that Suno does not know (yet) are left out."""
+        found = []
+        for id in ids:
+            with suppress(SongNotFound):
+                found.append(self.clip(account, id, deadline))
+        return found
 
     def clip(self, account: Account, id: str, deadline: Deadline) -> Clip:
         """One clip. Raises SongNotFound."""

@@ -119,17 +119,21 @@ class SunoGateway:
         deadline: Deadline | None = None,
         *,
         order: str = "",
+        look_first: bool = False,
     ) -> list[Clip]:
         """Split a song; the account is charged. The stems are not ready yet.
 
         `order`: a name that is the same for every attempt of one split; Suno gets a UUID made of it. One client of
-        2026-08 sends the same one again after a lost answer; no source shows that Suno then charges once. Where the
-        song has to be read first, RefusedBySuno says why Suno would refuse it: then nothing was sent.
+        2026-08 sends the same one again after a lost answer; no source shows that Suno then charges once.
+        `look_first`: read the song first, even where the call does not need it. Where the song is read,
+        RefusedBySuno says why Suno would refuse it: then nothing was sent.
         """
         choice, deadline = choice or StemChoice(), deadline or self._deadline()
         if choice != StemChoice() or not self._edit_is_there():
             song = self._song_to_split(account, song_id, deadline)
             return self._v2_web.split(account, song, choice, deadline, order=order)
+        if look_first:
+            self._refuse_unfit(account, song_id, deadline)
         try:
             return self._by_edit(account, song_id, deadline)
         except SunoError as refusal:
@@ -189,8 +193,11 @@ class SunoGateway:
         `within`: a deadline in seconds, if it is shorter than the gateway's. `one_by_one`: also read up to ten clips
         one by one that Suno's list leaves out.
         """
-        deadline = Deadline(min(within or self._suno.deadline, self._suno.deadline))
-        return self._feed.clips(account, ids, deadline, one_by_one=one_by_one)
+        return self._feed.clips(account, ids, self._deadline(within), one_by_one=one_by_one)
+
+    def clips_by_themselves(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+        """The clips with these ids, with one call for each and no list; free. Those that are unknown are left out."""
+        return self._feed.clips_by_themselves(account, ids, self._deadline(within))
 
     def clip(self, account: Account, id: str) -> Clip:
         """One clip; free. Raises SongNotFound."""
@@ -300,8 +307,8 @@ class SunoGateway:
         path = f"/api/gen/{clip_id}/convert_wav/"
         self._studio.ask(account, Kind.CONVERT_WAV, "POST", path, b"", deadline=self._deadline())
 
-    def _deadline(self) -> Deadline:
-        return Deadline(self._suno.deadline)
+    def _deadline(self, within: float | None = None) -> Deadline:
+        return Deadline(min(within or self._suno.deadline, self._suno.deadline))
 
     def _edit_is_there(self) -> bool:
         match self._suno.stems_route:
@@ -327,6 +334,14 @@ class SunoGateway:
 
     def _song_to_split(self, account: Account, song_id: str, deadline: Deadline) -> Clip:
         return _fit_to_split(self._feed.clip_as_sent(account, song_id, deadline))
+
+    def _refuse_unfit(self, account: Account, song_id: str, deadline: Deadline) -> None:
+        """Raise RefusedBySuno if the song shows that Suno would refuse it. One that cannot be read shows nothing."""
+        try:
+            sent = self._feed.clip_as_sent(account, song_id, deadline)
+        except SunoError:
+            return
+        _fit_to_split(sent)
 
     def _pages_of_stems(self, account: Account, song_id: str, path: str, deadline: Deadline) -> int:
         """How many pages of stems a song has. 0 means none, or not yet."""

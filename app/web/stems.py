@@ -142,6 +142,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         choice=choice,
         reuse_existing=wanted["reuse_existing"],
         wait_audio=wanted["wait_audio"],
+        fetches_files="audio_format" in wanted,
         job=_job(wanted, account, owners[0], caller, choice) if has_job else None,
         check_new=lambda: (
             _check_files(wanted["song_id"], wanted["audio_format"], task, account, caller)

@@ -185,6 +185,17 @@ def test_a_file_that_is_certainly_too_large_is_507_before_anything_is_paid(
     assert len(suno.charges(account)) == 1
 
 
+@pytest.mark.parametrize("song", ["song-trashed", "song-unfinished", "song-not-offered"])
+def test_a_song_that_suno_would_refuse_is_not_sent_if_its_files_are_wanted(
+    deployed: Service, suno: Suno, account: str, song: str
+) -> None:
+    suno.forget()
+    body = {"audio_id": song, "audio_format": "mp3"}
+    error = assert_error(deployed.client.post("/api/generate_stems", json=body), 400, "refused_by_suno")["error"]
+    assert error.startswith("This song cannot be split: ")
+    assert suno.log("/api/edit/") == suno.charges(account) == unlocks(suno, account) == []
+
+
 def test_a_removed_file_is_fetched_again_without_unlocking(
     deployed: Service, shared: Shared, suno: Suno, account: str
 ) -> None:

@@ -180,6 +180,18 @@ def test_a_failed_stem_that_lists_leave_out_is_found_within_a_minute(world: Worl
     assert world.receiver.last["failed"] == [{"id": "broken", "part": "broken", "error": "Broken."}]
 
 
+@pytest.mark.parametrize(("days", "within"), [(0, MINUTE), (1, HOUR)])
+def test_a_failed_stem_that_lists_leave_out_is_seen_though_another_is_still_made(
+    world: World, days: int, within: float
+) -> None:
+    entry = world.split("vocals", "broken", status="streaming")
+    world.run(days * DAY)
+    world.suno.make("broken", status="error", error_message="Broken.")
+    world.suno.unlisted = {"broken"}
+    world.run(within)
+    assert [stem.status for stem in world.job(entry).stems] == ["streaming", "error"]
+
+
 def test_sunos_pause_for_reads_is_honoured_up_to_two_minutes(world: World) -> None:
     world.split("vocals", "drums")
     world.suno.away = RateLimited("Slower.", retry_after=3600)

@@ -122,7 +122,7 @@ def test_clips_can_come_as_a_bare_array_only(alice):
 
 def test_the_library_is_paged_by_cursor_and_omits_stems(alice):
     alice.split()
-    body = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
+    body = {"cursor": None, "limit": 30, "filters": {"stem": {"presence": "False"}}}
     first = alice.post("/api/feed/v3", body).json()
     last = alice.post("/api/feed/v3", body | {"cursor": first["next_cursor"]}).json()
     assert {clip["metadata"]["type"] for clip in first["clips"] + last["clips"]} == {"gen"}

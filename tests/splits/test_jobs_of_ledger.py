@@ -9,7 +9,7 @@ import pytest
 from app.splits.jobs import CRASH_PAUSE, MOST_CRASHES, JobsReport, NewJob, StoredJob
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, Store
-from tests.splits.conftest import SteppedClock, entry
+from tests.splits.conftest import SteppedClock, entry, stems
 
 JOB = NewJob('{"state": "following", "webhook_url": "https://hooks.example.com/"}')
 
@@ -246,12 +246,22 @@ def test_a_step_that_fails_unexpectedly_is_repeated_ever_more_rarely_and_then_no
         if due is not None:
             pauses.append(due - clock.wall)
             clock.advance(due - clock.wall)
-    assert (pauses[:3], max(pauses), len(pauses)) == ([30, 60, 120], 3600, MOST_CRASHES - 1)
+    assert (pauses[:3], max(pauses), len(pauses)) == ([30, 60, 120], 3600, MOST_CRASHES)
     assert CRASH_PAUSE == 30 and 9 < (clock.seconds - began) / 86_400 < 12
     claimed = ledger.jobs.claim(one.id, 45)
     assert claimed.body == JOB.body, "nothing of it is lost"
     ledger.jobs.release(one.id, claimed, JOB.body, None)
     assert ledger.jobs.get(one.id).crashes == 0
+
+
+def test_a_step_that_ends_with_its_process_counts_as_failed(ledger: Ledger, clock: SteppedClock) -> None:
+    one = begin(ledger)
+    for crashes in range(3):
+        clock.advance(46)
+        assert ledger.jobs.claim(one.id, 45).crashes == crashes
+    claimed = ledger.jobs.get(one.id)
+    ledger.jobs.release(one.id, claimed, JOB.body, 0.0)
+    assert ledger.jobs.claim(one.id, 45).crashes == 0
 
 
 def test_a_request_with_a_job_is_known_as_long_as_the_job(ledger: Ledger, clock: SteppedClock) -> None:
@@ -303,4 +313,31 @@ def test_a_clock_that_was_set_back_while_no_jobs_process_ran_delays_no_job(
     one = begin(ledger)
     clock.step_wall(-86_400.0)
     ledger.jobs.note_consumer()
+    assert ledger.jobs.due(10) == [one.id]
+
+
+@pytest.mark.parametrize("write", ["begin", "claim", "release", "put back", "wake", "finish"])
+def test_a_clock_set_forward_and_back_between_two_sweeps_delays_no_job(
+    ledger: Ledger, clock: SteppedClock, write: str
+) -> None:
+    ledger.jobs.note_consumer()
+    one = None if write == "begin" else begin(ledger)
+    claimed = ledger.jobs.claim(one.id, 1) if write in ("release", "put back") else None
+    clock.step_wall(86_400.0)
+    match write:
+        case "begin":
+            one = begin(ledger)
+        case "claim":
+            ledger.jobs.claim(one.id, 45)
+        case "release":
+            ledger.jobs.release(one.id, claimed, JOB.body, 45)
+        case "put back":
+            ledger.jobs.put_back(one.id, claimed)
+        case "wake":
+            ledger.jobs.ask_again(one.id)
+        case "finish":
+            ledger.finish(one, stems("a"), paid=True, job_is_due=True)
+    clock.step_wall(-86_400.0)
+    ledger.jobs.note_consumer()
+    clock.advance(46)
     assert ledger.jobs.due(10) == [one.id]

@@ -59,6 +59,7 @@ class Suno:
     """What reading each list raises; None: `has_stem` is missing."""
     asked: list[str] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
+    looked_first: list[bool] = field(default_factory=list)
     poll_failures: list[Exception] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
 
@@ -70,9 +71,11 @@ class Suno:
         deadline: Deadline | None = None,
         *,
         order: str = "",
+        look_first: bool = False,
     ) -> list[Clip]:
         assert (account, song_id) == (ALICE, "song")
         self.orders.append(order)
+        self.looked_first.append(look_first)
         self.deadlines.append(deadline.remaining if deadline else 0.0)
         outcome = self.script.pop(0) if self.script else None
         if isinstance(outcome, Exception):
@@ -275,6 +278,16 @@ def test_a_different_request_with_the_same_key_is_refused(ask: Ask, suno: Suno, 
     with pytest.raises(KeyReused):
         ask("k", **other)
     assert suno.paid == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "looks_first"), [({}, False), ({"reuse_existing": True}, True), ({"fetches_files": True}, True)]
+)
+def test_the_song_is_read_before_it_is_paid_for_unless_the_split_is_one_call(
+    ask: Ask, suno: Suno, fields: dict[str, Any], looks_first: bool
+) -> None:
+    ask(**fields)
+    assert suno.looked_first == [looks_first]
 
 
 @pytest.mark.parametrize(

@@ -41,19 +41,26 @@ class Suno:
     time: Time
     script: list[Answer | Exception] = field(default_factory=list)
     polls: list[float] = field(default_factory=list)
-    requested: list[tuple[list[str], bool]] = field(default_factory=list)
+    requested: list[list[str]] = field(default_factory=list)
+    alone: list[list[str]] = field(default_factory=list)
+    """The ids that were requested by themselves, for each poll that did so."""
     within: list[float | None] = field(default_factory=list)
 
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
         self.polls.append(self.time.seconds - 1000.0)
-        self.requested.append((list(ids), one_by_one))
+        assert not one_by_one
+        self.requested.append(list(ids))
         self.within.append(within)
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(answer, Exception):
             raise answer
         return answer(ids)
+
+    def clips_by_themselves(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
+        self.alone.append(list(ids))
+        return complete(ids)
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_a_final_stem_is_seen_at_the_next_poll_and_keeps_its_parent(suno: Suno) 
     suno.script = [submitted, lambda ids: complete(["a"]), complete]
     stems = Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100)
     assert [(stem.status, stem.stem_from_id) for stem in stems] == [("complete", "song")] * 2
-    assert [ids for ids, _ in suno.requested] == [["a", "b"], ["a", "b"], ["b"]]
+    assert suno.requested == [["a", "b"], ["a", "b"], ["b"]]
 
 
 def test_final_stems_are_not_polled(suno: Suno) -> None:
@@ -123,9 +130,11 @@ def test_a_look_ends_with_its_polls_and_tells_what_they_showed(suno: Suno) -> No
     suno.script = [lambda ids: []]
     look = watch.follow(ALICE, STEMS, polls=2, patience=100)
     assert (look.polls, look.missed, look.failure, look.stems) == (2, 2, None, STEMS)
-    suno.requested.clear()
+    assert suno.alone == []
     look = watch.follow(ALICE, STEMS, polls=1, patience=100, missed=look.missed, singly=1)
-    assert (suno.requested, look.missed) == ([(["a"], True)], 3), "one of them, by itself"
+    assert (suno.alone, look.missed) == ([["a"]], 3), "one of them, by itself"
+    watch.follow(ALICE, STEMS, polls=1, patience=100, missed=look.missed, singly=1)
+    assert suno.alone == [["a"], ["b"]], "the next one"
     suno.script = [SunoUnreachable("Down."), complete]
     look = watch.follow(ALICE, STEMS, polls=4, patience=100)
     assert (look.polls, isinstance(look.failure, SunoUnreachable), look.stems) == (1, True, STEMS)
@@ -138,10 +147,61 @@ def test_a_look_gives_each_poll_the_whole_deadline(suno: Suno) -> None:
     assert suno.within == [None, pytest.approx(1.0, abs=0.5)]
 
 
-def test_stems_missing_from_two_polls_are_requested_one_by_one(suno: Suno) -> None:
-    suno.script = [lambda ids: [], lambda ids: [], complete]
+def test_stems_that_two_polls_leave_out_are_requested_by_themselves(suno: Suno) -> None:
+    suno.script = [lambda ids: []]
+    stems = Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100)
+    assert (suno.requested, suno.alone) == ([["a", "b"]] * 3, [["a", "b"]])
+    assert {stem.status for stem in stems} == {"complete"}
+
+
+@pytest.mark.parametrize("interval", [0.01, 3.0, 10.0])
+def test_a_stem_that_is_left_out_is_requested_by_itself_though_the_others_are_listed(
+    suno: Suno, interval: float
+) -> None:
+    suno.script = [*[lambda ids: submitted(["a"])] * 4, complete]
+    Watch(suno, interval).wait_for(ALICE, STEMS, patience=100)
+    assert (suno.requested, suno.alone) == ([["a", "b"]] * 3 + [["a"]] * 2, [["b"]])
+
+
+def test_a_stem_that_is_listed_in_between_is_not_requested_by_itself(suno: Suno) -> None:
+    suno.script = [*[lambda ids: submitted(["a"]), submitted] * 4, complete]
     Watch(suno, 3.0).wait_for(ALICE, STEMS, patience=100)
-    assert [one_by_one for _, one_by_one in suno.requested] == [False, False, True]
+    assert suno.alone == []
+
+
+def test_a_look_that_goes_on_later_remembers_what_was_left_out(suno: Suno) -> None:
+    watch, missed = Watch(suno, 3.0), 0
+    suno.script = [lambda ids: submitted(["a"])]
+    for _ in range(3):
+        missed = watch.follow(ALICE, STEMS, polls=1, patience=100, missed=missed).missed
+    assert suno.alone == [["b"]]
+
+
+def test_an_id_of_an_older_job_is_found_in_any_case(suno: Suno) -> None:
+    suno.script = [lambda ids: complete(["a", "b"])]
+    stems = Watch(suno, 3.0).wait_for(ALICE, [Clip("A", "submitted"), Clip("B", "submitted")], patience=100)
+    assert ([(stem.id, stem.status) for stem in stems], suno.alone) == ([("A", "complete"), ("B", "complete")], [])
+
+
+def test_a_poll_is_one_list_and_stems_take_turns(suno: Suno) -> None:
+    number = 2 * BATCH + 20
+    suno.script = [submitted]
+    Watch(suno, 3.0).wait_for(ALICE, [Clip(str(n), "submitted") for n in range(number)], patience=15.5)
+    gaps = [later - earlier for earlier, later in zip(suno.polls, suno.polls[1:], strict=False)]
+    assert min(gaps) >= 3.0
+    asked = [id for ids in suno.requested for id in ids]
+    assert len(asked) == 5 * BATCH
+    assert [asked[:number], asked[number : 2 * number]] == [[str(n) for n in range(number)]] * 2
+
+
+def test_polls_are_an_interval_apart_whoever_comes_and_goes(suno: Suno) -> None:
+    suno.script = [submitted]
+    watch = Watch(suno, 3.0)
+    for _ in range(5):
+        watch.follow(ALICE, STEMS, polls=1, patience=100)
+        watch.wait_for(ALICE, STEMS, patience=3.5)
+    gaps = [later - earlier for earlier, later in zip(suno.polls, suno.polls[1:], strict=False)]
+    assert len(gaps) == 9 and min(gaps) >= 3.0 - 1e-9
 
 
 def test_a_stopping_process_stops_waiting(suno: Suno) -> None:
@@ -168,9 +228,9 @@ def test_many_waiters_share_polls_and_each_gets_its_own_stems() -> None:
     with ThreadPoolExecutor(number) as pool:
         results = list(pool.map(wait, range(number)))
     assert results == [[f"{n}a complete", f"{n}b complete"] for n in range(number)]
-    assert all(len(ids) <= BATCH for ids, _ in suno.requested)
+    assert all(len(ids) <= BATCH for ids in suno.requested)
     # After all have arrived: 120 ids, 50 per request. One poll may have started before.
-    assert len([ids for ids, _ in suno.requested if len(ids) == BATCH]) >= 2
+    assert len([ids for ids in suno.requested if len(ids) == BATCH]) >= 2
     assert waiting == [0]
 
 
@@ -186,6 +246,6 @@ def test_the_stems_of_a_waiter_that_leaves_are_no_longer_polled() -> None:
             assert not one.done()
         left.set()
         one.result()
-    assert "c" in {id for ids, _ in suno.requested[:before] for id in ids}
+    assert "c" in {id for ids in suno.requested[:before] for id in ids}
     # One poll may have been running.
-    assert "c" not in {id for ids, _ in suno.requested[before + 1 :] for id in ids}
+    assert "c" not in {id for ids in suno.requested[before + 1 :] for id in ids}

@@ -461,6 +461,38 @@ def test_a_song_without_such_signs_is_sent(wire: RequestsMock, song: dict[str, A
     assert len(SunoGateway(endpoint()).generate_stems(ALICE, SONG, TWELVE)) == 2
 
 
+@pytest.mark.parametrize(("song", "why"), UNFIT)
+@pytest.mark.parametrize("route", [StemsRoute.AUTO, StemsRoute.EDIT])
+def test_a_pair_of_a_song_that_suno_would_refuse_is_not_sent_if_it_is_read_first(
+    wire: RequestsMock, route: StemsRoute, song: dict[str, Any], why: str
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"id": SONG, "status": "complete"} | song)
+    with pytest.raises(errors.RefusedBySuno, match=why) as raised:
+        SunoGateway(endpoint(stems_route=route)).generate_stems(ALICE, SONG, look_first=True)
+    assert "Nothing was charged" in str(raised.value)
+    assert [call.request.method for call in wire.calls[2:]] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    "song",
+    [
+        {"json": CLIP | {"id": SONG, "status": "complete"}},
+        {"status": 404, "json": DETAIL},
+        {"status": 400, "json": DETAIL},
+        {"status": 500, "json": DETAIL},
+        {"body": requests.ConnectionError()},
+        {"json": []},
+    ],
+)
+def test_a_pair_of_a_song_without_such_signs_is_sent_though_it_is_read_first(
+    gateway: SunoGateway, wire: RequestsMock, song: dict[str, Any]
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", **song)
+    wire.post(SPLIT, json=reply_with("a"))
+    assert len(gateway.generate_stems(ALICE, SONG, look_first=True)) == 1
+    assert calls(wire, SPLIT) == 1
+
+
 def test_a_plain_pair_is_one_paid_call_and_reads_no_song(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(SPLIT, json=reply_with("a"))
     gateway.generate_stems(ALICE, SONG)
