@@ -12,6 +12,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from app.allocation import allocate
+
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable for the folder of metrics that the workers share."""
 OFF = "SUNO_STEMS_METRICS_OFF"
@@ -50,7 +52,7 @@ class WorkersFiles:
             part = path.with_suffix(".part")
             file = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                os.posix_fallocate(file, 0, SIZE)
+                allocate(file, SIZE)
             finally:
                 os.close(file)
             part.rename(path)

@@ -9,12 +9,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import wave
 from pathlib import Path
 
 import pytest
 import requests
 
+from tests.conftest import PATIENCE, SONG
 from tools.process import ROOT, free_port
 
 
@@ -76,6 +78,39 @@ def test_make_sandbox_fails_if_its_port_is_taken() -> None:
     assert run.returncode == 1
     assert "No credits are spent" not in run.stdout
     assert "cannot be used" in run.stderr
+
+
+def test_make_sandbox_works_on_a_mac() -> None:
+    environment = os.environ | {"PORT": str(free_port()), "PYTHONPATH": str(ROOT / "tests" / "mac")}
+    probe = "import os, pathlib; print(hasattr(os, 'posix_fallocate'), pathlib.Path('/proc/self/stat').read_text())"
+    seen = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True)
+    assert "FileNotFoundError" in seen.stderr, "the process is as on a Mac"
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(
+            [sys.executable, "-m", "tools.serve"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            found = re.search(r"http://[\d.:]+", process.stdout.readline())
+            complaints.seek(0)
+            assert found, complaints.read()
+            wanted = {"audio_id": SONG, "wait_audio": True, "audio_format": "wav"}
+            stems = requests.post(f"{found[0]}/api/generate_stems", json=wanted, timeout=PATIENCE).json()
+            assert [stem["status"] for stem in stems] == ["complete", "complete"]
+            for stem in stems:
+                assert requests.get(f"{found[0]}/api/audio/{stem['id']}.wav", timeout=PATIENCE).content[:4] == b"RIFF"
+            ready = requests.get(f"{found[0]}/readyz", timeout=PATIENCE).json()
+            assert ready["checks"] == {"session": "ok", "ledger": "ok", "audio": "ok", "jobs": "ok"}
+            assert "suno_stems_splits_paid_total 1.0" in requests.get(f"{found[0]}/metrics", timeout=PATIENCE).text
+        finally:
+            process.terminate()
 
 
 def test_make_sandbox_stops_both_servers(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_worker_that_starts_breaks_no_scrape(monkeypatch: pytest.MonkeyPatch, 
         sizes.extend(path.stat().st_size for path in folder.glob("*.db"))
         allocate(*how)
 
-    monkeypatch.setattr(metrics_files.os, "posix_fallocate", look)
+    monkeypatch.setattr(os, "posix_fallocate", look)
     WorkersFiles(0).create()
     assert set(sizes) == {metrics_files.SIZE}
     assert sorted(folder.iterdir()) == sorted(folder.glob("*.db"))

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.allocation import allocate
 from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored, checked
 
 SPOOL = ".fetching"
@@ -175,7 +176,7 @@ def check_folder(folder: Path) -> None:
     _make_folder(folder)
     descriptor, name = tempfile.mkstemp(dir=folder)
     try:
-        os.posix_fallocate(descriptor, 0, SMALLEST)
+        allocate(descriptor, SMALLEST)
     finally:
         os.close(descriptor)
         Path(name).unlink()

@@ -6,13 +6,13 @@ import errno
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
 
+from app.allocation import allocate
 from app.audio.files import TYPES, Details, crc32_of
 from app.audio.peaks import NotAudio, Peaks, peaks_of
 from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored, checked
@@ -298,7 +298,7 @@ def _take(file: Path, size: int) -> None:
     """Allocate the space for a file, so that a full disk is found before the download starts."""
     try:
         with file.open("wb") as content:
-            os.posix_fallocate(content.fileno(), 0, size)
+            allocate(content.fileno(), size)
     except OSError as error:
         file.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from app.audio import shelf as shelves
 from app.audio.files import Details
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
@@ -153,7 +152,7 @@ def test_a_full_disk_is_detected_before_anything_is_fetched(
     def no_space(descriptor: int, start: int, size: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shelves.os, "posix_fallocate", no_space)
+    monkeypatch.setattr(os, "posix_fallocate", no_space)
     with pytest.raises(AudioFull, match="disk"):
         make_room(shelf, 100)
     with pytest.raises(AudioFull, match="disk"):
