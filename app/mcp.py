@@ -310,6 +310,7 @@ class Stem(BaseModel):
     title: Title = None
     part: Title = None
     take: int | None = None
+    silent: bool | None = None
     duration: float | None = None
     error_message: Text = None
 
@@ -344,6 +345,7 @@ class SavedFile(BaseModel):
     stem_id: str
     path: str
     bytes: int
+    silent: bool | None = None
 
 
 class Files(Result):
@@ -620,7 +622,10 @@ class Tools:
                     except ToolError as error:
                         failed.append(_about(file, error))
                     else:
-                        files.append(SavedFile(stem_id=file["id"], path=str(path), bytes=file["bytes"]))
+                        silent = file.get("silent")
+                        files.append(
+                            SavedFile(stem_id=file["id"], path=str(path), bytes=file["bytes"], silent=silent)
+                        )
         except OSError as error:
             raise ToolError(f"The files cannot be written to {self._settings.folder}: {error.strerror}.") from None
         next = "All files are saved."

@@ -55,7 +55,7 @@ def of_operator(suno: Suno) -> Iterator[Client]:
 
 def test_clips_have_every_field_of_the_peer_with_its_type(service: Client, account: str) -> None:
     [song] = ask(service, "GET", f"/api/get?ids={SONG}", account).json()
-    assert list(song) == [*PEERS_FIELDS, "stem_from_id", "part", "take", "bpm", "key", "download_unlocked"]
+    assert list(song) == [*PEERS_FIELDS, "stem_from_id", "part", "take", "bpm", "key", "download_unlocked", "silent"]
     assert (song["part"], song["take"], song["bpm"], song["key"]) == (None, None, 120, "C_major")
     assert song["title"] == "Ocean Wanderer"
     assert song["duration"] == 183.4
@@ -211,7 +211,7 @@ def test_every_stem_of_a_song_is_listed(service: Client, account: str, song: str
     stems = ask(service, "GET", f"/api/stems?audio_id={song}", account).json()
     assert len({stem["id"] for stem in stems}) == len(stems) == count
     assert {stem["stem_from_id"] for stem in stems} <= {song}
-    fields = ["id", "status", "created_at", "title", "stem_from_id", "duration", "part", "take"]
+    fields = ["id", "status", "created_at", "title", "stem_from_id", "duration", "part", "take", "silent"]
     assert all(list(stem) == fields for stem in stems)
 
 
@@ -389,6 +389,23 @@ def test_a_song_that_suno_would_refuse_is_refused_with_the_reason(
     sent = [entry["path"] for entry in suno.log("/api/") if entry["method"] == "POST"]
     assert sent == ([] if more else [f"/api/edit/stems/{song}/"]), "a plain pair keeps its one call"
     assert suno.charges(account) == []
+
+
+def test_stems_that_suno_marks_as_silent_are_listed_as_such(service: Client, account: str) -> None:
+    split = ask(
+        service,
+        "POST",
+        "/api/generate_stems",
+        account,
+        json={"audio_id": "song-silent-part", "stem_task": "twelve", "wait_audio": True},
+    ).json()
+    listed = ask(service, "GET", "/api/stems?audio_id=song-silent-part", account).json()
+    assert {stem["id"] for stem in listed} == {stem["id"] for stem in split} and len(listed) == 24
+    assert {stem["part"] for stem in listed if stem["silent"]} == {"vocals", "keyboard"}
+    assert {stem["silent"] for stem in listed} == {True, None}
+    by_id = {stem["id"]: stem["silent"] for stem in listed}
+    clips = until_complete(service, account, list(by_id))
+    assert {clip["id"]: clip["silent"] for clip in clips} == by_id
 
 
 @pytest.mark.parametrize("format", ["mp3", "m4a", "wav"])

@@ -372,6 +372,18 @@ def test_a_split_is_found_followed_and_listed(model: Model, suno: Suno, account:
     assert "one that split_song returned" in model.error("follow_split", request_id="../get_limit")
 
 
+def test_silent_stems_are_labelled_and_saved(model: Model) -> None:
+    split = model.call("split_song", song="song-silent-part", kind=TWO)
+    listed = model.call("list_stems", song="song-silent-part")["stems"]
+    for stems in (split["stems"], listed):
+        assert {stem["part"]: stem["silent"] for stem in stems} == {"vocals": True, "instrumental": None}
+    saved = model.call("fetch_stems", song="song-silent-part", format="mp3", confirm_download=True)["files"]
+    assert {Path(file["path"]).name[20:]: file["silent"] for file in saved} == {
+        "Vocals.mp3": True,
+        "Instrumental.mp3": None,
+    }
+
+
 def test_a_stem_that_fails_is_reported(model: Model) -> None:
     split = model.call("split_song", song="song-stem-fails", kind=TWO)
     assert (split["state"], "save the others" in split["next"]) == ("partly complete", True)

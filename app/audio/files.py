@@ -54,6 +54,8 @@ class Details:
     duration: float | None
     """Seconds."""
     status: str | None = None
+    silent: bool | None = None
+    """Whether Suno marks the stem as silent; None if it says nothing."""
 
     @classmethod
     def read(cls, value: Any) -> Details:
@@ -108,6 +110,7 @@ def details_of(clip: Clip, song: Clip | None, stems: Sequence[Clip]) -> Details:
         created_at=clip.created_at,
         duration=clip.duration,
         status=clip.status,
+        silent=clip.silent,
     )
 
 

@@ -23,6 +23,8 @@ class FileStatus:
     filename: str
     error: str | None
     url: str | None = None
+    silent: bool | None = None
+    """Whether Suno marks the stem as silent; None if it says nothing."""
 
 
 def job_id(folder: str, clip_id: str, format: str) -> str:
@@ -72,4 +74,5 @@ def status_of(job: FileJob) -> FileStatus:
         bytes=job.bytes,
         filename=file_name(job.details, job.format),
         error=job.error,
+        silent=job.details.silent,
     )

@@ -200,4 +200,5 @@ class Order:
             bytes=stored.size if stored else None,
             filename=file_name(known, self.format),
             error=None,
+            silent=known.silent,
         )

@@ -66,6 +66,8 @@ class Clip:
     is_stem: bool = False
     take: int | None = None
     """Number of the take among stems with the same part, from 1; set only if the clips were read together."""
+    silent: bool | None = None
+    """Whether Suno marks the stem as silent (seen 2026-08): it is a stem all the same. None without the mark."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], *, stem_of: str | None = None) -> Clip:
@@ -85,6 +87,7 @@ class Clip:
         audio_url = _text(wire.get("audio_url"))
         is_stem = stem_of is not None or metadata.get("type") == "stem" or _has_mark(metadata, wire)
         unlocked = wire.get("is_download_unlocked")
+        silent = metadata.get("is_loudness_under_threshold")
         return cls(
             id=_id(wire.get("id")),
             status=_text(wire.get("status")),
@@ -109,6 +112,7 @@ class Clip:
             key=_text(metadata.get("key")),
             download_unlocked=unlocked if isinstance(unlocked, bool) else None,
             is_stem=is_stem,
+            silent=silent if is_stem and isinstance(silent, bool) else None,
         )
 
     @property

@@ -103,7 +103,8 @@ EXAMPLE_STEMS = [
     ]
 ]
 EXAMPLE_LISTED_STEMS = [
-    stem | {"part": part, "take": 1} for stem, part in zip(EXAMPLE_STEMS, ("vocals", "instrumental"), strict=True)
+    stem | {"part": part, "take": 1, "silent": False}
+    for stem, part in zip(EXAMPLE_STEMS, ("vocals", "instrumental"), strict=True)
 ]
 EXAMPLE_RAW_CLIP = {
     "id": EXAMPLE_SONG,
@@ -136,6 +137,7 @@ EXAMPLE_CLIP = {
     "bpm": None,
     "key": None,
     "download_unlocked": False,
+    "silent": False,
 }
 EXAMPLE_CREDITS = {
     "credits_left": 500,
@@ -156,6 +158,7 @@ EXAMPLE_FILE = {
     "bytes": 61440044,
     "filename": "Ocean Wanderer - Vocals.wav",
     "error": None,
+    "silent": False,
 }
 EXAMPLE_PEAKS = {
     "version": 2,
@@ -480,6 +483,16 @@ TAKE = fields.Integer(
 )
 
 
+SILENT = fields.Boolean(
+    required=True,
+    allow_none=True,
+    metadata={
+        "description": "Stems only: whether Suno marks it as silent; null if Suno does not say.",
+        "example": False,
+    },
+)
+
+
 class StemClip(Schema):
     """One stem of a song. Any field except `id` is null if Suno leaves it out."""
 
@@ -509,6 +522,7 @@ class ListedStem(StemClip):
 
     part = PART
     take = TAKE
+    silent = SILENT
 
 
 class AudioFile(Schema):
@@ -537,6 +551,7 @@ class AudioFile(Schema):
         metadata={"description": "A readable name for the file.", "example": EXAMPLE_FILE["filename"]},
     )
     error = text("Why it was not fetched; null if it is kept. With `fetching`: why it is tried again.", None)
+    silent = SILENT
 
 
 class Peaks(Schema):
@@ -695,6 +710,7 @@ class FullClip(Schema):
         allow_none=True,
         metadata={"description": "Whether Suno has already counted the song's download.", "example": False},
     )
+    silent = SILENT
 
 
 class BudgetLeft(Schema):

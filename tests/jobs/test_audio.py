@@ -150,6 +150,24 @@ def test_files_of_another_account_are_not_served(deployed: Service) -> None:
     assert_error(deployed.client.get("/api/audio/%00.wav"), 404, "not_found")
 
 
+def test_silent_stems_are_kept_and_labelled(deployed: Service, receiver: Callable[..., Receiver]) -> None:
+    there = receiver()
+    reply = deployed.split(there.url, "song-silent-part", audio_format="mp3")
+    [webhook] = there.verified(1)
+    silent = {
+        file["filename"].removeprefix("Keys Left at Home - "): file["silent"] for file in webhook["data"]["files"]
+    }
+    assert silent == {"Vocals.mp3": True, "Instrumental.mp3": None}
+    for files in (files_of(deployed, reply), post_audio(deployed, audio_id="song-silent-part", format="mp3").json()):
+        assert [(file["status"], file["silent"]) for file in files] == [("kept", True), ("kept", None)]
+    zipped = deployed.client.get("/api/stems.zip?audio_id=song-silent-part&format=mp3")
+    with zipfile.ZipFile(io.BytesIO(zipped.content)) as file:
+        [name] = [name for name in file.namelist() if name.endswith("/stems.json")]
+        stems = json.loads(file.read(name))["stems"]
+        assert {stem["part"]: stem["silent"] for stem in stems} == {"vocals": True, "instrumental": None}
+        assert len([name for name in file.namelist() if name.endswith(".mp3")]) == 2
+
+
 def test_existing_stems_are_fetched_once_and_zipped(deployed: Service, suno: Suno, account: str) -> None:
     for _ in range(2):
         split(deployed, audio_format="mp3")

@@ -181,6 +181,13 @@ def test_it_is_unknown_whether_a_song_is_unlocked_unless_suno_says_so(value: obj
     assert clip(is_download_unlocked=value).download_unlocked is None
 
 
+@pytest.mark.parametrize(("mark", "silent"), [(True, True), (False, False), (None, None), ("yes", None), (1, None)])
+def test_a_stem_is_silent_only_if_suno_marks_it(mark: object, silent: bool | None) -> None:
+    metadata = {"is_loudness_under_threshold": mark}
+    assert clip(metadata=METADATA | metadata).silent is silent
+    assert Clip.from_wire({"id": "song", "metadata": {"type": "gen"} | metadata}).silent is None
+
+
 @pytest.mark.parametrize(
     "reply",
     [
