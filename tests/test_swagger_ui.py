@@ -23,7 +23,7 @@ Operations = dict[str, str]
 Trial = Callable[["Operation", "Person"], None]
 REFUSED = {
     **{"sendWebhookAgain": ("404",), "getAudio": ("404",), "getLyricsFile": ("404",)},
-    **{"getStemsZip": ("409",), "getDawproject": ("409",), "fetchAudio": ("400",)},
+    **{"getStemsZip": ("409",), "signStemsZip": ("409",), "getDawproject": ("409",), "fetchAudio": ("400",)},
 }
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
@@ -251,6 +251,12 @@ def _(operation: Operation, person: Person) -> None:
 def _(operation: Operation, person: Person) -> None:
     operation.choose("format", "mp3")
     assert "are not kept as mp3" in operation.expect("409")["error"]
+
+
+@tries("signStemsZip")
+def _(operation: Operation, person: Person) -> None:
+    assert operation.body() == {"audio_id": SONG, "format": "wav"}
+    assert "are not kept as wav" in operation.expect("409")["error"]
 
 
 @tries("healthz")

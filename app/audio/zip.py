@@ -6,9 +6,11 @@ a data descriptor. The libraries that write ZIPs as a stream always add one.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from struct import pack
 from zlib import crc32
 
@@ -43,16 +45,20 @@ class Entry:
     size: int
     changed: float
     """Seconds since 1970."""
+    etag: str
+    """Changes with the content."""
     crc: Callable[[], int]
-    chunks: Callable[[], Iterable[bytes]]
+    chunks: Callable[[int, int], Iterable[bytes]]
+    """Read a number of bytes (the second argument) from an offset (the first)."""
     note_wrong: Callable[[], None] = lambda: None
 
 
 class Zip:
-    """An uncompressed ZIP: compression does not make audio smaller."""
+    """An uncompressed ZIP: compression does not make audio smaller. Any part of it can be made alone."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
+        self._crcs: dict[int, int] = {}
 
     @property
     def number(self) -> int:
@@ -64,28 +70,64 @@ class Zip:
         offset = directory = 0
         for entry in self._entries:
             directory += CENTRAL_HEADER + len(entry.name) + len(_extra(entry.size, entry.size, offset))
-            offset += LOCAL_HEADER + len(entry.name) + len(_extra_of_local(entry)) + entry.size
+            offset += _length(entry)
         return offset + directory + len(_end(len(self._entries), directory, offset))
 
+    @property
+    def etag(self) -> str:
+        """Changes with its content. No file is read for it."""
+        facts = [(entry.name.decode(), entry.size, entry.changed, entry.etag) for entry in self._entries]
+        return sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
     def __iter__(self) -> Iterator[bytes]:
-        """Each piece that begins a file has its first bytes too. Raises AudioUnavailable."""
-        offset, directory = 0, b""
-        for entry in self._entries:
-            crc = entry.crc()
-            directory += _central_header(entry, crc, offset)
-            head = _local_header(entry, crc)
-            offset += len(head) + entry.size
-            sent, found = 0, 0
-            for chunk in entry.chunks():
-                sent, found = sent + len(chunk), crc32(chunk, found)
-                yield head + chunk if head else chunk
-                head = b""
-            if head:
-                yield head
-            if (sent, found) != (entry.size, crc):
-                entry.note_wrong()
-                raise AudioUnavailable(f"{entry.name.decode()} is not the file that was kept")
-        yield directory + _end(len(self._entries), len(directory), offset)
+        """The whole ZIP. Raises AudioUnavailable."""
+        return self.chunks(0, len(self))
+
+    def chunks(self, first: int, length: int) -> Iterator[bytes]:
+        """Make `length` bytes from offset `first`: files outside of that are not read. Raises AudioUnavailable.
+
+        Each piece that begins a file has its first bytes too.
+        """
+        end, offset = first + length, 0
+        for number, entry in enumerate(self._entries):
+            start, stop = max(first - offset, 0), min(end - offset, _length(entry))
+            if start < stop:
+                yield from self._of_entry(number, start, stop)
+            offset += _length(entry)
+        if end > offset:
+            yield self._directory(offset)[max(first - offset, 0) : end - offset]
+
+    def _of_entry(self, number: int, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes of an entry and its header, from `start` to `stop`."""
+        entry, crc = self._entries[number], self._crc(number)
+        header = _local_header(entry, crc)
+        head = header[start:stop]
+        first, last = max(start - len(header), 0), max(stop - len(header), 0)
+        sent = found = 0
+        for chunk in entry.chunks(first, last - first) if first < last else ():
+            sent, found = sent + len(chunk), crc32(chunk, found)
+            yield head + chunk if head else chunk
+            head = b""
+        if head:
+            yield head
+        # Of a part, only the length can be checked.
+        is_whole = (first, last) == (0, entry.size)
+        if sent != last - first or (is_whole and found != crc):
+            entry.note_wrong()
+            raise AudioUnavailable(f"{entry.name.decode()} is not the file that was kept")
+
+    def _directory(self, offset: int) -> bytes:
+        """The directory at the end, which begins at `offset`."""
+        directory, at = b"", 0
+        for number, entry in enumerate(self._entries):
+            directory += _central_header(entry, self._crc(number), at)
+            at += _length(entry)
+        return directory + _end(len(self._entries), len(directory), offset)
+
+    def _crc(self, number: int) -> int:
+        if number not in self._crcs:
+            self._crcs[number] = self._entries[number].crc()
+        return self._crcs[number]
 
 
 def stems_zip(
@@ -122,20 +164,34 @@ def dawproject_zip(
 
 def content_entry(name: str, content: bytes, changed: float) -> Entry:
     """An entry with this content."""
-    return Entry(name.encode(), len(content), changed, lambda: crc32(content), lambda: [content])
+    crc, etag = crc32(content), sha256(content).hexdigest()
+    return Entry(
+        name.encode(),
+        len(content),
+        changed,
+        etag,
+        lambda: crc,
+        lambda first, length: [content[first : first + length]],
+    )
 
 
 def file_entry(name: str, opened: Opened, shelf: Shelf) -> Entry:
     """An entry with a kept file."""
-    size = opened.stored.size
+    stored = opened.stored
     return Entry(
         name.encode(),
-        size,
-        opened.stored.kept,
+        stored.size,
+        stored.kept,
+        stored.etag,
         crc=lambda: shelf.checksum(opened),
-        chunks=lambda: opened.chunks(0, size),
+        chunks=opened.chunks,
         note_wrong=lambda: shelf.forget_checksum(opened),
     )
+
+
+def _length(entry: Entry) -> int:
+    """Bytes of an entry and its header."""
+    return LOCAL_HEADER + len(entry.name) + len(_extra_of_local(entry)) + entry.size
 
 
 def _local_header(entry: Entry, crc: int) -> bytes:

@@ -29,7 +29,7 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Pr
 LONGEST_LISTS = {"HTTP_RANGE": 200, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": 1_000}
 """Characters of the headers whose items are read one by one. A longer one is ignored: reading thousands is slow."""
 
-SIGNED = ("audio.get_audio", "audio.get_peaks")
+SIGNED = ("audio.get_audio", "audio.get_peaks", "audio.get_stems_zip")
 """Views that accept a signed URL instead of an API key."""
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from flask import Response, jsonify, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
-from app.audio.files import SHORT_ID, TYPES, Details, file_name, folder_name, folder_of
+from app.audio.files import TYPES, Details, file_name, folder_name, folder_of
 from app.audio.peaks import peaks_from_suno
 from app.audio.store import AudioRemoved, Opened
 from app.audio.timeline import Timeline
@@ -36,11 +33,17 @@ from app.web.schemas import (
     EXAMPLE_AUDIO,
     EXAMPLE_FILE,
     EXAMPLE_PEAKS,
+    EXAMPLE_SONG,
+    EXAMPLE_ZIP,
+    MOST_IDS,
     AudioFile,
     AudioRequest,
     Peaks,
+    ZipAddress,
     ZipQuery,
+    ZipRequest,
 )
+from app.web.sending import attach, send, sent
 
 if TYPE_CHECKING:
     from app.audio.zip import Zip
@@ -54,19 +57,6 @@ FORMAT = {
     "description": "The format in which it was fetched.",
     "schema": {"type": "string", "enum": list(TYPES)},
 }
-
-FEW, SHARED = 4, 300_000_000
-"""With more than FEW downloads at once, a process sends at most SHARED bytes a second in total."""
-
-
-@dataclass(slots=True)
-class Sending:
-    """Downloads that this process is sending now."""
-
-    number: int = 0
-
-
-sending = Sending()
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -140,7 +130,7 @@ def get_audio(id: str, format: str) -> Response:
         raise _not_kept(id, format)
     name = file_name(details, format) if details else f"{id}.{format}"
     try:
-        return _sent(opened, TYPES[format], name, id)
+        return sent(opened, TYPES[format], name, id)
     except BaseException as error:
         opened.close()
         if isinstance(error, AudioRemoved):
@@ -188,6 +178,9 @@ def get_peaks(id: str) -> Response:
 @blueprint.route("/stems.zip", methods=["GET"])
 @blueprint.arguments(ZipQuery, location="query", as_kwargs=True)
 @blueprint.response(200, BINARY, content_type="application/zip", description="The stems, and small files.")
+@blueprint.alt_response(
+    206, schema=BINARY, content_type="application/zip", description="The requested `Range` of it.", success=True
+)
 @blueprint.doc(operationId="getStemsZip")
 @blueprint.fails_with(
     *FREE_READ,
@@ -196,25 +189,27 @@ def get_peaks(id: str) -> Response:
     ErrorCode.LEDGER_UNAVAILABLE,
     ErrorCode.AUDIO_UNAVAILABLE,
 )
-def get_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None = None) -> Response:
+def get_stems_zip(
+    song_id: str, format: AudioFormat, ids: Sequence[str] | None = None, token: str | None = None
+) -> Response:
     """Download the kept stems of a song as one ZIP file.
 
     Free. It has a folder named after the song, with a file for each stem and `stems.json`, which has the song's tempo
     and beats and the details of each stem. Where they are known: `lyrics.lrc`, `tempo.mid`, and a REAPER project.
+    `Range` and `If-Range` are supported: a download can be resumed. A URL that this service has signed with a `token`
+    needs no API key and no cookie: see `POST /api/stems.zip`.
     """
-    from app.audio.zip import stems_zip
-
-    account = account_of_request()
-    order = order_of(account, format)
-    stems = _chosen(order.kept_stems_of(song_id), ids)
     with ExitStack() as open_files:
-        opened = opened_stems(order.folders, song_id, format, stems, open_files)
-        about = timeline_of(account).known(stems[0].song_id, stems[0].song_title)
-        title, key = stems[0].song_title, about.song.key
-        folder = folder_name(title, stems[0].song_id, bpm=about.bpm, key=key)
-        content = stems_zip(folder, opened, format, parts().shelf, about)
-        response = zip_response(content, opened, "application/zip", open_files)
-        attach(response, f"{song_name(title)} - Stems.zip", stems[0].song_id)
+        if token is not None:
+            allowed = parts().links.folders_of_zip(token, song_id, format, ids)
+            packed = _packed(allowed, format, _noted(allowed, song_id, ids), timeline_of(None, allowed), open_files)
+        else:
+            account = account_of_request()
+            order = order_of(account, format)
+            stems = _chosen(order.kept_stems_of(song_id), ids)
+            packed = _packed(order.folders, format, stems, timeline_of(account), open_files)
+        response = zip_response(packed.content, packed.opened, "application/zip", open_files)
+        attach(response, packed.name, song_id)
         return response
 
 
@@ -242,17 +237,52 @@ def opened_stems(
 
 
 def zip_response(content: Zip, opened: Sequence[object], type: str, open_files: ExitStack) -> Response:
-    """Send a ZIP of opened files, and close them after that. Raises AudioIncomplete."""
+    """Send a ZIP of opened files, or a part of it, and close them after that. Raises AudioIncomplete."""
+    response = Response(mimetype=type)
+    response.set_etag(content.etag)
     try:
-        # Up to the beginning of the first of them: what is before it is small.
-        begun = _begun(content, content.number - len(opened) + 1)
+        # Read up to the beginning of the first of them: what is before it is small.
+        send(response, len(content), content.chunks, content.number - len(opened) + 1)
     except AudioRemoved:
         raise AudioIncomplete("A stem of this song was removed just now: send this again to see which.") from None
-    response = Response(_in_turn(begun), mimetype=type)
-    response.content_length = len(content)
-    response.headers["Cache-Control"] = "private, no-store"
     response.call_on_close(open_files.pop_all().close)
     return response
+
+
+@blueprint.route("/stems.zip", methods=["POST"])
+@blueprint.arguments(ZipRequest, as_kwargs=True, example={"audio_id": EXAMPLE_SONG, "format": "wav"})
+@blueprint.response(200, ZipAddress, description="Where to download it.", example=EXAMPLE_ZIP)
+@blueprint.doc(operationId="signStemsZip")
+@blueprint.fails_with(
+    *FREE_READ,
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.AUDIO_INCOMPLETE,
+    ErrorCode.BODY_TOO_LARGE,
+    ErrorCode.NOT_JSON,
+    ErrorCode.REQUEST_TIMEOUT,
+    ErrorCode.LEDGER_UNAVAILABLE,
+    ErrorCode.AUDIO_UNAVAILABLE,
+)
+def sign_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None = None) -> dict[str, str | int]:
+    """Get a signed URL of the ZIP of a song's kept stems.
+
+    Free. The URL is of these stems, even if the song is split again. A browser can open it: it downloads to disk,
+    shows its progress, and resumes after an interruption.
+    """
+    account = account_of_request()
+    order, links = order_of(account, format), parts().links
+    stems = _chosen(order.kept_stems_of(song_id), ids)
+    # The URL carries no account: it gives what is kept now.
+    timeline = timeline_of(account)
+    timeline.known(stems[0].song_id, stems[0].song_title)
+    if links.are_signed:
+        timeline = timeline_of(None, order.folders)
+    with ExitStack() as open_files:
+        packed = _packed(order.folders, format, stems, timeline, open_files)
+    # The URL of more ids could be too long for a server. All stems need none.
+    listed = [stem.id for stem in stems] if len(stems) <= MOST_IDS else ids
+    url = links.zip_address(base(), order.folders, song_id, format, listed)
+    return {"url": url, "filename": packed.name, "bytes": len(packed.content)}
 
 
 class ClipConverter(BaseConverter):
@@ -339,6 +369,43 @@ def _chosen(stems: Sequence[Details], ids: Sequence[str] | None) -> Sequence[Det
     return [stem for stem in stems if stem.id in ids]
 
 
+def _noted(folders: Sequence[str], song_id: str, ids: Sequence[str] | None) -> Sequence[Details]:
+    """The stems of a song as the shelf knows them: nobody is there whose account could ask Suno."""
+    shelf = parts().shelf
+    noted = {stem.id: stem for stem in shelf.stems(folders, song_id) or ()}
+    if ids is None:
+        if not noted:
+            raise SongNotFound("The list of this song's stems is not kept any more: POST /api/stems.zip reads it.")
+        return list(noted.values())
+    return [
+        noted.get(id) or shelf.details(folders, id) or Details(id, song_id, None, None, None, None, None, None)
+        for id in ids
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The ZIP of a song."""
+
+    content: Zip
+    opened: Sequence[tuple[Details, Opened]]
+    name: str
+
+
+def _packed(
+    allowed: Sequence[str], format: str, stems: Sequence[Details], timeline: Timeline, open_files: ExitStack
+) -> Packed:
+    """Pack the kept stems of a song; `open_files` closes their files. Raises AudioIncomplete if one is not kept."""
+    from app.audio.zip import stems_zip
+
+    song_id, title = stems[0].song_id, stems[0].song_title
+    opened = opened_stems(allowed, song_id, format, stems, open_files)
+    about = timeline.known(song_id, title)
+    folder = folder_name(title, song_id, bpm=about.bpm, key=about.song.key)
+    content = stems_zip(folder, opened, format, parts().shelf, about)
+    return Packed(content, opened, f"{song_name(title)} - Stems.zip")
+
+
 def song_name(title: str | None) -> str:
     """The readable name of a file of the song itself, without extension."""
     return Details("", "", title, None, None, None, None, None).name
@@ -351,60 +418,3 @@ def timeline_of(account: Account | None, kept_in: Sequence[str] | None = None) -
         # Nothing of an account that came as a cookie in the request is kept.
         kept_in = folders(account) if account and account.name else ()
     return Timeline(account, kept_in, of_app.gateway, lambda: of_app.shelf, of_app.settings.timing.poll_interval)
-
-
-def _sent(opened: Opened, type: str, name: str, id: str) -> Response:
-    """A file, or its requested range; nginx sends it if AUDIO_ACCEL is set."""
-    stored = opened.stored
-    response = Response(mimetype=type)
-    response.call_on_close(opened.close)
-    attach(response, name, id)
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Accept-Ranges"] = "bytes"
-    accel = parts().settings.audio_accel
-    if accel and opened.path is not None:
-        # nginx handles Range and If-None-Match itself, and sends the same ETag.
-        response.headers["X-Accel-Redirect"] = f"{accel}{stored.name}"
-        return response
-    response.set_etag(stored.etag)
-    response.last_modified = int(stored.kept)  # type: ignore[assignment]
-    response.content_length = stored.size
-    single = "," not in request.headers.get("Range", "")
-    response.make_conditional(request, accept_ranges=single, complete_length=stored.size)
-    first, length = 0, stored.size
-    if response.status_code == 206:
-        first = response.content_range.start or 0
-        length = (response.content_range.stop or 0) - first
-    if response.status_code in (200, 206) and request.method != "HEAD":
-        response.response = _in_turn(_begun(opened.chunks(first, length)))
-    return response
-
-
-def _begun(chunks: Iterable[bytes], number: int = 1) -> Iterator[bytes]:
-    """Read the first chunks now: an error can become a reply only before the reply begins."""
-    rest = iter(chunks)
-    return chain(list(islice(rest, number)), rest)
-
-
-def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield to other requests after each chunk, and limit the speed: fast clients would starve them."""
-    sending.number += 1
-    try:
-        for chunk in chunks:
-            yield chunk
-            time.sleep(sending.number * len(chunk) / SHARED if sending.number > FEW else 0)
-    finally:
-        sending.number -= 1
-
-
-def attach(response: Response, name: str, id: str) -> None:
-    """Name the file: in Unicode, and in ASCII for programs that know no other.
-
-    `id`: of its clip. Its beginning is in the ASCII name: two titles in another script would look the same.
-    """
-    plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    names = {"filename": plain}
-    if plain != name:
-        stem, dot, end = plain.rpartition(".")
-        names = {"filename": f"{stem} {id[:SHORT_ID]}{dot}{end}", "filename*": f"UTF-8''{quote(name)}"}
-    response.headers.set("Content-Disposition", "attachment", **names)

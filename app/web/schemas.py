@@ -456,6 +456,47 @@ class ZipQuery(Schema):
             "maxItems": MOST_IDS,
         },
     )
+    token = fields.String(metadata={"description": AUDIO_TOKEN["description"]})
+
+
+EXAMPLE_ZIP = {
+    "url": f"https://stems.example.com/api/stems.zip?audio_id={EXAMPLE_SONG}&format=wav&ids=…&token=WyI0…",
+    "filename": "Ocean Wanderer - Stems.zip",
+    "bytes": 122881234,
+}
+
+
+class ZipRequest(Schema):
+    """Which stems to pack, and the format."""
+
+    song_id = song_id("audio_id", data_key="audio_id", description="The id of a song.")
+    format = audio_format("format", "The format in which they were fetched.", required=True)
+    ids = IdList(
+        Id("ids", metadata={"pattern": ID_PATTERN}),
+        validate=Length(min=1, max=MOST_IDS, error=f"ids must be 1 to {MOST_IDS} ids."),
+        error_messages={"null": "ids must not be null.", "invalid": "ids must be a list of ids."},
+        metadata={"description": "Ids of its stems. If left out: all.", "example": [EXAMPLE_FILE["id"]]},
+    )
+
+
+class ZipAddress(Schema):
+    """Where to download a ZIP."""
+
+    url = fields.String(
+        required=True,
+        metadata={
+            "description": "Its URL. If the operator has set LINK_SECRET, it works for a day without API key and "
+            "cookie.",
+            "format": "uri",
+            "example": EXAMPLE_ZIP["url"],
+        },
+    )
+    filename = fields.String(
+        required=True, metadata={"description": "A readable name for it.", "example": EXAMPLE_ZIP["filename"]}
+    )
+    bytes = fields.Integer(
+        required=True, metadata={"description": "Its size in bytes.", "example": EXAMPLE_ZIP["bytes"]}
+    )
 
 
 class Part(fields.String):

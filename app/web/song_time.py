@@ -14,8 +14,9 @@ from app.music.subtitles import Subtitles, subtitles_of
 from app.music.words import Line
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
-from app.web.audio import attach, song_name, timeline_of
+from app.web.audio import song_name, timeline_of
 from app.web.errors import ErrorCode, NoLyrics
+from app.web.sending import attach
 from app.web.time_schemas import (
     EXAMPLE_BEATS,
     EXAMPLE_LRC,

@@ -56,6 +56,44 @@ def test_urls_are_unsigned_and_tokens_are_refused_without_a_secret() -> None:
         links.folder_of("f.x.y", "clip.wav")
 
 
+def test_a_url_of_a_zip_is_valid_for_its_stems_and_its_account() -> None:
+    links, folders = Links([NEW], lifetime=60), ("f" * 32, "e" * 32)
+    address = links.zip_address("https://stems.example.com/stems/", folders, "song", "wav", ["a", "b"])
+    path, _, token = address.partition("&token=")
+    assert path == "https://stems.example.com/stems/api/stems.zip?audio_id=song&format=wav&ids=a,b"
+    assert links.folders_of_zip(token, "song", "wav", ["a", "b"]) == folders
+    for song, format, ids in (
+        ("other", "wav", ["a", "b"]),
+        ("song", "mp3", ["a", "b"]),
+        ("song", "wav", ["a"]),
+        ("song", "wav", None),
+    ):
+        with pytest.raises(LinkRefused, match="changed"):
+            links.folders_of_zip(token, song, format, ids)
+    for file in ("song.wav", "a.wav"):
+        with pytest.raises(LinkRefused, match="changed"):
+            links.folder_of(token, file)
+        with pytest.raises(LinkRefused, match="changed"):
+            links.folders_of_zip(token_of(links.address("", "f", file)), "song", "wav", ["a", "b"])
+
+
+def test_an_expired_url_of_a_zip_names_its_own_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = Links([NEW], lifetime=60)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_000)
+    _, _, token = links.zip_address("", ["f"], "song", "wav", None).partition("&token=")
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_061)
+    with pytest.raises(LinkRefused, match=r"expired: request a new one with POST /api/stems\.zip"):
+        links.folders_of_zip(token, "song", "wav", None)
+
+
+def test_a_url_of_a_zip_is_unsigned_without_a_secret() -> None:
+    links = Links([], lifetime=60)
+    address = links.zip_address("http://127.0.0.1:3000", ["f"], "song", "mp3", None)
+    assert address == "http://127.0.0.1:3000/api/stems.zip?audio_id=song&format=mp3"
+    with pytest.raises(LinkRefused, match="signs no addresses"):
+        links.folders_of_zip("f.x.y", "song", "mp3", None)
+
+
 def test_a_token_with_one_changed_character_is_refused() -> None:
     links = Links([NEW], lifetime=60)
     token = token_of(links.address("", "f" * 32, "clip.wav"))

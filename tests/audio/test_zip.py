@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from struct import unpack
 from zlib import crc32
@@ -81,6 +83,38 @@ def test_a_zip_is_the_same_each_time(shelf: Shelf, stems: Sequence[tuple[Details
     assert first == second
 
 
+def test_any_part_of_a_zip_can_be_made_alone(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
+    zip = stems_zip("Söng", stems, "wav", shelf, SONG)
+    whole = b"".join(zip)
+    cuts = [*range(0, len(whole), 211), *range(len(whole) - 60, len(whole) + 1)]
+    for first, end in [*pairwise(cuts), *((cut, len(whole)) for cut in cuts), *((0, cut) for cut in cuts)]:
+        assert b"".join(zip.chunks(first, end - first)) == whole[first:end]
+
+
+def test_a_part_of_a_zip_reads_only_its_own_files(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
+    (_, first), (_, second) = stems
+    whole = b"".join(stems_zip("Song", stems, "wav", shelf, SONG))
+    at = whole.index(SOUNDS["b"])
+    first.close()
+    zip = stems_zip("Song", stems, "wav", shelf, SONG)
+    assert b"".join(zip.chunks(at, second.stored.size)) == SOUNDS["b"]
+    with pytest.raises(AudioUnavailable):
+        list(zip.chunks(0, at))
+
+
+def test_the_etag_of_a_zip_changes_with_its_content(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
+    def etag(title: str = "Song", of: Sequence[tuple[Details, Opened]] = stems) -> str:
+        return stems_zip(title, of, "wav", shelf, SONG).etag
+
+    (named, opened), other = stems
+    renamed = replace(named, part="another part")
+    assert etag() == etag()
+    assert len({etag(), etag("Other"), etag(of=stems[:1]), etag(of=[(renamed, opened), other])}) == 4
+    before = etag()
+    opened.stored = replace(opened.stored, etag="another")
+    assert etag() != before
+
+
 def test_each_small_file_is_one_piece_before_the_stems(shelf: Shelf, stems: Sequence[tuple[Details, Opened]]) -> None:
     zip = stems_zip("Song", stems, "wav", shelf, SONG)
     pieces = list(zip)
@@ -111,7 +145,7 @@ def test_a_wrong_crc_breaks_the_zip_off_and_is_computed_again(
 
 
 def test_a_file_that_became_shorter_breaks_the_zip_off() -> None:
-    zip = Zip([Entry(b"a", 4, 0.0, lambda: crc32(b"abc"), lambda: [b"abc"])])
+    zip = Zip([Entry(b"a", 4, 0.0, "", lambda: crc32(b"abc"), lambda at, length: [b"abc"])])
     with pytest.raises(AudioUnavailable):
         list(zip)
 
@@ -128,8 +162,8 @@ def test_files_after_four_gigabytes_are_found(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(zips, "crc32", lambda chunk, before=0: 0)
     block = bytes(1 << 26)
     size = 65 * len(block)
-    large = Entry(b"large", size, 0.0, lambda: 0, lambda: (block for _ in range(65)))
-    zip = Zip([large, Entry(b"small", 0, 0.0, lambda: 0, lambda: [])])
+    large = Entry(b"large", size, 0.0, "", lambda: 0, lambda at, length: (block for _ in range(65)))
+    zip = Zip([large, Entry(b"small", 0, 0.0, "", lambda: 0, lambda at, length: [])])
     with (tmp_path / "sparse.zip").open("wb") as file:
         for piece in zip:
             # A hole takes no space.

@@ -19,6 +19,7 @@ from tests.jobs.audio import (
     fetch,
     file_at_suno,
     files_of,
+    kept_file,
     path_of,
     post_audio,
     split,
@@ -92,6 +93,8 @@ def test_a_file_is_served_with_ranges_and_etags(deployed: Service) -> None:
     assert (last.status_code, last.content) == (206, whole.content[-7:])
     several = fetch(deployed, file, headers={"Range": "bytes=0-1,5-6"})
     assert (several.status_code, several.content) == (200, whole.content)
+    other_unit = fetch(deployed, file, headers={"Range": "items=0-3"})
+    assert (other_unit.status_code, other_unit.content) == (200, whole.content)
     beyond = fetch(deployed, file, headers={"Range": "bytes=999999999-"})
     assert_error(beyond, 416, "invalid_request")
     assert beyond.headers["Content-Range"] == f"bytes */{len(whole.content)}"
@@ -121,8 +124,9 @@ def test_a_signed_url_opens_only_its_file_without_a_key(beside: Deploy) -> None:
         for client in (anyone.client, deployed.client):
             error = assert_error(client.get(f"/api/audio/{path}?{token}"), 403, "not_allowed")["error"]
             assert "changed" in error
-    for path in (f"/api/stems.zip?audio_id={SONG}&format=wav&{token}", f"/api/get_limit?{token}"):
-        assert_error(deployed.client.get(path), 401, "api_key_required")
+    of_zip = f"/api/stems.zip?audio_id={SONG}&format=wav&{token}"
+    assert_error(deployed.client.get(of_zip), 403, "not_allowed")
+    assert_error(deployed.client.get(f"/api/get_limit?{token}"), 401, "api_key_required")
     assert_error(deployed.client.post(f"/api/audio?{token}", json={}), 401, "api_key_required")
     changed = fetch(deployed, one | {"url": one["url"][:-1] + ("A" if one["url"][-1] != "A" else "B")}, headers=key)
     assert_error(changed, 403, "not_allowed")
@@ -229,6 +233,83 @@ def test_a_zip_does_without_words_and_beats_that_cannot_be_read(deployed: Servic
     assert sorted(name.partition("/")[2] for name in names) == [
         "Instrumental.wav", "Ocean Wanderer.rpp", "Vocals.wav", "stems.json",
     ]  # fmt: skip
+
+
+def sign_zip(deployed: Service, **wanted: Any) -> dict[str, Any]:
+    reply = deployed.client.post("/api/stems.zip", json={"audio_id": SONG, "format": "wav"} | wanted)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_a_signed_zip_needs_no_key_and_can_be_resumed(beside: Deploy, suno: Suno) -> None:
+    deployed = beside(API_KEYS="secret")
+    deployed.client.headers["X-API-Key"] = "secret"
+    split(deployed)
+    ids = [file["id"] for file in wait_for_files(deployed, audio_id=SONG)]
+    signed = sign_zip(deployed)
+    assert signed["filename"] == "Ocean Wanderer - Stems.zip"
+    assert signed["url"].startswith(
+        f"{PUBLIC_URL}/api/stems.zip?audio_id={SONG}&format=wav&ids={ids[0]},{ids[1]}&token="
+    )
+    split(deployed, audio_format="mp3")  # these stems do not belong to the address
+    suno.forget()
+    browser, path = Client(deployed.client.server), path_of(signed["url"])
+    whole = browser.get(path)
+    assert (whole.status_code, len(whole.content)) == (200, signed["bytes"])
+    assert whole.headers["Content-Type"] == "application/zip" and whole.headers["Accept-Ranges"] == "bytes"
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="Ocean Wanderer - Stems.zip"'
+    assert suno.log() == []
+    parts = [whole.content[:100_000]]
+    resumed = {"If-Range": whole.headers["ETag"]}
+    for span in ("100000-199999", "200000-"):
+        part = browser.get(path, headers=resumed | {"Range": f"bytes={span}"})
+        assert part.status_code == 206
+        parts.append(part.content)
+    assert digest(b"".join(parts)) == digest(whole.content)
+    stale = browser.get(path, headers={"If-Range": '"another"', "Range": "bytes=9-"})
+    assert (stale.status_code, digest(stale.content)) == (200, digest(whole.content))
+    assert browser.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+    assert_error(browser.get(path, headers={"Range": "bytes=999999999-"}), 416, "invalid_request")
+    head = browser.request("HEAD", path)
+    assert (head.content, head.headers["Content-Length"]) == (b"", str(signed["bytes"]))
+    assert len(zipfile.ZipFile(io.BytesIO(whole.content)).namelist()) == 6
+
+
+def test_a_signed_zip_opens_only_what_was_signed(beside: Deploy) -> None:
+    deployed = beside(API_KEYS="secret")
+    deployed.client.headers["X-API-Key"] = "secret"
+    split(deployed)
+    [one, other] = wait_for_files(deployed, audio_id=SONG)
+    path = path_of(sign_zip(deployed, ids=[one["id"]])["url"])
+    browser = Client(deployed.client.server)
+    assert browser.get(path).status_code == 200
+    token = path.partition("&token=")[2]
+    for changed in (
+        path.replace(one["id"], other["id"]),
+        path.replace("format=wav", "format=mp3"),
+        path.replace(SONG, LOCKED_SONG),
+        f"/api/stems.zip?audio_id={SONG}&format=wav&token={token}",
+        path[:-1],
+        f"/api/audio/{one['id']}.wav?token={token}",
+        f"/api/stems.zip?audio_id={SONG}&format=wav&ids={one['id']}&{one['url'].partition('?')[2]}",
+    ):
+        assert_error(browser.get(changed), 403, "not_allowed")
+    assert_error(browser.get(path.replace("format=wav", "format=flac")), 400, "invalid_request")
+    assert_error(browser.post("/api/stems.zip", json={"audio_id": SONG, "format": "wav"}), 401, "api_key_required")
+
+
+def test_a_zip_is_only_signed_if_all_of_it_is_kept(deployed: Service, shared: Shared, account: str) -> None:
+    split(deployed)
+    [one, _] = wait_for_files(deployed, audio_id=SONG)
+    path = path_of(sign_zip(deployed)["url"])
+    kept_file(shared, account, one["id"]).unlink()
+    for reply in (
+        deployed.client.get(path),
+        deployed.client.post("/api/stems.zip", json={"audio_id": SONG, "format": "wav"}),
+    ):
+        assert one["filename"] in assert_error(reply, 409, "audio_incomplete")["error"]
+    unknown = deployed.client.post("/api/stems.zip", json={"audio_id": SONG, "format": "wav", "ids": ["another"]})
+    assert_error(unknown, 404, "song_not_found")
 
 
 def test_a_repeated_request_for_pending_files_does_not_call_suno(deploy: Deploy, suno: Suno) -> None:
