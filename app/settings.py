@@ -36,7 +36,7 @@ from app.callers import (
 from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 from app.suno.endpoint import Endpoint, ExtractGroup, StemsRoute
 from app.suno.stems import StemTask
-from app.timing import LOOK_FOR, Timing
+from app.timing import LONGEST_WAIT, LOOK_FOR, Timing
 
 # Clerk and Suno expect a browser. Its version becomes outdated, so it is a setting.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -69,6 +69,8 @@ class Settings:
     webhook_hosts: tuple[str, ...]
     """Hosts that webhooks may reach over http and on private addresses: names, `.suffixes`, networks."""
     jobs_url: str = field(repr=False)
+    handover_time: float
+    """Maximum seconds for which a split waits for a person."""
     audio_url: str
     """Where files are kept: a folder, or s3://bucket/prefix."""
     audio_limit: int
@@ -202,6 +204,7 @@ def read_settings(env: Env | None = None) -> Settings:
         ledger_url=ledger_url,
         ledger_must_be_durable=env.str("LEDGER_DURABLE", "warn", validate=OneOf(["warn", "require"])) == "require",
         jobs_url=jobs_url,
+        handover_time=env.float("HANDOVER_TIME", 86_400.0, validate=Range(min=1, max=LONGEST_WAIT)),
         webhook_secrets=env.secrets("WEBHOOK_SECRET", None) or (),
         webhook_hosts=env.networks("WEBHOOK_HOSTS", None) or (),
         audio_url=env.audio("AUDIO_URL", DEFAULT_AUDIO_URL),
@@ -462,6 +465,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "and the path of a file. Unset: no webhooks.",
         "WEBHOOK_HOSTS": "Hosts that webhooks may reach over http and on private addresses: names (`n8n`), suffixes "
         "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
+        "HANDOVER_TIME": 'Seconds for which a split with `on_captcha: "wait"` waits for a person; at most two days. '
+        "See [Captchas](captcha.md).",
         "JOBS_URL": "The queue of the jobs process: `sqlite:///…`, or Redis as in `LEDGER_URL`. Unset: the ledger's "
         "Redis, otherwise `sqlite:///instance/jobs.db`.",
     },

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 LOOK_FOR = 20.0
 """Seconds for which a request that lost Suno's answer looks for its stems."""
 
+LONGEST_WAIT = 2 * 24 * 3600.0
+"""Maximum seconds for which a request waits for a person (HANDOVER_TIME)."""
+
 TimeLeft = Callable[[], float]
 """Seconds until this process is stopped: `math.inf` unless it has been asked to stop."""
 

@@ -38,7 +38,8 @@ CONTROL = (
     ("GET /sandbox/person", "a page to act as an account's owner on suno.com: solve a captcha, split a song"),
     (
         "POST /sandbox/person",
-        '{"account", "action": "solve"}, or {"account", "action": "split", "song", "stem_task", "stem_name"}',
+        '{"account", "action": "solve" or "want" (a captcha)}, or {"account", "action": "split", "song", '
+        '"stem_task", "stem_name"}',
     ),
     ("POST /sandbox/settings", "the options of --set, as a JSON object"),
     ("POST /sandbox/revoke", '{"account"}: all its tokens so far get 401'),

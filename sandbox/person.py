@@ -22,7 +22,8 @@ PAGE = """<!DOCTYPE html>
 <p id="captcha">Suno wants {captcha} now.</p>
 <form method="post"><input type="hidden" name="account" value="{account}">
 <input type="hidden" name="song" value="{song}">
-<button name="action" value="solve">Solve a captcha</button></form>
+<button name="action" value="solve">Solve a captcha</button>
+<button name="action" value="want">Let Suno want one again</button></form>
 <form method="post"><input type="hidden" name="account" value="{account}">
 <p><label>Song <select name="song">{songs}</select></label></p>
 <p><label>Split from Mix <select name="stem_task"><option value="two">One part and the rest</option>
@@ -56,7 +57,10 @@ class Person:
         return Reply(200, content.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
     def act(self, request: Request) -> Reply:
-        """Solve a captcha, or split a song, which solves one too. A form goes back to the page."""
+        """Solve a captcha, or split a song, which solves one too; or let Suno want one again.
+
+        A form goes back to the page.
+        """
         fields, is_form = _fields(request)
         account = self._suno.account(str(fields.get("account", "")))
         if account is None:
@@ -65,10 +69,13 @@ class Person:
             case "solve":
                 account.solve_captcha()
                 done = json_reply(200, {"captcha": account.wants_captcha, "clips": []})
+            case "want":
+                account.wants_captcha, account.splits_until_captcha = True, None
+                done = json_reply(200, {"captcha": account.wants_captcha, "clips": []})
             case "split":
                 done = self._split(account, fields)
             case _:
-                return detail(400, "action is solve or split.")
+                return detail(400, "action is solve, split or want.")
         if not is_form or done.status != 200:
             return done
         query = urlencode({"account": account.name, "song": str(fields.get("song", ""))})

@@ -24,6 +24,7 @@ Trial = Callable[["Operation", "Person"], None]
 REFUSED = {
     **{"sendWebhookAgain": ("404",), "getAudio": ("404",), "getLyricsFile": ("404",)},
     **{"getStemsZip": ("409",), "signStemsZip": ("409",), "getDawproject": ("409",), "fetchAudio": ("400",)},
+    **{"tryAgain": ("409",), "cancelRequest": ("409",)},
 }
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
@@ -215,6 +216,18 @@ def _(operation: Operation, person: Person) -> None:
 def _(operation: Operation, person: Person) -> None:
     operation.type_into("request_id", person.request_id)
     assert "has no webhook" in operation.expect("404")["error"]
+
+
+@tries("tryAgain")
+def _(operation: Operation, person: Person) -> None:
+    operation.type_into("request_id", person.request_id)
+    assert "does not wait for a person" in operation.expect("409")["error"]
+
+
+@tries("cancelRequest")
+def _(operation: Operation, person: Person) -> None:
+    operation.type_into("request_id", person.request_id)
+    assert "does not wait for a person" in operation.expect("409")["error"]
 
 
 @tries("fetchAudio")

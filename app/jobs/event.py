@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from app.jobs.file import FileStatus
 from app.jobs.job import SplitJob, Stem
+from app.jobs.person import Person
 
 
 class Event(StrEnum):
@@ -21,17 +22,33 @@ class Event(StrEnum):
     """No stem is usable."""
     DELAYED = "stems.delayed"
     """There is no result after an hour. One of the others follows."""
+    NEEDS_PERSON = "stems.needs_person"
+    """Suno wants a captcha: a person has to act at suno.com. One of the others follows."""
 
 
 def completed(job: SplitJob, stems: Sequence[Stem], now: float, files: Sequence[FileStatus] | None = None) -> str:
     """The event of stems of which at least one is complete. `now`: seconds since 1970."""
     failed = failed_of(stems)
-    return _body(job, Event.COMPLETED, now, stems, {"complete": not failed, "failed": failed} | _listing(files))
+    more: dict[str, object] = {"complete": not failed, "failed": failed}
+    if job.is_adopted:
+        more["charged"] = False
+    return _body(job, Event.COMPLETED, now, stems, more | _listing(files))
 
 
-def failed(job: SplitJob, stems: Sequence[Stem], now: float, *, charged: bool | None, error: str) -> str:
-    """The event of a split without a usable stem. `charged`: None if that is not known."""
-    return _body(job, Event.FAILED, now, stems, {"failed": failed_of(stems), "charged": charged, "error": error})
+def failed(
+    job: SplitJob, stems: Sequence[Stem], now: float, *, charged: bool | None, error: str, code: str = ""
+) -> str:
+    """The event of a split without a usable stem. `charged`: None if that is not known.
+
+    `code`: how its wait for a person ended, if it waited in vain.
+    """
+    more: dict[str, object] = {"failed": failed_of(stems), "charged": charged, "error": error}
+    return _body(job, Event.FAILED, now, stems, more | ({"code": code} if code else {}))
+
+
+def needs_person(job: SplitJob, now: float, person: Person) -> str:
+    """The event of a split that waits for a person."""
+    return _body(job, Event.NEEDS_PERSON, now, (), {"person": asdict(person)})
 
 
 def delayed(job: SplitJob, now: float, *, error: str, files: Sequence[FileStatus] | None = None) -> str:
@@ -54,6 +71,12 @@ def charged_in(body: str) -> bool | None:
     data = json.loads(body)["data"]
     charged: bool | None = data.get("charged", True)
     return charged
+
+
+def wait_ended_in(body: str) -> str:
+    """How a wait for a person ended, in an event that says so; "" in others."""
+    code: str = json.loads(body)["data"].get("code", "")
+    return code
 
 
 def error_in(body: str) -> str | None:

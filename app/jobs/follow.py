@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from app.audio.files import folder_of
 from app.audio.song import Song
@@ -26,14 +27,16 @@ from app.jobs.job import (
     listed,
     new_webhook_id,
     read_split,
-    write_split,
 )
+from app.jobs.notice import Notices
+from app.jobs.person import LOOKS_EVERY, WAITED_IN_VAIN, Lookout
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.budget import DAY
 from app.splits.jobs import JOB_KEPT, StoredJob
 from app.splits.split import Split
 from app.splits.store import Entry, State
+from app.splits.wait import Ended
 from app.suno.clip import Clip
 from app.suno.errors import (
     CaptchaRequired,
@@ -101,12 +104,14 @@ class Follower:
         self._gateway, self._ledger, self._watch = parts.gateway, parts.ledger, parts.watch
         self._timing = parts.settings.timing
         self._deliverer = Deliverer(parts, send)
+        self._notices = Notices(parts, self._deliverer)
+        self._lookout = Lookout(parts, self._account_of)
 
     def step(self, id: str, stored: StoredJob) -> Next[SplitJob]:
         """Do what can be done now. Raises LedgerUnavailable."""
         job = read_split(stored.body)
         if job.notice_of:
-            return self._notify(job)
+            return self._notices.step(job, stored)
         done = self._step(id, job, stored)
         return done if done.due_in is not None else replace(done, due_in=self._searched_in(id, done.job))
 
@@ -117,6 +122,8 @@ class Follower:
             return Next(replace(job, state=SplitState.GIVEN_UP), None, outcome)
         if job.state.has_result:
             return Next(job, None)
+        if job.state is SplitState.NEEDS_PERSON:
+            return self._failed(job, None, f"Suno wanted a captcha. Then {ALWAYS_FAILS}")
         return self._last_seen(job, ALWAYS_FAILS)
 
     def _step(self, id: str, job: SplitJob, stored: StoredJob) -> Next[SplitJob]:
@@ -126,8 +133,13 @@ class Follower:
         elif _is_outdated(job, entry):
             job = _followed_again(job)
         elif stored.asked > job.answered:
-            job = _sent_again(job, stored.asked)
+            job = job.sent_again(stored.asked)
+        if job.state in (SplitState.FOLLOWING, SplitState.NEEDS_PERSON):
+            waits = entry is not None and entry.state is State.NEEDS_PERSON
+            job = replace(job, state=SplitState.NEEDS_PERSON if waits else SplitState.FOLLOWING)
         match job.state:
+            case SplitState.NEEDS_PERSON if entry is not None:
+                return self._await_person(id, job, entry)
             case SplitState.FOLLOWING:
                 return self._follow(id, job, entry)
             case SplitState.FETCHING:
@@ -143,6 +155,8 @@ class Follower:
             return self._failed(job, None, "The service no longer has a record of this split: Suno may have charged.")
         if entry is not None and entry.state is State.STARTED:
             return Next(job, max(1.0, -self._ledger.over_for(entry)))
+        if entry is not None and entry.state is State.FAILED:
+            return self._waited_in_vain(id, job)
         if entry is not None:
             job = self._with_stems(replace(job, owner=job.owner or entry.account), entry)
         try:
@@ -151,6 +165,29 @@ class Follower:
             return done if done.is_suno_read is False else replace(done, is_suno_read=True)
         except (SunoError, _Unreadable) as error:
             return self._unread(id, job, error)
+
+    def _await_person(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
+        """Call the person, and look whether the song is split at suno.com; end the wait if its time is over."""
+        wait, left = self._ledger.waits.get(id), -self._ledger.over_for(entry)
+        if wait is None or left <= 0:
+            self._ledger.waits.end(entry, Ended.TOO_LATE)
+            return Next(job, 0.0)
+        if job.called != wait.began:
+            job = self._progressed(self._notices.call_person(id, job, wait))
+        try:
+            return Next(replace(job, failures=0), min(left, self._lookout.look(entry, job)))
+        except (SunoError, _Unreadable) as error:
+            log.warning("The job of request %s cannot look for new stems: %s", job.request_id, error)
+            wanted = min(HONOURED, getattr(error, "retry_after", None) or 0.0)
+            pause = max(wanted, min(SLOWEST_LOOK, LOOKS_EVERY * (job.failures + 1)))
+            return Next(replace(job, failures=job.failures + 1), min(left, pause), is_suno_read=False)
+
+    def _waited_in_vain(self, id: str, job: SplitJob) -> Next[SplitJob]:
+        wait = self._ledger.waits.get(id)
+        how = (wait.ended if wait else None) or Ended.TOO_LATE
+        return self._ended(
+            job, event.failed(job, (), self._now(), charged=False, error=WAITED_IN_VAIN[how], code=how)
+        )
 
     def _search(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
         """Look for the stems of a lost answer."""
@@ -220,14 +257,14 @@ class Follower:
         seen = replace(seen if seen.stems != job.stems else _idle(seen), failures=0, missed=look.missed)
         quick = self._idle_for(seen) < QUICK_FOR
         due_in = 0.0 if quick else self._pause(seen, SLOWEST_LOOK)
-        return self._wait(id, seen, due_in, "The stems were paid for. Suno has not completed them yet.")
+        return self._wait(id, seen, due_in, f"{_whose(seen)}. Suno has not completed them yet.")
 
     def _finish(self, id: str, job: SplitJob) -> Next[SplitJob]:
         """All stems are final: tell it, or have the complete ones fetched first."""
         if not any(stem.status == "complete" for stem in job.stems):
             reason = next((stem.error for stem in job.stems if stem.error), None)
             said = f' Suno says: "{reason}"' if reason else ""
-            return self._failed(job, True, f"Suno could not make any of the stems.{said}")
+            return self._failed(job, not job.is_adopted, f"Suno could not make any of the stems.{said}")
         if job.audio_format is not None:
             return self._have_fetched(id, job, job.audio_format)
         return self._ended(job, event.completed(job, job.stems, self._now()))
@@ -282,15 +319,6 @@ class Follower:
     def _files_of(self, job: SplitJob) -> list[FileStatus]:
         return [status_of(file) if (file := read_job(self._ledger, id)) else _unknown_file(id) for id in job.files]
 
-    def _notify(self, job: SplitJob) -> Next[SplitJob]:
-        """Deliver `stems.delayed`, unless there is a result by now."""
-        if job.state is not SplitState.DELIVERING:
-            return Next(job, None)
-        split = self._ledger.jobs.get(job.notice_of)
-        if split is None or read_split(split.body).state.has_result:
-            return Next(replace(job, state=SplitState.DONE), None)
-        return replace(self._deliverer.deliver(job), outcome=None)
-
     def _account_of(self, job: SplitJob) -> Account:
         """The account of the split. Raises _Unreadable, also if its name belongs to another account now."""
         account = self._parts.accounts.by_name(job.account)
@@ -318,7 +346,10 @@ class Follower:
         """The job with the entry's stems. It keeps them: the entry is removed before the job."""
         if [stem.id for stem in job.stems] == [stem.id for stem in entry.stems]:
             return job
-        return self._progressed(replace(job, stems=listed(entry.stems)))
+        # Only stems that a person has made cost nothing.
+        wait = self._ledger.waits.get(entry.id) if entry.price == 0 else None
+        is_adopted = wait is not None and wait.is_adopted
+        return self._progressed(replace(job, stems=listed(entry.stems), is_adopted=is_adopted))
 
     def _seen(self, job: SplitJob, clips: Sequence[Clip]) -> SplitJob:
         """The job with its stems as Suno shows them now."""
@@ -367,17 +398,8 @@ class Follower:
         log.warning("Request %s has no result after an hour: %s", job.request_id, why)
         if not job.webhook_url:
             return
-        notice = replace(
-            job,
-            state=SplitState.DELIVERING,
-            notice_of=id,
-            webhook_id=new_webhook_id(),
-            body=event.delayed(job, self._now(), error=why, files=self._files_of(job) if job.files else None),
-            attempts=(),
-        )
-        notice_id = f"delayed:{id}"
-        self._ledger.jobs.add(notice_id, lambda held: None if held else write_split(notice))
-        self._parts.queue.put(notice_id)
+        body = event.delayed(job, self._now(), error=why, files=self._files_of(job) if job.files else None)
+        self._notices.tell_delay(id, job, body)
 
     def _last_seen(self, job: SplitJob, why: str = TEN_DAYS) -> Next[SplitJob]:
         """End with what was last seen. `why`: what happened to the stems that were paid for."""
@@ -385,7 +407,7 @@ class Follower:
             files = self._files_of(job) if job.files else None
             return self._ended(job, event.completed(job, job.stems, self._now(), files))
         if job.stems:
-            return self._failed(job, True, f"The stems were paid for, but {why}")
+            return self._failed(job, not job.is_adopted, f"{_whose(job)}, but {why}")
         return self._failed(job, None, "Suno was asked, but no reply came: it may have charged.")
 
     def _failed(self, job: SplitJob, charged: bool | None, error: str) -> Next[SplitJob]:
@@ -414,6 +436,10 @@ def _why_unread(error: Exception) -> str:
             return "Suno cannot be read now."
 
 
+def _whose(job: SplitJob) -> str:
+    return "A person has made the stems at suno.com" if job.is_adopted else "The stems were paid for"
+
+
 def _known_part(job: SplitJob, id: str) -> str:
     """The part of a stem as it was last seen."""
     return next((stem.part for stem in job.stems if stem.id == id), "")
@@ -427,6 +453,8 @@ def _is_outdated(job: SplitJob, entry: Entry | None) -> bool:
     """Whether the result is not that of the entry: stems were found later, or given to the request that paid."""
     if entry is None or job.body is None:
         return False
+    if event.wait_ended_in(job.body):
+        return entry.state is not State.FAILED
     told = set(event.ids_in(job.body))
     match entry.state:
         case State.DONE:
@@ -435,6 +463,9 @@ def _is_outdated(job: SplitJob, entry: Entry | None) -> bool:
             return bool(told)
         case State.STARTED:
             return False
+        case State.NEEDS_PERSON | State.FAILED:
+            return True
+    assert_never(entry.state)
 
 
 def _followed_again(job: SplitJob) -> SplitJob:
@@ -453,12 +484,6 @@ def _followed_again(job: SplitJob) -> SplitJob:
         idle=0,
         failures=0,
         missed=0,
-    )
-
-
-def _sent_again(job: SplitJob, asked: int) -> SplitJob:
-    return replace(
-        job, state=SplitState.DELIVERING, answered=asked, before=len(job.attempts), next_at=None, tried=None
     )
 
 

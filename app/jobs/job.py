@@ -6,6 +6,8 @@ A split's job:
 |------------|--------------------------|------------------------------------------|---------------------------------|
 | following  | the paid call, its stems | all stems are final, or Suno certainly   | SUNO_POLL_INTERVAL; longer after|
 |            |                          | made none                                | 2 minutes, up to 10 minutes     |
+| needs_     | a person, who splits the | it is there: `following`; it is          | 1 minute; one look for all of   |
+| person     | song at suno.com         | cancelled, or HANDOVER_TIME has passed   | an account's                    |
 | fetching   | its files' jobs          | each file is kept or has failed          | 1 minute; no call to Suno       |
 | delivering | the webhook's receiver   | the receiver accepts it, or the last of  | 5 s to 24 h (DELAYS)            |
 |            |                          | 10 attempts fails                        |                                 |
@@ -69,6 +71,7 @@ class SplitState(StrEnum):
     """The state of a split's job."""
 
     FOLLOWING = "following"
+    NEEDS_PERSON = "needs_person"
     FETCHING = "fetching"
     DELIVERING = "delivering"
     DELIVERED = "delivered"
@@ -78,7 +81,7 @@ class SplitState(StrEnum):
     @property
     def has_result(self) -> bool:
         """Whether the outcome of the split is known, and all of its files are kept or have failed."""
-        return self not in (SplitState.FOLLOWING, SplitState.FETCHING)
+        return self not in (SplitState.FOLLOWING, SplitState.NEEDS_PERSON, SplitState.FETCHING)
 
 
 class FileState(StrEnum):
@@ -218,12 +221,21 @@ class SplitJob:
     delayed: bool = False
     """Whether `stems.delayed` was told."""
     notice_of: str = ""
-    """For a job that only delivers `stems.delayed`: the id of the split's job."""
+    """For a job that only delivers `stems.delayed` or `stems.needs_person`: the id of the split's job."""
+    called: Moment | None = None
+    """Since when it waits for a person, if `stems.needs_person` was told for this wait."""
+    is_adopted: bool = False
+    """Whether a person has made its stems: this service has paid nothing."""
 
     @property
     def choice(self) -> StemChoice:
         """The kind of split."""
         return StemChoice(self.task, self.stem_name)
+
+    def sent_again(self, asked: int) -> SplitJob:
+        """The job when a caller has asked to send its webhook again."""
+        before = len(self.attempts)
+        return replace(self, state=SplitState.DELIVERING, answered=asked, before=before, next_at=None, tried=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +336,7 @@ def read_split(body: str) -> SplitJob:
             "tried",
             "pause",
             "progressed",
+            "called",
             "budget",
             *_LISTS,
         ),
@@ -334,6 +347,7 @@ def read_split(body: str) -> SplitJob:
         tried=tried,
         pause=pause,
         progressed=_moment(stored.get("progressed")),
+        called=_moment(stored.get("called")),
         budget=_budget(stored),
         stems=tuple(Stem(**each) for each in stored.get("stems", ())),
         files=tuple(stored["files"]),

@@ -36,7 +36,7 @@ from typing import assert_never
 
 from app.suno.clip import Clip
 from app.suno.ids import is_same
-from app.suno.stems import Made, StemChoice, StemTask, made_at, stems_made
+from app.suno.stems import Made, StemChoice, StemTask, made_at, may_be_of, stems_made
 
 CLOCKS_DIFFER = 10.0
 """Seconds by which the dates of Suno's clips and the `Date` of its answers may differ, either way."""
@@ -68,7 +68,7 @@ class Reason(StrEnum):
     RUNNING = "running"
     """Another request for the song still runs, and may receive the set."""
     CONTENDED = "contended"
-    """The set is late, and other requests in doubt may own it too."""
+    """Other requests may own the set too: it is late and they are in doubt, or they wait for a person."""
     LISTED = "listed"
     """The song lists unowned stems that are not explained."""
     NEWEST = "newest"
@@ -104,6 +104,8 @@ class Evidence:
     """Those of them that are not too old."""
     explaining: bool = False
     """Whether the song lists a stem that is too old: it explains `has_stem`."""
+    of_other_kind: frozenset[str] = frozenset()
+    """Ids of the listed stems that are certainly of another kind."""
     others: Others | None = None
     """None: not asked."""
     seen: frozenset[tuple[str, ...]] = frozenset()
@@ -135,6 +137,8 @@ class Recorded:
     """Whether another request for the song is under way."""
     in_doubt: int = 0
     """Other requests in doubt, of this account and for the same kind."""
+    waiting: int = 0
+    """Other requests, of this account and for the same kind, that wait until a person splits the song at suno.com."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ def evidence(
         listed=listed,
         recent=_ids(stem for stem in stems if not _is_old(stem, oldest)),
         explaining=any(_is_old(stem, oldest) for stem in stems),
+        of_other_kind=frozenset(_ids(stem for stem in stems if may_be_of(stem, choice) is False)),
         others=others,
         seen=seen,
         settled=settled,
@@ -182,15 +187,49 @@ def evidence(
 def judge(found: Evidence, known: Recorded) -> Finding:
     """Say what the evidence proves, given what the ledger knows."""
     explained = {*known.owned, *known.earlier}
-    sets = [(made, left) for made in found.made.sets if (left := left_of(made, explained))]
-    whole = {stem.id for _, left in sets for stem in left}
-    # The rest of a set with an owner may also be part of another set, of which the list lacks the others.
-    rest = [stem for made in found.made.sets for stem in made if stem.id not in whole]
-    unknown = [stem for stem in (*rest, *found.made.unknown) if stem.id not in explained]
+    sets = _unexplained(found, explained)
     candidates = [(made, left) for made, left in sets if _can_be_ours(left, found)]
     if candidates:
         made, ours = candidates[0]
         return _claim(found, known, made, ours, late=sum(_is_late(left, found) for _, left in candidates))
+    return _without_set(found, explained, sets)
+
+
+def judge_new(found: Evidence, known: Recorded) -> Finding:
+    """Say which set a request may take that has paid nothing, and waits until a person splits the song at suno.com.
+
+    OURS: the oldest whole set that is new and that no request owns, or could own. NONE: there is none, by all three
+    witnesses. No paid call of the request has left: so there is no settle time, no set is late, and what the person
+    has split into another kind explains the song's mark.
+    """
+    explained = {*known.owned, *known.earlier, *found.of_other_kind}
+    sets = _unexplained(found, explained)
+    whole = [(made, left) for made, left in sets if _is_whole(left, found)]
+    if not whole:
+        return _without_set(found, explained, sets)
+    made, new = whole[0]
+    if known.running:
+        return Finding(Verdict.PERHAPS, ids=_ids(new), reason=Reason.RUNNING)
+    if known.in_doubt or known.waiting:
+        return Finding(Verdict.PERHAPS, ids=_ids(new), reason=Reason.CONTENDED)
+    if _ids(made) not in found.seen:
+        return Finding(Verdict.PERHAPS, ids=_ids(new), reason=Reason.UNCONFIRMED)
+    return Finding(Verdict.OURS, tuple(new))
+
+
+def _unexplained(found: Evidence, explained: Collection[str]) -> list[tuple[Sequence[Clip], Sequence[Clip]]]:
+    """Each set that has unexplained stems of its own, and these stems."""
+    return [(made, left) for made in found.made.sets if (left := left_of(made, explained))]
+
+
+def _without_set(
+    found: Evidence, explained: Collection[str], sets: Sequence[tuple[Sequence[Clip], Sequence[Clip]]]
+) -> Finding:
+    """Judge evidence that shows no set to take. `sets`: those that are not explained."""
+    whole = {stem.id for _, left in sets for stem in left}
+    # The rest of a set with an owner may also be part of another set, of which the list lacks the others.
+    rest = [stem for made in found.made.sets for stem in made if stem.id not in whole]
+    unknown = [stem for stem in (*rest, *found.made.unknown) if stem.id not in explained]
     if perhaps := _ids(stem for stems in ([left for _, left in sets] + [unknown]) for stem in stems):
         is_listed = any(id in found.listed for id in perhaps)
         return Finding(Verdict.PERHAPS, ids=perhaps, reason=Reason.LISTED if is_listed else Reason.NEWEST)
@@ -208,7 +247,7 @@ def _claim(found: Evidence, known: Recorded, made: Sequence[Clip], ours: Sequenc
     ids = _ids(ours)
     if known.running:
         return Finding(Verdict.PERHAPS, ids=ids, reason=Reason.RUNNING)
-    if _is_late(ours, found) and known.in_doubt >= late:
+    if known.waiting or (_is_late(ours, found) and known.in_doubt >= late):
         return Finding(Verdict.PERHAPS, ids=ids, reason=Reason.CONTENDED)
     if _ids(made) not in found.seen:
         return Finding(Verdict.PERHAPS, ids=ids, reason=Reason.UNCONFIRMED)
@@ -232,6 +271,12 @@ def _can_be_ours(made: Sequence[Clip], found: Evidence) -> bool:
     is_whole = found.settled or len(made) >= _least_stems(found.kind)
     since = found.began - CLOCKS_DIFFER
     return is_whole and all(stem.id in found.listed and (made_at(stem) or 0.0) >= since for stem in made)
+
+
+def _is_whole(made: Sequence[Clip], found: Evidence) -> bool:
+    """Whether the song lists a set with enough different parts."""
+    parts = {(stem.title, stem.part) for stem in made}
+    return len(parts) >= _least_stems(found.kind) and all(stem.id in found.listed for stem in made)
 
 
 def _is_late(made: Sequence[Clip], found: Evidence) -> bool:

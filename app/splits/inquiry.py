@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Protocol
 from app.splits.evidence import CLOCKS_DIFFER, WRONG_CLOCK, Evidence, Finding, Others, Reason, Verdict, evidence
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, LedgerUnavailable
+from app.splits.wait import Wait
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
 from app.suno.session import Account
@@ -92,6 +94,24 @@ class Inquiry:
             finding = self.ledger.settle(held, self._arrange(held, stems, settled=True, others=others))
         return finding
 
+    def find_new(self, held: Entry, wait: Wait, *, ask_all: bool) -> Finding:
+        """Look for stems that a person has made since a request began to wait. OURS is recorded in the ledger.
+
+        `ask_all`: ask all three witnesses; otherwise the song's list alone, which proves no NONE. Raises a SunoError.
+        """
+        deadline = Deadline(LOOK_FOR)
+        stems = self._listed(held, deadline)
+        found = self._arrange_new(held, wait, stems)
+        finding = self.ledger.waits.adopt(held, found)
+        if finding.reason is Reason.UNCONFIRMED:
+            self._pause(deadline)
+            stems = self._listed(held, deadline)
+            finding = self.ledger.waits.adopt(held, self._arrange_new(held, wait, stems, found.shown))
+        if ask_all and finding.verdict is Verdict.UNSEEN:
+            others = self._others(held, self._began_to_wait(wait), deadline)
+            finding = self.ledger.waits.adopt(held, self._arrange_new(held, wait, stems, others=others))
+        return finding
+
     def recent(self, entry: Entry, stems: Sequence[Clip]) -> tuple[str, ...]:
         """The ids of listed stems that may be an entry's, by their dates."""
         return self._arrange(entry, stems).recent
@@ -100,9 +120,31 @@ class Inquiry:
         return self.witnesses.stems(self.account, entry.song_id, deadline)
 
     def _ask_others(self, entry: Entry, deadline: Deadline) -> Others:
+        return self._others(entry, self._when_made(entry)[0], deadline)
+
+    def _others(self, entry: Entry, began: float, deadline: Deadline) -> Others:
         has_stem = self.witnesses.song_has_stems(self.account, entry.song_id, deadline)
-        began, _ = self._when_made(entry)
         return Others(has_stem, self.witnesses.newest_clips(self.account, began - WRONG_CLOCK, deadline))
+
+    def _arrange_new(
+        self,
+        entry: Entry,
+        wait: Wait,
+        stems: Sequence[Clip],
+        seen: Shown = NOTHING,
+        *,
+        others: Others | None = None,
+    ) -> Evidence:
+        """Nothing was paid: so there is no settle time, and no set is late."""
+        began = self._began_to_wait(wait)
+        return evidence(
+            entry.song_id, self.choice, stems, began=began, ended=math.inf, others=others, seen=seen, settled=True
+        )
+
+    def _began_to_wait(self, wait: Wait) -> float:
+        """Seconds since 1970 by Suno's clock."""
+        now = self.witnesses.now()
+        return wait.began.wall if now is None else now - self.ledger.clock.since(wait.began)
 
     def _arrange(
         self,

@@ -11,6 +11,7 @@ Each rule is here once. The store underneath (app/splits/store.py) knows no rule
   stays taken while the entry is in doubt. It is given back once it is certain that nothing was charged.
 - Job: the work after the reply (app/jobs/). It begins in the same transaction, so that it survives a crash. Their
   table is in app/splits/jobs.py.
+- Wait: Suno wants a captcha, and no paid call of the entry has left. Its rules are in app/splits/waiting.py.
 - Owner of stems: the entry for which Suno's answer named them. An entry in doubt may claim unowned stems if the
   evidence shows that they are its own (app/splits/evidence.py). Suno's answer overrides a claim: the entry that
   claimed them is in doubt again.
@@ -21,7 +22,6 @@ The ledger has no cookie, no token and no address of audio.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -30,26 +30,18 @@ from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
 from app.splits.durability import DurabilityCheck
-from app.splits.evidence import Evidence, Finding, Reason, Recorded, Verdict, judge
+from app.splits.evidence import Evidence, Finding, Reason, Verdict, judge
 from app.splits.identity import Identity
 from app.splits.jobs import JOB_KEPT, JobTable, NewJob
 from app.splits.known import Known, inherited
-from app.splits.listed import listed_before, note_listed
+from app.splits.listed import note_listed
 from app.splits.names import NameTable
 from app.splits.once import TurnTable
+from app.splits.owners import KEPT, OWNED, as_seen_now, is_forgotten, known_stems, own, take, withdraw_guesses
 from app.splits.store import Entry, State, Store, Transaction, open_store
+from app.splits.wait import Wait
+from app.splits.waiting import WaitTable
 from app.suno.clip import Clip
-
-log = logging.getLogger(__name__)
-
-KEPT = 24 * 3600.0
-"""Seconds to remember a key, and the outcome of a request."""
-
-STEPS = 2 * 24 * 3600.0
-"""Seconds by which the wall clock may be set, forwards or back, before a key is forgotten."""
-
-OWNED = KEPT + STEPS
-"""Seconds to remember who owns a stem: as long as any entry in doubt could claim it."""
 
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
@@ -71,6 +63,7 @@ class Ledger:
         self.durability = DurabilityCheck(store, is_required=must_be_durable)
         self.identity = Identity(store, self.durability, known)
         self.jobs = JobTable(store)
+        self.waits = WaitTable(store, self.jobs)
         self.turns = TurnTable(store, self.identity)
         self.names = NameTable(store)
 
@@ -142,11 +135,7 @@ class Ledger:
             tx.put(new)
             if job is not None:
                 self.jobs.begin(tx, entry.id, job.body, entry.lasts)
-                # The job is kept longer than the entry.
-                lead = {"entry": entry.id, "at": list(entry.began)}
-                tx.put_record(
-                    "request", _request_name(entry.account, entry.caller, entry.request_id), lead, kept=JOB_KEPT
-                )
+                _lead_to_job(tx, entry)
             return new
 
         if entry.idempotency_key or budgets or job is not None:
@@ -203,12 +192,16 @@ class Ledger:
             done = done.answered(done.stems)
 
         def change(tx: Transaction) -> Entry:
-            if paid:
-                self._withdraw_guesses(tx, entry, stems)
+            for wrong in withdraw_guesses(tx, entry, stems) if paid else ():
+                self.waits.return_to(tx, wrong)
+                self.jobs.wake(tx, wrong.id)
             is_unchanged = paid and not entry.stems and tx.replace(entry, done)
             finished = done if is_unchanged else self._finish(tx, entry, stems, paid=paid, is_reply=is_reply)
-            if job_is_due:
+            if job_is_due and entry.attempt == 1:
                 self.jobs.make_due(tx, entry.id)
+            elif job_is_due:
+                # Its job has run before, and may run now.
+                self.jobs.wake(tx, entry.id)
             return finished
 
         return self._store.transact(change, durable=bool(entry.idempotency_key or entry.budgets or job_is_due))
@@ -221,7 +214,7 @@ class Ledger:
             done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
         elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
             # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
-            self._own(tx, entry, stems)
+            own(tx, entry, stems)
             done = self._count_again(tx, held)._replace(state=State.DONE)
         elif held.attempt == entry.attempt and held.state is not State.DONE:
             done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
@@ -229,7 +222,7 @@ class Ledger:
         else:
             # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
             if paid:
-                self._own(tx, entry, stems)
+                own(tx, entry, stems)
                 if held.attempt != entry.attempt:
                     # Its price was given back when the newer attempt began: count it again.
                     spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
@@ -253,21 +246,20 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is not None and held.state is State.DONE:
                 return Finding(Verdict.OURS, held.stems)
-            if held is None or held.attempt != entry.attempt:
+            if held is None or held.attempt != entry.attempt or held.state.has_paid_nothing:
                 return Finding(Verdict.PERHAPS, reason=Reason.CHANGED)
-            known = self._known(tx, held, found)
+            known = known_stems(tx, self.clock, held, found)
             note_listed(tx, self.clock, held.song_id, [id for id in found.recent if id not in known.owned])
             finding = judge(found, known)
             if held.stems:
                 # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
-                self._own(tx, entry, finding.stems)
+                own(tx, entry, finding.stems)
                 tx.put(self._count_again(tx, held)._replace(state=State.DONE))
                 self.jobs.wake(tx, entry.id)
                 return Finding(Verdict.OURS, held.stems)
             if finding.verdict is Verdict.OURS:
                 tx.put(self._count_again(tx, held)._replace(state=State.DONE, stems=finding.stems, paid=True))
-                for stem in finding.stems:
-                    tx.put_record("taken", stem.id, entry.id, kept=OWNED)
+                take(tx, held, finding.stems)
                 # It may have reported by now that no stems were made.
                 self.jobs.wake(tx, entry.id)
             return finding
@@ -293,6 +285,8 @@ class Ledger:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE or held.stems:
                 return False
+            if held.state.has_paid_nothing:
+                return False
             if held.budgets:
                 tx.put(self._give_back_for_now(tx, held))
             return True
@@ -313,6 +307,13 @@ class Ledger:
         # Without it, a retry gets the stems of the entry.
         self._store.transact(change, durable=False)
 
+    def wait(self, entry: Entry, wait: Wait, job: NewJob | None) -> Entry | None:
+        """Let an entry wait for a person, as Suno wants a captcha. Returns it; None if that is not possible.
+
+        `job`: begins, if the entry has none yet. An entry that already waited goes on as before.
+        """
+        return self.waits.begin(entry, wait, job, lambda tx: _lead_to_job(tx, entry))
+
     def doubt(self, entry: Entry) -> None:
         """Mark the entry in doubt: Suno may have charged for the paid call."""
 
@@ -331,15 +332,18 @@ class Ledger:
         budgets: Sequence[Budget] = (),
         job: NewJob | None = None,
     ) -> Entry | None:
-        """Begin the next attempt of an entry in doubt; None if another request has begun it or found the stems.
+        """Begin the next attempt of an entry; None if another request has begun it or found the stems.
 
         Only for a last attempt that certainly cost nothing: its price is given back. Raises OverBudget; then nothing
-        is written.
+        is written. An entry that waits for a person, or has waited, keeps its job.
         """
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | None:
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE or held.stems:
+                return None
+            has_waited = held.state.has_paid_nothing
+            if has_waited and held.state is not entry.state:
                 return None
             if not enter():
                 return None
@@ -361,7 +365,10 @@ class Ledger:
                     return over
             tx.put(again)
             tx.put_record("given_back", again.id, None, kept=0)
-            if job is not None:
+            if has_waited:
+                self.waits.leave(tx, again)
+                self.jobs.wake(tx, again.id)
+            elif job is not None:
                 # The last attempt's job may have reported by now that no stems were made.
                 self.jobs.begin(tx, entry.id, job.body, lasts)
             return again
@@ -371,7 +378,8 @@ class Ledger:
     def free(self, entry: Entry) -> None:
         """Remove an entry that certainly cost nothing, and its job; give its price back.
 
-        If this was not its first attempt, it stays in doubt: stems of an earlier attempt may still turn up.
+        If this was not its first attempt, it stays in doubt: stems of an earlier attempt may still turn up. But if
+        each attempt so far made nothing because of a captcha, it waits for a person as before.
         """
 
         def change(tx: Transaction) -> None:
@@ -381,6 +389,8 @@ class Ledger:
             if held.stems:
                 # An earlier attempt's late answer is the reply.
                 tx.put(self._give_back(tx, held)._replace(state=State.DONE))
+                return
+            if self.waits.go_back(tx, held):
                 return
             if held.attempt > 1:
                 # Its call is over: the settle time counts from now on.
@@ -407,62 +417,20 @@ class Ledger:
         self.identity.check()
 
     def _told(self, entry: Entry) -> Entry:
-        """The entry; in doubt if it is `started` and past its deadline."""
-        state = latest_of(entry).state_now(self.clock)
-        return entry if state is entry.state else entry._replace(state=state)
+        return as_seen_now(self.clock, entry)
 
     def over_for(self, entry: Entry) -> float:
         """Seconds since the deadline of the entry's paid call; negative before it."""
         return latest_of(entry).over_for(self.clock)
 
     def _is_forgotten(self, entry: Entry) -> bool:
-        # The time of the latest attempt: a key must not end while its own attempt runs.
-        same_boot = entry.attempt_began.boot_id == self.clock.boot_id
-        return self.clock.since(entry.attempt_began) > (KEPT if same_boot else KEPT + STEPS)
+        return is_forgotten(self.clock, entry)
 
     def _again(self, tx: Transaction, entry: Entry) -> Entry:
         """The entry to write if it is not stored (any more); without its key if another entry has that now."""
         key = entry.idempotency_key
         taken = key and tx.entry_of_key(entry.account, entry.caller, key)
         return entry._replace(idempotency_key="") if taken else entry
-
-    def _withdraw_guesses(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
-        """Put other entries that claimed these stems back in doubt: Suno's answer named them for this entry."""
-        for clip, taker in tx.rare_records("taken", [stem.id for stem in stems]).items():
-            if taker == entry.id:
-                continue
-            wrong = tx.entry(taker)
-            if wrong is not None and wrong.state is State.DONE:
-                log.error("Request %s received stems that another request had paid for", wrong.request_id)
-                tx.put(wrong._replace(state=State.IN_DOUBT, stems=(), reply=(), final_reply=()))
-                self.jobs.wake(tx, wrong.id)
-            tx.put_record("taken", clip, None, kept=0)
-
-    def _own(self, tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
-        for stem in stems:
-            tx.put_record("owned", stem.id, entry.id, kept=OWNED)
-
-    def _known(self, tx: Transaction, entry: Entry, found: Evidence) -> Recorded:
-        """What the ledger knows of the song that can explain listed stems."""
-        # Releases until 1.0.2 kept a song's UUID in the caller's case.
-        songs = {entry.song_id, entry.song_id.lower(), entry.song_id.upper()}
-        others = [other for song in songs for other in tx.entries_of_song(song) if other.id != entry.id]
-        owned = {stem.id for other in others if other.paid for stem in other.stems}
-        # An earlier attempt's stems are the reply already.
-        owned |= {stem.id for stem in entry.stems}
-        for kind in ("taken", "owned"):
-            owned |= {clip for clip, owner in tx.records(kind, found.ids).items() if owner != entry.id}
-        return Recorded(
-            owned=owned,
-            earlier=listed_before(tx, self.clock, entry),
-            running=any(self._told(other).state is State.STARTED for other in others),
-            in_doubt=sum(self._is_rival(entry, other) for other in others),
-        )
-
-    def _is_rival(self, entry: Entry, other: Entry) -> bool:
-        """Whether another entry in doubt may own stems that this one may own too."""
-        same = (other.account, other.task) == (entry.account, entry.task)
-        return same and self._told(other).state is State.IN_DOUBT and not self._is_forgotten(other)
 
     def _lead(self, tx: Transaction, entry: Entry, found: Entry | None) -> None:
         """Let a request id find an existing entry; or nothing (None)."""
@@ -502,6 +470,12 @@ class Ledger:
 def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
     """Make the ledger at LEDGER_URL. It connects on first use: a ledger that is down must not prevent a start."""
     return Ledger(open_store(url), known=inherited(), must_be_durable=must_be_durable)
+
+
+def _lead_to_job(tx: Transaction, entry: Entry) -> None:
+    """Let the request id find the entry as long as its job is kept: longer than the entry."""
+    name = _request_name(entry.account, entry.caller, entry.request_id)
+    tx.put_record("request", name, {"entry": entry.id, "at": list(entry.began)}, kept=JOB_KEPT)
 
 
 def _request_name(account: str, caller: str, request_id: str) -> str:

@@ -28,8 +28,9 @@ ATTEMPTS = 100
 """How often to run a transaction if others write what it has read."""
 
 DAY = 24 * 3600
-ENTRIES_KEPT = 4 * DAY
-"""Seconds by Redis's clock to keep an entry: the rules' two days, and two by which the clock may be set."""
+ENTRIES_KEPT = 6 * DAY
+"""Seconds by Redis's clock to keep an entry: two days of waiting for a person, two days of the rules, and two by
+which the clock may be set."""
 
 COMMIT = """
 local reads, writes = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])

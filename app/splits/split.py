@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar, assert_never
 
+from app.splits import person
 from app.splits.budget import Budget, OverBudget
-from app.splits.evidence import Finding, Reason, Verdict
-from app.splits.inquiry import Inquiry, Witnesses
+from app.splits.evidence import Reason, Verdict
+from app.splits.inquiry import Inquiry
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger, Owner
+from app.splits.person import Handover, PersonInquiry, PersonNeeded
+from app.splits.refusals import InProgress, KeyReused, SplitNotFound, in_doubt, not_clear, whole_seconds
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.splits.watch import Watch
 from app.suno.clip import Clip
-from app.suno.errors import SessionExpired, SunoError
+from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
 from app.suno.wire import Deadline
@@ -35,30 +37,11 @@ INSIST = 10.0
 SLACK = 1.0
 """Seconds between the deadline of the paid call and the entry's deadline in the ledger."""
 
-NAMED = 24
-"""Maximum stems that an error names."""
-
 GLANCE = 0.1
 """Seconds between two polls of the ledger by a retry that waits for the first request."""
 
 
-class KeyReused(Exception):
-    """The Idempotency-Key was used for a request with other parameters."""
-
-
-class InProgress(Exception):
-    """The first request with this Idempotency-Key has not ended, or its outcome is not known yet."""
-
-    def __init__(self, sentence: str, *, retry_after: int) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
-
-
-class SplitNotFound(Exception):
-    """The ledger has no such request of this caller."""
-
-
-class Gateway(Witnesses, Protocol):
+class Gateway(person.Gateway, Protocol):
     """What a split needs from Suno."""
 
     def generate_stems(
@@ -114,6 +97,8 @@ class Split:
     """The work after the reply (app/jobs/)."""
     check_new: Callable[[], None] = lambda: None
     """Raises an error if a new split is not allowed. It does not apply to a replay."""
+    handover: Handover | None = None
+    """None: a captcha ends the request, with an error."""
 
     gateway: Gateway
     watch: Watch
@@ -122,7 +107,7 @@ class Split:
     is_stopping: Callable[[], bool] = lambda: False
     time_left: TimeLeft = no_end
 
-    def pay_once(self) -> Stems:
+    def pay_once(self) -> Stems | PersonNeeded:
         """Split the song, or return the stems of an earlier request with the same key.
 
         Raises KeyReused, InProgress, LedgerUnavailable, OverBudget and Stopping (then this request sent no paid
@@ -147,6 +132,16 @@ class Split:
             if (stems := self._answer_retry(held, patience)) is not None:
                 return stems
 
+    def try_again(self, held: Entry) -> Stems | PersonNeeded:
+        """Go on with a request that waits for a person: take what that has made, or pay once.
+
+        Raises what `pay_once` raises; InProgress also if the request waits no longer.
+        """
+        result = self._try_again(held) if held.state is State.NEEDS_PERSON else None
+        if result is None:
+            raise InProgress("This request has changed just now. Look at its state.", retry_after=1)
+        return result
+
     def _new_entry(self) -> Entry:
         question: list[object] = [self.song_id, self.choice.task, self.reuse_existing]
         if self.choice.stem_name:
@@ -170,7 +165,7 @@ class Split:
         return self.timing.deadline + SLACK
 
     def _begin(self, entry: Entry, budgets: Sequence[Budget]) -> Entry:
-        if self.idempotency_key or self.budgets or self.job:
+        if self.idempotency_key or self.budgets or self.job or self.handover:
             return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets, job=self.job)
         return self._note_if_possible(self.ledger.begin, entry) or entry
 
@@ -190,7 +185,7 @@ class Split:
             raise over
         return self._answer(held, existing, credits=0)
 
-    def _pay(self, entry: Entry) -> Stems:
+    def _pay(self, entry: Entry) -> Stems | PersonNeeded:
         """Send the paid call. If Suno's answer is lost, find out the outcome."""
         try:
             self.check_new()
@@ -204,6 +199,8 @@ class Split:
             clips = self._ask(entry)
         except Exception as error:
             if not getattr(error, "may_have_charged", True):
+                if isinstance(error, CaptchaRequired) and (waiting := self._hand_over(entry, error)):
+                    return PersonNeeded(waiting)
                 self._note_if_possible(self.ledger.free, entry)
                 raise
             self._note_if_possible(self.ledger.doubt, entry)
@@ -214,13 +211,25 @@ class Split:
                 self._note_if_possible(self.ledger.answer, entry, clips)
         return self._answer(entry, clips, credits=credits)
 
+    def _hand_over(self, entry: Entry, error: CaptchaRequired) -> Entry | None:
+        """Let the request wait for a person, if it may."""
+        try:
+            return self._note_if_possible(self._person.hand_over, entry, error)
+        except SunoError:
+            self._note_if_possible(self.ledger.free, entry)
+            raise
+
     def _answer(self, entry: Entry, clips: Sequence[Clip], *, credits: int) -> Stems:
         if self.wait_audio:
             clips = self._wait(clips)
             if self.idempotency_key:
                 # Without a key, no retry can get this reply again.
                 self._note_if_possible(self.ledger.answer, entry, clips)
-        return Stems(clips=clips, replayed=False, credits=credits, job_id=entry.id if self.job else "")
+        return Stems(clips=clips, replayed=False, credits=credits, job_id=self._job_id(entry))
+
+    def _job_id(self, entry: Entry) -> str:
+        """The id of its job; also of one that its first attempt has begun."""
+        return entry.id if self.job or entry.attempt > 1 else ""
 
     @property
     def _is_reply_at_once(self) -> bool:
@@ -229,7 +238,7 @@ class Split:
 
     def _finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
         return self.ledger.finish(
-            entry, stems, paid=paid, job_is_due=self.job is not None, is_reply=self._is_reply_at_once
+            entry, stems, paid=paid, job_is_due=bool(self._job_id(entry)), is_reply=self._is_reply_at_once
         )
 
     def _deadline_of(self, entry: Entry) -> Deadline:
@@ -299,16 +308,19 @@ class Split:
                 time.sleep(min(self.timing.poll_interval, patience.remaining))
         return None
 
-    def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | None:
+    def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | PersonNeeded | None:
         """Reply to a request with a used key; None if the ledger must be read again."""
         match held.state:
             case State.DONE:
                 return self._replay(held)
             case State.IN_DOUBT:
                 return self._settle(held)
+            case State.NEEDS_PERSON | State.FAILED:
+                return self._try_again(held)
             case State.STARTED:
                 self._wait_for_first(held, patience)
                 return None
+        assert_never(held.state)
 
     def _wait_for_first(self, held: Entry, patience: Deadline) -> None:
         """Wait until the first request has ended. Raises InProgress at the retry's own deadline."""
@@ -317,7 +329,7 @@ class Split:
             if not patience.remaining or self.is_stopping():
                 raise InProgress(
                     "The first request with this Idempotency-Key is still running. Send it again later.",
-                    retry_after=_whole_seconds(-self.ledger.over_for(now)),
+                    retry_after=whole_seconds(-self.ledger.over_for(now)),
                 )
             time.sleep(GLANCE)
             now = self.ledger.get(held.id)
@@ -329,9 +341,34 @@ class Split:
             clips = self._wait(clips)
         if not held.reply or (self.wait_audio and not held.final_reply):
             self._note_if_possible(self.ledger.answer, held, clips)
-        return Stems(clips=clips, replayed=True, job_id=held.id if self.job else "")
+        return Stems(clips=clips, replayed=True, job_id=self._job_id(held))
 
-    def _settle(self, held: Entry) -> Stems | None:
+    def _try_again(self, held: Entry) -> Stems | PersonNeeded | None:
+        """Reply to a retry of an entry that waits for a person, or has waited; None if it has changed.
+
+        First it takes the stems that a person has made. It pays only if all witnesses show that there are none.
+        """
+        finding, must_wait = self._person.look(held)
+        match finding.verdict:
+            case Verdict.OURS:
+                found = self.ledger.get(held.id)
+                return self._replay(found) if found else None
+            case Verdict.NONE:
+                return PersonNeeded(held) if must_wait else self._pay_after_wait(held)
+            case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
+                if finding.reason is Reason.CHANGED:
+                    return None
+                raise InProgress(not_clear(finding), retry_after=whole_seconds(self.timing.poll_interval))
+        assert_never(finding.verdict)
+
+    def _pay_after_wait(self, held: Entry) -> Stems | PersonNeeded | None:
+        self._check_time(self.timing.deadline)
+        again = self.ledger.restart(
+            held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
+        )
+        return self._pay(again) if again else None
+
+    def _settle(self, held: Entry) -> Stems | PersonNeeded | None:
         """Reply to a retry of an entry in doubt. Pay again only once it is certain that it made nothing."""
         try:
             finding = self._inquiry.find_out(held)
@@ -357,7 +394,7 @@ class Split:
                 )
                 return self._pay(again) if again else None
             case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
-                raise InProgress(_in_doubt(finding), retry_after=self._settled_in(held))
+                raise InProgress(in_doubt(finding), retry_after=self._settled_in(held))
         assert_never(finding.verdict)
 
     def find_out(self, held: Entry) -> Entry | None:
@@ -374,6 +411,17 @@ class Split:
                 return None
 
     @property
+    def _person(self) -> PersonInquiry:
+        return PersonInquiry(
+            account=self.account,
+            choice=self.choice,
+            gateway=self.gateway,
+            inquiry=self._inquiry,
+            ledger=self.ledger,
+            handover=self.handover,
+        )
+
+    @property
     def _inquiry(self) -> Inquiry:
         return Inquiry(
             account=self.account,
@@ -385,7 +433,7 @@ class Split:
 
     def _settled_in(self, held: Entry) -> int:
         """Whole seconds until a retry can learn more."""
-        return _whole_seconds(max(self.timing.settle_time - self.ledger.over_for(held), self.timing.poll_interval))
+        return whole_seconds(max(self.timing.settle_time - self.ledger.over_for(held), self.timing.poll_interval))
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
         return self.watch.wait_for(self.account, clips, patience=self.timing.wait_timeout, stopping=self.is_stopping)
@@ -422,33 +470,3 @@ def find_split(ledger: Ledger, owners: Sequence[Owner], request_id: str) -> Know
             "nothing, or the ledger could not be written then."
         )
     return KnownSplit(id, entry)
-
-
-def _in_doubt(finding: Finding) -> str:
-    """A sentence for a retry whose first request is still in doubt."""
-    lost = "The first request with this Idempotency-Key got no complete answer from Suno, which may have charged."
-    match finding.reason:
-        case Reason.LISTED | Reason.NEWEST | Reason.CONTENDED:
-            listed = ", ".join(finding.ids[:NAMED]) + (" and more" if len(finding.ids) > NAMED else "")
-            return (
-                f"{lost} These stems of the song may be its stems, but that is not certain: {listed}. So this key is "
-                "not paid for again. To get them for free once they are complete, send a new Idempotency-Key with "
-                "reuse_existing: true. A new key without it pays again."
-            )
-        case Reason.MARKED:
-            return (
-                f"{lost} Suno says that the song has stems, and lists none that explain this. Send it again later: "
-                "it is not paid for twice. A new Idempotency-Key pays again."
-            )
-        case _ if finding.verdict is Verdict.UNREADABLE:
-            return (
-                f"{lost} Suno's answers do not show whether it made stems. Send it again later: it is not paid for "
-                "twice."
-            )
-        case _:
-            return f"{lost} Its stems cannot be found yet. Send it again later: it is not paid for twice."
-
-
-def _whole_seconds(seconds: float) -> int:
-    """Seconds for Retry-After: at least 1."""
-    return max(1, math.ceil(seconds))

@@ -49,8 +49,9 @@ CHECKPOINT_EVERY = 1_200
 the write-ahead log. SQLite's own checkpoint would run inside any COMMIT."""
 
 DAY = 24 * 3600.0
-ENTRIES_KEPT = 4 * DAY
-"""Seconds by the wall clock to keep an entry: the rules' two days, and two by which the clock may be set."""
+ENTRIES_KEPT = 6 * DAY
+"""Seconds by the wall clock to keep an entry: two days of waiting for a person, two days of the rules, and two by
+which the clock may be set."""
 
 VERSION = 2
 """The version of the tables; 0 was written before there were versions."""

@@ -25,6 +25,13 @@ class State(StrEnum):
     STARTED = "started"
     DONE = "done"
     IN_DOUBT = "in_doubt"
+    NEEDS_PERSON = "needs_person"
+    FAILED = "failed"
+
+    @property
+    def has_paid_nothing(self) -> bool:
+        """Whether no paid call has left: it waits, or has waited, for a person (app/splits/waiting.py)."""
+        return self in (State.NEEDS_PERSON, State.FAILED)
 
 
 class LedgerUnavailable(Exception):

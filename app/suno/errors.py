@@ -62,7 +62,12 @@ class OutOfCredits(SunoError):
 
 
 class CaptchaRequired(SunoError):
-    """Suno wants a captcha, which only a browser can solve."""
+    """Suno wants a captcha, which only a browser can solve.
+
+    `at_sign_in`: before any call to the studio API. Then a new cookie is needed, too.
+    """
+
+    at_sign_in = False
 
 
 class NotAllowed(SunoError):

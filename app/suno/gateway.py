@@ -107,6 +107,15 @@ class SunoGateway:
         except SunoError:
             return None
 
+    def must_solve_captcha(self, account: Account, choice: StemChoice, deadline: Deadline | None = None) -> bool:
+        """Whether Suno would refuse such a split now because it wants a captcha; free. Raises a SunoError.
+
+        False if the split begins with the older call, which wants none.
+        """
+        if choice == StemChoice() and self._edit_is_there():
+            return False
+        return self._studio.captcha(account, deadline or self._deadline())[0]
+
     def now(self) -> float | None:
         """Seconds since 1970 by Suno's clock, which dates the clips; None before its first answer."""
         return self._studio.clock.now()

@@ -310,10 +310,12 @@ class Sessions:
             reply = None
         if answer.status in (401, 403) and not answer.is_html:
             if "requires_captcha" in _clerk_codes(reply):
-                raise CaptchaRequired(
+                wanted = CaptchaRequired(
                     "Suno's sign-in wants a captcha: open suno.com in the browser that the cookie is from, solve it, "
                     "and copy the cookie again."
                 )
+                wanted.at_sign_in = True
+                raise wanted
             raise self._bury(session)
         if not answer.succeeded or not isinstance(reply, dict):
             raise SunoFailed(f"Suno's sign-in answered {answer.status} with {answer.kind}. {NOTHING_CHARGED}")

@@ -17,7 +17,7 @@ from app.accounts import NotAllowed
 from app.audio.links import LinkRefused
 from app.audio.store import AudioFull, AudioUnavailable
 from app.splits.budget import OverBudget
-from app.splits.split import InProgress, KeyReused, SplitNotFound
+from app.splits.refusals import InProgress, KeyReused, SplitNotFound
 from app.splits.store import LedgerUnavailable
 from app.suno import errors as suno
 from app.timing import Stopping
@@ -40,6 +40,10 @@ class NoLyrics(Exception):
 
 class AudioIncomplete(Exception):
     """Some of the files are not kept; the text says which, and how to get them."""
+
+
+class NotWaiting(Exception):
+    """The request does not wait for a person (any more)."""
 
 
 class WebhookNotAllowed(Exception):
@@ -91,7 +95,8 @@ class ErrorCode(Enum):
     CAPTCHA_REQUIRED = (
         "captcha_required",
         403,
-        "Suno wants a captcha. Open suno.com in a browser, make one song there, and try again. Nothing was charged.",
+        "Suno wants a captcha. Split the song at suno.com, and get its stems with `reuse_existing: true`; or make "
+        'one song there, and try again. With `on_captcha: "wait"` the request waits for that. Nothing was charged.',
     )
     NOT_ALLOWED = (
         "not_allowed",
@@ -123,6 +128,12 @@ class ErrorCode(Enum):
         "audio_incomplete",
         409,
         "Some of the stems are not kept in this format. `error` names them. `POST /api/audio` fetches them.",
+    )
+    NOT_WAITING = (
+        "not_waiting",
+        409,
+        "The request does not wait for a person (any more), so it can be neither tried again nor cancelled. "
+        "`GET /api/requests/{request_id}` has its state.",
     )
     BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
     NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
@@ -196,6 +207,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     AudioFull: ErrorCode.AUDIO_FULL,
     AudioUnavailable: ErrorCode.AUDIO_UNAVAILABLE,
     WebhookNotAllowed: ErrorCode.WEBHOOK_NOT_ALLOWED,
+    NotWaiting: ErrorCode.NOT_WAITING,
     OverBudget: ErrorCode.OVER_BUDGET,
     KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,
     LedgerUnavailable: ErrorCode.LEDGER_UNAVAILABLE,

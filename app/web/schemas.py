@@ -30,8 +30,9 @@ FILE_STATUSES = ["kept", "fetching", "failed"]
 FORMATS = ["mp3", "m4a", "wav"]
 LYRICS_FORMATS = ["lrc", "srt", "vtt", "ass"]
 SESSION_FORMATS = ["wav", "mp3"]
-SPLIT_STATES = [*(state.value for state in State), "failed"]
-WEBHOOK_STATES = ["following", "fetching", "delivering", "delivered", "given_up"]
+SPLIT_STATES = [state.value for state in State]
+WEBHOOK_STATES = ["following", "needs_person", "fetching", "delivering", "delivered", "given_up"]
+ON_CAPTCHA = ["fail", "wait"]
 ALIVE = ["ok"]
 
 
@@ -57,11 +58,13 @@ WORDS = {
     ),
     "SplitProgress": Words(
         "`started`: the paid call is running; `done`: paid for, with its stems; `in_doubt`: may have been charged, "
-        "no reply (the same request with the same Idempotency-Key finds out); `failed`: no usable stem, see `error`.",
+        "no reply (the same request with the same Idempotency-Key finds out); `needs_person`: Suno wants a captcha, "
+        "and nothing was charged (see `person`); `failed`: no usable stem, see `error`.",
         SPLIT_STATES,
     ),
     "WebhookProgress": Words(
-        "`following`: waits until the stems are final; `fetching`: waits until their files are kept; `delivering`: "
+        "`following`: waits until the stems are final; `needs_person`: waits for a person; "
+        "`fetching`: waits until their files are kept; `delivering`: "
         "sent, and retried on failure; `delivered`; `given_up`: no more attempts.",
         WEBHOOK_STATES,
     ),
@@ -82,6 +85,10 @@ EXAMPLE_SPLITS = {
     "audio": {
         "summary": "Also fetch and keep the files",
         "value": {"audio_id": EXAMPLE_SONG, "wait_audio": True, "audio_format": "wav"},
+    },
+    "person": {
+        "summary": "Wait for a person if Suno wants a captcha",
+        "value": {"audio_id": EXAMPLE_SONG, "on_captcha": "wait"},
     },
     "reuse": {
         "summary": "Reuse finished stems, or pay for new ones",
@@ -176,6 +183,29 @@ AUDIO_TOKEN = {
     "schema": {"type": "string"},
 }
 EXAMPLE_SPLIT_STATE = {"state": "done", "clips": EXAMPLE_STEMS, "ready": False, "delayed": False}
+EXAMPLE_WAITING = {
+    "state": "needs_person",
+    "clips": [],
+    "ready": False,
+    "delayed": False,
+    "person": {
+        "url": f"https://suno.com/song/{EXAMPLE_SONG}",
+        "what": "Open the song at suno.com as the owner of the account, and choose Split from Mix and Lead Vocal: "
+        "Suno asks for its captcha there. This request then takes those stems.",
+        "until": "2026-12-01T09:00:00Z",
+    },
+}
+EXAMPLE_CANCELLED = {
+    "state": "failed",
+    "clips": [],
+    "ready": True,
+    "delayed": False,
+    "error": {
+        "code": "cancelled",
+        "error": "The request was cancelled while it waited for a person. Nothing was charged.",
+        "charged": False,
+    },
+}
 EXAMPLE_DOWNLOAD = {
     "id": EXAMPLE_SONG,
     "format": "mp3",
@@ -360,6 +390,17 @@ class SplitRequest(Schema):
         "audio_format",
         "Also fetch the stems as files, and keep them. This unlocks the song, which **counts as one of the month's "
         "downloads**. With `wait_audio` the reply comes when they are kept. Only with the operator's accounts.",
+    )
+
+    on_captcha = fields.String(
+        load_default="fail",
+        validate=OneOf(ON_CAPTCHA, error='on_captcha must be "fail" or "wait".'),
+        error_messages={"null": "on_captcha must not be null.", "invalid": "on_captcha must be a string."},
+        metadata={
+            "description": "What to do if Suno wants a captcha: `fail` with `captcha_required`, or `wait` until a "
+            "person splits the song at suno.com (202). Only with the operator's accounts.",
+            "enum": ON_CAPTCHA,
+        },
     )
 
     @validates_schema
@@ -663,11 +704,33 @@ class SplitFailure(Schema):
     """Why a split has no usable stem."""
 
     code = fields.String(
-        required=True, metadata={"description": "`suno_failed` or `outcome_unknown`.", "example": "suno_failed"}
+        required=True,
+        metadata={
+            "description": "`suno_failed` or `outcome_unknown`; after a wait for a person also `captcha_required` "
+            "(nobody came in time) or `cancelled`.",
+            "example": "suno_failed",
+        },
     )
     error = fields.String(required=True, metadata={"description": "The reason, as a sentence."})
     charged = fields.Boolean(
         required=True, allow_none=True, metadata={"description": "Whether Suno charged; null if that is not known."}
+    )
+
+
+class PersonNeeded(Schema):
+    """What a person has to do, because Suno wants a captcha."""
+
+    url = fields.String(
+        required=True,
+        metadata={
+            "description": "The page of the song.",
+            "format": "uri",
+            "example": f"https://suno.com/song/{EXAMPLE_SONG}",
+        },
+    )
+    what = fields.String(required=True, metadata={"description": "What to choose there, in one sentence."})
+    until = fields.String(
+        required=True, metadata={"description": "When the wait ends, as ISO 8601 in UTC.", "format": "date-time"}
     )
 
 
@@ -677,7 +740,8 @@ class SplitState(Schema):
     state = fields.String(
         required=True,
         metadata={
-            "description": "The split's state. `failed` only with a `webhook_url` or `audio_format`.",
+            "description": "The split's state. `failed` only with a `webhook_url` or `audio_format`, or after "
+            "`needs_person`.",
             "enum": SPLIT_STATES,
             "example": "done",
         },
@@ -705,6 +769,10 @@ class SplitState(Schema):
         metadata={"description": "Whether there was no result after an hour; with a `webhook_url` or `audio_format`."}
     )
     error = fields.Nested(SplitFailure, metadata={"description": "Only if the state is `failed`."})
+    person = fields.Nested(PersonNeeded, metadata={"description": "Only if the state is `needs_person`."})
+    charged = fields.Boolean(
+        metadata={"description": "`false` if a person made the stems at suno.com: this service paid nothing."}
+    )
     webhook = fields.Nested(WebhookState, metadata={"description": "Only if the split has a `webhook_url`."})
     audio = fields.List(
         fields.Nested(AudioFile),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flask import request
+from flask import Response, jsonify, request, url_for
 from webargs.flaskparser import abort
 
 from app import metrics
@@ -19,8 +20,11 @@ from app.callers import Caller
 from app.splits.budget import OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Owner
-from app.splits.split import KnownSplit, Split, SplitNotFound, find_split
+from app.splits.person import Handover, PersonNeeded
+from app.splits.refusals import InProgress, SplitNotFound
+from app.splits.split import KnownSplit, Split, find_split
 from app.splits.store import Entry, LedgerUnavailable, State
+from app.splits.wait import Ended
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
 from app.suno.gateway import AudioFormat
@@ -31,12 +35,14 @@ from app.web.access import caller_of_request
 from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import is_stopping, parts, time_left
-from app.web.errors import ErrorCode, WebhookNotAllowed
+from app.web.errors import ErrorCode, NotWaiting, WebhookNotAllowed
 from app.web.schemas import (
+    EXAMPLE_CANCELLED,
     EXAMPLE_LISTED_STEMS,
     EXAMPLE_SPLIT_STATE,
     EXAMPLE_SPLITS,
     EXAMPLE_STEMS,
+    EXAMPLE_WAITING,
     ListedStem,
     SplitRequest,
     SplitState,
@@ -44,13 +50,13 @@ from app.web.schemas import (
     StemsQuery,
     WebhookState,
 )
-
-if TYPE_CHECKING:
-    from app.jobs.job import SplitJob
+from app.web.split_state import job_of, state_of, webhook_of
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(r'\\(["\\])')
+
+_SPLIT_STATE = SplitState()
 
 LOOK_EVERY = 0.5
 """Seconds between polls of the ledger while a request waits for files."""
@@ -80,6 +86,18 @@ REQUEST_ID = {
     "example": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
 }
 
+PERSON_NEEDED = {
+    "schema": SplitState,
+    "description": "Suno wants a captcha: the request waits for a person.",
+    "example": EXAMPLE_WAITING,
+    "headers": {
+        "Location": {"description": "The state of the request.", "schema": {"type": "string"}},
+        "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    },
+    "success": True,
+}
+"""The reply while a request waits for a person."""
+
 blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitting songs into stems")
 
 
@@ -97,6 +115,7 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
         }
     },
 )
+@blueprint.alt_response(202, **PERSON_NEEDED)
 @blueprint.doc(operationId="generateStems", parameters=[IDEMPOTENCY_KEY])
 @blueprint.fails_with(
     *FREE_READ,
@@ -115,13 +134,14 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
     ErrorCode.AUDIO_UNAVAILABLE,
     ErrorCode.AUDIO_FULL,
 )
-def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]]:
+def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]] | Response:
     """Split a song into its stems.
 
     Charges the Suno account: Suno decides how many credits. Without an `Idempotency-Key` each request is a separate
     split; with one, it is paid for once, however often it is sent within 24 hours.
     The reply comes as soon as Suno has accepted the song. The stems are complete about a minute later; with
-    `wait_audio` the reply comes then.
+    `wait_audio` the reply comes then. With `on_captcha: "wait"` the reply is 202 if Suno wants a captcha: the request
+    then waits until a person splits the song at suno.com.
     """
     idempotency_key, account, caller, of_app = _idempotency_key(), account_of_request(), caller_of_request(), parts()
     task: StemTask = wanted["task"]
@@ -129,8 +149,8 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         raise NotAllowed(f"This API key may not use stem_task {task.value}. Nothing was charged.")
     choice = StemChoice(task, wanted.get("stem_name", ""))
     began = time.monotonic()
-    has_job = "webhook_url" in wanted or "audio_format" in wanted
-    if has_job:
+    has_job, waits = "webhook_url" in wanted or "audio_format" in wanted, wanted["on_captcha"] == "wait"
+    if has_job or waits:
         _check_job(wanted, account, caller)
     owners = owners_of_request(account, ledger_needed=bool(idempotency_key) or caller.credits_per_day is not None)
     split = Split(
@@ -144,6 +164,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         wait_audio=wanted["wait_audio"],
         fetches_files="audio_format" in wanted,
         job=_job(wanted, account, owners[0], caller, choice) if has_job else None,
+        handover=_handover(wanted, account, owners[0], caller, choice) if waits else None,
         check_new=lambda: (
             _check_files(wanted["song_id"], wanted["audio_format"], task, account, caller)
             if "audio_format" in wanted
@@ -158,13 +179,10 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         is_stopping=is_stopping,
         time_left=time_left,
     )
-    try:
+    with _counted_if_lost(split, caller, account):
         stems = split.pay_once()
-    except Exception as error:
-        # In doubt counts as spent.
-        if getattr(error, "may_have_charged", False):
-            metrics.note_spent(caller.name, account.name, task, split.price)
-        raise
+    if isinstance(stems, PersonNeeded):
+        return _person_needed(stems.entry)
     if stems.credits:
         metrics.note_spent(caller.name, account.name, task, stems.credits)
     if stems.job_id:
@@ -192,7 +210,85 @@ def get_request(request_id: str) -> dict[str, Any]:
     for ten days.
     """
     found = _found(request_id)
-    return _state(found.id, found.entry)
+    return state_of(found.id, found.entry)
+
+
+@blueprint.route("/requests/<request_id>/again", methods=["POST"], parameters=[REQUEST_ID])
+@blueprint.response(200, SplitState, description="It has its stems.", example=EXAMPLE_SPLIT_STATE)
+@blueprint.alt_response(202, **PERSON_NEEDED)
+@blueprint.doc(operationId="tryAgain")
+@blueprint.fails_with(
+    *FREE_READ,
+    ErrorCode.OUT_OF_CREDITS,
+    ErrorCode.OVER_BUDGET,
+    ErrorCode.IN_PROGRESS,
+    ErrorCode.NOT_WAITING,
+    ErrorCode.OUTCOME_UNKNOWN,
+    ErrorCode.STOPPING,
+    ErrorCode.LEDGER_UNAVAILABLE,
+)
+def try_again(request_id: str) -> dict[str, Any] | Response:
+    """Go on with a split that needs a person: take the stems that the person has made, or split the song.
+
+    **This can charge the Suno account**, once, like the split itself: if the person has solved a captcha at suno.com,
+    but has not split the song. 202 while Suno still wants a captcha.
+    """
+    found, account, caller, of_app = _found(request_id), account_of_request(), caller_of_request(), parts()
+    entry = _waiting(found)
+    if entry.state is State.DONE:
+        return state_of(found.id, entry)
+    job = job_of(entry.id)
+    if job is None:
+        raise NotWaiting("The service no longer has a record of what this request waits for. Send it again.")
+    owners = owners_of_request(account, ledger_needed=True)
+    split = Split(
+        account=account,
+        owners=owners,
+        request_id=entry.request_id,
+        idempotency_key=entry.idempotency_key,
+        song_id=entry.song_id,
+        choice=job.choice,
+        reuse_existing=False,
+        wait_audio=False,
+        fetches_files=job.audio_format is not None,
+        price=of_app.settings.prices[job.task],
+        budgets=of_app.accounts.budgets(caller, account, owners[0]),
+        gateway=of_app.gateway,
+        watch=of_app.watch,
+        ledger=of_app.ledger,
+        timing=of_app.settings.timing,
+        is_stopping=is_stopping,
+        time_left=time_left,
+    )
+    with _counted_if_lost(split, caller, account):
+        stems = split.try_again(entry)
+    if isinstance(stems, PersonNeeded):
+        return _person_needed(stems.entry, request_id)
+    if stems.credits:
+        metrics.note_spent(caller.name, account.name, job.task, stems.credits)
+    of_app.queue.put(entry.id)
+    return state_of(entry.id, of_app.ledger.get(entry.id))
+
+
+@blueprint.route("/requests/<request_id>", methods=["DELETE"], parameters=[REQUEST_ID])
+@blueprint.response(200, SplitState, description="It is cancelled. Nothing was charged.", example=EXAMPLE_CANCELLED)
+@blueprint.doc(operationId="cancelRequest")
+@blueprint.fails_with(
+    ErrorCode.SUNO_COOKIE_MISSING,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.NOT_WAITING,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.LEDGER_UNAVAILABLE,
+)
+def cancel(request_id: str) -> dict[str, Any]:
+    """Cancel a split that needs a person. Free."""
+    found = _found(request_id)
+    if found.entry is None or (
+        found.entry.state is not State.FAILED and not parts().ledger.waits.end(found.entry, Ended.CANCELLED)
+    ):
+        raise NotWaiting("This request does not wait for a person (any more), so it cannot be cancelled.")
+    parts().queue.put(found.id)
+    return state_of(found.id, parts().ledger.get(found.id))
 
 
 @blueprint.route("/requests/<request_id>/webhook", methods=["POST"], parameters=[REQUEST_ID])
@@ -216,14 +312,16 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
     Free. Its `webhook-id` and its content stay the same, so that a receiver can recognize it. Works for ten days.
     """
     from app.jobs.job import SplitState
+    from app.jobs.notice import person_notice_of
 
     id = _found(request_id).id
-    job = _job_of(id)
+    job = job_of(id)
     if job is None or not job.webhook_url:
         raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
-    parts().ledger.jobs.ask_again(id)
-    parts().queue.put(id)
-    return _webhook(replace(job, state=SplitState.DELIVERING, next_at=None) if job.state.has_result else job)
+    asked = person_notice_of(id) if job.state is SplitState.NEEDS_PERSON else id
+    parts().ledger.jobs.ask_again(asked)
+    parts().queue.put(asked)
+    return webhook_of(replace(job, state=SplitState.DELIVERING, next_at=None) if job.state.has_result else job)
 
 
 @blueprint.route("/stems", methods=["GET"])
@@ -249,6 +347,8 @@ def _check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None
         _check_webhook(url, account, caller)
     if wanted.get("audio_format"):
         audio.require_own(account, "audio_format is")
+    if wanted["on_captcha"] == "wait":
+        audio.require_own(account, 'on_captcha: "wait" is')
 
 
 def _job(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> NewJob:
@@ -270,12 +370,9 @@ def _job(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller,
     )
 
 
-def _job_of(id: str) -> SplitJob | None:
-    """The job of a split; None if it has none."""
-    from app.jobs.job import read_split
-
-    stored = parts().ledger.jobs.get(id)
-    return read_split(stored.body) if stored else None
+def _handover(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> Handover:
+    job = _job(wanted, account, owner, caller, choice)
+    return Handover(lasts=parts().settings.handover_time, job=job)
 
 
 def _check_files(song_id: str, format: AudioFormat, task: StemTask, account: Account, caller: Caller) -> None:
@@ -322,11 +419,47 @@ def _check_webhook(url: str, account: Account, caller: Caller) -> None:
         raise WebhookNotAllowed(f"{error} Nothing was charged.") from None
 
 
+def _waiting(found: KnownSplit) -> Entry:
+    """The entry of a request that waits for a person, or has its stems by now. Raises NotWaiting for others."""
+    entry = found.entry
+    if entry is None or entry.state is State.FAILED:
+        raise NotWaiting("This request has ended. Send the split again: it looks for new stems before it pays.")
+    if entry.state is State.STARTED:
+        raise InProgress("This request has been tried again just now, and runs.", retry_after=1)
+    has_waited = entry.state is State.NEEDS_PERSON or parts().ledger.waits.get(entry.id) is not None
+    if entry.state is State.IN_DOUBT or not has_waited:
+        raise NotWaiting("This request does not wait for a person (any more). Look at its state.")
+    return entry
+
+
+def _person_needed(entry: Entry, request_id: str = "") -> Response:
+    """202: the state of a request that waits for a person."""
+    from app.jobs.person import LOOKS_EVERY
+
+    parts().queue.put(entry.id)
+    reply: Response = jsonify(_SPLIT_STATE.dump(state_of(entry.id, entry)))
+    reply.status_code = 202
+    reply.headers["Location"] = url_for("stems.get_request", request_id=request_id or telemetry.request_id())
+    reply.headers["Retry-After"] = str(math.ceil(LOOKS_EVERY))
+    return reply
+
+
+@contextmanager
+def _counted_if_lost(split: Split, caller: Caller, account: Account) -> Iterator[None]:
+    """Count what a request that fails may have spent: in doubt counts as spent."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "may_have_charged", False):
+            metrics.note_spent(caller.name, account.name, split.choice.task, split.price)
+        raise
+
+
 def _wait_for_files(job_id: str, ends: float) -> None:
     """Wait until a split's files are kept or have failed, or the ledger cannot be read."""
     with suppress(LedgerUnavailable):
         while time.monotonic() < ends and not is_stopping():
-            job = _job_of(job_id)
+            job = job_of(job_id)
             if job is None or job.state.has_result:
                 return
             time.sleep(min(LOOK_EVERY, max(0.0, ends - time.monotonic())))
@@ -334,59 +467,6 @@ def _wait_for_files(job_id: str, ends: float) -> None:
 
 def _found(request_id: str) -> KnownSplit:
     return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
-
-
-def _state(id: str, entry: Entry | None) -> dict[str, Any]:
-    job = _job_of(id)
-    told = _outcome(entry, job)
-    if job and job.webhook_url:
-        told["webhook"] = _webhook(job)
-    if job and job.audio_format:
-        told["audio"] = audio.files_of(job)
-    return told
-
-
-def _outcome(entry: Entry | None, job: SplitJob | None) -> dict[str, Any]:
-    """The state of a split and its stems. With a job they are as it has last seen them."""
-    if job is None:
-        clips: Sequence[Clip] = (entry.final_reply or entry.stems) if entry else ()
-        told = {"state": entry.state if entry else State.IN_DOUBT, "ready": _are_final(clips)}
-        return told | {"clips": entry.stems if entry else ()} | _completeness(clips)
-    clips = [stem.clip for stem in job.stems] if job.stems or entry is None else entry.stems
-    state = entry.state if entry else State.DONE if clips else State.IN_DOUBT
-    told = {"state": state, "clips": clips, "ready": job.state.has_result, "delayed": job.delayed}
-    return told | _completeness(clips) | _failure(job)
-
-
-def _are_final(clips: Sequence[Clip]) -> bool:
-    return bool(clips) and all(clip.is_final for clip in clips)
-
-
-def _completeness(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Whether all stems are complete, and which are not, once all are final."""
-    if not _are_final(clips):
-        return {}
-    failed = [clip for clip in clips if clip.status == "error"]
-    return {
-        "complete": not failed,
-        "failed": [{"id": clip.id, "part": clip.part, "error": clip.error_message} for clip in failed],
-    }
-
-
-def _failure(job: SplitJob) -> dict[str, Any]:
-    """Why a split has no usable stem, as its webhook tells it."""
-    from app.jobs.event import charged_in, error_in
-
-    error = error_in(job.body) if job.body and job.state.has_result else None
-    if job.body is None or error is None:
-        return {}
-    charged = charged_in(job.body)
-    code = ErrorCode.OUTCOME_UNKNOWN if charged is None else ErrorCode.SUNO_FAILED
-    return {"state": "failed", "error": {"code": code.slug, "error": error, "charged": charged}}
-
-
-def _webhook(job: SplitJob) -> dict[str, Any]:
-    return {"state": job.state, "attempts": job.attempts, "next_at": job.next_at}
 
 
 def _idempotency_key() -> str:

@@ -39,6 +39,12 @@ def test_a_captcha_comes_back_after_two_splits(sign_in):
     assert split(client).status_code == 200
 
 
+def test_suno_can_want_a_captcha_of_any_account_at_any_time(sign_in):
+    client = sign_in("sandbox-alice")
+    act(client, "sandbox-alice", action="want")
+    assert (is_wanted(client), split(client).status_code) == (True, 422)
+
+
 @pytest.mark.parametrize(
     ("kind", "task", "stems"),
     [({}, "extract", 2), ({"stem_name": "Drum Kit"}, "extract", 2), ({"stem_task": "twelve"}, "twelve", 12)],

@@ -14,8 +14,9 @@ import pytest
 import redis
 
 from app.splits.evidence import Others, Verdict
-from app.splits.ledger import KEPT, LEADS, STEPS, Ledger, open_ledger
+from app.splits.ledger import LEADS, Ledger, open_ledger
 from app.splits.once import Turn
+from app.splits.owners import KEPT, STEPS
 from app.splits.redis import RedisStore, why_unavailable
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction

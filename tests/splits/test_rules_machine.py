@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app.splits.budget import Budget
 from app.splits.evidence import Evidence, Finding, Others, Verdict, evidence
-from app.splits.ledger import KEPT, Ledger
+from app.splits.ledger import Ledger
+from app.splits.owners import KEPT
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, MemoryStore, State, Store, pack, unpack

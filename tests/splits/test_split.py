@@ -15,10 +15,13 @@ import pytest
 
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
-from app.splits.split import InProgress, KeyReused, Split, SplitNotFound, Stems, find_split
+from app.splits.person import Handover, PersonNeeded
+from app.splits.refusals import InProgress, KeyReused, SplitNotFound
+from app.splits.split import Split, Stems, find_split
 from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
 from app.suno.clip import Clip
 from app.suno.errors import (
+    CaptchaRequired,
     OutcomeUnknown,
     OutOfCredits,
     RefusedBySuno,
@@ -61,6 +64,8 @@ class Suno:
     orders: list[str] = field(default_factory=list)
     looked_first: list[bool] = field(default_factory=list)
     poll_failures: list[Exception] = field(default_factory=list)
+    captcha: SunoFailed | bool = False
+    """Whether Suno says that it wants a captcha, or why it does not say."""
     deadlines: list[float] = field(default_factory=list)
 
     def generate_stems(
@@ -107,6 +112,11 @@ class Suno:
         if self.poll_failures:
             raise self.poll_failures.pop(0)
         return self.shown("stems")
+
+    def must_solve_captcha(self, account: Account, choice: StemChoice, deadline: Deadline | None = None) -> bool:
+        if isinstance(self.captcha, SunoFailed):
+            raise self.captcha
+        return self.captcha
 
     def song_has_stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> bool | None:
         assert (account, song_id) == (ALICE, "song")
@@ -797,3 +807,116 @@ def test_the_domain_imports_neither_flask_nor_gunicorn(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"flask", "flask_smorest", "werkzeug", "gunicorn", "prometheus_client"} & set(loaded)
+
+
+CAPTCHA = CaptchaRequired("Suno wants a captcha. Nothing was charged.")
+HANDOVER = Handover(lasts=86_400.0, job=NewJob('{"kind": "split"}'))
+
+
+def person_splits(suno: Suno) -> list[str]:
+    paid = suno.paid
+    made = suno.make(StemChoice())
+    suno.paid = paid
+    return [stem.id for stem in made]
+
+
+def test_a_captcha_at_the_sign_in_begins_no_wait(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    at_sign_in = CaptchaRequired("Suno's sign-in wants a captcha.")
+    at_sign_in.at_sign_in = True
+    suno.script = [at_sign_in]
+    with pytest.raises(CaptchaRequired):
+        ask("k", handover=HANDOVER)
+    with pytest.raises(SplitNotFound):
+        find_split(ledger, [("user", "")], "r")
+
+
+def test_no_wait_begins_without_the_list_of_what_is_not_new(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    suno.script, suno.poll_failures = [CAPTCHA], [SunoFailed("Suno failed.")]
+    with pytest.raises(SunoUnreachable):
+        ask("k", handover=HANDOVER)
+    with pytest.raises(SplitNotFound):
+        find_split(ledger, [("user", "")], "r")
+    assert ids(ask("k", handover=HANDOVER)) == ["Vocals1", "Instrumental1"]
+
+
+@pytest.mark.parametrize("failed", ["stems", "has_stem", "newest_clips"])
+def test_nothing_is_paid_if_a_witness_cannot_be_read(ask: Ask, suno: Suno, failed: str) -> None:
+    suno.script = [CAPTCHA]
+    assert isinstance(ask("k", handover=HANDOVER), PersonNeeded)
+    suno.failures[failed] = SunoFailed("Suno failed.")
+    with pytest.raises(InProgress):
+        ask("k")
+    assert suno.paid == 0
+    del suno.failures[failed]
+    assert len(ask("k").clips) == 2
+    assert suno.paid == 1
+
+
+def test_nothing_is_paid_if_suno_does_not_say_whether_it_wants_a_captcha(ask: Ask, suno: Suno) -> None:
+    suno.script = [CAPTCHA]
+    ask("k", handover=HANDOVER)
+    suno.captcha = SunoFailed("Suno failed.")
+    with pytest.raises(InProgress):
+        ask("k")
+    assert suno.paid == 0
+
+
+def test_stems_that_only_the_newest_clips_show_contradict(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    suno.script = [CAPTCHA]
+    ask("k", handover=HANDOVER)
+    suno.lags["stems"] = 600.0
+    made = person_splits(suno)
+    with pytest.raises(InProgress, match=made[0]):
+        ask("k")
+    assert suno.paid == 0
+    clock.advance(601)
+    assert ids(ask("k")) == made
+    assert suno.paid == 0
+
+
+@pytest.mark.parametrize("dated", [0.0, -5 * 3600.0, 5 * 3600.0])
+def test_new_stems_are_taken_even_if_their_dates_are_some_hours_wrong(ask: Ask, suno: Suno, dated: float) -> None:
+    suno.script = [CAPTCHA]
+    ask("k", handover=HANDOVER)
+    suno.clips_are_dated = dated
+    made = person_splits(suno)
+    assert ids(ask("k")) == made
+    assert suno.paid == 0
+
+
+def test_stems_that_are_dated_more_than_26_hours_before_the_wait_are_not_new(ask: Ask, suno: Suno) -> None:
+    suno.script = [CAPTCHA]
+    ask("k", handover=HANDOVER)
+    suno.clips_are_dated = -27 * 3600.0
+    person_splits(suno)
+    ask("k")
+    assert suno.paid == 1
+
+
+def test_every_attempt_of_a_request_that_waited_is_the_same_order_for_suno(ask: Ask, suno: Suno) -> None:
+    suno.script = [CAPTCHA, CAPTCHA]
+    ask("k", handover=HANDOVER)
+    assert isinstance(ask("k"), PersonNeeded)
+    ask("k")
+    assert len(suno.orders) == 3
+    assert len(set(suno.orders)) == 1
+
+
+@pytest.mark.parametrize("refusal", [OutOfCredits("The account is out of credits."), SunoUnreachable("Away.")])
+def test_another_refusal_leaves_it_waiting(ask: Ask, suno: Suno, ledger: Ledger, refusal: Exception) -> None:
+    suno.script = [CAPTCHA, refusal]
+    ask("k", handover=HANDOVER)
+    with pytest.raises(type(refusal)):
+        ask("k")
+    assert find_split(ledger, [("user", "")], "r").entry.state is State.NEEDS_PERSON
+    made = person_splits(suno)
+    assert ids(ask("k")) == made
+
+
+def test_a_ledger_that_fails_at_the_wait_is_an_error_and_begins_none(
+    ask: Ask, suno: Suno, store: BrokenStore
+) -> None:
+    suno.script, store.unavailable_at = [CAPTCHA], {2}
+    with pytest.raises(CaptchaRequired):
+        ask("k", handover=HANDOVER)
+    assert suno.paid == 0

@@ -207,7 +207,7 @@ def test_an_entry_stays_while_its_latest_attempt_is_young(path: Path, ledger: Le
     with sqlite3.connect(path) as db:
         for one, id in ((old, "0" * 32), (retried, "1".zfill(32))):
             db.execute("UPDATE entries SET id = ? WHERE id = ?", (id, one.id))
-        db.execute("UPDATE entries SET attempt_wall = ? WHERE id = ?", (time.time() - 5 * 86_400, "0" * 32))
+        db.execute("UPDATE entries SET attempt_wall = ? WHERE id = ?", (time.time() - 7 * 86_400, "0" * 32))
         db.execute("UPDATE entries SET attempt_wall = ? WHERE id = ?", (time.time(), "1".zfill(32)))
     db.close()
     later = open_ledger(f"sqlite:///{path}")
@@ -507,7 +507,7 @@ def test_a_checkpoint_keeps_the_log_short(path: Path, ledger: Ledger, monkeypatc
 def test_an_old_entry_is_removed_unless_its_job_still_looks_for_its_stems(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "ledger.db"))
     ledger = Ledger(store)
-    days_ago = time.time() - 5 * 86_400
+    days_ago = time.time() - 7 * 86_400
 
     def begin(name: str, job: NewJob | None) -> str:
         new = entry(ledger)

@@ -1,0 +1,208 @@
+"""Requests that wait for a person: Suno wants a captcha, so it has made nothing, and nothing was paid.
+
+ started ── captcha ──▶ needs_person ──▶ done      a person has split the song at suno.com: its stems are taken
+                          │  ▲   │
+           asked again    │  │   └─────▶ failed    cancelled, or nobody came in time
+       (attempt + 1)      ▼  │             │
+                        started ◀──────────┘       the same key again
+                          │
+                          └──▶ done, in_doubt      its paid call has left: from then on nothing is adopted
+
+- A wait begins only if no paid call of the entry has left: each attempt so far was refused because of a captcha.
+- Its price is given back. All stems that the song lists are stored: they are not new.
+- The request takes a whole set of new stems that no request owns or could own (`judge_new` in
+  app/splits/evidence.py). It owns them, and has paid nothing.
+- Only a new request begins the next attempt, after it has looked for new stems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.splits.attempt import latest_of
+from app.splits.budget import give_back
+from app.splits.clock import Moment
+from app.splits.evidence import Evidence, Finding, Reason, Verdict, judge_new
+from app.splits.jobs import FOR_GOOD, JobTable, NewJob
+from app.splits.owners import known_stems, take
+from app.splits.store import Entry, State, Store, Transaction
+from app.splits.wait import DAY, Ended, Wait, read_wait, write_wait
+
+ALL = "(all)"
+"""The name of the record that lists all requests that wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A turn to look for what persons have made, for all requests of an account that wait."""
+
+    waiting: tuple[tuple[Entry, Wait], ...]
+    """The one that waits longest first."""
+    number: int
+    """How many looks there were before."""
+
+
+class WaitTable:
+    """The waits. Every method raises LedgerUnavailable. Each is one transaction, unless it receives a transaction."""
+
+    def __init__(self, store: Store, jobs: JobTable) -> None:
+        self._store, self._jobs = store, jobs
+        self._clock = store.clock
+
+    def get(self, id: str) -> Wait | None:
+        """Read the latest wait of an entry; None if it never waited."""
+        return self._store.read(lambda tx: read_wait(tx, id))
+
+    def begin(
+        self, entry: Entry, wait: Wait, job: NewJob | None, lead: Callable[[Transaction], None]
+    ) -> Entry | None:
+        """Let an entry wait, as its attempt was refused because of a captcha. Returns the entry.
+
+        If it goes on waiting, its time and the list of what is not new stay the same. None if it has changed, or if a
+        paid call of it may have left. `job`: begins, unless it has one. `lead`: lets the request id find the job.
+        """
+
+        def change(tx: Transaction) -> Entry | None:
+            held, before = tx.entry(entry.id), read_wait(tx, entry.id)
+            if held is None or held.attempt != entry.attempt or held.state is not State.STARTED or held.stems:
+                return None
+            if held.attempt > 1 and (before is None or before.attempt != held.attempt - 1):
+                return None
+            goes_on = before is not None and before.ended is None
+            now = replace(before if before and goes_on else wait, attempt=held.attempt)
+            write_wait(tx, entry.id, now)
+            waiting = self._put_waiting(tx, held, now)
+            if tx.record("job", entry.id) is None and job is not None:
+                self._jobs.begin(tx, entry.id, job.body, 0.0)
+                lead(tx)
+            else:
+                self._jobs.wake(tx, entry.id)
+            return waiting
+
+        return self._store.transact(change)
+
+    def go_back(self, tx: Transaction, held: Entry) -> bool:
+        """Within a transaction: let an entry wait as before, if its attempt certainly made nothing.
+
+        False if it never waited, or a paid call of it may have left.
+        """
+        before = read_wait(tx, held.id)
+        if before is None or before.attempt != held.attempt - 1:
+            return False
+        now = replace(before, attempt=held.attempt)
+        write_wait(tx, held.id, now)
+        if now.ended is None:
+            self._put_waiting(tx, held, now)
+        else:
+            tx.put(self._given_back(tx, held)._replace(state=State.FAILED, attempt_began=now.began, lasts=now.lasts))
+        self._jobs.wake(tx, held.id)
+        return True
+
+    def leave(self, tx: Transaction, held: Entry) -> None:
+        """Within a transaction: note that an entry waits no longer. The caller writes the entry."""
+        self._note(tx, held.id, None)
+
+    def return_to(self, tx: Transaction, held: Entry) -> None:
+        """Within a transaction: let an entry wait again, as the stems that it took are another's."""
+        if wait := read_wait(tx, held.id):
+            write_wait(tx, held.id, replace(wait, is_adopted=False))
+            self._put_waiting(tx, held, wait)
+
+    def adopt(self, entry: Entry, found: Evidence) -> Finding:
+        """Judge what is new; if there is a whole set that the entry may take, finish it with that. It paid nothing.
+
+        Returns OURS also if the entry has its stems by now.
+        """
+
+        def change(tx: Transaction) -> Finding:
+            held, wait = tx.entry(entry.id), read_wait(tx, entry.id)
+            if held is not None and held.state is State.DONE:
+                return Finding(Verdict.OURS, held.stems)
+            if held is None or wait is None or held.attempt != entry.attempt or not held.state.has_paid_nothing:
+                return Finding(Verdict.PERHAPS, reason=Reason.CHANGED)
+            finding = judge_new(found, known_stems(tx, self._clock, held, found))
+            if finding.verdict is Verdict.OURS:
+                now = self._clock.now()
+                # `paid`: it owns them.
+                done = held._replace(state=State.DONE, stems=finding.stems, paid=True, price=0)
+                tx.put(done._replace(attempt_began=now, lasts=0.0))
+                take(tx, held, finding.stems)
+                write_wait(tx, held.id, replace(wait, is_adopted=True, ended=None))
+                self.leave(tx, held)
+                self._jobs.wake(tx, held.id)
+            return finding
+
+        return self._store.transact(change)
+
+    def end(self, entry: Entry, how: Ended) -> bool:
+        """End a wait without stems. Its key can begin again. False if the entry waits no longer."""
+
+        def change(tx: Transaction) -> bool:
+            held, wait = tx.entry(entry.id), read_wait(tx, entry.id)
+            if held is None or held.state is not State.NEEDS_PERSON:
+                return False
+            if wait is not None:
+                write_wait(tx, held.id, replace(wait, ended=how))
+            # Its key lasts for another day from now.
+            tx.put(held._replace(state=State.FAILED, lasts=self._clock.since(held.attempt_began)))
+            self.leave(tx, held)
+            self._jobs.wake(tx, held.id)
+            return True
+
+        return self._store.transact(change)
+
+    def take_look(self, account: str, every: float) -> Look | float:
+        """Take the turn to look, for all requests of an account; or the seconds until the next turn.
+
+        `account`: the ledger's name. `every`: minimum seconds between two looks.
+        """
+
+        def change(tx: Transaction) -> Look | float:
+            last = tx.record("waiting", f"look {account}")
+            passed = self._clock.since(Moment(*last["at"])) if last else every
+            if 0.0 <= passed < every:
+                return every - passed
+            number: int = last["number"] + 1 if last else 0
+            tx.put_record("waiting", f"look {account}", {"at": list(self._clock.now()), "number": number}, kept=DAY)
+            ids = [id for id, (name, _) in self._waiting(tx).items() if name == account]
+            held = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
+            held.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
+            return Look(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
+
+        return self._store.transact(change, durable=False)
+
+    def count(self) -> dict[str, int]:
+        """Read how many requests wait, by the operator's name of their account."""
+        counted: dict[str, int] = {}
+        for _, name in self._store.read(self._waiting).values():
+            counted[name] = counted.get(name, 0) + 1
+        return counted
+
+    def _put_waiting(self, tx: Transaction, held: Entry, wait: Wait) -> Entry:
+        waiting = self._given_back(tx, held)._replace(
+            state=State.NEEDS_PERSON, attempt_began=wait.began, lasts=wait.lasts
+        )
+        tx.put(waiting)
+        self._note(tx, held.id, [held.account, wait.account])
+        return waiting
+
+    def _given_back(self, tx: Transaction, held: Entry) -> Entry:
+        if held.budgets:
+            give_back(tx, self._clock, latest_of(held).spending)
+        tx.put_record("given_back", held.id, None, kept=0)
+        return held._replace(budgets=())
+
+    @staticmethod
+    def _waiting(tx: Transaction) -> dict[str, Any]:
+        return tx.record("waiting", ALL) or {}
+
+    def _note(self, tx: Transaction, id: str, value: list[str] | None) -> None:
+        waiting = self._waiting(tx)
+        if value is None and id not in waiting:
+            return
+        waiting.pop(id, None)
+        if value is not None:
+            waiting[id] = value
+        tx.put_record("waiting", ALL, waiting or None, kept=FOR_GOOD)

@@ -1,0 +1,124 @@
+"""What callers see of a split: its state, its stems, its webhook, and what a person has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from app.splits.store import Entry, State
+from app.suno.clip import Clip
+from app.web import audio
+from app.web.current import parts
+from app.web.errors import ErrorCode
+from app.web.health import CONSUMER_SEEN
+
+NO_JOBS_PROCESS = (
+    "But no jobs process looks for them now: until the operator starts one (python -m app.jobs), the request goes on "
+    "only if it is sent or tried again."
+)
+
+if TYPE_CHECKING:
+    from app.jobs.job import SplitJob
+
+
+def state_of(id: str, entry: Entry | None) -> dict[str, Any]:
+    """The state of a split. `entry`: None after a day: then only its job is there."""
+    job = job_of(id)
+    told = _outcome(id, entry, job)
+    if job and job.webhook_url:
+        told["webhook"] = webhook_of(job)
+    if job and job.audio_format:
+        told["audio"] = audio.files_of(job)
+    return told
+
+
+def job_of(id: str) -> SplitJob | None:
+    """The job of a split; None if it has none."""
+    from app.jobs.job import read_split
+
+    stored = parts().ledger.jobs.get(id)
+    return read_split(stored.body) if stored else None
+
+
+def webhook_of(job: SplitJob) -> dict[str, Any]:
+    """The state of a split's webhook."""
+    return {"state": job.state, "attempts": job.attempts, "next_at": job.next_at}
+
+
+def _outcome(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, Any]:
+    """The state of a split and its stems. With a job they are as it has last seen them."""
+    if entry and entry.state.has_paid_nothing:
+        return _waiting(id, entry, job)
+    if job is None:
+        clips: Sequence[Clip] = (entry.final_reply or entry.stems) if entry else ()
+        told = {"state": entry.state if entry else State.IN_DOUBT, "ready": _are_final(clips)}
+        return told | {"clips": entry.stems if entry else ()} | _completeness(clips)
+    is_current = entry is None or not _is_of_earlier_wait(job)
+    clips = [stem.clip for stem in job.stems] if (job.stems and is_current) or entry is None else entry.stems
+    state = entry.state if entry else State.DONE if clips else State.IN_DOUBT
+    told = {"state": state, "clips": clips, "ready": job.state.has_result and is_current, "delayed": job.delayed}
+    if job.is_adopted or (entry and entry.price == 0 and _is_adopted(id)):
+        told["charged"] = False
+    return told | _completeness(clips) | (_failure(job) if is_current else {})
+
+
+def _waiting(id: str, entry: Entry, job: SplitJob | None) -> dict[str, Any]:
+    """The state of a split that waits for a person, or has waited in vain."""
+    from app.jobs.person import WAITED_IN_VAIN, person_of
+    from app.splits.wait import Ended
+
+    wait = parts().ledger.waits.get(id)
+    told: dict[str, Any] = {"state": entry.state, "clips": (), "ready": entry.state is State.FAILED}
+    if job:
+        told["delayed"] = job.delayed
+    if entry.state is State.NEEDS_PERSON:
+        person = person_of(wait, entry.song_id, job.choice) if wait and job else None
+        seen = parts().ledger.jobs.consumer_seen()
+        if person and (seen is None or seen > CONSUMER_SEEN):
+            person = replace(person, what=f"{person.what} {NO_JOBS_PROCESS}")
+        return told | ({"person": person} if person else {})
+    how = (wait.ended if wait else None) or Ended.TOO_LATE
+    return told | {"error": {"code": how, "error": WAITED_IN_VAIN[how], "charged": False}}
+
+
+def _is_of_earlier_wait(job: SplitJob) -> bool:
+    """Whether the job has only told the end of a wait, after which its key has begun again."""
+    from app.jobs.event import wait_ended_in
+
+    return job.body is not None and bool(wait_ended_in(job.body))
+
+
+def _is_adopted(id: str) -> bool:
+    wait = parts().ledger.waits.get(id)
+    return wait is not None and wait.is_adopted
+
+
+def _are_final(clips: Sequence[Clip]) -> bool:
+    return bool(clips) and all(clip.is_final for clip in clips)
+
+
+def _completeness(clips: Sequence[Clip]) -> dict[str, Any]:
+    """Whether all stems are complete, and which are not, once all are final."""
+    if not _are_final(clips):
+        return {}
+    failed = [clip for clip in clips if clip.status == "error"]
+    return {
+        "complete": not failed,
+        "failed": [{"id": clip.id, "part": clip.part, "error": clip.error_message} for clip in failed],
+    }
+
+
+def _failure(job: SplitJob) -> dict[str, Any]:
+    """Why a split has no usable stem, as its webhook tells it."""
+    from app.jobs.event import charged_in, error_in, wait_ended_in
+
+    error = error_in(job.body) if job.body and job.state.has_result else None
+    if job.body is None or error is None:
+        return {}
+    charged = charged_in(job.body)
+    code = ErrorCode.OUTCOME_UNKNOWN if charged is None else ErrorCode.SUNO_FAILED
+    return {
+        "state": "failed",
+        "error": {"code": wait_ended_in(job.body) or code.slug, "error": error, "charged": charged},
+    }

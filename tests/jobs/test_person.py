@@ -1,0 +1,368 @@
+"""A split that needs a person, over real sockets: Suno wants a captcha, and the account's owner acts at suno.com."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from tests.asserts import assert_error
+from tests.conftest import SONG, Client, Suno, until
+from tests.jobs.conftest import Deployed, Receiver, Service
+from tests.splits.conftest import redis_url as redis_url
+
+DRUMS = {"stem_name": "Drum Kit"}
+KEY = {"Idempotency-Key": "k"}
+
+
+class Owner:
+    """The owner of the Suno account, at suno.com."""
+
+    def __init__(self, suno: Suno, account: str) -> None:
+        self._suno, self._account = suno, account
+
+    def _act(self, **what: Any) -> Any:
+        reply = self._suno.post("/sandbox/person", json={"account": self._account, **what})
+        reply.raise_for_status()
+        return reply.json()
+
+    def wants_captcha(self) -> None:
+        self._act(action="want")
+
+    def solves(self) -> None:
+        self._act(action="solve")
+
+    def splits(self, song: str = SONG, **kind: str) -> list[str]:
+        ids: list[str] = self._act(action="split", song=song, **(kind or DRUMS))["clips"]
+        return ids
+
+    @property
+    def paid_by_service(self) -> list[Any]:
+        return [charge for charge in self._suno.charges(self._account) if not charge["by_person"]]
+
+
+@pytest.fixture
+def owner(suno: Suno, account: str) -> Owner:
+    owner = Owner(suno, account)
+    owner.wants_captcha()
+    return owner
+
+
+def ask(client: Client, headers: dict[str, str] | None = None, **more: Any) -> requests.Response:
+    body = {"audio_id": SONG, "on_captcha": "wait", **DRUMS, **more}
+    return client.post("/api/generate_stems", json=body, headers=headers or {})
+
+
+def state_of(client: Client, reply: requests.Response) -> Any:
+    return client.get(f"/api/requests/{reply.headers['X-Request-ID']}").json()
+
+
+def again(client: Client, reply: requests.Response) -> requests.Response:
+    return client.post(f"/api/requests/{reply.headers['X-Request-ID']}/again")
+
+
+def cancel(client: Client, reply: requests.Response) -> requests.Response:
+    return client.request("DELETE", f"/api/requests/{reply.headers['X-Request-ID']}")
+
+
+@pytest.fixture
+def client(without_jobs: Deployed) -> Client:
+    """A client of a service without a jobs process."""
+    return without_jobs.client
+
+
+def test_a_captcha_fails_the_request_by_default(client: Client, owner: Owner) -> None:
+    assert_error(ask(client, on_captcha="fail"), 403, "captcha_required")
+    assert_error(client.post("/api/generate_stems", json={"audio_id": SONG, **DRUMS}), 403, "captcha_required")
+    assert owner.paid_by_service == []
+
+
+def test_a_request_that_waits_says_what_a_person_has_to_do(client: Client, owner: Owner) -> None:
+    reply = ask(client)
+    assert (reply.status_code, reply.headers["Retry-After"]) == (202, "60")
+    assert client.get(reply.headers["Location"]).json() == reply.json() == state_of(client, reply)
+    told = reply.json()
+    assert (told["state"], told["clips"], told["ready"]) == ("needs_person", [], False)
+    person = told["person"]
+    assert person["url"] == f"https://suno.com/song/{SONG}"
+    assert "Split from Mix and Drum Kit" in person["what"]
+    assert person["until"].endswith("Z")
+    assert "error" not in told
+    assert owner.paid_by_service == []
+
+
+def test_a_wait_says_so_if_no_jobs_process_runs(deploy: Callable[..., Deployed], owner: Owner) -> None:
+    assert "python -m app.jobs" in ask(deploy().client).json()["person"]["what"]
+
+
+def test_without_a_captcha_it_is_a_plain_split(client: Client, owner: Owner) -> None:
+    owner.solves()
+    reply = ask(client)
+    assert (reply.status_code, len(reply.json()), len(owner.paid_by_service)) == (200, 2, 1)
+    assert_error(again(client, reply), 409, "not_waiting")
+    assert_error(cancel(client, reply), 409, "not_waiting")
+
+
+def test_the_older_call_needs_no_captcha(client: Client, owner: Owner) -> None:
+    reply = client.post("/api/generate_stems", json={"audio_id": SONG, "on_captcha": "wait"})
+    assert (reply.status_code, len(owner.paid_by_service)) == (200, 1)
+
+
+def test_a_refusal_that_did_nothing_begins_a_wait_too(client: Client, account: str, suno: Suno) -> None:
+    """Suno's check says no, and its split call wants a captcha all the same."""
+    reply = ask(client, audio_id="song-captcha")
+    assert (reply.status_code, again(client, reply).status_code) == (202, 202)
+    assert again(client, reply).json() == reply.json()
+    assert suno.charges(account) == []
+
+
+def test_a_cookie_of_the_request_cannot_wait(client: Client, owner: Owner) -> None:
+    reply = client.post(
+        "/api/generate_stems",
+        json={"audio_id": SONG, "on_captcha": "wait", **DRUMS},
+        headers={"X-Suno-Cookie": "sandbox-alice"},
+    )
+    error = assert_error(reply, 400, "invalid_request")
+    assert "operator's accounts only" in error["error"]
+
+
+@pytest.mark.parametrize("wrong", ["maybe", None, 1, ""])
+def test_other_values_of_on_captcha_are_refused(client: Client, wrong: Any) -> None:
+    assert_error(ask(client, on_captcha=wrong), 400, "invalid_request")
+
+
+def test_the_stems_that_a_person_makes_are_taken_when_it_is_tried_again(client: Client, owner: Owner) -> None:
+    reply = ask(client)
+    made = owner.splits()
+    done = again(client, reply)
+    assert done.status_code == 200
+    assert [clip["id"] for clip in done.json()["clips"]] == made
+    assert (done.json()["state"], done.json()["charged"]) == ("done", False)
+    assert owner.paid_by_service == []
+    assert again(client, reply).json()["clips"] == done.json()["clips"]
+    assert_error(cancel(client, reply), 409, "not_waiting")
+
+
+def test_the_same_key_takes_them_too_and_is_not_paid_for(client: Client, owner: Owner) -> None:
+    ask(client, KEY)
+    made = owner.splits()
+    for on_captcha in ("wait", "fail"):
+        reply = ask(client, KEY, on_captcha=on_captcha)
+        assert (reply.status_code, reply.headers["Idempotent-Replayed"]) == (200, "true")
+        assert [clip["id"] for clip in reply.json()] == made
+    assert owner.paid_by_service == []
+
+
+@pytest.mark.parametrize("kind", [{"stem_name": "Bass"}, {"stem_task": "twelve"}, {"stem_task": "two"}])
+def test_stems_of_another_kind_are_not_taken(client: Client, owner: Owner, kind: dict[str, str]) -> None:
+    reply = ask(client, KEY)
+    other = owner.splits(**kind)
+    done = ask(client, KEY)
+    assert done.status_code == 200
+    assert not {clip["id"] for clip in done.json()} & set(other)
+    assert len(owner.paid_by_service) == 1
+    assert "charged" not in state_of(client, reply)
+
+
+def test_all_parts_are_taken_as_one_set(client: Client, owner: Owner) -> None:
+    body = {"audio_id": SONG, "stem_task": "twelve", "on_captcha": "wait"}
+    reply = client.post("/api/generate_stems", json=body)
+    assert "Auto Split" in reply.json()["person"]["what"]
+    made = owner.splits(stem_task="twelve")
+    assert [clip["id"] for clip in again(client, reply).json()["clips"]] == made
+
+
+def test_stems_from_before_the_request_are_not_taken(client: Client, owner: Owner) -> None:
+    before = owner.splits()
+    owner.wants_captcha()
+    reply = ask(client)
+    assert reply.status_code == 202
+    assert again(client, reply).status_code == 202
+    made = owner.splits()
+    assert [clip["id"] for clip in again(client, reply).json()["clips"]] == made != before
+
+
+def test_after_a_solved_captcha_it_pays_once(client: Client, owner: Owner) -> None:
+    reply = ask(client, KEY)
+    owner.solves()
+    assert state_of(client, reply)["state"] == "needs_person"
+    assert owner.paid_by_service == []
+    done = again(client, reply)
+    assert (done.status_code, done.json()["state"]) == (200, "done")
+    [charge] = owner.paid_by_service
+    assert [clip["id"] for clip in done.json()["clips"]] == charge["clips"]
+    assert "charged" not in done.json()
+    retry = ask(client, KEY)
+    assert [clip["id"] for clip in retry.json()] == charge["clips"]
+    assert len(owner.paid_by_service) == 1
+    assert_error(cancel(client, reply), 409, "not_waiting")
+
+
+def test_while_a_captcha_is_wanted_each_try_gets_the_same_202(client: Client, owner: Owner) -> None:
+    first = ask(client, KEY)
+    for reply in (ask(client, KEY), ask(client, KEY, on_captcha="fail"), again(client, first)):
+        assert (reply.status_code, reply.json()) == (202, first.json())
+        assert client.get(reply.headers["Location"]).json() == first.json()
+    assert owner.paid_by_service == []
+
+
+def test_the_key_of_a_wait_refuses_another_request(client: Client, owner: Owner) -> None:
+    ask(client, KEY)
+    assert_error(ask(client, KEY, stem_name="Bass"), 422, "idempotency_key_reused")
+
+
+def test_once_its_paid_call_has_left_it_cannot_be_cancelled_and_takes_nothing(client: Client, owner: Owner) -> None:
+    song = "fault-reset-before-reading"
+    reply = ask(client, KEY, audio_id=song)
+    owner.solves()
+    assert_error(again(client, reply), 503, "outcome_unknown")
+    assert state_of(client, reply)["state"] == "in_doubt"
+    assert_error(cancel(client, reply), 409, "not_waiting")
+    assert_error(again(client, reply), 409, "not_waiting")
+
+
+def test_a_cancelled_request_has_charged_nothing(client: Client, owner: Owner) -> None:
+    reply = ask(client, KEY)
+    for done in (cancel(client, reply), cancel(client, reply)):
+        assert done.status_code == 200
+        assert done.json()["state"] == "failed"
+        assert (done.json()["error"]["code"], done.json()["error"]["charged"]) == ("cancelled", False)
+        assert done.json() == state_of(client, reply)
+    assert_error(again(client, reply), 409, "not_waiting")
+    assert owner.paid_by_service == []
+
+
+def test_the_key_of_a_cancelled_request_looks_before_it_pays(client: Client, owner: Owner) -> None:
+    cancel(client, ask(client, KEY))
+    made = owner.splits()
+    done = ask(client, KEY)
+    assert [clip["id"] for clip in done.json()] == made
+    assert owner.paid_by_service == []
+
+
+@pytest.mark.parametrize("on_captcha", ["wait", "fail"])
+def test_the_key_of_a_cancelled_request_pays_if_there_is_nothing(
+    client: Client, owner: Owner, on_captcha: str
+) -> None:
+    cancel(client, ask(client, KEY))
+    owner.solves()
+    reply = ask(client, KEY, on_captcha=on_captcha)
+    assert (reply.status_code, len(owner.paid_by_service)) == (200, 1)
+    assert state_of(client, reply)["state"] == "done"
+
+
+def test_the_key_of_a_cancelled_request_can_wait_anew(client: Client, owner: Owner) -> None:
+    first = ask(client, KEY)
+    cancel(client, first)
+    assert_error(ask(client, KEY, on_captcha="fail"), 403, "captcha_required")
+    assert state_of(client, first)["error"]["code"] == "cancelled"
+    reply = ask(client, KEY)
+    assert (reply.status_code, reply.json()["state"]) == (202, "needs_person")
+    assert state_of(client, first)["state"] == "needs_person"
+
+
+def test_another_callers_request_is_not_found(client: Client, owner: Owner) -> None:
+    reply = ask(client)
+    stranger = Client(client.server, {"X-Suno-Account": "free"})
+    assert_error(again(stranger, reply), 404, "not_found")
+    assert_error(cancel(stranger, reply), 404, "not_found")
+
+
+def test_the_older_of_two_requests_takes_the_first_set(client: Client, owner: Owner) -> None:
+    older, younger = ask(client), ask(client)
+    first = owner.splits()
+    error = assert_error(again(client, younger), 409, "in_progress")
+    assert first[0] in error["error"]
+    assert [clip["id"] for clip in again(client, older).json()["clips"]] == first
+    second = owner.splits()
+    assert [clip["id"] for clip in again(client, younger).json()["clips"]] == second
+    assert owner.paid_by_service == []
+
+
+def test_a_set_that_a_request_in_doubt_could_own_is_not_taken(client: Client, owner: Owner) -> None:
+    song = "fault-reset-before-reading"
+    owner.solves()
+    assert_error(ask(client, {"Idempotency-Key": "lost"}, audio_id=song), 503, "outcome_unknown")
+    owner.wants_captcha()
+    waiting = ask(client, audio_id=song)
+    made = owner.splits(song)
+    error = assert_error(again(client, waiting), 409, "in_progress")
+    assert made[0] in error["error"]
+    error = assert_error(ask(client, {"Idempotency-Key": "lost"}, audio_id=song), 409, "in_progress")
+    assert made[0] in error["error"]
+    assert cancel(client, waiting).status_code == 200
+
+
+def test_a_jobs_process_takes_the_stems_and_tells_it_once(
+    without_jobs: Deployed, owner: Owner, receiver: Callable[..., Receiver]
+) -> None:
+    there, client = receiver(), without_jobs.client
+    reply = ask(client, webhook_url=there.url, audio_format="mp3")
+    made = owner.splits()
+    without_jobs.start_jobs()
+    needed, completed = there.verified(2)
+    assert (needed["type"], completed["type"]) == ("stems.needs_person", "stems.completed")
+    assert needed["data"]["person"] | {"what": ""} == reply.json()["person"] | {"what": ""}
+    assert (completed["data"]["charged"], completed["data"]["complete"]) == (False, True)
+    assert [stem["id"] for stem in completed["data"]["stems"]] == made
+    assert [file["status"] for file in completed["data"]["files"]] == ["kept", "kept"]
+    state = until(lambda: (told := state_of(client, reply))["ready"] and told)
+    assert (state["state"], state["charged"], "person" in state) == ("done", False, False)
+    assert owner.paid_by_service == []
+
+
+def test_a_person_is_called_once_and_again_if_asked(
+    deployed: Service, owner: Owner, receiver: Callable[..., Receiver]
+) -> None:
+    there, client = receiver(), deployed.client
+    reply = ask(client, webhook_url=there.url)
+    [(headers, _)] = there.wait(1)
+    asked = client.post(f"/api/requests/{reply.headers['X-Request-ID']}/webhook")
+    assert (asked.status_code, asked.json()["state"]) == (202, "needs_person")
+    first, second = there.verified(2)
+    assert first == second
+    assert {sent["webhook-id"] for sent, _ in there.received} == {headers["webhook-id"]}
+    assert cancel(client, reply).status_code == 200
+    assert there.verified(3)[2]["type"] == "stems.failed"
+
+
+def test_a_cancelled_request_tells_it_once(
+    deployed: Service, owner: Owner, receiver: Callable[..., Receiver]
+) -> None:
+    there = receiver()
+    reply = ask(deployed.client, webhook_url=there.url)
+    there.wait(1)
+    cancel(deployed.client, reply)
+    data = there.verified(2)[1]["data"]
+    assert (data["charged"], data["code"], data["stems"]) == (False, "cancelled", [])
+
+
+def test_a_paid_split_after_a_wait_tells_it_like_any_other(
+    deployed: Service, owner: Owner, receiver: Callable[..., Receiver]
+) -> None:
+    there = receiver()
+    reply = ask(deployed.client, webhook_url=there.url)
+    there.wait(1)
+    owner.solves()
+    assert again(deployed.client, reply).status_code == 200
+    data = there.verified(2)[1]["data"]
+    assert "charged" not in data
+    assert [stem["id"] for stem in data["stems"]] == owner.paid_by_service[0]["clips"]
+
+
+def test_nobody_came_in_time(
+    beside: Callable[..., Deployed], owner: Owner, receiver: Callable[..., Receiver]
+) -> None:
+    there, client = receiver(), beside(HANDOVER_TIME="2").client
+    reply = ask(client, KEY, webhook_url=there.url)
+    data = there.verified(2)[1]["data"]
+    assert (data["charged"], data["code"]) == (False, "captcha_required")
+    state = state_of(client, reply)
+    assert (state["state"], state["ready"]) == ("failed", True)
+    assert (state["error"]["code"], state["error"]["charged"]) == ("captcha_required", False)
+    made = owner.splits()
+    assert [clip["id"] for clip in ask(client, KEY, webhook_url=there.url).json()] == made
+    assert there.verified(3)[2]["data"]["charged"] is False
+    assert owner.paid_by_service == []
