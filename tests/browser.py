@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-features=BackForwardCache",
     "--no-proxy-server",
     # The log shows the requests of pages; this also blocks requests of the browser itself.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "--host-resolver-rules=MAP *.example.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     "--window-size=1200,1600",
     # So that a script can read the name of an element for a screen reader.
     "--enable-blink-features=ComputedAccessibilityInfo",

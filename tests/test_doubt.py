@@ -44,6 +44,22 @@ def retries(ask: Callable[[], requests.Response], seconds: float) -> set[int]:
     return statuses
 
 
+@pytest.mark.parametrize("fault", ["another-song", "clip-twice", "path-ids"])
+def test_a_reply_with_clips_that_cannot_be_its_stems_is_in_doubt_and_is_not_recorded(
+    doubting: Client, suno: Suno, suno_is: Callable[..., None], account: str, fault: str
+) -> None:
+    song = f"fault-{fault}"
+    suno_is(index_lag=3_600)
+    lost = split(doubting, account, song=song)
+    assert "not what it sends for a split" in assert_error(lost, 503, "outcome_unknown")["error"]
+    state = doubting.get(f"/api/requests/{lost.headers['X-Request-ID']}", headers={"X-Suno-Cookie": account}).json()
+    assert (state["state"], state["clips"]) == ("in_doubt", [])
+    suno_is(index_lag=0)
+    reply = until_answered(lambda: split(doubting, account, song=song))
+    [charge] = suno.charges(account)
+    assert ids(reply) == charge["clips"]
+
+
 @pytest.mark.parametrize(
     "behind",
     [("stems_lag",), ("stems_lag", "has_stem_lag"), ("stems_lag", "feed_lag")],

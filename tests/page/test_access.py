@@ -173,6 +173,30 @@ def another_site() -> Iterator[str]:
     server.server_close()
 
 
+def test_over_plain_http_a_page_of_another_site_can_only_make_the_service_call_suno(
+    page_with: Callable[..., Page], another_site: str
+) -> None:
+    """What docs/access.md says: browsers send no Sec-Fetch-Site to plain http under another name than localhost."""
+    page = page_with(TRUSTED_HOSTS="127.0.0.1,stems.example.test")
+    service, site = (
+        url.replace(host, f"{name}.example.test")
+        for url, host, name in ((page.service.url, "127.0.0.1", "stems"), (another_site, "localhost", "other"))
+    )
+    wanted = {"ids": ["song-roots"], "format": "mp3"}
+    page.wait(lambda: page.service.post("/api/audio", json=wanted).status_code == 200)
+    charges = page.suno.get("/sandbox/charges").json()
+    page.suno.forget()
+    page.browser.get(f"{site}?service={service}")
+    page.wait(lambda: page.browser.title.startswith("{"))
+    assert page.browser.title.count("refused") == 7, "no reply may be embedded"
+    assert [entry["path"] for entry in page.suno.log() if "song-roots" in entry["path"]] == [
+        "/api/clip/song-roots",
+        "/api/clip/song-roots",
+    ]
+    assert len(refusals(page)) == 4, "each POST has an Origin"
+    assert page.suno.get("/sandbox/charges").json() == charges
+
+
 def refusals(page: Page) -> list[str]:
     logged = page.service.server.logged().splitlines()
     return [line for line in logged if '"not_allowed"' in line]
