@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from tests.asserts import assert_error
 from tests.conftest import NUMBERS, SONG, Client, Suno, until
 
 FIELDS = ["id", "status", "created_at", "title", "stem_from_id", "duration"]
@@ -61,6 +62,46 @@ def test_in_steady_state_a_split_is_one_call_and_one_charge(single_worker: Clien
     single_worker.split(cookie=account)
 
     assert [entry["path"] for entry in suno.log()] == [f"/api/edit/stems/{SONG}/"]
+    assert len(suno.charges(account)) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("audio_formt", "audio_format"),
+        ("reuse_exisiting", "reuse_existing"),
+        ("wait", "wait_audio"),
+        ("format", "audio_format"),
+        ("webhook", "webhook_url"),
+        ("waitAudio", "wait_audio"),
+        ("Audio-Format", "audio_format"),
+        ("stem_tasks", "stem_task"),
+        ("webhook_uri", "webhook_url"),
+    ],
+)
+def test_a_misspelt_field_is_refused_before_anything_is_paid(
+    service: Client, suno: Suno, account: str, field: str, meant: str
+) -> None:
+    body = {"audio_id": SONG, field: True}
+    reply = service.post("/api/generate_stems", json=body, headers={"X-Suno-Cookie": account})
+    error = assert_error(reply, 400, "invalid_request")
+    assert f"did you mean {meant}?" in error["error"]
+    assert list(error["details"]) == [field]
+    assert suno.charges(account) == []
+
+
+def test_a_misspelt_required_field_is_named(service: Client, account: str) -> None:
+    reply = service.post("/api/generate_stems", json={"audioid": SONG}, headers={"X-Suno-Cookie": account})
+    assert "did you mean audio_id?" in assert_error(reply, 400, "invalid_request")["error"]
+
+
+def test_fields_of_our_own_replies_are_ignored(service: Client, suno: Suno, account: str) -> None:
+    headers = {"X-Suno-Cookie": account}
+    clip = service.get(f"/api/get?ids={SONG}", headers=headers).json()[0]
+    stem = service.split(cookie=account).json()[0]
+    body = clip | stem | {"audio_id": SONG, "audio": [], "filename": "", "download_url": None}
+    assert "audio_url" in body
+    assert service.post("/api/generate_stems", json=body, headers=headers).status_code == 200
     assert len(suno.charges(account)) == 2
 
 

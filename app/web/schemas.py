@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import marshmallow
-from marshmallow import EXCLUDE, ValidationError, fields, validates_schema
+from marshmallow import EXCLUDE, ValidationError, fields, pre_load, validates_schema
 from marshmallow.validate import Length, OneOf, Range, Regexp
 from webargs.fields import DelimitedList
 
@@ -15,6 +15,7 @@ from app.splits.store import State
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
+from app.web.near_misses import near_misses
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
@@ -333,7 +334,18 @@ class Schema(marshmallow.Schema):
         unknown = EXCLUDE
 
 
-class SplitRequest(Schema):
+class PaidRequest(Schema):
+    """A request that may be paid for. A field that is nearly one of its own is refused, others are ignored."""
+
+    @pre_load
+    def _refuse_near_misses(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        names = {field.data_key or name for name, field in self.load_fields.items()}
+        if not data.keys() <= names and (wrong := near_misses(data, names, NAMES_IN_REPLIES)):
+            raise ValidationError(wrong)
+        return data
+
+
+class SplitRequest(PaidRequest):
     """Which song to split, and how."""
 
     song_id = song_id(
@@ -945,3 +957,10 @@ class NotReady(Error):
     """A split could not be served now, and why."""
 
     checks = fields.Dict(keys=fields.String(), values=fields.String(), required=True, metadata=_CHECKS)
+
+
+NAMES_IN_REPLIES = frozenset(
+    name
+    for schema in (ListedStem, FullClip, AudioFile, SplitState, CreditsLeft, Download, ZipAddress, Error)
+    for name in schema().dump_fields
+)
