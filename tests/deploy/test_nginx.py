@@ -482,6 +482,16 @@ def test_guesses_of_a_key_are_limited_before_the_service_compares_them(suno: Sun
         until(lambda: nginx.get("/api/get_limit", headers={"X-API-Key": key}).status_code == 200)
 
 
+def test_every_location_that_leads_to_the_service_has_a_limit() -> None:
+    """`/metrics` too: an operator may open it, and then its key can be guessed."""
+    locations = re.findall(r"location (= )?(/[^ ]*) \{([^}]*)\}", CONF)
+    to_limit = {path: text for _, path, text in locations if "proxy_pass" in text or path == "/metrics"}
+    assert {"/", "/api/", "/api/generate_stems", "/api/download", "/api/audio", "/metrics"} <= set(to_limit)
+    for path, text in to_limit.items():
+        zone = "suno_stems_open" if path == "/" else "suno_stems_api"
+        assert f"limit_req zone={zone} " in text, path
+
+
 @pytest.mark.parametrize(
     ("address", "client"),
     [
