@@ -197,7 +197,7 @@ def read_settings(env: Env | None = None) -> Settings:
         ),
         timing=Timing(
             deadline=deadline,
-            wait_timeout=env.float("SUNO_WAIT_TIMEOUT", 100.0, validate=seconds),
+            wait_timeout=env.float("SUNO_WAIT_TIMEOUT", 90.0, validate=seconds),
             poll_interval=env.float("SUNO_POLL_INTERVAL", 3.0, validate=seconds),
             settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
         ),
@@ -497,7 +497,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "SUNO_CONNECT_TIMEOUT": "Seconds for one attempt to connect. A failed attempt is retried twice.",
         "SUNO_READ_TIMEOUT": "Maximum seconds of silence between two bytes of a reply.",
         "SUNO_DEADLINE": "Seconds for all of a request's calls to Suno, including sign-in.",
-        "SUNO_WAIT_TIMEOUT": "Seconds to wait for stems with `wait_audio`.",
+        "SUNO_WAIT_TIMEOUT": "Seconds until the reply to a request with `wait_audio` or `wait`: then it has "
+        "the stems as they are. Cloudflare ends a request after 100 s, Heroku after 30 s.",
         "SUNO_POLL_INTERVAL": "Seconds between two polls of stems that are not final.",
         "SUNO_SETTLE_TIME": "Seconds in which lost stems may still appear, after a paid call without a reply. A "
         "retry with the same key pays again only after that.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ class Stopping(Exception):
         )
 
 
+def now() -> float:
+    """Seconds of a clock of this process that nobody can set."""
+    return time.monotonic()
+
+
 def no_end() -> float:
     """The time left of a process that is not stopping."""
     return math.inf
@@ -41,7 +47,7 @@ class Timing:
     deadline: float
     """For all that a request asks of Suno."""
     wait_timeout: float
-    """For its stems to be complete, where the caller wants to wait."""
+    """From the begin of a request until its reply, if the caller wants to wait for the stems or the file."""
     poll_interval: float
     settle_time: float
     """After a paid call without an answer, until it is certain that stems not listed were not made."""

@@ -1,6 +1,6 @@
 """Check the service under a steady load: `make soak`. Memory and open files must stay flat, charges must equal keys.
 
-Callers send splits with idempotency keys. Some wait up to 100 s for their stems, and the local Suno fails one call in
+Callers send splits with idempotency keys. Some wait up to 90 s for their stems, and the local Suno fails one call in
 ten. In the first third the service is reloaded and restarted. After that it runs undisturbed, so that its memory and
 open files can be compared. The report is a plot, and the number of charges that the sandbox has recorded.
 """

@@ -27,6 +27,9 @@ GLANCE = 0.1
 
 COUNTED = "The song was unlocked before that: Suno has counted one download, and counts no other for this song."
 
+LAST_LOOK = 1.0
+"""Seconds that must be left for one more request to Suno, so that the reply comes in time."""
+
 CONVERSION = 600.0
 """Seconds for which a WAV conversion counts as running."""
 
@@ -74,9 +77,10 @@ class Download:
         counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
         if counted is None:
             return Address(None, counted=False)
+        within = max(LAST_LOOK, ends - time.monotonic()) if self.wait else None
         while True:
             try:
-                url = self.url()
+                url = self.url(within)
             except (LedgerUnavailable, SunoError) as error:
                 if not counted:
                     raise
@@ -85,9 +89,10 @@ class Download:
                 log.warning("The song of %s was unlocked, but there is no address yet: %s", self.clip_id, error)
                 return Address(None, counted)
             left = ends - time.monotonic()
-            if url is not None or left <= 0 or self.is_stopping():
+            if url is not None or left <= LAST_LOOK or self.is_stopping():
                 return Address(url, counted)
-            time.sleep(min(self.timing.poll_interval, left))
+            time.sleep(min(self.timing.poll_interval, left - LAST_LOOK))
+            within = max(LAST_LOOK, ends - time.monotonic())
 
     def unlock(self, clip: Clip, ends: float = 0.0) -> bool | None:
         """Make sure that the clip's song is unlocked. Returns whether Suno counted this request.
@@ -177,16 +182,19 @@ class Download:
     def _is_unlocked(self, song_id: str) -> bool:
         return self.gateway.clip(self.account, song_id).download_unlocked is True
 
-    def url(self) -> str | None:
-        """Where the audio can be fetched; None while Suno prepares it. Counts no download. Raises a SunoError."""
-        try:
-            return self.gateway.download_url(self.account, self.clip_id, self.format)
-        except UnknownFormat:
-            return self._converted()
+    def url(self, within: float | None = None) -> str | None:
+        """Where the audio can be fetched; None while Suno prepares it. Counts no download. Raises a SunoError.
 
-    def _converted(self) -> str | None:
+        `within`: maximum seconds for Suno's answer.
+        """
+        try:
+            return self.gateway.download_url(self.account, self.clip_id, self.format, within=within)
+        except UnknownFormat:
+            return self._converted(within)
+
+    def _converted(self, within: float | None) -> str | None:
         """The address of a WAV file from the older calls. They convert it first, once for all requests."""
-        url = self.gateway.wav_file(self.account, self.clip_id)
+        url = self.gateway.wav_file(self.account, self.clip_id, within=within)
         if url is not None:
             return url
         once = self.ledger.turns.begin(CONVERT, self.account_name, self.clip_id, lasts=CONVERSION)

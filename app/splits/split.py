@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar, assert_never
 
 from app.splits import person
@@ -24,7 +24,7 @@ from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
 from app.suno.wire import Deadline
-from app.timing import LOOK_FOR, Stopping, TimeLeft, Timing, no_end
+from app.timing import LOOK_FOR, Stopping, TimeLeft, Timing, no_end, now
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ class Split:
     watch: Watch
     ledger: Ledger
     timing: Timing
+    began: float = field(default_factory=now)
+    """When the request began: the caller's wait ends `timing.wait_timeout` later."""
     is_stopping: Callable[[], bool] = lambda: False
     time_left: TimeLeft = no_end
 
@@ -436,7 +438,9 @@ class Split:
         return whole_seconds(max(self.timing.settle_time - self.ledger.over_for(held), self.timing.poll_interval))
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        return self.watch.wait_for(self.account, clips, patience=self.timing.wait_timeout, stopping=self.is_stopping)
+        """Wait for the stems in what is left of the time for the whole request: a proxy in front counts it all."""
+        left = max(0.0, self.began + self.timing.wait_timeout - now())
+        return self.watch.wait_for(self.account, clips, patience=left, stopping=self.is_stopping)
 
     def _note_if_possible(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Write to the ledger. A failure must not stop the request: it is logged, and None returned."""

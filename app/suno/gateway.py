@@ -251,14 +251,17 @@ class SunoGateway:
         _raise_refusal(reply, "; nothing was counted")
         return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
 
-    def download_url(self, account: Account, clip_id: str, format: AudioFormat) -> str | None:
+    def download_url(
+        self, account: Account, clip_id: str, format: AudioFormat, *, within: float | None = None
+    ) -> str | None:
         """The address of a clip's audio; None while Suno prepares it: then retry. Counts no download.
 
         Raises NotAllowed while the clip's song is locked, UnknownFormat if only the older calls may know the format.
         """
         path = f"/api/download/clip/{clip_id}?format={format}"
         accept = UNKNOWN_FORMAT if format == "wav" else ()
-        answer = self._studio.ask(account, Kind.DOWNLOAD, "GET", path, deadline=self._deadline(), accept=accept)
+        deadline = self._deadline(within)
+        answer = self._studio.ask(account, Kind.DOWNLOAD, "GET", path, deadline=deadline, accept=accept)
         if not answer.succeeded:
             raise UnknownFormat
         reply = reply_of(answer)
@@ -296,14 +299,14 @@ class SunoGateway:
         )
         return reply_of(answer) if answer.succeeded else None
 
-    def wav_file(self, account: Account, clip_id: str) -> str | None:
+    def wav_file(self, account: Account, clip_id: str, *, within: float | None = None) -> str | None:
         """The address of a clip's WAV file, from the older call; None if it is not converted (yet)."""
         answer = self._studio.ask(
             account,
             Kind.DOWNLOAD,
             "GET",
             f"/api/gen/{clip_id}/wav_file/",
-            deadline=self._deadline(),
+            deadline=self._deadline(within),
             accept=NO_FILE_YET,
         )
         if not answer.succeeded:

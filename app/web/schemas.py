@@ -354,7 +354,7 @@ class SplitRequest(PaidRequest):
     wait_audio = Flag(
         load_default=False,
         metadata={
-            "description": "Reply when every stem is `complete` or `error`, or after SUNO_WAIT_TIMEOUT (100 s) with "
+            "description": "Reply when every stem is `complete` or `error`, or after SUNO_WAIT_TIMEOUT (90 s) with "
             "the current statuses.",
         },
     )
@@ -463,7 +463,7 @@ class DownloadRequest(Schema):
     format = audio_format("format", "WAV takes longer, and not every plan has it.", required=True)
     wait = Flag(
         load_default=False,
-        metadata={"description": "Reply when the file is ready, or after SUNO_WAIT_TIMEOUT (100 s) with 202."},
+        metadata={"description": "Reply when the file is ready, or after SUNO_WAIT_TIMEOUT (90 s) with 202."},
     )
 
 

@@ -176,6 +176,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         watch=of_app.watch,
         ledger=of_app.ledger,
         timing=of_app.settings.timing,
+        began=began,
         is_stopping=is_stopping,
         time_left=time_left,
     )

@@ -168,7 +168,7 @@ class Suno:
         self.unlocked.append(song_id)
         return Unlock(counted=True)
 
-    def download_url(self, account: Any, id: str, format: str) -> str | None:
+    def download_url(self, account: Any, id: str, format: str, *, within: float | None = None) -> str | None:
         self._called(f"url {id}")
         return self.file
 

@@ -64,7 +64,7 @@ class Gateway:
             raise self.unlocked
         return self.unlocked
 
-    def download_url(self, account: Any, id: str, format: str) -> str | None:
+    def download_url(self, account: Any, id: str, format: str, *, within: float | None = None) -> str | None:
         self.calls.append("url")
         return self.urls.pop(0) if len(self.urls) > 1 else self.urls[0]
 
@@ -444,7 +444,7 @@ def test_a_ledger_that_is_away_before_the_fetch_costs_no_slot(tmp_path: Path, fe
     store = Away(SteppedClock())
     harness = Harness(tmp_path, at_once=1, ledger=Ledger(store))
 
-    def url(*about: Any) -> str:
+    def url(*about: Any, **how: Any) -> str:
         store.is_away = len(fetched) == 0
         return "https://storage.example.com/x"
 
@@ -519,7 +519,7 @@ def test_sunos_pause_for_a_free_call_is_honoured_up_to_two_minutes(tmp_path: Pat
     harness.gateway.urls = []
     assert harness.gateway.clips.download_unlocked is False
 
-    def limited(*about: Any) -> str:
+    def limited(*about: Any, **how: Any) -> str:
         raise RateLimited("Later.", retry_after=3600)
 
     harness.parts.gateway.download_url = limited

@@ -46,6 +46,10 @@ class Suno:
         self.unlocked: Unlock | SunoError = Unlock(counted=True)
         self.failure: SunoError | None = None
         """Raised when the address is requested; None: only the older calls know the format."""
+        self.prepares = False
+        """Whether it never ends to prepare the file."""
+        self.asked: list[float | None] = []
+        """For each request for the address, its maximum seconds."""
         self.sent = 0
         """Unlocks that were sent."""
 
@@ -56,10 +60,13 @@ class Suno:
         self.sent += 1
         return answered(self.unlocked)
 
-    def download_url(self, account: Account, id: str, format: str) -> str:
+    def download_url(self, account: Account, id: str, format: str, *, within: float | None = None) -> str | None:
+        self.asked.append(within)
+        if self.prepares:
+            return None
         raise self.failure or UnknownFormat
 
-    def wav_file(self, account: Account, id: str) -> None:
+    def wav_file(self, account: Account, id: str, *, within: float | None = None) -> None:
         self.store.is_unavailable = True
 
 
@@ -86,11 +93,10 @@ def download(suno: Suno, budgets: tuple[Budget, ...] = (), **more: Any) -> Downl
         budgets=budgets,
         clip_id="song",
         format="wav",
-        wait=True,
         gateway=gateway,
         ledger=Ledger(suno.store),
         timing=Timing(deadline=40.0, wait_timeout=100.0, poll_interval=3.0, settle_time=60.0),
-        **more,
+        **{"wait": True, **more},
     )
 
 
@@ -188,3 +194,26 @@ def test_a_lost_unlock_of_a_clip_that_does_not_say_whether_it_is_locked_counts(s
     suno.unlocked = Unlock(counted=False)
     assert one.unlock(silent) is False
     assert (suno.sent, one.ledger.left(budget).amount) == (2, 1)
+
+
+def test_the_whole_wait_for_an_address_ends_in_time(suno: Suno, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def pass_time(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr("time.sleep", pass_time)
+    suno.clips, suno.prepares = [Clip("song", download_unlocked=True)], True
+    assert address(suno) == Address(None, counted=False)
+    assert suno.asked[0] == 100
+    assert 98 < now <= 100, "the next request could not be answered in time"
+    assert len(suno.asked) > 30
+    assert all(within and 1 <= within <= 100 for within in suno.asked)
+
+
+def test_a_request_that_does_not_wait_has_suno_s_whole_deadline(suno: Suno) -> None:
+    suno.clips, suno.prepares = [Clip("song", download_unlocked=True)], True
+    assert address(suno, wait=False) == Address(None, counted=False)
+    assert suno.asked == [None]

@@ -67,6 +67,8 @@ class Suno:
     captcha: SunoFailed | bool = False
     """Whether Suno says that it wants a captcha, or why it does not say."""
     deadlines: list[float] = field(default_factory=list)
+    patience: list[float] = field(default_factory=list)
+    """Seconds that each request waits for its stems."""
 
     def generate_stems(
         self,
@@ -143,7 +145,7 @@ class Suno:
     def wait_for(self, account: Account, stems: Sequence[Clip], **how: Any) -> list[Clip]:
         assert account == ALICE
         assert how.keys() == {"patience", "stopping"}
-        assert how["patience"] == TIMING.wait_timeout
+        self.patience.append(how["patience"])
         self.waits += 1
         return [replace(stem, status="complete", duration=183.4) for stem in stems]
 
@@ -678,6 +680,29 @@ def test_a_stopping_process_says_that_an_answer_is_lost_before_it_is_killed(
 
 
 # Waiting.
+
+
+@pytest.mark.parametrize(("paid_call", "patience"), [(0.0, 100.0), (35.0, 65.0), (130.0, 0.0)])
+def test_the_wait_for_stems_ends_with_the_time_of_the_whole_request(
+    ask: Ask, suno: Suno, clock: SteppedClock, paid_call: float, patience: float
+) -> None:
+    suno.script = [lambda: clock.advance(paid_call)]
+    ask("k", wait_audio=True)
+    assert suno.patience == [patience]
+
+
+def test_the_look_for_lost_stems_shortens_the_wait(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    suno.script, began = [LOST], clock.seconds
+    ask("k", wait_audio=True)
+    assert clock.seconds > began
+    assert suno.patience == [TIMING.wait_timeout - (clock.seconds - began)]
+
+
+def test_a_retry_waits_as_long_as_its_own_request(ask: Ask, suno: Suno, clock: SteppedClock) -> None:
+    ask("k")
+    clock.advance(70)
+    ask("k", wait_audio=True)
+    assert suno.patience == [TIMING.wait_timeout]
 
 
 def test_with_wait_audio_the_reply_and_each_replay_have_final_stems(ask: Ask, suno: Suno) -> None:
