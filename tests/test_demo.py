@@ -11,13 +11,18 @@ import subprocess
 import sys
 import tempfile
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
+from standardwebhooks.webhooks import Webhook
 
 from tests.conftest import PATIENCE, SONG
+from tests.jobs.conftest import SECRET, Receiver, receiver
 from tools.process import ROOT, free_port
+
+__all__ = ["receiver"]
 
 
 def samples(file: Path) -> array.array[int]:
@@ -111,6 +116,33 @@ def test_make_sandbox_works_on_a_mac() -> None:
             assert "suno_stems_splits_paid_total 1.0" in requests.get(f"{found[0]}/metrics", timeout=PATIENCE).text
         finally:
             process.terminate()
+
+
+@pytest.mark.parametrize("own", [{}, {"WEBHOOK_SECRET": SECRET, "WEBHOOK_HOSTS": "127.0.0.0/8,n8n"}])
+def test_a_receiver_can_verify_the_webhooks_of_make_sandbox(
+    receiver: Callable[..., Receiver], own: dict[str, str]
+) -> None:
+    there = receiver()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tools.serve"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PORT": str(free_port())} | own,
+    ) as process:
+        try:
+            assert process.stdout
+            banner = "".join(iter(process.stdout.readline, "No credits are spent. Ctrl-C stops all.\n"))
+            [url] = re.findall(r"The page +(http://[\d.:]+)/", banner)
+            [secret] = re.findall(r"Webhooks +signed with (.*), for receivers on this machine", banner)
+            wanted = {"audio_id": SONG, "webhook_url": there.url}
+            assert requests.post(f"{url}/api/generate_stems", json=wanted, timeout=PATIENCE).status_code == 200
+            [received] = there.wait(1)
+        finally:
+            process.terminate()
+    headers, body = received
+    assert (secret == "your WEBHOOK_SECRET") == bool(own)
+    assert Webhook(own.get("WEBHOOK_SECRET", secret)).verify(body, headers)["type"] == "stems.completed"
 
 
 def test_make_sandbox_stops_both_servers(tmp_path: Path) -> None:
