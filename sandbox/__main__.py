@@ -98,6 +98,8 @@ OPTIONS = (
     ("storage", "ordinary, breaks (closes after a tenth), slow (`drip` after each tenth), web-page (HTML)"),
     ("preparation", "seconds until a file is ready, in addition to --pace"),
     ("audio_length", "length of each file in seconds: the music repeats"),
+    ("read_delay", "seconds before a list or a clip is returned"),
+    ("read_pause", "seconds: each list or clip is a 429 with this Retry-After; 0 ends that"),
     ("token_lifetime, pace, delay, drip", "seconds, as on the command line; drip is between two dripped bytes"),
 )
 

@@ -23,6 +23,8 @@ from sandbox.suno import Options, Suno, fingerprint
 BACKLOG = 1024
 LOGGED_HEADERS = ("device-id", "browser-token", "user-agent", "origin", "referer", "content-type")
 
+READS = ("/api/feed/", "/api/clip/", "/api/clips/")
+
 View = Callable[..., Reply]
 
 
@@ -167,8 +169,18 @@ class Sandbox:
                     reply = self._route(request, path)
         except Refused as refused:
             reply = refused.reply
+        if path.startswith(READS):
+            reply = self._slowed(reply)
         if not path.startswith("/sandbox/"):
             self._note(request, reply, at)
+        return reply
+
+    def _slowed(self, reply: Reply) -> Reply:
+        """The reply to a read, if Suno is busy."""
+        options = self.suno.options
+        if options.read_pause:
+            return detail(429, "Too many requests.", {"Retry-After": f"{options.read_pause:.0f}"})
+        reply.delay += options.read_delay
         return reply
 
     def _route(self, request: Request, path: str) -> Reply:

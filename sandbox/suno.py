@@ -36,6 +36,8 @@ class Options:
     pace: float = 1.0  # of each status of a stem
     delay: float = 0.0  # before a split is answered
     drip: float = 1.0  # between the bytes of a dripped reply
+    read_delay: float = 0.0  # before a list or a clip is returned
+    read_pause: float = 0.0  # Retry-After of the 429 to each list or clip; 0: they are returned
     feed: FeedForms = "dying"
     edit_route: Route = "there"
     v2_web_route: Route = "there"

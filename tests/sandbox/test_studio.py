@@ -296,3 +296,13 @@ def test_the_rich_account_forgets_its_oldest_stems(sandbox, sign_in):
     assert len(client.charges()) == 5_000
     assert client.get("/sandbox/accounts").json()["sandbox-rich"]["charges"] == 5_010
     assert client.feed([splits[0].stems[0].id, splits[-1].stems[0].id])[0]["id"] == splits[-1].stems[0].id
+
+
+def test_a_busy_suno_refuses_reads_or_answers_them_late(sandbox, alice):
+    sandbox.suno.options.read_pause = 3600
+    reply = alice.get(f"/api/clip/{OCEAN_WANDERER}")
+    assert (reply.status_code, reply.headers["Retry-After"]) == (429, "3600")
+    assert alice.post("/api/feed/v3").status_code == 429
+    assert alice.split().status_code == 200
+    sandbox.suno.options.read_pause, sandbox.suno.options.read_delay = 0, 0.2
+    assert alice.get(f"/api/clip/{OCEAN_WANDERER}").elapsed.total_seconds() >= 0.2
