@@ -344,15 +344,64 @@ def test_a_split_can_be_looked_up_by_its_request_id(any_ledger: Client, account:
     mine = {"X-Suno-Cookie": account}
     sent = split(any_ledger, account, headers={"X-Request-ID": f"mine-{account}"})
     found = any_ledger.get(f"/api/requests/mine-{account}", headers=mine)
-    assert found.json() == {"state": "done", "clips": sent.json(), "ready": False}
+    assert found.json()["state"] == "done"
+    assert [stem["id"] for stem in found.json()["clips"]] == ids(sent)
 
     unkeyed = any_ledger.split("song-4-stems", account)
     found = any_ledger.get(f"/api/requests/{unkeyed.headers['X-Request-ID']}", headers=mine)
-    assert found.json() == {"state": "done", "clips": unkeyed.json(), "ready": False}
+    assert found.json()["state"] == "done"
+    assert [stem["id"] for stem in found.json()["clips"]] == ids(unkeyed)
 
     replayed = split(any_ledger, account)
     found = any_ledger.get(f"/api/requests/{replayed.headers['X-Request-ID']}", headers=mine)
-    assert found.json()["clips"] == sent.json()
+    assert [stem["id"] for stem in found.json()["clips"]] == ids(sent)
+
+
+def test_the_stems_of_a_split_are_shown_as_they_are_now(any_ledger: Client, suno: Suno, account: str) -> None:
+    mine = {"X-Suno-Cookie": account}
+    sent = split(any_ledger, account)
+    assert {stem["status"] for stem in sent.json()} == {"submitted"}
+
+    def ready() -> dict[str, Any] | None:
+        state = any_ledger.get(f"/api/requests/{sent.headers['X-Request-ID']}", headers=mine).json()
+        assert {stem["stem_from_id"] for stem in state["clips"]} == {SONG}
+        return state if state["ready"] else None
+
+    state = until(ready)
+    assert ({stem["status"] for stem in state["clips"]}, state["complete"]) == ({"complete"}, True)
+    assert [stem["duration"] for stem in state["clips"]] == ["183.4"] * 2
+    suno.forget()
+    assert any_ledger.get(f"/api/requests/{sent.headers['X-Request-ID']}", headers=mine).json() == state
+    assert suno.log("/api/") == []
+    assert split(any_ledger, account).content == sent.content, "a replay stays the first reply"
+
+
+def test_the_stems_of_a_split_are_shown_as_they_were_while_suno_shows_none(
+    any_ledger: Client, suno: Suno, account: str
+) -> None:
+    mine = {"X-Suno-Cookie": account}
+    sent = split(any_ledger, account)
+    suno.set(index_lag=3_600)
+    try:
+        lagging = any_ledger.get(f"/api/requests/{sent.headers['X-Request-ID']}", headers=mine)
+        suno.set(delay=60)
+        failing = any_ledger.get(f"/api/requests/{sent.headers['X-Request-ID']}", headers=mine)
+    finally:
+        suno.set(index_lag=0, delay=0)
+    for shown in (lagging, failing):
+        assert shown.json() == {"state": "done", "clips": sent.json(), "ready": False}
+
+
+def test_a_stem_that_suno_leaves_out_of_its_lists_is_shown_as_failed(any_ledger: Client, account: str) -> None:
+    mine = {"X-Suno-Cookie": account}
+    sent = split(any_ledger, account, song="song-stem-fails")
+
+    def ready() -> dict[str, Any] | None:
+        state = any_ledger.get(f"/api/requests/{sent.headers['X-Request-ID']}", headers=mine).json()
+        return state if state["ready"] else None
+
+    state = until(ready)
+    assert (state["complete"], len(state["failed"])) == (False, 1)
 
 
 def test_a_split_is_visible_only_to_its_own_account(any_ledger: Client, account: str) -> None:

@@ -762,16 +762,13 @@ class SplitState(Schema):
         fields.Nested(StemClip),
         required=True,
         metadata={
-            "description": "The stems that were paid for, as Suno first sent them; with a `webhook_url` or "
-            "`audio_format`, as they were last seen. Empty while they are not known."
+            "description": "The stems that were paid for, as Suno shows them now, or as they were last seen. Empty "
+            "while they are not known."
         },
     )
     ready = fields.Boolean(
         required=True,
-        metadata={
-            "description": "Whether all stems are final, and all files are kept or have failed. Without a "
-            "`webhook_url`, `audio_format` or `wait_audio` the service does not follow the stems."
-        },
+        metadata={"description": "Whether all stems are final, and all files are kept or have failed."},
     )
     complete = fields.Boolean(metadata={"description": "Whether all stems are complete; once all are final."})
     failed = fields.List(

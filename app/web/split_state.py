@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app.splits.store import Entry, State
+from app.splits.store import Entry, LedgerUnavailable, State
 from app.suno.clip import Clip
+from app.suno.errors import SunoError
+from app.suno.session import Account
 from app.web import audio
 from app.web.current import parts
 from app.web.errors import ErrorCode
@@ -17,6 +20,9 @@ NO_JOBS_PROCESS = (
     "But no jobs process looks for them now: until the operator starts one (python -m app.jobs), the request goes on "
     "only if it is sent or tried again."
 )
+
+LOOK_WITHIN = 5.0
+"""Maximum seconds for Suno to show the stems of a split whose state was asked for."""
 
 if TYPE_CHECKING:
     from app.jobs.job import SplitJob
@@ -31,6 +37,33 @@ def state_of(id: str, entry: Entry | None) -> dict[str, Any]:
     if job and job.audio_format:
         told["audio"] = audio.files_of(job)
     return told
+
+
+def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:
+    """The entry with its stems as Suno shows them now, for free; as they were where Suno does not show them.
+
+    A job follows its stems itself.
+    """
+    if entry is None or entry.state is not State.DONE or entry.final_reply or _are_final(entry.stems) or job_of(id):
+        return entry
+    try:
+        found = parts().gateway.clips(account, [stem.id for stem in entry.stems], within=LOOK_WITHIN)
+    except SunoError:
+        return entry
+    shown = {clip.id.casefold(): clip for clip in found}
+    stems = tuple(_as_shown(stem, shown.get(stem.id.casefold())) for stem in entry.stems)
+    if not _are_final(stems):
+        return entry._replace(stems=stems)
+    if entry.reply:
+        # Suno is not asked again. Before the first reply, that one is recorded, not this.
+        with suppress(LedgerUnavailable):
+            parts().ledger.answer(entry, stems)
+    return entry._replace(final_reply=stems)
+
+
+def _as_shown(stem: Clip, shown: Clip | None) -> Clip:
+    # The split's reply named the parent; a list may not.
+    return replace(shown, id=stem.id, stem_from_id=stem.stem_from_id or shown.stem_from_id) if shown else stem
 
 
 def job_of(id: str) -> SplitJob | None:
@@ -53,7 +86,7 @@ def _outcome(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, An
     if job is None:
         clips: Sequence[Clip] = (entry.final_reply or entry.stems) if entry else ()
         told = {"state": entry.state if entry else State.IN_DOUBT, "ready": _are_final(clips)}
-        return told | {"clips": entry.stems if entry else ()} | _completeness(clips)
+        return told | {"clips": clips} | _completeness(clips)
     is_current = entry is None or not _is_of_earlier_wait(job)
     clips = [stem.clip for stem in job.stems] if (job.stems and is_current) or entry is None else entry.stems
     state = entry.state if entry else State.DONE if clips else State.IN_DOUBT

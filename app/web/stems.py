@@ -50,7 +50,7 @@ from app.web.schemas import (
     StemsQuery,
     WebhookState,
 )
-from app.web.split_state import job_of, state_of, webhook_of
+from app.web.split_state import job_of, refreshed, state_of, webhook_of
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
@@ -211,7 +211,7 @@ def get_request(request_id: str) -> dict[str, Any]:
     for ten days.
     """
     found = _found(request_id)
-    return state_of(found.id, found.entry)
+    return state_of(found.id, refreshed(account_of_request(), found.id, found.entry))
 
 
 @blueprint.route("/requests/<request_id>/again", methods=["POST"], parameters=[REQUEST_ID])
