@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -85,11 +84,10 @@ func main() {
 		base = url
 	}
 
-	random := make([]byte, 16)
-	_, err := rand.Read(random)
-	check(err)
-	key := fmt.Sprintf("%x", random) // the same for every retry: the split is paid for once
-	wanted := map[string]any{"audio_id": os.Args[1], "wait_audio": true, "audio_format": "mp3"}
+	// One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
+	page, _, _ := strings.Cut(os.Args[1], "?")
+	key := page[strings.LastIndex(page, "/")+1:] + "-two-" + time.Now().UTC().Format("2006-01-02")
+	wanted := map[string]any{"audio_id": os.Args[1], "wait_audio": true, "audio_format": "mp3", "reuse_existing": true}
 	_, content, _ := ask("POST", "/api/generate_stems", key, wanted)
 	var stems []struct{ ID string }
 	check(json.Unmarshal(content, &stems))

@@ -1,6 +1,5 @@
 // Saves the stems of a song, given its link. Needs Node 18 or newer, no packages.
 // node stems.mjs https://suno.com/song/<id> [folder]
-import { randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -37,9 +36,11 @@ async function ask(path, body, headers = {}) {
 
 async function main() {
   if (!link) throw "node stems.mjs https://suno.com/song/<id> [folder]";
-  // The same for every retry: the split is paid for once.
-  const key = { "Idempotency-Key": randomUUID() };
-  const split = await ask("/api/generate_stems", { audio_id: link, wait_audio: true, audio_format: "mp3" }, key);
+  // One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
+  const song = link.split("?")[0].split("/").pop();
+  const key = { "Idempotency-Key": `${song}-two-${new Date().toISOString().slice(0, 10)}` };
+  const wanted = { audio_id: link, wait_audio: true, audio_format: "mp3", reuse_existing: true };
+  const split = await ask("/api/generate_stems", wanted, key);
 
   const stems = { ids: JSON.parse(split.content).map((stem) => stem.id), format: "mp3" };
   let reply;

@@ -47,9 +47,10 @@ function ask(string $path, ?array $question = null, array $headers = []): array
 [, $link, $folder] = $argv + [1 => null, 2 => '.'];
 $link ?? fail('php stems.php https://suno.com/song/<id> [folder]');
 
-// The same for every retry: the split is paid for once.
-$key = 'Idempotency-Key: ' . bin2hex(random_bytes(16));
-[, $content] = ask('/api/generate_stems', ['audio_id' => $link, 'wait_audio' => true, 'audio_format' => 'mp3'], [$key]);
+// One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
+$key = 'Idempotency-Key: ' . basename(explode('?', $link)[0]) . '-two-' . gmdate('Y-m-d');
+$wanted = ['audio_id' => $link, 'wait_audio' => true, 'audio_format' => 'mp3', 'reuse_existing' => true];
+[, $content] = ask('/api/generate_stems', $wanted, [$key]);
 
 $stems = ['ids' => array_column(json_decode($content, true), 'id'), 'format' => 'mp3'];
 while (([$status, $content, $wait] = ask('/api/audio', $stems)) && $status === 202) {

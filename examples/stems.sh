@@ -31,10 +31,11 @@ ask() { # PATH [curl options]: sets $status and writes "$work/reply"; retries a 
   exit 1
 }
 
-# The same for every retry: the split is paid for once.
-key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+# One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
+id=${link%%\?*} id=${id##*/}
+key=$id-two-$(date -u +%F)
 ask /api/generate_stems -H "Idempotency-Key: $key" \
-  --data "$(jq -n --arg link "$link" '{audio_id: $link, wait_audio: true, audio_format: "mp3"}')"
+  --data "$(jq -n --arg link "$link" '{audio_id: $link, wait_audio: true, audio_format: "mp3", reuse_existing: true}')"
 
 stems=$(jq '{ids: map(.id), format: "mp3"}' "$work/reply")
 ask /api/audio --data "$stems"

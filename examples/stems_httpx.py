@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 import sys
-import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,10 @@ async def save(client: httpx.AsyncClient, file: dict[str, Any], folder: Path) ->
 async def main(link: str, folder: Path) -> None:
     """Split the song, wait for the files, download them in parallel."""
     async with httpx.AsyncClient(base_url=BASE, headers=HEADERS, timeout=150) as client:
-        # The same for every retry: the split is paid for once.
-        key = {"Idempotency-Key": str(uuid.uuid4())}
-        wanted = {"audio_id": link, "wait_audio": True, "audio_format": "mp3"}
+        # One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
+        song = link.partition("?")[0].rpartition("/")[2]
+        key = {"Idempotency-Key": f"{song}-two-{datetime.now(UTC).date()}"}
+        wanted = {"audio_id": link, "wait_audio": True, "audio_format": "mp3", "reuse_existing": True}
         stems = (await ask(client, "POST", "/api/generate_stems", json=wanted, headers=key)).json()
 
         ids = {"ids": [stem["id"] for stem in stems], "format": "mp3"}

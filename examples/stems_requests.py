@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,10 @@ if len(sys.argv) < 2:
     sys.exit(__doc__)
 folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
 
-# The same for every retry: the split is paid for once.
-key = {"Idempotency-Key": str(uuid.uuid4())}
-wanted = {"audio_id": sys.argv[1], "wait_audio": True, "audio_format": "mp3"}
+# One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
+song = sys.argv[1].partition("?")[0].rpartition("/")[2]
+key = {"Idempotency-Key": f"{song}-two-{datetime.now(UTC).date()}"}
+wanted = {"audio_id": sys.argv[1], "wait_audio": True, "audio_format": "mp3", "reuse_existing": True}
 stems = ask("POST", "/api/generate_stems", json=wanted, headers=key).json()
 
 ids = {"ids": [stem["id"] for stem in stems], "format": "mp3"}

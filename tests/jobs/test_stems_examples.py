@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -156,6 +158,8 @@ class Lossy:
     url: str = ""
     splits: list[str | None] = field(default_factory=list)
     """The Idempotency-Keys of the received splits."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """The bodies of the received splits."""
     statuses: list[int] = field(default_factory=list)
     """The statuses of the replies to POST /api/audio."""
     on_fetching: Callable[[], Any] = lambda: None
@@ -164,6 +168,7 @@ class Lossy:
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response | int | None:
         if path == "/api/generate_stems":
             self.splits.append(headers.get("idempotency-key"))
+            self.bodies.append(json.loads(body))
             if len(self.splits) == 2:
                 return 503
         sent = {name: value for name, value in headers.items() if name not in ("host", "content-length")}
@@ -232,8 +237,12 @@ def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
     assert done.returncode == 0, done.stderr
     assert len(between.splits) == 3
     assert len(set(between.splits)) == 1
-    assert between.splits[0]
+    assert re.fullmatch(rf"{SONG}-two-\d{{4}}-\d\d-\d\d", between.splits[0] or "")
+    assert [body["reuse_existing"] for body in between.bodies] == [True] * 3, "tomorrow has another key"
     assert (between.statuses[0], between.statuses[-1]) == (202, 200)
     assert sorted(run.saved) == NAMES
     assert run.saved == kept(service)
     assert len(suno.charges(account)) == 1
+    again = run(service.url, f"{LINK}?sh=abc")
+    assert again.returncode == 0, again.stderr
+    assert len(suno.charges(account)) == 1, "a second run, or one after a crash, pays nothing"
