@@ -55,13 +55,19 @@ def of_operator(suno: Suno) -> Iterator[Client]:
 
 def test_clips_have_every_field_of_the_peer_with_its_type(service: Client, account: str) -> None:
     [song] = ask(service, "GET", f"/api/get?ids={SONG}", account).json()
-    assert list(song) == [*PEERS_FIELDS, "stem_from_id", "part", "take", "bpm", "key", "download_unlocked", "silent"]
+    ours = ["stem_from_id", "part", "take", "bpm", "key", "download_unlocked", "silent", "has_stems"]
+    assert list(song) == [*PEERS_FIELDS, *ours]
     assert (song["part"], song["take"], song["bpm"], song["key"]) == (None, None, 120, "C_major")
     assert song["title"] == "Ocean Wanderer"
     assert song["duration"] == 183.4
     assert song["lyric"].count("\n") == song["prompt"].count("\n") - 1
     assert "\n\n" not in song["lyric"]
     assert song["audio_url"] is None
+
+
+def test_a_song_says_whether_it_has_been_split(service: Client, account: str) -> None:
+    clips = ask(service, "GET", f"/api/get?ids={SONG},song-with-two", account).json()
+    assert [(clip["id"], clip["has_stems"]) for clip in clips] == [(SONG, False), ("song-with-two", True)]
 
 
 def test_clips_come_in_the_requested_order(service: Client, account: str) -> None:

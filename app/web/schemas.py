@@ -146,6 +146,7 @@ EXAMPLE_CLIP = {
     "key": None,
     "download_unlocked": False,
     "silent": False,
+    "has_stems": False,
 }
 EXAMPLE_CREDITS = {
     "credits_left": 500,
@@ -829,6 +830,13 @@ class FullClip(Schema):
         metadata={"description": "Whether Suno has already counted the song's download.", "example": False},
     )
     silent = SILENT
+    has_stems = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Songs only: whether Suno marks it as split. The mark may come some time after a split.",
+            "example": False,
+        },
+    )
 
 
 class BudgetLeft(Schema):

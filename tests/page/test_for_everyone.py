@@ -32,12 +32,12 @@ def at_an_error(page: Page) -> None:
 
 def at_a_choice(page: Page) -> None:
     page.enter("song-with-twelve" + Keys.ENTER)
-    page.find("button", "Open 24 stems")
+    page.find("button", "Open the stems")
 
 
 def at_the_desk(page: Page) -> None:
     page.enter("song-with-two" + Keys.ENTER)
-    page.press("Open vocals and instrumental")
+    page.press("Open the stems")
     page.wait_until_ready()
 
 

@@ -140,7 +140,7 @@ def test_a_saved_mix_equals_the_sum_of_the_files(page: Page) -> None:
     keep_files(page, SONG, "wav", 11)
     page.find("combobox", "Format").send_keys("WAV")
     page.enter(SONG + Keys.ENTER)
-    page.press("Open vocals and instrumental")
+    page.press("Open the stems")
     page.wait_until_ready()
     page.find("link", "Download all").click()
     files = unzipped(page.downloaded("Missing Page - Stems.zip"))
@@ -350,7 +350,7 @@ def test_a_wav_whose_header_has_no_length_is_as_long_as_its_file(page: Page, fol
 def test_a_silent_mix_is_refused(page: Page) -> None:
     keep_files(page, SONG, "mp3", 4)
     page.enter(SONG + Keys.ENTER)
-    page.press("Open vocals and instrumental")
+    page.press("Open the stems")
     page.wait_until_ready()
     for part in ("Vocals", "Instrumental"):
         page.press("Mute", page.find("group", part))

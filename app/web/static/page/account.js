@@ -7,11 +7,14 @@ import { count } from "./rules.js";
 
 const FIELDS = ["apiKey", "account", "cookie"];
 
+let shownFor; // the signal of the account that is shown
+
 /** What GET /api/get_limit said last; null until it has. */
 export const limits = { now: null, downloadsLeft: null };
 
 /** Ask what the account has left, and show it. */
 export async function showAccount(signal) {
+  shownFor = signal;
   const { cookie } = credentials.read();
   const { told, headers } = await askJson("/api/get_limit", { signal });
   const owner = cookie ? "Your own Suno account" : `Account ${headers.get("X-Suno-Account") ?? "of this service"}`;
@@ -26,6 +29,9 @@ export async function showAccount(signal) {
   if (budget?.downloads_left !== undefined) parts.push(`${count(budget.downloads_left, "download")} this month`);
   the("account").textContent = parts.join(", ");
 }
+
+/** Ask again, in the background. */
+export const refresh = () => showAccount(shownFor).catch(() => {});
 
 /** Show what is known of no account. */
 export function clearAccount() {

@@ -43,7 +43,7 @@ export function clear() {
  * Show the stems of a song; nothing is fetched yet. `stems` are clips with `part` and `take`. Without `canPlay` they can
  * only be saved.
  */
-export function show(clip, stems, { canPlay = true } = {}) {
+export function show(clip, stems, { canPlay = true, title = `Stems of ${clip.title || clip.id}` } = {}) {
   clear();
   opensOriginal = false;
   mixer = new Mixer();
@@ -56,7 +56,7 @@ export function show(clip, stems, { canPlay = true } = {}) {
   const seen = new Set();
   rows = new Map(stems.map((stem) => [stem.id, row(stem, seen)]));
   the("tracks").replaceChildren(...[...rows.values()].map(({ item }) => item));
-  the("desk-title").textContent = `Stems of ${clip.title || clip.id}`;
+  the("desk-title").textContent = title;
   the("desk-title").dir = "auto";
   for (const id of ["all", "karaoke", "mix"]) the(id).hidden = true;
   the("all").removeAttribute("href");
@@ -161,6 +161,13 @@ export function offerAddress(id, format, find) {
     of.link.focus();
   });
   of.taking.append(button);
+}
+
+/** Play the song itself: there are no stems on the desk. */
+export function playOriginal() {
+  mixer.hearsOriginal = true;
+  the("original").setAttribute("aria-pressed", "true");
+  mixer.play();
 }
 
 /** Offer files of the song as one ZIP. */

@@ -19,6 +19,14 @@ export async function hear(desk, song, stems, signal) {
   offerKept(desk, heard, files.filter(({ id }) => id !== song.id));
 }
 
+/** Fetch the song itself, and play it as soon as it is kept. */
+export async function hearSong(desk, song, signal) {
+  const [file] = await fetchFiles(desk, [song.id], "mp3", { signal, hears: true });
+  signal.throwIfAborted();
+  say("progress", file.status === "kept" ? "" : `The song could not be fetched: ${file.error}`);
+  if (file.status === "kept") desk.playOriginal();
+}
+
 /** Offer opened stems in the chosen format. */
 export async function offerFiles(desk, stems, signal) {
   const wanted = format();

@@ -1,69 +1,25 @@
 // The page: which song is shown, what a click does, and what goes on meanwhile.
 
 import * as account from "./account.js";
-import { Failure, askJson, credentials, patiently } from "./api.js";
-import { button, make, say, the } from "./dom.js";
+import { Failure, askJson, patiently } from "./api.js";
+import { make, say, the } from "./dom.js";
 import * as files from "./files.js";
-import { SIGN_IN, clearProblem, showProblem } from "./problem.js";
+import { listen, openStems, reformat, reopen, whyFailed } from "./opening.js";
 import { question } from "./question.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
-import { Scope, isStopped } from "./scope.js";
+import { Scope } from "./scope.js";
+import { View, attempt, desk, session } from "./session.js";
+import { price, showButtons, showSong, wanted } from "./song.js";
 import * as songs from "./songs.js";
 import { splitFor } from "./split.js";
 
-const OPEN = "suno-stems.open";
-const AGREED = 3_600_000; // milliseconds in which a reload may continue a clicked download
 const NO_SONG = { error: "Which song? Paste its link, or choose one of yours.", code: "no_song" };
 const NOT_A_SONG = { error: "This is no link or id of a song. Copy the address of the song's page at suno.com.", code: "" };
 const SHORT_LINK = {
   error: "This is a short link, which does not contain the song. Open it, and copy the address that the browser then shows.",
   code: "",
 };
-
-/** A song that is shown, until its scope ends: with another song, or another account. */
-class View {
-  clip = null;
-  splits = [];
-  asked = new Set(); // kinds that a click has asked for, and that are not paid yet
-  opening = new Scope(); // what plays on the desk
-  shows = null; // the run or the stems on the desk
-
-  constructor(id, scope) {
-    Object.assign(this, { id, scope, signal: scope.signal });
-  }
-}
-
-const session = { account: new Scope(), view: new View("", new Scope()), desk: null, timer: 0 };
-
-/** The desk of stems, loaded on first use. */
-function desk() {
-  session.desk ??= import("./desk.js").then(
-    (module) => {
-      module.start();
-      return module;
-    },
-    () => {
-      session.desk = null;
-      throw new Failure({ error: "A part of this page could not be loaded. Check your connection.", code: "unreachable" });
-    },
-  );
-  return session.desk;
-}
-
-/** Run `what` and show an error; `again` is then offered. Work that was stopped is no error. */
-async function attempt(what, again) {
-  clearProblem();
-  try {
-    return await what();
-  } catch (failure) {
-    if (isStopped(failure)) return null;
-    say("progress", "");
-    showProblem(failure, again);
-    if (SIGN_IN.has(failure.code)) account.askFor(failure.code);
-    return null;
-  }
-}
 
 // Account
 
@@ -73,8 +29,6 @@ async function showAll() {
   await account.showAccount(session.account.signal);
   showButtons();
 }
-
-const refreshAccount = () => account.showAccount(session.account.signal).then(showButtons, () => {});
 
 /** Remove everything of the previous account, and show the new one. */
 async function changeAccount() {
@@ -95,11 +49,17 @@ async function changeAccount() {
 /** Show a song in place of the one before; its work ends, but not its splits. Returns its View. */
 function show(id) {
   session.view.scope.end();
-  const view = new View(id, session.account.child());
+  const view = new View(id, session.account.child(), {
+    open: (stems) => openSplit(view, stems),
+    split: (body) => attempt(() => split(view, body)),
+  });
   session.view = view;
-  the("chosen").hidden = true;
+  document.body.dataset.pane = id ? "song" : "library";
+  songs.point(id);
+  the("chosen").hidden = the("listen").hidden = true;
   the("existing").replaceChildren();
   say("progress", "");
+  say("elsewhere", "");
   session.desk?.then((module) => module.clear());
   view.ready = id ? lookUp(view) : Promise.resolve();
   view.ready.catch(() => {}); // whoever waits for it shows the failure
@@ -158,61 +118,7 @@ function take(view, stems) {
   showSong(view);
 }
 
-function showSong(view) {
-  const { clip, splits } = view;
-  const about = [rules.clock(clip.duration), rules.day(clip.created_at)].filter(Boolean).join(", ");
-  const text = make("div", {}, make("h3", { dir: "auto" }, clip.title || clip.id), make("span", { className: "small" }, about));
-  the("chosen").replaceChildren(songs.cover(clip), text);
-  the("chosen").hidden = false;
-  const offers = splits.filter(({ isComing }) => !isComing).map((split) => offerOf(view, split));
-  const title = make("p", {}, "Already split: free of credits");
-  the("existing").replaceChildren(...(offers.length ? [title, make("div", { className: "row" }, ...offers)] : []));
-  showButtons();
-}
-
-function offerOf(view, split) {
-  const price = split.canBeOpened && usesDownload() ? ": this song's download" : "";
-  const name = `Open ${rules.partsIn(split.stems)}${rules.day(split.made) && `, ${rules.day(split.made)}`}${price}`;
-  return button(name, () => openSplit(view, split.stems));
-}
-
 const openSplit = (view, stems) => attempt(() => openStems(view, stems), () => openSplit(view, stems));
-
-// Buttons and prices
-
-/** Whether a split or opening stems counts as a download: the song is not unlocked. */
-const usesDownload = () => files.areKept() && session.view.clip?.download_unlocked !== true;
-
-function price(task) {
-  const { two, twelve } = document.body.dataset;
-  const credits = Number(task === "twelve" ? twelve : two);
-  const left = account.limits.downloadsLeft;
-  const parts = [credits ? `about ${rules.count(credits, "credit")}` : ""];
-  if (usesDownload()) parts.push(`this song's download${left === null ? "" : `, ${left} left`}`);
-  return parts.filter(Boolean).join(" · ");
-}
-
-/** The body of a split that a button asks for, without its song. */
-function wanted(task) {
-  return { stem_task: task === "twelve" ? "twelve" : "two", ...(task === "part" ? { stem_name: the("part").value } : {}) };
-}
-
-/** Show on each split button what it does now: a split that goes on is shown by its own button. */
-function showButtons() {
-  clearTimeout(session.timer);
-  const { clip, asked } = session.view;
-  const going = clip ? runs.runsOf(clip.id) : [];
-  for (const element of document.querySelectorAll("[data-task]")) {
-    const { task } = element.dataset;
-    const kind = rules.kindAsked(wanted(task));
-    const run = going.find((one) => one.kind === kind);
-    element.disabled = !!run || asked.has(kind);
-    const [label, about] = element.children;
-    label.textContent = run ? `Splitting… ${rules.clock((Date.now() - run.began) / 1000)}` : element.dataset.label;
-    about.textContent = run ? "" : price(task);
-  }
-  if (going.length) session.timer = setTimeout(showButtons, 1000);
-}
 
 // Splits
 
@@ -280,10 +186,13 @@ async function showRun(run) {
 
 /** Open what a run has made, if its song is shown; say where it is if not. */
 function onEnd(run) {
-  refreshAccount();
+  account.refresh().then(showButtons);
   const { view } = session;
   if (view.clip?.id !== run.song.id) {
-    if (!run.failure) say("elsewhere", `The stems of ${run.song.title || run.song.id} are ready.`);
+    if (run.failure) return;
+    songs.noteSplit(run.song.id);
+    const { id, title } = run.song;
+    the("elsewhere").replaceChildren("The stems of ", make("a", { href: rules.addressOf(id), dir: "auto" }, title || id), " are ready.");
     return;
   }
   const again = run.stems.length ? () => runs.again(run) : null;
@@ -298,63 +207,7 @@ function onEnd(run) {
   }, again);
 }
 
-const whyFailed = ({ error_message: why }) => `Failed. ${why || "Suno gave no reason."}`;
-
-/** Put stems on the desk, fetch those that are complete; each can be played as soon as it is kept. */
-async function openStems(view, stems, lost = "") {
-  const module = await desk();
-  view.signal.throwIfAborted();
-  view.opening.end();
-  const { signal } = (view.opening = view.scope.child());
-  const complete = stems.filter(({ status }) => status === "complete");
-  view.shows = view.onDesk = stems;
-  remember(view.clip, stems);
-  module.show(view.clip, stems, { canPlay: files.areKept() });
-  await showFailed(module, view, stems, lost, signal);
-  say("progress", complete.length ? "" : "Suno could not make any of these stems.");
-  if (!complete.length) return;
-  if (!files.areKept()) {
-    files.offerAddresses(module, complete, signal, attempt);
-    return;
-  }
-  view.files = { complete, signal, isHeard: false };
-  await files.hear(module, view.clip, complete, signal);
-  view.files.isHeard = true;
-  view.clip.download_unlocked = true;
-  showSong(view);
-  refreshAccount();
-}
-
-/** Keep each failed stem in its row: why, whether it was charged, what can be done. */
-async function showFailed(module, view, stems, lost, signal) {
-  const failed = stems.filter(({ status }) => status === "error");
-  if (!failed.length) return;
-  const ids = failed.filter(({ error_message: why }) => !why).map(({ id }) => id);
-  const seen = ids.length ? await askJson(`/api/get?ids=${ids.join()}`, { signal }).catch(() => null) : null;
-  signal.throwIfAborted();
-  const body = bodyOf(rules.kindOf(stems.map(({ part, title }) => part ?? title)));
-  for (const stem of failed) {
-    const known = seen?.told.find(({ id }) => id === stem.id) ?? stem;
-    const charge = lost || "Suno charged for the split when it accepted it.";
-    const again = body && button("Split again…", () => attempt(() => split(view, body)));
-    module.fail(stem.id, `${whyFailed(known)} ${charge} Keep the others, or split again.`, again);
-  }
-}
-
-/** The body of a split of this kind; null if it is not one that the page offers. */
-function bodyOf(kind) {
-  if (kind === "two" || kind === "twelve") return { stem_task: kind };
-  const part = [...the("part").options].find(({ value }) => value.toLowerCase() === kind);
-  return part ? { stem_task: "two", stem_name: part.value } : null;
-}
-
 // Reload
-
-/** Store which stems are open, for a reload. */
-function remember(clip, stems) {
-  const { who } = credentials.read();
-  sessionStorage.setItem(OPEN, JSON.stringify({ who, song: clip.id, stems: stems.map(({ id }) => id), at: Date.now() }));
-}
 
 /** Show the song of the address, and open the stems that were open before a reload. */
 async function restore() {
@@ -362,15 +215,7 @@ async function restore() {
   const id = rules.songIn(location.hash);
   if (!id) return;
   the("song").value = id;
-  await attempt(async () => {
-    const view = await go(id);
-    const open = JSON.parse(sessionStorage.getItem(OPEN) ?? "null");
-    if (view.shows || !open || open.song !== id || open.who !== credentials.read().who) return;
-    // After a long time, do not count a download without a click.
-    if (usesDownload() && Date.now() - open.at > AGREED) return;
-    const known = view.splits.find(({ stems, isComing }) => !isComing && stems.some((stem) => open.stems.includes(stem.id)));
-    if (known) await openStems(view, known.stems);
-  });
+  await attempt(async () => reopen(await go(id)));
 }
 
 // Events
@@ -402,19 +247,25 @@ for (const element of document.querySelectorAll("[data-task]")) {
   element.addEventListener("click", () => onSplit(element.dataset.task));
 }
 the("part").addEventListener("change", showButtons);
+the("listen").addEventListener("click", () => attempt(() => listen(session.view)));
 the("format").addEventListener("change", () => {
-  const { view } = session;
-  if (!view.files || view.files.signal.aborted) return;
-  if (view.files.isHeard) attempt(async () => files.offerFiles(await desk(), view.files.complete, view.files.signal));
-  else openSplit(view, view.shows);
+  attempt(() => reformat(session.view));
 });
-runs.onChange((run) => (run.stage === "ended" ? onEnd(run) : showRun(run)));
+runs.onChange((run) => {
+  songs.mark(run.song.id);
+  if (run.stage === "ended") onEnd(run);
+  else showRun(run);
+});
 account.start(changeAccount);
-songs.start((clip) => {
-  the("song").value = clip.id;
-  the("song").scrollIntoView({ block: "nearest" });
-  onSong(true);
-});
+songs.start(
+  (clip) => {
+    the("song").value = clip.id;
+    onSong(true);
+    if (!the("library-pane").checkVisibility()) the("back").firstElementChild.focus();
+    scrollTo(0, 0);
+  },
+  ({ id, has_stems: isSplit }) => [isSplit ? "split" : "", runs.runsOf(id).length ? "splitting…" : ""].filter(Boolean),
+);
 showButtons();
 await attempt(showAll);
 if (!session.view.id) await restore();

@@ -109,6 +109,12 @@ export function day(iso) {
   return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString(undefined, { dateStyle: "medium" });
 }
 
+/** Length, date, tempo and key of a song, as far as they are known. */
+export function aboutSong({ duration, created_at: made, bpm, key }) {
+  const tempo = Number.isFinite(bpm) ? `${Math.round(bpm)} BPM` : "";
+  return [clock(duration), day(made), tempo, (key ?? "").replace("_", " ")].filter(Boolean).join(" · ");
+}
+
 /** "2 stems", "1 download". */
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 export const capital = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");

@@ -1,16 +1,23 @@
-// The account's songs: loaded page by page while scrolling, with a search in the loaded ones.
+// The account's songs: loaded page by page while scrolling, with marks, a filter, and a search in the loaded ones.
 
 import { ask, askJson } from "./api.js";
-import { make, the } from "./dom.js";
+import { button, make, the } from "./dom.js";
 import { clock, day } from "./rules.js";
 
 const AT_ONCE = 2; // covers fetched at the same time: the rest of the page needs connections too
 
-let page = 0;
-let done = false;
-let loading = false;
-let shown = 0; // the number of the current list: replies for older lists are dropped
+/** The list that is shown. Replies for an older list are dropped. */
+class Library {
+  page = 0;
+  isWhole = false;
+  isLoading = false;
+  known = new Map(); // list items by song id
+}
+
+let list = new Library();
+let pointed = ""; // the id of the song that is shown
 let onChoose = () => {};
+let marksOf = () => [];
 
 const covers = { waiting: [], active: 0 };
 const inSight = new IntersectionObserver((entries) => {
@@ -23,10 +30,12 @@ const inSight = new IntersectionObserver((entries) => {
 });
 let atTheEnd = null;
 
-/** Show the songs of the account; `choose` is called with a clip. */
-export function start(choose) {
+/** Show the songs of the account. `choose` is called with a clip, `marks` gives the marks of a song: "split", …. */
+export function start(choose, marks) {
   onChoose = choose;
+  marksOf = marks;
   the("search").addEventListener("input", filter);
+  the("which").addEventListener("change", filter);
   const options = { root: the("library"), rootMargin: "300px" };
   atTheEnd = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && more(), options);
   atTheEnd.observe(the("more"));
@@ -34,11 +43,35 @@ export function start(choose) {
 
 /** Start over, for another account. */
 export function reload() {
-  shown++;
-  page = 0;
-  done = loading = false;
+  list = new Library();
   the("songs").replaceChildren();
   return more();
+}
+
+/** Show a song's marks anew, and whether it is the one that is shown. */
+export function mark(id) {
+  const item = list.known.get(id);
+  if (!item) return;
+  const marks = marksOf(item.clip);
+  item.dataset.which = marks.includes("split") ? "split" : "whole";
+  item.querySelector(".marks").replaceChildren(...marks.map((text) => make("span", { className: `mark ${text}` }, text)));
+  filter();
+}
+
+/** Mark the song that is shown. */
+export function point(id) {
+  pointed = id;
+  for (const [known, item] of list.known) {
+    if (known === id) item.firstElementChild.setAttribute("aria-current", "true");
+    else item.firstElementChild.removeAttribute("aria-current");
+  }
+}
+
+/** Note that a song has stems now. */
+export function noteSplit(id) {
+  const item = list.known.get(id);
+  if (item) item.clip.has_stems = true;
+  mark(id);
 }
 
 /** A song's cover, fetched once it is visible; a plain square until then, or if there is none. */
@@ -69,28 +102,26 @@ async function showCover(image) {
 }
 
 async function more() {
-  if (loading || done || page > 49) return;
-  loading = true;
-  const of = shown;
+  const mine = list;
+  if (mine.isLoading || mine.isWhole) return;
+  mine.isLoading = true;
   the("more").textContent = "Loading songs…";
   try {
-    const { told } = await askJson(`/api/get?page=${page}`);
-    if (of !== shown) return;
-    page++;
-    done = told.length === 0;
-    the("songs").append(...told.map(item));
+    const { told } = await askJson(`/api/get?page=${mine.page}`);
+    if (mine !== list) return;
+    mine.page++;
+    mine.isWhole = told.length === 0;
+    // A song that was made meanwhile moves the others to the next page: none is shown twice.
+    the("songs").append(...told.filter(({ id }) => !mine.known.has(id)).map(item));
     filter();
-    the("more").textContent = done ? (page === 1 ? "This account has no songs yet." : "") : "";
   } catch (failure) {
-    if (of !== shown) return;
-    const again = make("button", { type: "button", onclick: more }, "Try again");
-    the("more").replaceChildren(make("span", {}, failure.message), " ", again);
+    if (mine === list) the("more").replaceChildren(make("span", {}, failure.message), " ", button("Try again", more));
     return;
   } finally {
-    if (of === shown) loading = false;
+    mine.isLoading = false;
   }
   // If the whole list is visible, no scrolling would load the next page.
-  if (!done) {
+  if (!mine.isWhole) {
     atTheEnd.unobserve(the("more"));
     atTheEnd.observe(the("more"));
   }
@@ -98,12 +129,32 @@ async function more() {
 
 function item(clip) {
   const about = [clock(clip.duration), day(clip.created_at)].filter(Boolean).join(", ");
-  const text = make("span", {}, make("b", { dir: "auto" }, clip.title || clip.id), make("span", { className: "small" }, about));
-  const button = make("button", { type: "button", onclick: () => onChoose(clip) }, cover(clip), text);
-  return make("li", { "data-title": (clip.title ?? "").toLowerCase() }, button);
+  const line = make("span", { className: "small" }, about, make("span", { className: "marks" }));
+  const text = make("span", {}, make("b", { dir: "auto" }, clip.title || clip.id), line);
+  const choose = make("button", { type: "button", onclick: () => onChoose(clip) }, cover(clip), text);
+  if (clip.id === pointed) choose.setAttribute("aria-current", "true");
+  const made = make("li", { "data-title": (clip.title ?? "").toLowerCase() }, choose);
+  made.clip = clip;
+  list.known.set(clip.id, made);
+  mark(clip.id);
+  return made;
 }
 
+/** Show the songs that the search and the filter want, and say if there are none. */
 function filter() {
-  const words = the("search").value.trim().toLowerCase();
-  for (const song of the("songs").children) song.hidden = !song.dataset.title.includes(words);
+  const words = the("search").value.trim();
+  const which = the("which").value;
+  let shown = 0;
+  for (const song of the("songs").children) {
+    const { title, which: is } = song.dataset;
+    song.hidden = !title.includes(words.toLowerCase()) || (which !== "" && is !== which);
+    if (!song.hidden) shown++;
+  }
+  const none = list.page === 1 && list.known.size === 0 ? "This account has no songs yet." : nothing(words, which);
+  the("more").textContent = shown ? "" : list.isWhole ? none : "Loading songs…";
+}
+
+function nothing(words, which) {
+  const kind = { split: "split song", whole: "song that is not split" }[which] ?? "song";
+  return `No ${kind}${words ? ` has “${words}” in its title` : ""}. There are ${list.known.size} songs.`;
 }
