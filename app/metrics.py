@@ -89,6 +89,11 @@ JOBS_ENDED = Gauge(
     ["outcome"],
     multiprocess_mode="livemostrecent",
 )
+NEEDS_PERSON = Gauge(
+    "suno_stems_needs_person",
+    "Splits that wait for a person, because Suno wants a captcha.",
+    multiprocess_mode="livemostrecent",
+)
 AUDIO_BYTES = Gauge(
     "suno_stems_audio_bytes",
     "Bytes of kept audio, measured every few minutes.",

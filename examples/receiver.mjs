@@ -1,4 +1,5 @@
 // Receives webhooks from Suno Stems: npm install standardwebhooks && WEBHOOK_SECRET=whsec_… node receiver.mjs
+// CHAT_URL: where to call a person if Suno wants a captcha: an incoming webhook of Slack, Mattermost or Google Chat.
 import { createServer } from "node:http";
 import { Webhook } from "standardwebhooks";
 
@@ -9,6 +10,11 @@ createServer(async (request, response) => {
     // A repeated webhook has the same webhook-id. Ignore types that you do not know: later versions may have more.
     if (type === "stems.completed" || type === "stems.failed") {
       console.log(request.headers["webhook-id"], type, data.stems.map((stem) => stem.title));
+    }
+    if (type === "stems.needs_person" && process.env.CHAT_URL) {
+      const headers = { "Content-Type": "application/json" };
+      const text = `${data.person.what} ${data.person.url}`;
+      await fetch(process.env.CHAT_URL, { method: "POST", headers, body: JSON.stringify({ text }) });
     }
     response.writeHead(200).end("thanks");
   } catch (error) {

@@ -432,6 +432,30 @@ def test_progress_only_increases(model: Model) -> None:
     assert all(before < after for before, after in itertools.pairwise(times))
 
 
+def test_a_captcha_gives_the_user_a_link_and_the_split_goes_on(model: Model, suno: Suno, account: str) -> None:
+    def act(**what: str) -> None:
+        suno.post("/sandbox/person", json={"account": account, **what}).raise_for_status()
+
+    act(action="want")
+    split = model.call("split_song", song=SONG, kind="part", part="Drum Kit")
+    assert (split["state"], split["stems"], split["link"]) == ("needs a person", [], f"https://suno.com/song/{SONG}")
+    assert "Split from Mix and Drum Kit" in split["next"]
+    told = model.call("follow_split", request_id=split["request_id"])
+    assert told == split
+    act(action="split", song=SONG, stem_name="Drum Kit")
+    done = model.call("split_song", song=SONG, kind="part", part="Drum Kit")
+    assert (done["state"], len(done["stems"])) == ("complete", 2)
+    assert [charge["by_person"] for charge in suno.charges(account)] == [True]
+
+
+def test_a_solved_captcha_lets_the_same_call_split_the_song(model: Model, suno: Suno, account: str) -> None:
+    suno.post("/sandbox/person", json={"account": account, "action": "want"})
+    assert model.call("split_song", song=SONG, kind=TWELVE, confirm=True)["state"] == "needs a person"
+    suno.post("/sandbox/person", json={"account": account, "action": "solve"})
+    assert model.call("split_song", song=SONG, kind=TWELVE, confirm=True)["state"] == "complete"
+    assert [charge["by_person"] for charge in suno.charges(account)] == [False]
+
+
 def test_the_credits_left_are_returned(model: Model, service: Http, account: str) -> None:
     left = model.call("left")
     assert left == at_service(service, account, "/api/get_limit").json()

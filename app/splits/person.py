@@ -71,8 +71,8 @@ class PersonInquiry:
             # Stems that are listed before the wait begins are not what the person makes.
             listed = self._listed_before_wait(entry)
             part = "" if self.choice.task is StemTask.TWELVE else self.choice.extracted
-            began, lasts, name = self.ledger.clock.now(), self.handover.lasts, self.account.name
-            wait = Wait(began=began, lasts=lasts, listed=listed, part=part, account=name, attempt=entry.attempt)
+            began = self.ledger.clock.now()
+            wait = Wait(began=began, lasts=self.handover.lasts, listed=listed, part=part, attempt=entry.attempt)
             job = self.handover.job
         waiting = self._wait(entry, wait, job) if wait else None
         if waiting and not goes_on:

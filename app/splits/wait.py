@@ -34,8 +34,6 @@ class Wait:
     """Every stem that the song listed when the wait began: those are not new."""
     part: str
     """The part that is extracted; "" for all parts."""
-    account: str
-    """The operator's name for the Suno account."""
     attempt: int = 1
     """The latest attempt of the entry that was refused because of a captcha: it and those before made nothing."""
     ended: Ended | None = None

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from app.splits.attempt import latest_of
 from app.splits.budget import give_back
@@ -166,26 +165,23 @@ class WaitTable:
                 return every - passed
             number: int = last["number"] + 1 if last else 0
             tx.put_record("waiting", f"look {account}", {"at": list(self._clock.now()), "number": number}, kept=DAY)
-            ids = [id for id, (name, _) in self._waiting(tx).items() if name == account]
+            ids = [id for id, name in self._waiting(tx).items() if name == account]
             held = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
             held.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
             return Look(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
 
         return self._store.transact(change, durable=False)
 
-    def count(self) -> dict[str, int]:
-        """Read how many requests wait, by the operator's name of their account."""
-        counted: dict[str, int] = {}
-        for _, name in self._store.read(self._waiting).values():
-            counted[name] = counted.get(name, 0) + 1
-        return counted
+    def count(self) -> int:
+        """Read how many requests wait."""
+        return len(self._store.read(self._waiting))
 
     def _put_waiting(self, tx: Transaction, held: Entry, wait: Wait) -> Entry:
         waiting = self._given_back(tx, held)._replace(
             state=State.NEEDS_PERSON, attempt_began=wait.began, lasts=wait.lasts
         )
         tx.put(waiting)
-        self._note(tx, held.id, [held.account, wait.account])
+        self._note(tx, held.id, held.account)
         return waiting
 
     def _given_back(self, tx: Transaction, held: Entry) -> Entry:
@@ -195,14 +191,16 @@ class WaitTable:
         return held._replace(budgets=())
 
     @staticmethod
-    def _waiting(tx: Transaction) -> dict[str, Any]:
-        return tx.record("waiting", ALL) or {}
+    def _waiting(tx: Transaction) -> dict[str, str]:
+        """The ids of the entries that wait, with the ledger's name for their account."""
+        waiting: dict[str, str] = tx.record("waiting", ALL) or {}
+        return waiting
 
-    def _note(self, tx: Transaction, id: str, value: list[str] | None) -> None:
+    def _note(self, tx: Transaction, id: str, account: str | None) -> None:
         waiting = self._waiting(tx)
-        if value is None and id not in waiting:
+        if account is None and id not in waiting:
             return
         waiting.pop(id, None)
-        if value is not None:
-            waiting[id] = value
+        if account is not None:
+            waiting[id] = account
         tx.put_record("waiting", ALL, waiting or None, kept=FOR_GOOD)

@@ -163,6 +163,7 @@ def _look_at_jobs() -> None:
     ledger = parts().ledger
     metrics.JOBS_BEHIND.set(ledger.jobs.behind())
     metrics.JOBS_OPEN.set(ledger.jobs.count_open())
+    metrics.NEEDS_PERSON.set(ledger.waits.count())
     report = ledger.jobs.report() or NO_REPORT
     metrics.JOBS_STALLED.set(report.stalled_for)
     metrics.JOBS_UNREAD.set(report.unread_for)

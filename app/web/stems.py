@@ -315,11 +315,14 @@ def send_webhook_again(request_id: str) -> dict[str, Any]:
     from app.jobs.job import SplitState
     from app.jobs.notice import person_notice_of
 
-    id = _found(request_id).id
-    job = job_of(id)
+    found = _found(request_id)
+    job = job_of(found.id)
     if job is None or not job.webhook_url:
         raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
-    asked = person_notice_of(id) if job.state is SplitState.NEEDS_PERSON else id
+    asked = found.id
+    if found.entry is not None and found.entry.state is State.NEEDS_PERSON:
+        # Its job may not have noticed yet.
+        job, asked = replace(job, state=SplitState.NEEDS_PERSON), person_notice_of(found.id)
     parts().ledger.jobs.ask_again(asked)
     parts().queue.put(asked)
     return webhook_of(replace(job, state=SplitState.DELIVERING, next_at=None) if job.state.has_result else job)

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from responses import RequestsMock
+from responses.matchers import json_params_matcher
 from standardwebhooks.webhooks import Webhook
 from werkzeug.serving import make_server
 
@@ -33,16 +35,29 @@ BODY = json.dumps(
 )
 
 
-def test_the_receiver_accepts_only_signed_webhooks(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+NEEDS_PERSON = {
+    "type": "stems.needs_person",
+    "data": {"person": {"url": "https://suno.com/song/a", "what": "Split it.", "until": "2026-12-01T09:00:00Z"}},
+}
+
+
+SAID = "Split it. https://suno.com/song/a"
+
+
+def python_receiver() -> Any:
     spec = importlib.util.spec_from_file_location("receiver", Path("examples/receiver.py"))
     assert spec
     assert spec.loader
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    server = make_server("127.0.0.1", 0, example.app)
+    return example
+
+
+def test_the_receiver_accepts_only_signed_webhooks(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    server = make_server("127.0.0.1", 0, python_receiver().app)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/stems"
     try:
@@ -53,6 +68,21 @@ def test_the_receiver_accepts_only_signed_webhooks(
         server.server_close()
     assert (signed.status, forged.status) == (200, 400)
     assert "msg_1 stems.completed ['Song (Vocals)']" in capfd.readouterr().out
+
+
+def test_the_receiver_sends_the_link_for_a_person_to_a_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("CHAT_URL", "https://chat.example.com/hook")
+    body = json.dumps(NEEDS_PERSON)
+    at = datetime.now(UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign("msg_1", at, body),
+    }
+    with RequestsMock() as chat:
+        chat.post("https://chat.example.com/hook", match=[json_params_matcher({"text": SAID})])
+        assert python_receiver().app.test_client().post("/stems", data=body, headers=headers).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +123,7 @@ def test_the_node_receiver_accepts_only_signed_webhooks(
 
 RUN_WORKFLOW = """
 const { createHmac } = require("crypto");
-const { headers, body, nodes, credential, audio_id, execution } = JSON.parse(require("fs").readFileSync(0));
+const { headers, body, nodes, credential, audio_id, execution, event } = JSON.parse(require("fs").readFileSync(0));
 const named = (name) => nodes.find((node) => node.name === name).parameters;
 // n8n 2.x blocks both in expressions and in Code nodes.
 const blocked = (name) => new Proxy(() => {}, {
@@ -120,7 +150,12 @@ const split = async () => {
   const { jsonBody, headerParameters: { parameters: [key] } } = named("Split the song");
   return { [key.name]: evaluate(key.value, { audio_id }), body: JSON.parse(evaluate(jsonBody, { audio_id })) };
 };
-(audio_id ? split() : verify()).then((result) => console.log(JSON.stringify(result)));
+const call = async () => {
+  const [{ leftValue, rightValue }] = named("Is a person needed?").conditions.conditions;
+  const text = JSON.parse(evaluate(named("Call the person").jsonBody, event));
+  return { isNeeded: evaluate(leftValue, event) === rightValue, text };
+};
+(audio_id ? split() : event ? call() : verify()).then((result) => console.log(JSON.stringify(result)));
 """
 
 
@@ -129,7 +164,7 @@ def workflow() -> dict[str, Any]:
 
 
 def run_workflow(**question: Any) -> Any:
-    """Run the branch of the webhook, or with `audio_id` the branch of the split, as n8n 2.x does."""
+    """Run a branch as n8n 2.x does: of the webhook; with `audio_id` of the split; with `event` of the chat."""
     text = json.dumps({"nodes": workflow()["nodes"]} | question)
     run = subprocess.run(["node", "-e", RUN_WORKFLOW], input=text, capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
@@ -167,6 +202,17 @@ def test_each_song_of_an_n8n_execution_has_its_own_key_and_a_retry_has_the_same(
     keys = [each["Idempotency-Key"] for each in (first, other, retry)]
     assert keys == ["c3d4e5f6-a7b8-9012-cdef-123456789012-two-2026-11-30", "song-with-two-two-2026-11-30", keys[0]]
     assert first["body"] | {"audio_id": link, "reuse_existing": True} == first["body"]
+
+
+@NODE
+def test_n8n_sends_the_link_for_a_person_to_a_chat() -> None:
+    called = run_workflow(event=NEEDS_PERSON)
+    assert called == {"isNeeded": True, "text": {"text": "Split it. https://suno.com/song/a"}}
+    assert run_workflow(event=NEEDS_PERSON | {"type": "stems.completed"})["isNeeded"] is False
+    asked = run_workflow(audio_id="song-with-two", execution={"id": "1"})["body"]
+    assert asked["on_captcha"] == "wait"
+    branches = workflow()["connections"]["Is a person needed?"]["main"]
+    assert [branch[0]["node"] for branch in branches] == ["Call the person", "Each file"]
 
 
 @NODE

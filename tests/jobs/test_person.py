@@ -93,6 +93,17 @@ def test_a_request_that_waits_says_what_a_person_has_to_do(client: Client, owner
     assert owner.paid_by_service == []
 
 
+def test_the_metrics_and_the_log_tell_the_operator(deploy: Callable[..., Deployed], owner: Owner) -> None:
+    client = deploy().client
+    assert "suno_stems_needs_person 0.0" in client.get("/metrics").text
+    reply = ask(client)
+    assert "suno_stems_needs_person 1.0" in client.get("/metrics").text
+    [line] = [line for line in client.server.logged().splitlines() if "Suno wants a captcha" in line]
+    assert all(name in line for name in ("account default", reply.headers["X-Request-ID"], SONG))
+    cancel(client, reply)
+    assert "suno_stems_needs_person 0.0" in client.get("/metrics").text
+
+
 def test_a_wait_says_so_if_no_jobs_process_runs(deploy: Callable[..., Deployed], owner: Owner) -> None:
     assert "python -m app.jobs" in ask(deploy().client).json()["person"]["what"]
 

@@ -23,7 +23,7 @@ JOB = NewJob('{"kind": "split"}')
 
 
 def wait_of(ledger: Ledger, *known: str, lasts: float = DAY, part: str = "Lead Vocal") -> Wait:
-    return Wait(began=ledger.clock.now(), lasts=lasts, listed=known, part=part, account="default")
+    return Wait(began=ledger.clock.now(), lasts=lasts, listed=known, part=part)
 
 
 def begin(ledger: Ledger, key: str = "", **fields: object) -> Entry:
@@ -70,9 +70,9 @@ def test_a_request_that_waits_has_given_its_price_back_and_is_due(ledger: Ledger
     assert ledger.get(one.id) == held
     wait = ledger.waits.get(one.id)
     assert wait is not None
-    assert (wait.listed, wait.lasts, wait.account) == (("old",), DAY, "default")
+    assert (wait.listed, wait.lasts) == (("old",), DAY)
     assert is_due(ledger, one)
-    assert ledger.waits.count() == {"default": 1}
+    assert ledger.waits.count() == 1
 
 
 def test_a_wait_begins_a_job_if_there_is_none(ledger: Ledger) -> None:
@@ -90,7 +90,7 @@ def test_a_whole_new_set_is_taken_for_nothing(ledger: Ledger) -> None:
     done = ledger.get(one.id)
     assert done is not None
     assert (done.state, [stem.id for stem in done.stems], done.price) == (State.DONE, ["a", "b"], 0)
-    assert (left(ledger), ledger.waits.count(), is_due(ledger, one)) == (15, {}, True)
+    assert (left(ledger), ledger.waits.count(), is_due(ledger, one)) == (15, 0, True)
     wait = ledger.waits.get(one.id)
     assert wait is not None
     assert wait.is_adopted
@@ -190,7 +190,7 @@ def test_stems_that_suno_names_for_another_request_are_taken_away_again(ledger: 
     ledger.finish(entry(ledger, **song), stems("a", "b"), paid=True)
     held = ledger.get(one.id)
     assert held is not None
-    assert (held.state, held.stems, ledger.waits.count()) == (State.NEEDS_PERSON, (), {"default": 1})
+    assert (held.state, held.stems, ledger.waits.count()) == (State.NEEDS_PERSON, (), 1)
     wait = ledger.waits.get(one.id)
     assert wait is not None
     assert not wait.is_adopted
@@ -204,7 +204,7 @@ def test_trying_again_pays_once_and_takes_nothing_more(ledger: Ledger) -> None:
     assert ledger.restart(one, 41.0) is None
     assert ledger.waits.adopt(one, found(stems("a", "b"))).reason is Reason.CHANGED
     assert not ledger.waits.end(one, Ended.CANCELLED)
-    assert ledger.waits.count() == {}
+    assert ledger.waits.count() == 0
     ledger.doubt(started)
     assert ledger.waits.adopt(started, found(stems("a", "b"))).reason is Reason.CHANGED
     assert ledger.settle(started, listed(stems("a", "b"))).verdict is Verdict.OURS
@@ -294,7 +294,7 @@ def test_a_wait_that_has_ended_can_begin_again_with_its_key(ledger: Ledger, how:
     assert ledger.waits.end(one, how)
     assert not ledger.waits.end(one, how)
     held = ledger.begin(entry(ledger, "k", account=one.account))
-    assert (held.id, held.state, ledger.waits.count()) == (one.id, State.FAILED, {})
+    assert (held.id, held.state, ledger.waits.count()) == (one.id, State.FAILED, 0)
     wait = ledger.waits.get(one.id)
     assert wait is not None
     assert wait.ended is how
