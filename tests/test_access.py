@@ -9,6 +9,7 @@ from typing import Any
 
 import flask_cors
 import pytest
+import werkzeug.sansio.http
 import yaml
 
 from tests import stack
@@ -166,6 +167,9 @@ def test_a_page_of_cors_origins_may_send_all_our_headers(guarded: Client) -> Non
         "x-suno-cookie",
     }
     assert "access-control-allow-credentials" not in answer
+    paths = yaml.safe_load(Path("openapi.yaml").read_text())["paths"]
+    methods = {name.upper() for path, named in paths.items() if path.startswith("/api/") for name in named}
+    assert set(answer["access-control-allow-methods"].split(", ")) == methods - {"PARAMETERS"}
 
 
 def test_a_preflight_that_names_thousands_of_headers_gets_none(
@@ -187,6 +191,20 @@ def test_a_range_header_of_thousands_of_ranges_is_ignored(service: Client) -> No
     assert service.get(path, headers={"Range": "bytes=0-9"}).status_code == 206
     many = "bytes=" + ",".join(f"{first}-{first}" for first in range(0, 2_000, 2))
     assert service.get(path, headers={"Range": many}).status_code == 200
+
+
+def test_a_list_of_thousands_of_etags_is_ignored(
+    in_process: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, read = in_process(), []
+    etag = service.get("/openapi.json").headers["ETag"]
+    parse = werkzeug.sansio.http.parse_etags
+    monkeypatch.setattr("werkzeug.sansio.http.parse_etags", lambda text: read.append(text or "") or parse(text))
+    assert service.get("/openapi.json", headers={"If-None-Match": f'"a", {etag}'}).status_code == 304
+    assert any(etag in text for text in read)
+    for many in ("," * 16_000, '"a",' * 4_000 + etag):
+        assert service.get("/openapi.json", headers={"If-None-Match": many}).status_code == 200
+    assert max(map(len, read)) < 1_000
 
 
 def test_a_page_of_cors_origins_may_read_a_part_of_a_file(guarded: Client) -> None:

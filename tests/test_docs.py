@@ -90,6 +90,8 @@ def test_a_file_of_swagger_ui_is_read_once_and_under_one_name(
         "nothing",
         "..",
         "%5c",
+        "x" * 300,
+        "x" * 8_000,
     ):
         assert service.get(f"/docs/{other}").status_code in (302, 404), other
     assert len(read) == docs._asset.cache_info().currsize == 1

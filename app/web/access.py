@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 """Headers that proxies add."""
 
-LONGEST_LISTS = {"HTTP_RANGE": 200, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": 1_000}
+LONGEST_LISTS = {
+    "HTTP_RANGE": 200,
+    "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": 1_000,
+    "HTTP_IF_NONE_MATCH": 1_000,
+    "HTTP_IF_MATCH": 1_000,
+}
 """Characters of the headers whose items are read one by one. A longer one is ignored: reading thousands is slow."""
 
 SIGNED = ("audio.get_audio", "audio.get_peaks", "audio.get_stems_zip")
@@ -248,7 +253,7 @@ def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
         app,
         resources=r"/api/.*",
         origins=list(origins),
-        methods=["GET", "POST"],
+        methods=["GET", "POST", "DELETE"],
         allow_headers=[
             "Authorization",
             "Content-Type",
@@ -263,7 +268,7 @@ def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:
         ],
         expose_headers=[
             *("Content-Disposition", "Content-Range", "ETag"),
-            *("Idempotent-Replayed", "Retry-After", "X-Request-ID", "X-Suno-Account"),
+            *("Idempotent-Replayed", "Location", "Retry-After", "X-Request-ID", "X-Suno-Account"),
         ],
         max_age=600,
     )
