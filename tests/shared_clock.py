@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.splits.store import open_store
+
 FOLDER = Path(__file__).with_name("clock")
 
 
@@ -31,6 +33,12 @@ class SharedClock:
         """Let this much time pass."""
         self._seconds += seconds
         struct.pack_into("d", self._memory, 0, self._seconds)
+
+    def pass_to_next_job(self, ledger_url: str) -> None:
+        """Let time pass until the next job in this ledger is due."""
+        due = open_store(ledger_url).read(lambda tx: tx.next_due())
+        if due is not None and (left := due - self.now()) > 0:
+            self.advance(left)
 
     def now(self) -> float:
         """Seconds since 1970, as these processes see them."""

@@ -27,7 +27,7 @@ def test_without_the_ledger_the_proof_fails() -> None:
 
 @pytest.mark.timeout(280)
 def test_each_key_gets_a_webhook_of_final_stems_with_the_files_of_suno() -> None:
-    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, keep_killing_for=3.0)
+    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, keep_killing_for=3.0, hours=False)
     assert outcome.complaints == [], outcome
     assert outcome.webhooks > outcome.keys
     assert outcome.kills["a process of jobs"] > 0

@@ -2,10 +2,13 @@
 
 Paid calls lose their replies, and some stems fail. Suno is away for seconds, and does not prepare files for a while.
 Workers, the processes of jobs and Redis get SIGKILL. Storage breaks or is slow, and its addresses expire. Receivers
-answer 500, break the connection, hang, or are gone. (What takes hours is in tests/jobs/test_jobs_machine.py, with a
-clock of the test's.) At the end, the records are compared: one charge per key; each receiver got webhooks of its own
-stems, only after they were final, the last of them right; each file is kept, byte for byte as the local Suno has it;
-each song was unlocked once.
+answer 500, break the connection, hang, or are gone. Then hours pass, on a clock that all processes share: Suno is
+away for longer than an hour while it makes stems, and it never prepares the files of one split. (Not with Redis,
+which has a clock of its own.)
+
+At the end, records are compared: one charge per key; each receiver got webhooks of its own stems, only after they
+were final, the last of them right, and `stems.delayed` before it if Suno was away for an hour; each file is kept,
+byte for byte as the local Suno has it, or has failed because Suno never prepared it; each song was unlocked once.
 """
 
 from __future__ import annotations
@@ -20,17 +23,21 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import requests
 from standardwebhooks.webhooks import Webhook
 
 from tests import stack
+from tests.shared_clock import SharedClock
 from tests.torture import ACCOUNT, KINDS, SETTINGS, SONGS, _children, _redis
+from tools.process import Server
 
 SECRET = "whsec_" + "A" * 32
 SONGS_AND_FAILURES = [*SONGS, "song-stem-fails", "song-stem-vanishes"]
@@ -40,8 +47,14 @@ CLIENTS = 8
 KEEP_KILLING_FOR = 25.0
 """Seconds to continue after all clients have their stems, while files are fetched and webhooks sent."""
 
-AWAY_FOR, NEVER = 8.0, 3600.0
-"""Maximum seconds for which Suno is away; seconds until a file is ready that is not waited for."""
+AWAY_FOR, NEVER = 8.0, 1e9
+"""Maximum seconds for which Suno is away; seconds until a file is ready that never gets ready."""
+
+MAKES_STEMS_FOR, HOURS_PASS_WITHIN = 1200.0, 180.0
+"""Seconds of a stem's states while hours pass; real seconds in which they must have passed."""
+
+UNPREPARED = "failed", "The file could not be fetched: Suno has not prepared it."
+"""How a file ends that Suno never prepares."""
 
 DRAINED_WITHIN = 240.0
 """Seconds from the last kill until the last webhook must have arrived: one claim and some attempts."""
@@ -93,6 +106,11 @@ class Receivers:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def types(self, key: str) -> list[str]:
+        """The types of the webhooks of a key."""
+        with self.lock:
+            return [json.loads(body)["type"] for _, body in self.received.get(key, [])]
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -107,6 +125,10 @@ class Outcome:
     charges: list[dict[str, Any]] = field(default_factory=list)
     kills: dict[str, int] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    delayed: list[str] = field(default_factory=list)
+    """The keys whose stems were not complete after an hour."""
+    unprepared: list[str] = field(default_factory=list)
+    """The keys whose files Suno never prepared."""
     webhooks: int = 0
     files: int = 0
     unlock_calls: int = 0
@@ -117,21 +139,31 @@ class Outcome:
         kills = ", ".join(f"{count} x {what}" for what, count in self.kills.items())
         return (
             f"{self.keys} keys, {len(self.charges)} charges, {lost} with a lost reply, {self.webhooks} webhooks, "
-            f"{self.files} files, {self.songs} songs unlocked by {self.unlock_calls} calls; killed: {kills}"
+            f"{len(self.delayed)} delayed for an hour, "
+            f"{self.files} files, {len(self.unprepared)} splits whose files were never prepared, "
+            f"{self.songs} songs unlocked by {self.unlock_calls} calls; killed: {kills}"
         )
 
 
-def torture(*, seed: int, keys: int, redis: bool, keep_killing_for: float = KEEP_KILLING_FOR) -> Outcome:
-    """Send `keys` keys until each has its stems, wait for all webhooks, and compare the records."""
+def torture(
+    *, seed: int, keys: int, redis: bool, keep_killing_for: float = KEEP_KILLING_FOR, hours: bool = True
+) -> Outcome:
+    """Send `keys` keys until each has its stems, wait for all webhooks, and compare the records.
+
+    `hours`: whether hours pass then.
+    """
     chance = random.Random(seed)
     outcome = Outcome(keys)
     with ExitStack() as servers:
         folder = servers.enter_context(tempfile.TemporaryDirectory())
+        clock = SharedClock(Path(folder) / "clock")
+        servers.enter_context(clock.in_environment())
         suno = servers.enter_context(stack.suno("--pace", "0.1", "--set", "drip=0.05"))
         receivers = Receivers()
         servers.callback(receivers.close)
         settings = {
             **SETTINGS,
+            **clock.environment,
             "LOG_LEVEL": "INFO",
             "SUNO_COOKIE": ACCOUNT,
             "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
@@ -152,11 +184,11 @@ def torture(*, seed: int, keys: int, redis: bool, keep_killing_for: float = KEEP
         _set(suno.url, "faults", {"seed": seed, "rate": 0.3, "kinds": KINDS})
         finished = threading.Event()
 
-        def client(number: int) -> None:
+        def client(number: int, format: str = "") -> None:
             body = {
                 "audio_id": SONGS_AND_FAILURES[number % len(SONGS_AND_FAILURES)],
                 "webhook_url": f"{receivers.url}/{number}",
-                "audio_format": chance.choice(["wav", "mp3"]),
+                "audio_format": format or chance.choice(["wav", "mp3"]),
             }
             ends = time.monotonic() + 120
             while time.monotonic() < ends:
@@ -222,8 +254,56 @@ def torture(*, seed: int, keys: int, redis: bool, keep_killing_for: float = KEEP
         _set(suno.url, "settings", {"storage": "ordinary", "address_lifetime": 3600.0, "preparation": 0.0})
         _set(suno.url, "faults", {"seed": seed, "rate": 0.0, "kinds": KINDS})
         _drain(receivers, keys)
+        if hours and not redis:
+            passing = Hours(clock, settings["LEDGER_URL"], suno, receivers, outcome)
+            # Receivers that accept at once: what is compared is what the jobs tell.
+            numbers = [number * len(BEHAVIOURS) for number in range(keys, keys + 3)]
+            passing.be_away(lambda: [client(number) for number in numbers[:2]], numbers[:2])
+            passing.prepare_nothing(lambda: client(numbers[2], "m4a"), numbers[2])
         _compare(outcome, suno.url, service.url, receivers)
     return outcome
+
+
+@dataclass(frozen=True)
+class Hours:
+    """What takes hours, on the clock that the processes share."""
+
+    clock: SharedClock
+    ledger: str
+    suno: Server
+    receivers: Receivers
+    outcome: Outcome
+
+    def be_away(self, split: Callable[[], object], numbers: Sequence[int]) -> None:
+        """Let Suno be away for longer than an hour while it makes stems."""
+        _set(self.suno.url, "settings", {"pace": MAKES_STEMS_FOR})
+        split()
+        self.suno.process.send_signal(signal.SIGSTOP)
+        self._pass_until([f"{number}" for number in numbers], "stems.delayed")
+        self.suno.process.send_signal(signal.SIGCONT)
+        _set(self.suno.url, "settings", {"pace": 0.1})
+        self._pass_until([f"{number}" for number in numbers], "stems.completed")
+        self.outcome.delayed += [f"{number}" for number in numbers]
+        self.outcome.keys += len(numbers)
+
+    def prepare_nothing(self, split: Callable[[], object], number: int) -> None:
+        """Let Suno never prepare the files of a split."""
+        _set(self.suno.url, "settings", {"preparation": NEVER})
+        split()
+        self._pass_until([f"{number}"], "stems.completed")
+        _set(self.suno.url, "settings", {"preparation": 0.0})
+        self.outcome.unprepared.append(f"{number}")
+        self.outcome.keys += 1
+
+    def _pass_until(self, keys: Sequence[str], event: str) -> None:
+        """Let time pass, from one job that is due to the next, until these keys have got a webhook of this type."""
+        ends = time.monotonic() + HOURS_PASS_WITHIN
+        while not all(event in self.receivers.types(key) for key in keys):
+            if time.monotonic() > ends:
+                self.outcome.complaints.append(f"keys {', '.join(keys)} got no {event}")
+                return
+            self.clock.pass_to_next_job(self.ledger)
+            time.sleep(0.1)
 
 
 def _drain(receivers: Receivers, keys: int) -> None:
@@ -273,9 +353,14 @@ def _compare(outcome: Outcome, suno_url: str, service_url: str, receivers: Recei
         files, usable = data.get("files", []), [stem["id"] for stem in data["stems"] if stem["status"] == "complete"]
         if [file["id"] for file in files] != usable:
             complain(f"key {key} got {len(files)} files for {len(usable)} stems")
+        if key in outcome.delayed and "stems.delayed" not in receivers.types(key):
+            complain(f"key {key} was not told of the delay")
         for file in files:
             outcome.files += 1
-            if file["status"] != "kept":
+            if key in outcome.unprepared:
+                if (file["status"], file["error"]) != UNPREPARED:
+                    complain(f"a file of key {key} was never prepared, and has {file['status']}: {file['error']}")
+            elif file["status"] != "kept":
                 complain(f"a file of key {key} has {file['status']}: {file['error']}")
             elif _digest(requests.get(file["url"], timeout=30).content) != _at_suno(service_url, file):
                 complain(f"a file of key {key} differs from Suno's")
