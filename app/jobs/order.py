@@ -191,14 +191,13 @@ class Order:
         if job is not None:
             return status_of(job)
         stored = self.parts.shelf.stat(self.folders, details.id, self.format)
-        known = self.parts.shelf.details(self.folders, details.id) or details
         return FileStatus(
             id=details.id,
             format=self.format,
             # The file may have been removed just now.
             status=FileState.KEPT if stored else FileState.FETCHING,
             bytes=stored.size if stored else None,
-            filename=file_name(known, self.format),
+            filename=file_name(details, self.format),
             error=None,
-            silent=known.silent,
+            silent=details.silent,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -169,14 +170,35 @@ def made_at(stem: Clip) -> float | None:
 
 
 def numbered(stems: Iterable[Clip]) -> dict[str, int]:
-    """The take number of each stem, by its id: 1, 2, … within the same song and part, oldest first."""
-    takes: dict[tuple[str | None, str], int] = {}
-    numbers: dict[str, int] = {}
-    for stem in sorted(stems, key=lambda stem: stem.created_at or ""):
+    """The take of each stem, by its id: the number of its split among those of its song, from 1, oldest first.
+
+    Stems with the same take belong together. A split that made each part twice counts as two.
+    """
+    songs: dict[str | None, dict[str | None, list[tuple[float, Clip]]]] = {}
+    for stem in stems:
         if stem.is_stem:
-            of_part = (stem.stem_from_id, stem.part)
-            numbers[stem.id] = takes[of_part] = takes.get(of_part, 0) + 1
+            of_kind = songs.setdefault(stem.stem_from_id, {}).setdefault(stem.stem_task, [])
+            of_kind.append((made_at(stem) or 0.0, stem))
+    numbers: dict[str, int] = {}
+    for kinds in songs.values():
+        splits = [split for made in kinds.values() for split in _sets(made)]
+        splits.sort(key=lambda split: made_at(split[0]) or 0.0)
+        takes = [take for split in splits for take in _takes(split)]
+        numbers |= {stem.id: number for number, take in enumerate(takes, 1) for stem in take}
     return numbers
+
+
+def _takes(split: Sequence[Clip]) -> list[list[Clip]]:
+    """The stems of one split by take: a part that is there twice is of two takes, in Suno's order."""
+    takes: list[list[Clip]] = []
+    number_of_part: Counter[str | None] = Counter()
+    for stem in split:
+        part = stem.part or stem.title
+        if number_of_part[part] == len(takes):
+            takes.append([])
+        takes[number_of_part[part]].append(stem)
+        number_of_part[part] += 1
+    return takes
 
 
 def _named(name: str) -> str:

@@ -226,7 +226,7 @@ def opened_stems(
             missing.append(details)
         else:
             open_files.callback(file.close)
-            opened.append((shelf.details(allowed, details.id) or details, file))
+            opened.append((details, file))
     if missing:
         names = ", ".join(f"{file_name(each, format)} ({each.id})" for each in missing)
         raise AudioIncomplete(

@@ -572,7 +572,8 @@ TAKE = fields.Integer(
     required=True,
     allow_none=True,
     metadata={
-        "description": "Stems only: the number of the take, among those of its part in this reply; 1 is the oldest.",
+        "description": "Stems only: the number of its split, among those of the song in this reply; 1 is the oldest. "
+        "Stems with the same take belong together.",
         "example": 1,
     },
 )

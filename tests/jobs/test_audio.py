@@ -235,6 +235,20 @@ def test_a_zip_does_without_words_and_beats_that_cannot_be_read(deployed: Servic
     ]  # fmt: skip
 
 
+def test_files_of_one_split_have_the_same_take(deployed: Service) -> None:
+    split(deployed, stem_task="twelve", audio_format="mp3")
+    second = split(deployed, audio_format="mp3").json()
+    listed = deployed.client.get(f"/api/stems?audio_id={SONG}").json()
+    takes = {stem["id"]: stem["take"] for stem in listed}
+    assert [takes[stem["id"]] for stem in second] == [3, 3]
+    files = {file["id"]: file["filename"] for file in wait_for_files(deployed, audio_id=SONG, format="mp3")}
+    own = [f"Ocean Wanderer - {part} (take 3).mp3" for part in ("Vocals", "Instrumental")]
+    assert [files[stem["id"]] for stem in second] == own
+    zipped = deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=mp3").content
+    names = zipfile.ZipFile(io.BytesIO(zipped)).namelist()
+    assert f"{FOLDER}/Instrumental (take 3).mp3" in names and f"{FOLDER}/Vocals (take 3).mp3" in names
+
+
 def sign_zip(deployed: Service, **wanted: Any) -> dict[str, Any]:
     reply = deployed.client.post("/api/stems.zip", json={"audio_id": SONG, "format": "wav"} | wanted)
     assert reply.status_code == 200, reply.text

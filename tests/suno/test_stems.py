@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -139,7 +140,7 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("far_from_utc")
 def test_a_date_has_its_own_time_zone_or_utc_and_never_the_machines(date: str) -> None:
     found = stems_made([Clip("v", created_at=date, stem_task="two")], PAIR, since=NOON, until=NOON)
-    assert found.ids == [["v"], []]
+    assert ([[stem.id for stem in one] for one in found.sets], found.unknown) == ([["v"]], ())
 
 
 def test_the_time_window_includes_its_ends() -> None:
@@ -210,15 +211,41 @@ def test_stems_without_a_label_are_recognised_by_their_parts(
     assert made(choice, *stems) == (([titles], []) if is_set else ([], titles))
 
 
-def test_takes_are_numbered_per_part_from_the_oldest() -> None:
+def test_takes_number_the_splits_of_a_song_from_the_oldest() -> None:
     stems = [
         Clip("new", created_at="2026-11-25T12:00:01Z", title="S (Vocals)", is_stem=True),
         Clip("old", created_at="2026-11-25T12:00:00Z", title="S (Vocals)", is_stem=True),
         Clip("other", created_at="2026-11-25T12:00:00Z", title="S (Instrumental)", is_stem=True),
         Clip("undated", title="S (Vocals)", is_stem=True),
+        Clip("of another song", title="S (Vocals)", is_stem=True, stem_from_id="another"),
         Clip("song"),
     ]
-    assert numbered(stems) == {"undated": 1, "old": 2, "new": 3, "other": 1}
+    assert numbered(stems) == {"undated": 1, "old": 2, "other": 2, "new": 3, "of another song": 1}
+
+
+def test_stems_of_one_split_have_the_same_take_whatever_other_splits_have_made() -> None:
+    """Vocals of four kinds of splits, and a split without its instrumental: each part was counted by itself."""
+    stems = [
+        at(0, "v1", "S (Vocals)", "two"),
+        at(0, "i1", "S (Instrumental)", "two"),
+        *(at(10_000, f"{part}{take}", f"S ({part})", "twelve") for take in "ab" for part in ("Vocals", "Drums")),
+        at(20_000, "v2", "S (Vocals)", "two"),
+        at(30_000, "drums", "S (Drum Kit)", "extract"),
+        at(30_400, "rest", "S (Without Drum Kit)", "extract"),
+        at(40_000, "v3", "S (Vocals)", "two"),
+        at(40_001, "i3", "S (Instrumental)", "two"),
+    ]
+    expected = {
+        **{"v1": 1, "i1": 1, "Vocalsa": 2, "Drumsa": 2, "Vocalsb": 3, "Drumsb": 3, "v2": 4},
+        **{"drums": 5, "rest": 5, "v3": 6, "i3": 6},
+    }
+    assert numbered(replace(each, is_stem=True) for each in stems) == expected
+
+
+def test_splits_of_two_kinds_at_the_same_moment_are_two_takes() -> None:
+    kinds = {"two": ("Vocals", "Instrumental"), "twelve": ("Vocals", "Drums")}
+    stems = [at(0, f"{kind} {part}", f"S ({part})", kind) for kind, parts in kinds.items() for part in parts]
+    assert sorted(numbered(replace(each, is_stem=True) for each in stems).values()) == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("title", ["S (Lead Vocal)", "S"])
