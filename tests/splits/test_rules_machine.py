@@ -1,6 +1,7 @@
 """The same random steps on all three stores: a stem has one owner, a key one set of stems, and the stores agree.
 
 Suno's witnesses lag, each by itself, get lost, or lie; dates are wrong; stems are made late; tokens lose their claim.
+The power fails: then the file is what its last sync has left.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from app.splits.ledger import Ledger
 from app.splits.owners import KEPT
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, MemoryStore, State, Store, pack, unpack
+from app.splits.store import Entry, MemoryStore, State, Store, Transaction, pack, unpack
 from app.suno.clip import Clip
 from app.suno.stems import StemChoice
 from tests.splits.conftest import SteppedClock
@@ -37,6 +39,8 @@ SUNO_BOOTED = 1_795_608_000.0
 """Suno's clock when the clock of the tests was at 0."""
 LASTS = 41.0
 SETTLE = 60.0
+FULL = 2
+"""The level of `PRAGMA synchronous` at which a commit waits for the disk."""
 
 
 STEMS, MARK, FEED = "stems", "has_stem", "newest clips"
@@ -48,6 +52,39 @@ MARKS = ("true", "false", "missing")
 
 PRICE = 10
 BUDGET = Budget("caller x", "credits:caller:x", "credits", 1_000_000, 1)
+
+
+HALF_A_DAY = 12 * 3600.0
+"""Seconds: younger charges are in the period of a budget."""
+
+REBOOT = 30.0
+"""Seconds."""
+
+
+class SyncedSqliteStore(SqliteStore):
+    """A store in a file, with a copy of what its last sync has brought to the disk."""
+
+    @property
+    def _disk_copy(self) -> Path:
+        return self._path.parent / "disk"
+
+    def _commit_to_disk(self, db: Connection, is_durable: bool) -> BaseException | None:
+        [(level,)] = db.execute("PRAGMA synchronous")
+        thrown = super()._commit_to_disk(db, is_durable)
+        if level == FULL:
+            self._disk_copy.mkdir(exist_ok=True)
+            for file in self._path.parent.glob(f"{self._path.name}*"):
+                shutil.copyfile(file, self._disk_copy / file.name)
+        return thrown
+
+    def lose_power(self) -> None:
+        """Put the file back to that copy."""
+        self.close()
+        for file in self._path.parent.glob(f"{self._path.name}*"):
+            file.unlink()
+        for file in (self._path, Path(f"{self._path}-wal")):
+            if (copy := self._disk_copy / file.name).exists():
+                shutil.copyfile(copy, file)
 
 
 class Call:
@@ -104,6 +141,9 @@ class Rules(RuleBasedStateMachine):
         self.has_claim = True
         self.keys: dict[str, str] = {}
         """The latest entry of each key."""
+        self.suno_ahead = SUNO_BOOTED
+        """Suno's clock, less the seconds since this machine booted."""
+        self.boots = 1
 
     @initialize()
     def open(self) -> None:
@@ -112,9 +152,10 @@ class Rules(RuleBasedStateMachine):
     def reopen(self) -> None:
         if not hasattr(self, "memory"):
             self.memory = MemoryStore(self.clock)
+        self.memory.clock = self.clock
         self.stores: list[Store] = [
             self.memory,
-            SqliteStore(str(self.folder / "ledger.db"), self.clock),
+            SyncedSqliteStore(str(self.folder / "ledger.db"), self.clock),
             RedisStore(self.redis_url, self.clock),
         ]
         self.ledgers = [Ledger(store) for store in self.stores]
@@ -173,7 +214,7 @@ class Rules(RuleBasedStateMachine):
             self.make_anyway(call, ahead)
 
     def make_anyway(self, call: Call, ahead: float = 0.0) -> None:
-        moment = SUNO_BOOTED + self.clock.seconds + ahead + call.number / 1_000
+        moment = self.suno_now + ahead + call.number / 1_000
         made = datetime.fromtimestamp(moment, UTC).isoformat()
         call.made = tuple(
             Clip(
@@ -279,7 +320,7 @@ class Rules(RuleBasedStateMachine):
             self.pay_again(entry)
 
     def evidence(self, entry: Entry, *, settled: bool, others: Others | None = None) -> Evidence:
-        now = SUNO_BOOTED + self.clock.seconds
+        now = self.suno_now
         return evidence(
             SONG,
             StemChoice(),
@@ -429,6 +470,46 @@ class Rules(RuleBasedStateMachine):
     def service_restarts(self) -> None:
         self.reopen()
 
+    @property
+    def suno_now(self) -> float:
+        return self.suno_ahead + self.clock.seconds
+
+    @rule(key=KEYS, after=st.sampled_from(["nothing", "a request", "a reply"]))
+    def power_fails(self, key: str, after: str) -> None:
+        """Whether nothing was written since the last step, or an entry, or its stems."""
+        before = len(self.calls)
+        if after != "nothing":
+            self.ask(key)
+        if after == "a reply" and len(self.calls) > before:
+            self.make(self.calls[-1])
+            self.reply(self.calls[-1])
+        self.lose_power()
+
+    def lose_power(self) -> None:
+        """All processes die, the machine boots again, and the file is what was synced. Redis syncs each change."""
+        for call in self.calls:
+            call.is_over = True
+        file = self.stores[1]
+        assert isinstance(file, SyncedSqliteStore)
+        file.lose_power()
+        self.boots += 1
+        before = self.clock
+        self.clock = SteppedClock(seconds=5.0, wall=before.wall + REBOOT, boot=f"start {self.boots}")
+        self.suno_ahead += before.seconds + REBOOT - self.clock.seconds
+        self.reopen()
+        self.forget_what_the_file_has_lost()
+
+    def forget_what_the_file_has_lost(self) -> None:
+        """A power failure may lose only a reply that was not waited for: its key then gets the stems of the entry."""
+        for id in dict.fromkeys(call.entry.id for call in self.calls):
+            in_memory, in_file, in_redis = (as_stored(ledger.get(id)) for ledger in self.ledgers)
+            assert in_memory == in_redis
+            if in_file != in_memory:
+                assert in_file, "an entry was not on the disk"
+                assert in_file == in_memory._replace(reply=in_file.reply, final_reply=in_file.final_reply)
+                for store in (self.stores[0], self.stores[2]):
+                    store.transact(partial(_put, in_file))
+
     @invariant()
     def all_stores_agree(self) -> None:
         for id in dict.fromkeys(call.entry.id for call in getattr(self, "calls", ())):
@@ -438,8 +519,10 @@ class Rules(RuleBasedStateMachine):
     def every_charge_counts_against_the_budget(self) -> None:
         if calls := getattr(self, "calls", ()):
             spent = BUDGET.limit - self.all(lambda ledger: ledger.left(BUDGET).amount)
+            seen = [call for call in calls if call.made and not call.is_hidden and not call.is_late]
+            # After a reboot only the wall clock can tell how old a charge is, and it may have been set by days.
             known = PRICE * len(
-                {call.made for call in calls if call.made and not call.is_hidden and not call.is_late}
+                {call.made for call in seen if self.clock.since(call.entry.attempt_began) < HALF_A_DAY}
             )
             assert known <= spent <= PRICE * len(calls), (known, spent, len(calls))
 
@@ -466,6 +549,10 @@ class Rules(RuleBasedStateMachine):
                 entry = self.ledgers[0].get(other)
                 if entry and other not in owners:
                     assert stem not in {s.id for s in entry.stems}
+
+
+def _put(entry: Entry, tx: Transaction) -> None:
+    tx.put(entry)
 
 
 def _get(id: str, ledger: Ledger) -> Entry | None:
