@@ -48,10 +48,12 @@ class Tls:
 class Proxy(Client):
     """A client of the service behind nginx, which also controls that nginx."""
 
-    def __init__(self, server: Server, tls: Tls, folder: Path) -> None:
+    def __init__(self, server: Server, tls: Tls, folder: Path, metrics_url: str = "") -> None:
         super().__init__(server)
         self.tls = tls
         self.folder = folder
+        self.metrics_url = metrics_url
+        """The server for Prometheus."""
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         return super().request(method, path, verify=str(self.tls.certificate), **options)
@@ -95,7 +97,7 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **
     `burst` replaces the burst of every limit. `changes` replaces directives: `proxy_read_timeout="…"` replaces
     everything after the name.
     """
-    port = free_port()
+    port, metrics_port = free_port(), free_port()
     text = Path("deploy/nginx.conf").read_text(encoding="utf-8")
     for production, here in {
         "/etc/nginx/suno-stems/upstream.conf": f"{folder}/upstream.conf",
@@ -105,6 +107,8 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **
         "listen 443 ": f"listen 127.0.0.1:{port} ",
         "listen [::]:443 ": f"listen [::1]:{port} ",
         "server_name stems.example.com;": "server_name localhost;",
+        "listen 127.0.0.1:9180;": f"listen 127.0.0.1:{metrics_port};",
+        "Host stems.example.com;": "Host localhost;",
     }.items():
         assert text.count(production) >= 1, production
         text = text.replace(production, here)
@@ -130,7 +134,7 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **
     url = f"https://localhost:{port}"
     Proxy(Server(url, None, folder / "main.log"), tls, folder).balance(servers)  # type: ignore[arg-type]
     with running(command(folder), lambda server: answers(Proxy(server, tls, folder)), url=url) as server:
-        yield Proxy(server, tls, folder)
+        yield Proxy(server, tls, folder, f"http://127.0.0.1:{metrics_port}")
 
 
 def answers(proxy: Proxy) -> bool:
