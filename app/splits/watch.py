@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from threading import Condition, Lock
 from typing import Protocol
@@ -34,6 +35,12 @@ WIDENS_AFTER = 60.0
 RAREST = 10
 """Maximum pause between two polls, in intervals, unless Suno asks for a longer one."""
 
+
+ASKED_LATELY = 60.0
+"""Seconds for which a poll also requests the stems that a request without a wait has asked for."""
+
+ACCOUNTS = 1_000
+"""Maximum accounts for which a process remembers what the last polls have shown."""
 
 LONGEST_PAUSE = 120.0
 """Maximum seconds of Suno's Retry-After to honour: a poll is free, and one probe shows whether Suno is well again."""
@@ -75,6 +82,7 @@ class Watch:
         self._interval = interval
         self._note_waiters = note_waiters
         self._boards: dict[str, _Board] = {}
+        self._glances: OrderedDict[str, _Glances] = OrderedDict()
         self._lock = Lock()
 
     def wait_for(
@@ -113,6 +121,31 @@ class Watch:
         self._wait(account, waiter, stopping)
         return Look(waiter.stems, waiter.polls, waiter.missed, waiter.failure)
 
+    def glance(self, account: Account, stems: Sequence[Clip], *, within: float) -> list[Clip]:
+        """Return the stems as the last polls have shown them, at once; make a poll if none was made for an interval.
+
+        `within`: maximum seconds for it. Raises a SunoError.
+        """
+        key, now = account.cookie_hash, time.monotonic()
+        with self._lock:
+            glances = self._glances_of(key)
+            open_ids = [stem.id for stem in stems if not glances.as_seen(stem).is_final]
+            glances.ask(open_ids, now)
+            is_due = bool(open_ids) and key not in self._boards and now >= glances.next_look
+            if is_due:
+                glances.next_look = now + self._interval
+            wanted = glances.asked_since(now - ASKED_LATELY)
+        if is_due:
+            glances.note(self._gateway.clips(account, wanted, within=within))
+        return [glances.as_seen(stem) for stem in stems]
+
+    def _glances_of(self, key: str) -> _Glances:
+        glances = self._glances.setdefault(key, _Glances())
+        self._glances.move_to_end(key)
+        if len(self._glances) > ACCOUNTS:
+            self._glances.popitem(last=False)
+        return glances
+
     def _wait(self, account: Account, waiter: _Waiter, stopping: Callable[[], bool]) -> None:
         if waiter.is_done:
             return
@@ -138,17 +171,57 @@ class Watch:
 
     def _look(self, account: Account, board: _Board, waiter: _Waiter) -> None:
         """Request the ids whose turn it is, and report the result to every waiter."""
-        wanted = board.wanted()
+        now = time.monotonic()
+        with self._lock:
+            glances = self._glances_of(account.cookie_hash)
+            glances.next_look = now + self._interval
+            others = glances.asked_since(now - ASKED_LATELY)
+        wanted = list(dict.fromkeys([*board.wanted(), *others]))[:BATCH]
         seen = _Seen()
         try:
             seen.listed = self._gateway.clips(account, wanted, within=waiter.within, one_by_one=False)
             seen.asked = frozenset(wanted)
+            glances.note(seen.listed)
             if singly := board.left_out(seen):
                 seen.alone = self._gateway.clips_by_themselves(account, singly, within=waiter.within)
         except SunoError as error:
             seen.failure = error
         finally:
             board.tell(seen, self._interval)
+
+
+@dataclass(slots=True)
+class _Glances:
+    """What the polls of one account have shown, for requests that do not wait."""
+
+    next_look: float = 0.0
+    _asked: dict[str, float] = field(default_factory=dict)
+    """When each stem was asked for, the latest last."""
+    _shown: dict[str, Clip] = field(default_factory=dict)
+
+    def ask(self, ids: Sequence[str], now: float) -> None:
+        """Remember the latest ids."""
+        for id in ids:
+            self._asked.pop(id, None)
+            self._asked[id] = now
+        for id in list(self._asked)[:-BATCH]:
+            del self._asked[id]
+            self._shown.pop(id.casefold(), None)
+
+    def asked_since(self, moment: float) -> list[str]:
+        """The ids that were asked for since then."""
+        return [id for id, asked in self._asked.items() if asked >= moment]
+
+    def note(self, clips: Sequence[Clip]) -> None:
+        """Remember what a poll has shown."""
+        asked = {id.casefold() for id in self._asked}
+        self._shown |= {key: clip for clip in clips if (key := clip.id.casefold()) in asked}
+
+    def as_seen(self, stem: Clip) -> Clip:
+        """A stem as it was last shown; itself if it was not."""
+        clip = self._shown.get(stem.id.casefold())
+        # The split's answer named the parent; a list may not.
+        return replace(clip, id=stem.id, stem_from_id=stem.stem_from_id or clip.stem_from_id) if clip else stem
 
 
 @dataclass(slots=True)

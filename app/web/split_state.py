@@ -47,11 +47,9 @@ def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:
     if entry is None or entry.state is not State.DONE or entry.final_reply or _are_final(entry.stems) or job_of(id):
         return entry
     try:
-        found = parts().gateway.clips(account, [stem.id for stem in entry.stems], within=LOOK_WITHIN)
+        stems = tuple(parts().watch.glance(account, entry.stems, within=LOOK_WITHIN))
     except SunoError:
         return entry
-    shown = {clip.id.casefold(): clip for clip in found}
-    stems = tuple(_as_shown(stem, shown.get(stem.id.casefold())) for stem in entry.stems)
     if not _are_final(stems):
         return entry._replace(stems=stems)
     if entry.reply:
@@ -59,11 +57,6 @@ def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:
         with suppress(LedgerUnavailable):
             parts().ledger.answer(entry, stems)
     return entry._replace(final_reply=stems)
-
-
-def _as_shown(stem: Clip, shown: Clip | None) -> Clip:
-    # The split's reply named the parent; a list may not.
-    return replace(shown, id=stem.id, stem_from_id=stem.stem_from_id or shown.stem_from_id) if shown else stem
 
 
 def job_of(id: str) -> SplitJob | None:

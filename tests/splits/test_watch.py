@@ -23,6 +23,10 @@ def complete(ids: Sequence[str]) -> list[Clip]:
     return [Clip(id, "complete") for id in ids]
 
 
+def streaming(ids: Sequence[str]) -> list[Clip]:
+    return [Clip(id, "streaming") for id in ids]
+
+
 def submitted(ids: Sequence[str]) -> list[Clip]:
     return [Clip(id, "submitted") for id in ids]
 
@@ -45,12 +49,14 @@ class Suno:
     alone: list[list[str]] = field(default_factory=list)
     """The ids that were requested by themselves, for each poll that did so."""
     within: list[float | None] = field(default_factory=list)
+    by_glances: int = 0
+    """Polls of requests that do not wait."""
 
     def clips(
         self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
     ) -> list[Clip]:
         self.polls.append(self.time.seconds - 1000.0)
-        assert not one_by_one
+        self.by_glances += one_by_one
         self.requested.append(list(ids))
         self.within.append(within)
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -202,6 +208,52 @@ def test_polls_are_an_interval_apart_whoever_comes_and_goes(suno: Suno) -> None:
         watch.wait_for(ALICE, STEMS, patience=3.5)
     gaps = [later - earlier for earlier, later in zip(suno.polls, suno.polls[1:], strict=False)]
     assert len(gaps) == 9 and min(gaps) >= 3.0 - 1e-9
+
+
+def test_requests_that_do_not_wait_make_one_poll_in_an_interval(suno: Suno, time: Time) -> None:
+    watch, other = Watch(suno, 3.0), [Clip("c", "submitted", stem_from_id="song")]
+    suno.script = [submitted, complete]
+    assert watch.glance(ALICE, STEMS, within=5) == STEMS
+    assert watch.glance(ALICE, other, within=5) == other
+    time.seconds += 2.9
+    assert watch.glance(ALICE, STEMS, within=5) == STEMS
+    assert (suno.requested, suno.within) == ([["a", "b"]], [5])
+    time.seconds += 0.2
+    assert {stem.status for stem in watch.glance(ALICE, STEMS, within=5)} == {"complete"}
+    assert suno.requested[1:] == [["c", "a", "b"]]
+    assert watch.glance(ALICE, other, within=5) == [Clip("c", "complete", stem_from_id="song")]
+    watch.glance(BOB, STEMS, within=5)
+    assert (len(suno.polls), suno.by_glances) == (3, 3)
+
+
+def test_what_was_seen_is_not_forgotten_by_the_next_poll(suno: Suno, time: Time) -> None:
+    watch = Watch(suno, 3.0)
+    suno.script = [streaming, lambda ids: [], SunoUnreachable("Down."), complete]
+    for _ in range(2):
+        assert {stem.status for stem in watch.glance(ALICE, STEMS, within=5)} == {"streaming"}
+        time.seconds += 3.1
+    with pytest.raises(SunoUnreachable):
+        watch.glance(ALICE, STEMS, within=5)
+    assert {stem.status for stem in watch.glance(ALICE, STEMS, within=5)} == {"streaming"}
+    time.seconds += 3.1
+    for _ in range(2):
+        assert {stem.status for stem in watch.glance(ALICE, STEMS, within=5)} == {"complete"}
+        time.seconds += 3.1
+    assert len(suno.polls) == 4, "final stems are not looked at again"
+
+
+def test_requests_that_do_not_wait_share_the_polls_of_those_that_do(suno: Suno) -> None:
+    watch, other = Watch(suno, 3.0), [Clip("c", "submitted")]
+
+    def while_waiting(ids: Sequence[str]) -> list[Clip]:
+        assert watch.glance(ALICE, other, within=5)[0].status == "submitted"
+        return submitted(ids)
+
+    suno.script = [while_waiting, complete]
+    watch.wait_for(ALICE, STEMS, patience=100)
+    assert (suno.requested, suno.by_glances) == ([["a", "b"], ["a", "b", "c"]], 0)
+    assert watch.glance(ALICE, other, within=5)[0].status == "complete"
+    assert len(suno.polls) == 2, "the last poll is younger than an interval"
 
 
 def test_a_stopping_process_stops_waiting(suno: Suno) -> None:
