@@ -69,6 +69,10 @@ WORDS = {
         "sent, and retried on failure; `delivered`; `given_up`: no more attempts.",
         WEBHOOK_STATES,
     ),
+    "OnCaptcha": Words(
+        "What to do if Suno wants a captcha: `fail`, or `wait` until a person splits the song at suno.com.",
+        ON_CAPTCHA,
+    ),
     "AliveStatus": Words("Always `ok`.", ALIVE),
     "ErrorCode": Words("The stable name of an error.", [code.slug for code in ErrorCode]),
 }

@@ -55,7 +55,7 @@ def test_the_clients_names_are_the_specs(folder: Path) -> None:
     assert {"ClipStatus", "FileStatus", "AudioFormat", "StemTask", "ErrorCode"} <= set(names)
     assert [name for name in names if re.search(r"Type\d", name)] == []
     assert [name for name in names if "Status" in name or "Format" in name] == [
-        *("AliveStatus", "AudioFormat", "ClipStatus", "FileStatus", "LyricsFormat")
+        *("AliveStatus", "AudioFormat", "ClipStatus", "FileStatus", "LyricsFormat", "SessionFormat")
     ]
 
 

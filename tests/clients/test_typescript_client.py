@@ -64,7 +64,8 @@ def test_fields_with_a_default_are_optional(folder: Path) -> None:
     request = re.search(r"export type SplitRequest = \{(.*?)\n\};", types, re.DOTALL)
     assert request
     assert re.findall(r"^    (\w+\??):", request[1], re.MULTILINE) == [
-        *("audio_id", "wait_audio?", "stem_task?", "stem_name?", "reuse_existing?", "webhook_url?", "audio_format?")
+        *("audio_id", "wait_audio?", "stem_task?", "stem_name?", "reuse_existing?", "webhook_url?", "audio_format?"),
+        "on_captcha?",
     ]
 
 

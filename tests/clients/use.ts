@@ -4,6 +4,8 @@ import {
   type ClipStatus,
   type ErrorCode,
   type SplitRequest,
+  type SplitState,
+  type StemClip,
   generateStems,
   getClips,
   getLimit,
@@ -16,12 +18,14 @@ const [url = '', cookie = '', song = ''] = process.argv.slice(2);
 client.setConfig({ baseUrl: url, headers: { 'X-Suno-Cookie': cookie } });
 
 const body: SplitRequest = { audio_id: song };
+// A state comes instead of stems only with on_captcha: 'wait'.
+const stemsOf = (data: StemClip[] | SplitState): StemClip[] => (Array.isArray(data) ? data : []);
 const two = await generateStems({ body, throwOnError: true });
 const twelve = await generateStems({ body: { ...body, stem_task: 'twelve', wait_audio: true }, throwOnError: true });
-const statuses: (ClipStatus | null)[] = twelve.data.map((stem) => stem.status);
+const statuses: (ClipStatus | null)[] = stemsOf(twelve.data).map((stem) => stem.status);
 
 const stems = await listStems({ query: { audio_id: song }, throwOnError: true });
-const clips = await getClips({ query: { ids: [song, ...twelve.data.slice(0, 1).map((stem) => stem.id)] }, throwOnError: true });
+const clips = await getClips({ query: { ids: [song, ...stemsOf(twelve.data).slice(0, 1).map((stem) => stem.id)] }, throwOnError: true });
 const left = await getLimit({ throwOnError: true });
 
 const refused = await generateStems({ body: { audio_id: 'not an id' } });
@@ -30,7 +34,7 @@ const notKept = await getStemsZip({ query: { audio_id: song, format: 'wav' } });
 
 console.log(
   JSON.stringify({
-    two: two.data.length,
+    two: stemsOf(two.data).length,
     twelve: [...new Set(statuses)],
     stems: stems.data.length,
     takes: [...new Set(stems.data.map((stem) => stem.take))].sort(),
