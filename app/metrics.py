@@ -124,7 +124,7 @@ DEFAULT_FAILURES = Counter(
 )
 READY = Gauge(
     "suno_stems_ready",
-    "1 if the part worked at the last check of /readyz, else 0.",
+    "1 if the part worked at its last check, else 0: /readyz checks all, /metrics all but the session.",
     ["part"],
     multiprocess_mode="livemostrecent",
 )

@@ -293,9 +293,9 @@ class SqliteStore:
         if self._log is not None and now < self._looks_at:
             return
         self._looks_at = now + LOOKED_AT_EVERY
-        file = _identity(self._path)
+        file = _identity_or_none(self._path)
         self._file = self._file or file
-        if file != self._file:
+        if file is None or file != self._file:
             raise self._replaced()
         its_log = _identity_or_none(Path(f"{self._path}-wal"))
         self._log = self._log or its_log

@@ -147,6 +147,7 @@ def tell_metrics() -> Response:
         _look_at_jobs()
     with suppress(AudioUnavailable):
         _look_at_audio()
+    _look_at_readiness()
     return Response(metrics.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -182,9 +183,18 @@ def _look_at_audio() -> None:
         metrics.AUDIO_FREE.set(free)
 
 
+def _look_at_readiness() -> None:
+    """Check what needs no call to Suno: nobody may ask `/readyz`, and an alert needs the truth."""
+    _checks()["ledger"].find()
+    _audio()
+
+
+def _checks() -> dict[str, Check]:
+    return cast(dict[str, Check], current_app.extensions["checks"])
+
+
 def _readiness() -> Response:
-    checks = cast(dict[str, Check], current_app.extensions["checks"])
-    found = {part: check.find() for part, check in checks.items()}
+    found = {part: check.find() for part, check in _checks().items()}
     told: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
     if current_app.config["METRICS_ARE_OFF"]:
         told["checks"]["metrics"] = "off"
