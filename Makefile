@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
+# An environment that has the packages but is not from make, such as that of a deployment, stays as it is.
+RUN := $(if $(wildcard $(BIN)/flask),$(wildcard .venv/run .venv/.made-by-make),new)
+RUN := $(if $(RUN),.venv/run)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs soak pictures lighthouse lint openapi reference docs audit bench lock clean
@@ -12,19 +15,19 @@ help: ## list these commands
 demo: .venv/demo ## run one split against the local Suno: prints its JSON, writes its audio to demo/ (DEMO='--wire 2024': the old Suno)
 	@$(BIN)/python -m tools.demo $(DEMO)
 
-run: .venv/run ## run the service with your SUNO_COOKIE on http://127.0.0.1:3000, and the jobs process
+run: $(RUN) ## run the service with your SUNO_COOKIE on http://127.0.0.1:3000, and the jobs process
 	@$(BIN)/python -m app
 
-doctor: .venv/run ## check that your SUNO_COOKIE works and that Suno's API has not changed: free
-	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi doctor
+doctor: $(RUN) ## check that your SUNO_COOKIE works and that Suno's API has not changed: free
+	@$(BIN)/python -m tools.doctor
 
-caller: .venv/run ## create an API key for a client: make caller NAME=n8n
+caller: $(RUN) ## create an API key for a client: make caller NAME=n8n
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi caller $(NAME)
 
-webhook-secret: .venv/run ## create a secret for WEBHOOK_SECRET, which signs webhooks
+webhook-secret: $(RUN) ## create a secret for WEBHOOK_SECRET, which signs webhooks
 	@LOG_LEVEL=ERROR $(BIN)/flask --app wsgi webhook-secret
 
-sandbox: .venv/run ## run the service with a local Suno, to try it without spending credits
+sandbox: $(RUN) ## run the service with a local Suno, to try it without spending credits
 	@$(BIN)/python -m tools.serve
 
 mcp: .venv/mcp ## run the MCP server: tools for a model, over stdio
@@ -56,16 +59,16 @@ lint: .venv/dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-openapi: .venv/run ## generate openapi.yaml from the code
+openapi: $(RUN) ## generate openapi.yaml from the code
 	$(BIN)/flask --app wsgi spec > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-reference: .venv/run ## generate docs/settings.md and docs/errors.md from the code
+reference: $(RUN) ## generate docs/settings.md and docs/errors.md from the code
 	@$(BIN)/python -m tools.reference
 
 docs: .venv/docs ## build the documentation in site/, and check every link
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-audit: .venv/run ## check the pinned packages for known vulnerabilities; needs the network
+audit: $(RUN) ## check the pinned packages for known vulnerabilities; needs the network
 	@$(BIN)/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@$(BIN)/pip-audit --requirement requirements.txt --disable-pip --no-deps --strict
 
@@ -82,23 +85,23 @@ clean: ## remove .venv, demo/, site/ and caches; the ledger and the audio in ins
 
 .venv/run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version}: try make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv && touch .venv/.made-by-make
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/demo: .venv/run requirements-demo.txt
+.venv/demo: $(RUN) requirements-demo.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-demo.txt
 	@touch $@
 
-.venv/mcp: .venv/run requirements-mcp.txt
+.venv/mcp: $(RUN) requirements-mcp.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-mcp.txt
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt requirements-mcp.txt
+.venv/dev: $(RUN) requirements-dev.txt requirements-mcp.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-mcp.txt
 	@touch $@
 
-.venv/docs: .venv/run requirements-docs.txt
+.venv/docs: $(RUN) requirements-docs.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
