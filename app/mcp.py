@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -85,6 +86,7 @@ def _left_out(default: Any, *values: Any) -> BeforeValidator:
 
 
 Kind = Literal["voice and music", "part", "every instrument"]
+USUAL_KIND: Kind = "voice and music"
 Format = Literal["mp3", "m4a", "wav"]
 SongId = Annotated[str, Field(description="The song's id, or the address of its page at suno.com.")]
 
@@ -415,8 +417,10 @@ class Tools:
         ctx: Context[Any, Any],
         song: SongId,
         kind: Annotated[
-            Kind, Field(description="What to make of the song; `part` separates one part from the rest.")
-        ],
+            Kind,
+            Field(description="What to make of the song; `part` separates one part from the rest."),
+            _left_out(USUAL_KIND),
+        ] = USUAL_KIND,
         part: Annotated[
             str, Field(description="For `part`: Lead Vocal, Drum Kit, Bass, Guitar, Piano, …"), _left_out("", "null")
         ] = "",
@@ -509,7 +513,11 @@ class Tools:
             return Split(state=state, stems=[], next=next, request_id=request_id)
         if not told["clips"]:
             return Split(state="failed", stems=[], next=told["error"]["error"], request_id=request_id)
-        split = await self._followed([_stem(clip) for clip in told["clips"]], clock)
+        stems = [_stem(clip) for clip in told["clips"]]
+        with suppress(ToolError):
+            # The state of a split has no parts, takes and errors of stems.
+            stems = await self._look(stems, clock)
+        split = await self._followed(stems, clock)
         split.request_id = request_id
         return split
 

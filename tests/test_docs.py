@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from app.web import docs
@@ -105,9 +106,10 @@ def test_every_operation_is_ready_for_a_client_generator(spec: dict[str, Any]) -
         assert operation["description"]
         for status, response in operation["responses"].items():
             if status not in ("default", "204"):
-                [media] = response["content"].values()
+                media, *others = response["content"].values()
                 if media["schema"].get("format") == "binary":
                     continue
+                assert others == []
                 assert media.get("example") is not None or media.get("examples"), (operation["operationId"], status)
 
 
@@ -115,6 +117,48 @@ def test_every_field_is_described(spec: dict[str, Any]) -> None:
     for name, schema in spec["components"]["schemas"].items():
         for field, definition in schema.get("properties", {"": schema}).items():
             assert definition.get("description"), (name, field)
+
+
+def parameters_and_bodies(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything in the spec that has a schema and may have examples, with its place."""
+    for path, of_path in spec["paths"].items():
+        for method, operation in of_path.items():
+            parameters = operation if method == "parameters" else operation.get("parameters", [])
+            yield from ((f"{method} {path} {parameter['name']}", parameter) for parameter in parameters)
+            if method == "parameters":
+                continue
+            bodies = [("body", operation.get("requestBody", {})), *operation["responses"].items()]
+            for name, body in bodies:
+                yield from ((f"{method} {path} {name}", media) for media in body.get("content", {}).values())
+    for name, schema in spec["components"]["schemas"].items():
+        for field, definition in schema.get("properties", {}).items():
+            yield f"{name}.{field}", {"schema": definition}
+
+
+def test_every_example_conforms_to_its_schema(spec: dict[str, Any]) -> None:
+    wrong, number = [], 0
+    for place, part in parameters_and_bodies(spec):
+        examples = [each["value"] for each in part.get("examples", {}).values()]
+        examples += [of["example"] for of in (part, part["schema"]) if "example" in of]
+        examples += [part["schema"]["default"]] if "default" in part["schema"] else []
+        validator = Draft202012Validator({**part["schema"], "components": spec["components"]})
+        for example in examples:
+            number += 1
+            wrong += [(place, error.message) for error in validator.iter_errors(example)]
+    assert (wrong, number > 400) == ([], True)
+
+
+def test_files_in_replies_are_typed_for_generators(spec: dict[str, Any]) -> None:
+    """One generator of two gives a type to application/octet-stream only, and none to audio/*."""
+    found = {}
+    for operation in operations(spec):
+        content = operation["responses"].get("200", {}).get("content", {})
+        if any(media["schema"].get("format") == "binary" for media in content.values()):
+            found[operation["operationId"]] = set(content)
+    assert {"getAudio", "getCover", "getStemsZip", "getDawproject"} <= set(found)
+    for types in found.values():
+        assert "application/octet-stream" in types
+        assert not any("*" in type for type in types)
 
 
 def test_every_error_code_is_in_the_spec_and_the_docs() -> None:

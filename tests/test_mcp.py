@@ -172,7 +172,8 @@ def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
     for tool in tools.values():
         assert bool(tool.annotations.destructive_hint) is not tool.annotations.read_only_hint
     arguments = tools["split_song"].input_schema
-    assert arguments["required"] == ["song", "kind"]
+    assert arguments["required"] == ["song"]
+    assert arguments["properties"]["kind"]["default"] == TWO
     assert arguments["properties"]["kind"]["enum"] == [TWO, "part", TWELVE]
     for tool in tools.values():
         assert tool.description.startswith("The tool ")

@@ -43,7 +43,7 @@ from app.web.schemas import (
     ZipQuery,
     ZipRequest,
 )
-from app.web.sending import attach, send, sent
+from app.web.sending import attach, media_type, send, sent
 
 if TYPE_CHECKING:
     from app.audio.zip import Zip
@@ -238,7 +238,7 @@ def opened_stems(
 
 def zip_response(content: Zip, opened: Sequence[object], type: str, open_files: ExitStack) -> Response:
     """Send a ZIP of opened files, or a part of it, and close them after that. Raises AudioIncomplete."""
-    response = Response(mimetype=type)
+    response = Response(mimetype=media_type(type))
     response.set_etag(content.etag)
     try:
         # Read up to the beginning of the first of them: what is before it is small.

@@ -29,6 +29,7 @@ from app.web.schemas import (
     DownloadRequest,
     FullClip,
 )
+from app.web.sending import media_type
 
 SONG_ID = {"name": "id", "in": "path", "description": "The id of a song.", "schema": {"type": "string"}}
 IMAGE = {"type": "string", "format": "binary"}
@@ -77,7 +78,9 @@ def get_cover(id: str) -> Response:
     cover = of_app.covers.of(id, lambda: of_app.gateway.clip(account, id))
     if cover is None:
         return Response(status=204)
-    return Response(cover.content, mimetype=cover.type, headers={"Cache-Control": "private, max-age=86400"})
+    return Response(
+        cover.content, mimetype=media_type(cover.type), headers={"Cache-Control": "private, max-age=86400"}
+    )
 
 
 @blueprint.route("/clip", methods=["GET"])

@@ -27,6 +27,7 @@ from flask.typing import ResponseReturnValue
 
 from app.web.api import Api
 from app.web.schemas import WORDS
+from app.web.sending import OCTETS
 
 VERSION = "1.0.2"
 
@@ -116,6 +117,13 @@ CONFIG = {
     },
 }
 
+FILE_TYPES = {
+    "audio/*": ("audio/mpeg", "audio/mp4", "audio/wav", OCTETS),
+    "image/*": ("image/jpeg", "image/png", "image/webp", OCTETS),
+    "application/zip": ("application/zip", OCTETS),
+}
+"""The media types of files, by how views declare them. Some generators know OCTETS only: `Accept` can ask for it."""
+
 ORDER = ["openapi", "info", "servers", "tags", "security", "paths", "components"]
 """The order of the spec's parts: some programs detect the format by the first line."""
 
@@ -184,6 +192,7 @@ def register(app: Flask, api: Api, public_url: str) -> None:
     # flask-smorest defines it even if nothing is paginated.
     del api.spec.components.schemas["PaginationMetadata"]
     spec = _with_names(api.spec.to_dict())
+    _type_files(spec)
     for name, words in WORDS.items():
         spec["components"]["schemas"][name] = {
             "type": "string",
@@ -207,6 +216,16 @@ def _with_names(part: Any) -> Any:
             named = {"$ref": f"#/components/schemas/{name}"}
             return rest | ({"anyOf": [named, {"type": "null"}]} if None in part["enum"] else named)
     return {key: _with_names(value) for key, value in part.items()}
+
+
+def _type_files(spec: dict[str, Any]) -> None:
+    """Name the media types of files in replies."""
+    for path in spec["paths"].values():
+        for method in path.keys() & {"get", "post"}:
+            for response in path[method]["responses"].values():
+                for declared in response.get("content", {}).keys() & FILE_TYPES.keys():
+                    schema = response["content"].pop(declared)
+                    response["content"] |= dict.fromkeys(FILE_TYPES[declared], schema)
 
 
 def spec_as_yaml(spec: dict[str, Any]) -> str:

@@ -18,6 +18,9 @@ FEW, SHARED = 4, 300_000_000
 """With more than FEW downloads at once, a process sends at most SHARED bytes a second in total."""
 
 
+OCTETS = "application/octet-stream"
+
+
 @dataclass(slots=True)
 class Sending:
     """Downloads that this process is sending now."""
@@ -28,10 +31,15 @@ class Sending:
 sending = Sending()
 
 
+def media_type(type: str) -> str:
+    """The media type of a file's reply: OCTETS if the request accepts only that, as some generated clients do."""
+    return OCTETS if request.headers.get("Accept") == OCTETS else type
+
+
 def sent(opened: Opened, type: str, name: str, id: str) -> Response:
     """A file, or its requested range; nginx sends it if AUDIO_ACCEL is set."""
     stored = opened.stored
-    response = Response(mimetype=type)
+    response = Response(mimetype=media_type(type))
     response.call_on_close(opened.close)
     attach(response, name, id)
     accel = parts().settings.audio_accel

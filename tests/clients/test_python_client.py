@@ -16,11 +16,6 @@ USE = Path(__file__).with_name("use.py")
 CONFIG = """\
 package_name_override: suno_stems
 post_hooks: []
-# The generator supports only this content type for files.
-content_type_overrides:
-  audio/*: application/octet-stream
-  image/*: application/octet-stream
-  application/zip: application/octet-stream
 """
 
 
@@ -73,5 +68,6 @@ def test_the_client_works(service: Client, account: str, folder: Path) -> None:
         "credits_left": 940,
         "refused": ["audio_id"],
         "not_kept": "audio_incomplete",
+        "cover": "89504e47",
     }
     assert result["clips"][0] == SONG

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import assert_type
 
 from suno_stems import Client
 from suno_stems.api.account import get_limit
-from suno_stems.api.audio import get_stems_zip
-from suno_stems.api.clips import get_clips
+from suno_stems.api.audio import get_audio, get_stems_zip
+from suno_stems.api.clips import get_clips, get_cover
 from suno_stems.api.stems import generate_stems, list_stems
 from suno_stems.models import AudioFormat, ClipStatus, Error, ErrorCode, FullClip, ListedStem, SplitRequest, StemTask
+from suno_stems.types import File
 
 url, cookie, song = sys.argv[1:]
 client = Client(base_url=url, headers={"X-Suno-Cookie": cookie}, httpx_args={"trust_env": False})
@@ -42,6 +44,12 @@ assert refused.code is ErrorCode.INVALID_REQUEST
 not_kept = get_stems_zip.sync(client=client, audio_id=song, format_=AudioFormat.WAV)
 assert isinstance(not_kept, Error)
 
+audio = get_audio.sync(song, AudioFormat.WAV, client=client)
+assert_type(audio, Error | File | None)
+
+cover = get_cover.sync(song, client=client)
+assert isinstance(cover, File)
+
 result = {
     "two": len(two),
     "twelve": sorted({stem.status for stem in twelve if stem.status}),
@@ -50,5 +58,6 @@ result = {
     "credits_left": left.credits_left,
     "refused": list(refused.details.to_dict()) if refused.details else [],
     "not_kept": not_kept.code,
+    "cover": cover.payload.read(4).hex(),
 }
 sys.stdout.write(json.dumps(result))

@@ -93,6 +93,8 @@ def test_a_file_is_served_with_ranges_and_etags(deployed: Service) -> None:
     assert (last.status_code, last.content) == (206, whole.content[-7:])
     several = fetch(deployed, file, headers={"Range": "bytes=0-1,5-6"})
     assert (several.status_code, several.content) == (200, whole.content)
+    of_a_client = fetch(deployed, file, headers={"Accept": "application/octet-stream"})
+    assert (of_a_client.headers["Content-Type"], of_a_client.content) == ("application/octet-stream", whole.content)
     other_unit = fetch(deployed, file, headers={"Range": "items=0-3"})
     assert (other_unit.status_code, other_unit.content) == (200, whole.content)
     beyond = fetch(deployed, file, headers={"Range": "bytes=999999999-"})
