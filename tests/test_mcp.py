@@ -415,7 +415,7 @@ def test_silent_stems_are_labelled_and_saved(model: Model) -> None:
     saved = model.call("fetch_stems", song="song-silent-part", format="mp3", confirm_download=True)["files"]
     assert {Path(file["path"]).name[20:]: file["silent"] for file in saved} == {
         "Vocals.mp3": True,
-        "Instrumental.mp3": None,
+        "Instrumental.mp3": False,
     }
 
 

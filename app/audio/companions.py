@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from app.audio.facts import SongMeasures, StemSet
 from app.audio.files import Details, short_title
 from app.audio.timeline import SongInTime
 from app.music.beats import Beats, tempo_map_of
@@ -15,45 +17,50 @@ from app.music.midi import midi_of
 from app.music.reaper import reaper_of
 from app.music.session import Session, Track
 
+USUAL_RATE, USUAL_CHANNELS = 48_000, 2
+"""Of Suno's files, for one that was not measured."""
+
 
 def companions_of(
-    about: SongInTime, stems: Sequence[Details], files: Mapping[str, str]
+    about: SongInTime, stems: Sequence[Details], files: Mapping[str, str], measured: SongMeasures
 ) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the small files. `files`: the stems' file names by their ids.
 
     What is known makes the same bytes each time: a download can be resumed.
     """
-    yield "stems.json", _json(described(about, stems, files))
+    yield "stems.json", _json(described(about, stems, files, measured))
     title = about.song.title
     if about.lines:
         yield "lyrics.lrc", _text(lrc_of(about.lines, title=title, length=about.song.duration))
-    session = session_of(about, stems, files)
+    session = session_of(about, stems, files, measured)
     if session.tempo_map:
         yield "tempo.mid", midi_of(session.tempo_map, about.sections, about.lines, title=title)
     yield f"{short_title(title)}.rpp", _text(reaper_of(session))
 
 
 def dawproject_of(
-    about: SongInTime, clips: Sequence[Details], files: Mapping[str, str], *, version: str
+    about: SongInTime, clips: Sequence[Details], files: Mapping[str, str], measured: SongMeasures, *, version: str
 ) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the small files of a DAWproject file. `version`: of this service."""
-    session = session_of(about, clips, files)
+    session = session_of(about, clips, files, measured)
     yield "project.xml", project_xml_of(session, version=version)
     yield "metadata.xml", metadata_xml_of(session)
 
 
-def session_of(about: SongInTime, clips: Sequence[Details], files: Mapping[str, str]) -> Session:
+def session_of(
+    about: SongInTime, clips: Sequence[Details], files: Mapping[str, str], measured: SongMeasures
+) -> Session:
     """The song as a session. `files`: the clips' paths by their ids. The song itself is a muted track."""
-    tracks = [
-        Track(each.track, files[each.id], _seconds(each, about), is_muted=each.id == each.song_id) for each in clips
-    ]
+    tracks = [_track(each, files[each.id], about, measured) for each in clips]
     return Session(
         short_title(about.song.title), tracks, tempo_map_of(about.beats), about.sections, bpm=about.bpm
     )  # fmt: skip
 
 
-def described(about: SongInTime, stems: Sequence[Details], files: Mapping[str, str]) -> dict[str, Any]:
-    """What `stems.json` says: of the song, and of each stem."""
+def described(
+    about: SongInTime, stems: Sequence[Details], files: Mapping[str, str], measured: SongMeasures
+) -> dict[str, Any]:
+    """What `stems.json` says: of the song, of each stem, and of each set that was compared with the original."""
     song = about.song
     return {
         "song_id": song.id,
@@ -61,8 +68,40 @@ def described(about: SongInTime, stems: Sequence[Details], files: Mapping[str, s
         "duration": song.duration,
         "key": song.key,
         **beats_as_json(about),
-        "stems": [{**stem.as_json(), "file": files[stem.id]} for stem in stems],
+        "sets": [_set_as_json(each) for each in measured.sets],
+        "stems": [_stem_as_json(stem, files[stem.id], measured) for stem in stems],
     }
+
+
+def _set_as_json(each: StemSet) -> dict[str, Any]:
+    return {
+        "take": each.take,
+        "same_length": each.same_length,
+        "lag_ms": each.lag_ms,
+        "residual_dbfs": each.residual_dbfs,
+    }
+
+
+def _stem_as_json(stem: Details, file: str, measured: SongMeasures) -> dict[str, Any]:
+    return {
+        **stem.as_json(),
+        **asdict(measured.of(stem.id)),
+        "file": file,
+    }
+
+
+def _track(clip: Details, file: str, about: SongInTime, measured: SongMeasures) -> Track:
+    found = measured.of(clip.id)
+    # At least as long as the beats if nobody has measured it.
+    told = clip.duration or about.song.duration or max(about.beats.times, default=0.0)
+    return Track(
+        clip.track,
+        file,
+        found.seconds or told,
+        sample_rate=found.sample_rate or USUAL_RATE,
+        channels=found.channels or USUAL_CHANNELS,
+        is_muted=clip.id == clip.song_id,
+    )
 
 
 def beats_as_json(about: SongInTime) -> dict[str, Any]:
@@ -75,11 +114,6 @@ def beats_as_json(about: SongInTime) -> dict[str, Any]:
         "beats": list(zip(beats.times, beats.places or [None] * len(beats.times), strict=True)),
         "sections": [{"at": section.at, "name": section.name} for section in about.sections],
     }
-
-
-def _seconds(clip: Details, about: SongInTime) -> float:
-    """The length of a clip; at least that of its beats if Suno has measured none."""
-    return clip.duration or about.song.duration or max(about.beats.times, default=0.0)
 
 
 def _json(value: Any) -> bytes:

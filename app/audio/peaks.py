@@ -1,20 +1,13 @@
-"""A clip's waveform in the format of audiowaveform (JSON, version 2), which players support.
-
-PyAV decodes: its wheels contain FFmpeg, which supports all formats of Suno, including Opus in m4a files.
-"""
+"""A clip's waveform in the format of audiowaveform (JSON, version 2), which players support."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 LENGTH = 1_000
 """Number of pairs of the lowest and the highest sample."""
-
-FINER = 16
-"""Pieces to measure for each pair: a file's exact length is known only at its end."""
 
 DEMUXERS = {"mp3": "mp3", "m4a": "mov", "wav": "wav"}
 
@@ -33,42 +26,6 @@ class Peaks(TypedDict):
     bits: int
     length: int
     data: list[int]
-
-
-def peaks_of(file: Path, format: str) -> Peaks:
-    """Measure a file. Raises NotAudio. Five minutes of music take about a second, and little memory."""
-    # Imported here because it is slow to load.
-    import av
-
-    lows, highs, samples = array("h"), array("h"), 0
-    piece = 0
-    rest = array("h")
-    try:
-        # With a file object and a named demuxer, the file cannot make FFmpeg open anything else.
-        with file.open("rb") as content, av.open(content, "r", format=_demuxer(file, format)) as container:
-            stream = container.streams.audio[0]
-            rate = stream.rate or 0
-            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-            piece = max(1, int(seconds * rate) // (LENGTH * FINER))
-            resampler = av.AudioResampler(format="s16", layout="mono")
-            for frame in container.decode(stream):
-                for mono in resampler.resample(frame):
-                    rest.frombytes(bytes(mono.planes[0])[: mono.samples * 2])
-                    samples += mono.samples
-                whole = len(rest) - len(rest) % piece
-                for start in range(0, whole, piece):
-                    part = rest[start : start + piece]
-                    lows.append(min(part))
-                    highs.append(max(part))
-                del rest[:whole]
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise NotAudio(type(error).__name__) from error
-    if rest:
-        lows.append(min(rest))
-        highs.append(max(rest))
-    if not samples:
-        raise NotAudio("no sound in it")
-    return _as_json(_pairs(lows, highs), rate, samples)
 
 
 def peaks_from_suno(reply: Any, duration: float | None) -> Peaks | None:
@@ -106,6 +63,11 @@ def _in_pairs(numbers: Sequence[float]) -> list[tuple[float, float]]:
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
+def peaks_as_json(lows: Sequence[int], highs: Sequence[int], rate: int, samples: int) -> Peaks:
+    """A waveform from the lowest and highest samples of equal pieces. `samples`: of the whole."""
+    return _as_json(_pairs(lows, highs), rate, samples)
+
+
 def _pairs(lows: Sequence[int], highs: Sequence[int]) -> list[int]:
     """The lowest and the highest value of each of LENGTH parts, alternating."""
     numbers: list[int] = []
@@ -128,7 +90,7 @@ def _as_json(pairs: list[int], rate: int, samples: int) -> Peaks:
     }
 
 
-def _demuxer(file: Path, format: str) -> str:
+def demuxer_of(file: Path, format: str) -> str:
     """The demuxer, by the file's first bytes if they are unambiguous, otherwise by `format`."""
     with file.open("rb") as content:
         beginning = content.read(12)

@@ -9,15 +9,18 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
 from app.allocation import allocate
 from app.audio.files import TYPES, Details, crc32_of
-from app.audio.peaks import NotAudio, Peaks, peaks_of
+from app.audio.peaks import NotAudio
 from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored, checked
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from app.audio.measure import Measured
 
 T = TypeVar("T")
 
@@ -30,7 +33,11 @@ DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
 CRC = "crc.json"
 """Is added to the name of an audio file: the small file with its CRC-32, for ZIPs."""
 
-OF_SONG = (STEMS, "song.json", "words.json", "beats.json", "sections.json")
+SETS = tuple(f"{format}set.json" for format in TYPES)
+"""What was compared in each format; FACTS and TRACE, behind a format: what was measured of a file."""
+FACTS, TRACE = "facts.json", "trace.json"
+
+OF_SONG = (STEMS, "song.json", "words.json", "beats.json", "sections.json", *SETS)
 """Extensions of the small files that a song may have without audio of its own."""
 
 
@@ -89,7 +96,7 @@ class Shelf:
         self._write(folder, song_id, STEMS, [stem.as_json() for stem in stems])
 
     def note(self, folders: Sequence[str], song_id: str, name: str) -> Any:
-        """Read a note about a song, which `keep_note` wrote; None if there is none."""
+        """Read a note about a song or another clip, as `keep_note` writes it; None if there is none."""
         return _json(self._first(folders, song_id, f"{name}.json", self._store.read))
 
     def keep_note(self, folder: str, song_id: str, name: str, value: Any) -> None:
@@ -144,23 +151,28 @@ class Shelf:
         format: str,
         file: Path,
         *,
-        measure: Callable[[Path, str], Peaks] = peaks_of,
+        measure: Callable[[Path, str], Measured] | None = None,
         add_up: Callable[[Path], int] = crc32_of,
+        compare: Callable[[], object] = lambda: None,
     ) -> None:
-        """Move a complete file from the spool to the store, with its details, waveform and CRC. Raises AudioFull.
+        """Move a complete file from the spool to the store, with its details, measures and CRC. Raises AudioFull.
 
-        `measure` makes the waveform, once per clip. It may raise NotAudio. `add_up` computes the CRC-32.
+        `measure` decodes it, once. It may raise NotAudio. `add_up` computes the CRC-32. `compare` is called when the
+        measures are stored, before the file counts as kept.
         """
-        peaks: Peaks | None = None
-        if self._store.stat(_name(folder, details.id, PEAKS)) is None:
-            try:
-                peaks = measure(file, format)
-            except NotAudio as error:
-                log.warning("The waveform of clip %s cannot be made: %s", details.id, error)
+        measured: Measured | None = None
+        try:
+            measured = (measure or _measure)(file, format)
+        except NotAudio as error:
+            log.warning("Clip %s cannot be measured: %s", details.id, error)
         self._write(folder, details.id, DETAILS, details.as_json())
         self._write(folder, details.id, format + CRC, {"crc32": add_up(file), "bytes": file.stat().st_size})
-        if peaks:
-            self._write(folder, details.id, PEAKS, peaks)
+        if measured:
+            if self._store.stat(_name(folder, details.id, PEAKS)) is None:
+                self._write(folder, details.id, PEAKS, measured.peaks)
+            self._write(folder, details.id, format + FACTS, measured.facts.as_json())
+            self._write(folder, details.id, format + TRACE, measured.trace.dumped())
+        compare()
         # Last: from now on the file counts as kept.
         self._store.put(_name(folder, details.id, format), file)
 
@@ -292,6 +304,13 @@ class Shelf:
     @staticmethod
     def _first(folders: Sequence[str], id: str, end: str, look: Callable[[str], T | None]) -> T | None:
         return next((found for folder in folders if (found := look(_name(folder, id, end))) is not None), None)
+
+
+def _measure(file: Path, format: str) -> Measured:
+    # Imported here: it is slow to load, and only who keeps a file needs it.
+    from app.audio.measure import measure
+
+    return measure(file, format)
 
 
 def _take(file: Path, size: int) -> None:

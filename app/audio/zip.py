@@ -15,6 +15,7 @@ from struct import pack
 from zlib import crc32
 
 from app.audio.companions import companions_of, dawproject_of
+from app.audio.facts import Measurements, SongMeasures
 from app.audio.files import Details, distinct
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable, Opened
@@ -143,7 +144,7 @@ def song_entries(
     """The entries of one song's folder."""
     names = distinct((details.id, f"{details.track}.{format}") for details, _ in stems)
     newest = max((opened.stored.kept for _, opened in stems), default=0.0)
-    small = companions_of(about, [details for details, _ in stems], names)
+    small = companions_of(about, [details for details, _ in stems], names, _measured(stems, format, shelf))
     return [
         *(content_entry(f"{folder}/{name}", content, newest) for name, content in small),
         *(file_entry(f"{folder}/{names[details.id]}", opened, shelf) for details, opened in stems),
@@ -156,10 +157,16 @@ def dawproject_zip(
     """The kept clips of a song as a DAWproject file. `version`: of this service."""
     names = distinct((details.id, f"{details.track}.{format}") for details, _ in clips)
     newest = max((opened.stored.kept for _, opened in clips), default=0.0)
-    small = dawproject_of(about, [details for details, _ in clips], names, version=version)
+    measured = _measured(clips, format, shelf)
+    small = dawproject_of(about, [details for details, _ in clips], names, measured, version=version)
     entries = [content_entry(name, content, newest) for name, content in small]
     entries += [file_entry(f"{AUDIO_FOLDER}/{names[details.id]}", opened, shelf) for details, opened in clips]
     return Zip(entries)
+
+
+def _measured(clips: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf) -> SongMeasures:
+    folders = dict.fromkeys(opened.stored.name.partition("/")[0] for _, opened in clips)
+    return Measurements(shelf, tuple(folders)).of_song([details for details, _ in clips], format)
 
 
 def content_entry(name: str, content: bytes, changed: float) -> Entry:

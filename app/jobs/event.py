@@ -92,7 +92,9 @@ def _listing(files: Sequence[FileStatus] | None) -> dict[str, object]:
 
 
 def _without_address(file: FileStatus) -> dict[str, object]:
-    return {name: value for name, value in asdict(file).items() if name != "url"}
+    # The measures stand beside the other fields, as in the list of `POST /api/audio`.
+    fields = asdict(file)
+    return {**fields.pop("measures"), **{name: value for name, value in fields.items() if name != "url"}}
 
 
 def _body(job: SplitJob, event: Event, now: float, stems: Sequence[Stem], more: dict[str, object]) -> str:

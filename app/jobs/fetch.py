@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -19,7 +20,6 @@ from gevent.lock import BoundedSemaphore
 from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.fetch import FetchFailed
 from app.audio.files import crc32_of, folder_of
-from app.audio.peaks import Peaks, peaks_of
 from app.audio.sizes import least_bytes, most_bytes
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file import job_id
@@ -33,6 +33,10 @@ from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutOfCredits, RateLimited, RefusedBySuno, SongNotFound, SunoError
 from app.suno.session import Account
 
+if TYPE_CHECKING:
+    from app.audio.facts import StemSet
+    from app.audio.measure import Measured
+
 log = logging.getLogger(__name__)
 
 HELD = 15.0
@@ -44,8 +48,8 @@ TRIED_FOR = 3600.0
 FOLLOWED_FOR = JOB_KEPT
 """Seconds after which a file counts as failed in any case."""
 
-SMALL_FILES_LAST = 75.0
-"""Maximum seconds to store the small files beside a file: five operations of 15 s on a bucket."""
+SMALL_FILES_LAST = 105.0
+"""Maximum seconds to store the small files beside a file: seven operations of 15 s on a bucket."""
 
 SLOWEST_STORE = 1_000_000
 """Assumed minimum write speed of a store, in bytes per second."""
@@ -317,7 +321,13 @@ class FileJobs:
         self._ledger.jobs.take_room(running.id, size, lasts=lasts)
         try:
             self._shelf.keep(
-                running.folder, running.job.details, running.job.format, file, measure=_measured, add_up=_added_up
+                running.folder,
+                running.job.details,
+                running.job.format,
+                file,
+                measure=_measured,
+                add_up=_added_up,
+                compare=lambda: self._compare(running),
             )
         except AudioFull:
             file.unlink(missing_ok=True)
@@ -325,6 +335,20 @@ class FileJobs:
         finally:
             self._leave_room(running)
         return size
+
+    def _compare(self, running: _Running) -> None:
+        """Compare the song's stems with the original, if this was the last file for that. It may fail."""
+        from app.audio.compare import compare_kept
+
+        def in_a_thread(work: Callable[[], StemSet]) -> StemSet:
+            found: StemSet = gevent.get_hub().threadpool.apply(work)
+            return found
+
+        details, format = running.job.details, running.job.format
+        try:
+            compare_kept(self._shelf, running.folder, details, format, run=in_a_thread)
+        except (AudioFull, AudioUnavailable, ValueError, MemoryError) as error:
+            log.warning("The stems of song %s were not compared: %s", running.job.details.song_id, error)
 
     def _leave_room(self, running: _Running) -> None:
         with suppress(LedgerUnavailable):
@@ -351,9 +375,12 @@ def _tried_again(why: str) -> str:
     return f"It is being tried again: {why}"
 
 
-def _measured(file: Path, format: str) -> Peaks:
+def _measured(file: Path, format: str) -> Measured:
+    # Imported here: it is slow to load.
+    from app.audio.measure import measure
+
     # In a thread: decoding would block all other greenlets.
-    found: Peaks = gevent.get_hub().threadpool.apply(peaks_of, (file, format))
+    found: Measured = gevent.get_hub().threadpool.apply(measure, (file, format))
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.audio.files import file_name, folder_of
+from app.audio.facts import UNMEASURED, Measurements, Measures
+from app.audio.files import Details, file_name, folder_of
 from app.jobs.job import FileJob, FileState, read_file, write_file
 from app.splits.ledger import Ledger
 
@@ -24,7 +25,16 @@ class FileStatus:
     error: str | None
     url: str | None = None
     silent: bool | None = None
-    """Whether Suno marks the stem as silent; None if it says nothing."""
+    """Whether Suno marks the stem as silent, otherwise whether it was measured so; None if that is not known."""
+    measures: Measures = UNMEASURED
+
+
+def with_measures(file: FileStatus, details: Details, measurements: Measurements) -> FileStatus:
+    """The state of a file of this clip, with its measures if it is kept. Raises AudioUnavailable."""
+    if file.status is not FileState.KEPT:
+        return file
+    found = measurements.of(details, file.format)
+    return replace(file, measures=found, silent=found.silent)
 
 
 def job_id(folder: str, clip_id: str, format: str) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from app.audio.facts import Measurements
 from app.audio.files import folder_of
 from app.audio.song import Song
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs import event
 from app.jobs.deliver import Deliverer
-from app.jobs.file import FileStatus, begin, id_of, place_of, read_job, status_of
+from app.jobs.file import FileStatus, begin, id_of, place_of, read_job, status_of, with_measures
 from app.jobs.job import (
     ACCOUNT_UNKNOWN,
     FileJob,
@@ -312,12 +313,26 @@ class Follower:
             replace(file, status=FileState.FAILED, error="It could not be fetched in ten days.")
             if file.status is FileState.FETCHING
             else file
-            for file in files
+            for file in self._measured_files_of(job)
         ]
         return self._ended(job, event.completed(job, job.stems, self._now(), ended))
 
     def _files_of(self, job: SplitJob) -> list[FileStatus]:
         return [status_of(file) if (file := read_job(self._ledger, id)) else _unknown_file(id) for id in job.files]
+
+    def _measured_files_of(self, job: SplitJob) -> list[FileStatus]:
+        """The files with their measures, if these can be read: a webhook does not wait for the store."""
+        files = self._files_of(job)
+        measurements = Measurements(self._parts.shelf, (folder_of(job.owner),))
+        jobs = {file.details.id: file for id in job.files if (file := read_job(self._ledger, id))}
+        try:
+            return [
+                with_measures(file, jobs[file.id].details, measurements) if file.id in jobs else file
+                for file in files
+            ]  # fmt: skip
+        except AudioUnavailable as error:
+            log.warning("The measures of request %s cannot be read: %s", job.request_id, error)
+            return files
 
     def _account_of(self, job: SplitJob) -> Account:
         """The account of the split. Raises _Unreadable, also if its name belongs to another account now."""
@@ -404,7 +419,7 @@ class Follower:
     def _last_seen(self, job: SplitJob, why: str = TEN_DAYS) -> Next[SplitJob]:
         """End with what was last seen. `why`: what happened to the stems that were paid for."""
         if any(stem.status == "complete" for stem in job.stems):
-            files = self._files_of(job) if job.files else None
+            files = self._measured_files_of(job) if job.files else None
             return self._ended(job, event.completed(job, job.stems, self._now(), files))
         if job.stems:
             return self._failed(job, not job.is_adopted, f"{_whose(job)}, but {why}")

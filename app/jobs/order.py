@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from app.accounts import budget_of
+from app.audio.facts import Measurements
 from app.audio.files import Details, file_name, folder_of
 from app.audio.sizes import least_bytes
 from app.audio.song import Song
 from app.audio.store import AudioFull
 from app.callers import Caller
-from app.jobs.file import FileStatus, begin, id_of, job_id, read_job, status_of
+from app.jobs.file import FileStatus, begin, id_of, job_id, read_job, status_of, with_measures
 from app.jobs.job import FileCode, FileJob, FileState
 from app.parts import Parts
 from app.splits.budget import OverBudget
@@ -118,7 +119,8 @@ class Order:
         if new:
             self.parts.shelf.check_room([least_bytes(self.format, each.duration) for each in new])
         jobs |= self._unlock_and_begin(new)
-        told = [self._tell(each, jobs.get(each.id)) for each in wanted]
+        measurements = Measurements(self.parts.shelf, self.folders)
+        told = [with_measures(self._tell(each, jobs.get(each.id)), each, measurements) for each in wanted]
         full = [job.error for job in jobs.values() if job.code is FileCode.AUDIO_FULL]
         if full and not any(each.status is FileState.FETCHING for each in told):
             raise AudioFull(full[0] or "")

@@ -12,11 +12,12 @@ from flask import Response, jsonify, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
+from app.audio.facts import Measurements
 from app.audio.files import TYPES, Details, file_name, folder_name, folder_of
 from app.audio.peaks import peaks_from_suno
 from app.audio.store import AudioRemoved, Opened
 from app.audio.timeline import Timeline
-from app.jobs.file import NOT_KEPT, FileStatus, place_of, read_job, status_of
+from app.jobs.file import NOT_KEPT, FileStatus, place_of, read_job, status_of, with_measures
 from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.order import Order
 from app.suno.errors import SongNotFound, SunoError
@@ -330,15 +331,17 @@ def base() -> str:
 
 
 def files_of(job: SplitJob) -> list[FileStatus]:
-    """The files of a split's job, with their current status."""
-    return [_as_seen_now(file, place_of(id)[0]) for id in job.files if (file := read_job(parts().ledger, id))]
+    """The files of a split's job, with their current status and their measures."""
+    files = [(file, place_of(id)[0]) for id in job.files if (file := read_job(parts().ledger, id))]
+    measurements = Measurements(parts().shelf, list(dict.fromkeys(folder for _, folder in files)))
+    return [_as_seen_now(file, folder, measurements) for file, folder in files]
 
 
-def _as_seen_now(job: FileJob, folder: str) -> FileStatus:
+def _as_seen_now(job: FileJob, folder: str, measurements: Measurements) -> FileStatus:
     file = status_of(job)
     if file.status is FileState.KEPT and parts().shelf.stat((folder,), file.id, file.format) is None:
         file = replace(file, status=FileState.FAILED, error=NOT_KEPT)
-    return addressed(file, folder)
+    return addressed(with_measures(file, job.details, measurements), folder)
 
 
 def order_of(account: Account, format: AudioFormat, *, ledger_needed: bool = False) -> Order:

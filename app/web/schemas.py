@@ -15,6 +15,7 @@ from app.splits.store import State
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
+from app.web.measure_schemas import EXAMPLE_MEASURES, MeasuredFile
 from app.web.near_misses import near_misses
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -172,6 +173,7 @@ EXAMPLE_FILE = {
     "filename": "Ocean Wanderer - Vocals.wav",
     "error": None,
     "silent": False,
+    **EXAMPLE_MEASURES,
 }
 EXAMPLE_PEAKS = {
     "version": 2,
@@ -625,7 +627,7 @@ class ListedStem(StemClip):
     silent = SILENT
 
 
-class AudioFile(Schema):
+class AudioFile(MeasuredFile, Schema):
     """A file and its status."""
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_FILE["id"]})

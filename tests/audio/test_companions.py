@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.audio.companions import companions_of
+from app.audio.facts import SongMeasures
 from app.audio.files import Details, distinct, folder_name, short_title
 from app.audio.timeline import SongInTime, Subject
 from app.music.beats import Section
@@ -21,6 +22,7 @@ from tests.music.test_words import lyrics
 
 ID = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 SONG = Subject(ID, "Ocean Wanderer", 60.5, is_complete=True, bpm=130.05, key="C_major")
+NOTHING = SongMeasures()
 LINES = lines_of(lyrics(("[Verse]\nOver ", 1.0, 1.4), ("water", 1.5, 2.2)))
 WHOLE = SongInTime(SONG, LINES, even(120, bpm=129), (Section(1.0, "Verse"), Section(50.0, None)))
 
@@ -29,8 +31,8 @@ def stem(id: str = "stem", part: str | None = "vocals", take: int = 1, seconds: 
     return Details(id, ID, "Ocean Wanderer", None, part, take, None, seconds)
 
 
-def small_files(about: SongInTime, *stems: Details) -> dict[str, bytes]:
-    return dict(companions_of(about, stems, {each.id: f"{each.track}.wav" for each in stems}))
+def small_files(about: SongInTime, *stems: Details, measured: SongMeasures = NOTHING) -> dict[str, bytes]:
+    return dict(companions_of(about, stems, {each.id: f"{each.track}.wav" for each in stems}, measured))
 
 
 def test_a_song_in_time_has_words_tempo_and_a_project() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.audio.peaks import LENGTH, NotAudio, peaks_from_suno, peaks_of
+from app.audio.measure import measure
+from app.audio.peaks import LENGTH, NotAudio, peaks_from_suno
 from sandbox.storage import encoded
 from tests.audio.conftest import wav
 
@@ -13,7 +14,7 @@ from tests.audio.conftest import wav
 def peaks(tmp_path: Path, content: bytes, format: str) -> dict[str, Any]:
     file = tmp_path / "file"
     file.write_bytes(content)
-    return peaks_of(file, format)
+    return dict(measure(file, format).peaks)
 
 
 def test_a_waveform_has_a_thousand_pairs_in_audiowaveform_format(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.audio.files import Details
 from app.audio.folder import FolderStore
+from app.audio.measure import Measured, measure
 from app.audio.shelf import Shelf
 from app.audio.store import AudioFull, AudioUnavailable, Store
 from tests.audio.conftest import wav
@@ -20,6 +21,10 @@ SOUND = wav()
 def details(id: str = "clip", **fields: object) -> Details:
     known = {"song_id": "song", "song_title": "Song", "title": None, "part": "vocals", "take": 1}
     return Details(id=id, created_at=None, duration=None, **known | fields)  # type: ignore[arg-type]
+
+
+SMALL = {format: [f"{format}{end}.json" for end in ("crc", "facts", "trace")] for format in ("wav", "mp3")}
+"""The small files of a file in each format."""
 
 
 def shelf_of(store: Store, limit: int = 10**9, kept_for: float = 0.0) -> Shelf:
@@ -63,20 +68,22 @@ def test_a_clip_with_a_path_as_its_id_is_not_kept(store: Store, tmp_path: Path, 
     assert list(store.list()) == []
 
 
-def test_a_waveform_is_measured_once_and_a_failure_loses_no_file(store: Store) -> None:
+def test_each_file_is_decoded_once_and_a_failure_loses_no_file(store: Store) -> None:
     shelf, measured = shelf_of(store), []
 
-    def measure(file: Path, format: str) -> dict[str, object]:
+    def count(file: Path, format: str) -> Measured:
         measured.append(format)
-        return {"length": 1000}
+        return measure(file, format)
 
     for format in ("wav", "mp3"):
         file = shelf.spool_file("clip")
         file.write_bytes(SOUND)
-        shelf.keep(MINE, details(), format, file, measure=measure)
-    assert measured == ["wav"]
+        shelf.keep(MINE, details(), format, file, measure=count)
+    assert measured == ["wav", "mp3"]
+    assert {f"{MINE}/clip.{end}.json" for end in ("peaks", "wavfacts", "wavtrace", "mp3facts")} <= names(store)
     keep(shelf, "noise", b"RIFF")
     assert shelf.stat((MINE,), "noise", "wav") and shelf.peaks((MINE,), "noise") is None
+    assert shelf.note((MINE,), "noise", "wavfacts") is None
 
 
 def test_the_stems_of_a_song_are_known_without_suno(store: Store) -> None:
@@ -167,11 +174,11 @@ def test_unused_files_are_removed_with_their_metadata(folder: FolderStore) -> No
     for id in ("used", "unused"):
         keep(shelf, id)
     keep(shelf, "unused", format="mp3")
-    unused = (f"unused.{end}" for end in ("wav", "mp3", "json", "peaks.json", "wavcrc.json", "mp3crc.json"))
+    unused = (f"unused.{end}" for end in ("wav", "mp3", "json", "peaks.json", *SMALL["wav"], *SMALL["mp3"]))
     for name in (*unused, "used.json", "used.peaks.json"):
         age(folder, f"{MINE}/{name}", 7300)
     shelf.clean()
-    assert names(folder) == {f"{MINE}/used.{end}" for end in ("wav", "json", "peaks.json", "wavcrc.json")}
+    assert names(folder) == {f"{MINE}/used.{end}" for end in ("wav", "json", "peaks.json", *SMALL["wav"])}
 
 
 def test_one_used_format_keeps_the_clips_metadata(folder: FolderStore) -> None:
@@ -182,7 +189,7 @@ def test_one_used_format_keeps_the_clips_metadata(folder: FolderStore) -> None:
         age(folder, f"{MINE}/clip.{end}", 7300)
     shelf.clean()
     assert names(folder) == {
-        f"{MINE}/clip.{end}" for end in ("mp3", "json", "peaks.json", "wavcrc.json", "mp3crc.json")
+        f"{MINE}/clip.{end}" for end in ("mp3", "json", "peaks.json", *SMALL["wav"], *SMALL["mp3"])
     }
 
 

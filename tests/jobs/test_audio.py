@@ -69,6 +69,7 @@ def test_the_webhook_lists_the_files_and_their_urls(
     ]
     for file in files:
         assert file["url"].startswith(f"{PUBLIC_URL}/api/audio/")
+        assert (file["sample_rate"], file["channels"], file["faults"]) == (22_050, 1, [])
         content = fetch(deployed, file)
         assert content.headers["Content-Type"] == {"mp3": "audio/mpeg", "m4a": "audio/mp4"}[format]
         assert digest(content.content) == digest(file_at_suno(deployed, file["id"], format))
@@ -163,14 +164,15 @@ def test_silent_stems_are_kept_and_labelled(deployed: Service, receiver: Callabl
     silent = {
         file["filename"].removeprefix("Keys Left at Home - "): file["silent"] for file in webhook["data"]["files"]
     }
-    assert silent == {"Vocals.mp3": True, "Instrumental.mp3": None}
+    # Suno marks only one of them; the other was measured.
+    assert silent == {"Vocals.mp3": True, "Instrumental.mp3": False}
     for files in (files_of(deployed, reply), post_audio(deployed, audio_id="song-silent-part", format="mp3").json()):
-        assert [(file["status"], file["silent"]) for file in files] == [("kept", True), ("kept", None)]
+        assert [(file["status"], file["silent"]) for file in files] == [("kept", True), ("kept", False)]
     zipped = deployed.client.get("/api/stems.zip?audio_id=song-silent-part&format=mp3")
     with zipfile.ZipFile(io.BytesIO(zipped.content)) as file:
         [name] = [name for name in file.namelist() if name.endswith("/stems.json")]
         stems = json.loads(file.read(name))["stems"]
-        assert {stem["part"]: stem["silent"] for stem in stems} == {"vocals": True, "instrumental": None}
+        assert {stem["part"]: stem["silent"] for stem in stems} == {"vocals": True, "instrumental": False}
         assert len([name for name in file.namelist() if name.endswith(".mp3")]) == 2
 
 
@@ -211,6 +213,33 @@ def test_existing_stems_are_fetched_once_and_zipped(deployed: Service, suno: Sun
     for file in files:
         assert file["filename"] == f"Ocean Wanderer - {by_id[file['id']]}"
         assert zipped.read(f"{FOLDER}/{by_id[file['id']]}") == fetch(deployed, file).content
+    assert unlocks(suno, account) == [SONG]
+
+
+MEASURES = ("sample_rate", "channels", "same_length", "faults")
+
+
+def test_kept_files_have_measures_and_with_the_original_a_place(deployed: Service, suno: Suno, account: str) -> None:
+    split(deployed)
+    files = wait_for_files(deployed, audio_id=SONG)
+    assert [[file[name] for name in MEASURES] for file in files] == [[22_050, 1, None, []]] * 2
+    assert all(file["frames"] == (file["bytes"] - 44) // 2 for file in files)
+    assert all(-60 < file["loudness_lufs"] < file["peak_dbfs"] < -1 for file in files)
+    assert [file["silent"] for file in files] == [False, False]
+
+    [original] = wait_for_files(deployed, ids=[SONG])
+    assert [original[name] for name in ("same_length", "lag_ms", "residual_dbfs")] == [None] * 3
+    files = wait_for_files(deployed, audio_id=SONG)
+    assert [file["lag_ms"] for file in files] == pytest.approx([0, 0], abs=1)
+    assert [(file["same_length"], file["residual_dbfs"]) for file in files] == [(True, -120)] * 2
+    zipped = zipfile.ZipFile(io.BytesIO(deployed.client.get(f"/api/stems.zip?audio_id={SONG}&format=wav").content))
+    about = json.loads(zipped.read(f"{FOLDER}/stems.json"))
+    assert {name: about["sets"][0][name] for name in ("take", "same_length", "residual_dbfs")} == {
+        "take": 1,
+        "same_length": True,
+        "residual_dbfs": -120,
+    }
+    assert [each["loudness_lufs"] for each in about["stems"]] == [file["loudness_lufs"] for file in files]
     assert unlocks(suno, account) == [SONG]
 
 

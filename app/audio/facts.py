@@ -1,0 +1,231 @@
+"""What is measured of kept files, and what that shows. A clip's file in each format has its own measures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from app.audio.files import Details
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.audio.shelf import Shelf
+
+SILENT_LUFS = -60.0
+"""Quieter files count as silent."""
+
+FULL_SCALE_DBFS = -0.01
+"""A WAV with a sample from here on counts as clipped. A lossy format may go beyond full scale by itself."""
+
+LATE_MS = 5.0
+"""A stem that begins so many milliseconds beside its place counts as late, or early."""
+
+SAME_LENGTH_SECONDS = {"wav": 0.01, "mp3": 0.06, "m4a": 0.06}
+"""Maximum difference of two lengths that count as the same. Lossy formats have whole blocks."""
+
+
+class Fault(StrEnum):
+    """What is wrong with a file, by its measures."""
+
+    SILENT = "silent"
+    CLIPPED = "clipped"
+    LATE = "late"
+    EARLY = "early"
+    SHORTER = "shorter"
+    LONGER = "longer"
+    OTHER_SAMPLE_RATE = "other_sample_rate"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The measures of a file."""
+
+    sample_rate: int
+    """Hertz."""
+    channels: int
+    frames: int
+    """Samples of each channel."""
+    peak_dbfs: float | None
+    """The highest sample, in decibels below full scale; None for digital silence."""
+    loudness_lufs: float | None
+    """Integrated loudness (EBU R 128); -70 is the lowest that it tells. None for less than 0.4 s."""
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.frames / self.sample_rate if self.sample_rate else 0.0
+
+    @property
+    def is_silent(self) -> bool | None:
+        """Whether nothing can be heard; None if that is not known."""
+        if self.peak_dbfs is None:
+            return True
+        return None if self.loudness_lufs is None else self.loudness_lufs < SILENT_LUFS
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Read what `as_json` returned. Raises TypeError or ValueError for anything else."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: each for name, each in dict(value).items() if name in known})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A stem beside the original: the song's own file in the same format."""
+
+    same_length: bool
+    lag_ms: float | None
+    """Milliseconds by which the stem starts later than in the original; negative if earlier. None if unclear."""
+    has_same_rate: bool
+    is_shorter: bool
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with the stem's place."""
+        lag = self.lag_ms or 0.0
+        return tuple(
+            fault
+            for fault, is_there in (
+                (Fault.LATE, lag >= LATE_MS),
+                (Fault.EARLY, lag <= -LATE_MS),
+                (Fault.SHORTER, not self.same_length and self.is_shorter),
+                (Fault.LONGER, not self.same_length and not self.is_shorter),
+                (Fault.OTHER_SAMPLE_RATE, not self.has_same_rate),
+            )
+            if is_there
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StemSet:
+    """The stems of one take beside the original."""
+
+    take: int | None
+    stems: Mapping[str, Fit]
+    """By their ids."""
+    residual_dbfs: float
+    """The level of what is left of the original without its stems, as a root mean square."""
+
+    @property
+    def same_length(self) -> bool:
+        """Whether all stems are as long as the original."""
+        return all(fit.same_length for fit in self.stems.values())
+
+    @property
+    def lag_ms(self) -> float | None:
+        """The lag of the stem that is furthest from its place; None if none is known."""
+        lags = [fit.lag_ms for fit in self.stems.values() if fit.lag_ms is not None]
+        return max(lags, key=abs, default=None)
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Read what `as_json` returned. Raises TypeError, KeyError or AttributeError for anything else."""
+        fits = {id: Fit(**fit) for id, fit in value["stems"].items()}
+        return cls(value["take"], fits, float(value["residual_dbfs"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the set as a JSON object, for the shelf."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is known of a file's sound. Everything is None for a file that was not measured."""
+
+    sample_rate: int | None = None
+    channels: int | None = None
+    frames: int | None = None
+    peak_dbfs: float | None = None
+    loudness_lufs: float | None = None
+    silent: bool | None = None
+    """As Suno marks it, otherwise as it was measured."""
+    same_length: bool | None = None
+    lag_ms: float | None = None
+    residual_dbfs: float | None = None
+    """Of the stem's set."""
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """Its length."""
+        return self.frames / self.sample_rate if self.frames and self.sample_rate else None
+
+
+UNMEASURED = Measures()
+
+
+@dataclass(frozen=True, slots=True)
+class SongMeasures:
+    """The measures of some files of one song."""
+
+    by_id: Mapping[str, Measures] = field(default_factory=dict)
+    """By their clips."""
+    sets: Sequence[StemSet] = ()
+
+    def of(self, clip_id: str) -> Measures:
+        """The measures of a clip's file."""
+        return self.by_id.get(clip_id, UNMEASURED)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Reads the measures of kept files. Every method raises AudioUnavailable.
+
+    `folders`: those of one account, the current one first.
+    """
+
+    shelf: Shelf
+    folders: Sequence[str]
+    _sets: dict[tuple[str, str], list[StemSet]] = field(default_factory=dict)
+
+    def of_song(self, clips: Sequence[Details], format: str) -> SongMeasures:
+        """The measures of some clips of one song."""
+        sets = self.sets(clips[0].song_id, format) if clips else ()
+        return SongMeasures({clip.id: self.of(clip, format) for clip in clips}, sets)
+
+    def of(self, clip: Details, format: str) -> Measures:
+        """The measures of a file."""
+        facts = _facts(self.shelf.note(self.folders, clip.id, f"{format}facts"))
+        silent = clip.silent if clip.silent is not None or facts is None else facts.is_silent
+        faults = [Fault.SILENT] if silent else []
+        if facts is None:
+            return Measures(silent=silent, faults=tuple(faults))
+        if format == "wav" and facts.peak_dbfs is not None and facts.peak_dbfs >= FULL_SCALE_DBFS:
+            faults.append(Fault.CLIPPED)
+        of_set = next((each for each in self.sets(clip.song_id, format) if clip.id in each.stems), None)
+        fit = of_set.stems[clip.id] if of_set else None
+        return Measures(
+            **facts.as_json(),
+            silent=silent,
+            same_length=fit.same_length if fit else None,
+            lag_ms=fit.lag_ms if fit else None,
+            residual_dbfs=of_set.residual_dbfs if of_set else None,
+            faults=(*faults, *(fit.faults if fit else ())),
+        )
+
+    def sets(self, song_id: str, format: str) -> list[StemSet]:
+        """The sets of a song's stems that were compared with the original."""
+        if (song_id, format) not in self._sets:
+            self._sets[song_id, format] = read_sets(self.shelf.note(self.folders, song_id, f"{format}set"))
+        return self._sets[song_id, format]
+
+
+def read_sets(note: Any) -> list[StemSet]:
+    """The sets in a note; [] if it is none."""
+    try:
+        return [StemSet.read(each) for each in note["sets"]]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return []
+
+
+def _facts(note: Any) -> Facts | None:
+    try:
+        return Facts.read(note)
+    except (TypeError, ValueError):
+        return None
