@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from flask import Response, jsonify, request, url_for
+from flask import Response, jsonify, request
 from webargs.flaskparser import abort
 
 from app import metrics
@@ -443,7 +444,8 @@ def _person_needed(entry: Entry, request_id: str = "") -> Response:
     parts().queue.put(entry.id)
     reply: Response = jsonify(_SPLIT_STATE.dump(state_of(entry.id, entry)))
     reply.status_code = 202
-    reply.headers["Location"] = url_for("stems.get_request", request_id=request_id or telemetry.request_id())
+    path = urlsplit(audio.base()).path.rstrip("/")
+    reply.headers["Location"] = f"{path}/api/requests/{request_id or telemetry.request_id()}"
     reply.headers["Retry-After"] = str(math.ceil(LOOKS_EVERY))
     return reply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests import stack
 from tests.browser import foreign, requested_addresses
 from tests.conftest import SONG, Client, Suno
 from tests.deploy.conftest import NGINX
+from tests.in_process import InProcess
 from tests.page.conftest import Page, unzipped
 from tests.test_swagger_ui import Operation
 from tools.process import free_port, running
@@ -117,3 +118,11 @@ def test_every_address_in_the_page_is_relative() -> None:
         ), file
     for file in Path("app/web/templates").glob("*.html"):
         assert re.findall(r"(?:href|src|data-spec)=\"[/{].*", file.read_text(encoding="utf-8")) == [], file
+
+
+def test_the_location_of_a_request_that_needs_a_person_names_the_path(in_process: Callable[..., InProcess]) -> None:
+    service = in_process(SUNO_COOKIE="sandbox-needs-captcha", PUBLIC_URL="https://example.com/stems/")
+    wanted = {"audio_id": "song-with-two", "stem_name": "Drum Kit", "on_captcha": "wait"}
+    reply = service.post("/api/generate_stems", json=wanted)
+    assert reply.status_code == 202, reply.text
+    assert reply.headers["Location"] == f"/stems/api/requests/{reply.headers['X-Request-ID']}"
