@@ -10,6 +10,8 @@ createServer(async (request, response) => {
     // A repeated webhook has the same webhook-id. Ignore types that you do not know: later versions may have more.
     if (type === "stems.completed" || type === "stems.failed") {
       console.log(request.headers["webhook-id"], type, data.stems.map((stem) => stem.title));
+      // Some stems may have failed, although the others are complete.
+      for (const stem of data.failed) console.log("Failed:", stem.part, stem.error);
     }
     if (type === "stems.needs_person" && process.env.CHAT_URL) {
       const headers = { "Content-Type": "application/json" };

@@ -23,6 +23,9 @@ def stems() -> tuple[str, int]:
     if told["type"] in ("stems.completed", "stems.failed"):
         titles = [stem["title"] for stem in told["data"]["stems"]]
         print(request.headers["webhook-id"], told["type"], titles, flush=True)
+        # Some stems may have failed, although the others are complete.
+        for stem in told["data"]["failed"]:
+            print("Failed:", stem["part"], stem["error"], flush=True)
     if told["type"] == "stems.needs_person" and (chat := os.environ.get("CHAT_URL")):
         person = told["data"]["person"]
         requests.post(chat, json={"text": f"{person['what']} {person['url']}"}, timeout=10).raise_for_status()

@@ -423,6 +423,12 @@ def test_a_stem_that_fails_is_reported(model: Model) -> None:
     split = model.call("split_song", song="song-stem-fails", kind=TWO)
     assert (split["state"], "save the others" in split["next"]) == ("partly complete", True)
     assert [bool(stem["error_message"]) for stem in split["stems"]] == [False, True]
+    followed = model.call("follow_split", request_id=split["request_id"])
+    assert followed["state"] == "partly complete"
+    assert [stem["status"] for stem in followed["stems"]] == ["complete", "error"]
+    saved = model.call("fetch_stems", song="song-stem-fails", format="mp3", confirm_download=True)
+    assert [file["stem_id"] for file in saved["files"]] == [split["stems"][0]["id"]]
+    assert (saved["complete"], saved["failed"]) == (True, [])
 
 
 def test_progress_only_increases(model: Model) -> None:

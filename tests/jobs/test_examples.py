@@ -31,8 +31,18 @@ EXAMPLES = Path("examples").resolve()
 
 KEPT, FAILED = {"id": "a", "status": "kept", "url": "https://a/"}, {"id": "b", "status": "failed", "url": None}
 BODY = json.dumps(
-    {"type": "stems.completed", "data": {"stems": [{"title": "Song (Vocals)"}], "files": [KEPT, FAILED]}}
+    {
+        "type": "stems.completed",
+        "data": {
+            "stems": [{"title": "Song (Vocals)"}],
+            "complete": False,
+            "failed": [{"id": "c", "part": "drums", "error": "Broken."}],
+            "files": [KEPT, FAILED],
+        },
+    }
 )
+OTHERS = [json.dumps({"type": type, "data": {}}) for type in ("stems.delayed", "stems.invented_later")]
+"""Types that an example has nothing to do for."""
 
 
 NEEDS_PERSON = {
@@ -63,11 +73,12 @@ def test_the_receiver_accepts_only_signed_webhooks(
     try:
         signed = send(url, BODY, "msg_1", [SECRET], ["127.0.0.1"])
         forged = send(url, BODY, "msg_1", ["whsec_" + "B" * 32], ["127.0.0.1"])
+        others = [send(url, body, "msg_2", [SECRET], ["127.0.0.1"]) for body in OTHERS]
     finally:
         server.shutdown()
         server.server_close()
-    assert (signed.status, forged.status) == (200, 400)
-    assert "msg_1 stems.completed ['Song (Vocals)']" in capfd.readouterr().out
+    assert (signed.status, forged.status, [other.status for other in others]) == (200, 400, [200, 200])
+    assert capfd.readouterr().out == "msg_1 stems.completed ['Song (Vocals)']\nFailed: drums Broken.\n"
 
 
 def test_the_receiver_sends_the_link_for_a_person_to_a_chat(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +128,11 @@ def test_the_node_receiver_accepts_only_signed_webhooks(
 
     assert (sent(SECRET).status, sent("whsec_" + "B" * 32).status) == (200, 400)
     assert sent("whsec_" + "B" * 32, SECRET).status == 200, "during a rotation of the secret"
+    assert [send(url, body, "msg_2", [SECRET], ["127.0.0.1"]).status for body in OTHERS] == [200, 200]
     assert process.stdout
-    assert process.stdout.readline().strip() == "msg_1 stems.completed [ 'Song (Vocals)' ]"
+    for _ in range(2):
+        assert process.stdout.readline().strip() == "msg_1 stems.completed [ 'Song (Vocals)' ]"
+        assert process.stdout.readline().strip() == "Failed: drums Broken."
 
 
 RUN_WORKFLOW = """
@@ -189,7 +203,7 @@ def test_the_n8n_workflow_verifies_signatures_without_env_and_require(change: st
         assert item["json"] == {"isSigned": False}
         return
     assert (item["json"]["isSigned"], item["json"]["type"]) == (True, "stems.completed")
-    assert item["json"]["data"] == {"stems": [{"title": "Song (Vocals)"}], "files": [KEPT]}, "what can be fetched"
+    assert item["json"]["data"] == json.loads(BODY)["data"] | {"files": [KEPT]}, "what can be fetched"
 
 
 @NODE

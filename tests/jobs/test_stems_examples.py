@@ -242,7 +242,15 @@ def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
     assert (between.statuses[0], between.statuses[-1]) == (202, 200)
     assert sorted(run.saved) == NAMES
     assert run.saved == kept(service)
-    assert len(suno.charges(account)) == 1
+    assert len(suno.charges(account, SONG)) == 1
     again = run(service.url, f"{LINK}?sh=abc")
     assert again.returncode == 0, again.stderr
-    assert len(suno.charges(account)) == 1, "a second run, or one after a crash, pays nothing"
+    assert len(suno.charges(account, SONG)) == 1, "a second run, or one after a crash, pays nothing"
+
+
+def test_a_stem_that_fails_leaves_the_others(run: Run, service: Client, suno: Suno, account: str) -> None:
+    done = run(service.url, "https://suno.com/song/song-stem-fails")
+    assert done.returncode == 1, done.stdout
+    [usable, _] = suno.charges(account, "song-stem-fails")[0]["clips"]
+    assert list(run.saved.values()) == [digest(service.get(f"/api/audio/{usable}.mp3").content)]
+    assert "Suno could not make this clip." in done.stderr
