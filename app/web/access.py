@@ -163,8 +163,9 @@ def _check_origin() -> None:
     reads = request.method in ("GET", "HEAD")
     if request.method == "OPTIONS" or (reads and not request.path.startswith("/api/")):
         return
-    headers = request.headers
-    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
+    # Not from `request.headers`: Werkzeug raises an error for each header that is missing.
+    sent = request.environ.get
+    site, origin = sent("HTTP_SEC_FETCH_SITE"), sent("HTTP_ORIGIN")
     if site in ("same-origin", "none") or (site is None and origin is None):
         return
     if reads and (_is_signed() or _is_a_persons_navigation()):
@@ -191,7 +192,7 @@ def _protect_reply(response: Response) -> Response:
         headers = response.headers
         headers.add("X-Content-Type-Options", "nosniff")
         headers.add("Cross-Origin-Resource-Policy", "cross-origin" if _is_signed() else "same-origin")
-        # What has an ETag has its own Cache-Control. Werkzeug's `in` raises an error for each header that is missing.
+        # What has an ETag has its own Cache-Control.
         if response.mimetype == "application/json" and all(name != "Cache-Control" for name, _ in headers):
             headers.add("Cache-Control", "private, no-store")
     return response
@@ -240,9 +241,10 @@ def _name_in(host: str) -> str:
 
 
 def _ignore_long_lists() -> None:
+    environ = request.environ
     for name, longest in LONGEST_LISTS.items():
-        if len(request.environ.get(name, "")) > longest:
-            del request.environ[name]
+        if len(environ.get(name, "")) > longest:
+            del environ[name]
 
 
 def _open_to_web_pages(app: Flask, origins: tuple[str, ...]) -> None:

@@ -40,7 +40,7 @@ def owners_of_request(account: Account, *, ledger_needed: bool) -> tuple[Owner, 
 
 def _named_account() -> Account:
     caller, accounts = caller_of_request(), parts().accounts
-    # From the environment: Werkzeug's headers raise an error for each one that is missing.
+    # Not from `request.headers`: Werkzeug raises an error for each header that is missing.
     sent = request.environ.get
     own_cookie, name = sent("HTTP_X_SUNO_COOKIE"), sent("HTTP_X_SUNO_ACCOUNT")
     cookies: str = sent("HTTP_COOKIE", "")
