@@ -142,7 +142,8 @@ class Ledger:
             outcome = self.identity.attempt(change)
         else:
             outcome = self._store.transact(lambda tx: change(tx, lambda: True), durable=False)
-        return self._told(allowed(outcome, entry.price))
+        held = allowed(outcome, entry.price)
+        return held if held.id == entry.id else self._told(held)
 
     def get(self, id: str) -> Entry | None:
         """Read an entry. A `started` one past its deadline is returned as in doubt."""

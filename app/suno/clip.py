@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.suno.ids import as_sent, is_id, is_same
+from app.suno.ids import as_sent, folded, is_id, is_same
 
 FORBIDDEN = "/api/forbidden"
 """Suno's `audio_url` ends with this since September 2026; nothing can be fetched there."""
@@ -214,9 +214,10 @@ def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
     stems = clips_from_wire({"clips": [reply]} if one_clip else reply, "clips", stem_of=song_id)
     if not stems:
         raise UnreadableReply("no clip with an id")
-    if any(is_same(stem.id, song_id) for stem in stems):
+    ids = {folded(stem.id) for stem in stems}
+    if folded(song_id) in ids:
         raise UnreadableReply("the song itself in place of its stems")
-    if len({stem.id.casefold() for stem in stems}) < len(stems):
+    if len(ids) < len(stems):
         raise UnreadableReply("the same clip twice")
     return stems
 

@@ -21,9 +21,15 @@ def is_id(value: object) -> TypeGuard[str]:
 
 def as_sent(id: str) -> str:
     """The id as Suno writes it: a UUID in lower case."""
-    return id.lower() if _UUID.fullmatch(id) else id
+    lower = id.lower()
+    return lower if lower != id and _UUID.fullmatch(id) else id
 
 
 def is_same(one: str, other: str) -> bool:
     """Whether two ids name the same clip: their case does not matter, and lists of ancestors write `m_<id>`."""
-    return one == other or one.casefold().removeprefix("m_") == other.casefold().removeprefix("m_")
+    return one == other or folded(one) == folded(other)
+
+
+def folded(id: str) -> str:
+    """The id in the form that is equal for all spellings of one clip."""
+    return id.casefold().removeprefix("m_")

@@ -193,7 +193,8 @@ class Sessions:
 
     def pause_left(self, account: Account) -> float:
         """Seconds until a paid call of this account may be sent; 0 without a pause."""
-        return max(0.0, self._session(account).paid_calls_from - time.monotonic())
+        session = self._sessions.get(account.cookie_hash)
+        return max(0.0, session.paid_calls_from - time.monotonic()) if session and session.paid_calls_from else 0.0
 
     def renewed_in_vain(self, account: Account) -> SessionExpired:
         """Record that Suno refused a new token too; return the error to raise.

@@ -193,7 +193,7 @@ def _protect_reply(response: Response) -> Response:
         headers.add("X-Content-Type-Options", "nosniff")
         headers.add("Cross-Origin-Resource-Policy", "cross-origin" if _is_signed() else "same-origin")
         # What has an ETag has its own Cache-Control.
-        if response.mimetype == "application/json" and all(name != "Cache-Control" for name, _ in headers):
+        if response.content_type == "application/json" and all(name != "Cache-Control" for name, _ in headers):
             headers.add("Cache-Control", "private, no-store")
     return response
 

@@ -95,7 +95,7 @@ def _record() -> Record:
 
 def _end(response: Response) -> Response:
     record = _record()
-    response.headers["X-Request-ID"] = record.request_id
+    response.headers.add("X-Request-ID", record.request_id)
     seconds = time.perf_counter() - record.started
     # Not the path: clients can make up any number of paths, with any content.
     rule, method = request.url_rule, request.method
