@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.splits.budget import Budget
-from app.splits.evidence import Evidence, Finding, Others, Verdict, evidence
+from app.splits.evidence import Evidence, Finding, Others, Reason, Verdict, evidence
 from app.splits.ledger import Ledger
 from app.splits.owners import KEPT
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, MemoryStore, State, Store, Transaction, pack, unpack
+from app.splits.wait import Ended, Wait
 from app.suno.clip import Clip
 from app.suno.stems import StemChoice
 from tests.splits.conftest import SteppedClock
@@ -42,6 +43,9 @@ SETTLE = 60.0
 FULL = 2
 """The level of `PRAGMA synchronous` at which a commit waits for the disk."""
 
+
+WAITS = 6 * 3600.0
+"""Seconds of a wait for a person."""
 
 STEMS, MARK, FEED = "stems", "has_stem", "newest clips"
 WITNESSES = (STEMS, MARK, FEED)
@@ -119,6 +123,14 @@ def as_stored(result: Any) -> Any:
     return result
 
 
+class PersonsSplit:
+    """A split that the account's owner made at suno.com."""
+
+    def __init__(self, made: tuple[Clip, ...]) -> None:
+        self.made = made
+        self.hidden: set[str] = set()
+
+
 class Rules(RuleBasedStateMachine):
     """Requests for the stems of one song, with and without keys; their replies arrive, are late, or are lost."""
 
@@ -141,6 +153,7 @@ class Rules(RuleBasedStateMachine):
         self.has_claim = True
         self.keys: dict[str, str] = {}
         """The latest entry of each key."""
+        self.by_person: list[PersonsSplit] = []
         self.suno_ahead = SUNO_BOOTED
         """Suno's clock, less the seconds since this machine booted."""
         self.boots = 1
@@ -337,7 +350,8 @@ class Rules(RuleBasedStateMachine):
         return Others(mark, self.shown_by(FEED))
 
     def shown_by(self, witness: str) -> list[Clip]:
-        made = dict.fromkeys(call.made for call in self.calls if call.made and witness not in call.hidden)
+        splits = (*self.calls, *self.by_person)
+        made = dict.fromkeys(split.made for split in splits if split.made and witness not in split.hidden)
         return [stem for stems in made for stem in stems]
 
     @precondition(lambda self: any(not c.is_over and c.made and c.entry.idempotency_key for c in self.calls))
@@ -457,6 +471,97 @@ class Rules(RuleBasedStateMachine):
         ids = dict.fromkeys(call.entry.id for call in self.calls)
         held = [self.ledgers[0].get(id) for id in ids]
         return [entry for entry in held if entry is not None and entry.state is State.IN_DOUBT]
+
+    @precondition(lambda self: any(not call.is_over and not call.made for call in self.calls))
+    @rule(data=st.data())
+    def suno_wants_a_captcha(self, data: Any) -> None:
+        """The request waits for a person, unless a paid call of it may have left."""
+        call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made]))
+        call.is_over = call.was_refused = True
+        listed = tuple(stem.id for stem in self.shown_by(STEMS))
+        wait = Wait(began=self.clock.now(), lasts=WAITS, listed=listed, part="Lead Vocal")
+        waiting = self.all(lambda ledger: ledger.wait(call.entry, wait, None))
+        if waiting is None:
+            self.all(lambda ledger: ledger.free(call.entry))
+        else:
+            assert all(c.was_refused for c in self.calls if c.entry.id == call.entry.id), "a paid call of it has left"
+            assert waiting.budgets == ()
+
+    @rule(hidden=st.sets(st.sampled_from(WITNESSES)), ahead=DATED)
+    def a_person_splits_the_song(self, hidden: set[str], ahead: float) -> None:
+        number = len(self.by_person)
+        made = datetime.fromtimestamp(self.suno_now + ahead + number / 1_000, UTC).isoformat()
+        clip = partial(Clip, created_at=made, stem_task="two", stem_from_id=SONG, is_stem=True)
+        self.by_person.append(PersonsSplit(tuple(clip(f"person{number}{part}", title=part) for part in "ab")))
+        self.by_person[-1].hidden = hidden
+
+    @precondition(lambda self: self.by_person)
+    @rule(data=st.data())
+    def lists_show_what_the_person_made(self, data: Any) -> None:
+        data.draw(st.sampled_from(self.by_person)).hidden = set()
+
+    @precondition(lambda self: self.entries_waiting())
+    @rule(data=st.data(), asks=st.booleans())
+    def a_request_that_waits_looks(self, data: Any, asks: bool) -> None:
+        """By itself it reads the song's list. If it is tried again, it asks all witnesses, and may pay."""
+        entry = data.draw(st.sampled_from(self.entries_waiting()))
+        wait = self.all(lambda ledger: ledger.waits.get(entry.id))
+        if self.unread == STEMS or wait is None:
+            return
+        first = self.new_to(wait)
+        finding = self.all(lambda ledger: ledger.waits.adopt(entry, first))
+        if finding.reason is Reason.UNCONFIRMED:
+            finding = self.all(lambda ledger: ledger.waits.adopt(entry, replace(first, seen=first.shown)))
+        if finding.verdict is Verdict.UNSEEN and asks and self.unread is None:
+            finding = self.all(lambda ledger: ledger.waits.adopt(entry, self.new_to(wait, self.others())))
+        if finding.verdict is Verdict.OURS:
+            self.check_adopted(entry, wait, tuple(stem.id for stem in finding.stems))
+            self.record(entry.id, finding.stems)
+            self.all(lambda ledger: ledger.answer(entry, finding.stems))
+        elif finding.verdict is Verdict.NONE:
+            shown = [made for made in self.by_person if not set(WITNESSES) & made.hidden]
+            owned = {stem for sets in self.returned.values() for ids in sets for stem in ids}
+            new = [made for made in shown if not {stem.id for stem in made.made} & {*owned, *wait.listed}]
+            assert not new, "paid although the person has split the song"
+            again = self.all(lambda ledger: ledger.restart(entry, LASTS, budgets=[BUDGET]))
+            if again:
+                self.calls.append(Call(len(self.calls), again))
+
+    def new_to(self, wait: Wait, others: Others | None = None) -> Evidence:
+        began = self.suno_now - self.clock.since(wait.began)
+        shown = self.shown_by(STEMS)
+        return evidence(SONG, StemChoice(), shown, began=began, ended=float("inf"), settled=True, others=others)
+
+    def check_adopted(self, entry: Entry, wait: Wait, taken: tuple[str, ...]) -> None:
+        assert not set(taken) & set(wait.listed), "adopted what was listed before"
+        own = [call for call in self.calls if call.entry.id == entry.id]
+        assert all(call.was_refused for call in own), "adopted although a paid call has left"
+        for id, sets in self.returned.items():
+            assert id == entry.id or not any(set(ids) & set(taken) for ids in sets), "adopted what another has"
+        for call in self.calls:
+            if call.made and call.made[0].id in taken:
+                held = self.ledgers[0].get(call.entry.id)
+                settled = held is None or held.state not in (State.STARTED, State.IN_DOUBT)
+                assert settled, "adopted what may still be another's"
+
+    @precondition(lambda self: self.entries_waiting())
+    @rule(data=st.data(), how=st.sampled_from(list(Ended)))
+    def a_wait_ends(self, data: Any, how: Ended) -> None:
+        """Nobody came in time, or it is cancelled. Its key may be tried again."""
+        entry = data.draw(st.sampled_from(self.entries_waiting()))
+        is_waiting = entry.state is State.NEEDS_PERSON
+        assert self.all(lambda ledger: ledger.waits.end(entry, how)) is is_waiting
+
+    def entries_waiting(self) -> list[Entry]:
+        ids = dict.fromkeys(call.entry.id for call in self.calls)
+        held = [self.ledgers[0].get(id) for id in ids]
+        return [entry for entry in held if entry is not None and entry.state.has_paid_nothing]
+
+    @invariant()
+    def the_stores_know_how_many_wait(self) -> None:
+        if hasattr(self, "ledgers"):
+            waiting = [entry for entry in self.entries_waiting() if entry.state is State.NEEDS_PERSON]
+            assert self.all(lambda ledger: ledger.waits.count()) == len(waiting)
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 42.0, 110.0]))
     def time_passes(self, seconds: float) -> None:
