@@ -111,6 +111,9 @@ def _waits_before(tx: Transaction, clock: Clock, entry: Entry, other: Entry) -> 
     if other.state is not State.NEEDS_PERSON or not same:
         return False
     own_wait, its_wait = read_wait(tx, entry.id), read_wait(tx, other.id)
+    if its_wait is not None and clock.since(its_wait.began) >= its_wait.lasts:
+        # No jobs process has ended it.
+        return False
     if own_wait is None or its_wait is None or not entry.state.has_paid_nothing:
         return True
     if own_wait.part != its_wait.part:

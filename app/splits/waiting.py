@@ -167,6 +167,8 @@ class WaitTable:
             tx.put_record("waiting", f"look {account}", {"at": list(self._clock.now()), "number": number}, kept=DAY)
             ids = [id for id, name in self._waiting(tx).items() if name == account]
             held = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
+            for lost in set(ids) - {entry.id for entry in held}:
+                self._note(tx, lost, None)
             held.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
             return Look(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
 

@@ -111,7 +111,8 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
     example=EXAMPLE_STEMS,
     headers={
         "Idempotent-Replayed": {
-            "description": "`true` if an earlier request with the same Idempotency-Key has paid for them.",
+            "description": "`true` if an earlier request with the same Idempotency-Key has paid for them, or a "
+            "person has made them for it at suno.com.",
             "schema": {"type": "string", "enum": ["true"]},
         }
     },
@@ -166,11 +167,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         fetches_files="audio_format" in wanted,
         job=_job(wanted, account, owners[0], caller, choice) if has_job else None,
         handover=_handover(wanted, account, owners[0], caller, choice) if waits else None,
-        check_new=lambda: (
-            _check_files(wanted["song_id"], wanted["audio_format"], task, account, caller)
-            if "audio_format" in wanted
-            else None
-        ),
+        check_new=lambda: _check_new(wanted["song_id"], wanted.get("audio_format"), task, account, caller),
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -228,6 +225,8 @@ def get_request(request_id: str) -> dict[str, Any]:
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.STOPPING,
     ErrorCode.LEDGER_UNAVAILABLE,
+    ErrorCode.AUDIO_UNAVAILABLE,
+    ErrorCode.AUDIO_FULL,
 )
 def try_again(request_id: str) -> dict[str, Any] | Response:
     """Go on with a split that needs a person: take the stems that the person has made, or split the song.
@@ -240,6 +239,8 @@ def try_again(request_id: str) -> dict[str, Any] | Response:
     if entry.state is State.DONE:
         return state_of(found.id, entry)
     job = job_of(entry.id)
+    if job and job.task not in caller.tasks:
+        raise NotAllowed(f"This API key may not use stem_task {job.task.value}. Nothing was charged.")
     if job is None:
         raise NotWaiting("The service no longer has a record of what this request waits for. Send it again.")
     owners = owners_of_request(account, ledger_needed=True)
@@ -253,6 +254,7 @@ def try_again(request_id: str) -> dict[str, Any] | Response:
         reuse_existing=False,
         wait_audio=False,
         fetches_files=job.audio_format is not None,
+        check_new=lambda: _check_new(entry.song_id, job.audio_format, job.task, account, caller),
         price=of_app.settings.prices[job.task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -380,8 +382,10 @@ def _handover(wanted: dict[str, Any], account: Account, owner: Owner, caller: Ca
     return Handover(lasts=parts().settings.handover_time, job=job)
 
 
-def _check_files(song_id: str, format: AudioFormat, task: StemTask, account: Account, caller: Caller) -> None:
+def _check_new(song_id: str, format: AudioFormat | None, task: StemTask, account: Account, caller: Caller) -> None:
     """Raise AudioFull, AudioUnavailable or OverBudget if a new split's files could not be fetched."""
+    if format is None:
+        return
     budget = budget_of(caller, "downloads")
     left = parts().ledger.left(budget) if budget else None
     is_spent = left is not None and left.amount < 1

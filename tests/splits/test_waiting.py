@@ -10,7 +10,7 @@ from app.splits.budget import Budget, OverBudget
 from app.splits.evidence import Others, Reason, Verdict
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
-from app.splits.store import Entry, State
+from app.splits.store import Entry, State, Store
 from app.splits.wait import Ended, Wait
 from app.splits.waiting import Look
 from tests.splits.conftest import SteppedClock, entry, listed, stems
@@ -27,7 +27,7 @@ def wait_of(ledger: Ledger, *known: str, lasts: float = DAY, part: str = "Lead V
 
 
 def begin(ledger: Ledger, key: str = "", **fields: object) -> Entry:
-    return ledger.begin(entry(ledger, key, price=PRICE, **fields), budgets=[BUDGET], job=JOB)
+    return ledger.begin(entry(ledger, key, **{"price": PRICE} | fields), budgets=[BUDGET], job=JOB)
 
 
 def waiting(ledger: Ledger, key: str = "", *known: str, part: str = "Lead Vocal", **fields: object) -> Entry:
@@ -180,6 +180,33 @@ def test_the_older_request_takes_the_first_set(ledger: Ledger, clock: SteppedClo
     assert ledger.waits.adopt(younger, found(first)).verdict is Verdict.NONE
     assert ledger.waits.adopt(younger, found(first, second)).stems == second
     assert ledger.waits.adopt(bass, found(stems("e", "f"))).verdict is Verdict.OURS
+
+
+def test_a_request_for_another_part_does_not_wait_for_the_older_one(ledger: Ledger, clock: SteppedClock) -> None:
+    song = {"song_id": "s", "account": "a"}
+    waiting(ledger, "1", part="Bass", **song)
+    clock.advance(1)
+    younger = waiting(ledger, "2", **song)
+    assert ledger.waits.adopt(younger, found(stems("a", "b"))).verdict is Verdict.OURS
+
+
+def test_what_the_person_has_split_into_another_kind_explains_the_mark(ledger: Ledger) -> None:
+    marked = Others(has_stem=True, newest=())
+    one, other_kind = waiting(ledger), stems("a", "b")
+    assert ledger.waits.adopt(one, found(others=marked, listed=frozenset("ab"))).reason is Reason.MARKED
+    explained = found(others=marked, listed=frozenset("ab"), of_other_kind=frozenset(s.id for s in other_kind))
+    assert ledger.waits.adopt(one, explained).verdict is Verdict.NONE
+
+
+def test_a_request_that_has_its_outcome_begins_no_wait(ledger: Ledger) -> None:
+    done, lost, removed = begin(ledger, "1"), begin(ledger, "2", price=0), begin(ledger, "3", price=0)
+    ledger.finish(done, stems("a", "b"), paid=True)
+    ledger.doubt(lost)
+    ledger.free(removed)
+    for one in (done, lost, removed):
+        assert ledger.wait(one, wait_of(ledger), JOB) is None
+    assert (state(ledger, done), state(ledger, lost)) == (State.DONE, State.IN_DOUBT)
+    assert ledger.get(removed.id) is None
 
 
 def test_stems_that_suno_names_for_another_request_are_taken_away_again(ledger: Ledger) -> None:
@@ -354,6 +381,23 @@ def test_one_look_serves_all_requests_of_an_account(ledger: Ledger, clock: Stepp
     later = ledger.waits.take_look("a", 60.0)
     assert isinstance(later, Look)
     assert later.number == 1
+
+
+def test_a_wait_that_nobody_has_ended_holds_back_nobody(ledger: Ledger, clock: SteppedClock) -> None:
+    """No jobs process runs."""
+    song = {"song_id": "s", "account": "a"}
+    waiting(ledger, "1", **song)
+    clock.advance(DAY)
+    one = waiting(ledger, "2", **song)
+    assert ledger.waits.adopt(one, found(stems("a", "b"))).verdict is Verdict.OURS
+
+
+def test_a_request_that_the_ledger_has_lost_does_not_count(ledger: Ledger, store: Store) -> None:
+    lost, one = waiting(ledger, "1", account="a"), waiting(ledger, "2", account="a")
+    store.transact(lambda tx: tx.remove(lost))
+    look = ledger.waits.take_look("a", 60.0)
+    assert isinstance(look, Look)
+    assert ([held.id for held, _ in look.waiting], ledger.waits.count()) == ([one.id], 1)
 
 
 def test_an_older_release_cannot_read_the_new_states_and_so_does_not_pay_for_them() -> None:
