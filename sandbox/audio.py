@@ -13,7 +13,7 @@ import re
 import threading
 import wave
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import cycle
 from operator import mul
@@ -96,10 +96,15 @@ def song(song_id: str) -> bytes:
 
 def stem(song_id: str, task: str, part: str) -> bytes:
     """One stem as a WAV file: of a `two`, a `twelve`, or an `extract` with the rest of the mix."""
+    return _mixed(song_id, parts_of(task, part))
+
+
+def parts_of(task: str, part: str) -> Sequence[str]:
+    """The parts that are in a stem."""
     if task == "two":
-        return _mixed(song_id, VOCAL_PARTS if part == "Vocals" else BACKING_PARTS)
+        return VOCAL_PARTS if part == "Vocals" else BACKING_PARTS
     taken = part if task == "twelve" else EXTRACTS[part.removeprefix(WITHOUT)]
-    return _mixed(song_id, [name for name in TWELVE if (name == taken) != part.startswith(WITHOUT)])
+    return [name for name in TWELVE if (name == taken) != part.startswith(WITHOUT)]
 
 
 def _mixed(song_id: str, names: Iterable[str]) -> bytes:
@@ -109,11 +114,11 @@ def _mixed(song_id: str, names: Iterable[str]) -> bytes:
     return as_wav(((mix + SIGNS) ^ SIGNS).to_bytes(2 * LENGTH, "little"))
 
 
-def as_wav(samples: bytes) -> bytes:
+def as_wav(samples: bytes, rate: int = RATE) -> bytes:
     """A mono 16-bit WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
-        out.setparams((1, 2, RATE, 0, "NONE", ""))
+        out.setparams((1, 2, rate, 0, "NONE", ""))
         out.writeframes(samples)
     return file.getvalue()
 

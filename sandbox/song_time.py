@@ -1,4 +1,4 @@
-"""A song in time: its words, beats and sections, as they are in the music of sandbox/audio.py."""
+"""A song in time: its words, beats and sections, as they are in its audio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import re
 from typing import Any
 
-from sandbox import audio
+from sandbox import audio, clicks
 from sandbox.songs import Song
 
 BAR = 4 * audio.BEAT / audio.RATE  # seconds
@@ -40,6 +40,8 @@ def aligned_lyrics(song: Song, seconds: float) -> dict[str, Any]:
 
 def downbeats(song: Song, seconds: float) -> Any:
     """The beats as `[seconds, place in the bar]`, or as an older Suno tells them."""
+    if song.rhythm:
+        return [[round(at, 4), place] for at, place in clicks.RHYTHMS[song.rhythm].beats(seconds)]
     length = audio.BEAT / audio.RATE
     beats = [[round(i * length, 4), i % 4 + 1] for i in range(int(seconds / length))]
     match song.timing:
@@ -58,11 +60,16 @@ def novelty_sections(song: Song, seconds: float, asked: int) -> dict[str, Any]:
         return {"state": "running"}
     if song.timing == "no-peaks":
         return {"state": "complete"}
+    if song.rhythm:
+        bars = [round(at, 4) for at in clicks.RHYTHMS[song.rhythm].bars(seconds)]
+        return {"state": "complete", "peak_times": bars}
     return {"state": "complete", "peak_times": [i * BAR for i in range(int(seconds / BAR))]}
 
 
 def _sung(song: Song, seconds: float) -> list[tuple[float, float]]:
     """Start and end of each note of the voice, over and over until so many seconds."""
+    if song.rhythm:
+        return clicks.RHYTHMS[song.rhythm].notes(seconds)
     melody, sixteenth = audio.Score(song.id).melody, audio.BEAT / audio.RATE / 4
     notes = [(match.start() * sixteenth, match.end() * sixteenth) for match in re.finditer("[^.]-*", "".join(melody))]
     loops = max(1, round(seconds / audio.SECONDS))

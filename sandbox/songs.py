@@ -36,6 +36,8 @@ class Song:
     stem_ids: bool = False  # whether its stems are listed by their ids only
     unfit: Literal["", "trashed", "unfinished", "not-offered"] = ""  # why a split of it is refused
     silent: tuple[str, ...] = ()  # parts of its splits that are silent
+    damage: Literal["", "late", "short", "other-rate", "silent", "clipped"] = ""  # what is wrong with its vocals
+    rhythm: Literal["", "waltz", "changing"] = ""  # a click on each beat, in place of music: sandbox/clicks.py
     needs_captcha: bool = False
     left_out: bool = False  # of the feeds: only calls under /api/clip/ return it and its stems
     unlock: Literal["ordinary", "lost", "reset", "busy", "slow"] = "ordinary"  # what happens to its first unlock
@@ -299,6 +301,32 @@ SONGS: dict[str, Song] = {
             title="Slow Tide",
             about="its sections are computed when they are first asked for, and ready the third time",
             timing="slow",
+        ),
+        Song(
+            id="song-waltz",
+            title="Turning Room",
+            about="its audio has a click on each beat: three in a bar, the first after 0.35 s",
+            lyrics="[Verse]\nOne two three\n\n[Chorus]\nTurn around again",
+            bpm=132.0,
+            rhythm="waltz",
+        ),
+        Song(
+            id="song-changing-tempo",
+            title="Restless Feet",
+            about="its audio has a click on each beat: one bar at 100 BPM, the next at 140",
+            lyrics="[Verse]\nSlower now\nand faster then",
+            bpm=117.0,
+            rhythm="changing",
+        ),
+        *(
+            Song(id=f"song-vocals-{damage}", title=title, about=f"its vocals {what}", damage=damage)
+            for damage, title, what in (
+                ("late", "Late Train", "start 37 ms late"),
+                ("short", "Cut Short", "end half a second early"),
+                ("other-rate", "Wrong Speed", "have 44,100 Hz, and the song 22,050"),
+                ("silent", "Nobody Sings", "are silent, and not marked so"),
+                ("clipped", "Too Loud", "are clipped"),
+            )
         ),
         Song(
             id="song-hebrew",

@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from array import array
 from functools import lru_cache
 from math import ceil
 
-from sandbox import audio
+from sandbox import audio, clicks
 from sandbox.connection import Connection
 from sandbox.message import Reply, Request
+from sandbox.songs import SONGS
 
 ENCODERS = {"mp3": ("mp3", "libmp3lame", "audio/mpeg"), "m4a": ("mp4", "aac", "audio/mp4")}
+
+VOCALS = ("Vocals", "Lead Vocal")
+"""The parts that a song's `damage` is about."""
+
+LATE = round(0.037 * audio.RATE)
+"""Samples by which late vocals are late."""
 
 TENTHS = 10
 """Connections that it takes to fetch a file if `storage` is `breaks`."""
@@ -21,8 +29,32 @@ TENTHS = 10
 @lru_cache(maxsize=64)
 def file_of(song_id: str, task: str, part: str, format: str, seconds: float) -> bytes:
     """The file of a song, or of a stem if `part` is given; always the same bytes, also after a restart."""
-    wav = audio.longer(audio.stem(song_id, task, part) if part else audio.song(song_id), seconds)
+    song = SONGS.get(song_id)
+    if song and song.rhythm:
+        rhythm = clicks.RHYTHMS[song.rhythm]
+        wav = clicks.wav(rhythm, audio.parts_of(task, part) if part else audio.TWELVE, seconds)
+    else:
+        wav = audio.longer(audio.stem(song_id, task, part) if part else audio.song(song_id), seconds)
+    if song and song.damage and part in VOCALS:
+        wav = damaged(wav, song.damage)
     return encoded(wav, format) if format in ENCODERS else wav
+
+
+def damaged(wav: bytes, damage: str) -> bytes:
+    """A WAV file with something wrong."""
+    samples = array("h", wav[44:])
+    match damage:
+        case "late":
+            samples = array("h", bytes(2 * LATE)) + samples[:-LATE]
+        case "short":
+            samples = samples[: -audio.RATE // 2]
+        case "other-rate":
+            return audio.as_wav(array("h", [each for each in samples for _ in range(2)]).tobytes(), 2 * audio.RATE)
+        case "silent":
+            samples = array("h", bytes(2 * len(samples)))
+        case "clipped":
+            samples = array("h", [max(-32_768, min(32_767, 8 * each)) for each in samples])
+    return audio.as_wav(samples.tobytes())
 
 
 @lru_cache(maxsize=64)

@@ -105,6 +105,22 @@ def test_beats_have_tempo_bars_and_sections(service: Client, account: str) -> No
     assert beats["sections"] == [{"at": 0, "name": "Verse"}, {"at": 2, "name": "Chorus"}]
 
 
+def test_a_waltz_has_three_beats_a_bar_and_begins_late(service: Client, account: str) -> None:
+    beats = ask(service, "/api/beats?audio_id=song-waltz", account).json()
+
+    assert (beats["bpm"], beats["steady"], beats["beats_per_bar"]) == (132.0, True, 3)
+    assert beats["beats"][0] == [0.35, 1]
+
+
+def test_a_tempo_that_changes_is_not_steady(service: Client, account: str) -> None:
+    beats = ask(service, "/api/beats?audio_id=song-changing-tempo", account).json()
+
+    assert (beats["steady"], beats["beats_per_bar"]) == (False, 4)
+    times = [at for at, _ in beats["beats"]]
+    assert times[1] - times[0] == pytest.approx(60 / 100, abs=1e-3)
+    assert times[5] - times[4] == pytest.approx(60 / 140, abs=1e-3)
+
+
 def test_beats_with_weights_have_no_bars(service: Client, account: str) -> None:
     beats = ask(service, "/api/beats?audio_id=song-weights", account).json()
 
