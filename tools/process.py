@@ -60,10 +60,11 @@ def running(
     *,
     url: str = "",
     settings: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> Iterator[Server]:
     """Run a server with additional environment variables. Raises NotStartedError.
 
-    `is_ready` is polled; if it raises OSError, the server is not ready yet.
+    `cwd`: the folder with its code. `is_ready` is polled; if it raises OSError, the server is not ready yet.
     """
     # Drop the caller's own settings: they may name a real account, and its credits must not be spent here.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SUNO_", "GUNICORN_"))}
@@ -72,7 +73,7 @@ def running(
         with log.open("wb") as output:
             process = subprocess.Popen(
                 list(command),
-                cwd=ROOT,
+                cwd=cwd,
                 env={**inherited, "PATH": f"{os.environ['PATH']}:/usr/sbin", "TMPDIR": folder, **(settings or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

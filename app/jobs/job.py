@@ -49,7 +49,7 @@ from typing import Any, Generic, TypeVar
 
 from app.audio.files import Details
 from app.splits.budget import DAY, Budget
-from app.splits.clock import Moment
+from app.splits.clock import BY_WALL, Moment
 from app.splits.jobs import NewJob
 from app.suno.clip import Clip
 from app.suno.gateway import AudioFormat
@@ -405,7 +405,7 @@ def _moment(stored: Any) -> Moment | None:
 
 
 def _of_wall(seconds: float) -> Moment:
-    return Moment("", 0.0, seconds)
+    return Moment(BY_WALL, 0.0, seconds)
 
 
 def _next_attempt(stored: Any) -> tuple[Moment | None, float]:

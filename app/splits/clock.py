@@ -24,6 +24,10 @@ MOMENTS_AHEAD = 10_000
 """Maximum moments of the future to remember."""
 
 
+BY_WALL = "wall"
+"""The boot id of a moment that only the wall clock tells, such as one that version 1.0 has stored."""
+
+
 class Moment(NamedTuple):
     """A moment, on two clocks."""
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from app.splits import ledger_file
-from app.splits.clock import Clock, Moment
+from app.splits.clock import BY_WALL, Clock, Moment
 from app.splits.disk import DiskThread
 from app.splits.rows import Rows
 from app.splits.store import Durability, LedgerUnavailable, Transaction
@@ -119,6 +119,8 @@ class _MachineClock(Clock):
 
     def since(self, moment: Moment) -> float:
         now = self.now()
+        if moment.boot_id == BY_WALL:
+            return super().since(moment)
         is_before_boot = moment.boot_id != now.boot_id or moment.boot > now.boot
         return max(super().since(moment), now.boot if is_before_boot else 0.0)
 

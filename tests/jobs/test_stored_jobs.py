@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,8 @@ from app.jobs.job import (
     write_split,
 )
 from app.splits.budget import Budget
-from app.splits.clock import Moment
+from app.splits.clock import BY_WALL, Moment
+from app.splits.sqlite import SqliteStore
 from app.suno.stems import StemTask
 from tests.jobs import stored_by_1_0_2 as old
 from tests.jobs.fakes import World
@@ -41,7 +44,7 @@ def test_a_splits_job_of_1_0_2_is_read(state: SplitState, text: str) -> None:
     job = read_split(text)
     assert (kind_of(text), job.state, job.task, job.audio_format) == (Kind.SPLIT, state, StemTask.TWELVE, "wav")
     assert (job.account, job.caller, job.request_id, job.song_id) == ("default", "n8n", "lanterns-1", "song")
-    assert (job.budget, job.began) == (BUDGET, Moment("", 0.0, 1_800_000_000.0))
+    assert (job.budget, job.began) == (BUDGET, Moment(BY_WALL, 0.0, 1_800_000_000.0))
     assert (job.webhook_url, job.base) == ("https://hooks.example.com/x", "https://stems.example.com/")
     assert job.webhook_id.startswith("msg_")
     if state is not SplitState.FOLLOWING:
@@ -59,6 +62,24 @@ def test_the_next_attempt_of_a_webhook_of_1_0_2_is_at_its_time() -> None:
     assert job.next_at == "2027-01-15T08:00:05Z"
     assert read_split(old.AGAIN).before == 2
     assert read_split(old.AGAIN).tried is None
+
+
+def test_jobs_of_1_0_2_are_as_old_as_they_say_however_long_the_machine_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise an upgrade ends them: ten days are over for a machine that has run for a month."""
+    monkeypatch.setattr("app.splits.clock.boot_time", lambda: 30 * 86_400.0)
+    clock = SqliteStore(str(tmp_path / "ledger.db")).clock
+    now = time.time()
+    split = read_split(json.dumps(json.loads(old.FOLLOWING) | {"began": now - 60}))
+    file = read_file(json.dumps(json.loads(old.FILE_CLAIMED) | {"began": now - 60}))
+    webhook = read_split(json.dumps(json.loads(old.RETRYING) | {"not_before": now + 3600}))
+    assert clock.since(split.began) == pytest.approx(60, abs=30)
+    assert clock.since(file.began) == pytest.approx(60, abs=30)
+    assert webhook.tried
+    assert webhook.pause - clock.since(webhook.tried) == pytest.approx(3600, abs=30)
+    again = read_split(write_split(split))
+    assert clock.since(again.began) == pytest.approx(60, abs=30)
 
 
 def test_a_files_job_of_1_0_2_is_read() -> None:
@@ -80,8 +101,11 @@ def test_what_is_written_is_read_again_and_has_all_that_1_0_2_reads(text: str) -
         written = write_file(read_file(text))
         assert read_file(written) == read_file(text)
     stored, before = json.loads(written), json.loads(text)
-    for name in before.keys() - {"claim", "claimed_at", "claimed_for", "waiting", "stems", "not_before"}:
+    others = {"claim", "claimed_at", "claimed_for", "waiting", "stems", "not_before", "details"}
+    for name in before.keys() - others:
         assert stored[name] == before[name], name
+    # 1.0.2 ignores details that it does not know.
+    assert stored.get("details", {}).items() >= before.get("details", {}).items()
 
 
 def test_a_time_that_an_old_worker_has_changed_counts() -> None:
