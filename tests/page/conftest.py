@@ -83,6 +83,11 @@ class Page:
         self.enter(song)
         self.press(button)
 
+    def choose_format(self, format: str) -> None:
+        """Choose the format of files before there are any."""
+        choose = "const of = document.getElementById('format'); of.value = arguments[0];"
+        self.browser.execute_script(f"{choose} of.dispatchEvent(new Event('change'))", format)
+
     def parts(self) -> list[str]:
         """Return the names of the stems that have a Mute button."""
         groups = self.all("group", "")

@@ -64,6 +64,42 @@ def test_an_api_key_is_requested_once_and_sent_nowhere_else(page_with: Callable[
     page.wait(lambda: "asks for an API key" in page.text("error"))
 
 
+def test_an_api_key_is_remembered_only_if_the_person_says_so(page_with: Callable[..., Page]) -> None:
+    page = page_with(API_KEYS=API_KEY)
+    page.browser.get(page.service.url)
+    page.wait(lambda: "asks for an API key" in page.text("error"))
+    sign_in(page, apiKey="a-wrong-key")
+    page.wait(lambda: "does not know the API key" in page.text("error"))
+    field = page.browser.find_element(By.NAME, "apiKey")
+    assert field.get_property("value") == "a-wrong-key"
+    page.wait(lambda: page.browser.switch_to.active_element == field)
+    field.clear()
+    page.browser.find_element(By.NAME, "remember").click()
+    sign_in(page, apiKey=API_KEY, cookie="sandbox-bob")
+    page.wait(lambda: "Your own Suno account" in page.text("account"))
+    page.browser.execute_script("sessionStorage.clear()")  # as in a new tab: the cookie is not remembered
+    page.browser.refresh()
+    page.wait(lambda: "Account default" in page.text("account"))
+    page.press("Account")
+    page.press("Forget them")
+    page.wait(lambda: "asks for an API key" in page.text("error"))
+    page.browser.refresh()
+    page.wait(lambda: "asks for an API key" in page.text("error"))
+    assert API_KEY not in page.browser.execute_script("return JSON.stringify(localStorage)")
+
+
+def test_an_error_of_many_letters_stays_in_the_window(page: Page) -> None:
+    page.run(
+        """
+        const { showProblem } = await import("/page/problem.js");
+        const { Failure } = await import("/page/api.js");
+        showProblem(new Failure({ error: "x".repeat(3000), code: "" }));
+        """
+    )
+    overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.browser.execute_script(overflow) <= 0
+
+
 def test_a_split_with_the_users_own_cookie_can_be_saved(page: Page) -> None:
     cookie = f"sandbox-load-{next(NUMBERS)}"
     page.press("Account")
@@ -212,8 +248,9 @@ def test_a_page_of_another_site_can_do_nothing(page: Page, another_site: str) ->
     refused = refusals(page)[refused_before:]
     assert len(refused) == 8, refused
     assert page.browser.title.count("refused") == 7, "no reply may be embedded"
-    # The page that was open before may still load covers of other songs.
-    assert [entry for entry in page.suno.log() if "song-roots" in entry["path"]] == []
+    # The page that was open before may still load covers.
+    asked = [entry["path"] for entry in page.suno.log() if "song-roots" in entry["path"]]
+    assert [path for path in asked if not path.startswith("/cover/")] == []
     framed = page.browser.execute_script("return document.querySelector('iframe').contentDocument")
     assert framed is None
     assert any("frame-ancestors" in entry["message"] for entry in page.browser.get_log("browser"))

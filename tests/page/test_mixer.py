@@ -138,7 +138,7 @@ def test_playback_has_no_gap_between_pieces(page: Page) -> None:
 
 def test_a_saved_mix_equals_the_sum_of_the_files(page: Page) -> None:
     keep_files(page, SONG, "wav", 11)
-    page.find("combobox", "Format").send_keys("WAV")
+    page.choose_format("wav")
     page.enter(SONG + Keys.ENTER)
     page.press("Open the stems")
     page.wait_until_ready()

@@ -80,7 +80,7 @@ def test_the_split_button_is_the_progress_and_a_second_split_needs_an_answer(pag
     page.press("Split again", question(page))
     page.wait(lambda: len(page.charges(song)) == 2)
     page.wait_until_ready()
-    assert len(page.all("button", "Open vocals and instrumental")) == len(page.all("button", "Open the stems")) == 1
+    assert len(page.all("button", "Open vocals and instrumental")) == 1  # the earlier ones; the new ones are open
 
 
 def test_the_desk_belongs_to_the_song_that_is_shown(page: Page) -> None:
@@ -116,7 +116,8 @@ def test_a_split_goes_on_while_another_song_is_shown(page: Page) -> None:
 def test_a_stale_tab_finds_the_free_stems_before_it_pays(page: Page) -> None:
     song = "song-shuffled"
     choose(page, song)
-    assert page.service.post("/api/generate_stems", json={"audio_id": song}).status_code == 200
+    body = {"audio_id": song, "wait_audio": True}
+    assert page.service.post("/api/generate_stems", json=body).status_code == 200
     page.press(SPLIT_TWO)
     asked = question(page)
     assert "vocals and instrumental" in asked.text.lower()
@@ -137,6 +138,10 @@ def test_two_tabs_on_one_song_pay_once(page: Page) -> None:
         page.find("button", "Splitting…")
         page.browser.switch_to.window(first)
         page.press(SPLIT_TWO)
+        # On a busy machine the split of the other tab may have ended by now: then there is a question.
+        page.wait(lambda: page.all("link", "Download all") or page.all("button", "Open them"))
+        if page.all("button", "Open them"):
+            page.press("Open them")
         page.wait_until_ready()
         assert len(page.charges(song)) == 1
         page.browser.switch_to.window(next(tab for tab in page.browser.window_handles if tab != first))
@@ -178,11 +183,12 @@ def test_closed_stems_leave_no_listeners(page: Page) -> None:
         """
         const { drawWave } = await import("/page/wave.js");
         const { Scope } = await import("/page/scope.js");
+        const { Zoom } = await import("/page/zoom.js");
         const scope = new Scope();
         const canvas = document.createElement("canvas");
         canvas.style.width = "50px";
         document.body.append(canvas);
-        drawWave(canvas, { data: [-50, 50, -90, 90], bits: 8 }, scope.signal);
+        drawWave(canvas, { data: [-50, 50, -90, 90], bits: 8 }, scope.signal, new Zoom());
         const settled = () => new Promise((done) => setTimeout(done, 200));
         await settled();
         const before = canvas.width;

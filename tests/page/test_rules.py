@@ -106,3 +106,31 @@ def test_a_song_is_found_in_a_link_or_text(text: str, id: str) -> None:
 def test_the_address_of_a_song_leads_back_to_it() -> None:
     assert run("rules.songIn(rules.addressOf('song-1_x'))") == "song-1_x"
     assert [run("rules.songIn(given[0])", hash) for hash in ("", "#/", "#/song/", "#/song/%E0%A4%A")] == [""] * 4
+
+
+@pytest.mark.parametrize(
+    ("part", "family"),
+    [
+        ("vocals", ["voice", "voice"]),
+        ("Backing Vocals", ["voice", "voice"]),
+        ("drums", ["drums", ""]),
+        ("Drum Kit", ["drums", "drums"]),
+        ("bass", ["bass", ""]),
+        ("guitar", ["guitars", ""]),
+        ("keyboard", ["keys", "keys"]),
+        ("woodwinds", ["strings", "strings and winds"]),
+        ("instrumental", ["rest", ""]),
+        ("without lead vocal", ["rest", ""]),
+    ],
+)
+def test_each_part_has_a_family(part: str, family: list[str]) -> None:
+    assert run("((of) => [of.key, of.name])(rules.familyOf(given[0]))", part) == family
+
+
+def test_the_part_is_read_from_a_title_though_the_songs_title_is_unknown() -> None:
+    assert run("rules.partIn('Field (Vocals)', null)") == run("rules.partIn('Field (Vocals)', 'Field')") == "vocals"
+    assert run("rules.partIn(null, null)") is None
+
+
+def test_a_volume_has_decibels() -> None:
+    assert run("[1, 0.5, 0].map(rules.decibels)") == ["0.0 dB", "\N{MINUS SIGN}12.0 dB", "\N{MINUS SIGN}∞ dB"]

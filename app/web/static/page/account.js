@@ -45,6 +45,7 @@ export function openForm(open) {
   if (open && form.hidden) {
     const given = credentials.read();
     for (const name of FIELDS) form.elements[name].value = given[name] ?? "";
+    form.elements.remember.checked = credentials.areRemembered;
   }
   form.hidden = !open;
   the("open-access").setAttribute("aria-expanded", String(open));
@@ -64,7 +65,7 @@ export function start(change) {
   the("open-access").addEventListener("click", () => openForm(form.hidden));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const given = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
+    const given = Object.fromEntries(FIELDS.map((name) => [name, form.elements[name].value.trim()]));
     const wrong = Object.keys(given).find((name) => !/^[ -~]*$/.test(given[name]));
     if (wrong) {
       const { textContent: label } = form.elements[wrong].parentElement;
@@ -73,7 +74,7 @@ export function start(change) {
       form.elements[wrong].focus();
       return;
     }
-    credentials.write(given);
+    credentials.write(given, form.elements.remember.checked);
     change();
   });
   the("forget").addEventListener("click", () => {

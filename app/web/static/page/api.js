@@ -12,14 +12,20 @@ const HEADERS = { apiKey: "X-API-Key", cookie: "X-Suno-Cookie", account: "X-Suno
 /** What was entered in this tab: API key, cookie, account; `who` identifies their combination. */
 export const credentials = {
   read() {
-    return { who: "", ...JSON.parse(sessionStorage.getItem(STORE) ?? "{}") };
+    return { who: "", ...JSON.parse(sessionStorage.getItem(STORE) ?? localStorage.getItem(STORE) ?? "{}") };
   },
-  write(given) {
-    const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
-    sessionStorage.setItem(STORE, JSON.stringify({ ...kept, who: digest(JSON.stringify(kept)) }));
+  /** Keep them in this tab, and with `remembers` the API key, and nothing else, in this browser. */
+  write(given, remembers = false) {
+    sessionStorage.setItem(STORE, kept(given));
+    if (remembers && given.apiKey) localStorage.setItem(STORE, kept({ apiKey: given.apiKey }));
+    else localStorage.removeItem(STORE);
+  },
+  get areRemembered() {
+    return localStorage.getItem(STORE) !== null;
   },
   forget() {
     sessionStorage.removeItem(STORE);
+    localStorage.removeItem(STORE);
   },
   get headers() {
     const given = this.read();
@@ -27,6 +33,11 @@ export const credentials = {
     return Object.fromEntries(named.map(([name, header]) => [header, given[name]]));
   },
 };
+
+function kept(given) {
+  const filled = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
+  return JSON.stringify({ ...filled, who: Object.keys(filled).length ? digest(JSON.stringify(filled)) : "" });
+}
 
 /** An error of the service, with its sentence; `code` is "unreachable" if the service did not reply. */
 export class Failure extends Error {

@@ -3,11 +3,22 @@
 import { Failure, askJson, credentials, here, patiently, sleep } from "./api.js";
 import { say, the } from "./dom.js";
 
+const FORMAT = "suno-stems.format";
 const LOOK_AT_FILES = 1; // seconds: it makes no call to Suno
 const LOOKS_WITHOUT_A_NEW_FILE = 10; // in a row, until a problem is shown
 
 /** The chosen format of saved files, and the one that is played for it. */
 export const format = () => the("format").value;
+/** Choose the format that was chosen last; `change` is called for another. */
+export function rememberFormat(change) {
+  const known = localStorage.getItem(FORMAT);
+  if (known) the("format").value = known;
+  the("format").addEventListener("change", () => {
+    localStorage.setItem(FORMAT, format());
+    change();
+  });
+}
+
 const heardFor = (wanted) => (wanted === "m4a" ? "mp3" : wanted);
 
 /** Fetch the files of stems and of their song; each can be played as soon as it is kept. */

@@ -1,5 +1,6 @@
 // Plays all stems on one clock: pieces of a few seconds are scheduled one after the other, exact to the sample.
 
+import { gainOf } from "./rules.js";
 import { to16Bits, wavHeader } from "./wav.js";
 
 const PIECE = 2; // seconds: a whole number of samples at every sample rate
@@ -10,19 +11,48 @@ const REST = 150; // milliseconds from a seek to playback: a dragged slider send
 const KEPT = 2; // decoded pieces to keep per track
 const RETRY = 2000; // milliseconds until a failed piece is requested again
 const PATIENCE = 1500; // milliseconds that play() waits for the first pieces
+const WAKES_WITHIN = 1000; // milliseconds
 const FADE = 0.01; // seconds: without it, a volume change clicks
 
 /** One stem, or the original. A source has `rate`, `channels`, `length`, `seconds` and `read(first, count)`. */
 export class Track {
   volume = 1;
+  pan = 0; // from -1, left, to 1
   muted = false;
   soloed = false;
   pieces = new Map(); // scheduled nodes, by piece number
   gain = null;
+  #panner = null;
+  #output = null;
   #decoded = new Map();
 
   constructor(source) {
     this.source = source;
+  }
+
+  /** Connect it to a node. Without pan the sound passes unchanged. */
+  connect(context, level, output) {
+    this.gain = new GainNode(context, { gain: level });
+    this.#output = output;
+    this.gain.connect(output);
+    this.place();
+  }
+
+  /** Apply the pan. */
+  place() {
+    if (!this.gain || (!this.#panner && !this.pan)) return;
+    if (!this.#panner) {
+      this.#panner = pannerOf(this.gain.context, this.pan);
+      this.gain.disconnect();
+      this.gain.connect(this.#panner).connect(this.#output);
+    }
+    this.#panner.pan.setTargetAtTime(this.pan, this.gain.context.currentTime, FADE);
+  }
+
+  /** Forget the nodes of a context that is gone. */
+  disconnect() {
+    this.gain = this.#panner = this.#output = null;
+    this.pieces.clear();
   }
 
   /** The decoded piece of this number; the last few are cached. */
@@ -42,10 +72,12 @@ export class Mixer extends EventTarget {
   tracks = [];
   original = null; // a Track outside of the mix, for comparison
   hearsOriginal = false;
+  volume = 1; // of the whole mix
   expected = 0; // seconds: the length, until all files know theirs
   playing = false;
   #context = null;
   #output = null;
+  #meter = null;
   #zero = 0; // the context's time, in samples, at which the song starts or would have started
   #at = 0; // seconds: the position while paused
   #run = 0; // the number of the current start: pieces of older ones are dropped
@@ -73,21 +105,17 @@ export class Mixer extends EventTarget {
     return this.hearsOriginal ? 0 : this.levelInMix(track);
   }
 
-  /** The gain of a track in the mix (a volume of 0.5 sounds about half as loud). */
+  /** The gain of a track in the mix. */
   levelInMix(track) {
     const soloing = this.tracks.some(({ soloed }) => soloed);
-    return track.muted || (soloing && !track.soloed) ? 0 : track.volume * Math.abs(track.volume);
+    return track.muted || (soloing && !track.soloed) ? 0 : gainOf(track.volume);
   }
 
   async play() {
     if (this.playing || !this.#all.length) return;
     const run = ++this.#run;
-    this.#context ??= newContext(this.rate);
-    if (!this.#output) {
-      this.#output = this.#context.createGain();
-      this.#output.connect(this.#context.destination);
-    }
-    await this.#context.resume();
+    await this.#wake();
+    if (run !== this.#run) return;
     if (this.#knowsItsEnd && this.#at >= this.seconds - SOON) this.#at = 0;
     const first = Math.floor(this.#at / PIECE);
     const needed = this.#audible.map((track) => track.piece(first).catch(() => null));
@@ -97,6 +125,38 @@ export class Mixer extends EventTarget {
     this.#begin();
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY);
     this.#tell("change");
+  }
+
+  /** Have a context that runs: a phone call or a locked screen may have stopped the one there was, for good. */
+  async #wake() {
+    if (this.#context && !(await runs(this.#context))) this.#leave();
+    if (this.#context) return;
+    const context = newContext(this.rate);
+    this.#context = context;
+    this.#output = new GainNode(context, { gain: gainOf(this.volume) });
+    this.#meter = new AnalyserNode(context, { fftSize: 2048 });
+    this.#output.connect(context.destination);
+    this.#output.connect(this.#meter);
+    context.addEventListener("statechange", () => {
+      if (this.#context === context && context.state !== "running" && this.playing) this.pause();
+    });
+    if (await runs(context)) return;
+    this.#leave();
+    throw new Error("The browser does not start the sound now. End calls and other sounds, and press Play again.");
+  }
+
+  #leave() {
+    for (const track of this.#all) track.disconnect();
+    this.#context?.close().catch(() => {});
+    this.#context = this.#output = this.#meter = null;
+  }
+
+  /** The loudest sample of the last moment, from 0 to 1. */
+  get peak() {
+    if (!this.playing || !this.#meter) return 0;
+    const heard = new Float32Array(this.#meter.fftSize);
+    this.#meter.getFloatTimeDomainData(heard);
+    return heard.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
   }
 
   pause() {
@@ -121,8 +181,10 @@ export class Mixer extends EventTarget {
   /** Call this after a change of tracks, of hearsOriginal, or of a track's volume, muted or soloed. */
   update() {
     if (!this.#context) return;
+    this.#output.gain.setTargetAtTime(gainOf(this.volume), this.#context.currentTime, FADE);
     for (const track of this.#all) {
       track.gain?.gain.setTargetAtTime(this.level(track), this.#context.currentTime, FADE);
+      track.place();
     }
     if (this.playing && !this.#rest) this.#schedule();
   }
@@ -135,20 +197,19 @@ export class Mixer extends EventTarget {
   close() {
     this.#stop();
     for (const track of this.#all) track.source.close?.();
-    this.#context?.close();
-    this.#context = null;
+    this.#leave();
   }
 
   /**
    * Render tracks to a 16-bit WAV file, piece by piece. `levels` are pairs of track and gain; `onProgress` gets the
-   * share that is done, from 0 to 1. Returns {blob, clipped}; `clipped` counts the samples that were too loud and cut.
+   * share that is done, from 0 to 1. With `pans`, each track is where its pan says. Returns {blob, clipped}; `clipped` counts the samples that were too loud and cut.
    */
-  async render(levels, onProgress = () => {}) {
+  async render(levels, onProgress = () => {}, pans = true) {
     const heard = [...levels].filter(([, level]) => level !== 0);
     if (!heard.length) throw new Error("Nothing can be heard in this mix.");
     await Promise.all(heard.map(([track]) => track.source.whole?.()));
     const { rate } = heard[0][0].source;
-    const channels = Math.max(...heard.map(([track]) => track.source.channels));
+    const channels = Math.max(...heard.map(([track]) => (pans && track.pan ? 2 : track.source.channels)));
     const length = Math.max(...heard.map(([track]) => Math.ceil(track.source.seconds * rate)));
     const parts = [wavHeader({ rate, channels, length })];
     let clipped = 0;
@@ -159,7 +220,8 @@ export class Mixer extends EventTarget {
         const buffer = await source.read(Math.round((first / rate) * source.rate), PIECE * source.rate);
         if (!buffer) continue;
         const node = new AudioBufferSourceNode(context, { buffer });
-        node.connect(new GainNode(context, { gain: level })).connect(context.destination);
+        const gain = node.connect(new GainNode(context, { gain: level }));
+        (pans && track.pan ? gain.connect(pannerOf(context, track.pan)) : gain).connect(context.destination);
         node.start();
       }
       const piece = to16Bits(await context.startRendering());
@@ -225,10 +287,7 @@ export class Mixer extends EventTarget {
     if (!buffer || run !== this.#run || !this.playing) return;
     const context = this.#context;
     const { sampleRate } = context;
-    if (!track.gain) {
-      track.gain = new GainNode(context, { gain: this.level(track) });
-      track.gain.connect(this.#output);
-    }
+    if (!track.gain) track.connect(context, this.level(track), this.#output);
     const node = new AudioBufferSourceNode(context, { buffer });
     node.connect(track.gain);
     const due = this.#zero + piece * PIECE * sampleRate;
@@ -260,6 +319,16 @@ export class Mixer extends EventTarget {
   #tell(what) {
     this.dispatchEvent(new Event(what));
   }
+}
+
+/** A panner that leaves the middle as loud as it was, for one channel too. */
+const pannerOf = (context, pan) => new StereoPannerNode(context, { pan, channelCount: 2, channelCountMode: "explicit" });
+
+/** Whether a context runs, after a second at most: a phone may never answer. */
+async function runs(context) {
+  const late = new Promise((resolve) => setTimeout(resolve, WAKES_WITHIN));
+  await Promise.race([context.resume().catch(() => {}), late]);
+  return context.state === "running";
 }
 
 function newContext(sampleRate) {

@@ -24,6 +24,8 @@ export async function openStems(view, stems, lost = "") {
   view.shows = view.onDesk = stems;
   remember(view.clip, stems);
   module.show(view.clip, stems, { canPlay: files.areKept() });
+  showSong(view);
+  toDesk();
   await showFailed(module, view, stems, lost, signal);
   say("progress", complete.length ? "" : "Suno could not make any of these stems.");
   if (!complete.length) return;
@@ -37,6 +39,11 @@ export async function openStems(view, stems, lost = "") {
   view.clip.download_unlocked = true;
   showSong(view);
   refresh().then(showButtons);
+}
+
+/** Scroll to the desk, if it begins below the middle of the window. */
+export function toDesk() {
+  if (the("desk").getBoundingClientRect().top > innerHeight / 2) the("desk").scrollIntoView({ block: "start" });
 }
 
 /** Play the song itself. */

@@ -2,9 +2,10 @@
 
 import * as account from "./account.js";
 import { Failure, askJson, patiently } from "./api.js";
+import { askPermission, ring } from "./bell.js";
 import { make, say, the } from "./dom.js";
 import * as files from "./files.js";
-import { listen, openStems, reformat, reopen, whyFailed } from "./opening.js";
+import { listen, openStems, reformat, reopen, toDesk, whyFailed } from "./opening.js";
 import { question } from "./question.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
@@ -139,6 +140,7 @@ async function split(view, body) {
   showButtons();
   try {
     const [before] = await Promise.all([runs.credits(), relist(view), desk()]); // the desk is loaded before paying
+    if (goesOn()) return; // another tab or device has begun it: it is shown
     const format = files.areKept() ? { audio_format: files.format() } : {};
     const entry = splitFor({ audio_id: clip.id, ...body, ...format });
     const isSame = entry.inDoubt || entry.underWay; // not a new split: its key finds out
@@ -179,20 +181,25 @@ async function showRun(run) {
   if (run.stage !== "making" || !run.stems.length) return;
   const module = await desk();
   if (view.signal.aborted || view.shows !== run || run.stage !== "making") return;
-  if (view.onDesk !== run) module.show(view.clip, run.stems);
+  if (view.onDesk !== run) {
+    module.show(view.clip, run.stems);
+    toDesk();
+  }
   view.onDesk = run;
   for (const stem of run.stems) module.tell(stem.id, stem.status, stem.status === "error" ? whyFailed(stem) : stem.status);
 }
 
 /** Open what a run has made, if its song is shown; say where it is if not. */
 function onEnd(run) {
+  const name = run.song.title || run.song.id;
+  ring(run.failure ? `${name} could not be split.` : `The stems of ${name} are ready.`);
   account.refresh().then(showButtons);
   const { view } = session;
   if (view.clip?.id !== run.song.id) {
     if (run.failure) return;
     songs.noteSplit(run.song.id);
-    const { id, title } = run.song;
-    the("elsewhere").replaceChildren("The stems of ", make("a", { href: rules.addressOf(id), dir: "auto" }, title || id), " are ready.");
+    const link = make("a", { href: rules.addressOf(run.song.id), dir: "auto" }, name);
+    the("elsewhere").replaceChildren("The stems of ", link, " are ready.");
     return;
   }
   const again = run.stems.length ? () => runs.again(run) : null;
@@ -247,10 +254,9 @@ for (const element of document.querySelectorAll("[data-task]")) {
   element.addEventListener("click", () => onSplit(element.dataset.task));
 }
 the("part").addEventListener("change", showButtons);
+the("notify").addEventListener("click", () => askPermission().then(showButtons));
 the("listen").addEventListener("click", () => attempt(() => listen(session.view)));
-the("format").addEventListener("change", () => {
-  attempt(() => reformat(session.view));
-});
+files.rememberFormat(() => attempt(() => reformat(session.view)));
 runs.onChange((run) => {
   songs.mark(run.song.id);
   if (run.stage === "ended") onEnd(run);

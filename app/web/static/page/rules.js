@@ -84,8 +84,37 @@ const nameOf = ({ part, title, id }) => part || title || id;
 
 /** The part in a new stem's title, until Suno's list has it. */
 export function partIn(title, song) {
-  const found = /(?: - |\()([^()]+?)\)?\s*$/.exec((title ?? "").slice(title?.startsWith(song ?? "") ? song.length : 0));
+  const known = song ?? "";
+  const found = /(?: - |\()([^()]+?)\)?\s*$/.exec((title ?? "").slice(title?.startsWith(known) ? known.length : 0));
   return found?.[1].toLowerCase() ?? null;
+}
+
+const FAMILIES = [
+  { key: "voice", name: "voice", parts: /^(?:(?:lead|backing) )?vocals?$|voice|choir/ },
+  { key: "drums", name: "drums", parts: /drum|percussion/ },
+  { key: "bass", name: "bass", parts: /\bbass\b/ },
+  { key: "guitars", name: "guitars", parts: /guitar/ },
+  { key: "keys", name: "keys", parts: /key|piano|synth|organ/ },
+  { key: "strings", name: "strings and winds", parts: /string|brass|wind/ },
+];
+const REST = { key: "rest", name: "" };
+
+/** The family of a part: its name, and the key of its colour. What is left without a part is no part. */
+export function familyOf(part) {
+  const name = lower(part);
+  if (name.startsWith("without ")) return REST;
+  const family = FAMILIES.find(({ parts }) => parts.test(name)) ?? REST;
+  return { key: family.key, name: family.name === name || family.name === `${name}s` ? "" : family.name };
+}
+
+/** The gain of a volume from 0 to 1: half of it sounds about half as loud. A negative one inverts. */
+export const gainOf = (volume) => volume * Math.abs(volume);
+
+/** A volume in decibels, in words. */
+export function decibels(volume) {
+  const level = 20 * Math.log10(Math.abs(gainOf(volume)));
+  if (!Number.isFinite(level)) return "−∞ dB";
+  return `${level.toFixed(1).replace("-", "−").replace(/^−0\.0$/, "0.0")} dB`;
 }
 
 /** What the account's balance shows after a split: only what was seen, or "" if it was not. */

@@ -55,7 +55,8 @@ export function start(song, split, before = NaN) {
 
 /** Follow stems that Suno is already making: of a reload, another tab, another device. */
 export function adopt(song, stems, kind = kindOf(stems.map(({ part, title }) => part ?? partIn(title, song.title))), at = Date.now()) {
-  const known = runsOf(song.id).find((run) => run.stems.some(({ id }) => stems.some((stem) => stem.id === id)));
+  const isIt = (run) => run.stems.some(({ id }) => stems.some((stem) => stem.id === id));
+  const known = runsOf(song.id).find((run) => isIt(run) || (run.stage === "asking" && run.kind === kind));
   if (known) return known;
   const run = new Run(song, kind, at);
   begin(run, () => follow(run, stems));

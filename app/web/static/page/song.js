@@ -1,12 +1,15 @@
 // The song that is shown: its details, and buttons whose words follow what it has and what goes on.
 
 import { limits } from "./account.js";
+import { canAsk } from "./bell.js";
 import { button, make, the } from "./dom.js";
 import { areKept } from "./files.js";
 import * as rules from "./rules.js";
 import { runsOf } from "./runs.js";
 import { session } from "./session.js";
 import * as songs from "./songs.js";
+
+const WIDE = "(min-width: 60rem)";
 
 /** Show what is known of the song. */
 export function showSong(view) {
@@ -15,11 +18,13 @@ export function showSong(view) {
   the("chosen").replaceChildren(songs.cover(clip), text);
   the("chosen").hidden = false;
   the("listen").hidden = !areKept();
+  if (splits.length && !matchMedia(WIDE).matches) the("ways").open = false;
   if (splits.length) songs.noteSplit(clip.id);
   const [newest, ...earlier] = splits.filter(({ isComing }) => !isComing);
   const title = make("p", { className: "small" }, "Earlier splits of this song:");
   const older = earlier.map((split) => button(`Open ${nameOf(split)}`, () => view.open(split.stems)));
-  const shown = newest ? [primary(view, newest), ...(older.length ? [title, ...older] : [])] : [];
+  const isOpen = newest && Array.isArray(view.shows) && view.shows.some(({ id }) => id === newest.stems[0].id);
+  const shown = newest ? [isOpen ? "" : primary(view, newest), ...(older.length ? [title, ...older] : [])] : [];
   the("existing").replaceChildren(...shown);
   document.querySelector("[data-task=two]").classList.toggle("main", !newest);
   showButtons();
@@ -73,5 +78,6 @@ export function showButtons() {
   the("listen").lastElementChild.textContent = usesDownload() ? downloadWords() : "";
   const name = clip ? `${clip.title || clip.id} · Suno Stems` : "Suno Stems";
   document.title = going.length ? `${rules.clock((Date.now() - going[0].began) / 1000)} Splitting… ${name}` : name;
+  the("notify-row").hidden = !going.length || !canAsk();
   if (going.length) session.timer = setTimeout(showButtons, 1000);
 }

@@ -3,8 +3,11 @@
 /** A sample's share of the height, on a curve: quiet stems are visible, and louder ones still higher. */
 const height = (sample, full) => Math.sign(sample) * (Math.abs(sample) / full) ** 0.6;
 
-/** Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour, until `signal` ends. */
-export function drawWave(canvas, { data, bits }, signal) {
+/**
+ * Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour, until `signal` ends.
+ * `zoom` says which part of it is shown, from 0 to 1, and dispatches "change".
+ */
+export function drawWave(canvas, { data, bits }, signal, zoom) {
   const draw = () => {
     const width = Math.round(canvas.clientWidth * devicePixelRatio);
     const half = Math.round(canvas.clientHeight * devicePixelRatio) / 2;
@@ -14,11 +17,12 @@ export function drawWave(canvas, { data, bits }, signal) {
     context.fillStyle = getComputedStyle(canvas).color;
     const pairs = data.length / 2;
     const full = 2 ** (bits - 1);
+    const pairAt = (x) => Math.floor(pairs * (zoom.from + (x / width) * (zoom.to - zoom.from)));
     for (let x = 0; x < width; x++) {
       let low = 0;
       let high = 0;
-      const to = Math.max(Math.floor((x * pairs) / width) + 1, Math.floor(((x + 1) * pairs) / width));
-      for (let pair = Math.floor((x * pairs) / width); pair < to; pair++) {
+      const to = Math.min(pairs, Math.max(pairAt(x) + 1, pairAt(x + 1)));
+      for (let pair = pairAt(x); pair < to; pair++) {
         low = Math.min(low, data[2 * pair]);
         high = Math.max(high, data[2 * pair + 1]);
       }
@@ -31,5 +35,6 @@ export function drawWave(canvas, { data, bits }, signal) {
   sizes.observe(canvas);
   signal.addEventListener("abort", () => sizes.disconnect(), { once: true });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
+  zoom.addEventListener("change", draw, { signal });
   draw();
 }
