@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import requests
 
 from tests.asserts import assert_error
@@ -322,6 +326,75 @@ def test_a_jobs_process_takes_the_stems_and_tells_it_once(
     state = until(lambda: (told := state_of(client, reply))["ready"] and told)
     assert (state["state"], state["charged"], "person" in state) == ("done", False, False)
     assert owner.paid_by_service == []
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_it_is_the_same_with_a_ledger_in_redis(
+    deploy: Callable[..., Deployed], owner: Owner, redis_url: str, paid: bool
+) -> None:
+    redis.Redis.from_url(redis_url).flushdb()
+    deployed = deploy(LEDGER_URL=redis_url, JOBS_URL=redis_url)
+    client = deployed.client
+    reply = ask(client, KEY)
+    assert ask(client, KEY).json() == reply.json()
+    if paid:
+        owner.solves()
+        assert again(client, reply).status_code == 200
+    made = owner.paid_by_service[0]["clips"] if paid else owner.splits()
+    deployed.start_jobs()
+    state = until(lambda: (told := state_of(client, reply))["ready"] and told)
+    assert ([clip["id"] for clip in state["clips"]], state.get("charged")) == (made, None if paid else False)
+    assert len(owner.paid_by_service) == paid
+
+
+def test_a_killed_jobs_process_adopts_and_tells_once(
+    without_jobs: Deployed, owner: Owner, receiver: Callable[..., Receiver]
+) -> None:
+    there, client = receiver(), without_jobs.client
+    reply = ask(client, webhook_url=there.url)
+    first = without_jobs.start_jobs()
+    there.wait(1)
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    made = owner.splits()
+    assert again(client, reply).status_code == 200
+    without_jobs.start_jobs()
+    completed = there.verified(2)[1]
+    assert (completed["type"], completed["data"]["charged"]) == ("stems.completed", False)
+    assert [stem["id"] for stem in completed["data"]["stems"]] == made
+
+
+def test_two_tries_at_once_pay_once(client: Client, owner: Owner) -> None:
+    reply = ask(client, KEY)
+    owner.solves()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(
+            pool.map(lambda number: (again if number % 2 else retry)(client, reply).status_code, range(8))
+        )
+    assert set(statuses) <= {200, 409}
+    assert 200 in statuses
+    assert len(owner.paid_by_service) == 1
+
+
+def retry(client: Client, reply: requests.Response) -> requests.Response:
+    return ask(client, KEY)
+
+
+def test_a_caller_tries_again_only_what_it_may_split(
+    deploy: Callable[..., Deployed], owner: Owner, account: str, tmp_path: Path
+) -> None:
+    file, key = tmp_path / "callers.toml", "k" * 20
+    caller = f'[accounts.own]\ncookie = "{account}"\n[callers.c]\napi_key = "{key}"\naccounts = ["own"]\n'
+    file.write_text(caller)
+    deployed = deploy(CALLERS_FILE=str(file), SUNO_COOKIE="")
+    client = Client(deployed.client.server, {"X-API-Key": key})
+    reply = ask(client)
+    owner.solves()
+    file.write_text(f'{caller}tasks = ["twelve"]\n')
+    later = Client(deploy(CALLERS_FILE=str(file), SUNO_COOKIE="").client.server, {"X-API-Key": key})
+    assert_error(again(later, reply), 403, "not_allowed")
+    assert owner.paid_by_service == []
+    assert cancel(later, reply).status_code == 200
 
 
 def test_a_person_is_called_once_and_again_if_asked(
