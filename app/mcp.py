@@ -74,7 +74,10 @@ LONGEST_NAME = 180
 MARK = ".stems.json"
 """The file that records a folder's song, and the clip of each of its files."""
 
-_SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
+_SONG_LINK = re.compile(
+    r"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})(?!/?[A-Za-z0-9_-]|//)",
+    re.IGNORECASE,
+)
 _IN_PATH = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _API_KEY = re.compile(r"[!-~]*")
 
@@ -758,9 +761,9 @@ def idempotency_key(question: str, day: date) -> str:
 
 
 def _id_of(song: str) -> str:
-    """The id of a song, from an id or an address: the key depends on it."""
-    page = _SONG_PAGE.fullmatch(song.strip())
-    return page[1] if page else song.strip()
+    """The id of a song, from an id or a text with one link: the key depends on it. The service refuses the rest."""
+    linked = set(_SONG_LINK.findall(song))
+    return linked.pop() if len(linked) == 1 else song.strip()
 
 
 def _part_named(part: str) -> str:

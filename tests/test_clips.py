@@ -150,10 +150,51 @@ def test_a_song_may_be_given_by_the_address_of_its_page(service: Client, suno: S
     assert [charge["song"] for charge in suno.charges(account)] == [SONG, SONG]
 
 
+SHARED = [
+    f" {SONG}\n",
+    f"\thttps://suno.com/song/{SONG}?sh=a1B2c3\r\n",
+    f"Ocean Wanderer, by me\nhttps://suno.com/song/{SONG}?sh=a1B2c3\n\nShared from Suno",
+    f"Listen (https://suno.com/song/{SONG}), it is on suno.com.",
+    f"suno.com/song/{SONG}",
+    f"https://suno.com/song/{SONG} https://suno.com/song/{SONG}",
+]
+"""A song's id or link as phones and clipboards give them."""
+
+
+@pytest.mark.parametrize("text", SHARED)
+def test_a_song_is_found_in_the_text_that_a_phone_shares(
+    service: Client, suno: Suno, account: str, text: str
+) -> None:
+    headers = {"X-Suno-Cookie": account}
+    assert service.split(text, account).json()[0]["stem_from_id"] == SONG
+    assert [charge["song"] for charge in suno.charges(account)] == [SONG]
+    reads = {"stems": "audio_id", "clip": "id", "get_aligned_lyrics": "song_id", "beats": "audio_id", "get": "ids"}
+    for path, name in reads.items():
+        read = ask(service, "GET", f"/api/{path}", account, params={name: text})
+        assert read.status_code == 200
+    assert [clip["id"] for clip in read.json()] == [SONG]
+    download = service.post("/api/download", json={"id": text, "format": "mp3"}, headers=headers)
+    assert download.json()["id"] == SONG
+    for body in ({"audio_id": text}, {"ids": [text]}):
+        refused = service.post("/api/audio", json=body | {"format": "mp3"}, headers=headers)
+        assert "never written down" in refused.json()["error"]
+    of_zip = {"audio_id": text, "format": "mp3"}
+    for reply in (
+        service.get("/api/stems.zip", params=of_zip, headers=headers),
+        service.post("/api/stems.zip", json=of_zip, headers=headers),
+        service.get("/api/session.dawproject", params=of_zip, headers=headers),
+    ):
+        assert_error(reply, 409, "audio_incomplete")
+
+
 @pytest.mark.parametrize(
     ("link", "words"),
     [
         ("https://suno.com/s/abc", "copy the long address"),
+        ("My song: https://suno.com/s/abc\n", "copy the long address"),
+        (f"https://suno.com/song/{SONG} https://suno.com/song/song-other", "links to 2 songs"),
+        ("two words", "1 to 128"),
+        (f"https://suno.com/song/{'a' * 129}", "1 to 128"),
         (f"https://evil.example/song/{SONG}", "1 to 128"),
         (f"https://suno.com.evil.example/song/{SONG}", "1 to 128"),
         (f"https://suno.com@evil.example/song/{SONG}", "1 to 128"),

@@ -186,7 +186,7 @@ def test_the_same_split_is_paid_once_unless_another_take_is_requested(model: Mod
     assert [stem["status"] for stem in first["stems"]] == ["complete"] * 2
     assert len(suno.charges(account)) == 1
 
-    second = model.call("split_song", song=f" https://suno.com/song/{SONG}?sh=abc", kind=TWO)
+    second = model.call("split_song", song=f"My song\nhttps://suno.com/song/{SONG}?sh=abc\n", kind=TWO)
     assert second["paid_before"]
     assert [stem["id"] for stem in second["stems"]] == [stem["id"] for stem in first["stems"]]
     assert len(suno.charges(account)) == 1

@@ -11,6 +11,10 @@ from typing import TypeGuard
 PATTERN = "[A-Za-z0-9_-]{1,128}"
 
 _ID = re.compile(PATTERN)
+_LINK = re.compile(
+    rf"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/song/({PATTERN})(?!/?[A-Za-z0-9_-]|//)", re.IGNORECASE
+)
+_SHORT_LINK = re.compile(r"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/s/", re.IGNORECASE)
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -23,6 +27,16 @@ def as_sent(id: str) -> str:
     """The id as Suno writes it: a UUID in lower case."""
     lower = id.lower()
     return lower if lower != id and _UUID.fullmatch(id) else id
+
+
+def ids_in_links(text: str) -> list[str]:
+    """The ids in all links to songs' pages in a text, each once. A phone shares a link with words around it."""
+    return list(dict.fromkeys(map(as_sent, _LINK.findall(text))))
+
+
+def has_short_link(text: str) -> bool:
+    """Whether a text has a link that does not contain the song's id: https://suno.com/s/…."""
+    return _SHORT_LINK.search(text) is not None
 
 
 def is_same(one: str, other: str) -> bool:

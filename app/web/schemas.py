@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,17 +11,16 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 from webargs.fields import DelimitedList
 
 from app.splits.store import State
-from app.suno.ids import as_sent
+from app.suno.ids import as_sent, has_short_link, ids_in_links, is_id
 from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
 from app.web.measure_schemas import EXAMPLE_MEASURES, MeasuredFile
 from app.web.near_misses import near_misses
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_SONG_PAGE = re.compile(r"https?://(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE)
-_SHORT_LINK = re.compile(r"https?://(?:www\.)?suno\.com/s/", re.IGNORECASE)
 _ID_ALONE = r"^[A-Za-z0-9_-]{1,128}$"
-ID_PATTERN = r"^([A-Za-z0-9_-]{1,128}|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}/?([?#].*)?)$"
+ID_PATTERN = (
+    r"^\s*[A-Za-z0-9_-]{1,128}\s*$|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}(?!/?[A-Za-z0-9_-]|//)"
+)
 MOST_IDS = 50
 LAST_PAGE = 99_999
 """Far beyond any account's songs."""
@@ -241,7 +239,7 @@ def song_id(name: str, *, data_key: str | None = None, description: str, require
 
 
 class Id(fields.String):
-    """The id of a song or stem, or the URL of a song's page, which contains the id."""
+    """The id of a song or stem, or a text with the URL of a song's page, which contains the id."""
 
     def __init__(self, name: str, **how: Any) -> None:
         super().__init__(**how)
@@ -249,18 +247,26 @@ class Id(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if page := _SONG_PAGE.fullmatch(text):
-            return as_sent(page[1])
-        if _SHORT_LINK.match(text):
-            raise ValidationError(
-                f"{self._name} is a short link: open it in a browser and copy the long address of the song's page."
-            )
-        if not _ID.fullmatch(text):
-            raise ValidationError(
-                f"{self._name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -, or the address of a song's "
-                "page: https://suno.com/song/…"
-            )
-        return as_sent(text)
+        return id_in(text, self._name)
+
+
+def id_in(text: str, name: str) -> str:
+    """The id that a text is, or that a link to a song's page in it has. Raises ValidationError, which says `name`."""
+    linked = ids_in_links(text)
+    if len(linked) > 1:
+        raise ValidationError(f"{name} has links to {len(linked)} songs: send one.")
+    if linked:
+        return linked[0]
+    if has_short_link(text):
+        raise ValidationError(
+            f"{name} is a short link: open it in a browser and copy the long address of the song's page."
+        )
+    if not is_id(id := text.strip()):
+        raise ValidationError(
+            f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -, or the address of a song's "
+            "page: https://suno.com/song/…"
+        )
+    return as_sent(id)
 
 
 def text(description: str, example: Any, **metadata: Any) -> fields.String:
@@ -312,13 +318,19 @@ class Ids(DelimitedList):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         texts = [value] if isinstance(value, str) else value
-        ids = [id.strip() for text in texts for id in text.split(",")]
-        if len(ids) > MOST_IDS or not all(_ID.fullmatch(id) for id in ids):
+        ids = [id for text in texts for id in _ids_in(text)]
+        if len(ids) > MOST_IDS or not all(map(is_id, ids)):
             raise ValidationError(
                 f"{attr} must be 1 to {MOST_IDS} comma-separated ids, each of 1 to 128 of the characters "
                 "A-Z a-z 0-9 _ and -."
             )
         return [as_sent(id) for id in ids]
+
+
+def _ids_in(text: str) -> list[str]:
+    """The comma-separated ids or links of a text; if it is another text with links, their ids."""
+    ids = [id for each in text.split(",") for id in (ids_in_links(each) or [each.strip()])]
+    return ids if all(map(is_id, ids)) else ids_in_links(text) or ids
 
 
 class IdList(fields.List[Any]):
