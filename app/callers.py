@@ -17,7 +17,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
+from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 from app.suno.stems import StemTask
 
 DEFAULT = "default"
@@ -176,9 +176,7 @@ class _Reader:
         if not cookie and has_only_session(given):
             raise ValidationError(f"{where}.cookie: {ONLY_SESSION}")
         if not cookie:
-            raise ValidationError(
-                f"{where}.cookie: it has no cookie __client: copy it from a browser that is signed in to suno.com."
-            )
+            raise ValidationError(f"{where}.cookie: it has no cookie __client. {HOW_TO_COPY}")
         return OperatorAccount(name, cookie, loaded.get("credits_per_day"))
 
     def caller(self, name: str, table: dict[str, Any], accounts: Mapping[str, OperatorAccount]) -> Caller:

@@ -33,7 +33,7 @@ from app.callers import (
     read_callers,
     uncommented,
 )
-from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
+from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 from app.suno.endpoint import Endpoint, ExtractGroup, StemsRoute
 from app.suno.stems import StemTask
 from app.timing import LONGEST_WAIT, LOOK_FOR, Timing
@@ -276,7 +276,7 @@ class Cookie(fields.String):
         if client is None and has_only_session(value):
             raise ValidationError(ONLY_SESSION)
         if value and client is None:
-            raise ValidationError("It has no cookie __client: copy it from a browser that is signed in to suno.com.")
+            raise ValidationError(f"It has no cookie __client. {HOW_TO_COPY}")
         return client
 
 

@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from app.suno.cookie import HOW_TO_COPY
 from app.web import docs
 from app.web.errors import ErrorCode
 from tests.conftest import Client
@@ -119,6 +120,26 @@ def test_every_field_is_described(spec: dict[str, Any]) -> None:
             assert definition.get("description"), (name, field)
 
 
+@pytest.mark.parametrize("address", ["https://stems.example.com", "https://stems.example.com/stems/"])
+def test_the_spec_can_be_imported_as_a_gpt_action(in_process: Callable[..., InProcess], address: str) -> None:
+    """The limits of ChatGPT's importer: one absolute address, and 300 characters for a text."""
+    service = in_process(PUBLIC_URL=address)
+    imported = service.get("/openapi.json").json()
+    assert [server["url"] for server in imported["servers"]] == [address.rstrip("/")]
+    assert yaml.safe_load(service.get("/openapi.yaml").text)["servers"] == imported["servers"]
+    found = operations(imported)
+    for operation in found:
+        assert re.fullmatch("[A-Za-z0-9_-]{1,64}", operation["operationId"])
+        for text in (operation["summary"], operation["description"]):
+            assert len(text) <= 300, (operation["operationId"], len(text))
+        for parameter in operation.get("parameters", []):
+            assert len(parameter["description"]) <= 300, parameter["name"]
+        assert set(operation.get("requestBody", {}).get("content", {})) <= {"application/json"}
+    for name, schema in imported["components"]["schemas"].items():
+        for field, definition in schema.get("properties", {}).items():
+            assert len(definition["description"]) <= 300 or field == "checks", (name, field)
+
+
 def parameters_and_bodies(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Everything in the spec that has a schema and may have examples, with its place."""
     for path, of_path in spec["paths"].items():
@@ -159,6 +180,26 @@ def test_files_in_replies_are_typed_for_generators(spec: dict[str, Any]) -> None
     for types in found.values():
         assert "application/octet-stream" in types
         assert not any("*" in type for type in types)
+
+
+COOKIE_PLACES = (
+    "README.md",
+    "docs/deploy.md",
+    "docs/operations.md",
+    "app/web/templates/page.html",
+    "app/suno/cookie.py",
+)
+
+
+def test_there_is_one_way_to_get_the_cookie_in_one_text() -> None:
+    for path in (*Path("docs").glob("*.md"), *Path("app").rglob("*.*"), Path("README.md"), Path("SECURITY.md")):
+        if path.suffix not in (".md", ".py", ".html", ".js"):
+            continue
+        text = re.sub(r"<[^>]*>|[`*]|\"\n *f?\"", "", path.read_text(encoding="utf-8"))
+        text = " ".join(text.split())
+        assert text.count("choose a request to") == text.count(HOW_TO_COPY), path
+        assert (HOW_TO_COPY in text) == (str(path) in COOKIE_PLACES), path
+        assert "signed in to suno.com" not in text or str(path) == "app/web/docs.py", path
 
 
 def test_every_error_code_is_in_the_spec_and_the_docs() -> None:

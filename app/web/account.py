@@ -10,7 +10,7 @@ from flask import request
 
 from app.accounts import budget_of, owners
 from app.splits.ledger import Owner
-from app.suno.cookie import ONLY_SESSION, UnusableCookie, cookie_in, cookie_of, has_only_session
+from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_in, cookie_of, has_only_session
 from app.suno.session import Account
 from app.web import telemetry
 from app.web.access import caller_of_request
@@ -55,8 +55,8 @@ def _named_account() -> Account:
         if has_only_session(own_cookie or ""):
             raise CookieMissing(f"{ONLY_SESSION} Nothing was charged.") from None
         raise CookieMissing(
-            "The request names an account, but has no usable cookie __client: send the Cookie header of a browser "
-            "that is signed in to suno.com, or only the value of __client in X-Suno-Cookie. Nothing was charged."
+            f"The request names an account, but has no usable cookie __client. {HOW_TO_COPY} Send it, or the whole "
+            "header, in X-Suno-Cookie. Nothing was charged."
         ) from None
     if name is not None:
         return accounts.named(caller, name.strip())
@@ -66,8 +66,8 @@ def _named_account() -> Account:
     if has_only_session(cookies):
         raise CookieMissing(f"{ONLY_SESSION} Nothing was charged.")
     raise CookieMissing(
-        "No Suno account: send the cookie __client of a browser that is signed in to suno.com in the header "
-        "X-Suno-Cookie, or set SUNO_COOKIE."
+        f"There is no Suno account. {HOW_TO_COPY} Send it in the header X-Suno-Cookie, or set SUNO_COOKIE. "
+        "Nothing was charged."
     )
 
 

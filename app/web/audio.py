@@ -195,10 +195,9 @@ def get_stems_zip(
 ) -> Response:
     """Download the kept stems of a song as one ZIP file.
 
-    Free. It has a folder named after the song, with a file for each stem and `stems.json`, which has the song's tempo
-    and beats and the details of each stem. Where they are known: `lyrics.lrc`, `tempo.mid`, and a REAPER project.
-    `Range` and `If-Range` are supported: a download can be resumed. A URL that this service has signed with a `token`
-    needs no API key and no cookie: see `POST /api/stems.zip`.
+    Free. A folder with a file for each stem, `stems.json` with tempo, beats and each stem's details, and, where
+    they are known, `lyrics.lrc`, `tempo.mid` and a REAPER project. `Range` and `If-Range` are supported.
+    `POST /api/stems.zip` gives a URL that needs no key.
     """
     with ExitStack() as open_files:
         if token is not None:

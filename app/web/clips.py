@@ -125,9 +125,8 @@ def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str
     """Get the address of a clip's audio.
 
     Free of credits. The first download of a song unlocks it, and **Suno counts that against the plan's monthly
-    downloads**: once for a song, its stems and all formats. Only this call, `POST /api/audio` and a split with
-    `audio_format` unlock songs. `counted` says whether this request did. With `wait` the reply comes when the file is
-    ready.
+    downloads**: once for a song, its stems and all formats. `counted` says whether this request did. With `wait` the
+    reply comes when the file is ready.
     """
     account, of_app = account_of_request(), parts()
     timing = of_app.settings.timing

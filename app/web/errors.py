@@ -79,7 +79,7 @@ class ErrorCode(Enum):
     SUNO_SESSION_EXPIRED = (
         "suno_session_expired",
         401,
-        "Suno rejected the cookie that `error` names. Sign in at suno.com and copy a new one.",
+        "Suno rejected the cookie that `error` names. `error` also says how to copy a new one.",
     )
     OUT_OF_CREDITS = (
         "out_of_credits",

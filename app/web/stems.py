@@ -139,11 +139,9 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
 def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[str, str]] | Response:
     """Split a song into its stems.
 
-    Charges the Suno account: Suno decides how many credits. Without an `Idempotency-Key` each request is a separate
-    split; with one, it is paid for once, however often it is sent within 24 hours.
-    The reply comes as soon as Suno has accepted the song. The stems are complete about a minute later; with
-    `wait_audio` the reply comes then. With `on_captcha: "wait"` the reply is 202 if Suno wants a captcha: the request
-    then waits until a person splits the song at suno.com.
+    Charges the Suno account. With an `Idempotency-Key` it is paid once, however often it is sent within 24 hours. The
+    reply comes once Suno has accepted the song; with `wait_audio`, when the stems are complete. With `on_captcha:
+    "wait"` it is 202 if Suno wants a captcha.
     """
     idempotency_key, account, caller, of_app = _idempotency_key(), account_of_request(), caller_of_request(), parts()
     task: StemTask = wanted["task"]
