@@ -71,8 +71,25 @@ def test_an_unchanged_file_is_not_sent_again(service: Client, path: str) -> None
         again = service.get(path, headers={"If-None-Match": sent})
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", etag)
     assert service.get(path, headers={"If-None-Match": '"other"'}).content == first.content
-    head = service.request("HEAD", path)
-    assert (head.headers["Content-Length"], head.headers["ETag"]) == (str(len(first.content)), etag)
+    plain = service.get(path, headers={"Accept-Encoding": "identity"})
+    assert plain.content == first.content and plain.headers["ETag"] != etag
+    head = service.request("HEAD", path, headers={"Accept-Encoding": "identity"})
+    assert (head.headers["Content-Length"], head.headers["ETag"]) == (str(len(plain.content)), plain.headers["ETag"])
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/openapi.yaml", "/docs/swagger-ui-bundle.js"])
+def test_text_is_sent_compressed(service: Client, path: str) -> None:
+    sizes = {}
+    for encoding in ("gzip", "br, gzip;q=0.5", "*", "identity", "gzip;q=0", "br"):
+        reply = service.get(path, headers={"Accept-Encoding": encoding})
+        assert reply.headers["Vary"] == "Accept-Encoding"
+        sizes[encoding] = int(reply.headers["Content-Length"])
+        is_small = reply.headers.get("Content-Encoding") == "gzip"
+        assert is_small == (encoding in ("gzip", "br, gzip;q=0.5", "*"))
+        part = service.get(path, headers={"Accept-Encoding": encoding, "Range": "bytes=0-9"})
+        assert part.status_code == (200 if is_small else 206), "a part of the compressed form would be of no use"
+    assert 3 * sizes["gzip"] < sizes["identity"] or path == "/"
+    assert sizes["gzip"] < sizes["identity"]
 
 
 def test_a_file_of_swagger_ui_is_read_once_and_under_one_name(

@@ -310,7 +310,7 @@ def test_an_unreadable_redirect_of_a_split_may_have_been_charged(location: str) 
 @pytest.mark.parametrize("nothing", [None, [None], ["null"], []])
 def test_null_is_an_argument_that_is_left_out(model: Model, nothing: Any) -> None:
     assert len(model.call("find_songs", search=nothing, page=nothing)["songs"]) > 5
-    split = model.call("split_song", song=SONG, kind=TWO, part=nothing, confirm=nothing, again=nothing)
+    split = model.call("split_song", song=SONG, kind=nothing, part=nothing, confirm=nothing, again=nothing)
     assert len(split["stems"]) == 2
     by_id = model.call("follow_split", request_id=split["request_id"], stem_ids=nothing)
     ids = [stem["id"] for stem in split["stems"]]

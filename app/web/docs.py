@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mimetypes
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from flask import (
     current_app,
     redirect,
     render_template,
-    request,
 )
 from flask.typing import ResponseReturnValue
 
 from app.web.api import Api
+from app.web.document import Document
 from app.web.schemas import WORDS
 from app.web.sending import OCTETS
 
@@ -57,11 +56,8 @@ SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
 COMMITTED_SPEC = Path(__file__).parents[2] / "openapi.yaml"
 
-SPEC_AGE = 300
-"""Seconds for which a client may use the spec without asking again."""
-
-ASSET_AGE = 3600
-"""Seconds for which a client may use a file of Swagger UI without asking again."""
+SPEC_CACHED, ASSETS_CACHED = "public, max-age=300", "public, max-age=3600"
+"""For how long a client may use the spec, and a file of Swagger UI, without asking again."""
 
 SECURITY_SCHEMES = {
     "Your-Suno-cookie": {
@@ -144,31 +140,6 @@ blueprint = Blueprint("docs", __name__, cli_group=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """The bytes of a file that anyone may read. Made once in a process, because anyone may ask for it often."""
-
-    content: bytes
-    mimetype: str
-    etag: str
-    max_age: int
-    """Seconds for which a client may use it without asking again."""
-
-    @classmethod
-    def of(cls, content: bytes, mimetype: str, max_age: int) -> Document:
-        """Make it, with a strong ETag of its bytes."""
-        return cls(content, mimetype, hashlib.sha256(content).hexdigest()[:32], max_age)
-
-    def reply(self) -> Response:
-        """Answer the current request: 304 if its If-None-Match has the ETag."""
-        response = Response(self.content, mimetype=self.mimetype)
-        response.set_etag(self.etag)
-        response.cache_control.public = True
-        response.cache_control.max_age = self.max_age
-        response.make_conditional(request, accept_ranges=True, complete_length=len(self.content))
-        return response
-
-
-@dataclass(frozen=True, slots=True)
 class Spec:
     """The spec as in openapi.yaml, and its JSON, which names the service's address."""
 
@@ -182,7 +153,7 @@ class Spec:
         """Write its JSON now: the first reader would stop a worker's other requests while it is written."""
         server = public_url or THIS_SERVER
         text = json.dumps(content | {"servers": _servers(server)}, ensure_ascii=False)
-        return cls(content, server, Document.of(text.encode(), "application/json", SPEC_AGE))
+        return cls(content, server, Document.of(text.encode(), "application/json", SPEC_CACHED))
 
 
 def register(app: Flask, api: Api, public_url: str) -> None:
@@ -294,7 +265,7 @@ def _committed_spec(server: str) -> Document:
     text = COMMITTED_SPEC.read_text(encoding="utf-8")
     quoted = server.replace("'", "''")
     named = text.replace(f"servers:\n- url: {THIS_SERVER}\n", f"servers:\n- url: '{quoted}'\n", 1)
-    return Document.of(named.encode(), "application/yaml", SPEC_AGE)
+    return Document.of(named.encode(), "application/yaml", SPEC_CACHED)
 
 
 @cache
@@ -304,4 +275,4 @@ def _asset(name: str) -> Document:
     path = next((path for path in SWAGGER_UI.iterdir() if path.name == name), None)
     if path is None:
         abort(404)
-    return Document.of(path.read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream", ASSET_AGE)
+    return Document.of(path.read_bytes(), mimetypes.guess_type(name)[0] or "application/octet-stream", ASSETS_CACHED)
