@@ -21,6 +21,7 @@ from app.music.reaper import reaper_of
 from app.music.session import Session, Track, family_of
 from app.music.subtitles import Subtitles, subtitles_of
 from app.music.words import lines_of
+from sandbox.clicks import RHYTHMS
 from tests.music.test_beats import beats_of, even
 from tests.music.test_words import lyrics
 
@@ -44,6 +45,14 @@ def long_song(seed=1, per_bar=4, minutes=8, bpm=184.0):
         tempo = min(bpm * 1.04, max(bpm * 0.96, tempo * chance.uniform(0.998, 1.002)))
         at, place = at + 60 / tempo, place % per_bar + 1
     return beats_of(*pairs)
+
+
+SONGS = {
+    "drifting": lambda: long_song(seed=3), "waltz": lambda: long_song(seed=6, per_bar=3),
+    "steady": lambda: even(1400, bpm=183.7, first=0.21, place=2),
+    "changing": lambda: beats_of(*RHYTHMS["changing"].beats(480)),
+}  # fmt: skip
+"""Eight minutes each. The last one has bars of 100 and 140 BPM by turns."""
 
 
 def read_lrc(text):
@@ -76,10 +85,16 @@ def test_pysubs2_reads_each_subtitle_within_ten_milliseconds(lines, format):
     assert "and" in read[1].plaintext and "one" in read[1].plaintext
 
 
-def test_another_reader_of_webvtt_reads_it(lines):
+def seconds_of(time):
+    hours, minutes, seconds = time.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def test_another_reader_of_webvtt_reads_it_within_ten_milliseconds(lines):
     read = webvtt.from_buffer(io.StringIO(subtitles_of(lines, Subtitles.VTT, title=None)))
 
-    assert [cue.start_in_seconds for cue in read] == pytest.approx([int(line.start) for line in lines], abs=1)
+    assert [seconds_of(cue.start) for cue in read] == pytest.approx([line.start for line in lines], abs=0.01)
+    assert [seconds_of(cue.end) for cue in read] == pytest.approx([line.end for line in lines], abs=0.0101)
     assert read[0].start == "00:00:01.004"
     assert read[0].text == "Over water"
 
@@ -112,9 +127,9 @@ def bar_times(midi):
     return times
 
 
-@pytest.mark.parametrize("per_bar", [3, 4])
-def test_midi_s_bar_lines_lie_within_a_tick_of_suno_s_beats_for_eight_minutes(per_bar):
-    beats = long_song(per_bar=per_bar)
+@pytest.mark.parametrize("song", SONGS)
+def test_midi_s_bar_lines_lie_within_a_tick_of_suno_s_beats_for_eight_minutes(song):
+    beats = SONGS[song]()
     written = midi_of(tempo_map_of(beats), [Section(479.0, "End")], (), title="Long\ud800")
 
     read = bar_times(mido.MidiFile(file=io.BytesIO(written)))
@@ -170,6 +185,33 @@ def test_reaper_has_tracks_markers_and_a_point_at_each_bar():
         assert quarters == pytest.approx(round(quarters), abs=1e-4)
 
 
+def reaper_bars(project):
+    """The times of the bar lines, by the project's tempo points alone: a signature begins a bar."""
+    points = []
+    for point in project.find("TEMPOENVEX").findall("PT"):
+        packed = int(point[4]) if len(point) > 4 else 0
+        points.append((float(point[1]), float(point[2]), packed and 4 * (packed & 0xFFFF) / (packed >> 16)))
+    lines, length, to_next = [], 4.0, 0.0
+    for (start, bpm, signature), (end, _, _) in pairwise([*points, (points[-1][0] + 600, 0, 0)]):
+        if signature:
+            length, to_next = signature, 0.0
+        quarters = (end - start) * bpm / 60
+        while to_next < quarters - 1e-6:
+            lines.append(start + to_next * 60 / bpm)
+            to_next += length
+        to_next -= quarters
+    return lines
+
+
+@pytest.mark.parametrize("song", SONGS)
+def test_reaper_s_bar_lines_lie_within_a_millisecond_for_eight_minutes(song):
+    beats = SONGS[song]()
+
+    bars = [bar.at for bar in beats.bars()]
+    assert bars[-1] > 450
+    assert reaper_bars(rpp.loads(reaper_of(session(beats))))[1 : len(bars) + 1] == pytest.approx(bars, abs=0.001)
+
+
 def dawproject_bars(root):
     """The times of the bar lines, by the project's own automation alone."""
     automation = root.find("Arrangement/TempoAutomation")
@@ -192,9 +234,9 @@ def dawproject_bars(root):
     return [seconds(line) for line in lines]
 
 
-@pytest.mark.parametrize("song", ["drifting", "steady"])
+@pytest.mark.parametrize("song", SONGS)
 def test_dawproject_s_bar_lines_lie_within_a_millisecond_for_eight_minutes(song):
-    beats = long_song(seed=3) if song == "drifting" else even(1400, bpm=183.7, first=0.21, place=2)
+    beats = SONGS[song]()
     root = ET.fromstring(project_xml_of(session(beats), version="1.0"))
 
     bars = [bar.at for bar in beats.bars()]
