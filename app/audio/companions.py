@@ -59,7 +59,7 @@ def session_of(
 
 def described(
     about: SongInTime, stems: Sequence[Details], files: Mapping[str, str], measured: SongMeasures
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What `stems.json` says: of the song, of each stem, and of each set that was compared with the original."""
     song = about.song
     return {
@@ -73,7 +73,7 @@ def described(
     }
 
 
-def _set_as_json(each: StemSet) -> dict[str, Any]:
+def _set_as_json(each: StemSet) -> dict[str, object]:
     return {
         "take": each.take,
         "same_length": each.same_length,
@@ -82,7 +82,7 @@ def _set_as_json(each: StemSet) -> dict[str, Any]:
     }
 
 
-def _stem_as_json(stem: Details, file: str, measured: SongMeasures) -> dict[str, Any]:
+def _stem_as_json(stem: Details, file: str, measured: SongMeasures) -> dict[str, object]:
     return {
         **stem.as_json(),
         **asdict(measured.of(stem.id)),
@@ -104,7 +104,7 @@ def _track(clip: Details, file: str, about: SongInTime, measured: SongMeasures) 
     )
 
 
-def beats_as_json(about: SongInTime) -> dict[str, Any]:
+def beats_as_json(about: SongInTime) -> dict[str, object]:
     """Tempo, beats and sections, as in `GET /api/beats`. What is not known is null or []."""
     beats: Beats = about.beats
     return {

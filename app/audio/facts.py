@@ -129,7 +129,7 @@ class StemSet:
         fits = {id: Fit(**fit) for id, fit in value["stems"].items()}
         return cls(value["take"], fits, float(value["residual_dbfs"]))
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the set as a JSON object, for the shelf."""
         return asdict(self)
 

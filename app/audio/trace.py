@@ -54,7 +54,7 @@ class Trace:
         """Make a trace."""
         return cls(slow.astype(np.float32), sketch.astype(np.float32))
 
-    def dumped(self) -> dict[str, Any]:
+    def dumped(self) -> dict[str, object]:
         """Return the trace as a JSON object. `slow` has 8 bits, which is enough to find a place."""
         loudest = float(np.abs(self.slow).max(initial=0.0))
         small = np.round(self.slow * (127 / loudest if loudest else 0.0)).astype(np.int8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.suno.clip import Clip
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.jobs.job import SplitJob
 
 
-def state_of(id: str, entry: Entry | None) -> dict[str, Any]:
+def state_of(id: str, entry: Entry | None) -> dict[str, object]:
     """The state of a split. `entry`: None after a day: then only its job is there."""
     job = job_of(id)
     told = _outcome(id, entry, job)
@@ -67,12 +67,12 @@ def job_of(id: str) -> SplitJob | None:
     return read_split(stored.body) if stored else None
 
 
-def webhook_of(job: SplitJob) -> dict[str, Any]:
+def webhook_of(job: SplitJob) -> dict[str, object]:
     """The state of a split's webhook."""
     return {"state": job.state, "attempts": job.attempts, "next_at": job.next_at}
 
 
-def _outcome(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, Any]:
+def _outcome(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, object]:
     """The state of a split and its stems. With a job they are as it has last seen them."""
     if entry and entry.state.has_paid_nothing:
         return _waiting(id, entry, job)
@@ -89,13 +89,13 @@ def _outcome(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, An
     return told | _completeness(clips) | (_failure(job) if is_current else {})
 
 
-def _waiting(id: str, entry: Entry, job: SplitJob | None) -> dict[str, Any]:
+def _waiting(id: str, entry: Entry, job: SplitJob | None) -> dict[str, object]:
     """The state of a split that waits for a person, or has waited in vain."""
     from app.jobs.person import WAITED_IN_VAIN, person_of
     from app.splits.wait import Ended
 
     wait = parts().ledger.waits.get(id)
-    told: dict[str, Any] = {"state": entry.state, "clips": (), "ready": entry.state is State.FAILED}
+    told: dict[str, object] = {"state": entry.state, "clips": (), "ready": entry.state is State.FAILED}
     if job:
         told["delayed"] = job.delayed
     if entry.state is State.NEEDS_PERSON:
@@ -124,7 +124,7 @@ def _are_final(clips: Sequence[Clip]) -> bool:
     return bool(clips) and all(clip.is_final for clip in clips)
 
 
-def _completeness(clips: Sequence[Clip]) -> dict[str, Any]:
+def _completeness(clips: Sequence[Clip]) -> dict[str, object]:
     """Whether all stems are complete, and which are not, once all are final."""
     if not _are_final(clips):
         return {}
@@ -135,7 +135,7 @@ def _completeness(clips: Sequence[Clip]) -> dict[str, Any]:
     }
 
 
-def _failure(job: SplitJob) -> dict[str, Any]:
+def _failure(job: SplitJob) -> dict[str, object]:
     """Why a split has no usable stem, as its webhook tells it."""
     from app.jobs.event import charged_in, error_in, wait_ended_in
 

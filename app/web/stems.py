@@ -199,7 +199,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING, ErrorCode.NOT_FOUND, ErrorCode.INTERNAL_ERROR, ErrorCode.LEDGER_UNAVAILABLE
 )
-def get_request(request_id: str) -> dict[str, Any]:
+def get_request(request_id: str) -> dict[str, object]:
     """Get the state of a split.
 
     Free. `request_id` is the `X-Request-ID` that the split was sent with or got. If several splits have it, the
@@ -226,7 +226,7 @@ def get_request(request_id: str) -> dict[str, Any]:
     ErrorCode.AUDIO_UNAVAILABLE,
     ErrorCode.AUDIO_FULL,
 )
-def try_again(request_id: str) -> dict[str, Any] | Response:
+def try_again(request_id: str) -> dict[str, object] | Response:
     """Go on with a split that needs a person: take the stems that the person has made, or split the song.
 
     **This can charge the Suno account**, once, like the split itself: if the person has solved a captcha at suno.com,
@@ -282,7 +282,7 @@ def try_again(request_id: str) -> dict[str, Any] | Response:
     ErrorCode.INTERNAL_ERROR,
     ErrorCode.LEDGER_UNAVAILABLE,
 )
-def cancel(request_id: str) -> dict[str, Any]:
+def cancel(request_id: str) -> dict[str, object]:
     """Cancel a split that needs a person. Free."""
     found = _found(request_id)
     if found.entry is None or (
@@ -308,7 +308,7 @@ def cancel(request_id: str) -> dict[str, Any]:
     ErrorCode.INTERNAL_ERROR,
     ErrorCode.LEDGER_UNAVAILABLE,
 )
-def send_webhook_again(request_id: str) -> dict[str, Any]:
+def send_webhook_again(request_id: str) -> dict[str, object]:
     """Send the webhook of a split again, whether or not it was delivered.
 
     Free. Its `webhook-id` and its content stay the same, so that a receiver can recognize it. Works for ten days.
