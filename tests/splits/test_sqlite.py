@@ -82,6 +82,15 @@ def ledger(path: Path) -> Ledger:
     return open_ledger(f"sqlite:///{path}")
 
 
+def test_the_folders_of_a_new_file_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda opened: synced.append(Path(f"/proc/self/fd/{opened}").readlink()))
+    path = tmp_path / "new" / "instance" / "ledger.db"
+    open_ledger(f"sqlite:///{path}").check()
+    # A file is lost with the power if the disk does not have its folder's list of files.
+    assert {*list(path.parents)[:3]} <= {*synced}
+
+
 def test_entries_of_version_0_are_still_found(path: Path, clock: SteppedClock) -> None:
     with sqlite3.connect(path) as older:
         older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
