@@ -89,6 +89,10 @@ class Settings:
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
+    order_pace: float
+    """Seconds between two paid calls of orders for one account."""
+    open_orders: int
+    """How many open orders a caller may have."""
     ledger_must_be_durable: bool
     """Whether requests that rely on the ledger are refused while it may forget what was paid."""
     cors_origins: tuple[str, ...]
@@ -202,6 +206,8 @@ def read_settings(env: Env | None = None) -> Settings:
             settle_time=env.float("SUNO_SETTLE_TIME", 60.0, validate=seconds),
         ),
         ledger_url=ledger_url,
+        order_pace=env.float("ORDER_PACE", 10.0, validate=Range(min=0, max=3600)),
+        open_orders=env.int("OPEN_ORDERS", 20, validate=Range(min=1, max=10_000)),
         ledger_must_be_durable=env.str("LEDGER_DURABLE", "warn", validate=OneOf(["warn", "require"])) == "require",
         jobs_url=jobs_url,
         handover_time=env.float("HANDOVER_TIME", 86_400.0, validate=Range(min=1, max=LONGEST_WAIT)),
@@ -459,6 +465,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "SUNO_TWO_CREDITS": "The price of two stems in credits, for budgets and the page. What Suno charges does "
         "not depend on it: compare the balance before and after a split.",
         "SUNO_TWELVE_CREDITS": "The price of every instrument in credits, for budgets and the page.",
+    },
+    "Orders": {
+        "ORDER_PACE": "Seconds between two paid calls of [orders](orders.md) for one account.",
+        "OPEN_ORDERS": "How many orders of a caller may be running or paused.",
     },
     "Webhooks": {
         "WEBHOOK_SECRET": "The secret that signs webhooks: `whsec_…`; comma-separated while you change it; or `@` "

@@ -62,6 +62,7 @@ class AccountKind:
     captcha_after: int | None = None  # splits after a solved captcha until the next one; None: no other
     old_billing: bool = False
     kept_splits: int | None = None  # None: all
+    has_library: bool = False  # whether its songs are the large library instead of the catalogue
 
 
 ACCOUNTS: dict[str, AccountKind] = {
@@ -87,6 +88,12 @@ ACCOUNTS: dict[str, AccountKind] = {
             credits=10_000_000,
             plan=PREMIER,
             kept_splits=5_000,
+        ),
+        AccountKind(
+            name="sandbox-library",
+            about="1,050 songs (song-library-1 …), and 1,000 credits: enough for 100 of them",
+            credits=1_000,
+            has_library=True,
         ),
         AccountKind(name="sandbox-load-<n>", about="1,000 credits; each number n is another account", credits=1_000),
         AccountKind(

@@ -85,6 +85,7 @@ class Sandbox:
             ("GET", "/api/clip/{id}/stems/pages", studio.stem_pages),
             ("GET", "/api/clip/{id}/stems", studio.stems),
             ("GET", "/api/billing/info/", studio.billing),
+            ("GET", "/api/playlist/{id}/", studio.playlist),
             ("GET", "/api/download/clip/{id}", studio.download),
             ("POST", "/api/gen/{id}/convert_wav/", studio.convert_wav),
             ("GET", "/api/gen/{id}/wav_file/", studio.wav_file),

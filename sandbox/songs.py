@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -368,3 +369,28 @@ SONGS: dict[str, Song] = {
         ),
     )
 }
+
+LIBRARY = 1_050
+"""How many songs `song-library-<n>` there are, from 1. Any account may use them; `sandbox-library` lists them."""
+
+_LIBRARY_SONG = re.compile(r"song-library-([1-9][0-9]{0,3})")
+_PLAYLIST = re.compile(r"playlist-of-([1-9][0-9]{0,3})")
+
+
+def library_song(id: str) -> Song | None:
+    """A song of a large library."""
+    found = _LIBRARY_SONG.fullmatch(id)
+    if found is None or int(found[1]) > LIBRARY:
+        return None
+    number = int(found[1])
+    day, minute = divmod(number, 720)
+    created_at = f"2025-0{1 + day}-01T{minute // 60:02}:{minute % 60:02}:00.000Z"
+    return Song(id=id, title=f"Library Song {number}", about="one of many", created_at=created_at)
+
+
+def playlist(id: str) -> list[str] | None:
+    """The ids of a playlist's songs: `playlist-of-<n>` has the first n of the large library; None if unknown."""
+    found = _PLAYLIST.fullmatch(id)
+    if found is None or int(found[1]) > LIBRARY:
+        return None
+    return [f"song-library-{number}" for number in range(1, int(found[1]) + 1)]

@@ -19,10 +19,11 @@ from sandbox.accounts import Account
 from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, Split, Stem, song_as_json, timestamp
 from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, Fault
 from sandbox.message import JsonObject, Refused, Reply, Request, detail, json_reply
-from sandbox.songs import SONGS, Song
+from sandbox.songs import LIBRARY, SONGS, Song, library_song, playlist
 from sandbox.suno import Suno, user_id_of
 
 CLIPS_PER_PAGE = 20
+SONGS_PER_PLAYLIST_PAGE = 50
 UNAUTHORIZED = "Unauthorized"
 NOT_FOUND = "Clip not found."
 BROWSER_ONLY = "Token validation failed."
@@ -307,6 +308,28 @@ class Studio:
         listed = [self._as_json(account, stem) for stem in stems[start : start + CLIPS_PER_PAGE]]
         return json_reply(200, {song.stems_key: [stem["id"] for stem in listed] if song.stem_ids else listed})
 
+    def playlist(self, request: Request, playlist_id: str) -> Reply:
+        """Return a page of a playlist; pages count from 1."""
+        account = self._account(request)
+        songs = playlist(playlist_id)
+        page = request.query.get("page", "1")
+        if songs is None:
+            return detail(404, "Playlist not found.")
+        if not page.isdecimal() or page == "0":
+            return detail(422, [_complaint("Input should be a positive integer", "page", place="query")])
+        start = (int(page) - 1) * SONGS_PER_PLAYLIST_PAGE
+        clips = self._clips(account, songs[start : start + SONGS_PER_PLAYLIST_PAGE])
+        return json_reply(
+            200,
+            {
+                "id": playlist_id,
+                "name": f"The first {len(songs)}",
+                "num_total_results": len(songs),
+                "current_page": int(page),
+                "playlist_clips": [{"clip": clip, "relative_index": start + i} for i, clip in enumerate(clips)],
+            },
+        )
+
     def billing(self, request: Request) -> Reply:
         """Return credits, plan and downloads."""
         account = self._account(request)
@@ -360,7 +383,12 @@ class Studio:
         """All clips of the account, newest first."""
         lag = self._suno.options.feed_lag
         stems = [stem for stem in account.stems.values() if self._knows(stem, lag) and not songs_only]
-        dated = [(song.created_at, song.id) for song in SONGS.values() if not song.unfit]
+        songs = (
+            [song for number in range(1, LIBRARY + 1) if (song := library_song(f"song-library-{number}"))]
+            if account.kind.has_library
+            else [song for song in SONGS.values() if not song.unfit]
+        )
+        dated = [(song.created_at, song.id) for song in songs]
         dated += [(stem.created_at, stem.id) for stem in stems]
         # Stable: stems of one split keep their order.
         dated.sort(key=lambda item: item[0], reverse=True)

@@ -21,7 +21,7 @@ from sandbox.audio import GROUPS
 from sandbox.clips import PRICES, Split, Stem, existing_stems, make_stems
 from sandbox.faults import FAULT_SONGS, Fault
 from sandbox.message import JsonObject
-from sandbox.songs import SONGS, Song
+from sandbox.songs import SONGS, Song, library_song
 
 FeedForms = Literal["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids", "bare"]
 Route = Literal["there", "400", "403", "404", "405", "410", "422"]
@@ -223,7 +223,7 @@ class Suno:
 
     def song(self, song_id: str) -> Song | None:
         """Find a song of the catalogue, or the song of a fault."""
-        return SONGS.get(song_id) or FAULT_SONGS.get(song_id)
+        return SONGS.get(song_id) or FAULT_SONGS.get(song_id) or library_song(song_id)
 
     def issue_token(self, account: Account, session_id: str, age: float = 0.0) -> str:
         """A JWT issued `age` seconds ago; valid in this process only."""

@@ -21,7 +21,16 @@ MAY_IMPORT = {
         "app.outbound",
     },
     "app/jobs": {
-        *("app.jobs", "app.splits", "app.audio", "app.suno", "app.accounts", "app.callers", "app.settings"),
+        *(
+            "app.jobs",
+            "app.splits",
+            "app.audio",
+            "app.suno",
+            "app.accounts",
+            "app.callers",
+            "app.settings",
+            "app.ids",
+        ),
         *("app.parts", "app.timing", "app.logs", "app.addresses", "app.outbound"),
     },
     "app/parts.py": {

@@ -34,6 +34,8 @@ A file's job:
 | kept     | nothing                      | a request for a removed file begins   | never due                        |
 | failed   |                              | it again                              |                                  |
 
+An order's job has no state of its own: the order is a record (app/splits/order.py), which the web changes too.
+
 Durations are elapsed time by the ledger's clock. For a file, time in which no process worked, or in which Suno could
 not be read, does not count as waiting.
 """
@@ -65,6 +67,7 @@ class Kind(StrEnum):
 
     SPLIT = "split"
     FILE = "file"
+    ORDER = "order"
 
 
 class SplitState(StrEnum):

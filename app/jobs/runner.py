@@ -26,6 +26,7 @@ from app.jobs.job import (
     write_split,
 )
 from app.jobs.progress import Progress
+from app.jobs.song_order import SongOrders
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.clock import Moment
@@ -81,6 +82,7 @@ class Runner:
         self._is_stopping = is_stopping
         self.files = FileJobs(parts, is_stopping=is_stopping)
         self._follower = Follower(parts, is_stopping=is_stopping, send=send)
+        self._orders = SongOrders(parts, is_stopping=is_stopping)
         self._progress = Progress(parts.ledger.clock, self.files.free_slots)
 
     def report(self) -> JobsReport:
@@ -114,6 +116,9 @@ class Runner:
                 return _split(self._follower.step(id, claimed))
             case Kind.FILE:
                 return _file(self.files.step(id, claimed))
+            case Kind.ORDER:
+                order = self._orders.step(id)
+                return _Written(claimed.body, order.due_in, None, order.is_suno_read, None)
 
     def _release(self, id: str, claimed: StoredJob, next: _Written) -> None:
         woken = self._written(
@@ -144,6 +149,9 @@ class Runner:
                     last = _split(self._follower.give_up(read_split(claimed.body)))
                 case Kind.FILE:
                     last = _file(self.files.give_up(read_file(claimed.body)))
+                case Kind.ORDER:
+                    self._orders.give_up(id)
+                    last = _Written(claimed.body, None, None, None, None)
         except Exception:
             log.exception("The job %s has failed %d times in a row, and is left alone", id, MOST_CRASHES)
             return None

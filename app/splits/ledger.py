@@ -24,8 +24,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from app.ids import new_id
+from app.splits.admission import Admit, NotBegun
 from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.clock import Moment
@@ -42,6 +45,9 @@ from app.splits.store import Entry, State, Store, Transaction, open_store
 from app.splits.wait import Wait
 from app.splits.waiting import WaitTable
 from app.suno.clip import Clip
+
+if TYPE_CHECKING:
+    from app.splits.order import OrderTable
 
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
@@ -66,6 +72,13 @@ class Ledger:
         self.waits = WaitTable(store, self.jobs)
         self.turns = TurnTable(store, self.identity)
         self.names = NameTable(store)
+
+    @cached_property
+    def orders(self) -> OrderTable:
+        """The orders of many songs."""
+        from app.splits.order import OrderTable
+
+        return OrderTable(self._store, self.jobs)
 
     def new_entry(
         self,
@@ -107,16 +120,18 @@ class Ledger:
         older: Sequence[Owner] = (),
         budgets: Sequence[Budget] = (),
         job: NewJob | None = None,
+        admit: Admit | None = None,
     ) -> Entry:
         """Write a new entry and return it; or return the existing entry of this account, caller and key.
 
-        A new entry takes its price from the budgets, and begins its job. Raises OverBudget; then nothing is written.
+        A new entry takes its price from the budgets, and begins its job. `admit` counts it for its order. Raises
+        OverBudget, and what `admit` returns; then nothing is written.
 
         `older`: other names of account and caller, which an older ledger may have used. From now on the new request
         id finds the existing entry, unless its `question` differs.
         """
 
-        def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left:
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | NotBegun:
             earlier: list[Entry] = []
             if entry.idempotency_key:
                 owners = ((entry.account, entry.caller), *older)
@@ -132,6 +147,9 @@ class Ledger:
             if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
                 return over
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
+            if admit is not None and (refused := admit(tx, new)):
+                self._give_back(tx, new)
+                return refused
             tx.put(new)
             if job is not None:
                 self.jobs.begin(tx, entry.id, job.body, entry.lasts)
@@ -142,6 +160,8 @@ class Ledger:
             outcome = self.identity.attempt(change)
         else:
             outcome = self._store.transact(lambda tx: change(tx, lambda: True), durable=False)
+        if isinstance(outcome, NotBegun):
+            raise outcome
         held = allowed(outcome, entry.price)
         return held if held.id == entry.id else self._told(held)
 

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ParamSpec, Protocol, TypeVar, assert_never
 
 from app.splits import person
+from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import Budget, OverBudget
 from app.splits.evidence import Reason, Verdict
 from app.splits.inquiry import Inquiry
@@ -17,7 +19,7 @@ from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger, Owner
 from app.splits.person import Handover, PersonInquiry, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound, in_doubt, not_clear, whole_seconds
-from app.splits.store import Entry, LedgerUnavailable, State
+from app.splits.store import Entry, LedgerUnavailable, State, Transaction
 from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
@@ -39,6 +41,16 @@ SLACK = 1.0
 
 GLANCE = 0.1
 """Seconds between two polls of the ledger by a retry that waits for the first request."""
+
+
+class OrderPlace(Protocol):
+    """The place of a split in an order."""
+
+    def admit(self, tx: Transaction, entry: Entry, *, pays: bool) -> NotBegun | None:
+        """Count the split within the transaction that begins it; or return why it may not begin.
+
+        `pays`: False if only existing stems may be taken.
+        """
 
 
 class Gateway(person.Gateway, Protocol):
@@ -99,6 +111,8 @@ class Split:
     """Raises an error if a new split is not allowed. It does not apply to a replay."""
     handover: Handover | None = None
     """None: a captcha ends the request, with an error."""
+    order: OrderPlace | None = None
+    """Its place in an order (app/splits/order.py), which may refuse to begin it now."""
 
     gateway: Gateway
     watch: Watch
@@ -112,8 +126,8 @@ class Split:
     def pay_once(self) -> Stems | PersonNeeded:
         """Split the song, or return the stems of an earlier request with the same key.
 
-        Raises KeyReused, InProgress, LedgerUnavailable, OverBudget and Stopping (then this request sent no paid
-        call), or a SunoError.
+        Raises KeyReused, InProgress, LedgerUnavailable, OverBudget, NotBegun and Stopping (then this request sent no
+        paid call), or a SunoError.
         """
         patience = Deadline(self.timing.deadline)
         while True:
@@ -124,6 +138,10 @@ class Split:
                 if not self.reuse_existing:
                     raise
                 return self._reuse_only(over)
+            except NotBegun as refused:
+                if not (self.reuse_existing and refused.why is Refusal.OVER_CREDITS):
+                    raise
+                return self._reuse_only(refused)
             if held.id == entry.id:
                 return self._pay(held)
             if not held.asks_like(entry):
@@ -166,15 +184,16 @@ class Split:
     def _paid_call_lasts(self) -> float:
         return self.timing.deadline + SLACK
 
-    def _begin(self, entry: Entry, budgets: Sequence[Budget]) -> Entry:
+    def _begin(self, entry: Entry, budgets: Sequence[Budget], *, pays: bool = True) -> Entry:
         if self.idempotency_key or self.budgets or self.job or self.handover:
-            return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets, job=self.job)
+            admit = partial(self.order.admit, pays=pays) if self.order else None
+            return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets, job=self.job, admit=admit)
         return self._note_if_possible(self.ledger.begin, entry) or entry
 
-    def _reuse_only(self, over: OverBudget) -> Stems:
-        """Return the song's existing stems, as a budget allows no new ones. Raises OverBudget if there are none."""
+    def _reuse_only(self, over: OverBudget | NotBegun) -> Stems:
+        """Return the song's existing stems, as a limit allows no new ones. Raises `over` if there are none."""
         entry = self._new_entry()
-        held = self._begin(entry, ())
+        held = self._begin(entry, (), pays=False)
         if held.id != entry.id:
             raise over
         try:

@@ -64,6 +64,8 @@ class Clip:
     download_unlocked: bool | None = None
     """Whether Suno has counted this song's download; None in replies from before September 2026."""
     is_stem: bool = False
+    refusal: str = field(default="", repr=False, compare=False)
+    """Why Suno would refuse to split it, as the end of a sentence; "" if nothing shows that."""
     take: int | None = None
     """Number of the take among stems with the same part, from 1; set only if the clips were read together."""
     silent: bool | None = None
@@ -113,6 +115,7 @@ class Clip:
             download_unlocked=unlocked if isinstance(unlocked, bool) else None,
             is_stem=is_stem,
             silent=silent if is_stem and isinstance(silent, bool) else None,
+            refusal=why_not_split(wire),
         )
 
     @property
@@ -183,6 +186,14 @@ def all_clips_from_wire(reply: Any) -> list[Clip]:
     if not all(_has_id(clip) for clip in listed):
         raise UnreadableReply("a clip without an id")
     return [Clip.from_wire(clip) for clip in listed]
+
+
+def playlist_from_wire(reply: Any) -> list[Clip]:
+    """A page of a playlist. Raises UnreadableReply if one of its songs has no id: it would be missing."""
+    listed = [_mapping(item).get("clip") for item in _listed(reply, ("playlist_clips",))]
+    if not all(map(_has_id, listed)):
+        raise UnreadableReply("a song of a playlist without an id")
+    return [Clip.from_wire(_mapping(clip)) for clip in listed]
 
 
 def listed_stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.suno.answer import NOTHING_CHARGED
-from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire
+from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire, playlist_from_wire
 from app.suno.errors import SongNotFound, SunoFailed
 from app.suno.ids import as_sent, is_same
 from app.suno.session import Account
-from app.suno.statuses import CALL_GONE, LIST_REFUSED
+from app.suno.statuses import CALL_GONE, LIST_REFUSED, NO_SUCH_PAGE
 from app.suno.stems import made_at
 from app.suno.studio import JsonObject, Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
@@ -29,6 +29,9 @@ ONE_BY_ONE = 10
 """Maximum clips that one request reads one by one."""
 
 SONGS_A_PAGE = 20
+
+PLAYLIST_PAGE = 50
+"""Songs on a full page of a playlist (capture of 2026-09)."""
 
 MOST_A_PAGE = 100
 """Maximum clips that Suno returns at once: more is a 400."""
@@ -120,6 +123,25 @@ class Feed:
         if listed is None:
             raise changed("an account's songs in any known list")
         return listed
+
+    def playlist(self, account: Account, id: str, most: int, deadline: Deadline) -> list[Clip]:
+        """The songs of a playlist, in its order, each once: all, or the first that are more than `most`.
+
+        Pages count from 1 (capture of 2026-09). Raises SongNotFound.
+        """
+        found: dict[str, Clip] = {}
+        page = 1
+        while len(found) <= most:
+            path = f"/api/playlist/{as_sent(id)}/?page={page}"
+            answer = self._studio.ask(
+                account, Kind.FEED, "GET", path, deadline=deadline, accept=NO_SUCH_PAGE if page > 1 else ()
+            )
+            clips = read_as(playlist_from_wire, reply_of(answer)) if answer.succeeded else []
+            found |= {clip.id: clip for clip in clips if clip.id not in found}
+            if len(clips) < PLAYLIST_PAGE:
+                break
+            page += 1
+        return list(found.values())
 
     def newest(self, account: Account, until: float, deadline: Deadline) -> list[Clip]:
         """The account's newest clips, stems too, newest first: all that are not older than `until`.

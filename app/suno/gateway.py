@@ -220,6 +220,13 @@ class SunoGateway:
         """A page of the account's own songs, newest first; free. Pages count from 0."""
         return self._feed.songs(account, page, self._deadline())
 
+    def playlist(self, account: Account, id: str, most: int) -> list[Clip]:
+        """The songs of a playlist, in its order; free. At least one more than `most`, if there are more.
+
+        Raises SongNotFound.
+        """
+        return self._feed.playlist(account, id, most, self._deadline())
+
     def credits(self, account: Account) -> Credits:
         """The account's remaining credits and downloads; free."""
         reply = self._studio.read(account, Kind.BILLING, "GET", "/api/billing/info/", deadline=self._deadline())

@@ -50,6 +50,42 @@ class WebhookNotAllowed(Exception):
     """The webhook cannot be sent; the text says why, and what would work."""
 
 
+class OrderTooLarge(Exception):
+    """An order has too many songs."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"An order has at most {most} songs: send several orders. Nothing was charged.")
+
+
+class OverLimit(Exception):
+    """Not one song of an order fits its limits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Not one song fits the order's max_credits or max_downloads: raise them. quote: true tells what the "
+            "songs would cost. Nothing was charged."
+        )
+
+
+class TooManyOpenOrders(Exception):
+    """The caller has too many open orders."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"This caller has {most} open orders, and may have no more: wait for one, or cancel one. Nothing was "
+            "charged."
+        )
+
+
+class OrderNotFound(Exception):
+    """There is no such order of this caller."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This caller and account have no such order. An order is kept for ten days after its last change."
+        )
+
+
 class ErrorCode(Enum):
     """Every `code` of an error, with its HTTP status, its meaning, and what to do."""
 
@@ -64,6 +100,7 @@ class ErrorCode(Enum):
         400,
         "This webhook cannot be sent. `error` says why, and what would work.",
     )
+    ORDER_TOO_LARGE = "order_too_large", 400, "The order has more than 200 songs. Send several orders."
     REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno rejected the request. `error` has Suno's message."
     API_KEY_REQUIRED = (
         "api_key_required",
@@ -91,6 +128,11 @@ class ErrorCode(Enum):
         402,
         "The request exceeds the operator's budget for the API key or the account. The paid call was not sent. Wait "
         "for `Retry-After` seconds, if the reply has it.",
+    )
+    OVER_LIMIT = (
+        "over_limit",
+        402,
+        "Not one song of the order fits its own `max_credits` or `max_downloads`. Raise them. Nothing was charged.",
     )
     CAPTCHA_REQUIRED = (
         "captcha_required",
@@ -212,6 +254,10 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     KeyReused: ErrorCode.IDEMPOTENCY_KEY_REUSED,
     LedgerUnavailable: ErrorCode.LEDGER_UNAVAILABLE,
     SplitNotFound: ErrorCode.NOT_FOUND,
+    OrderNotFound: ErrorCode.NOT_FOUND,
+    OrderTooLarge: ErrorCode.ORDER_TOO_LARGE,
+    OverLimit: ErrorCode.OVER_LIMIT,
+    TooManyOpenOrders: ErrorCode.RATE_LIMITED,
     Stopping: ErrorCode.STOPPING,
     suno.SessionExpired: ErrorCode.SUNO_SESSION_EXPIRED,
     suno.OutOfCredits: ErrorCode.OUT_OF_CREDITS,

@@ -143,7 +143,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     reply comes once Suno has accepted the song; with `wait_audio`, when the stems are complete. With `on_captcha:
     "wait"` it is 202 if Suno wants a captcha.
     """
-    idempotency_key, account, caller, of_app = _idempotency_key(), account_of_request(), caller_of_request(), parts()
+    key, account, caller, of_app = idempotency_key(), account_of_request(), caller_of_request(), parts()
     task: StemTask = wanted["task"]
     if task not in caller.tasks:
         raise NotAllowed(f"This API key may not use stem_task {task.value}. Nothing was charged.")
@@ -151,13 +151,13 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     began = time.monotonic()
     has_job, waits = "webhook_url" in wanted or "audio_format" in wanted, wanted["on_captcha"] == "wait"
     if has_job or waits:
-        _check_job(wanted, account, caller)
-    owners = owners_of_request(account, ledger_needed=bool(idempotency_key) or caller.credits_per_day is not None)
+        check_job(wanted, account, caller)
+    owners = owners_of_request(account, ledger_needed=bool(key) or caller.credits_per_day is not None)
     split = Split(
         account=account,
         owners=owners,
         request_id=telemetry.request_id(),
-        idempotency_key=idempotency_key,
+        idempotency_key=key,
         song_id=wanted["song_id"],
         choice=choice,
         reuse_existing=wanted["reuse_existing"],
@@ -283,7 +283,10 @@ def try_again(request_id: str) -> dict[str, object] | Response:
     ErrorCode.LEDGER_UNAVAILABLE,
 )
 def cancel(request_id: str) -> dict[str, object]:
-    """Cancel a split that needs a person. Free."""
+    """Cancel a split that needs a person.
+
+    Free. It then fails with the code `cancelled`.
+    """
     found = _found(request_id)
     if found.entry is None or (
         found.entry.state is not State.FAILED and not parts().ledger.waits.end(found.entry, Ended.CANCELLED)
@@ -346,13 +349,13 @@ def list_stems(song_id: str) -> list[Clip]:
     return [replace(stem, take=takes.get(stem.id)) for stem in stems]
 
 
-def _check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None:
+def check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None:
     """Raise WebhookNotAllowed, or a 400, if the work after the reply is not possible."""
     if url := wanted.get("webhook_url"):
         _check_webhook(url, account, caller)
     if wanted.get("audio_format"):
         audio.require_own(account, "audio_format is")
-    if wanted["on_captcha"] == "wait":
+    if wanted.get("on_captcha") == "wait":
         audio.require_own(account, 'on_captcha: "wait" is')
 
 
@@ -477,7 +480,7 @@ def _found(request_id: str) -> KnownSplit:
     return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
 
 
-def _idempotency_key() -> str:
+def idempotency_key() -> str:
     """Read the Idempotency-Key, a structured field's string with optional quotes; "" if there is none.
 
     By hand: a schema for one header would slow down each split.

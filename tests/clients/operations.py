@@ -26,12 +26,19 @@ NOT_IN_A_SCHEMA = {
     "webhook_not_allowed",  # the operator decides which hosts a webhook may reach
     "idempotency_key_reused",  # depends on earlier requests with the same key
     "out_of_credits",  # depends on earlier splits
+    "over_limit",  # depends on the operator's prices
+    "order_too_large",  # a playlist may have too many songs
 }
 """Codes that may refuse a request that conforms to the spec, and why."""
 
 BETWEEN_FIELDS = {
     # A schema could express this (oneOf), but generators then create no class for it, or three.
     "Give either ids, of songs or stems, or audio_id, of a song.",
+    "Give either songs or playlist.",
+    # The same: some fields are needed unless it is a quote.
+    "max_credits is missing",
+    "max_downloads is missing",
+    "An order needs an Idempotency-Key",
     # The same: one field is not allowed with one value of another.
     'stem_name goes with stem_task "two": "twelve" takes out every part.',
 }

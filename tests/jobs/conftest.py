@@ -151,10 +151,11 @@ def settings_in(folder: Path) -> dict[str, str]:
         "WEB_CONCURRENCY": "1",
         "AUDIO_URL": f"file://{folder}/audio",
         "LINK_SECRET": LINK_SECRET,
+        "ORDER_PACE": "0.1",
     }
 
 
-ACCOUNTS = ["sandbox-free", *(f"sandbox-load-{number}" for number in range(1, 600))]
+ACCOUNTS = ["sandbox-free", "sandbox-needs-captcha", *(f"sandbox-load-{number}" for number in range(1, 600))]
 
 
 def name_of(account: str) -> str:

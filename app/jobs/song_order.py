@@ -1,0 +1,442 @@
+"""An order's job: begin its songs one by one, follow them, and tell how it ends. app/splits/order.py has its rules.
+
+A step may run twice, in two processes or after a crash, without harm: what it begins is written in the transaction
+that begins it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from app.audio.sizes import least_bytes
+from app.audio.store import AudioFull, AudioUnavailable
+from app.ids import new_id
+from app.jobs import event
+from app.jobs.job import ACCOUNT_UNKNOWN, SplitJob, SplitState, new_split, new_webhook_id, read_split, write_split
+from app.parts import Parts
+from app.splits.admission import NotBegun, Refusal
+from app.splits.budget import OverBudget
+from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState
+from app.splits.refusals import InProgress, KeyReused
+from app.splits.split import Split, Stems
+from app.splits.store import Entry, State, Transaction
+from app.suno.errors import (
+    CaptchaRequired,
+    NotAllowed,
+    OutOfCredits,
+    RateLimited,
+    RefusedBySuno,
+    SessionExpired,
+    SongNotFound,
+    SunoError,
+)
+from app.suno.gateway import AudioFormat
+from app.suno.session import Account
+from app.suno.stems import StemChoice, StemTask
+from app.timing import Stopping
+
+log = logging.getLogger(__name__)
+
+LOOKS_EVERY = 10.0
+"""Seconds between two looks at songs that run."""
+
+TRIES_AGAIN = 30.0
+"""Seconds until a song begins again that Suno could not take: longer if Suno says so."""
+
+BLOCKED_FOR = 900.0
+"""Seconds for which a song waits for another split of it. Then it fails, and the order goes on."""
+
+FEWEST_STEMS = {StemTask.TWO: 2, StemTask.TWELVE: 8}
+"""The fewest stems of a split that were seen."""
+
+FOR_THIS_SONG = (SongNotFound, NotAllowed, RefusedBySuno)
+"""Suno's refusals of one song: the others go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The result of a step."""
+
+    due_in: float | None
+    """Seconds until the next one; None: nothing is left to do."""
+    is_suno_read: bool | None = None
+
+
+class SongOrders:
+    """Runs the jobs of orders. One instance per process."""
+
+    def __init__(self, parts: Parts, *, is_stopping: Callable[[], bool]) -> None:
+        self._parts, self._is_stopping = parts, is_stopping
+        self._ledger, self._orders = parts.ledger, parts.ledger.orders
+        self._pace = parts.settings.order_pace
+
+    def step(self, id: str) -> Step:
+        """Do what can be done now. Raises LedgerUnavailable."""
+        order = self._orders.get(id)
+        if order is None:
+            return Step(None)
+        order = self._followed(order)
+        if order.state is not OrderState.RUNNING:
+            self._orders.leave_line(order)
+            return Step(LOOKS_EVERY if _is_any_running(order) else None)
+        song = order.next_song
+        if song is not None:
+            return self._begin(order, song)
+        if not order.has_ended:
+            return Step(LOOKS_EVERY)
+        self._change(order, _finished, tells=True)
+        return Step(None)
+
+    def give_up(self, id: str) -> None:
+        """Pause an order whose steps always fail."""
+        problem = Problem("internal_error", "This order cannot be worked on: the service's log says why.")
+        if order := self._orders.get(id):
+            self._change(order, partial(_paused, problem=problem), tells=True)
+
+    def _change(
+        self, order: SongOrder, change: Callable[[SongOrder], SongOrder], *, tells: bool = False
+    ) -> SongOrder:
+        event = partial(_event, now=self._ledger.clock.now().wall) if tells else _no_event
+        return self._orders.change(order.id, change, event=event) or order
+
+    # What runs.
+
+    def _followed(self, order: SongOrder) -> SongOrder:
+        """The order with the present state of its songs. One that has failed may get its stems late."""
+        for song in order.songs:
+            if song.split and song.state in (SongState.RUNNING, SongState.FAILED):
+                now = self._followed_song(order, song)
+                if now != song:
+                    order = self._change(order, partial(_with, before=song, after=now))
+        return order
+
+    def _followed_song(self, order: SongOrder, song: OrderedSong) -> OrderedSong:
+        stored, entry = self._ledger.jobs.get(song.split), self._ledger.get(song.split)
+        if stored is None:
+            # A split without a job was refused, and cost nothing: its entry is removed together with its job.
+            return _waiting(song) if song.state is SongState.RUNNING else song
+        job = read_split(stored.body)
+        is_free = entry is not None and entry.state is State.DONE and not entry.paid
+        if not job.state.has_result or job.body is None:
+            return replace(song, credits=0) if is_free else song
+        charged, error = event.charged_in(job.body), event.error_in(job.body)
+        credits = 0 if is_free or charged is False else max(song.credits, order.price)
+        if error is None:
+            return replace(song, state=SongState.DONE, credits=0 if is_free else credits, error=None)
+        problem = Problem("outcome_unknown" if charged is None else "suno_failed", error)
+        return replace(song, state=SongState.FAILED, credits=credits, downloads=0, error=problem)
+
+    # What begins.
+
+    def _begin(self, order: SongOrder, song: OrderedSong) -> Step:
+        """Begin the next song, or pause the order, or wait."""
+        account = self._parts.accounts.by_name(order.account)
+        if account is None or order.owner not in self._parts.names.of(account, ledger_needed=True):
+            return self._pause(order, Problem("suno_cookie_missing", ACCOUNT_UNKNOWN))
+        if wait := self._orders.wait_for_turn(order, self._pace):
+            return Step(wait)
+        try:
+            downloads = self._check_files(order, song, account) if order.audio_format else 0
+            before = self._parts.gateway.credits(account).credits_left
+        except SunoError as error:
+            return self._refused(order, song, error)
+        except (AudioFull, AudioUnavailable) as error:
+            return self._pause(order, Problem("audio_full", str(error)))
+        except _NoDownloads as error:
+            return self._pause(order, Problem("over_budget", str(error)))
+        place = _Place(self._orders.begin_song, order.id, downloads, self._pace)
+        split = self._split_of(order, song, account, place)
+        stems: Stems | None = None
+        refused: SunoError | None = None
+        try:
+            answer = split.pay_once()
+            stems = answer if isinstance(answer, Stems) else None
+        except NotBegun as error:
+            return self._not_begun(order, song, error)
+        except OverBudget as error:
+            return self._pause(order, Problem("over_budget", str(error)))
+        except Stopping:
+            return Step(1.0)
+        except (InProgress, KeyReused) as error:
+            # Only if the ledger has forgotten the order's last change.
+            log.error("The order %s cannot begin %s: %s", order.id, song.song_id, error)
+            return Step(TRIES_AGAIN)
+        except SunoError as error:
+            refused = None if error.may_have_charged else error
+        finally:
+            self._pass_turn(order, has_asked=stems is None or bool(stems.credits))
+        if refused is not None:
+            return self._refused(order, song, refused)
+        return self._begun(order, song, account, stems, before)
+
+    def _pass_turn(self, order: SongOrder, *, has_asked: bool) -> None:
+        if next_order := self._orders.end_turn(order, has_asked=has_asked):
+            self._parts.queue.put(next_order, self._pace if has_asked else 0.0)
+
+    def _check_files(self, order: SongOrder, song: OrderedSong, account: Account) -> int:
+        """Check that the files can be fetched. Returns how many downloads Suno will count.
+
+        Raises AudioFull, AudioUnavailable, _NoDownloads and SunoError.
+        """
+        clip = self._parts.gateway.clip(account, song.song_id)
+        least = least_bytes(order.audio_format or "", clip.duration)
+        self._parts.shelf.check_room([least] * FEWEST_STEMS[StemTask(order.task)], together=True)
+        if clip.download_unlocked:
+            return 0
+        budget = order.downloads_budget
+        if budget is not None and self._ledger.left(budget).amount < 1:
+            raise _NoDownloads(
+                f"The budget of {budget.whose} has no download left for this song. Nothing was charged for it. "
+                "Continue the order once there is one."
+            )
+        return 1
+
+    def _split_of(self, order: SongOrder, song: OrderedSong, account: Account, place: _Place) -> Split:
+        request_id = new_id()
+        choice = StemChoice(StemTask(order.task), order.stem_name)
+        job = new_split(
+            account=order.account,
+            owner=order.owner,
+            caller=order.caller,
+            request_id=request_id,
+            song_id=song.song_id,
+            choice=choice,
+            began=self._ledger.clock.now(),
+            url=order.webhook_url,
+            format=_format(order),
+            budget=order.downloads_budget,
+            base=order.base,
+        )
+        return Split(
+            account=account,
+            owners=((order.owner, order.caller),),
+            request_id=request_id,
+            # No caller can send a key with a space.
+            idempotency_key=f"order {order.id} {song.song_id}",
+            song_id=song.song_id,
+            choice=choice,
+            reuse_existing=True,
+            wait_audio=False,
+            price=order.price,
+            budgets=order.budgets,
+            job=replace(job, body=json.dumps(json.loads(job.body) | {"waiting": [order.id]})),
+            order=place,
+            gateway=self._parts.gateway,
+            watch=self._parts.watch,
+            ledger=self._ledger,
+            timing=self._parts.settings.timing,
+            is_stopping=self._is_stopping,
+            time_left=lambda: 0.0 if self._is_stopping() else float("inf"),
+        )
+
+    def _begun(self, order: SongOrder, song: OrderedSong, account: Account, stems: Stems | None, before: int) -> Step:
+        """Count what the song cost, and go on with the next one."""
+        if stems is not None and stems.job_id:
+            self._parts.queue.put(stems.job_id)
+        if stems is not None and not stems.credits:
+            self._change(order, partial(_costing, song_id=song.song_id, credits=0))
+            return Step(0.0, is_suno_read=True)
+        try:
+            fell = before - self._parts.gateway.credits(account).credits_left
+        except SunoError as error:
+            log.warning("The balance cannot be read after a song of the order %s: %s", order.id, error)
+            return Step(self._pace)
+        if fell <= order.price:
+            return Step(self._pace, is_suno_read=True)
+        self._change(order, partial(_costing, song_id=song.song_id, credits=fell))
+        return self._pause(
+            order,
+            Problem(
+                "price_changed",
+                f"The account lost {fell} credits with this song, and {order.price} were expected. Suno has another "
+                "price now, or something else used the account. Check the price, then continue the order.",
+            ),
+            due_in=LOOKS_EVERY,
+        )
+
+    # What stops an order.
+
+    def _refused(self, order: SongOrder, song: OrderedSong, error: SunoError) -> Step:
+        """Suno has certainly not charged: the song fails, or the order pauses, or tries again."""
+        self._change(order, partial(_freed, song_id=song.song_id))
+        match error:
+            case SongNotFound():
+                return self._failed(order, song, Problem("song_not_found", str(error)))
+            case RefusedBySuno():
+                return self._failed(order, song, Problem("refused_by_suno", str(error)))
+            case NotAllowed():
+                return self._failed(order, song, Problem("not_allowed", str(error)))
+            case OutOfCredits():
+                return self._pause(order, Problem("out_of_credits", str(error)))
+            case CaptchaRequired():
+                return self._pause(order, Problem("captcha_required", str(error)))
+            case SessionExpired():
+                return self._pause(order, Problem("suno_session_expired", str(error)))
+            case _:
+                log.warning("The order %s tries %s again later: %s", order.id, song.song_id, error)
+                return Step(max(TRIES_AGAIN, error.retry_after or 0.0), is_suno_read=isinstance(error, RateLimited))
+
+    def _not_begun(self, order: SongOrder, song: OrderedSong, refused: NotBegun) -> Step:
+        """The ledger did not let the song begin."""
+        match refused.why:
+            case Refusal.CHANGED:
+                return Step(1.0)
+            case Refusal.NOT_YET:
+                return Step(max(1.0, refused.wait))
+            case Refusal.SAME_SONG:
+                return self._blocked(order, song)
+            case Refusal.OVER_CREDITS:
+                left = order.max_credits - order.credits
+                return self._pause(
+                    order,
+                    Problem(
+                        "over_limit",
+                        f"The next song takes {order.price} credits, and {left} of the order's max_credits are left. "
+                        "Continue the order with a higher max_credits, or cancel it.",
+                    ),
+                )
+            case Refusal.OVER_DOWNLOADS:
+                return self._pause(
+                    order,
+                    Problem(
+                        "over_limit",
+                        "The next song takes a download, and none of the order's max_downloads is left. Continue the "
+                        "order with a higher max_downloads, or cancel it.",
+                    ),
+                )
+
+    def _blocked(self, order: SongOrder, song: OrderedSong) -> Step:
+        """Another split of the song has no result: wait for it, but not for ever."""
+        now = self._ledger.clock.now()
+        since = song.blocked or now
+        if self._ledger.clock.since(since) < BLOCKED_FOR:
+            if song.blocked is None:
+                self._change(order, partial(_with, before=song, after=replace(song, blocked=now)))
+            return Step(TRIES_AGAIN)
+        return self._failed(
+            order,
+            song,
+            Problem(
+                "in_progress",
+                "Another request for stems of this song has no result yet: it could be paid for twice. Nothing was "
+                "charged for it here. Look at that request, then order the song again.",
+            ),
+        )
+
+    def _failed(self, order: SongOrder, song: OrderedSong, problem: Problem) -> Step:
+        self._change(order, partial(_failing, song_id=song.song_id, problem=problem))
+        return Step(0.0, is_suno_read=True)
+
+    def _pause(self, order: SongOrder, problem: Problem, *, due_in: float | None = None) -> Step:
+        """Begin no further song until a caller continues the order."""
+        log.warning("The order %s is paused (%s): %s", order.id, problem.code, problem.error)
+        paused = self._change(order, partial(_paused, problem=problem), tells=True)
+        return Step(LOOKS_EVERY if _is_any_running(paused) else due_in)
+
+
+class _NoDownloads(Exception):
+    """No download is left for a song."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The place of a split in its order."""
+
+    begin_song: Callable[..., NotBegun | None]
+    order_id: str
+    downloads: int
+    pace: float
+
+    def admit(self, tx: Transaction, entry: Entry, *, pays: bool) -> NotBegun | None:
+        return self.begin_song(tx, self.order_id, entry, downloads=self.downloads, pace=self.pace, pays=pays)
+
+
+def _is_any_running(order: SongOrder) -> bool:
+    return any(song.state is SongState.RUNNING for song in order.songs)
+
+
+def _format(order: SongOrder) -> AudioFormat | None:
+    return order.audio_format  # type: ignore[return-value]
+
+
+def _song(order: SongOrder, song_id: str) -> OrderedSong:
+    return next(song for song in order.songs if song.song_id == song_id)
+
+
+def _with(order: SongOrder, *, before: OrderedSong, after: OrderedSong) -> SongOrder:
+    """The order with a song's new state, unless another process has changed the song."""
+    return order.with_song(after) if before in order.songs else order
+
+
+def _costing(order: SongOrder, *, song_id: str, credits: int) -> SongOrder:
+    return order.with_song(replace(_song(order, song_id), credits=credits))
+
+
+def _freed(order: SongOrder, *, song_id: str) -> SongOrder:
+    """The order without the attempt to split a song: Suno refused it, and charged nothing."""
+    song = _song(order, song_id)
+    if song.state is not SongState.RUNNING:
+        return order
+    return order.with_song(_waiting(song))
+
+
+def _waiting(song: OrderedSong) -> OrderedSong:
+    return replace(song, state=SongState.WAITING, credits=0, downloads=0, split="", request_id="")
+
+
+def _failing(order: SongOrder, *, song_id: str, problem: Problem) -> SongOrder:
+    return order.with_song(replace(_song(order, song_id), state=SongState.FAILED, error=problem))
+
+
+def _paused(order: SongOrder, *, problem: Problem) -> SongOrder:
+    if order.state is not OrderState.RUNNING:
+        return order
+    return replace(order, state=OrderState.PAUSED, error=problem)
+
+
+def _finished(order: SongOrder) -> SongOrder:
+    return replace(order, state=OrderState.FINISHED) if order.state is OrderState.RUNNING else order
+
+
+def _no_event(order: SongOrder) -> None:
+    return None
+
+
+def _event(order: SongOrder, *, now: float) -> str | None:
+    """The job that delivers `order.paused` or `order.finished`; None without a webhook's address."""
+    if not order.webhook_url:
+        return None
+    data = {
+        "order_id": order.id,
+        "state": order.state,
+        "credits": order.credits,
+        "downloads": order.downloads,
+        "songs": {state.value: sum(song.state is state for song in order.songs) for state in SongState},
+        "error": None if order.error is None else {"code": order.error.code, "error": order.error.error},
+    }
+    timestamp = datetime.fromtimestamp(now, UTC).isoformat()
+    body = json.dumps({"type": f"order.{order.state}", "timestamp": timestamp, "data": data})
+    return write_split(_delivery(order, body))
+
+
+def _delivery(order: SongOrder, body: str) -> SplitJob:
+    """A job that only delivers a webhook."""
+    return SplitJob(
+        state=SplitState.DELIVERING,
+        account=order.account,
+        owner=order.owner,
+        caller=order.caller,
+        request_id=order.id,
+        song_id="",
+        task=StemTask(order.task),
+        stem_name=order.stem_name,
+        began=order.began,
+        webhook_id=new_webhook_id(),
+        webhook_url=order.webhook_url,
+        body=body,
+    )

@@ -1,0 +1,257 @@
+"""Schemas of orders."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+from marshmallow.validate import Length, Range
+
+from app.splits.order import OrderState, SongState
+from app.splits.quote import Outlook
+from app.suno.ids import as_sent
+from app.suno.stems import StemTask
+from app.web.schemas import EXAMPLE_SONG, ID_PATTERN, Flag, Id, IdList, Schema, SplitRequest, audio_format
+
+MOST_SONGS = 200
+"""Maximum songs of an order."""
+
+MOST_CREDITS = 1_000_000
+
+_PLAYLIST = re.compile(
+    r"(?:https?://(?:www\.)?suno\.com/playlist/)?([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE
+)
+PLAYLIST_PATTERN = r"^(https?://(www\.)?suno\.com/playlist/)?[A-Za-z0-9_-]{1,128}/?([?#].*)?$"
+
+EXAMPLE_ORDERS = {
+    "quote": {
+        "summary": "What a playlist would cost",
+        "value": {"playlist": "https://suno.com/playlist/1190bf92-10dc-4ce5-968a-7a377f37f984", "quote": True},
+    },
+    "order": {"summary": "Split songs for at most 20 credits", "value": {"songs": [EXAMPLE_SONG], "max_credits": 20}},
+    "files": {
+        "summary": "Also fetch and keep the files",
+        "value": {"songs": [EXAMPLE_SONG], "audio_format": "wav", "max_credits": 20, "max_downloads": 1},
+    },
+}
+EXAMPLE_QUOTE = {
+    "songs": [
+        {
+            "song_id": EXAMPLE_SONG,
+            "title": "Ocean Wanderer",
+            "state": "split",
+            "credits": 10,
+            "downloads": 0,
+            "error": None,
+        }
+    ],
+    "credits": 10,
+    "downloads": 0,
+    "credits_left": 500,
+    "downloads_left": 17,
+    "does_not_fit": [],
+}
+EXAMPLE_ORDER = {
+    "id": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
+    "state": "running",
+    "songs": [
+        {
+            "song_id": EXAMPLE_SONG,
+            "title": "Ocean Wanderer",
+            "state": "running",
+            "credits": 10,
+            "downloads": 0,
+            "error": None,
+            "request_id": "9a10c7d9e3a4b4a7f8f7c1b1d3c25f0c",
+        }
+    ],
+    "credits": 10,
+    "downloads": 0,
+    "max_credits": 20,
+    "max_downloads": None,
+    "credits_left": 490,
+    "downloads_left": 17,
+    "next_song": None,
+    "next_in": None,
+    "error": None,
+}
+
+
+class PlaylistId(fields.String):
+    """The id of a playlist or the URL of its page."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        found = _PLAYLIST.fullmatch(super()._deserialize(value, attr, data, **kwargs).strip())
+        if not found:
+            raise ValidationError("playlist must be the address of a playlist's page, https://suno.com/playlist/…")
+        return as_sent(found[1])
+
+
+class Whole(fields.Integer):
+    """A whole number in JSON, also written as 154.0."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid")
+        return super()._deserialize(
+            int(value) if isinstance(value, float) and value.is_integer() else value, attr, data
+        )
+
+
+class OrderRequest(Schema):
+    """Which songs to split, how, and for how much."""
+
+    songs = IdList(
+        Id("songs", metadata={"pattern": ID_PATTERN}),
+        validate=Length(min=1, error="songs must have at least one id."),
+        error_messages={"invalid": "songs must be a list of ids or links.", "null": "songs must not be null."},
+        metadata={
+            "description": f"Ids of songs, or the addresses of their pages: 1 to {MOST_SONGS}.",
+            "maxItems": MOST_SONGS,
+            "example": [EXAMPLE_SONG],
+        },
+    )
+    playlist = PlaylistId(
+        error_messages={"invalid": "playlist must be a string.", "null": "playlist must not be null."},
+        metadata={
+            "description": f"Instead of `songs`: the address of a playlist of at most {MOST_SONGS} songs.",
+            "pattern": PLAYLIST_PATTERN,
+        },
+    )
+    task = SplitRequest().fields["task"]
+    stem_name = SplitRequest().fields["stem_name"]
+    audio_format = audio_format(
+        "audio_format", "Also fetch the stems as files, and keep them. Needs `max_downloads`, unless it is a quote."
+    )
+    webhook_url = SplitRequest().fields["webhook_url"]
+    max_credits = Whole(
+        strict=True,
+        validate=Range(min=0, max=MOST_CREDITS, error=f"max_credits must be a whole number up to {MOST_CREDITS}."),
+        error_messages={"invalid": "max_credits must be a whole number.", "null": "max_credits must not be null."},
+        metadata={"description": "The most credits that the order may spend; in doubt counts as spent."},
+    )
+    max_downloads = Whole(
+        strict=True,
+        validate=Range(min=0, max=MOST_SONGS, error=f"max_downloads must be a whole number up to {MOST_SONGS}."),
+        error_messages={
+            "invalid": "max_downloads must be a whole number.",
+            "null": "max_downloads must not be null.",
+        },
+        metadata={"description": "The most of the month's downloads that the order may use."},
+    )
+    quote = Flag(load_default=False, metadata={"description": "Only tell what the order would do and cost. Free."})
+
+    @validates_schema
+    def _check(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if ("songs" in data) == ("playlist" in data):
+            raise ValidationError("Give either songs or playlist.", field_name="songs")
+        if data.get("stem_name") and data.get("task") is StemTask.TWELVE:
+            raise ValidationError(
+                'stem_name goes with stem_task "two": "twelve" takes out every part.', field_name="stem_name"
+            )
+        if data.get("quote"):
+            return
+        if "max_credits" not in data:
+            raise ValidationError(
+                "max_credits is missing: the most that the order may spend. quote: true tells what it would cost.",
+                field_name="max_credits",
+            )
+        if "audio_format" in data and "max_downloads" not in data:
+            raise ValidationError(
+                "max_downloads is missing: the most of the month's downloads that the files may use.",
+                field_name="max_downloads",
+            )
+
+
+class Caps(Schema):
+    """Higher limits for an order."""
+
+    max_credits = OrderRequest().fields["max_credits"]
+    max_downloads = OrderRequest().fields["max_downloads"]
+
+
+class OrderProblem(Schema):
+    """Why a song failed, or why an order is paused."""
+
+    code = fields.String(required=True, metadata={"description": "A stable name.", "example": "over_limit"})
+    error = fields.String(required=True, metadata={"description": "A sentence, with what to do next."})
+
+
+def _amount(description: str, *, nullable: bool = False) -> fields.Integer:
+    return fields.Integer(required=True, allow_none=nullable, metadata={"description": description, "example": 10})
+
+
+class OrderSong(Schema):
+    """A song of an order or of a quote."""
+
+    song_id = fields.String(required=True, metadata={"description": "Its id.", "example": EXAMPLE_SONG})
+    title = fields.String(required=True, allow_none=True, metadata={"description": "Its title; null if unknown."})
+    state = fields.String(
+        required=True,
+        metadata={
+            "description": "In a quote what would happen: `split`, `has_stems` (taken for free), `not_found`, "
+            "`refused`. In an order: `waiting`, `running`, `needs_person`, `done` (its stems are final, and each "
+            "file is kept or has failed), `failed`.",
+            "enum": [*(outlook.value for outlook in Outlook), *(state.value for state in SongState)],
+            "example": "running",
+        },
+    )
+    credits = _amount("In a quote what it would cost; in an order what was spent. In doubt counts as spent.")
+    downloads = _amount("The same in downloads.")
+    error = fields.Nested(
+        OrderProblem, required=True, allow_none=True, metadata={"description": "Why it failed, or cannot be split."}
+    )
+    request_id = fields.String(
+        metadata={"description": "The request id of its split, for `GET /api/requests/{request_id}`; once it began."}
+    )
+
+
+class OrderReply(Schema):
+    """An order, or a quote."""
+
+    id = fields.String(metadata={"description": "The order's id; not in a quote."})
+    state = fields.String(
+        metadata={
+            "description": "The order's state; not in a quote. `paused`: `error` says why, and "
+            "`POST /api/orders/{id}/again` continues it.",
+            "enum": [state.value for state in OrderState],
+            "example": "running",
+        }
+    )
+    songs = fields.List(fields.Nested(OrderSong), required=True, metadata={"description": "In the order given."})
+    credits = _amount("The sum of the songs' credits.")
+    downloads = _amount("The sum of their downloads.")
+    max_credits = fields.Integer(metadata={"description": "The order's limit; not in a quote."})
+    max_downloads = fields.Integer(
+        allow_none=True, metadata={"description": "The order's limit; null if there is none. Not in a quote."}
+    )
+    credits_left = _amount(
+        "What may still be spent: the least of the account's balance and the budgets, and for an order of its own "
+        "limit; null if none of them is known.",
+        nullable=True,
+    )
+    downloads_left = _amount("The same in downloads; null if there is no limit.", nullable=True)
+    does_not_fit = fields.List(
+        fields.String(),
+        metadata={"description": "Only in a quote: the ids of the songs for which not enough is left."},
+    )
+    next_song = fields.String(
+        allow_none=True, metadata={"description": "The id of the song that begins next; not in a quote."}
+    )
+    next_in = fields.Float(
+        allow_none=True,
+        metadata={"description": "In about how many seconds it begins; null while the order does not run."},
+    )
+    error = fields.Nested(OrderProblem, allow_none=True, metadata={"description": "Why the order is paused."})
+
+
+class OrdersQuery(Schema):
+    """How many orders to list."""
+
+    limit = fields.Integer(
+        load_default=20,
+        validate=Range(min=1, max=100, error="limit must be a whole number from 1 to 100."),
+        error_messages={"invalid": "limit must be a whole number from 1 to 100."},
+        metadata={"description": "How many of the latest orders to list."},
+    )
