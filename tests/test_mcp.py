@@ -162,7 +162,15 @@ def at_service(service: Http, account: str, path: str, **options: Any) -> Any:
 
 def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
     tools = {tool.name: tool for tool in spawn().tools()}
-    assert set(tools) == {"find_songs", "split_song", "follow_split", "list_stems", "fetch_stems", "left"}
+    assert set(tools) == {
+        "find_songs",
+        "split_song",
+        "follow_split",
+        "list_stems",
+        "song_in_time",
+        "fetch_stems",
+        "left",
+    }
     assert "10 or 20 are reported, 50 for `every instrument`" in tools["split_song"].description
     assert "one of the month's downloads" in tools["fetch_stems"].description
     assert {name for name, tool in tools.items() if not tool.annotations.read_only_hint} == {
@@ -405,6 +413,19 @@ def test_a_split_is_found_followed_and_listed(model: Model, suno: Suno, account:
     assert len(suno.charges(account)) == 1
     assert "request_id or stem_ids" in model.error("follow_split")
     assert "one that split_song returned" in model.error("follow_split", request_id="../get_limit")
+
+
+def test_a_song_in_time_has_bars_sections_and_lines(model: Model) -> None:
+    song = model.call("song_in_time", song=f"https://suno.com/song/{SONG}")
+    assert (song["bpm"], song["steady"], song["beats_per_bar"], song["bars"]) == (120, True, 4, [0, 2])
+    assert song["sections"] == [{"at": 0, "name": "Verse"}, {"at": 2, "name": "Chorus"}]
+    assert [(line["section"], line["text"]) for line in song["lines"]] == [
+        ("Verse", "I follow the tide, the lanterns are low"),
+        ("Chorus", "Carry me home"),
+    ]
+    instrumental = model.call("song_in_time", song="song-instrumental")
+    assert (instrumental["lines"], instrumental["notice"]) == ([], NOTICE)
+    assert "no such song" in model.error("song_in_time", song="nobody").lower()
 
 
 def test_silent_stems_are_labelled_and_saved(model: Model) -> None:
