@@ -86,6 +86,8 @@ class Settings:
     link_lifetime: int
     public_url: str
     """Where callers reach this service; "" means the address that the request was sent to."""
+    page_notice: str
+    """A sentence at the top of the page; "" for none."""
     suno: Endpoint
     timing: Timing
     ledger_url: str = field(repr=False)
@@ -223,6 +225,7 @@ def read_settings(env: Env | None = None) -> Settings:
         public_url=env.str("PUBLIC_URL", None, validate=lambda value: value == "" or url(value)) or "",
         cors_origins=env.origins("CORS_ORIGINS", None) or (),
         trusted_hosts=env.hosts("TRUSTED_HOSTS", None) or (),
+        page_notice=env.str("PAGE_NOTICE", ""),
         log_level=env.str("LOG_LEVEL", "INFO", validate=OneOf(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])),
         log_format=env.str("LOG_FORMAT", None, validate=OneOf(["json", "text"])),
         host=env.str("HOST", "127.0.0.1"),
@@ -491,6 +494,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "comma-separated while you change it, the new one first; or `@` and the path of a file. Unset: addresses are "
         "plain and need the API key.",
         "LINK_LIFETIME": "Seconds for which a signed address is valid.",
+        "PAGE_NOTICE": "A sentence at the top of the page for all who use it, such as when the service is down next.",
         "PUBLIC_URL": "The service's address for clients, such as `https://stems.example.com` or "
         "`https://example.com/stems`: file addresses begin with it, and the spec names it. Unset: the address that "
         "the request was sent to.",

@@ -24,6 +24,7 @@ def settings_in(folder: str) -> dict[str, str]:
         "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
         "JOBS_URL": f"sqlite:///{folder}/jobs.db",
         "AUDIO_URL": f"{folder}/audio",
+        "PAGE_NOTICE": "A local Suno: test music of some seconds. No credits are spent.",
         "LINK_SECRET": secrets.token_hex(32),
         "WEBHOOK_SECRET": new_signing_key(),
         "WEBHOOK_HOSTS": "127.0.0.1,localhost",

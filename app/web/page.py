@@ -48,8 +48,9 @@ def file(version: str, name: str) -> Response:
 @blueprint.get("/")
 def page() -> Response:
     """Show the page."""
-    prices = parts().settings.prices
-    return _page(tuple((task.value, prices[task]) for task in StemTask)).reply()
+    settings = parts().settings
+    prices = tuple((task.value, settings.prices[task]) for task in StemTask)
+    return _page(prices, settings.page_notice).reply()
 
 
 @cache
@@ -83,8 +84,7 @@ def _document(name: str, cache_control: str) -> Document:
 
 
 @cache
-def _page(prices: tuple[tuple[str, int], ...]) -> Document:
-    html = render_template(
-        "page.html", prices=dict(prices), stem_names=STEM_NAMES, version=files_version(), modules=modules()
-    )
+def _page(prices: tuple[tuple[str, int], ...], notice: str) -> Document:
+    of_files = {"version": files_version(), "modules": modules()}
+    html = render_template("page.html", prices=dict(prices), notice=notice, stem_names=STEM_NAMES, **of_files)
     return Document.of(html.encode(), "text/html", "no-cache")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests import stack
 from tests.browser import requested_addresses
@@ -255,3 +256,71 @@ def test_a_page_of_another_site_can_do_nothing(page: Page, another_site: str) ->
     assert framed is None
     assert any("frame-ancestors" in entry["message"] for entry in page.browser.get_log("browser"))
     assert page.suno.get("/sandbox/charges").json() == before
+
+
+@pytest.fixture
+def of_watched_account(page: Page, local_suno: Suno, settings: dict[str, str], tmp_path: Path) -> Iterator[Page]:
+    """The page of a service with an account of which Suno wants to see a person."""
+    account = f"sandbox-load-{next(NUMBERS)}"
+    own = settings | {
+        "SUNO_COOKIE": account,
+        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
+        "JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
+        "WEB_CONCURRENCY": "1",
+    }
+    local_suno.set(edit_route="404")
+    local_suno.post("/sandbox/person", json={"account": account, "action": "want"}).raise_for_status()
+    with stack.service(local_suno.url, own) as server, stack.jobs(local_suno.url, own):
+        watched = Page(page.browser, Client(server), local_suno, account, page.downloads)
+        watched.open()
+        yield watched
+    local_suno.set(edit_route="there")
+
+
+def test_a_captcha_is_a_panel_that_goes_on_when_the_person_is_done(of_watched_account: Page) -> None:
+    page = of_watched_account
+    page.split(SONG)
+    page.wait(lambda: "Suno wants to see a person" in page.text("person"))
+    assert "Lead Vocal" in page.text("person")
+    assert page.find("link", "Open the song at suno.com").get_attribute("href") == f"https://suno.com/song/{SONG}"
+    assert page.charges(SONG) == []
+    page.browser.refresh()
+    page.wait(lambda: "This page continues by itself" in page.text("person"))
+    page.find("button", "Splitting… waits for you")
+    page.suno.post("/sandbox/person", json={"account": page.account, "action": "solve"}).raise_for_status()
+    page.press("Try again")
+    page.wait_until_ready()
+    assert page.text("person") == ""
+    assert [charge["by_person"] for charge in page.charges(SONG)] == [False]
+
+
+def test_a_split_that_waits_for_a_person_can_be_cancelled(of_watched_account: Page) -> None:
+    page = of_watched_account
+    page.split(SONG)
+    page.wait(lambda: "Suno wants to see a person" in page.text("person"))
+    page.press("Cancel this split")
+    page.wait(lambda: "This split was cancelled. Nothing was charged." in page.text("error"))
+    assert page.text("person") == ""
+    assert page.find("button", SPLIT_TWO).is_enabled()
+    assert page.charges(SONG) == []
+
+
+def test_a_notice_of_the_operator_is_shown(page_with: Callable[..., Page]) -> None:
+    page = page_with(PAGE_NOTICE="Test music <of some seconds>.")
+    page.open()
+    assert page.text("notice") == "Test music <of some seconds>."
+
+
+def test_with_an_api_key_the_browser_saves_all_stems_by_itself(page_with: Callable[..., Page]) -> None:
+    page = page_with(API_KEYS=API_KEY, LINK_SECRET="s" * 32)
+    page.browser.get(page.service.url)
+    sign_in(page, apiKey=API_KEY)
+    page.wait(lambda: "credits" in page.text("account"))
+    page.enter("song-with-two" + Keys.ENTER)
+    page.press("Open the stems")
+    page.wait_until_ready()
+    page.complaints()
+    page.find("link", "Download all").click()
+    assert len(unzipped(page.downloaded("* - Stems*.zip"))) >= 3
+    assert not [address for address in requested_addresses(page.browser) if address.startswith("blob:")]
+    assert "saved by the browser" in page.text("saving")

@@ -218,10 +218,17 @@ export function offerAddress(id, format, find) {
 /** Offer files of the song as one ZIP. */
 export function offerAll(format, ids) {
   const path = `/api/stems.zip?audio_id=${shown.song.id}&format=${format}&ids=${ids.join()}`;
-  link(the("all"), path, `${shown.song.title ?? shown.song.id} - Stems.zip`);
+  link(the("all"), path, `${shown.song.title ?? shown.song.id} - Stems.zip`, () => signedZip(format, ids));
 }
 
-function link(element, path, name) {
+/** The address of a ZIP that needs no API key; null if this service signs none. */
+async function signedZip(format, ids) {
+  const { told } = await askJson("/api/stems.zip", { body: { audio_id: shown.song.id, format, ids } });
+  const { origin, href, searchParams } = new URL(told.url, location.href);
+  return origin === location.origin && searchParams.has("token") ? href : null;
+}
+
+function link(element, path, name, sign = null) {
   element.href = here(path);
   element.download = fileName(name);
   element.hidden = false;
@@ -230,6 +237,13 @@ function link(element, path, name) {
     // The browser would follow the link without the API key.
     event.preventDefault();
     say(`Fetching ${name}…`);
+    const signed = sign && (await sign().catch(() => null));
+    if (signed) {
+      // A signed address needs no key: the browser saves it to disk by itself, and resumes it.
+      make("a", { href: signed, download: "" }).click();
+      say(`${name} is being saved by the browser.`);
+      return;
+    }
     const failed = await save(path, name).catch((failure) => failure);
     say(failed?.message ?? `${name} is in your downloads.`);
   };

@@ -6,6 +6,7 @@ import { askPermission, ring } from "./bell.js";
 import { make, say, the } from "./dom.js";
 import * as files from "./files.js";
 import { listen, openStems, reformat, reopen, toDesk, whyFailed } from "./opening.js";
+import { showPerson } from "./person.js";
 import { question } from "./question.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
@@ -58,6 +59,7 @@ function show(id) {
   document.body.dataset.pane = id ? "song" : "library";
   songs.point(id);
   the("chosen").hidden = the("listen").hidden = true;
+  showPerson(null);
   the("existing").replaceChildren();
   say("progress", "");
   say("elsewhere", "");
@@ -141,7 +143,7 @@ async function split(view, body) {
   try {
     const [before] = await Promise.all([runs.credits(), relist(view), desk()]); // the desk is loaded before paying
     if (goesOn()) return; // another tab or device has begun it: it is shown
-    const format = files.areKept() ? { audio_format: files.format() } : {};
+    const format = files.areKept() ? { audio_format: files.format(), on_captcha: "wait" } : {};
     const entry = splitFor({ audio_id: clip.id, ...body, ...format });
     const isSame = entry.inDoubt || entry.underWay; // not a new split: its key finds out
     if (!isSame && !(await agrees(view, kind, body))) return;
@@ -178,6 +180,8 @@ async function showRun(run) {
   view.shows ??= run;
   if (view.shows !== run) return;
   if (run.stage !== "ended") say("progress", run.note);
+  const act = (what) => () => attempt(() => what(run));
+  showPerson(run.stage === "person" ? run : null, act(runs.tryAgain), act(runs.cancel));
   if (run.stage !== "making" || !run.stems.length) return;
   const module = await desk();
   if (view.signal.aborted || view.shows !== run || run.stage !== "making") return;
@@ -195,6 +199,7 @@ function onEnd(run) {
   ring(run.failure ? `${name} could not be split.` : `The stems of ${name} are ready.`);
   account.refresh().then(showButtons);
   const { view } = session;
+  if (view.shows === run) showPerson(null);
   if (view.clip?.id !== run.song.id) {
     if (run.failure) return;
     songs.noteSplit(run.song.id);

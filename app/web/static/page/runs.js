@@ -8,6 +8,7 @@ import { ask as askForSplit, forget, interrupted } from "./split.js";
 const STORE = "suno-stems.runs";
 const KEPT = 3_600_000; // milliseconds for which a reload follows paid stems that are not final
 const LOOK_EVERY = 2; // seconds
+const LOOK_AT_PERSON_EVERY = 3; // seconds: it makes no call to Suno
 const LONGEST_SILENCE = 600_000; // milliseconds since the last progress
 const FROM_IN_DOUBT = 2; // polls
 
@@ -17,7 +18,9 @@ const listeners = new Set();
 
 /** One split, from the click to its final stems. */
 export class Run {
-  stage = "asking"; // then "making", then "ended"
+  stage = "asking"; // then perhaps "person", then "making", then "ended"
+  request = null; // the id of a request that waits for a person
+  person = null; // what the person has to do: {url, what, until}
   note = "Asking Suno…";
   stems = []; // as last seen
   failure = null;
@@ -44,10 +47,17 @@ export const runsOf = (songId) => [...runs].filter(({ song }) => song.id === son
 export function start(song, split, before = NaN) {
   const run = new Run(song, kindAsked(split.question));
   begin(run, async () => {
-    const stems = await askForSplit(split, (failure) => run.tell(waitingFor(failure)));
-    keep({ song, who: split.who, kind: run.kind, at: split.at, stems: stems.map(({ id, title }) => ({ id, title })) });
-    forget(split);
-    await follow(run, stems);
+    const { stems, request, person } = await askForSplit(split, (failure) => run.tell(waitingFor(failure)));
+    const about = { song, who: split.who, kind: run.kind, at: split.at };
+    if (request) {
+      keep({ ...about, request, until: Date.parse(person.until), stems: [] });
+      forget(split);
+      await follow(run, await untilThePersonIsDone(run, request, person));
+    } else {
+      keep({ ...about, stems: stems.map(({ id, title }) => ({ id, title })) });
+      forget(split);
+      await follow(run, stems);
+    }
     run.lost = balanceWords(before, await credits());
   });
   return run;
@@ -61,6 +71,41 @@ export function adopt(song, stems, kind = kindOf(stems.map(({ part, title }) => 
   const run = new Run(song, kind, at);
   begin(run, () => follow(run, stems));
   return run;
+}
+
+/** Go on with a request that waits for a person, after a reload. */
+function resume({ song, kind, at, request }) {
+  if (runsOf(song.id).some((run) => run.request === request)) return;
+  const run = new Run(song, kind, at);
+  begin(run, async () => follow(run, await untilThePersonIsDone(run, request)));
+}
+
+/** Ask the service to try again what waits for a person: this may pay, once. */
+export const tryAgain = ({ request }) => askJson(`/api/requests/${request}/again`, { body: {} });
+
+/** Cancel what waits for a person. */
+export const cancel = ({ request }) => askJson(`/api/requests/${request}`, { method: "DELETE" });
+
+/** Look at a request until it no longer waits for a person. Returns its stems. */
+async function untilThePersonIsDone(run, request, person = null) {
+  Object.assign(run, { request, person, stage: person ? "person" : "asking" });
+  run.tell("Suno wants to see a person before this split.");
+  const { signal } = run.scope;
+  for (;;) {
+    const { told } = await patiently(`/api/requests/${request}`, { signal });
+    if (told.state !== "needs_person") {
+      run.person = null;
+      release(run);
+      if (told.clips.length) return told.clips;
+      if (told.error?.code === "cancelled") throw new Failure({ error: "This split was cancelled. Nothing was charged.", code: "cancelled" });
+      if (told.error) throw new Failure(told.error);
+      if (told.state !== "started") throw Object.assign(new Failure({ error: told.state, code: "outcome_unknown" }), { isSplit: true });
+    } else if (told.person) {
+      Object.assign(run, { person: told.person, stage: "person" });
+      run.tell();
+    }
+    await sleep(LOOK_AT_PERSON_EVERY, signal);
+  }
 }
 
 /** Look again at a run that ended without a final result. */
@@ -84,9 +129,10 @@ export function restore(songId = null) {
     const song = { id: split.question.audio_id, title: null };
     if (!runsOf(song.id).some((run) => run.kind === kind && run.stage === "asking")) start(song, split);
   }
-  for (const { song, stems, kind, at } of kept().filter((one) => one.who === who && isWanted(one.song.id))) {
+  for (const { song, stems, kind, at } of kept().filter((one) => !one.request && one.who === who && isWanted(one.song.id))) {
     adopt(song, stems, kind, at);
   }
+  for (const paused of kept().filter((one) => one.request && one.who === who && isWanted(one.song.id))) resume(paused);
 }
 
 async function begin(run, work) {
@@ -144,15 +190,15 @@ export async function credits() {
 
 /** The paid splits of this browser that were not final when they were last seen. */
 function kept() {
-  return JSON.parse(localStorage.getItem(STORE) ?? "[]").filter(({ at }) => Date.now() - at < KEPT);
+  return JSON.parse(localStorage.getItem(STORE) ?? "[]").filter(({ at, until }) => Date.now() < (until ?? at + KEPT));
 }
 
 function keep(paid) {
   localStorage.setItem(STORE, JSON.stringify([...kept(), paid]));
 }
 
-function release({ stems }) {
+function release({ stems, request }) {
   const ids = new Set(stems.map(({ id }) => id));
-  const others = kept().filter((paid) => !paid.stems.some(({ id }) => ids.has(id)));
+  const others = kept().filter((paid) => !paid.stems.some(({ id }) => ids.has(id)) && !(request && paid.request === request));
   localStorage.setItem(STORE, JSON.stringify(others));
 }

@@ -72,7 +72,7 @@ export function showButtons() {
     const run = going.find((one) => one.kind === kind);
     element.disabled = !!run || asked.has(kind);
     const [label, about] = element.children;
-    label.textContent = run ? `Splitting… ${rules.clock((Date.now() - run.began) / 1000)}` : element.dataset.label;
+    label.textContent = run ? (run.person ? "Splitting… waits for you" : `Splitting… ${rules.clock((Date.now() - run.began) / 1000)}`) : element.dataset.label;
     about.textContent = run ? "" : price(task);
   }
   the("listen").lastElementChild.textContent = usesDownload() ? downloadWords() : "";

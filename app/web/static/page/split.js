@@ -43,8 +43,8 @@ export function splitFor(question) {
 }
 
 /**
- * Send a split, and retry until there is a reply; `onWait` gets each Failure that is retried. Returns the stems. Throws
- * a Failure; splitFor then returns the same split.
+ * Send a split, and retry until there is a reply; `onWait` gets each Failure that is retried. Returns {stems}, or, if
+ * Suno wants to see a person, {request, person}: the id of the request, and what to do. Throws a Failure; splitFor then returns the same split.
  */
 export async function ask(entry, onWait) {
   const sender = credentials.headers; // the account at the click pays, even if another is entered meanwhile
@@ -61,7 +61,9 @@ async function askUntilAnswered({ question, key }, sender, onWait) {
   for (let tries = 1; ; tries++) {
     try {
       const headers = { "Idempotency-Key": key };
-      return (await askJson("/api/generate_stems", { body: question, headers, sender })).told;
+      const { told, headers: got } = await askJson("/api/generate_stems", { body: question, headers, sender });
+      if (Array.isArray(told)) return { stems: told };
+      return { request: got.get("Location").split("/").at(-1), person: told.person };
     } catch (failure) {
       if (!["in_progress", "unreachable"].includes(failure.code) || tries === TRIES) throw failure;
       onWait(failure);

@@ -1,0 +1,26 @@
+// A split that waits for a person: why, what to do at suno.com, and how it goes on.
+
+import { button, make, the } from "./dom.js";
+
+/** Show what a person has to do for a run; hide it for null. `again` and `cancel` are called by its buttons. */
+export function showPerson(run, again, cancel) {
+  const panel = the("person");
+  panel.hidden = !run;
+  if (!run) {
+    panel.replaceChildren();
+    return;
+  }
+  const { url, what, until } = run.person;
+  if (panel.dataset.what === what && panel.childElementCount) return; // the focus stays where it is
+  panel.dataset.what = what;
+  const link = make("a", { href: /^https:\/\//.test(url) ? url : "https://suno.com", target: "_blank", rel: "noreferrer", className: "button" });
+  link.textContent = "Open the song at suno.com";
+  const ends = new Date(until).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  panel.replaceChildren(
+    make("h3", {}, "Suno wants to see a person"),
+    make("p", {}, "Suno asks for a captcha before this split, which only you can solve, on its own page. Nothing was charged yet."),
+    make("p", {}, what),
+    make("p", { className: "row" }, link, button("Try again", again), button("Cancel this split", cancel)),
+    make("p", { className: "small" }, `This page continues by itself when the stems are there, until ${ends}. It costs nothing while it waits.`),
+  );
+}
