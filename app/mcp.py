@@ -322,6 +322,8 @@ class Stem(BaseModel):
     silent: bool | None = None
     duration: float | None = None
     error_message: Text = None
+    stem_from_id: str | None = Field(default=None, exclude=True)
+    """The song."""
 
     @property
     def is_final(self) -> bool:
@@ -654,12 +656,22 @@ class Tools:
                 stems = await self._look(stems, clock)
             except ToolError as error:
                 return Split(state="in progress", stems=stems, next=f"{error} Call follow_split with these stem_ids.")
+        stems = await self._numbered(stems, clock)
         if all(stem.status == "error" for stem in stems):
             return Split(state="failed", stems=stems, next="Suno could not make the stems: see error_message.")
         if any(stem.status == "error" for stem in stems):
             next = "Suno could not make all stems: see error_message. Call fetch_stems to save the others as files."
             return Split(state="partly complete", stems=stems, next=next)
         return Split(state="complete", stems=stems, next="Call fetch_stems to save them as files.")
+
+    async def _numbered(self, stems: list[Stem], clock: Clock) -> list[Stem]:
+        """The stems with their takes among all stems of the song, as list_stems and the files have them."""
+        takes: dict[str, int | None] = {}
+        with suppress(ToolError):
+            for song_id in {stem.stem_from_id for stem in stems if stem.stem_from_id}:
+                takes |= {stem.id: stem.take for stem in await self._stems_of(song_id, clock.left)}
+        # Suno's list may lack new stems: a take that is not known is none.
+        return [stem.model_copy(update={"take": takes.get(stem.id)}) for stem in stems]
 
     async def _kept(self, song_id: str, format: str, clock: Clock) -> list[dict[str, Any]]:
         """The files of a song's stems, after the service has fetched them or time is up."""

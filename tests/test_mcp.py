@@ -203,6 +203,11 @@ def test_the_same_split_is_paid_once_unless_another_take_is_requested(model: Mod
     assert not third["paid_before"]
     assert {stem["id"] for stem in third["stems"]}.isdisjoint(stem["id"] for stem in first["stems"])
     assert [charge["credits"] for charge in suno.charges(account, SONG)] == [10, 10]
+    takes = {stem["id"]: stem["take"] for stem in model.call("list_stems", song=SONG)["stems"]}
+    followed = model.call("follow_split", request_id=third["request_id"])
+    for split, take in ((first, 1), (third, 2), (followed, 2)):
+        assert [stem["take"] for stem in split["stems"]] == [take, take]
+        assert [takes[stem["id"]] for stem in split["stems"]] == [take, take]
 
 
 def test_two_servers_at_once_pay_once(spawn: Start, suno: Suno, account: str) -> None:
