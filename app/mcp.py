@@ -82,6 +82,7 @@ _SONG_LINK = re.compile(
     re.IGNORECASE,
 )
 _IN_PATH = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _API_KEY = re.compile(r"[!-~]*")
 
 
@@ -824,8 +825,13 @@ def idempotency_key(question: str, day: date) -> str:
 
 def _id_of(song: str) -> str:
     """The id of a song, from an id or a text with one link: the key depends on it. The service refuses the rest."""
-    linked = set(_SONG_LINK.findall(song))
-    return linked.pop() if len(linked) == 1 else song.strip()
+    linked = set(map(_as_sent, _SONG_LINK.findall(song)))
+    return linked.pop() if len(linked) == 1 else _as_sent(song.strip())
+
+
+def _as_sent(id: str) -> str:
+    """The id as Suno writes it: a UUID in lower case."""
+    return id.lower() if _UUID.fullmatch(id) else id
 
 
 def _part_named(part: str) -> str:

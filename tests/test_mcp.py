@@ -303,6 +303,13 @@ def test_every_spelling_of_a_part_is_one_split(model: Model, suno: Suno, account
     assert charge["credits"] == 10
 
 
+def test_every_spelling_of_a_song_is_one_split(model: Model, suno: Suno, account: str) -> None:
+    spellings = (SONG, SONG.upper(), f"https://suno.com/song/{SONG.upper()}", f" {SONG}\n")
+    ids = [[stem["id"] for stem in model.call("split_song", song=song)["stems"]] for song in spellings]
+    assert ids.count(ids[0]) == len(spellings)
+    assert len(suno.charges(account)) == 1
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_sent_as_suno_spells_it(part: str) -> None:
     with RequestsMock() as wire:
