@@ -18,13 +18,16 @@ from app.audio.store import AudioFull, AudioUnavailable
 from app.ids import new_id
 from app.jobs import event
 from app.jobs.job import ACCOUNT_UNKNOWN, SplitJob, SplitState, new_split, new_webhook_id, read_split, write_split
+from app.jobs.person import WAITED_IN_VAIN
 from app.parts import Parts
 from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import OverBudget
 from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState
+from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused
 from app.splits.split import Split, Stems
 from app.splits.store import Entry, State, Transaction
+from app.splits.wait import Ended
 from app.suno.errors import (
     CaptchaRequired,
     NotAllowed,
@@ -84,8 +87,9 @@ class SongOrders:
         if order.state is not OrderState.RUNNING:
             self._orders.leave_line(order)
             return Step(LOOKS_EVERY if _is_any_running(order) else None)
-        song = order.next_song
-        if song is not None:
+        waiting = order.song_of_person
+        song = waiting if waiting and waiting.is_asked else order.next_song
+        if song is not None and (waiting is None or song is waiting):
             return self._begin(order, song)
         if not order.has_ended:
             return Step(LOOKS_EVERY)
@@ -109,10 +113,12 @@ class SongOrders:
     def _followed(self, order: SongOrder) -> SongOrder:
         """The order with the present state of its songs. One that has failed may get its stems late."""
         for song in order.songs:
-            if song.split and song.state in (SongState.RUNNING, SongState.FAILED):
+            if song.split and song.state in (SongState.RUNNING, SongState.NEEDS_PERSON, SongState.FAILED):
                 now = self._followed_song(order, song)
                 if now != song:
                     order = self._change(order, partial(_with, before=song, after=now))
+                    if now.error and now.error.code == Ended.TOO_LATE and song.state is SongState.NEEDS_PERSON:
+                        order = self._change(order, partial(_paused, problem=now.error), tells=True)
         return order
 
     def _followed_song(self, order: SongOrder, song: OrderedSong) -> OrderedSong:
@@ -121,7 +127,14 @@ class SongOrders:
             # A split without a job was refused, and cost nothing: its entry is removed together with its job.
             return _waiting(song) if song.state is SongState.RUNNING else song
         job = read_split(stored.body)
-        is_free = entry is not None and entry.state is State.DONE and not entry.paid
+        if entry is not None and entry.state is State.NEEDS_PERSON:
+            return replace(song, state=SongState.NEEDS_PERSON, credits=0, downloads=0)
+        wait = self._ledger.waits.get(song.split) if order.waits_for_person else None
+        if entry is not None and entry.state is State.FAILED and wait and wait.ended:
+            in_vain = Problem(wait.ended, WAITED_IN_VAIN[wait.ended])
+            return replace(song, state=SongState.FAILED, credits=0, downloads=0, error=in_vain)
+        is_adopted = wait is not None and wait.is_adopted
+        is_free = is_adopted or (entry is not None and entry.state is State.DONE and not entry.paid)
         if not job.state.has_result or job.body is None:
             return replace(song, credits=0) if is_free else song
         charged, error = event.charged_in(job.body), event.error_in(job.body)
@@ -149,13 +162,23 @@ class SongOrders:
             return self._pause(order, Problem("audio_full", str(error)))
         except _NoDownloads as error:
             return self._pause(order, Problem("over_budget", str(error)))
-        place = _Place(self._orders.begin_song, order.id, downloads, self._pace)
+        is_again = song.state is SongState.NEEDS_PERSON
+        place = None if is_again else _Place(self._orders.begin_song, order.id, downloads, self._pace)
         split = self._split_of(order, song, account, place)
+        if is_again:
+            lasts = self._parts.settings.timing.deadline
+            refused_again = self._orders.begin_again(
+                order.id, song.song_id, downloads=downloads, pace=self._pace, lasts=lasts
+            )
+            if refused_again is not None:
+                return self._not_begun(order, song, refused_again)
         stems: Stems | None = None
         refused: SunoError | None = None
         try:
             answer = split.pay_once()
-            stems = answer if isinstance(answer, Stems) else None
+            if isinstance(answer, PersonNeeded):
+                return Step(0.0, is_suno_read=True)
+            stems = answer
         except NotBegun as error:
             return self._not_begun(order, song, error)
         except OverBudget as error:
@@ -196,7 +219,7 @@ class SongOrders:
             )
         return 1
 
-    def _split_of(self, order: SongOrder, song: OrderedSong, account: Account, place: _Place) -> Split:
+    def _split_of(self, order: SongOrder, song: OrderedSong, account: Account, place: _Place | None) -> Split:
         request_id = new_id()
         choice = StemChoice(StemTask(order.task), order.stem_name)
         job = new_split(
@@ -212,6 +235,9 @@ class SongOrders:
             budget=order.downloads_budget,
             base=order.base,
         )
+        job = replace(job, body=json.dumps(json.loads(job.body) | {"waiting": [order.id]}))
+        lasts = self._parts.settings.handover_time
+        handover = Handover(lasts=lasts, job=job) if order.waits_for_person else None
         return Split(
             account=account,
             owners=((order.owner, order.caller),),
@@ -224,7 +250,8 @@ class SongOrders:
             wait_audio=False,
             price=order.price,
             budgets=order.budgets,
-            job=replace(job, body=json.dumps(json.loads(job.body) | {"waiting": [order.id]})),
+            job=job,
+            handover=handover,
             order=place,
             gateway=self._parts.gateway,
             watch=self._parts.watch,

@@ -92,6 +92,8 @@ class OrderedSong:
     """The ledger's id of its split; "" before it begins."""
     request_id: str = ""
     """The request id of its split."""
+    is_asked: bool = False
+    """Whether a caller has asked to try it again while it waits for a person."""
     blocked: Moment | None = None
     """Since when another split of this song holds it up."""
 
@@ -120,6 +122,8 @@ class SongOrder:
     """None: no limit but the caller's budget."""
     audio_format: str | None = None
     webhook_url: str = ""
+    waits_for_person: bool = False
+    """Whether a captcha lets it wait for a person, at that song. Otherwise a captcha pauses it."""
     base: str = ""
     """The address of this service."""
     budgets: tuple[Budget, ...] = ()
@@ -151,9 +155,10 @@ class SongOrder:
         """Whether nothing more happens to any of its songs."""
         return all(song.state.has_ended for song in self.songs)
 
-    def song_of_split(self, split: str) -> OrderedSong | None:
-        """The song whose split has this id."""
-        return next((song for song in self.songs if song.split == split), None)
+    @property
+    def song_of_person(self) -> OrderedSong | None:
+        """The song that waits for a person. Those behind it wait too."""
+        return next((song for song in self.songs if song.state is SongState.NEEDS_PERSON), None)
 
     def with_song(self, changed: OrderedSong) -> SongOrder:
         """The order with another state of this song."""
@@ -262,29 +267,51 @@ class OrderTable:
         song = order.next_song if order else None
         if order is None or song is None or order.state is not OrderState.RUNNING or song.song_id != entry.song_id:
             return NotBegun(Refusal.CHANGED)
-        if pays and (wait := self._wait_for_turn(tx, order, pace)):
-            return NotBegun(Refusal.NOT_YET, wait)
         if pays and self._has_rival(tx, entry):
             return NotBegun(Refusal.SAME_SONG)
-        credits = entry.price if pays else 0
+        begun = replace(song, split=entry.id, request_id=entry.request_id)
+        price = entry.price if pays else 0
+        lasts = entry.lasts if pays else None
+        return self._count(tx, order, begun, price, downloads=downloads, pace=pace, lasts=lasts)
+
+    def begin_again(self, id: str, song_id: str, *, downloads: int, pace: float, lasts: float) -> NotBegun | None:
+        """Count a song that waits for a person, as it is tried again now; or refuse it.
+
+        `lasts`: maximum seconds of the paid call.
+        """
+
+        def change(tx: Transaction) -> NotBegun | None:
+            order = _read(tx, id)
+            song = order.song_of_person if order else None
+            if order is None or song is None or order.state is not OrderState.RUNNING or song.song_id != song_id:
+                return NotBegun(Refusal.CHANGED)
+            return self._count(tx, order, song, order.price, downloads=downloads, pace=pace, lasts=lasts)
+
+        return self._store.transact(change)
+
+    def _count(
+        self,
+        tx: Transaction,
+        order: SongOrder,
+        song: OrderedSong,
+        credits: int,
+        *,
+        downloads: int,
+        pace: float,
+        lasts: float | None,
+    ) -> NotBegun | None:
+        """Let a song run, if the order's limits and its account's turn allow it. `lasts`: None if nothing is paid."""
+        if lasts is not None and (wait := self._wait_for_turn(tx, order, pace)):
+            return NotBegun(Refusal.NOT_YET, wait)
         if order.credits + credits > order.max_credits:
             return NotBegun(Refusal.OVER_CREDITS)
         if order.max_downloads is not None and order.downloads + downloads > order.max_downloads:
             return NotBegun(Refusal.OVER_DOWNLOADS)
-        begun = replace(
-            song,
-            state=SongState.RUNNING,
-            credits=credits,
-            downloads=downloads,
-            split=entry.id,
-            request_id=entry.request_id,
-        )
+        begun = replace(song, state=SongState.RUNNING, credits=credits, downloads=downloads, is_asked=False)
         self._write(tx, order.with_song(begun))
-        if pays:
-            turn = _turn(tx, order.owner)
-            line = [waiting for waiting in turn.line if waiting != id]
-            new = _Turn(id, self._clock.now(), entry.lasts, is_over=False, line=tuple(line))
-            _put_turn(tx, order.owner, new)
+        if lasts is not None:
+            line = tuple(waiting for waiting in _turn(tx, order.owner).line if waiting != order.id)
+            _put_turn(tx, order.owner, _Turn(order.id, self._clock.now(), lasts, is_over=False, line=line))
         return None
 
     def end_turn(self, order: SongOrder, *, has_asked: bool) -> str:

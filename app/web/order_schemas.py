@@ -125,6 +125,7 @@ class OrderRequest(Schema):
         "audio_format", "Also fetch the stems as files, and keep them. Needs `max_downloads`, unless it is a quote."
     )
     webhook_url = SplitRequest().fields["webhook_url"]
+    on_captcha = SplitRequest().fields["on_captcha"]
     max_credits = Whole(
         strict=True,
         validate=Range(min=0, max=MOST_CREDITS, error=f"max_credits must be a whole number up to {MOST_CREDITS}."),

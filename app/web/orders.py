@@ -191,6 +191,8 @@ def continue_order(caps: dict[str, Any], order_id: str) -> tuple[dict[str, Any],
         if not order.state.is_open:
             return order
         limited = replace(order, **caps, budgets=budgets, downloads_budget=budget_of(caller, "downloads"))
+        if waiting := limited.song_of_person:
+            limited = limited.with_song(replace(waiting, is_asked=True))
         return replace(limited, state=OrderState.RUNNING, error=None)
 
     return _shown(_changed(found, change), account), 202
@@ -282,6 +284,7 @@ def _new_order(
         max_downloads=max_downloads,
         audio_format=wanted.get("audio_format"),
         webhook_url=wanted.get("webhook_url", ""),
+        waits_for_person=wanted["on_captcha"] == "wait",
         base=audio.base(),
         budgets=of_app.accounts.budgets(caller, account, owner),
         downloads_budget=budget_of(caller, "downloads"),

@@ -355,7 +355,7 @@ def check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None:
         _check_webhook(url, account, caller)
     if wanted.get("audio_format"):
         audio.require_own(account, "audio_format is")
-    if wanted.get("on_captcha") == "wait":
+    if wanted["on_captcha"] == "wait":
         audio.require_own(account, 'on_captcha: "wait" is')
 
 

@@ -208,3 +208,46 @@ def test_an_order_is_seen_by_its_own_account_only(deployed: Service, shared: Sha
     assert_error(other.client.get(f"/api/orders/{id}"), 404, "not_found")
     assert_error(other.client.request("DELETE", f"/api/orders/{id}"), 404, "not_found")
     assert id not in [held["id"] for held in other.client.get("/api/orders").json()]
+
+
+def test_an_order_waits_for_a_person_at_that_song(deployed: Service, suno: Suno, account: str) -> None:
+    def act(**what: Any) -> None:
+        suno.post("/sandbox/person", json={"account": account, **what}).raise_for_status()
+
+    def shown(id: str, *states: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            state = state_of(deployed, id)
+            return state if [song["state"] for song in state["songs"]] == list(states) else None
+
+        return until(look)
+
+    drums = {"stem_name": "Drum Kit"}
+    act(action="want")
+    id = order(deployed, LIBRARY[:2], max_credits=20, on_captcha="wait", **drums)
+    waiting = shown(id, "needs_person", "waiting")
+    assert (waiting["state"], waiting["credits"]) == ("running", 0)
+    request_id = waiting["songs"][0]["request_id"]
+    assert "person" in deployed.client.get(f"/api/requests/{request_id}").json()
+
+    # The person splits the first song; Suno then wants no captcha for the second.
+    act(action="split", song=LIBRARY[0], **drums)
+    deployed.client.post(f"/api/orders/{id}/again", json={}).raise_for_status()
+    assert songs_in(ended(deployed, id)) == [("done", 0), ("done", 10)]
+
+    # The person only solves a captcha: the order pays.
+    act(action="want")
+    id = order(deployed, LIBRARY[2:3], max_credits=10, on_captcha="wait", **drums)
+    shown(id, "needs_person")
+    act(action="solve")
+    deployed.client.post(f"/api/orders/{id}/again", json={}).raise_for_status()
+    assert songs_in(ended(deployed, id)) == [("done", 10)]
+
+    # The person does nothing, and the caller cancels the song.
+    act(action="want")
+    id = order(deployed, LIBRARY[3:4], max_credits=10, on_captcha="wait", **drums)
+    request_id = shown(id, "needs_person")["songs"][0]["request_id"]
+    deployed.client.request("DELETE", f"/api/requests/{request_id}").raise_for_status()
+    [song] = ended(deployed, id)["songs"]
+    assert (song["state"], song["credits"], song["error"]["code"]) == ("failed", 0, "cancelled")
+    paid = [charge["song"] for charge in suno.charges(account) if not charge["by_person"]]
+    assert paid == LIBRARY[1:3]
