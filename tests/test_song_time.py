@@ -93,6 +93,18 @@ def test_a_lyrics_file_is_named_after_its_song_and_has_an_etag(service: Client, 
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_a_name_that_is_not_ascii_has_the_beginning_of_the_id_for_old_programs(service: Client, account: str) -> None:
+    names = [
+        ask(service, f"/api/lyrics/{song}.lrc", account).headers["Content-Disposition"]
+        for song in ("song-hebrew", "song-japanese")
+    ]
+
+    assert names == [
+        "attachment; filename=\"___ ___ song-heb.lrc\"; filename*=UTF-8''%D7%A9%D7%99%D7%A8%20%D7%94%D7%99%D7%9D.lrc",
+        "attachment; filename=\"___ song-jap.lrc\"; filename*=UTF-8''%E6%B5%B7%E3%81%AE%E6%AD%8C.lrc",
+    ]
+
+
 def test_beats_have_tempo_bars_and_sections(service: Client, account: str) -> None:
     beats = ask(service, f"/api/beats?audio_id={SONG}", account).json()
 
