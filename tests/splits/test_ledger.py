@@ -589,9 +589,13 @@ def test_records_are_found_even_if_they_are_rarely_there(store: Store) -> None:
     assert store.read(lambda tx: tx.rare_records("taken", names)) == {two: "y"}
 
 
-def test_a_plain_split_is_two_round_trips_to_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("key", "trips"), [("", 2), ("a key of its own", 3)])
+def test_a_split_is_two_round_trips_to_redis_and_three_with_a_key(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, key: str, trips: int
+) -> None:
     ledger = Ledger(RedisStore(redis_url))
-    ledger.finish(ledger.begin(entry(ledger)), stems("a"), paid=True)  # connects, and loads the script
+    # It connects, loads the script, and looks whether Redis is durable.
+    ledger.finish(ledger.begin(entry(ledger, "another key")), stems("a"), paid=True)
     sent: list[Any] = []
     send = redis.connection.AbstractConnection.send_packed_command
 
@@ -600,8 +604,9 @@ def test_a_plain_split_is_two_round_trips_to_redis(redis_url: str, monkeypatch: 
         send(connection, command, *args, **options)
 
     monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", note)
-    ledger.finish(ledger.begin(entry(ledger)), stems(uuid.uuid4().hex, uuid.uuid4().hex), paid=True)
-    assert len(sent) == 2
+    made = stems(uuid.uuid4().hex, uuid.uuid4().hex)
+    done = ledger.finish(ledger.begin(entry(ledger, key)), made, paid=True, is_reply=bool(key))
+    assert (len(sent), done.reply) == (trips, made if key else ())
 
 
 def test_a_commit_to_redis_sets_the_shared_clock(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
