@@ -12,7 +12,17 @@ from app.splits.order import OrderState, SongState
 from app.splits.quote import Outlook
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
-from app.web.schemas import EXAMPLE_SONG, ID_PATTERN, Flag, Id, IdList, Schema, SplitRequest, audio_format
+from app.web.schemas import (
+    EXAMPLE_SONG,
+    ID_PATTERN,
+    Flag,
+    Id,
+    IdList,
+    PaidRequest,
+    Schema,
+    SplitRequest,
+    audio_format,
+)
 
 MOST_SONGS = 200
 """Maximum songs of an order."""
@@ -99,8 +109,10 @@ class Whole(fields.Integer):
         )
 
 
-class OrderRequest(Schema):
+class OrderRequest(PaidRequest):
     """Which songs to split, how, and for how much."""
+
+    names_in_replies = frozenset({*EXAMPLE_ORDER, *EXAMPLE_QUOTE} - {"songs"})
 
     songs = IdList(
         Id("songs", metadata={"pattern": ID_PATTERN}),
@@ -165,7 +177,7 @@ class OrderRequest(Schema):
             )
 
 
-class Caps(Schema):
+class Caps(PaidRequest):
     """Higher limits for an order."""
 
     max_credits = OrderRequest().fields["max_credits"]

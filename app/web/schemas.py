@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import marshmallow
 from marshmallow import EXCLUDE, ValidationError, fields, pre_load, validates_schema
@@ -356,10 +356,13 @@ class Schema(marshmallow.Schema):
 class PaidRequest(Schema):
     """A request that may be paid for. A field that is nearly one of its own is refused, others are ignored."""
 
+    names_in_replies: ClassVar[frozenset[str]] = frozenset()
+    """Names in replies that only calls of this kind have: they are ignored too."""
+
     @pre_load
     def _refuse_near_misses(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         names = {field.data_key or name for name, field in self.load_fields.items()}
-        if not data.keys() <= names and (wrong := near_misses(data, names, NAMES_IN_REPLIES)):
+        if not data.keys() <= names and (wrong := near_misses(data, names, NAMES_IN_REPLIES | self.names_in_replies)):
             raise ValidationError(wrong)
         return data
 
@@ -639,8 +642,8 @@ class ListedStem(StemClip):
     silent = SILENT
 
 
-class AudioFile(MeasuredFile, Schema):
-    """A file and its status."""
+class ClipFile(Schema):
+    """A file of a clip and its status."""
 
     id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_FILE["id"]})
     format = fields.String(
@@ -666,6 +669,10 @@ class AudioFile(MeasuredFile, Schema):
     )
     error = text("Why it was not fetched; null if it is kept. With `fetching`: why it is tried again.", None)
     silent = SILENT
+
+
+class AudioFile(MeasuredFile, ClipFile):
+    """A file, its status and its measures."""
 
 
 class Peaks(Schema):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import requests
 
 from tests.asserts import assert_error
@@ -120,6 +121,24 @@ def test_existing_stems_are_taken_although_nothing_may_be_spent(deployed: Servic
     id = order(deployed, ["song-with-two", "song-stem-ids"], max_credits=0)
     assert songs_in(ended(deployed, id)) == [("done", 0)] * 2
     assert suno.charges(account) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"), [("audio_formt", "audio_format"), ("format", "audio_format"), ("max_credit", "max_credits")]
+)
+def test_a_misspelt_field_of_an_order_is_refused(
+    deployed: Service, suno: Suno, account: str, field: str, meant: str
+) -> None:
+    body = {"songs": [SONG], "max_credits": 20, field: 1}
+    error = assert_error(deployed.client.post("/api/orders", json=body), 400, "invalid_request")
+    assert f"did you mean {meant}?" in error["error"]
+    assert suno.charges(account) == []
+
+
+def test_fields_of_the_reply_to_an_order_are_ignored(deployed: Service) -> None:
+    quoted = deployed.client.post("/api/orders", json={"songs": [SONG], "quote": True}).json()
+    sent_back = quoted | {"songs": [f"https://suno.com/song/{SONG}?sh=1 "], "quote": True}
+    assert deployed.client.post("/api/orders", json=sent_back).json() == quoted
 
 
 def test_an_order_of_which_nothing_fits_is_refused(deployed: Service) -> None:
