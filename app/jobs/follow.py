@@ -25,12 +25,14 @@ from app.jobs.job import (
     Outcome,
     SplitJob,
     SplitState,
+    Unreadable,
     listed,
     new_webhook_id,
     read_split,
 )
+from app.jobs.lookout import Lookout
 from app.jobs.notice import Notices
-from app.jobs.person import LOOKS_EVERY, WAITED_IN_VAIN, Lookout
+from app.jobs.person import WAITED_IN_VAIN
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.budget import DAY
@@ -93,10 +95,6 @@ GONE = (SongNotFound, NotAllowed, RefusedBySuno)
 """Suno's errors for a song that it no longer shows."""
 
 
-class _Unreadable(Exception):
-    """Suno cannot be read now for this account."""
-
-
 class Follower:
     """Runs the jobs of splits. One instance per process."""
 
@@ -106,7 +104,7 @@ class Follower:
         self._timing = parts.settings.timing
         self._deliverer = Deliverer(parts, send)
         self._notices = Notices(parts, self._deliverer)
-        self._lookout = Lookout(parts, self._account_of)
+        self._lookout = Lookout(parts, self._notices, self._account_of)
 
     def step(self, id: str, stored: StoredJob) -> Next[SplitJob]:
         """Do what can be done now. Raises LedgerUnavailable."""
@@ -140,7 +138,7 @@ class Follower:
             job = replace(job, state=SplitState.NEEDS_PERSON if waits else SplitState.FOLLOWING)
         match job.state:
             case SplitState.NEEDS_PERSON if entry is not None:
-                return self._await_person(id, job, entry)
+                return self._lookout.step(id, job, entry)
             case SplitState.FOLLOWING:
                 return self._follow(id, job, entry)
             case SplitState.FETCHING:
@@ -164,24 +162,8 @@ class Follower:
             is_in_doubt = entry is not None and entry.state is State.IN_DOUBT
             done = self._search(id, job, entry) if entry and is_in_doubt else self._look(id, job)
             return done if done.is_suno_read is False else replace(done, is_suno_read=True)
-        except (SunoError, _Unreadable) as error:
+        except (SunoError, Unreadable) as error:
             return self._unread(id, job, error)
-
-    def _await_person(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
-        """Call the person, and look whether the song is split at suno.com; end the wait if its time is over."""
-        wait, left = self._ledger.waits.get(id), -self._ledger.over_for(entry)
-        if wait is None or left <= 0:
-            self._ledger.waits.end(entry, Ended.TOO_LATE)
-            return Next(job, 0.0)
-        if job.called != wait.began:
-            job = self._progressed(self._notices.call_person(id, job, wait))
-        try:
-            return Next(replace(job, failures=0), min(left, self._lookout.look(entry, job)))
-        except (SunoError, _Unreadable) as error:
-            log.warning("The job of request %s cannot look for new stems: %s", job.request_id, error)
-            wanted = min(HONOURED, getattr(error, "retry_after", None) or 0.0)
-            pause = max(wanted, min(SLOWEST_LOOK, LOOKS_EVERY * (job.failures + 1)))
-            return Next(replace(job, failures=job.failures + 1), min(left, pause), is_suno_read=False)
 
     def _waited_in_vain(self, id: str, job: SplitJob) -> Next[SplitJob]:
         wait = self._ledger.waits.get(id)
@@ -227,7 +209,7 @@ class Follower:
         """Look once more for stems of a split that has reported that none were made."""
         try:
             found = self._split_of(job, entry).find_out(entry) if entry else None
-        except (SunoError, _Unreadable) as error:
+        except (SunoError, Unreadable) as error:
             log.warning("The job of request %s cannot look for late stems: %s", job.request_id, error)
             found = None
         is_found = found is not None and found.state is State.DONE
@@ -296,7 +278,7 @@ class Follower:
         return Next(self._progressed(replace(job, state=SplitState.FETCHING, files=tuple(files))), GATHERS_EVERY)
 
     def _song_of(self, job: SplitJob) -> Song:
-        """The song and its stems, for the names of files. Raises _Unreadable and SunoError."""
+        """The song and its stems, for the names of files. Raises Unreadable and SunoError."""
         try:
             return Song.of(self._gateway, self._account_of(job), job.song_id)
         except GONE as error:
@@ -335,10 +317,10 @@ class Follower:
             return files
 
     def _account_of(self, job: SplitJob) -> Account:
-        """The account of the split. Raises _Unreadable, also if its name belongs to another account now."""
+        """The account of the split. Raises Unreadable, also if its name belongs to another account now."""
         account = self._parts.accounts.by_name(job.account)
         if account is None or job.owner not in self._parts.names.of(account, ledger_needed=False):
-            raise _Unreadable(ACCOUNT_UNKNOWN)
+            raise Unreadable(ACCOUNT_UNKNOWN)
         return account
 
     def _split_of(self, job: SplitJob, entry: Entry) -> Split:
@@ -399,7 +381,9 @@ class Follower:
         """Go on later; or end with what was last seen, if the job's days are over."""
         if self._is_over(job):
             return self._last_seen(job)
-        is_late = self._ledger.clock.since(job.began) > DELAYED_AFTER and job.idle >= LOOKS_BEFORE_DELAYED
+        # The time in which it waited for a person is no delay.
+        began = job.progressed if job.called and job.progressed else job.began
+        is_late = self._ledger.clock.since(began) > DELAYED_AFTER and job.idle >= LOOKS_BEFORE_DELAYED
         if is_late and not job.delayed:
             self._tell_delay(id, job, why)
             job = replace(job, delayed=True)
@@ -441,7 +425,7 @@ class Follower:
 def _why_unread(error: Exception) -> str:
     """Why Suno cannot be read, for receivers. The texts of most errors are about a request's cost."""
     match error:
-        case _Unreadable():
+        case Unreadable():
             return str(error)
         case SessionExpired():
             return "The cookie of the Suno account no longer signs in: the operator has to copy a new one."

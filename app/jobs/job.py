@@ -62,6 +62,10 @@ T = TypeVar("T")
 ACCOUNT_UNKNOWN = "The jobs process does not have this Suno account now. It reads its accounts again on SIGHUP."
 
 
+class Unreadable(Exception):
+    """Suno cannot be read now for this account."""
+
+
 class Kind(StrEnum):
     """What a job does."""
 

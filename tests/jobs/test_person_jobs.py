@@ -136,6 +136,17 @@ def test_it_ends_in_time_even_if_suno_cannot_be_read_or_the_jobs_process_was_awa
     assert world.receiver.types[2:] == ["stems.failed"]
 
 
+def test_stems_that_a_person_has_just_begun_are_not_late(world: World) -> None:
+    waiting(world)
+    world.run(5 * HOUR)
+    person_splits(world, status="streaming")
+    world.run(30 * MINUTE)
+    assert world.receiver.types == ["stems.needs_person"]
+    world.run(2 * HOUR)
+    assert world.receiver.types == ["stems.needs_person", "stems.delayed"]
+    assert "A person has made the stems" in world.receiver.last["error"]
+
+
 def test_a_wait_is_no_delay_and_no_standstill(world: World) -> None:
     waiting(world)
     world.run(10 * HOUR)
