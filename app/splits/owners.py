@@ -57,7 +57,7 @@ def known_stems(tx: Transaction, clock: Clock, entry: Entry, found: Evidence) ->
         owned=owned,
         earlier=earlier,
         running=any(as_seen_now(clock, other).state is State.STARTED for other in others),
-        in_doubt=sum(_is_rival(clock, entry, other) for other in others),
+        in_doubt=sum(_is_rival(clock, entry, other, wait.names if wait else ()) for other in others),
         waiting=sum(_waits_before(tx, clock, entry, other) for other in others),
     )
 
@@ -95,9 +95,9 @@ def take(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
         tx.put_record("taken", stem.id, entry.id, kept=OWNED)
 
 
-def _is_rival(clock: Clock, entry: Entry, other: Entry) -> bool:
-    """Whether another entry in doubt may own stems that this one may own too."""
-    same = (other.account, other.task) == (entry.account, entry.task)
+def _is_rival(clock: Clock, entry: Entry, other: Entry, names: Sequence[str]) -> bool:
+    """Whether another entry in doubt may own stems that this one may own too. `names`: others of its account."""
+    same = other.task == entry.task and other.account in (entry.account, *names)
     return same and as_seen_now(clock, other).state is State.IN_DOUBT and not is_forgotten(clock, other)
 
 
@@ -107,10 +107,11 @@ def _waits_before(tx: Transaction, clock: Clock, entry: Entry, other: Entry) -> 
     Among those that wait for the same part, the oldest takes the first set. Of a paid call, it is not known which
     part it asked for.
     """
-    same = (other.account, other.task) == (entry.account, entry.task)
-    if other.state is not State.NEEDS_PERSON or not same:
+    if other.state is not State.NEEDS_PERSON or other.task != entry.task:
         return False
     own_wait, its_wait = read_wait(tx, entry.id), read_wait(tx, other.id)
+    if entry.account not in (other.account, *(its_wait.names if its_wait else ())):
+        return False
     if its_wait is not None and clock.since(its_wait.began) >= its_wait.lasts:
         # No jobs process has ended it.
         return False

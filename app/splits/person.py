@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +56,8 @@ class PersonInquiry:
     gateway: Gateway
     inquiry: Inquiry
     ledger: Ledger
+    names: Sequence[str] = ()
+    """The ledger's names of the account."""
     handover: Handover | None = None
 
     def hand_over(self, entry: Entry, error: CaptchaRequired) -> Entry | None:
@@ -72,7 +75,14 @@ class PersonInquiry:
             listed = self._listed_before_wait(entry)
             part = "" if self.choice.task is StemTask.TWELVE else self.choice.extracted
             began = self.ledger.clock.now()
-            wait = Wait(began=began, lasts=self.handover.lasts, listed=listed, part=part, attempt=entry.attempt)
+            wait = Wait(
+                began=began,
+                lasts=self.handover.lasts,
+                listed=listed,
+                part=part,
+                names=tuple(self.names),
+                attempt=entry.attempt,
+            )
             job = self.handover.job
         waiting = self._wait(entry, wait, job) if wait else None
         if waiting and not goes_on:

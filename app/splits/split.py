@@ -439,6 +439,7 @@ class Split:
             gateway=self.gateway,
             inquiry=self._inquiry,
             ledger=self.ledger,
+            names=[account for account, _ in self.owners],
             handover=self.handover,
         )
 

@@ -34,6 +34,8 @@ class Wait:
     """Every stem that the song listed when the wait began: those are not new."""
     part: str
     """The part that is extracted; "" for all parts."""
+    names: tuple[str, ...] = ()
+    """The ledger's names of the account: other requests may have begun under an earlier one."""
     attempt: int = 1
     """The latest attempt of the entry that was refused because of a captcha: it and those before made nothing."""
     ended: Ended | None = None
@@ -47,8 +49,8 @@ def read_wait(tx: Transaction, entry_id: str) -> Wait | None:
     if record is None:
         return None
     ended = Ended(record["ended"]) if record["ended"] else None
-    lists = {"began": Moment(*record["began"]), "listed": tuple(record["listed"]), "ended": ended}
-    return Wait(**{**record, **lists})
+    lists = {name: tuple(record[name]) for name in ("listed", "names")}
+    return Wait(**{**record, **lists, "began": Moment(*record["began"]), "ended": ended})
 
 
 def write_wait(tx: Transaction, entry_id: str, wait: Wait) -> None:

@@ -249,6 +249,7 @@ class World:
             settings=SimpleNamespace(
                 timing=Timing(deadline=40, wait_timeout=1, poll_interval=0.01, settle_time=SETTLE_TIME),
                 audio_fetches=at_once,
+                order_pace=0.0,
                 webhook_secrets_by_caller={"": ("whsec_" + "A" * 32,)},
                 webhook_hosts=(),
             ),

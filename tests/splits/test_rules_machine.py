@@ -479,7 +479,9 @@ class Rules(RuleBasedStateMachine):
         call = data.draw(st.sampled_from([c for c in self.calls if not c.is_over and not c.made]))
         call.is_over = call.was_refused = True
         listed = tuple(stem.id for stem in self.shown_by(STEMS))
-        wait = Wait(began=self.clock.now(), lasts=WAITS, listed=listed, part="Lead Vocal")
+        user = "user" if self.has_claim else ""
+        names, _ = self.all(lambda ledger: ledger.names.note("cookie", suno=user, clerk="login"))
+        wait = Wait(began=self.clock.now(), lasts=WAITS, listed=listed, part="Lead Vocal", names=tuple(names))
         waiting = self.all(lambda ledger: ledger.wait(call.entry, wait, None))
         if waiting is None:
             self.all(lambda ledger: ledger.free(call.entry))

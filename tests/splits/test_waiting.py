@@ -162,6 +162,16 @@ def test_neither_a_request_in_doubt_nor_one_that_waits_takes_what_may_be_the_oth
     assert ledger.settle(lost, listed(stems("a", "b"))).verdict is Verdict.OURS
 
 
+def test_a_request_of_an_earlier_name_of_the_account_is_a_rival(ledger: Ledger) -> None:
+    """Suno's token has named no user for a while."""
+    lost = ledger.begin(entry(ledger, "lost", song_id="s", account="hash"))
+    ledger.doubt(lost)
+    one = begin(ledger, song_id="s", account="user")
+    assert ledger.wait(one, replace(wait_of(ledger), names=("user", "hash")), None)
+    assert ledger.waits.adopt(one, found(stems("a", "b"))).reason is Reason.CONTENDED
+    assert ledger.settle(lost, listed(stems("a", "b"))).reason is Reason.CONTENDED
+
+
 @pytest.mark.parametrize("other", [{"account": "b"}, {"task": "twelve"}, {"song_id": "t"}])
 def test_a_request_in_doubt_for_something_else_does_not_matter(ledger: Ledger, other: dict[str, str]) -> None:
     song = {"song_id": "s", "account": "a"}
