@@ -51,11 +51,11 @@ def louder(content: bytes, gain: float) -> bytes:
     return audio.as_wav(array("h", [max(-32_768, min(32_767, int(gain * each))) for each in samples]).tobytes())
 
 
-def song_of(id: str, task: str = "twelve") -> tuple[bytes, dict[str, bytes]]:
+def song_of(id: str, task: str = "twelve", seconds: float = SECONDS) -> tuple[bytes, dict[str, bytes]]:
     """A song and its stems as the local Suno makes them."""
     parts = audio.TWELVE if task == "twelve" else audio.TWO
-    stems = {part: audio.longer(audio.stem(id, task, part), SECONDS) for part in parts}
-    return audio.longer(audio.song(id), SECONDS), stems
+    stems = {part: audio.longer(audio.stem(id, task, part), seconds) for part in parts}
+    return audio.longer(audio.song(id), seconds), stems
 
 
 def compare(tmp_path: Path, original: bytes, stems: Mapping[str, bytes], format: str = "wav") -> StemSet:
@@ -101,9 +101,10 @@ def test_what_is_left_of_a_mix_is_as_loud_as_what_was_taken_out(tmp_path: Path) 
     assert left.facts.peak_dbfs is not None
 
 
-def test_clean_sets_have_no_fault(tmp_path: Path) -> None:
-    for number in range(CLEAN_SETS):
-        original, stems = song_of(f"clean {number}", "twelve" if number % 5 == 0 else "two")
+@pytest.mark.parametrize("first", range(0, CLEAN_SETS, 10))
+def test_clean_sets_have_no_fault(tmp_path: Path, first: int) -> None:
+    for number in range(first, first + 10):
+        original, stems = song_of(f"clean {number}", "twelve" if number % 5 == 0 else "two", audio.SECONDS)
         found = compare(tmp_path, original, stems)
         assert [(part, fit.faults) for part, fit in found.stems.items() if fit.faults] == []
         assert found.same_length and found.residual_dbfs < -90
