@@ -207,6 +207,15 @@ def test_a_list_of_thousands_of_etags_is_ignored(
     assert max(map(len, read)) < 1_000
 
 
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/page/x/page.js"])
+def test_a_list_of_thousands_of_encodings_is_ignored(in_process: Callable[..., InProcess], path: str) -> None:
+    service = in_process()
+    assert service.get(path, headers={"Accept-Encoding": "br, gzip"}).headers["Content-Encoding"] == "gzip"
+    for many in ("a," * 8_000 + "gzip", "gzip;q=0.1," * 1_400):
+        response = service.get(path, headers={"Accept-Encoding": many})
+        assert (response.status_code, response.headers.get("Content-Encoding")) == (200, None)
+
+
 def test_a_page_of_cors_origins_may_read_a_part_of_a_file(guarded: Client) -> None:
     wanted = "if-none-match, if-range, range"
     response = guarded.request(

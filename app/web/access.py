@@ -27,6 +27,7 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Pr
 """Headers that proxies add."""
 
 LONGEST_LISTS = {
+    "HTTP_ACCEPT_ENCODING": 1_000,
     "HTTP_RANGE": 200,
     "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": 1_000,
     "HTTP_IF_NONE_MATCH": 1_000,
