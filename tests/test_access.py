@@ -187,10 +187,10 @@ def test_a_preflight_that_names_thousands_of_headers_gets_none(
 
 
 def test_a_range_header_of_thousands_of_ranges_is_ignored(service: Client) -> None:
-    path = "/docs/swagger-ui-bundle.js"
-    assert service.get(path, headers={"Range": "bytes=0-9"}).status_code == 206
+    path, plain = "/docs/swagger-ui-bundle.js", {"Accept-Encoding": "identity"}
+    assert service.get(path, headers={"Range": "bytes=0-9", **plain}).status_code == 206
     many = "bytes=" + ",".join(f"{first}-{first}" for first in range(0, 2_000, 2))
-    assert service.get(path, headers={"Range": many}).status_code == 200
+    assert service.get(path, headers={"Range": many, **plain}).status_code == 200
 
 
 def test_a_list_of_thousands_of_etags_is_ignored(
