@@ -125,6 +125,16 @@ def test_the_older_call_needs_no_captcha(client: Client, owner: Owner) -> None:
     assert (reply.status_code, len(owner.paid_by_service)) == (200, 1)
 
 
+def test_a_plain_pair_waits_if_only_the_newer_call_is_left(beside: Callable[..., Deployed], owner: Owner) -> None:
+    client = beside(SUNO_STEMS_ROUTE="v2-web").client
+    reply = client.post("/api/generate_stems", json={"audio_id": SONG, "on_captcha": "wait"})
+    assert (reply.status_code, "Split from Mix and Lead Vocal" in reply.json()["person"]["what"]) == (202, True)
+    made = owner.splits(stem_name="Lead Vocal")
+    done = again(client, reply)
+    assert (done.status_code, [clip["id"] for clip in done.json()["clips"]]) == (200, made)
+    assert owner.paid_by_service == []
+
+
 def test_a_refusal_that_did_nothing_begins_a_wait_too(client: Client, account: str, suno: Suno) -> None:
     """Suno's check says no, and its split call wants a captcha all the same."""
     reply = ask(client, audio_id="song-captcha")
