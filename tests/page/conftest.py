@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -111,7 +112,8 @@ class Page:
     def run(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page, in which `await` works, and return its value. Fail if the script fails."""
         self.browser.set_script_timeout(60)
-        self.browser.find_element(By.TAG_NAME, "h1").click()  # a page may play audio only after a user gesture
+        with suppress(ElementClickInterceptedException):  # behind a dialog
+            self.browser.find_element(By.TAG_NAME, "h1").click()  # a page may play audio only after a user gesture
         result = self.browser.execute_async_script(
             "const done = arguments[arguments.length - 1];"
             f"(async (given) => {{ {script} }})([...arguments].slice(0, -1))"

@@ -41,6 +41,17 @@ def at_the_desk(page: Page) -> None:
     page.wait_until_ready()
 
 
+def at_all_instruments(page: Page) -> None:
+    page.enter("song-with-twelve" + Keys.ENTER)
+    page.press("Open the stems")
+    page.wait_until_ready()
+
+
+def at_a_question(page: Page) -> None:
+    page.split("song-with-two")
+    page.find("button", "Open them")
+
+
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the source of axe-core."""
@@ -56,7 +67,9 @@ def emulate(page: Page, *, dark: bool, width: int) -> None:
 
 
 @NODE
-@pytest.mark.parametrize("state", [at_start, at_the_account, at_an_error, at_a_choice, at_the_desk])
+@pytest.mark.parametrize(
+    "state", [at_start, at_the_account, at_an_error, at_a_choice, at_a_question, at_the_desk, at_all_instruments]
+)
 def test_axe_finds_no_violations(page: Page, axe: str, state: Callable[[Page], None]) -> None:
     state(page)
     page.browser.execute_script(axe)

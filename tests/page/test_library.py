@@ -79,6 +79,7 @@ def test_a_song_that_is_being_split_is_marked_so(page: Page) -> None:
     finally:
         page.suno.set(pace=0.2)
     page.wait_until_ready()
+    assert page.text("elsewhere") == "The balance fell by 10 credits meanwhile."
     assert song_of(page, "Crowded Room").text.endswith("split")
     assert page.browser.title == "Crowded Room · Suno Stems"
     shown = page.browser.find_element(By.CSS_SELECTOR, "#songs [aria-current=true]")

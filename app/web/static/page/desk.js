@@ -17,6 +17,7 @@ import { Zoom, drawMap, showMap } from "./zoom.js";
 const STEP = 5; // seconds per arrow key
 const VOICE = /^((lead|backing) )?vocals?$/;
 const LEAD = /^(lead )?vocals?$/;
+const HEARING = ["playing", "keys", "view", "save"]; // what is shown once something can be heard
 const WIDE = "(min-width: 60rem)";
 const KEYS =
   "Space plays and pauses. The left and right arrow keys go 5 seconds back and forth. On a stem's row, M mutes it and S " +
@@ -78,8 +79,7 @@ export function show(clip, stems, { canPlay = true, title = `Stems of ${clip.tit
   press(the("original"), false);
   say("");
   the("play").disabled = true;
-  for (const id of ["playing", "keys", "view"]) the(id).hidden = !canPlay;
-  the("save").hidden = !canPlay || !stems.length;
+  for (const id of HEARING) the(id).hidden = true;
   the("desk").hidden = false;
   onChange();
   showSession();
@@ -114,7 +114,7 @@ function fold(items, name) {
 }
 
 /** Show the stage of a stem: Suno's status, or that of its file. `text` is shown instead of a known stage. */
-export function tell(id, stage, text = stage) {
+export function tell(id, stage, text) {
   const row = shown.rows.get(id);
   if (row?.tell(stage, text) && row.isFailed) say(`${row.label}: ${text}`);
   showRenders();
@@ -159,6 +159,7 @@ export async function add(file) {
   }
   showWave(desk, row, file.id);
   the("play").disabled = false;
+  for (const id of HEARING) the(id).hidden = id === "save" && !desk.rows.size;
   showRenders();
   desk.mixer.update();
   showLevels();

@@ -190,7 +190,7 @@ async function showRun(run) {
     toDesk();
   }
   view.onDesk = run;
-  for (const stem of run.stems) module.tell(stem.id, stem.status, stem.status === "error" ? whyFailed(stem) : stem.status);
+  for (const stem of run.stems) module.tell(stem.id, stem.status, stem.status === "error" ? whyFailed(stem) : undefined);
 }
 
 /** Open what a run has made, if its song is shown; say where it is if not. */
@@ -210,6 +210,7 @@ function onEnd(run) {
   const again = run.stems.length ? () => runs.again(run) : null;
   attempt(async () => {
     if (run.failure) throw run.failure;
+    say("elsewhere", run.lost);
     await relist(view);
     if (view.shows !== run) return;
     const listed = view.splits.flatMap(({ stems }) => stems);

@@ -5,6 +5,7 @@ import { capital, decibels, familyOf } from "./rules.js";
 import { drag } from "./zoom.js";
 
 const STAGES = ["submitted", "queued", "streaming", "complete", "fetching", "kept"];
+const WORDS = { submitted: "sent to Suno", queued: "waiting at Suno", streaming: "being made", complete: "made", kept: "here" };
 const ABBREVIATIONS = 2; // letters: a name such as "FX"
 
 /** A stem on the page. `on` has `change`, `solo` and `seek`. */
@@ -22,7 +23,7 @@ export class Row {
     this.volume = slider("Volume", { min: 0, max: 100, value: mix.volume });
     this.pan = slider("Pan", { min: -100, max: 100, value: mix.pan });
     this.level = make("output", { className: "level", "aria-hidden": "true" });
-    this.state = make("span", { className: "small", textContent: stem.status ?? "" });
+    this.state = make("span", { className: "small", textContent: WORDS[stem.status] ?? "" });
     this.progress = make("progress", { max: STAGES.length, value: 0, "aria-label": `${label}: progress` });
     this.about = make("span", { className: "state" }, this.progress, this.state);
     this.canvas = make("canvas", { "aria-hidden": "true" });
@@ -77,7 +78,7 @@ export class Row {
   }
 
   /** Show a stage: Suno's status, or that of its file. `text` is shown instead of a known stage. Returns what is new. */
-  tell(stage, text = stage) {
+  tell(stage, text = WORDS[stage] ?? stage) {
     if (this.track || this.state.textContent === text) return "";
     this.state.textContent = text;
     this.progress.hidden = !STAGES.includes(stage);

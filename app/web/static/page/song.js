@@ -9,6 +9,8 @@ import { runsOf } from "./runs.js";
 import { session } from "./session.js";
 import * as songs from "./songs.js";
 
+const USUAL = 60; // seconds of a split
+const ALMOST = 0.97; // of the bar: longer than usual is not done
 const WIDE = "(min-width: 60rem)";
 
 /** Show what is known of the song. */
@@ -61,23 +63,32 @@ export function wanted(task) {
   return { stem_task: task === "twelve" ? "twelve" : "two", ...(task === "part" ? { stem_name: the("part").value } : {}) };
 }
 
+const elapsed = (run) => (Date.now() - run.began) / 1000;
+const progressOf = (run) => (run.person ? "Splitting… waits for you" : `Splitting… ${rules.clock(elapsed(run))}`);
+
 /** Show on each split button what it does now: a split that goes on is shown by its own button. */
 export function showButtons() {
   clearTimeout(session.timer);
   const { clip, asked } = session.view;
   const going = clip ? runsOf(clip.id) : [];
+  const shown = new Set(); // two buttons may be for one kind: the first shows its progress
   for (const element of document.querySelectorAll("[data-task]")) {
     const { task } = element.dataset;
     const kind = rules.kindAsked(wanted(task));
     const run = going.find((one) => one.kind === kind);
     element.disabled = !!run || asked.has(kind);
     const [label, about] = element.children;
-    label.textContent = run ? (run.person ? "Splitting… waits for you" : `Splitting… ${rules.clock((Date.now() - run.began) / 1000)}`) : element.dataset.label;
-    about.textContent = run ? "" : price(task);
+    const isShown = run && !shown.has(run);
+    if (isShown) shown.add(run);
+    label.textContent = isShown ? progressOf(run) : element.dataset.label;
+    about.textContent = isShown ? "" : price(task);
   }
   the("listen").lastElementChild.textContent = usesDownload() ? downloadWords() : "";
   const name = clip ? `${clip.title || clip.id} · Suno Stems` : "Suno Stems";
-  document.title = going.length ? `${rules.clock((Date.now() - going[0].began) / 1000)} Splitting… ${name}` : name;
+  document.title = going.length ? `${rules.clock(elapsed(going[0]))} Splitting… ${name}` : name;
+  const run = going.find(({ person }) => !person);
+  the("bar").hidden = !run;
+  if (run) the("bar").value = Math.min(elapsed(run) / USUAL, ALMOST);
   the("notify-row").hidden = !going.length || !canAsk();
   if (going.length) session.timer = setTimeout(showButtons, 1000);
 }
