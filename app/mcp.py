@@ -32,6 +32,9 @@ from urllib3.util import parse_url
 
 from app.names import INVISIBLE, clean_file_name, clean_name
 
+JsonObject = dict[str, Any]
+"""What the service answers."""
+
 PATIENCE = 50.0
 """Maximum seconds that a tool waits: many clients time out after 60."""
 
@@ -610,9 +613,9 @@ class Tools:
         async with self._saving:
             return await self._saved(str(of_song.get("title") or song_id), song_id, told, clock)
 
-    async def left(self) -> dict[str, Any]:
+    async def left(self) -> JsonObject:
         """The tool reports the credits and downloads that are left. It is free."""
-        told: dict[str, Any] = (await self._ask("GET", "/api/get_limit")).json()
+        told: JsonObject = (await self._ask("GET", "/api/get_limit")).json()
         return {
             name: _shortened(value, LONGEST_TEXT) if isinstance(value, str) else value for name, value in told.items()
         }
@@ -674,12 +677,12 @@ class Tools:
         # Suno's list may lack new stems: a take that is not known is none.
         return [stem.model_copy(update={"take": takes.get(stem.id)}) for stem in stems]
 
-    async def _kept(self, song_id: str, format: str, clock: Clock) -> list[dict[str, Any]]:
+    async def _kept(self, song_id: str, format: str, clock: Clock) -> list[JsonObject]:
         """The files of a song's stems, after the service has fetched them or time is up."""
         body = {"audio_id": song_id, "format": format}
         while True:
             reply = await self._ask("POST", "/api/audio", body=body, within=clock.left)
-            told: list[dict[str, Any]] = reply.json()
+            told: list[JsonObject] = reply.json()
             kept = sum(file["status"] == "kept" for file in told)
             await clock.report(f"{kept} of {len(told)} files are ready.")
             asked = reply.headers.get("Retry-After", "")
@@ -688,7 +691,7 @@ class Tools:
                 return told
             await anyio.sleep(pause)
 
-    async def _saved(self, title: str, song_id: str, told: list[dict[str, Any]], clock: Clock) -> Files:
+    async def _saved(self, title: str, song_id: str, told: list[JsonObject], clock: Clock) -> Files:
         files: list[SavedFile] = []
         failed: list[str] = []
         open_ones = 0
@@ -800,7 +803,7 @@ class Shelf:
             raise ToolError(f"{path} is outside of {self._root}: nothing is written there.")
         return path
 
-    def _marked(self, folder: Path) -> dict[str, Any]:
+    def _marked(self, folder: Path) -> JsonObject:
         try:
             mark = json.loads(self._inside(folder / MARK).read_bytes())
         except (OSError, ValueError):

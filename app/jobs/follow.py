@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import assert_never
 
 from app.audio.facts import Measurements
 from app.audio.files import folder_of
 from app.audio.song import Song
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs import event
+from app.jobs.again import followed_again, is_outdated
 from app.jobs.deliver import Deliverer
 from app.jobs.file import FileStatus, begin, id_of, place_of, read_job, status_of, with_measures
 from app.jobs.job import (
@@ -27,11 +27,11 @@ from app.jobs.job import (
     SplitState,
     Unreadable,
     listed,
-    new_webhook_id,
     read_split,
 )
 from app.jobs.lookout import Lookout
 from app.jobs.notice import Notices
+from app.jobs.pauses import Pauses
 from app.jobs.person import WAITED_IN_VAIN
 from app.jobs.webhook import Send, send
 from app.parts import Parts
@@ -102,6 +102,7 @@ class Follower:
         self._parts, self._is_stopping = parts, is_stopping
         self._gateway, self._ledger, self._watch = parts.gateway, parts.ledger, parts.watch
         self._timing = parts.settings.timing
+        self._pauses = Pauses(parts.ledger.clock)
         self._deliverer = Deliverer(parts, send)
         self._notices = Notices(parts, self._deliverer)
         self._lookout = Lookout(parts, self._notices, self._account_of)
@@ -129,8 +130,8 @@ class Follower:
         entry = self._ledger.get(id)
         if not job.state.has_result:
             job = replace(job, answered=stored.asked)
-        elif _is_outdated(job, entry):
-            job = _followed_again(job)
+        elif is_outdated(job, entry):
+            job = followed_again(job)
         elif stored.asked > job.answered:
             job = job.sent_again(stored.asked)
         if job.state in (SplitState.FOLLOWING, SplitState.NEEDS_PERSON):
@@ -213,12 +214,14 @@ class Follower:
             log.warning("The job of request %s cannot look for late stems: %s", job.request_id, error)
             found = None
         is_found = found is not None and found.state is State.DONE
-        return Next(_followed_again(job), 0.0) if is_found else Next(job, None)
+        return Next(followed_again(job), 0.0) if is_found else Next(job, None)
 
     def _look(self, id: str, job: SplitJob) -> Next[SplitJob]:
         """Look at the stems, unless all of them are final."""
         if all(stem.is_final for stem in job.stems):
             return self._finish(id, job)
+        if (left := self._pauses.left(job.account)) > 0:
+            return self._wait(id, job, left, "Suno has asked for a pause.")
         quick = self._idle_for(job) < QUICK_FOR
         look = self._watch.follow(
             self._account_of(job),
@@ -373,6 +376,7 @@ class Follower:
         """Suno cannot be read now. That says nothing about the stems."""
         log.warning("The job of request %s cannot read Suno: %s", job.request_id, error)
         wanted = min(HONOURED, getattr(error, "retry_after", None) or 0.0)
+        self._pauses.note(job.account, wanted)
         due_in = max(wanted, self._pause(job, SLOWEST_LOOK))
         job = replace(_idle(job), failures=job.failures + 1)
         return replace(self._wait(id, job, due_in, _why_unread(error)), is_suno_read=False)
@@ -446,44 +450,6 @@ def _known_part(job: SplitJob, id: str) -> str:
 
 def _idle(job: SplitJob) -> SplitJob:
     return replace(job, idle=job.idle + 1)
-
-
-def _is_outdated(job: SplitJob, entry: Entry | None) -> bool:
-    """Whether the result is not that of the entry: stems were found later, or given to the request that paid."""
-    if entry is None or job.body is None:
-        return False
-    if event.wait_ended_in(job.body):
-        return entry.state is not State.FAILED
-    told = set(event.ids_in(job.body))
-    match entry.state:
-        case State.DONE:
-            return told != {stem.id for stem in entry.stems}
-        case State.IN_DOUBT:
-            return bool(told)
-        case State.STARTED:
-            return False
-        case State.NEEDS_PERSON | State.FAILED:
-            return True
-    assert_never(entry.state)
-
-
-def _followed_again(job: SplitJob) -> SplitJob:
-    """The job from the start, with a new webhook: its content is another."""
-    return replace(
-        job,
-        state=SplitState.FOLLOWING,
-        webhook_id=new_webhook_id(),
-        stems=(),
-        body=None,
-        files=(),
-        attempts=(),
-        next_at=None,
-        tried=None,
-        before=0,
-        idle=0,
-        failures=0,
-        missed=0,
-    )
 
 
 def _unknown_file(id: str) -> FileStatus:

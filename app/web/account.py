@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
 
 from flask import request
 
@@ -86,7 +85,7 @@ def _named_account() -> Account:
 )
 @blueprint.doc(operationId="getLimit")
 @blueprint.fails_with(*FREE_READ, ErrorCode.LEDGER_UNAVAILABLE)
-def get_limit() -> tuple[dict[str, Any], int, dict[str, str]]:
+def get_limit() -> tuple[dict[str, object], int, dict[str, str]]:
     """Get the account's remaining credits and downloads, and the caller's budget.
 
     Free. To know what a split cost, compare `credits_left` before and after it: Suno decides its price. `budget` is

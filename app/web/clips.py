@@ -121,7 +121,7 @@ def get_clip(id: str) -> Response:
     ErrorCode.STOPPING,
     ErrorCode.LEDGER_UNAVAILABLE,
 )
-def download(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+def download(wanted: dict[str, Any]) -> tuple[dict[str, object], int, dict[str, str]]:
     """Get the address of a clip's audio.
 
     Free of credits. The first download of a song unlocks it, and **Suno counts that against the plan's monthly

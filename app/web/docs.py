@@ -28,6 +28,9 @@ from app.web.document import Document
 from app.web.schemas import WORDS
 from app.web.sending import OCTETS
 
+JsonObject = dict[str, Any]
+"""A part of an OpenAPI document."""
+
 VERSION = "1.0.2"
 
 DESCRIPTION = """\
@@ -143,13 +146,13 @@ blueprint = Blueprint("docs", __name__, cli_group=None)
 class Spec:
     """The spec as in openapi.yaml, and its JSON, which names the service's address."""
 
-    content: dict[str, Any]
+    content: JsonObject
     server: str
     """The service's address, if known."""
     as_json: Document
 
     @classmethod
-    def of(cls, content: dict[str, Any], public_url: str) -> Spec:
+    def of(cls, content: JsonObject, public_url: str) -> Spec:
         """Write its JSON now: the first reader would stop a worker's other requests while it is written."""
         server = public_url or THIS_SERVER
         text = json.dumps(content | {"servers": _servers(server)}, ensure_ascii=False)
@@ -189,7 +192,7 @@ def _with_names(part: Any) -> Any:
     return {key: _with_names(value) for key, value in part.items()}
 
 
-def _type_files(spec: dict[str, Any]) -> None:
+def _type_files(spec: JsonObject) -> None:
     """Name the media types of files in replies."""
     for path in spec["paths"].values():
         for method in path.keys() & {"get", "post"}:
@@ -199,7 +202,7 @@ def _type_files(spec: dict[str, Any]) -> None:
                     response["content"] |= dict.fromkeys(FILE_TYPES[declared], schema)
 
 
-def spec_as_yaml(spec: dict[str, Any]) -> str:
+def spec_as_yaml(spec: JsonObject) -> str:
     """The spec as it is in openapi.yaml."""
     text: str = yaml.dump(spec, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text

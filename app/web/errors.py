@@ -316,10 +316,10 @@ def code_of(error: Exception) -> ErrorCode:
     return OF_EXCEPTION.get(type(error), ErrorCode.INTERNAL_ERROR)
 
 
-def body(code: ErrorCode, sentence: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+def body(code: ErrorCode, sentence: str, details: dict[str, object] | None = None) -> dict[str, Any]:
     """The JSON body of an error."""
     telemetry.note_code(code.slug)
-    shape: dict[str, Any] = {"error": sentence, "code": code.slug, "request_id": telemetry.request_id()}
+    shape: dict[str, object] = {"error": sentence, "code": code.slug, "request_id": telemetry.request_id()}
     return shape | {"details": details} if details else shape
 
 

@@ -135,7 +135,7 @@ def make_order(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, s
 )
 @blueprint.doc(operationId="listOrders")
 @blueprint.fails_with(*OF_ORDERS, ErrorCode.INVALID_REQUEST)
-def list_orders(limit: int) -> list[dict[str, Any]]:
+def list_orders(limit: int) -> list[dict[str, object]]:
     """List this caller's and account's latest orders.
 
     Free. An order is kept for ten days after its last change.
@@ -149,7 +149,7 @@ def list_orders(limit: int) -> list[dict[str, Any]]:
 @blueprint.response(200, OrderReply, description="The order.", example=EXAMPLE_ORDER)
 @blueprint.doc(operationId="getOrder")
 @blueprint.fails_with(*OF_ORDERS)
-def get_order(order_id: str) -> dict[str, Any]:
+def get_order(order_id: str) -> dict[str, object]:
     """Get an order: its songs with their states, and what was spent.
 
     Free.
@@ -162,7 +162,7 @@ def get_order(order_id: str) -> dict[str, Any]:
 @blueprint.response(200, OrderReply, description="The order.", example={**EXAMPLE_ORDER, "state": "cancelled"})
 @blueprint.doc(operationId="cancelOrder")
 @blueprint.fails_with(*OF_ORDERS)
-def cancel_order(order_id: str) -> dict[str, Any]:
+def cancel_order(order_id: str) -> dict[str, object]:
     """Cancel an order: no further song begins.
 
     Free. Songs that run end well. The reply says what was spent.
@@ -298,7 +298,7 @@ def _ordered(song: QuotedSong) -> OrderedSong:
     return replace(new, state=SongState.FAILED, error=Problem(CODES[song.outlook], song.error))
 
 
-def _quoted(songs: Sequence[QuotedSong], account: Account, caller: Caller) -> dict[str, Any]:
+def _quoted(songs: Sequence[QuotedSong], account: Account, caller: Caller) -> dict[str, object]:
     credits = parts().gateway.credits(account)
     owner = owners_of_request(account, ledger_needed=caller.credits_per_day is not None)[0]
     budgets = parts().accounts.budgets(caller, account, owner)
@@ -336,7 +336,7 @@ def _too_many(songs: Sequence[QuotedSong], credits: int | None, downloads: int |
     return missing
 
 
-def _shown(order: SongOrder, account: Account | None = None) -> dict[str, Any]:
+def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object]:
     """The reply. With the account, what it has left is told too, if Suno can be read."""
     next_song = order.next_song if order.state is OrderState.RUNNING else None
     credits = _credits(account)
@@ -361,8 +361,8 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, Any]:
     }
 
 
-def _shown_song(song: OrderedSong) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+def _shown_song(song: OrderedSong) -> dict[str, object]:
+    shown: dict[str, object] = {
         "song_id": song.song_id,
         "title": song.title,
         "state": song.state,

@@ -144,7 +144,7 @@ def _written(format: str, lines: Sequence[Line], song: Subject) -> str:
     return subtitles_of(lines, Subtitles(format), title=song.title)
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: Line) -> dict[str, object]:
     words = [
         {"text": word.text, "start_s": word.start, "end_s": word.end, "placed": word.placed} for word in line.words
     ]

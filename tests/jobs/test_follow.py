@@ -204,6 +204,17 @@ def test_sunos_pause_for_reads_is_honoured_up_to_two_minutes(world: World) -> No
     assert world.receiver.types == ["stems.completed"]
 
 
+def test_one_429_pauses_the_polls_of_all_jobs_of_its_account(world: World) -> None:
+    for number in range(4):
+        world.split(f"vocals{number}", f"drums{number}", song=f"song{number}")
+    world.suno.away = RateLimited("Slower.", retry_after=3600)
+    world.run(2 * MINUTE - 1)
+    assert [what for _, what in world.suno.calls] == ["list"]
+    world.suno.away = None
+    world.run(2 * MINUTE)
+    assert world.receiver.types == ["stems.completed"] * 4
+
+
 def test_stems_that_a_retry_finds_after_the_result_are_told_by_a_new_webhook(world: World) -> None:
     entry = world.lose(audio=True, key="key")
     world.run(TEN_MINUTES)
