@@ -134,7 +134,10 @@ class SongOrders:
             in_vain = Problem(wait.ended, WAITED_IN_VAIN[wait.ended])
             return replace(song, state=SongState.FAILED, credits=0, downloads=0, error=in_vain)
         is_adopted = wait is not None and wait.is_adopted
-        is_free = is_adopted or (entry is not None and entry.state is State.DONE and not entry.paid)
+        is_done = entry is not None and entry.state is State.DONE
+        is_free = is_adopted or (entry is not None and is_done and not entry.paid)
+        if is_done and not is_free and song.state is SongState.FAILED:
+            song = _late(order, song)
         if not job.state.has_result or job.body is None:
             return replace(song, credits=0) if is_free else song
         charged, error = event.charged_in(job.body), event.error_in(job.body)
@@ -163,6 +166,11 @@ class SongOrders:
         except _NoDownloads as error:
             return self._pause(order, Problem("over_budget", str(error)))
         is_again = song.state is SongState.NEEDS_PERSON
+        try:
+            if not is_again and self._is_unlisted(order, song, account):
+                return self._blocked(order, song)
+        except SunoError as error:
+            return self._refused(order, song, error)
         place = None if is_again else _Place(self._orders.begin_song, order.id, downloads, self._pace)
         split = self._split_of(order, song, account, place)
         if is_again:
@@ -174,12 +182,16 @@ class SongOrders:
                 return self._not_begun(order, song, refused_again)
         stems: Stems | None = None
         refused: SunoError | None = None
+        has_asked: bool | None = True
         try:
             answer = split.pay_once()
             if isinstance(answer, PersonNeeded):
                 return Step(0.0, is_suno_read=True)
             stems = answer
+            has_asked = stems.has_asked
         except NotBegun as error:
+            # The account's turn may belong to another process that works on this order.
+            has_asked = None
             return self._not_begun(order, song, error)
         except OverBudget as error:
             return self._pause(order, Problem("over_budget", str(error)))
@@ -192,7 +204,8 @@ class SongOrders:
         except SunoError as error:
             refused = None if error.may_have_charged else error
         finally:
-            self._pass_turn(order, has_asked=stems is None or bool(stems.credits))
+            if has_asked is not None:
+                self._pass_turn(order, has_asked=has_asked)
         if refused is not None:
             return self._refused(order, song, refused)
         return self._begun(order, song, account, stems, before)
@@ -200,6 +213,11 @@ class SongOrders:
     def _pass_turn(self, order: SongOrder, *, has_asked: bool) -> None:
         if next_order := self._orders.end_turn(order, has_asked=has_asked):
             self._parts.queue.put(next_order, self._pace if has_asked else 0.0)
+
+    def _is_unlisted(self, order: SongOrder, song: OrderedSong, account: Account) -> bool:
+        """Whether another split has just paid for such stems, and Suno does not list them yet. Raises a SunoError."""
+        made = self._orders.made_lately(order, song.song_id)
+        return bool(made) and not made <= {stem.id for stem in self._parts.gateway.stems(account, song.song_id)}
 
     def _check_files(self, order: SongOrder, song: OrderedSong, account: Account) -> int:
         """Check that the files can be fetched. Returns how many downloads Suno will count.
@@ -265,7 +283,7 @@ class SongOrders:
         """Count what the song cost, and go on with the next one."""
         if stems is not None and stems.job_id:
             self._parts.queue.put(stems.job_id)
-        if stems is not None and not stems.credits:
+        if stems is not None and not stems.has_asked:
             self._change(order, partial(_costing, song_id=song.song_id, credits=0))
             return Step(0.0, is_suno_read=True)
         try:
@@ -290,7 +308,8 @@ class SongOrders:
 
     def _refused(self, order: SongOrder, song: OrderedSong, error: SunoError) -> Step:
         """Suno has certainly not charged: the song fails, or the order pauses, or tries again."""
-        self._change(order, partial(_freed, song_id=song.song_id))
+        # If the ledger has missed the refusal, the song runs until its own job finds out that nothing was charged.
+        order = self._followed(self._orders.get(order.id) or order)
         match error:
             case SongNotFound():
                 return self._failed(order, song, Problem("song_not_found", str(error)))
@@ -312,7 +331,7 @@ class SongOrders:
         """The ledger did not let the song begin."""
         match refused.why:
             case Refusal.CHANGED:
-                return Step(1.0)
+                return Step(TRIES_AGAIN)
             case Refusal.NOT_YET:
                 return Step(max(1.0, refused.wait))
             case Refusal.SAME_SONG:
@@ -404,12 +423,10 @@ def _costing(order: SongOrder, *, song_id: str, credits: int) -> SongOrder:
     return order.with_song(replace(_song(order, song_id), credits=credits))
 
 
-def _freed(order: SongOrder, *, song_id: str) -> SongOrder:
-    """The order without the attempt to split a song: Suno refused it, and charged nothing."""
-    song = _song(order, song_id)
-    if song.state is not SongState.RUNNING:
-        return order
-    return order.with_song(_waiting(song))
+def _late(order: SongOrder, song: OrderedSong) -> OrderedSong:
+    """A song that has failed, and has got its stems after all: they count before another song begins."""
+    credits, downloads = max(song.credits, order.price), int(order.audio_format is not None)
+    return replace(song, state=SongState.RUNNING, credits=credits, downloads=downloads, error=None)
 
 
 def _waiting(song: OrderedSong) -> OrderedSong:

@@ -314,6 +314,18 @@ class OrderTable:
             _put_turn(tx, order.owner, _Turn(order.id, self._clock.now(), lasts, is_over=False, line=line))
         return None
 
+    def made_lately(self, order: SongOrder, song_id: str) -> frozenset[str]:
+        """Read which stems splits of this song and kind have paid for lately: Suno may not list them yet."""
+        entries = self._store.read(lambda tx: tx.entries_of_song(song_id))
+        return frozenset(
+            stem.id
+            for entry in entries
+            if (entry.account, entry.task, entry.state) == (order.owner, order.task, State.DONE)
+            and entry.paid
+            and self._clock.since(entry.attempt_began) < SETTLED_AFTER
+            for stem in entry.stems
+        )
+
     def end_turn(self, order: SongOrder, *, has_asked: bool) -> str:
         """Record that the order's paid call has ended. Returns the order that is next in line, or "".
 

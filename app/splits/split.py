@@ -81,6 +81,8 @@ class Stems:
     """Whether the stems come from an earlier request with the same key."""
     credits: int = 0
     """Credits that Suno charged for this request."""
+    has_asked: bool = False
+    """Whether this request has asked Suno to split the song."""
     job_id: str = ""
     """The ledger's id of its job; "" if it has none."""
 
@@ -144,6 +146,9 @@ class Split:
                 return self._reuse_only(refused)
             if held.id == entry.id:
                 return self._pay(held)
+            if self.order:
+                # Another process has begun the song. A second attempt would not be counted for the order.
+                raise NotBegun(Refusal.CHANGED)
             if not held.asks_like(entry):
                 raise KeyReused(
                     "This Idempotency-Key was used for another request, with other parameters, in the last 24 hours. "
@@ -204,7 +209,7 @@ class Split:
         if not existing:
             self._note_if_possible(self.ledger.free, held)
             raise over
-        return self._answer(held, existing, credits=0)
+        return self._answer(held, existing, has_asked=False)
 
     def _pay(self, entry: Entry) -> Stems | PersonNeeded:
         """Send the paid call. If Suno's answer is lost, find out the outcome."""
@@ -213,10 +218,9 @@ class Split:
         except Exception:
             self._note_if_possible(self.ledger.free, entry)
             raise
-        credits = entry.price
         try:
             if self.reuse_existing and (existing := self._existing(entry, self._deadline_of(entry))):
-                return self._answer(entry, existing, credits=0)
+                return self._answer(entry, existing, has_asked=False)
             clips = self._ask(entry)
         except Exception as error:
             if not getattr(error, "may_have_charged", True):
@@ -230,7 +234,7 @@ class Split:
                 raise
             if self._is_reply_at_once:
                 self._note_if_possible(self.ledger.answer, entry, clips)
-        return self._answer(entry, clips, credits=credits)
+        return self._answer(entry, clips, has_asked=True)
 
     def _hand_over(self, entry: Entry, error: CaptchaRequired) -> Entry | None:
         """Let the request wait for a person, if it may."""
@@ -240,13 +244,14 @@ class Split:
             self._note_if_possible(self.ledger.free, entry)
             raise
 
-    def _answer(self, entry: Entry, clips: Sequence[Clip], *, credits: int) -> Stems:
+    def _answer(self, entry: Entry, clips: Sequence[Clip], *, has_asked: bool) -> Stems:
         if self.wait_audio:
             clips = self._wait(clips)
             if self.idempotency_key:
                 # Without a key, no retry can get this reply again.
                 self._note_if_possible(self.ledger.answer, entry, clips)
-        return Stems(clips=clips, replayed=False, credits=credits, job_id=self._job_id(entry))
+        credits, job_id = entry.price if has_asked else 0, self._job_id(entry)
+        return Stems(clips=clips, replayed=False, credits=credits, has_asked=has_asked, job_id=job_id)
 
     def _job_id(self, entry: Entry) -> str:
         """The id of its job; also of one that its first attempt has begun."""

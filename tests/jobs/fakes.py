@@ -125,7 +125,7 @@ class Suno:
 
     def song_has_stems(self, account: Any, song_id: str, deadline: Any = None) -> bool:
         self._called("song_has_stems")
-        return bool(self.made)
+        return any(stem.stem_from_id == song_id for stem in self.made.values())
 
     def newest_clips(self, account: Any, until: float, deadline: Any = None) -> list[Clip]:
         self._called("newest_clips")
@@ -249,7 +249,8 @@ class World:
             settings=SimpleNamespace(
                 timing=Timing(deadline=40, wait_timeout=1, poll_interval=0.01, settle_time=SETTLE_TIME),
                 audio_fetches=at_once,
-                order_pace=0.0,
+                order_pace=10.0,
+                handover_time=86_400.0,
                 webhook_secrets_by_caller={"": ("whsec_" + "A" * 32,)},
                 webhook_hosts=(),
             ),

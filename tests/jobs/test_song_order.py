@@ -1,0 +1,207 @@
+"""Orders with a fake Suno and a clock that only the test advances: refusals, late stems, lagging lists, two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from app.callers import DEFAULT
+from app.ids import new_id
+from app.jobs.song_order import SongOrders
+from app.splits.order import OrderedSong, OrderState, SongOrder
+from app.suno.clip import Clip, Credits
+from app.suno.errors import OutcomeUnknown, RateLimited
+from app.suno.stems import StemTask
+from tests.jobs.fakes import World
+
+PACE = 10.0
+PRICE = 50
+HOUR = 3600.0
+SONGS = ("one", "two", "three")
+
+
+@dataclass
+class Account:
+    """A Suno account: its balance, and the paid calls that it got."""
+
+    world: World
+    balance: int = 1000
+    cost: int = PRICE
+    paid: list[tuple[str, float]] = field(default_factory=list)
+    """The song and the time of each paid call."""
+    answer: Callable[[str], list[Clip]] | None = None
+    """What answers a paid call instead."""
+    before_balance: Callable[[], None] = lambda: None
+    """What happens before the balance is read."""
+
+    def credits(self, account: Any) -> Credits:
+        self.before_balance()
+        return Credits(self.balance, None, None, None, None, None, None, True)
+
+    def generate_stems(self, account: Any, song_id: str, *about: Any, **more: Any) -> list[Clip]:
+        if self.answer:
+            return self.answer(song_id)
+        self.charge(song_id)
+        return self.make(song_id)
+
+    def charge(self, song_id: str) -> None:
+        self.paid.append((song_id, self.world.clock.seconds))
+        self.balance -= self.cost
+
+    def make(self, song_id: str) -> list[Clip]:
+        parts = ("vocals", "drums", "bass")
+        return self.world.suno.make(*(f"{song_id}-{part}" for part in parts), song=song_id)
+
+
+class Orders(World):
+    """A world with orders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.account = Account(self)
+        self.suno.songs.update(SONGS)
+        self.suno.credits = self.account.credits  # type: ignore[attr-defined]
+        self.suno.generate_stems = self.account.generate_stems  # type: ignore[attr-defined]
+        self.start()
+
+    def order(self, *songs: str, max_credits: int = 1000, price: int = PRICE, **more: Any) -> str:
+        new = SongOrder(
+            id=new_id(),
+            account=DEFAULT,
+            owner="user",
+            caller="n8n",
+            idempotency_key=new_id(),
+            question="?",
+            began=self.clock.now(),
+            songs=tuple(OrderedSong(song_id=song) for song in songs or SONGS),
+            task=StemTask.TWELVE.value,
+            stem_name="",
+            price=price,
+            max_credits=max_credits,
+            **more,
+        )
+        return self.ledger.orders.take(new, most_open=10).order.id
+
+    def now(self, id: str) -> SongOrder:
+        order = self.ledger.orders.get(id)
+        assert order
+        return order
+
+    def songs(self, id: str) -> list[tuple[str, int]]:
+        return [(song.state.value, song.credits) for song in self.now(id).songs]
+
+    def go_on(self, id: str) -> None:
+        """Continue a paused order."""
+        self.ledger.orders.change(id, lambda held: replace(held, state=OrderState.RUNNING, error=None), is_due=True)
+
+    @property
+    def paid(self) -> list[str]:
+        return [song for song, _ in self.account.paid]
+
+
+@pytest.fixture
+def world() -> Orders:
+    return Orders()
+
+
+def test_an_order_splits_its_songs_with_a_pause_between(world: Orders) -> None:
+    id = world.order()
+    world.run(200)
+    assert world.songs(id) == [("done", PRICE)] * 3
+    assert world.now(id).state is OrderState.FINISHED
+
+
+def test_splits_without_a_price_are_paced_and_their_cost_is_read(world: Orders) -> None:
+    world.account.cost = 0
+    id = world.order("one", "two", price=0)
+    world.run(200)
+    assert world.now(id).state is OrderState.FINISHED
+    times = [at for _, at in world.account.paid]
+    assert min(after - before for before, after in pairwise(times)) >= PACE
+    world.account.cost = 10
+    id = world.order("three", price=0, max_credits=0)
+    world.run(200)
+    assert world.songs(id) == [("done", 10)]
+    assert world.now(id).error and world.now(id).error.code == "price_changed"
+
+
+def test_a_refusal_that_the_ledger_misses_begins_no_song_twice(world: Orders) -> None:
+    def refuse(song: str) -> list[Clip]:
+        world.store.away_until = world.clock.seconds + 0.5
+        raise RateLimited("Too many.")
+
+    free = world.ledger.free
+
+    def free_in_vain(entry: Any) -> None:
+        try:
+            free(entry)
+        finally:
+            world.clock.advance(1.0)
+
+    world.ledger.free = free_in_vain  # type: ignore[method-assign]
+    world.account.answer = refuse
+    id = world.order("one", "two")
+    world.step_all()
+    world.account.answer = None
+    world.run(HOUR)
+    spent = len(world.paid) * PRICE
+    assert world.now(id).credits == spent, (world.songs(id), world.paid)
+    assert world.now(id).state is OrderState.FINISHED
+
+
+def test_late_stems_count_before_the_next_song_begins(world: Orders) -> None:
+    def lose(song: str) -> list[Clip]:
+        world.account.charge(song)
+        raise OutcomeUnknown("No answer.")
+
+    world.account.answer = lose
+    id = world.order("one", "two", max_credits=PRICE, audio_format="wav", max_downloads=1)
+    world.run(1000)
+    assert world.songs(id) == [("failed", 0), ("waiting", 0)]
+    world.account.answer = None
+    world.account.make("one")
+    world.suno.make(*world.suno.made, status="streaming")
+    world.run(HOUR)
+    world.go_on(id)
+    world.run(HOUR)
+    assert (world.paid, world.songs(id)) == (["one"], [("running", PRICE), ("waiting", 0)])
+    world.suno.make(*world.suno.made)
+    world.run(HOUR)
+    assert world.songs(id) == [("done", PRICE), ("waiting", 0)]
+    assert world.now(id).downloads == len(world.suno.unlocked) == 1
+
+
+def test_two_processes_count_a_song_once(world: Orders) -> None:
+    other = SongOrders(world.parts, is_stopping=lambda: False)
+    id = world.order("one", "two", max_credits=PRICE)
+
+    def other_first() -> None:
+        world.account.before_balance = lambda: None
+        other.step(id)
+
+    world.account.before_balance = other_first
+    world.step_all()
+    assert world.paid == ["one"]
+    assert world.now(id).credits == PRICE
+    world.clock.advance(1)
+    other.step(id)
+    assert world.paid == ["one"], "the pause is not over"
+
+
+def test_identical_orders_pay_once_although_lists_lag(world: Orders) -> None:
+    listed = world.suno.stems
+
+    def lagging(account: Any, song_id: str, deadline: Any = None) -> list[Clip]:
+        since = next((at for song, at in world.account.paid if song == song_id), 0.0)
+        return [] if world.clock.seconds < since + 120 else listed(account, song_id)
+
+    world.suno.stems = lagging  # type: ignore[method-assign]
+    ids = [world.order("one", "two") for _ in range(2)]
+    world.run(1000)
+    assert sorted(world.paid) == ["one", "two"]
+    assert sum(world.now(id).credits for id in ids) == 2 * PRICE
+    assert [world.now(id).state for id in ids] == [OrderState.FINISHED] * 2
