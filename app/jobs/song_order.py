@@ -22,7 +22,7 @@ from app.jobs.person import WAITED_IN_VAIN
 from app.parts import Parts
 from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import OverBudget
-from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState
+from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState, key_of_song
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused
 from app.splits.split import Split, Stems
@@ -260,8 +260,7 @@ class SongOrders:
             account=account,
             owners=((order.owner, order.caller),),
             request_id=request_id,
-            # No caller can send a key with a space.
-            idempotency_key=f"order {order.id} {song.song_id}",
+            idempotency_key=key_of_song(order.id, song.song_id),
             song_id=song.song_id,
             choice=choice,
             reuse_existing=True,

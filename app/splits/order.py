@@ -37,6 +37,18 @@ SETTLED_AFTER = 600.0
 """Seconds after a paid split in which its stems may still be made: another order of the song waits for them."""
 
 
+def key_of_song(order_id: str, song_id: str) -> str:
+    """The idempotency key of an order's song."""
+    # No caller can send a key with a space.
+    return f"order {order_id} {song_id}"
+
+
+def order_of_key(idempotency_key: str) -> str:
+    """The id of the order whose song has this key; "" if it is a caller's key."""
+    prefix, _, rest = idempotency_key.partition(" ")
+    return rest.partition(" ")[0] if prefix == "order" else ""
+
+
 class OrderState(StrEnum):
     """The state of an order."""
 

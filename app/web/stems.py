@@ -21,6 +21,7 @@ from app.callers import Caller
 from app.splits.budget import OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Owner
+from app.splits.order import order_of_key
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, SplitNotFound
 from app.splits.split import KnownSplit, Split, find_split
@@ -236,6 +237,12 @@ def try_again(request_id: str) -> dict[str, object] | Response:
     entry = _waiting(found)
     if entry.state is State.DONE:
         return state_of(found.id, entry)
+    if order := order_of_key(entry.idempotency_key):
+        # Here it would be paid for before the order's limits are checked.
+        raise NotWaiting(
+            f"This request is a song of the order {order}. POST /api/orders/{order}/again tries it again, within the "
+            "order's limits. Nothing was charged."
+        )
     job = job_of(entry.id)
     if job and job.task not in caller.tasks:
         raise NotAllowed(f"This API key may not use stem_task {job.task.value}. Nothing was charged.")

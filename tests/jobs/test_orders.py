@@ -247,6 +247,9 @@ def test_an_order_waits_for_a_person_at_that_song(deployed: Service, suno: Suno,
     assert (waiting["state"], waiting["credits"]) == ("running", 0)
     request_id = waiting["songs"][0]["request_id"]
     assert "person" in deployed.client.get(f"/api/requests/{request_id}").json()
+    # A try by itself would not be counted before it pays.
+    by_itself = deployed.client.post(f"/api/requests/{request_id}/again")
+    assert id in assert_error(by_itself, 409, "not_waiting")["error"]
 
     # The person splits the first song; Suno then wants no captcha for the second.
     act(action="split", song=LIBRARY[0], **drums)
