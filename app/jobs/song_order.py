@@ -336,12 +336,12 @@ class SongOrders:
             case Refusal.SAME_SONG:
                 return self._blocked(order, song)
             case Refusal.OVER_CREDITS:
-                left = order.max_credits - order.credits
+                left, price = order.max_credits - order.credits, max(order.price, order.dearest)
                 return self._pause(
                     order,
                     Problem(
                         "over_limit",
-                        f"The next song takes {order.price} credits, and {left} of the order's max_credits are left. "
+                        f"The next song takes {price} credits, and {left} of the order's max_credits are left. "
                         "Continue the order with a higher max_credits, or cancel it.",
                     ),
                 )

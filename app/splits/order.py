@@ -153,6 +153,11 @@ class SongOrder:
         return sum(song.credits for song in self.songs)
 
     @property
+    def dearest(self) -> int:
+        """What the dearest song has cost: the next one may cost that too, although its price is lower."""
+        return max((song.credits for song in self.songs), default=0)
+
+    @property
     def downloads(self) -> int:
         """The same in downloads."""
         return sum(song.downloads for song in self.songs)
@@ -315,7 +320,8 @@ class OrderTable:
         """Let a song run, if the order's limits and its account's turn allow it. `lasts`: None if nothing is paid."""
         if lasts is not None and (wait := self._wait_for_turn(tx, order, pace)):
             return NotBegun(Refusal.NOT_YET, wait)
-        if order.credits + credits > order.max_credits:
+        may_cost = max(credits, order.dearest) if lasts is not None else credits
+        if order.credits + may_cost > order.max_credits:
             return NotBegun(Refusal.OVER_CREDITS)
         if order.max_downloads is not None and order.downloads + downloads > order.max_downloads:
             return NotBegun(Refusal.OVER_DOWNLOADS)

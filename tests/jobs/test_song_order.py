@@ -175,6 +175,17 @@ def test_late_stems_count_before_the_next_song_begins(world: Orders) -> None:
     assert world.now(id).downloads == len(world.suno.unlocked) == 1
 
 
+def test_a_higher_price_of_suno_keeps_the_limit_too(world: Orders) -> None:
+    world.account.cost = 80
+    id = world.order(max_credits=210)
+    for _ in range(3):
+        world.run(100)
+        world.go_on(id)
+    world.run(100)
+    assert (world.paid, world.now(id).credits) == (["one", "two"], 160)
+    assert world.now(id).error and world.now(id).error.code == "over_limit"
+
+
 def test_two_processes_count_a_song_once(world: Orders) -> None:
     other = SongOrders(world.parts, is_stopping=lambda: False)
     id = world.order("one", "two", max_credits=PRICE)
