@@ -89,6 +89,19 @@ def test_an_api_key_is_remembered_only_if_the_person_says_so(page_with: Callable
     assert API_KEY not in page.browser.execute_script("return JSON.stringify(localStorage)")
 
 
+def test_an_error_that_may_have_charged_names_no_endpoint(page: Page) -> None:
+    page.run(
+        """
+        const { showProblem } = await import("/page/problem.js");
+        const { Failure } = await import("/page/api.js");
+        const told = { error: "Look with GET /api/stems?audio_id=…, which is free.", code: "suno_failed" };
+        showProblem(Object.assign(new Failure(told), { isSplit: true }));
+        """
+    )
+    assert "GET" not in page.text("error")
+    assert "it may have charged" in page.text("error")
+
+
 def test_an_error_of_many_letters_stays_in_the_window(page: Page) -> None:
     page.run(
         """

@@ -11,7 +11,8 @@ export const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno
 
 function sentence(failure) {
   if (!(failure instanceof Failure)) return `This page has a defect: ${failure.message}`;
-  if (failure.isSplit && failure.code === "outcome_unknown") return IN_DOUBT;
+  // The service's own sentence for it names an endpoint.
+  if (failure.isSplit && (failure.code === "outcome_unknown" || failure.message.includes("GET /api/stems"))) return IN_DOUBT;
   if (failure.code === "api_key_required") {
     return credentials.read().apiKey
       ? "This service does not know the API key that you entered. Check it, or ask its operator for a new one."
