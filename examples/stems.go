@@ -86,6 +86,7 @@ func main() {
 
 	// One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
 	page, _, _ := strings.Cut(os.Args[1], "?")
+	page = strings.TrimSuffix(page, "/")
 	key := page[strings.LastIndex(page, "/")+1:] + "-two-" + time.Now().UTC().Format("2006-01-02")
 	wanted := map[string]any{"audio_id": os.Args[1], "wait_audio": true, "audio_format": "mp3", "reuse_existing": true}
 	_, content, _ := ask("POST", "/api/generate_stems", key, wanted)

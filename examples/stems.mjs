@@ -37,7 +37,7 @@ async function ask(path, body, headers = {}) {
 async function main() {
   if (!link) throw "node stems.mjs https://suno.com/song/<id> [folder]";
   // One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
-  const song = link.split("?")[0].split("/").pop();
+  const song = link.split("?")[0].replace(/\/$/, "").split("/").pop();
   const key = { "Idempotency-Key": `${song}-two-${new Date().toISOString().slice(0, 10)}` };
   const wanted = { audio_id: link, wait_audio: true, audio_format: "mp3", reuse_existing: true };
   const split = await ask("/api/generate_stems", wanted, key);

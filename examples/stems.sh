@@ -32,7 +32,7 @@ ask() { # PATH [curl options]: sets $status and writes "$work/reply"; retries a 
 }
 
 # One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
-id=${link%%\?*} id=${id##*/}
+id=${link%%\?*} id=${id%/} id=${id##*/}
 key=$id-two-$(date -u +%F)
 ask /api/generate_stems -H "Idempotency-Key: $key" \
   --data "$(jq -n --arg link "$link" '{audio_id: $link, wait_audio: true, audio_format: "mp3", reuse_existing: true}')"

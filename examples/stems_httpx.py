@@ -50,7 +50,7 @@ async def main(link: str, folder: Path) -> None:
     """Split the song, wait for the files, download them in parallel."""
     async with httpx.AsyncClient(base_url=BASE, headers=HEADERS, timeout=150) as client:
         # One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
-        song = link.partition("?")[0].rpartition("/")[2]
+        song = link.partition("?")[0].rstrip("/").rpartition("/")[2]
         key = {"Idempotency-Key": f"{song}-two-{datetime.now(UTC).date()}"}
         wanted = {"audio_id": link, "wait_audio": True, "audio_format": "mp3", "reuse_existing": True}
         stems = (await ask(client, "POST", "/api/generate_stems", json=wanted, headers=key)).json()

@@ -48,7 +48,7 @@ if len(sys.argv) < 2:
 folder = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
 
 # One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
-song = sys.argv[1].partition("?")[0].rpartition("/")[2]
+song = sys.argv[1].partition("?")[0].rstrip("/").rpartition("/")[2]
 key = {"Idempotency-Key": f"{song}-two-{datetime.now(UTC).date()}"}
 wanted = {"audio_id": sys.argv[1], "wait_audio": True, "audio_format": "mp3", "reuse_existing": True}
 stems = ask("POST", "/api/generate_stems", json=wanted, headers=key).json()

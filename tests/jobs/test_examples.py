@@ -211,7 +211,7 @@ def test_each_song_of_an_n8n_execution_has_its_own_key_and_a_retry_has_the_same(
     link = "https://suno.com/song/c3d4e5f6-a7b8-9012-cdef-123456789012"
     first, other, retry = (
         run_workflow(audio_id=song, execution={"id": execution})
-        for song, execution in [(link, "1"), ("song-with-two", "1"), (f"{link}?sh=abc", "2")]
+        for song, execution in [(link, "1"), ("song-with-two", "1"), (f"{link}/?sh=abc", "2")]
     )
     keys = [each["Idempotency-Key"] for each in (first, other, retry)]
     assert keys == ["c3d4e5f6-a7b8-9012-cdef-123456789012-two-2026-11-30", "song-with-two-two-2026-11-30", keys[0]]

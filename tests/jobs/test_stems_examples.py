@@ -231,7 +231,7 @@ def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
     between = lossy(service.url)
     between.on_fetching = lambda: suno.set(address_lifetime=3600)
     try:
-        done = run(between.url, LINK)
+        done = run(between.url, f"{LINK}/")
     finally:
         suno.set(address_lifetime=3600)
     assert done.returncode == 0, done.stderr
