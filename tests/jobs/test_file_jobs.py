@@ -298,7 +298,7 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
 
     class SlowStore(FolderStore):
         def put(self, name: str, file: Path) -> None:
-            harness.clock.advance(35)
+            harness.clock.advance(30)
             taken.append(harness.ledger.jobs.claim(id, CLAIM))
             super().put(name, file)
 
@@ -309,7 +309,8 @@ def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkey
     monkeypatch.setattr(Fetcher, "fetch", fetch)
     harness = Harness(tmp_path, store=SlowStore(tmp_path))
     id = harness.new_job()
-    assert (harness.step(id).job.state, taken) == ("kept", [None] * 4)
+    # The file, its details, CRC, waveform, facts and trace.
+    assert (harness.step(id).job.state, taken) == ("kept", [None] * 6)
 
 
 def test_nothing_is_unlocked_for_a_file_that_is_certainly_too_large(tmp_path: Path, fetched: list[str]) -> None:
