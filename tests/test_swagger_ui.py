@@ -25,6 +25,7 @@ REFUSED = {
     **{"sendWebhookAgain": ("404",), "getAudio": ("404",), "getLyricsFile": ("404",)},
     **{"getStemsZip": ("409",), "signStemsZip": ("409",), "getDawproject": ("409",), "fetchAudio": ("400",)},
     **{"tryAgain": ("409",), "cancelRequest": ("409",)},
+    **{"makeOrder": ("404",), "getOrder": ("404",), "continueOrder": ("404",), "cancelOrder": ("404",)},
 }
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
@@ -230,6 +231,33 @@ def _(operation: Operation, person: Person) -> None:
     assert "does not wait for a person" in operation.expect("409")["error"]
 
 
+@tries("makeOrder")
+def _(operation: Operation, person: Person) -> None:
+    # The example is a quote of a playlist that this account does not have.
+    assert operation.body()["quote"] is True
+    assert operation.expect("404")["code"] == "song_not_found"
+
+
+@tries("listOrders")
+def _(operation: Operation, person: Person) -> None:
+    assert json.loads(operation.execute()[1]) == []
+
+
+@tries("getOrder")
+def _(operation: Operation, person: Person) -> None:
+    assert "no such order" in operation.expect("404")["error"]
+
+
+@tries("continueOrder")
+def _(operation: Operation, person: Person) -> None:
+    assert "no such order" in operation.expect("404")["error"]
+
+
+@tries("cancelOrder")
+def _(operation: Operation, person: Person) -> None:
+    assert "no such order" in operation.expect("404")["error"]
+
+
 @tries("fetchAudio")
 def _(operation: Operation, person: Person) -> None:
     assert operation.body() == {"audio_id": SONG, "format": "mp3"}
@@ -311,7 +339,7 @@ def operations(service: Client) -> Operations:
     return {
         methods[method]["operationId"]: path
         for path, methods in paths.items()
-        for method in ("get", "post")
+        for method in ("get", "post", "delete")
         if method in methods
     }
 
