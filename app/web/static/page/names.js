@@ -1,4 +1,4 @@
-// Names of saved files: the same rules as the service's (app/audio/files.py).
+// Names of saved files: the same rules as the service's (app/names.py).
 
 const LONGEST_NAME = 150; // UTF-8 bytes, without the extension
 const NAMELESS = "Untitled";
