@@ -222,7 +222,10 @@ def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
     are none, or if they cannot be this split's: they would be recorded as paid for.
     """
     one_clip = _has_id(reply) and "clips" not in reply
-    stems = clips_from_wire({"clips": [reply]} if one_clip else reply, "clips", stem_of=song_id)
+    listed = _listed({"clips": [reply]} if one_clip else reply, ("clips",))
+    # An id that is not one makes the reply unreadable: its stem was paid for, and would be lost.
+    named = [clip for clip in listed if isinstance(clip, dict) and clip.get("id") is not None]
+    stems = [Clip.from_wire(clip, stem_of=song_id) for clip in named]
     if not stems:
         raise UnreadableReply("no clip with an id")
     ids = {folded(stem.id) for stem in stems}

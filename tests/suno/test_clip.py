@@ -194,7 +194,7 @@ def test_a_stem_is_silent_only_if_suno_marks_it(mark: object, silent: bool | Non
         {"clips": [{"id": "a"}]},
         {"id": "a"},
         {"id": "the batch", "clips": [{"id": "a"}]},
-        {"clips": [{"id": ""}, {"id": 5}, None, {"id": "a"}]},
+        {"clips": [{"title": "without an id"}, None, {"id": "a"}]},
     ],
 )
 def test_the_stems_of_a_split_belong_to_its_song_even_if_suno_does_not_say_so(reply: dict[str, Any]) -> None:
@@ -203,7 +203,13 @@ def test_the_stems_of_a_split_belong_to_its_song_even_if_suno_does_not_say_so(re
 
 def test_a_split_without_an_id_in_its_reply_is_unreadable() -> None:
     with pytest.raises(UnreadableReply, match="no clip with an id"):
-        stems_from_wire({"clips": [{"id": ""}]}, song_id=SONG)
+        stems_from_wire({"clips": [{"title": "Song"}]}, song_id=SONG)
+
+
+@pytest.mark.parametrize("id", ["", 5, ["a"], "../a"])
+def test_a_split_is_unreadable_if_one_of_its_ids_is_not_one(id: object) -> None:
+    with pytest.raises(UnreadableReply, match="an id that is not one"):
+        stems_from_wire({"clips": [{"id": "a"}, {"id": id}]}, song_id=SONG)
 
 
 @pytest.mark.parametrize(
