@@ -155,7 +155,12 @@ def settings_in(folder: Path) -> dict[str, str]:
     }
 
 
-ACCOUNTS = ["sandbox-free", "sandbox-needs-captcha", *(f"sandbox-load-{number}" for number in range(1, 600))]
+ACCOUNTS = [
+    "sandbox-free",
+    "sandbox-needs-captcha",
+    "sandbox-poor",
+    *(f"sandbox-load-{number}" for number in range(1, 600)),
+]
 
 
 def name_of(account: str) -> str:

@@ -200,3 +200,31 @@ def test_closed_stems_leave_no_listeners(page: Page) -> None:
         """
     )
     assert result == [50, 50]
+
+
+def test_stems_that_still_arrive_are_waited_for_however_long_that_takes(page: Page) -> None:
+    choose(page, "song-shuffled")
+    # Nine minutes pass after each change that the page has seen; it gives up ten minutes after the last one.
+    page.run(
+        """
+        const now = Date.now, send = window.fetch;
+        let skipped = 0, seen = "", hasChanged = false;
+        window.changes = 0;
+        Date.now = () => now() + skipped;
+        window.fetch = async (...asked) => {
+          if (!String(asked[0]).includes("/api/get?ids=")) return send(...asked);
+          if (hasChanged) skipped += 540_000;
+          const reply = await send(...asked);
+          const statuses = JSON.stringify((await reply.clone().json()).map(({ status }) => status));
+          hasChanged = statuses !== seen;
+          window.changes += hasChanged;
+          seen = statuses;
+          return reply;
+        };
+        """
+    )
+    with slowly(page, 3):
+        page.press(SPLIT_TWO)
+        page.wait_until_ready()
+    assert page.parts() == ["Vocals", "Instrumental"]
+    assert page.run("return window.changes") >= 2
