@@ -362,7 +362,7 @@ class SongOrders:
         if self._ledger.clock.since(since) < BLOCKED_FOR:
             if song.blocked is None:
                 self._change(order, partial(_with, before=song, after=replace(song, blocked=now)))
-            return Step(TRIES_AGAIN)
+            return Step(LOOKS_EVERY)
         return self._failed(
             order,
             song,
