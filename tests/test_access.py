@@ -385,7 +385,8 @@ def test_pages_of_other_sites_may_not_read(
         body = assert_error(open_service.get(path, headers=headers | {"Sec-Fetch-Site": site}), 403, "not_allowed")
         assert "CORS_ORIGINS" in body["error"]
     assert open_service.request("HEAD", READS[0], headers=headers | {"Sec-Fetch-Site": site}).status_code == 403
-    assert suno.log() == []
+    # Requests of earlier tests may still look for their stems, with accounts of their own.
+    assert [entry for entry in suno.log() if not str(entry["account"]).startswith("sandbox-load-")] == []
 
 
 def test_an_origin_without_a_site_may_not_read(open_service: Client) -> None:

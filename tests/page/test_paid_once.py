@@ -80,7 +80,8 @@ def test_the_split_button_is_the_progress_and_a_second_split_needs_an_answer(pag
     page.press("Split again", question(page))
     page.wait(lambda: len(page.charges(song)) == 2)
     page.wait_until_ready()
-    assert len(page.all("button", "Open vocals and instrumental")) == 1  # the earlier ones; the new ones are open
+    # The earlier ones; the new ones are open.
+    page.wait(lambda: len(page.all("button", "Open vocals and instrumental")) == 1)
 
 
 def test_the_desk_belongs_to_the_song_that_is_shown(page: Page) -> None:
