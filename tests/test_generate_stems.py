@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from app.web import near_misses
 from tests.asserts import assert_error
 from tests.conftest import NUMBERS, SONG, Client, Suno, until
 
@@ -222,3 +223,11 @@ def test_a_redirect_or_a_renewed_token_leads_to_one_charge(
 ) -> None:
     assert service.split(song, account).status_code == 200
     assert len(suno.charges(account)) == 1
+
+
+def test_a_body_of_thousands_of_unknown_fields_is_not_compared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr(near_misses, "get_close_matches", lambda name, *how: compared.append(name) or [])
+    unknown = [f"field{number}" for number in range(5_000)]
+    assert near_misses.near_misses(["x" * 60_000, *unknown], {"audio_id"}, ()) == {}
+    assert compared == unknown[: near_misses.MOST_COMPARED - 1]

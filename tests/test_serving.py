@@ -204,7 +204,9 @@ def test_a_reply_must_be_read_in_time(impatient: Client) -> None:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
         port = slow.getsockname()[1]
-        eventually(lambda: is_open_in(worker_of(impatient), port))
+        # On a busy machine it may be closed before this process looks: its first byte shows that it was open.
+        with suppress(ConnectionResetError):
+            assert slow.recv(1) == b"H"
         eventually(lambda: not is_open_in(worker_of(impatient), port))
 
 

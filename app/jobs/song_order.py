@@ -1,4 +1,4 @@
-"""An order's job: begin its songs one by one, follow them, and tell how it ends. app/splits/order.py has its rules.
+"""An order's job: begin its songs one by one, and follow them. app/splits/order_table.py has the rules.
 
 A step may run twice, in two processes or after a crash, without harm: what it begins is written in the transaction
 that begins it.
@@ -10,19 +10,20 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 from app.audio.sizes import least_bytes
 from app.audio.store import AudioFull, AudioUnavailable
 from app.ids import new_id
 from app.jobs import event
-from app.jobs.job import ACCOUNT_UNKNOWN, SplitJob, SplitState, new_split, new_webhook_id, read_split, write_split
+from app.jobs.job import ACCOUNT_UNKNOWN, new_split, read_split
+from app.jobs.order_event import job_of_event
 from app.jobs.person import WAITED_IN_VAIN
 from app.parts import Parts
 from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import OverBudget
 from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState, key_of_song
+from app.splits.order_table import OrderTable
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused
 from app.splits.split import Split, Stems
@@ -54,11 +55,8 @@ TRIES_AGAIN = 30.0
 BLOCKED_FOR = 900.0
 """Seconds for which a song waits for another split of it. Then it fails, and the order goes on."""
 
-FEWEST_STEMS = {StemTask.TWO: 2, StemTask.TWELVE: 8}
-"""The fewest stems of a split that were seen."""
-
-FOR_THIS_SONG = (SongNotFound, NotAllowed, RefusedBySuno)
-"""Suno's refusals of one song: the others go on."""
+OF_A_SONG = (SongNotFound, NotAllowed, RefusedBySuno)
+"""Suno's refusals of one song. As an answer about the account's balance they say nothing about a song."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,8 @@ class SongOrders:
         if order.state is not OrderState.RUNNING:
             self._orders.leave_line(order)
             return Step(LOOKS_EVERY if _is_any_running(order) else None)
+        if step := self._read_cost(order):
+            return step
         waiting = order.song_of_person
         song = waiting if waiting and waiting.is_asked else order.next_song
         if song is not None and (waiting is None or song is waiting):
@@ -105,7 +105,7 @@ class SongOrders:
     def _change(
         self, order: SongOrder, change: Callable[[SongOrder], SongOrder], *, tells: bool = False
     ) -> SongOrder:
-        event = partial(_event, now=self._ledger.clock.now().wall) if tells else _no_event
+        event = partial(job_of_event, now=self._ledger.clock.now().wall) if tells else _no_event
         return self._orders.change(order.id, change, event=event) or order
 
     # What runs.
@@ -128,7 +128,8 @@ class SongOrders:
             return _waiting(song) if song.state is SongState.RUNNING else song
         job = read_split(stored.body)
         if entry is not None and entry.state is State.NEEDS_PERSON:
-            return replace(song, state=SongState.NEEDS_PERSON, credits=0, downloads=0)
+            # Its download stays counted: the files of what the person makes are fetched too.
+            return replace(song, state=SongState.NEEDS_PERSON, credits=0, balance_before=None)
         wait = self._ledger.waits.get(song.split) if order.waits_for_person else None
         if entry is not None and entry.state is State.FAILED and wait and wait.ended:
             in_vain = Problem(wait.ended, WAITED_IN_VAIN[wait.ended])
@@ -157,26 +158,43 @@ class SongOrders:
         if wait := self._orders.wait_for_turn(order, self._pace):
             return Step(wait)
         try:
+            left = self._parts.gateway.credits(account)
+        except SunoError as error:
+            return self._without_balance(order, error)
+        try:
             downloads = self._check_files(order, song, account) if order.audio_format else 0
-            before = self._parts.gateway.credits(account).credits_left
         except SunoError as error:
             return self._refused(order, song, error)
         except (AudioFull, AudioUnavailable) as error:
             return self._pause(order, Problem("audio_full", str(error)))
         except _NoDownloads as error:
             return self._pause(order, Problem("over_budget", str(error)))
+        if downloads and left.downloads_left == 0:
+            return self._pause(
+                order,
+                Problem(
+                    "out_of_downloads",
+                    "The Suno account has no downloads left, so the files of the next song could not be fetched. "
+                    "Nothing was charged for it. Continue the order when there are downloads again.",
+                ),
+            )
         is_again = song.state is SongState.NEEDS_PERSON
         try:
             if not is_again and self._is_unlisted(order, song, account):
                 return self._blocked(order, song)
         except SunoError as error:
             return self._refused(order, song, error)
-        place = None if is_again else _Place(self._orders.begin_song, order.id, downloads, self._pace)
+        place = None if is_again else _Place(self._orders, order.id, downloads, left.credits_left, self._pace)
         split = self._split_of(order, song, account, place)
         if is_again:
             lasts = self._parts.settings.timing.deadline
             refused_again = self._orders.begin_again(
-                order.id, song.song_id, downloads=downloads, pace=self._pace, lasts=lasts
+                order.id,
+                song.song_id,
+                downloads=downloads,
+                balance=left.credits_left,
+                pace=self._pace,
+                lasts=lasts,
             )
             if refused_again is not None:
                 return self._not_begun(order, song, refused_again)
@@ -208,7 +226,7 @@ class SongOrders:
                 self._pass_turn(order, has_asked=has_asked)
         if refused is not None:
             return self._refused(order, song, refused)
-        return self._begun(order, song, account, stems, before)
+        return self._begun(order, song, stems)
 
     def _pass_turn(self, order: SongOrder, *, has_asked: bool) -> None:
         if next_order := self._orders.end_turn(order, has_asked=has_asked):
@@ -226,7 +244,7 @@ class SongOrders:
         """
         clip = self._parts.gateway.clip(account, song.song_id)
         least = least_bytes(order.audio_format or "", clip.duration)
-        self._parts.shelf.check_room([least] * FEWEST_STEMS[StemTask(order.task)], together=True)
+        self._parts.shelf.check_room([least] * StemTask(order.task).fewest_stems, together=True)
         if clip.download_unlocked:
             return 0
         budget = order.downloads_budget
@@ -278,21 +296,30 @@ class SongOrders:
             time_left=lambda: 0.0 if self._is_stopping() else float("inf"),
         )
 
-    def _begun(self, order: SongOrder, song: OrderedSong, account: Account, stems: Stems | None, before: int) -> Step:
-        """Count what the song cost, and go on with the next one."""
+    def _begun(self, order: SongOrder, song: OrderedSong, stems: Stems | None) -> Step:
+        """Read what the song cost, and go on with the next one."""
         if stems is not None and stems.job_id:
             self._parts.queue.put(stems.job_id)
         if stems is not None and not stems.has_asked:
             self._change(order, partial(_costing, song_id=song.song_id, credits=0))
             return Step(0.0, is_suno_read=True)
+        return self._read_cost(self._orders.get(order.id) or order) or Step(self._pace, is_suno_read=True)
+
+    def _read_cost(self, order: SongOrder) -> Step | None:
+        """Read what the last song cost, if that is not known; None if another song may begin."""
+        song = order.unread_song
+        account = self._parts.accounts.by_name(order.account)
+        if song is None or song.balance_before is None or account is None:
+            return None
         try:
-            fell = before - self._parts.gateway.credits(account).credits_left
+            fell = song.balance_before - self._parts.gateway.credits(account).credits_left
         except SunoError as error:
-            log.warning("The balance cannot be read after a song of the order %s: %s", order.id, error)
-            return Step(self._pace)
-        if fell <= order.price:
-            return Step(self._pace, is_suno_read=True)
-        self._change(order, partial(_costing, song_id=song.song_id, credits=fell))
+            return self._without_balance(order, error)
+        is_dearer = fell > order.price
+        cost = fell if is_dearer else song.credits
+        self._change(order, partial(_costing, song_id=song.song_id, credits=cost))
+        if not is_dearer:
+            return None
         return self._pause(
             order,
             Problem(
@@ -302,6 +329,16 @@ class SongOrders:
             ),
             due_in=LOOKS_EVERY,
         )
+
+    def _without_balance(self, order: SongOrder, error: SunoError) -> Step:
+        """The account's balance cannot be read: no song begins, as its cost could not be read either."""
+        if not isinstance(error, OF_A_SONG):
+            return self._stopped(order, error)
+        sentence = (
+            "Suno does not tell the account's balance, so what a song costs could not be checked. No further song "
+            "was begun. Look at the account at suno.com, then continue the order."
+        )
+        return self._pause(order, Problem("suno_failed", sentence))
 
     # What stops an order.
 
@@ -316,6 +353,12 @@ class SongOrders:
                 return self._failed(order, song, Problem("refused_by_suno", str(error)))
             case NotAllowed():
                 return self._failed(order, song, Problem("not_allowed", str(error)))
+            case _:
+                return self._stopped(order, error)
+
+    def _stopped(self, order: SongOrder, error: SunoError) -> Step:
+        """An error that is not about one song: the order pauses, or tries again."""
+        match error:
             case OutOfCredits():
                 return self._pause(order, Problem("out_of_credits", str(error)))
             case CaptchaRequired():
@@ -323,7 +366,7 @@ class SongOrders:
             case SessionExpired():
                 return self._pause(order, Problem("suno_session_expired", str(error)))
             case _:
-                log.warning("The order %s tries %s again later: %s", order.id, song.song_id, error)
+                log.warning("The order %s goes on later: %s", order.id, error)
                 return Step(max(TRIES_AGAIN, error.retry_after or 0.0), is_suno_read=isinstance(error, RateLimited))
 
     def _not_begun(self, order: SongOrder, song: OrderedSong, refused: NotBegun) -> Step:
@@ -392,13 +435,16 @@ class _NoDownloads(Exception):
 class _Place:
     """The place of a split in its order."""
 
-    begin_song: Callable[..., NotBegun | None]
+    orders: OrderTable
     order_id: str
     downloads: int
+    balance: int
     pace: float
 
     def admit(self, tx: Transaction, entry: Entry, *, pays: bool) -> NotBegun | None:
-        return self.begin_song(tx, self.order_id, entry, downloads=self.downloads, pace=self.pace, pays=pays)
+        return self.orders.begin_song(
+            tx, self.order_id, entry, downloads=self.downloads, balance=self.balance, pace=self.pace, pays=pays
+        )
 
 
 def _is_any_running(order: SongOrder) -> bool:
@@ -419,7 +465,7 @@ def _with(order: SongOrder, *, before: OrderedSong, after: OrderedSong) -> SongO
 
 
 def _costing(order: SongOrder, *, song_id: str, credits: int) -> SongOrder:
-    return order.with_song(replace(_song(order, song_id), credits=credits))
+    return order.with_song(replace(_song(order, song_id), credits=credits, balance_before=None))
 
 
 def _late(order: SongOrder, song: OrderedSong) -> OrderedSong:
@@ -429,7 +475,9 @@ def _late(order: SongOrder, song: OrderedSong) -> OrderedSong:
 
 
 def _waiting(song: OrderedSong) -> OrderedSong:
-    return replace(song, state=SongState.WAITING, credits=0, downloads=0, split="", request_id="")
+    return replace(
+        song, state=SongState.WAITING, credits=0, downloads=0, split="", request_id="", balance_before=None
+    )
 
 
 def _failing(order: SongOrder, *, song_id: str, problem: Problem) -> SongOrder:
@@ -448,38 +496,3 @@ def _finished(order: SongOrder) -> SongOrder:
 
 def _no_event(order: SongOrder) -> None:
     return None
-
-
-def _event(order: SongOrder, *, now: float) -> str | None:
-    """The job that delivers `order.paused` or `order.finished`; None without a webhook's address."""
-    if not order.webhook_url:
-        return None
-    data = {
-        "order_id": order.id,
-        "state": order.state,
-        "credits": order.credits,
-        "downloads": order.downloads,
-        "songs": {state.value: sum(song.state is state for song in order.songs) for state in SongState},
-        "error": None if order.error is None else {"code": order.error.code, "error": order.error.error},
-    }
-    timestamp = datetime.fromtimestamp(now, UTC).isoformat()
-    body = json.dumps({"type": f"order.{order.state}", "timestamp": timestamp, "data": data})
-    return write_split(_delivery(order, body))
-
-
-def _delivery(order: SongOrder, body: str) -> SplitJob:
-    """A job that only delivers a webhook."""
-    return SplitJob(
-        state=SplitState.DELIVERING,
-        account=order.account,
-        owner=order.owner,
-        caller=order.caller,
-        request_id=order.id,
-        song_id="",
-        task=StemTask(order.task),
-        stem_name=order.stem_name,
-        began=order.began,
-        webhook_id=new_webhook_id(),
-        webhook_url=order.webhook_url,
-        body=body,
-    )

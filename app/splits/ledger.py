@@ -47,7 +47,7 @@ from app.splits.waiting import WaitTable
 from app.suno.clip import Clip
 
 if TYPE_CHECKING:
-    from app.splits.order import OrderTable
+    from app.splits.order_table import OrderTable
 
 LEADS = 50
 """How many more request ids can find an entry: those of its latest retries."""
@@ -76,7 +76,7 @@ class Ledger:
     @cached_property
     def orders(self) -> OrderTable:
         """The orders of many songs."""
-        from app.splits.order import OrderTable
+        from app.splits.order_table import OrderTable
 
         return OrderTable(self._store, self.jobs)
 

@@ -114,7 +114,7 @@ class Split:
     handover: Handover | None = None
     """None: a captcha ends the request, with an error."""
     order: OrderPlace | None = None
-    """Its place in an order (app/splits/order.py), which may refuse to begin it now."""
+    """Its place in an order (app/splits/order_table.py), which may refuse to begin it now."""
 
     gateway: Gateway
     watch: Watch

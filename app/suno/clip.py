@@ -148,6 +148,13 @@ class Credits:
     """Remaining downloads that were bought separately."""
     can_split: bool | None
 
+    @property
+    def downloads_left(self) -> int | None:
+        """The downloads that the plan and what was bought have left; None if Suno does not tell."""
+        if self.downloads_limit is None or self.downloads_used is None:
+            return None
+        return max(0, self.downloads_limit - self.downloads_used) + (self.downloads_extra or 0)
+
     @classmethod
     def from_wire(cls, reply: Any) -> Credits:
         """Parse Suno's billing reply. Raises UnreadableReply if it has no credits."""

@@ -54,6 +54,16 @@ class StemTask(StrEnum):
                 return 50
         assert_never(self)
 
+    @property
+    def fewest_stems(self) -> int:
+        """The fewest stems of a split that were seen: Suno may leave out silent ones."""
+        match self:
+            case StemTask.TWO:
+                return 2
+            case StemTask.TWELVE:
+                return 8
+        assert_never(self)
+
 
 @dataclass(frozen=True, slots=True)
 class StemChoice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 SIMILAR = 0.75
 """The least ratio of difflib at which two names count as nearly the same."""
@@ -12,7 +13,10 @@ SHORT_FORMS = {"wait": "wait_audio", "format": "audio_format", "webhook": "webho
 """Names that other calls of this service, or other services, give to these fields."""
 
 MOST_NAMED, LONGEST_NAMED = 10, 60
-"""Fields that an error names, and the characters of a name that it shows."""
+"""Fields that an error names, and the characters of a name that it shows. A longer name is no misspelt one."""
+
+MOST_COMPARED = 100
+"""Unknown names that are compared: a body of thousands would stop a worker."""
 
 
 def near_misses(given: Iterable[str], fields: Collection[str], ours: Collection[str]) -> dict[str, list[str]]:
@@ -21,9 +25,8 @@ def near_misses(given: Iterable[str], fields: Collection[str], ours: Collection[
     `ours`: names in replies of this service. A caller may send a reply back, so these mean no other field.
     """
     found: dict[str, list[str]] = {}
-    for name in given:
-        meant = None if name in fields else _meant(name, fields, ours)
-        if meant and len(found) < MOST_NAMED:
+    for name in islice((name for name in given if name not in fields), MOST_COMPARED):
+        if len(found) < MOST_NAMED and (meant := _meant(name, fields, ours)):
             shown = name[:LONGEST_NAMED]
             found[shown] = [f"{shown} is not a field of this request: did you mean {meant}? Nothing was charged."]
     return found
@@ -34,5 +37,7 @@ def _meant(name: str, fields: Collection[str], ours: Collection[str]) -> str | N
     if (meant := folded if folded in fields else SHORT_FORMS.get(folded)) in fields:
         return meant
     if name in ours:
+        return None
+    if len(name) > LONGEST_NAMED:
         return None
     return next(iter(get_close_matches(folded, fields, 1, SIMILAR)), None)

@@ -14,7 +14,8 @@ from app.callers import Caller
 from app.ids import new_id
 from app.splits.budget import Budget
 from app.splits.ledger import Owner
-from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState, TooManyOrders
+from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState
+from app.splits.order_table import TooManyOrders
 from app.splits.quote import Outlook, QuotedSong, quote
 from app.splits.refusals import KeyReused
 from app.suno.clip import Credits
@@ -303,7 +304,7 @@ def _quoted(songs: Sequence[QuotedSong], account: Account, caller: Caller) -> di
     owner = owners_of_request(account, ledger_needed=caller.credits_per_day is not None)[0]
     budgets = parts().accounts.budgets(caller, account, owner)
     credits_left = _least(credits.credits_left, *map(_left, budgets))
-    downloads_left = _least(_downloads_left(credits), _left(budget_of(caller, "downloads")))
+    downloads_left = _least(credits.downloads_left, _left(budget_of(caller, "downloads")))
     return {
         "songs": [
             {
@@ -353,7 +354,7 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object
             order.max_credits - order.credits, *map(_left, order.budgets), credits.credits_left if credits else None
         ),
         "downloads_left": _least(
-            own_downloads, _left(order.downloads_budget), _downloads_left(credits) if credits else None
+            own_downloads, _left(order.downloads_budget), credits.downloads_left if credits else None
         ),
         "next_song": next_song.song_id if next_song else None,
         "next_in": parts().ledger.orders.time_to_turn(order, parts().settings.order_pace) if next_song else None,
@@ -382,12 +383,6 @@ def _credits(account: Account | None) -> Credits | None:
 
 def _left(budget: Budget | None) -> int | None:
     return None if budget is None else parts().ledger.left(budget).amount
-
-
-def _downloads_left(credits: Credits) -> int | None:
-    if credits.downloads_limit is None or credits.downloads_used is None:
-        return None
-    return max(0, credits.downloads_limit - credits.downloads_used) + (credits.downloads_extra or 0)
 
 
 def _least(*amounts: int | None) -> int | None:

@@ -63,9 +63,6 @@ _SPLIT_STATE = SplitState()
 LOOK_EVERY = 0.5
 """Seconds between polls of the ledger while a request waits for files."""
 
-FEWEST_STEMS = {StemTask.TWO: 2, StemTask.TWELVE: 8}
-"""The fewest stems of a split that were seen: Suno may leave out silent ones."""
-
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -399,7 +396,7 @@ def _check_new(song_id: str, format: AudioFormat | None, task: StemTask, account
     is_spent = left is not None and left.amount < 1
     song = _song_to_fetch(song_id, account, is_needed=is_spent)
     least = least_bytes(format, song.duration if song else None)
-    parts().shelf.check_room([least] * FEWEST_STEMS[task], together=True)
+    parts().shelf.check_room([least] * task.fewest_stems, together=True)
     # A song that is unlocked costs no download.
     if left is not None and is_spent and song and not song.download_unlocked:
         raise OverBudget(left, 1)

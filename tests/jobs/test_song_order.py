@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -13,8 +14,9 @@ from app.callers import DEFAULT
 from app.ids import new_id
 from app.jobs.song_order import SongOrders
 from app.splits.order import OrderedSong, OrderState, SongOrder
+from app.splits.wait import Ended, Wait
 from app.suno.clip import Clip, Credits
-from app.suno.errors import OutcomeUnknown, RateLimited
+from app.suno.errors import CaptchaRequired, OutcomeUnknown, RateLimited, SongNotFound, SunoUnreachable
 from app.suno.stems import StemTask
 from tests.jobs.fakes import World
 
@@ -37,10 +39,12 @@ class Account:
     """What answers a paid call instead."""
     before_balance: Callable[[], None] = lambda: None
     """What happens before the balance is read."""
+    downloads_limit: int | None = None
 
     def credits(self, account: Any) -> Credits:
         self.before_balance()
-        return Credits(self.balance, None, None, None, None, None, None, True)
+        used = None if self.downloads_limit is None else 0
+        return Credits(self.balance, None, None, None, self.downloads_limit, used, None, True)
 
     def generate_stems(self, account: Any, song_id: str, *about: Any, **more: Any) -> list[Clip]:
         if self.answer:
@@ -216,3 +220,65 @@ def test_identical_orders_pay_once_although_lists_lag(world: Orders) -> None:
     assert sorted(world.paid) == ["one", "two"]
     assert sum(world.now(id).credits for id in ids) == 2 * PRICE
     assert [world.now(id).state for id in ids] == [OrderState.FINISHED] * 2
+
+
+@pytest.mark.parametrize("error", [SunoUnreachable("Away."), RuntimeError("A fault of the service.")])
+def test_no_song_begins_while_the_cost_of_the_last_is_not_known(world: Orders, error: Exception) -> None:
+    def fail_after_the_first() -> None:
+        if len(world.paid) == 1 and world.clock.seconds < world.account.paid[0][1] + 120:
+            raise error
+
+    world.account.cost = 80
+    world.account.before_balance = fail_after_the_first
+    id = world.order(max_credits=210)
+    with suppress(RuntimeError):
+        world.step_all()
+    world.clock.advance(200)
+    world.run(HOUR)
+    assert world.songs(id) == [("done", 80), ("waiting", 0), ("waiting", 0)]
+    assert world.now(id).error and world.now(id).error.code == "price_changed"
+
+
+def test_a_balance_that_suno_refuses_to_tell_fails_no_song(world: Orders) -> None:
+    def refuse() -> None:
+        raise SongNotFound("Suno knows no such song on this account.")
+
+    world.account.before_balance = refuse
+    id = world.order()
+    world.run(HOUR)
+    assert world.songs(id) == [("waiting", 0)] * 3
+    assert world.now(id).error and world.now(id).error.code == "suno_failed"
+    assert world.paid == []
+
+
+def test_no_song_is_paid_for_whose_files_suno_would_not_give(world: Orders) -> None:
+    world.account.downloads_limit = 0
+    id = world.order(audio_format="wav", max_downloads=3)
+    world.run(HOUR)
+    assert world.now(id).error and world.now(id).error.code == "out_of_downloads"
+    assert (world.paid, world.songs(id)) == ([], [("waiting", 0)] * 3)
+
+
+def test_the_files_of_stems_that_a_person_has_made_count_too(world: Orders) -> None:
+    def want_a_captcha(song: str) -> list[Clip]:
+        raise CaptchaRequired("Suno wants a captcha.")
+
+    world.account.answer = want_a_captcha
+    id = world.order("one", "two", audio_format="wav", max_downloads=1, waits_for_person=True)
+    world.run(60)
+    assert world.songs(id) == [("needs_person", 0), ("waiting", 0)]
+    world.account.make("one")
+    world.account.answer = None
+    world.run(HOUR)
+    assert world.songs(id) == [("done", 0), ("waiting", 0)]
+    assert world.now(id).downloads == len(world.suno.unlocked) == 1
+    assert world.now(id).error and world.now(id).error.code == "over_limit"
+
+
+def test_a_request_that_has_waited_in_vain_holds_no_order_up(world: Orders) -> None:
+    wait = Wait(began=world.clock.now(), lasts=HOUR, listed=(), part="")
+    held = world.ledger.wait(world.begin(song="one", webhook=False), wait, None)
+    assert held and world.ledger.waits.end(held, Ended.CANCELLED)
+    id = world.order("one")
+    world.run(120)
+    assert world.songs(id) == [("done", PRICE)]
