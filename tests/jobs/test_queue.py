@@ -104,8 +104,9 @@ def test_tasks_of_an_older_version_and_forged_ones_are_ignored_with_one_warning(
 
     assert opened.run_all() == ["new"]
     assert not (tmp_path / "evil").exists()
-    assert len(caplog.messages) == 1
-    assert "No job is lost" in caplog.text
+    # Warnings alone: huey's own lines are there too where another test has set up the logs of the service.
+    [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "No job is lost" in warning.getMessage()
 
 
 @pytest.mark.parametrize("exists", [False, True])
