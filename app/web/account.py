@@ -13,10 +13,11 @@ from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_in
 from app.suno.session import Account
 from app.web import telemetry
 from app.web.access import caller_of_request
+from app.web.account_schemas import CreditsLeft
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import parts
 from app.web.errors import CookieMissing, ErrorCode
-from app.web.schemas import EXAMPLE_CREDITS, CreditsLeft
+from app.web.examples import EXAMPLE_CREDITS
 
 blueprint = Blueprint("account", __name__, url_prefix="/api", description="The Suno account")
 

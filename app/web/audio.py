@@ -29,21 +29,9 @@ from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import parts
 from app.web.errors import AudioIncomplete, AudioNotKept, ErrorCode
-from app.web.schemas import (
-    AUDIO_TOKEN,
-    EXAMPLE_AUDIO,
-    EXAMPLE_FILE,
-    EXAMPLE_PEAKS,
-    EXAMPLE_SONG,
-    EXAMPLE_ZIP,
-    MOST_IDS,
-    AudioFile,
-    AudioRequest,
-    Peaks,
-    ZipAddress,
-    ZipQuery,
-    ZipRequest,
-)
+from app.web.examples import EXAMPLE_AUDIO, EXAMPLE_FILE, EXAMPLE_PEAKS, EXAMPLE_SONG, EXAMPLE_ZIP
+from app.web.fields import AUDIO_TOKEN, MOST_IDS
+from app.web.file_schemas import AudioFile, AudioRequest, Peaks, ZipAddress, ZipQuery, ZipRequest
 from app.web.sending import attach, media_type, send, sent
 
 if TYPE_CHECKING:

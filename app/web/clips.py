@@ -14,21 +14,14 @@ from app.splits.download import Download
 from app.suno.clip import Clip
 from app.suno.raw import without_addresses
 from app.suno.stems import numbered
-from app.web import schemas
+from app.web import clip_schemas
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
+from app.web.clip_schemas import ClipQuery, ClipsQuery, DownloadRequest, FullClip
 from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode
-from app.web.schemas import (
-    EXAMPLE_CLIP,
-    EXAMPLE_DOWNLOAD,
-    EXAMPLE_RAW_CLIP,
-    ClipQuery,
-    ClipsQuery,
-    DownloadRequest,
-    FullClip,
-)
+from app.web.examples import EXAMPLE_CLIP, EXAMPLE_DOWNLOAD, EXAMPLE_RAW_CLIP
 from app.web.sending import media_type
 
 SONG_ID = {"name": "id", "in": "path", "description": "The id of a song.", "schema": {"type": "string"}}
@@ -100,10 +93,10 @@ def get_clip(id: str) -> Response:
 
 @blueprint.route("/download", methods=["POST"])
 @blueprint.arguments(DownloadRequest)
-@blueprint.response(200, schemas.Download, description="The audio is ready.", example=EXAMPLE_DOWNLOAD)
+@blueprint.response(200, clip_schemas.Download, description="The audio is ready.", example=EXAMPLE_DOWNLOAD)
 @blueprint.alt_response(
     202,
-    schema=schemas.Download,
+    schema=clip_schemas.Download,
     description="There is no address yet: send the same request again after `Retry-After` seconds.",
     example={**EXAMPLE_DOWNLOAD, "download_url": None, "counted": False},
     headers={"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},

@@ -25,8 +25,8 @@ from flask.typing import ResponseReturnValue
 
 from app.web.api import Api
 from app.web.document import Document
-from app.web.schemas import WORDS
 from app.web.sending import OCTETS
+from app.web.words import WORDS
 
 JsonObject = dict[str, Any]
 """A part of an OpenAPI document."""

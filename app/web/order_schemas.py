@@ -12,17 +12,10 @@ from app.splits.order import OrderState, SongState
 from app.splits.quote import Outlook
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
-from app.web.schemas import (
-    EXAMPLE_SONG,
-    ID_PATTERN,
-    Flag,
-    Id,
-    IdList,
-    PaidRequest,
-    Schema,
-    SplitRequest,
-    audio_format,
-)
+from app.web.examples import EXAMPLE_SONG
+from app.web.fields import ID_PATTERN, Flag, Id, IdList, audio_format
+from app.web.schemas import Schema
+from app.web.split_request import PaidRequest, SplitRequest
 
 MOST_SONGS = 200
 """Maximum songs of an order."""

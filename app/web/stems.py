@@ -36,22 +36,19 @@ from app.web import audio, telemetry
 from app.web.access import caller_of_request
 from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
+from app.web.clip_schemas import ListedStem, StemClip, StemsQuery
 from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode, NotWaiting, WebhookNotAllowed
-from app.web.schemas import (
+from app.web.examples import (
     EXAMPLE_CANCELLED,
     EXAMPLE_LISTED_STEMS,
     EXAMPLE_SPLIT_STATE,
     EXAMPLE_SPLITS,
     EXAMPLE_STEMS,
     EXAMPLE_WAITING,
-    ListedStem,
-    SplitRequest,
-    SplitState,
-    StemClip,
-    StemsQuery,
-    WebhookState,
 )
+from app.web.split_request import SplitRequest
+from app.web.split_schemas import SplitState, WebhookState
 from app.web.split_state import job_of, refreshed, state_of, webhook_of
 
 _KEY = re.compile(r"[!-~]{1,255}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from marshmallow import fields
 from marshmallow.validate import OneOf
 
-from app.web.schemas import SESSION_FORMATS, Schema, song_id
+from app.web.fields import song_id
+from app.web.schemas import Schema
+from app.web.words import SESSION_FORMATS
 
 SESSION_FORMAT_MISSING = "format must be wav or mp3."
 

@@ -13,7 +13,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.core.transport import Response
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from app.web.schemas import EXAMPLE_SONG
+from app.web.examples import EXAMPLE_SONG
 from app.web.stems import REQUEST_ID
 from tests import stack
 from tests.conftest import Client, until
