@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "app/metrics_files.py": {"app.allocation"},
     "app/allocation.py": set(),
     "app/logs.py": set(),
-    "app/mcp.py": {"app.names"},
+    "app/mcp": {"app.mcp", "app.names"},
     "app/names.py": set(),
     "app/serving.py": {
         *(

@@ -25,7 +25,13 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver.exceptions import ToolError
 from responses import RequestsMock
 
-from app.mcp import MARK, NOTICE, PARTS, Service, Settings, Shelf, Songs, Tools, idempotency_key
+from app.mcp.arguments import PARTS, Keys, idempotency_key
+from app.mcp.results import Songs
+from app.mcp.service import Service
+from app.mcp.settings import Settings
+from app.mcp.shelf import MARK, Shelf
+from app.mcp.texts import NOTICE
+from app.mcp.tools import Tools
 from tests import stack
 from tests.callers_file import key_of, tables
 from tests.conftest import SONG, Suno
@@ -385,7 +391,7 @@ def test_every_song_of_more_than_a_thousand_is_found() -> None:
 
 
 def test_a_search_that_runs_out_of_time_says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.mcp.LONGEST_PAUSE", 60.0)
+    monkeypatch.setattr("app.mcp.tools.LONGEST_PAUSE", 60.0)
     found = find_songs(search="song 59-19")
     assert (found.songs, found.next_page) == ([], 1)
     assert "next_page" in str(Tools.find_songs.__annotations__["page"])
@@ -706,13 +712,13 @@ def test_midnight_between_two_calls_does_not_change_the_key(monkeypatch: pytest.
         def today(cls) -> date:  # type: ignore[override]
             return cls.today_is
 
-    monkeypatch.setattr("app.mcp.date", Day)
-    tools = Tools(Settings.read({}))
-    before = tools._key("question")
+    monkeypatch.setattr("app.mcp.arguments.date", Day)
+    keys = Keys()
+    before = keys.of("question")
     Day.today_is = date(2026, 1, 2)
-    assert tools._key("question") == before
-    monkeypatch.setattr("app.mcp.KEY_LASTS", -1.0)
-    assert tools._key("question") == idempotency_key("question", date(2026, 1, 2))
+    assert keys.of("question") == before
+    monkeypatch.setattr("app.mcp.arguments.KEY_LASTS", -1.0)
+    assert keys.of("question") == idempotency_key("question", date(2026, 1, 2))
 
 
 def test_missing_settings_have_their_defaults() -> None:

@@ -1,0 +1,141 @@
+"""What the tools return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app.mcp.texts import NOTICE, Text, Title
+
+
+class Result(BaseModel):
+    """A result with texts of Suno."""
+
+    notice: str = NOTICE
+
+
+class Song(BaseModel):
+    """A song of the account."""
+
+    id: str
+    title: Title = None
+    created_at: Text = None
+    duration: float | None = None
+    tags: Text = None
+
+
+class Songs(Result):
+    """Songs that were found."""
+
+    songs: list[Song]
+    next_page: int | None
+    """The page to continue with; None if there are no more."""
+
+
+class Stem(BaseModel):
+    """A stem and its state."""
+
+    id: str
+    status: Text = None
+    title: Title = None
+    part: Title = None
+    take: int | None = None
+    silent: bool | None = None
+    duration: float | None = None
+    error_message: Text = None
+    stem_from_id: str | None = Field(default=None, exclude=True)
+    """The song."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether Suno has finished with it."""
+        return self.status in ("complete", "error")
+
+
+class Stems(Result):
+    """The stems of a song."""
+
+    stems: list[Stem]
+
+
+class Split(Result):
+    """The state of a split."""
+
+    state: str
+    """complete, partly complete, in progress, failed, started, in doubt or needs a person."""
+    stems: list[Stem]
+    next: str
+    """What to do now."""
+    request_id: str | None = None
+    paid_before: bool | None = None
+    """Whether an earlier call paid for it."""
+    link: Text = None
+    """For a person: the song's page at suno.com, if Suno wants a captcha."""
+
+
+class SavedFile(BaseModel):
+    """A file on disk."""
+
+    stem_id: str
+    path: str
+    bytes: int
+    silent: bool | None = None
+
+
+class Files(Result):
+    """The result of saving a song's stems."""
+
+    complete: bool
+    folder: str
+    files: list[SavedFile]
+    failed: list[str]
+    next: str
+    """What to do now."""
+
+
+class SongSection(BaseModel):
+    """A place where the song changes."""
+
+    at: float
+    """Seconds."""
+    name: Title = None
+
+
+class SungLine(BaseModel):
+    """A line of the lyrics."""
+
+    text: Text
+    start_s: float
+    end_s: float
+    section: Title = None
+
+
+class SongInTime(Result):
+    """A song's tempo, bars, sections and lyrics. What Suno does not know is null or []."""
+
+    bpm: float | None
+    steady: bool | None
+    beats_per_bar: int | None
+    bars: list[float]
+    """Seconds of each bar's first beat."""
+    sections: list[SongSection]
+    lines: list[SungLine]
+
+
+def stem_of(clip: Mapping[str, Any]) -> Stem:
+    """A stem from any of the service's replies: a duration in text becomes a number."""
+    return Stem.model_validate(clip)
+
+
+def needs_person(person: Mapping[str, Any], request_id: str) -> Split:
+    """The state of a split that needs a person."""
+    next = (
+        "Suno wants a captcha, which only the user can solve. Nothing was charged. Give the user this link, and "
+        f"tell them: {person['what']} Then call follow_split with request_id: the stems are taken within about a "
+        "minute. If the user has only solved a captcha, repeat the same split_song: it then splits the song, for "
+        "credits. "
+        f"The split waits until {person['until']}."
+    )
+    return Split(state="needs a person", stems=[], next=next, request_id=request_id, link=person["url"])
