@@ -58,6 +58,10 @@ EXAMPLE_QUOTE = {
 EXAMPLE_ORDER = {
     "id": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
     "state": "running",
+    "created_at": "2026-11-30T09:00:00+00:00",
+    "stem_task": "two",
+    "stem_name": "",
+    "audio_format": None,
     "songs": [
         {
             "song_id": EXAMPLE_SONG,
@@ -224,6 +228,24 @@ class OrderReply(Schema):
             "enum": [state.value for state in OrderState],
             "example": "running",
         }
+    )
+    created_at = fields.String(
+        metadata={
+            "description": "When it was ordered, as ISO 8601 in UTC; not in a quote.",
+            "format": "date-time",
+            "example": EXAMPLE_ORDER["created_at"],
+        }
+    )
+    stem_task = fields.String(metadata={"description": "As it was ordered; not in a quote.", "example": "two"})
+    stem_name = fields.String(
+        metadata={"description": 'As it was ordered, or "" for the lead vocal; not in a quote.'}
+    )
+    audio_format = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "The format of its files; null if none were ordered. Not in a quote.",
+            "example": "mp3",
+        },
     )
     songs = fields.List(fields.Nested(OrderSong), required=True, metadata={"description": "In the order given."})
     credits = _amount("The sum of the songs' credits.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from webargs.flaskparser import abort
@@ -345,6 +346,10 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object
     return {
         "id": order.id,
         "state": order.state,
+        "created_at": datetime.fromtimestamp(order.began.wall, UTC).isoformat(timespec="seconds"),
+        "stem_task": order.task,
+        "stem_name": order.stem_name,
+        "audio_format": order.audio_format,
         "songs": [_shown_song(song) for song in order.songs],
         "credits": order.credits,
         "downloads": order.downloads,

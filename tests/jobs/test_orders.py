@@ -96,6 +96,8 @@ def test_a_repeated_order_is_the_same_order(deployed: Service, suno: Suno, accou
     first = send(deployed, LIBRARY[:2], key="one", max_credits=20)
     again = send(deployed, LIBRARY[:2], key="one", max_credits=20)
     assert (again.json()["id"], again.headers["Idempotent-Replayed"]) == (first.json()["id"], "true")
+    assert again.json()["created_at"] == first.json()["created_at"] != ""
+    assert [again.json()[name] for name in ("stem_task", "stem_name", "audio_format")] == ["two", "", None]
     ended(deployed, first.json()["id"])
     assert send(deployed, LIBRARY[:2], key="one", max_credits=20).json()["state"] == "finished"
     assert_error(send(deployed, LIBRARY[:3], key="one", max_credits=20), 422, "idempotency_key_reused")
