@@ -10,8 +10,8 @@ from itertools import product
 
 from app.callers import DEFAULT, Caller, OperatorAccount
 from app.splits.budget import Budget
-from app.splits.ledger import Ledger, Owner
-from app.splits.store import LedgerUnavailable
+from app.splits.ledger import Ledger
+from app.splits.store import LedgerUnavailable, Owner
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account, User
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -325,6 +326,19 @@ def test_retry_after_comes_from_suno(service: Client, account: str, fault: str, 
     response = service.split(f"fault-{fault}", account)
     header = response.headers.get("Retry-After")
     assert header is None if seconds is None else int(header) in seconds
+
+
+def test_one_worker_that_meets_cloudflares_1015_pauses_the_accounts_splits_in_all_workers(
+    service: Client, suno: Suno, account: str
+) -> None:
+    suno.forget()
+    song = "fault-1015-html"
+    assert service.split(song, account).headers["Retry-After"] == "120"
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(lambda _: service.split(song, account), range(48)))
+    assert {reply.status_code for reply in replies} == {429}
+    assert all(1 <= int(reply.headers["Retry-After"]) <= 120 for reply in replies)
+    assert len(suno.log(f"/api/edit/stems/{song}")) == 1
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0, "0"), (13, "13"), (None, None)])

@@ -22,7 +22,6 @@ The ledger has no cookie, no token and no address of audio.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,29 +30,24 @@ from app.ids import new_id
 from app.splits.admission import Admit, NotBegun
 from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
-from app.splits.clock import Moment
 from app.splits.durability import DurabilityCheck
 from app.splits.evidence import Evidence, Finding, Reason, Verdict, judge
 from app.splits.identity import Identity
-from app.splits.jobs import JOB_KEPT, JobTable, NewJob
+from app.splits.jobs import JobTable, NewJob
 from app.splits.known import Known, inherited
 from app.splits.listed import note_listed
 from app.splits.names import NameTable
 from app.splits.once import TurnTable
-from app.splits.owners import KEPT, OWNED, as_seen_now, is_forgotten, known_stems, own, take, withdraw_guesses
-from app.splits.store import Entry, State, Store, Transaction, open_store
+from app.splits.owners import OWNED, as_seen_now, is_forgotten, known_stems, own, take, withdraw_guesses
+from app.splits.paid_pauses import PaidPauses
+from app.splits.request_ids import forget_request, latest_of_request, lead_to, lead_to_job
+from app.splits.store import Entry, Owner, State, Store, Transaction, open_store
 from app.splits.wait import Wait
 from app.splits.waiting import WaitTable
 from app.suno.clip import Clip
 
 if TYPE_CHECKING:
     from app.splits.order_table import OrderTable
-
-LEADS = 50
-"""How many more request ids can find an entry: those of its latest retries."""
-
-Owner = tuple[str, str]
-"""The ledger's names for an account and a caller."""
 
 
 class Ledger:
@@ -72,6 +66,7 @@ class Ledger:
         self.waits = WaitTable(store, self.jobs)
         self.turns = TurnTable(store, self.identity)
         self.names = NameTable(store)
+        self.paid_pauses = PaidPauses(store.clock)
 
     @cached_property
     def orders(self) -> OrderTable:
@@ -141,7 +136,7 @@ class Ledger:
                 return entry
             for held in earlier:
                 if not self._is_forgotten(held):
-                    self._lead(tx, entry, held if held.asks_like(entry) else None)
+                    lead_to(tx, self.clock, entry, held if held.asks_like(entry) else None)
                     return held
                 tx.put(held._replace(idempotency_key=""))
             if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
@@ -150,10 +145,11 @@ class Ledger:
             if admit is not None and (refused := admit(tx, new)):
                 self._give_back(tx, new)
                 return refused
+            self.paid_pauses.look(tx, entry.account)
             tx.put(new)
             if job is not None:
                 self.jobs.begin(tx, entry.id, job.body, entry.lasts)
-                _lead_to_job(tx, entry)
+                lead_to_job(tx, entry)
             return new
 
         if entry.idempotency_key or budgets or job is not None:
@@ -180,24 +176,13 @@ class Ledger:
 
     def of_request(self, owners: Iterable[Owner], request_id: str) -> Entry | None:
         """Read the entry of the latest request with this id, under any of these names of its owner."""
-        _, found = self._store.read(lambda tx: self._latest(tx, owners, request_id))
+        _, found = self._store.read(lambda tx: latest_of_request(tx, self.clock, owners, request_id))
         return self._told(found) if found and not self._is_forgotten(found) else None
 
     def id_of_request(self, owners: Iterable[Owner], request_id: str) -> str:
         """Read the id of that entry, or "". If it has a job, it is known as long as the job is kept."""
-        id, _ = self._store.read(lambda tx: self._latest(tx, owners, request_id))
+        id, _ = self._store.read(lambda tx: latest_of_request(tx, self.clock, owners, request_id))
         return id
-
-    def _latest(self, tx: Transaction, owners: Iterable[Owner], request_id: str) -> tuple[str, Entry | None]:
-        latest: tuple[float, str, Entry | None] = (math.inf, "", None)
-        for account, caller in owners:
-            for entry in tx.entries_of_request(account, caller, request_id):
-                latest = min(latest, (self.clock.since(entry.began), entry.id, entry), key=lambda found: found[0])
-            if lead := tx.record("request", _request_name(account, caller, request_id)):
-                at = self.clock.since(Moment(*lead["at"]))
-                if at < latest[0]:
-                    latest = at, lead["entry"], tx.entry(lead["entry"])
-        return latest[1:]
 
     def finish(
         self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False, is_reply: bool = False
@@ -333,7 +318,7 @@ class Ledger:
 
         `job`: begins, if the entry has none yet. An entry that already waited goes on as before.
         """
-        return self.waits.begin(entry, wait, job, lambda tx: _lead_to_job(tx, entry))
+        return self.waits.begin(entry, wait, job, lambda tx: lead_to_job(tx, entry))
 
     def doubt(self, entry: Entry) -> None:
         """Mark the entry in doubt: Suno may have charged for the paid call."""
@@ -384,6 +369,7 @@ class Ledger:
                 over = spend(tx, self.clock, budgets, again.price, again.attempt_began, instead=before)
                 if over:
                     return over
+            self.paid_pauses.look(tx, held.account)
             tx.put(again)
             tx.put_record("given_back", again.id, None, kept=0)
             if has_waited:
@@ -396,14 +382,18 @@ class Ledger:
 
         return allowed(self.identity.attempt(change), entry.price)
 
-    def free(self, entry: Entry) -> None:
+    def free(self, entry: Entry, *, paid_calls_pause: float = 0.0) -> None:
         """Remove an entry that certainly cost nothing, and its job; give its price back.
+
+        `paid_calls_pause`: seconds until the next paid call of its account, in all processes.
 
         If this was not its first attempt, it stays in doubt: stems of an earlier attempt may still turn up. But if
         each attempt so far made nothing because of a captcha, it waits for a person as before.
         """
 
         def change(tx: Transaction) -> None:
+            if paid_calls_pause:
+                self.paid_pauses.note(tx, entry.account, paid_calls_pause)
             held = tx.entry(entry.id)
             if held is None or held.attempt != entry.attempt or held.state is State.DONE:
                 return
@@ -420,11 +410,7 @@ class Ledger:
                 return
             tx.remove(self._give_back(tx, held))
             self.jobs.remove(tx, entry.id)
-            name = _request_name(entry.account, entry.caller, entry.request_id)
-            all_of_id = tx.entries_of_request(entry.account, entry.caller, entry.request_id)
-            if any(other.id != entry.id for other in all_of_id) or tx.record("request", name):
-                # Otherwise this request id would find an earlier split, which has another outcome.
-                self._lead(tx, entry, None)
+            forget_request(tx, self.clock, entry)
 
         self._store.transact(change)
 
@@ -453,19 +439,6 @@ class Ledger:
         taken = key and tx.entry_of_key(entry.account, entry.caller, key)
         return entry._replace(idempotency_key="") if taken else entry
 
-    def _lead(self, tx: Transaction, entry: Entry, found: Entry | None) -> None:
-        """Let a request id find an existing entry; or nothing (None)."""
-        name = _request_name(entry.account, entry.caller, entry.request_id)
-        now = self.clock.now()
-        lead = {"entry": found.id if found else "", "at": list(now)}
-        has_job = found is not None and tx.record("job", found.id) is not None
-        tx.put_record("request", name, lead, kept=JOB_KEPT if has_job else KEPT)
-        leads: list[str] = tx.record("leads", found.id if found else entry.account) or []
-        leads = [*(other for other in leads if other != name), name]
-        for oldest in leads[:-LEADS]:
-            tx.put_record("request", oldest, None, kept=0)
-        tx.put_record("leads", found.id if found else entry.account, leads[-LEADS:], kept=KEPT)
-
     def _give_back(self, tx: Transaction, entry: Entry) -> Entry:
         if entry.budgets:
             give_back(tx, self.clock, latest_of(entry).spending)
@@ -491,13 +464,3 @@ class Ledger:
 def open_ledger(url: str, *, must_be_durable: bool = False) -> Ledger:
     """Make the ledger at LEDGER_URL. It connects on first use: a ledger that is down must not prevent a start."""
     return Ledger(open_store(url), known=inherited(), must_be_durable=must_be_durable)
-
-
-def _lead_to_job(tx: Transaction, entry: Entry) -> None:
-    """Let the request id find the entry as long as its job is kept: longer than the entry."""
-    name = _request_name(entry.account, entry.caller, entry.request_id)
-    tx.put_record("request", name, {"entry": entry.id, "at": list(entry.began)}, kept=JOB_KEPT)
-
-
-def _request_name(account: str, caller: str, request_id: str) -> str:
-    return f"{account}:{caller}:{request_id}"

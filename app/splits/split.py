@@ -16,11 +16,12 @@ from app.splits.budget import Budget, OverBudget
 from app.splits.evidence import Reason, Verdict
 from app.splits.inquiry import Inquiry
 from app.splits.jobs import NewJob
-from app.splits.ledger import Ledger, Owner
+from app.splits.ledger import Ledger
 from app.splits.person import Handover, PersonInquiry, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound, in_doubt, not_clear, whole_seconds
-from app.splits.store import Entry, LedgerUnavailable, State, Transaction
+from app.splits.store import Entry, LedgerUnavailable, Owner, State, Transaction
 from app.splits.watch import Watch
+from app.suno.answer import paid_calls_paused
 from app.suno.clip import Clip
 from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
 from app.suno.session import Account
@@ -226,7 +227,8 @@ class Split:
             if not getattr(error, "may_have_charged", True):
                 if isinstance(error, CaptchaRequired) and (waiting := self._hand_over(entry, error)):
                     return PersonNeeded(waiting)
-                self._note_if_possible(self.ledger.free, entry)
+                pause = getattr(error, "paid_calls_pause", 0.0)
+                self._note_if_possible(self.ledger.free, entry, paid_calls_pause=pause)
                 raise
             self._note_if_possible(self.ledger.doubt, entry)
             clips = self._inquiry.recover(entry, min(LOOK_FOR, self.time_left()))
@@ -285,6 +287,8 @@ class Split:
     def _ask(self, entry: Entry) -> Sequence[Clip]:
         deadline = self._deadline_of(entry)
         self._check_time(deadline.remaining)
+        if pause := self.ledger.paid_pauses.left(entry.account):
+            raise paid_calls_paused(pause)
         clips = self.gateway.generate_stems(
             self.account,
             self.song_id,
@@ -380,14 +384,16 @@ class Split:
                 found = self.ledger.get(held.id)
                 return self._replay(found) if found else None
             case Verdict.NONE:
-                return PersonNeeded(held) if must_wait else self._pay_after_wait(held)
+                return PersonNeeded(held) if must_wait else self._pay_again(held)
             case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
                 if finding.reason is Reason.CHANGED:
                     return None
                 raise InProgress(not_clear(finding), retry_after=whole_seconds(self.timing.poll_interval))
         assert_never(finding.verdict)
 
-    def _pay_after_wait(self, held: Entry) -> Stems | PersonNeeded | None:
+    def _pay_again(self, held: Entry) -> Stems | PersonNeeded | None:
+        """Begin the next attempt, and pay; None if the entry has changed."""
+        # Before that: if the next attempt were freed, the first would be forgotten.
         self._check_time(self.timing.deadline)
         again = self.ledger.restart(
             held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
@@ -413,12 +419,7 @@ class Split:
                 settled = self.ledger.get(held.id)
                 return self._replay(settled) if settled else None
             case Verdict.NONE:
-                # Here the entry stays in doubt: if its second attempt were freed, the first would be forgotten.
-                self._check_time(self.timing.deadline)
-                again = self.ledger.restart(
-                    held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
-                )
-                return self._pay(again) if again else None
+                return self._pay_again(held)
             case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
                 raise InProgress(in_doubt(finding), retry_after=self._settled_in(held))
         assert_never(finding.verdict)

@@ -18,6 +18,9 @@ from app.suno.clip import Clip
 
 T = TypeVar("T")
 
+Owner = tuple[str, str]
+"""The ledger's names for an account and a caller."""
+
 
 class State(StrEnum):
     """The state of a split; app/splits/ledger.py explains each."""

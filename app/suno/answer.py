@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,6 +182,15 @@ def captcha_required(version: object) -> CaptchaRequired:
     return CaptchaRequired(
         f"Suno wants {which}, which only a browser can solve. Nothing was charged. Open suno.com in the browser that "
         "the cookie is from, make one song there, and try again."
+    )
+
+
+def paid_calls_paused(seconds: float) -> RateLimited:
+    """The error while an account's paid calls pause after Cloudflare's 1015: nothing is sent."""
+    return RateLimited(
+        "Cloudflare in front of Suno has blocked this account's splits for a while. Nothing was charged: wait and "
+        "try again.",
+        retry_after=math.ceil(seconds),
     )
 
 

@@ -23,12 +23,14 @@ class SunoError(Exception):
     `retry_after`: seconds to wait, if Suno sent them.
     `may_have_charged`: a paid call may have succeeded anyway.
     `status`: the status of Suno's answer, if the error comes from one.
+    `paid_calls_pause`: seconds for which Suno's proxy wants no further paid call of the account; 0 without a pause.
     """
 
     may_have_charged = False
     is_download = False
     """Whether the possible charge is one of the month's downloads, not credits."""
     status: int | None = None
+    paid_calls_pause: float = 0.0
 
     def __init__(self, sentence: str, *, retry_after: int | None = None) -> None:
         super().__init__(sentence)

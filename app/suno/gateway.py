@@ -146,7 +146,8 @@ class SunoGateway:
         try:
             return self._by_edit(account, song_id, deadline)
         except SunoError as refusal:
-            if self._suno.stems_route is not StemsRoute.AUTO or refusal.status not in NOT_MADE:
+            may_move = self._suno.stems_route is StemsRoute.AUTO and not refusal.paid_calls_pause
+            if not may_move or refusal.status not in NOT_MADE:
                 raise
             song = self._song_in_spite_of(refusal, account, song_id, deadline)
             is_gone = refusal.status in CALL_GONE

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from enum import Enum, StrEnum
 from typing import Any, ParamSpec, TypeVar, assert_never
 
-from app.suno.answer import NOTHING_CHARGED, Answer, captcha_required
+from app.suno.answer import NOTHING_CHARGED, Answer, captcha_required, paid_calls_paused
 from app.suno.clip import UnreadableReply
 from app.suno.clock import SunoClock
 from app.suno.endpoint import Endpoint
-from app.suno.errors import OutcomeUnknown, RateLimited, SunoError, SunoFailed, SunoUnreachable
+from app.suno.errors import OutcomeUnknown, SunoError, SunoFailed, SunoUnreachable
 from app.suno.session import Account, Sessions
 from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
 
@@ -119,11 +118,7 @@ class StudioApi:
         if costs and self._free_only:
             raise CostsSomething(kind)
         if kind.cost is Cost.CREDITS and (pause := self.sessions.pause_left(account)):
-            raise RateLimited(
-                "Cloudflare in front of Suno has blocked this account's splits for a while. Nothing was charged: "
-                "wait and try again.",
-                retry_after=math.ceil(pause),
-            )
+            raise paid_calls_paused(pause)
         token = self.sessions.bearer(account, deadline, paid=costs)
         answer = self._send(account, token, kind, method, path, body, deadline)
         if answer.refuses_token or answer.refuses_stale_token:
@@ -141,6 +136,7 @@ class StudioApi:
         failure = answer.failure(costs=costs)
         if answer.is_edge_limit and kind.cost is Cost.CREDITS and failure.retry_after:
             self.sessions.pause_paid_calls(account, failure.retry_after)
+            failure.paid_calls_pause = failure.retry_after
         failure.is_download = kind.cost is Cost.DOWNLOAD
         raise failure
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from flask import request
 
 from app.accounts import budget_of, owners
-from app.splits.ledger import Owner
+from app.splits.store import Owner
 from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_in, cookie_of, has_only_session
 from app.suno.session import Account
 from app.web import telemetry

@@ -14,11 +14,11 @@ from app.accounts import NotAllowed, budget_of
 from app.callers import Caller
 from app.ids import new_id
 from app.splits.budget import Budget
-from app.splits.ledger import Owner
 from app.splits.order import OrderedSong, OrderState, Problem, SongOrder, SongState
 from app.splits.order_table import TooManyOrders
 from app.splits.quote import Outlook, QuotedSong, quote
 from app.splits.refusals import KeyReused
+from app.splits.store import Owner
 from app.suno.clip import Credits
 from app.suno.errors import SunoError
 from app.suno.session import Account

@@ -107,7 +107,7 @@ def test_every_suno_error_passes_through_unchanged(deployed: Stack, account: str
     straight, through = both(
         deployed, "POST", "/api/generate_stems", {"audio_id": f"fault-{fault}"}, X_Suno_Cookie=account
     )
-    if fault == "1015-html":  # the account's splits pause after the first, in the worker that met it
+    if fault == "1015-html":  # the account's splits pause after the first
         for _, headers, body in (straight, through):
             assert 60 <= int(headers.pop("retry-after")) <= 120
             assert json.loads(body)["code"] == "rate_limited"

@@ -14,10 +14,11 @@ import pytest
 import redis
 
 from app.splits.evidence import Others, Verdict
-from app.splits.ledger import LEADS, Ledger, open_ledger
+from app.splits.ledger import Ledger, open_ledger
 from app.splits.once import Turn
 from app.splits.owners import KEPT, STEPS
 from app.splits.redis import RedisStore, why_unavailable
+from app.splits.request_ids import LEADS
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction
 from tests.splits.conftest import SteppedClock, entry, listed, stems

@@ -24,6 +24,7 @@ from app.suno.errors import (
     CaptchaRequired,
     OutcomeUnknown,
     OutOfCredits,
+    RateLimited,
     RefusedBySuno,
     SessionExpired,
     SunoFailed,
@@ -730,6 +731,54 @@ def test_finished_stems_are_reused_for_free(ask: Ask, suno: Suno) -> None:
     first = ask("k", reuse_existing=True)
     assert (ids(first), suno.paid) == (["Vocals", "Music"], 0)
     assert ids(ask("k", reuse_existing=True)) == ids(first)
+
+
+# A pause that Cloudflare in front of Suno wants.
+
+
+def paused(seconds: float) -> RateLimited:
+    error = RateLimited("Nothing was charged.", retry_after=120)
+    error.paid_calls_pause = seconds
+    return error
+
+
+@pytest.mark.parametrize("key", ["", "key"])
+def test_the_pause_that_one_process_has_met_holds_back_the_paid_calls_of_another(
+    ask: Ask, suno: Suno, store: BrokenStore, clock: SteppedClock, key: str
+) -> None:
+    other = Ledger(store)
+    ask("done")
+    suno.script = [paused(120)]
+    with pytest.raises(RateLimited):
+        ask(key)
+    for left in (120, 70):
+        with pytest.raises(RateLimited, match="Nothing was charged") as raised:
+            ask(key, ledger=other)
+        assert (raised.value.retry_after, raised.value.may_have_charged, len(suno.orders)) == (left, False, 2)
+        clock.advance(50)
+    assert ask("done", ledger=other).replayed, "what is paid for does not wait"
+    clock.advance(20)
+    assert (len(ids(ask(key, ledger=other))), suno.paid) == (2, 2)
+
+
+def test_stems_that_exist_are_reused_during_a_pause(ask: Ask, suno: Suno, store: BrokenStore) -> None:
+    suno.script, suno.listed = [paused(120)], REUSABLE
+    with pytest.raises(RateLimited):
+        ask()
+    assert ids(ask(reuse_existing=True, ledger=Ledger(store))) == ["Vocals", "Music"]
+
+
+def test_a_pause_that_the_ledger_cannot_record_is_met_by_each_process(
+    ask: Ask, suno: Suno, store: BrokenStore
+) -> None:
+    suno.script, store.unavailable_at = [paused(120), paused(120)], {2}
+    for ledger in (Ledger(store), Ledger(store)):
+        with pytest.raises(RateLimited):
+            ask(ledger=ledger)
+    assert len(suno.orders) == 2
+    with pytest.raises(RateLimited):
+        ask(ledger=Ledger(store))
+    assert len(suno.orders) == 2
 
 
 # An unavailable ledger.

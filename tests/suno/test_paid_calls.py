@@ -182,6 +182,15 @@ def test_paid_calls_of_an_account_wait_after_cloudflares_1015(
     assert len(gateway.generate_stems(ALICE, SONG)) == 1
 
 
+def test_cloudflares_1015_is_not_an_answer_of_the_older_call(wire: RequestsMock) -> None:
+    signed_in(wire)
+    wire.post(SPLIT, **EDGE_LIMIT | {"status": 403})
+    wire.get(f"{API}/api/clip/{SONG}", json={"id": SONG})
+    with pytest.raises(errors.RateLimited) as raised:
+        SunoGateway(endpoint(stems_route=StemsRoute.AUTO)).generate_stems(ALICE, SONG)
+    assert (raised.value.paid_calls_pause, calls(wire, f"{API}/api/clip/{SONG}")) == (120, 0)
+
+
 def test_reads_do_not_wait_after_cloudflares_1015(gateway: SunoGateway, wire: RequestsMock) -> None:
     signed_in(wire)
     wire.post(SPLIT, **EDGE_LIMIT)
