@@ -1,6 +1,8 @@
 # Needs Python 3.11 or newer, make and git. The rest is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+PINNED := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header
 unexport PYTHONDONTWRITEBYTECODE
 # An environment that has the packages but is not from make, such as that of a deployment, stays as it is.
 RUN := $(if $(wildcard $(BIN)/flask),$(wildcard .venv/run .venv/.made-by-make),new)
@@ -66,19 +68,19 @@ reference: $(RUN) ## generate docs/settings.md and docs/errors.md from the code
 	@$(BIN)/python -m tools.reference
 
 docs: .venv/docs ## build the documentation in site/, and check every link
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file tools/mkdocs.yml
 
-audit: $(RUN) ## check the pinned packages for known vulnerabilities; needs the network
-	@$(BIN)/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+audit: .venv/audit ## check the pinned packages for known vulnerabilities; needs the network
 	@$(BIN)/pip-audit --requirement requirements.txt --disable-pip --no-deps --strict
 
 bench: .venv/bench ## measure the service under load (BENCH='--quick': faster, less exact; '--soak': memory too)
 	@$(BIN)/python -m bench $(BENCH)
 
-lock: .venv/dev ## pin the newest versions of all dependencies
-	$(BIN)/pip install --quiet uv
-	for name in requirements requirements-demo requirements-dev requirements-mcp requirements-docs requirements-bench; do \
-	    $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header $$name.in -o $$name.txt; done
+lock: .venv/lock ## pin the newest versions of all dependencies
+	$(PINNED) pyproject.toml -o requirements.txt
+	$(PINNED) --group dev -c requirements.txt -o tools/requirements/dev.txt
+	for group in demo mcp docs bench lock audit; do \
+	    $(PINNED) --group $$group -c requirements.txt -c tools/requirements/dev.txt -o tools/requirements/$$group.txt || exit; done
 
 clean: ## remove .venv, demo/, site/ and caches; the ledger and the audio in instance/ stay
 	rm -rf .venv demo site .mypy_cache .ruff_cache
@@ -86,25 +88,12 @@ clean: ## remove .venv, demo/, site/ and caches; the ledger and the audio in ins
 .venv/run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version}: try make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv && touch .venv/.made-by-make
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	@touch $@
 
-.venv/demo: $(RUN) requirements-demo.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-demo.txt
+# The packages of one group of pyproject.toml.
+.venv/%: tools/requirements/%.txt $(RUN)
+	$(INSTALL) -r $<
 	@touch $@
 
-.venv/mcp: $(RUN) requirements-mcp.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-mcp.txt
-	@touch $@
-
-.venv/dev: $(RUN) requirements-dev.txt requirements-mcp.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-mcp.txt
-	@touch $@
-
-.venv/docs: $(RUN) requirements-docs.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
-	@touch $@
-
-.venv/bench: .venv/dev requirements-bench.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
-	@touch $@
+.venv/bench: .venv/dev

@@ -134,7 +134,7 @@ def store(results: Results, table: str, figures: Path) -> list[Path]:
     try:
         from bench import plot
     except ImportError as error:
-        print(f"The plot needs {error.name}: .venv/bin/pip install -r requirements-bench.txt", file=sys.stderr)
+        print(f"The plot needs {error.name}: .venv/bin/pip install -r tools/requirements/bench.txt", file=sys.stderr)
         return stored
     picture = figures.with_name("latency.png")
     plot.draw(results, picture)

@@ -198,7 +198,7 @@ def pyplot() -> ModuleType:
         mpl.use("Agg")
         from matplotlib import pyplot as plt
     except ImportError as error:
-        sys.exit(f"The plot needs {error.name}: .venv/bin/pip install -r requirements-bench.txt")
+        sys.exit(f"The plot needs {error.name}: .venv/bin/pip install -r tools/requirements/bench.txt")
     return plt
 
 

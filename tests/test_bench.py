@@ -12,7 +12,7 @@ from bench import soak
 from bench.__main__ import store
 from bench.report import Results
 
-MESSAGE = "The plot needs matplotlib: .venv/bin/pip install -r requirements-bench.txt"
+MESSAGE = "The plot needs matplotlib: .venv/bin/pip install -r tools/requirements/bench.txt"
 
 
 @pytest.fixture(autouse=True)

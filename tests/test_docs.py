@@ -209,7 +209,7 @@ COOKIE_PLACES = (
 
 
 def test_there_is_one_way_to_get_the_cookie_in_one_text() -> None:
-    for path in (*Path("docs").glob("*.md"), *Path("app").rglob("*.*"), Path("README.md"), Path("SECURITY.md")):
+    for path in (*Path("docs").glob("*.md"), *Path("app").rglob("*.*"), Path("README.md")):
         if path.suffix not in (".md", ".py", ".html", ".js"):
             continue
         text = re.sub(r"<[^>]*>|[`*]|\"\n *f?\"", "", path.read_text(encoding="utf-8"))

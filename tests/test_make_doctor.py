@@ -50,7 +50,7 @@ def deployment(suno: Suno, account: str, tmp_path: Path) -> Deployment:
     if not shutil.which("make"):
         pytest.skip("make is not installed")
     made = Deployment(tmp_path, tmp_path / "installed")
-    for name in ("app", "tools", "Makefile", "wsgi.py", "requirements.txt", "openapi.yaml"):
+    for name in ("app", "tools", "Makefile", "wsgi.py", "pyproject.toml", "requirements.txt", "openapi.yaml"):
         source, target = ROOT / name, made.code / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

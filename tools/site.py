@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"README.md": "index.md"} | {name: name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")}
+PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md"}
 FOLDERS = ("examples", "deploy", "bench", "tests/deploy")
 """Their files are part of the site, unchanged, so that links to them work."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,9 @@ from app.web.words import WORDS
 JsonObject = dict[str, Any]
 """A part of an OpenAPI document."""
 
-VERSION = "1.0.2"
+ROOT = Path(__file__).parents[2]
+
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 DESCRIPTION = """\
 Splits songs of a Suno account into stems: the voice, the music, or every instrument.
@@ -57,7 +60,7 @@ CONTENT_SECURITY_POLICY = (
 
 SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
-COMMITTED_SPEC = Path(__file__).parents[2] / "openapi.yaml"
+COMMITTED_SPEC = ROOT / "openapi.yaml"
 
 SPEC_CACHED, ASSETS_CACHED = "public, max-age=300", "public, max-age=3600"
 """For how long a client may use the spec, and a file of Swagger UI, without asking again."""

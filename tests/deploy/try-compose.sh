@@ -15,7 +15,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-cp -r app deploy sandbox requirements.txt wsgi.py gunicorn.conf.py "$folder"
+cp -r app deploy sandbox requirements.txt pyproject.toml openapi.yaml wsgi.py gunicorn.conf.py "$folder"
 cd "$folder"
 install -d deploy/secrets
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=stems.example.com \
