@@ -18,7 +18,7 @@ from app.splits.inquiry import Inquiry
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.person import Handover, PersonInquiry, PersonNeeded
-from app.splits.refusals import InProgress, KeyReused, SplitNotFound, in_doubt, not_clear, whole_seconds
+from app.splits.refusals import InProgress, KeyReused, in_doubt, not_clear, whole_seconds
 from app.splits.store import Entry, LedgerUnavailable, Owner, State, Transaction
 from app.splits.watch import Watch
 from app.suno.answer import paid_calls_paused
@@ -475,28 +475,3 @@ class Split:
         except LedgerUnavailable as error:
             log.error("The ledger could not be written for request %s: %s", self.request_id, error.why)
             return None
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSplit:
-    """A split that the ledger knows."""
-
-    id: str
-    entry: Entry | None
-    """None after a day: then only its job is there."""
-
-
-def find_split(ledger: Ledger, owners: Sequence[Owner], request_id: str) -> KnownSplit:
-    """Find a split by its request id.
-
-    Raises SplitNotFound, also for the request of another caller or account.
-    """
-    entry = ledger.of_request(owners, request_id)
-    id = entry.id if entry else ledger.id_of_request(owners, request_id)
-    if not id or (entry is None and ledger.jobs.get(id) is None):
-        raise SplitNotFound(
-            "No split of the last 24 hours with this request id is recorded for this account; with webhook_url or "
-            "audio_format, of the last ten days. It belongs to another caller or account, it was refused and cost "
-            "nothing, or the ledger could not be written then."
-        )
-    return KnownSplit(id, entry)

@@ -20,10 +20,11 @@ from app.audio.sizes import least_bytes
 from app.callers import Caller
 from app.splits.budget import OverBudget
 from app.splits.jobs import NewJob
+from app.splits.lookup import KnownSplit, find_split
 from app.splits.order import order_of_key
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, SplitNotFound
-from app.splits.split import KnownSplit, Split, find_split
+from app.splits.split import Split
 from app.splits.store import Entry, LedgerUnavailable, Owner, State
 from app.splits.wait import Ended
 from app.suno.clip import Clip

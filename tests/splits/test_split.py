@@ -15,9 +15,10 @@ import pytest
 
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
+from app.splits.lookup import find_split
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound
-from app.splits.split import Split, Stems, find_split
+from app.splits.split import Split, Stems
 from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
 from app.suno.clip import Clip
 from app.suno.errors import (

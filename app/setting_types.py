@@ -1,0 +1,172 @@
+"""The types of settings: how each value is read, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from app.callers import SHORTEST_KEY, SIGNING_KEY, SIGNING_KEY_RULE, hash_of, read_callers, uncommented
+from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
+
+
+class Cookie(fields.String):
+    """A Cookie header or its bare `__client` value, or `@` and the path of a file with either; "" means none."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        is_file, value = value.startswith("@"), _file_or(value).strip()
+        if is_file and not value:
+            raise ValidationError("Its file is empty.")
+        try:
+            client = cookie_of(value)
+        except UnusableCookie:
+            client = None
+        if client is None and has_only_session(value):
+            raise ValidationError(ONLY_SESSION)
+        if value and client is None:
+            raise ValidationError(f"It has no cookie __client. {HOW_TO_COPY}")
+        return client
+
+
+class CallersFile(fields.String):
+    """The path of the callers file; "" means none."""
+
+    def __init__(self, *, suno_cookie: str | None, **how: Any) -> None:
+        super().__init__(**how)
+        self._suno_cookie = suno_cookie
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        return read_callers(Path(value), self._suno_cookie) if value else None
+
+
+class Listed(fields.String):
+    """Comma-separated values; "" means none."""
+
+    ITEM = re.compile("")
+    COMPLAINT = ""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        items = tuple(item.strip() for item in value.split(",") if item.strip())
+        if not all(self.ITEM.fullmatch(item) for item in items) or (value.strip() and not items):
+            raise ValidationError(self.COMPLAINT)
+        return items
+
+
+class ListedInFile(Listed):
+    """Comma-separated values, or `@` and the path of a file with them: one per line, with # comments."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        text = ",".join(uncommented(_file_or(value)).splitlines()) if value.startswith("@") else value
+        return super()._deserialize(text, attr, data, **kwargs)
+
+
+class ApiKeys(ListedInFile):
+    """API keys. `of_callers` are the hashes of the keys in CALLERS_FILE."""
+
+    ITEM = re.compile(r"[!-~]+")
+    COMPLAINT = "An API key consists of ASCII letters, digits and signs; keys are comma-separated."
+    # Without limits here, the key would escape its caller's budget.
+    TAKEN = "A key of CALLERS_FILE is here too. Remove it here."
+
+    def __init__(self, *, of_callers: frozenset[str], **how: Any) -> None:
+        super().__init__(**how)
+        self._of_callers = of_callers
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        keys = super()._deserialize(value, attr, data, **kwargs)
+        if value.startswith("@") and not keys:
+            # Otherwise an empty file would open the service to everyone.
+            raise ValidationError("Its file contains no key.")
+        if any(hash_of(key.encode()) in self._of_callers for key in keys):
+            raise ValidationError(self.TAKEN)
+        return keys
+
+
+class MetricsKeys(ApiKeys):
+    """Keys for /metrics. `of_callers` are the hashes of all API keys."""
+
+    ITEM = re.compile(rf"[!-+\--~]{{{SHORTEST_KEY},}}")
+    COMPLAINT = (
+        f"A key has at least {SHORTEST_KEY} ASCII letters, digits and signs; `openssl rand -hex 24` makes one."
+    )
+    TAKEN = "It is an API key too: callers could read /metrics."
+
+
+class WebhookSecrets(ListedInFile):
+    """Secrets that sign webhooks, given in the same way as API keys."""
+
+    ITEM = re.compile(SIGNING_KEY)
+    COMPLAINT = SIGNING_KEY_RULE
+
+
+class LinkSecrets(ListedInFile):
+    """Secrets that sign file addresses, given in the same way as API keys."""
+
+    ITEM = re.compile(r"[!-+\--~]{32,}")
+    COMPLAINT = "A secret has at least 32 ASCII letters, digits and signs; `openssl rand -hex 32` makes one."
+
+
+class AudioPlace(fields.String):
+    """A folder (a path or a file: address) or a bucket."""
+
+    COMPLAINT = "It is a folder (instance/audio, file:///var/lib/audio) or a bucket (s3://bucket/prefix)."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        is_bucket = re.fullmatch(r"s3://[A-Za-z0-9.-]{3,63}(/[!-~]*)?", value)
+        path = value.removeprefix("file://")
+        if not (is_bucket or (path and "://" not in path and (path == value or path.startswith("/")))):
+            raise ValidationError(self.COMPLAINT)
+        return value
+
+
+class HostsAndNetworks(Listed):
+    """Names, `.suffixes` and networks."""
+
+    ITEM = re.compile(r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*|[0-9A-Fa-f.:]+/\d{1,3}")
+    COMPLAINT = "A host is a name (n8n), a suffix (.internal) or a network (10.0.0.0/8)."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        hosts = super()._deserialize(value.lower(), attr, data, **kwargs)
+        for host in hosts:
+            if "/" in host:
+                try:
+                    ip_network(host)
+                except ValueError:
+                    raise ValidationError(self.COMPLAINT) from None
+        return hosts
+
+
+class Origins(Listed):
+    """Origins as browsers send them, or `*` for any."""
+
+    ITEM = re.compile(r"\*|[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d+)?")
+    COMPLAINT = "An origin is a scheme and a host, and a port if it is not the default: https://app.example.com"
+
+
+class Hosts(Listed):
+    """Names and addresses as in a Host header, without port."""
+
+    ITEM = re.compile(r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]")
+    COMPLAINT = "A host is a name or an address, without port: stems.example.com, or .example.com for all its names."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        hosts = super()._deserialize(value, attr, data, **kwargs)
+        return tuple(host.lower().strip("[]") for host in hosts)
+
+
+def files_of(*names: str) -> list[Path]:
+    """The files that these variables name with @."""
+    return [Path(value[1:]) for name in names if (value := os.environ.get(name, "")).startswith("@")]
+
+
+def _file_or(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValidationError(f"Its file cannot be read: {type(error).__name__}.") from error
