@@ -357,7 +357,13 @@ def test_idempotency_keys_survive_a_changed_api_key_and_a_changed_cookie(
     assert found.json()["state"] == "done"
     another = named.get(f"/api/requests/{request_id}", headers={"X-API-Key": callers.n8n_key})
     assert_error(another, 404, "not_found")
-    assert len(suno.charges(operator.default)) == 1
+    later = ask(named, callers.bot_key, Idempotency_Key="later", song="song-4-stems").headers["X-Request-ID"]
+    its = named.get("/api/requests", headers={"X-API-Key": callers.bot_key}).json()
+    assert [split["request_id"] for split in its] == [later, request_id]
+    assert named.get("/api/requests", headers={"X-API-Key": callers.n8n_key}).json() == []
+    own = {"X-API-Key": callers.bot_key, "X-Suno-Cookie": callers.own_cookie}
+    assert named.get("/api/requests", headers=own).json() == []
+    assert len(suno.charges(operator.default, SONG)) == 1
 
 
 def test_without_a_ledger_only_callers_with_a_budget_are_refused(

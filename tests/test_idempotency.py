@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +358,39 @@ def test_a_split_can_be_looked_up_by_its_request_id(any_ledger: Client, account:
     assert [stem["id"] for stem in found.json()["clips"]] == ids(sent)
 
 
+def test_the_splits_of_an_account_are_listed_newest_first(any_ledger: Client, suno: Suno, account: str) -> None:
+    mine = {"X-Suno-Cookie": account}
+    sent = split(any_ledger, account, headers={"X-Request-ID": f"mine-{account}"})
+    split(any_ledger, account)
+    any_ledger.split("song-4-stems", account)
+    split(any_ledger, account, song="fault-402", key="refused")
+    drums = split(any_ledger, account, song="song-4-stems", key="drums", stem_name="Drum Kit")
+    suno.forget()
+    newest, oldest = any_ledger.get("/api/requests", headers=mine).json()
+    assert suno.log("/api/") == []
+    [alone] = any_ledger.get("/api/requests?limit=1", headers=mine).json()
+    assert alone == newest
+    assert newest["request_id"] == drums.headers["X-Request-ID"]
+    assert (newest["audio_id"], newest["stem_name"]) == ("song-4-stems", "Drum Kit")
+    assert datetime.now(UTC) - datetime.fromisoformat(oldest.pop("created_at")) < timedelta(minutes=5)
+    assert oldest == {
+        "state": "done",
+        "clips": sent.json(),
+        "ready": False,
+        "request_id": f"mine-{account}",
+        "audio_id": SONG,
+        "stem_task": "two",
+        "stem_name": None,
+    }
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "many", "1.5", ""])
+def test_a_list_of_splits_has_bounds(any_ledger: Client, account: str, limit: str) -> None:
+    refused = any_ledger.get(f"/api/requests?limit={limit}", headers={"X-Suno-Cookie": account})
+    assert_error(refused, 400, "invalid_request")
+    assert refused.json()["details"]["limit"] == ["limit must be a whole number from 1 to 100."]
+
+
 def test_the_stems_of_a_split_are_shown_as_they_are_now(any_ledger: Client, suno: Suno, account: str) -> None:
     mine = {"X-Suno-Cookie": account}
     sent = split(any_ledger, account)
@@ -409,6 +443,8 @@ def test_a_split_is_visible_only_to_its_own_account(any_ledger: Client, account:
     for headers in ({}, {"X-Suno-Cookie": f"sandbox-load-{next(NUMBERS)}"}):
         assert_error(any_ledger.get(f"/api/requests/mine-{account}", headers=headers), 404, "not_found")
     assert_error(any_ledger.get("/api/requests/nobody", headers={"X-Suno-Cookie": account}), 404, "not_found")
+    other = {"X-Suno-Cookie": f"sandbox-load-{next(NUMBERS)}"}
+    assert any_ledger.get("/api/requests", headers=other).json() == []
 
 
 def test_a_split_that_cost_nothing_is_not_found_afterwards(any_ledger: Client, account: str) -> None:
@@ -426,7 +462,8 @@ def test_without_a_ledger_a_request_with_a_key_sends_nothing_and_one_without_con
     body = assert_error(split(service, account), 503, "ledger_unavailable")
     assert "Nothing was charged" in body["error"]
     assert suno.log() == []
-    assert_error(service.get("/api/requests/x", headers={"X-Suno-Cookie": account}), 503, "ledger_unavailable")
+    for path in ("/api/requests/x", "/api/requests"):
+        assert_error(service.get(path, headers={"X-Suno-Cookie": account}), 503, "ledger_unavailable")
 
     assert service.split(cookie=account).status_code == 200
 

@@ -213,6 +213,12 @@ def _(operation: Operation, person: Person) -> None:
     assert [stem["id"] for stem in split["clips"]] == person.stems
 
 
+@tries("listRequests")
+def _(operation: Operation, person: Person) -> None:
+    # No split here has a key.
+    assert json.loads(operation.execute()[1]) == []
+
+
 @tries("sendWebhookAgain")
 def _(operation: Operation, person: Person) -> None:
     operation.type_into("request_id", person.request_id)

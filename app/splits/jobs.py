@@ -121,7 +121,7 @@ class JobTable:
     def get(self, id: str) -> StoredJob | None:
         """Read a job."""
         record = self._store.read(lambda tx: tx.record("job", id))
-        return None if record is None else _stored(record)
+        return None if record is None else stored_job(record)
 
     def claim(self, id: str, lasts: float) -> StoredJob | None:
         """Claim a job for `lasts` seconds, then it is due again. None if it is missing or another process has it."""
@@ -135,7 +135,7 @@ class JobTable:
                 return None
             # A claim that was not released: its process was killed, perhaps by this step.
             crashes = record.get("crashes", 0) + ("claim" in record)
-            return _stored(self._claim(tx, id, {**record, "claim": new_id(), "crashes": crashes}, lasts))
+            return stored_job(self._claim(tx, id, {**record, "claim": new_id(), "crashes": crashes}, lasts))
 
         return self._store.transact(change)
 
@@ -152,7 +152,7 @@ class JobTable:
             record = tx.record("job", id)
             if record is not None and record.get("claim", "") != claimed.claim:
                 return ()
-            held = _stored(record or {})
+            held = stored_job(record or {})
             due = due_in if held.woken == claimed.woken else 0.0
             kept = {"waiting": list(held.waiting), "woken": held.woken, "asked": held.asked}
             self._put(tx, id, json.loads(body) | {name: value for name, value in kept.items() if value}, due)
@@ -207,7 +207,7 @@ class JobTable:
 
         def change(tx: Transaction) -> str:
             record = tx.record("job", id)
-            held = None if record is None else _stored(record)
+            held = None if record is None else stored_job(record)
             body = add(held.body if held else None)
             if body is not None:
                 self._put(tx, id, json.loads(body) | ({"waiting": [waiting]} if waiting else {}), 0.0)
@@ -356,7 +356,8 @@ class JobTable:
         return lasts - passed if passed >= 0 else 0.0
 
 
-def _stored(record: Any) -> StoredJob:
+def stored_job(record: Any) -> StoredJob:
+    """Read the record of a job."""
     return StoredJob(
         body=json.dumps({name: value for name, value in record.items() if name not in _TABLE_FIELDS}),
         claim=record.get("claim", ""),

@@ -32,6 +32,7 @@ from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.durability import DurabilityCheck
 from app.splits.evidence import Evidence, Finding, Reason, Verdict, judge
+from app.splits.history import History, leave_history, note_in_history
 from app.splits.identity import Identity
 from app.splits.jobs import JobTable, NewJob
 from app.splits.known import Known, inherited
@@ -66,6 +67,7 @@ class Ledger:
         self.waits = WaitTable(store, self.jobs)
         self.turns = TurnTable(store, self.identity)
         self.names = NameTable(store)
+        self.history = History(store)
         self.paid_pauses = PaidPauses(store.clock)
 
     @cached_property
@@ -150,6 +152,8 @@ class Ledger:
             if job is not None:
                 self.jobs.begin(tx, entry.id, job.body, entry.lasts)
                 lead_to_job(tx, entry)
+            if entry.idempotency_key or job is not None:
+                note_in_history(tx, entry)
             return new
 
         if entry.idempotency_key or budgets or job is not None:
@@ -318,7 +322,12 @@ class Ledger:
 
         `job`: begins, if the entry has none yet. An entry that already waited goes on as before.
         """
-        return self.waits.begin(entry, wait, job, lambda tx: lead_to_job(tx, entry))
+
+        def lead(tx: Transaction) -> None:
+            lead_to_job(tx, entry)
+            note_in_history(tx, entry)
+
+        return self.waits.begin(entry, wait, job, lead)
 
     def doubt(self, entry: Entry) -> None:
         """Mark the entry in doubt: Suno may have charged for the paid call."""
@@ -409,6 +418,8 @@ class Ledger:
                 tx.put(self._give_back_for_now(tx, over))
                 return
             tx.remove(self._give_back(tx, held))
+            if held.idempotency_key or tx.record("job", held.id):
+                leave_history(tx, held)
             self.jobs.remove(tx, entry.id)
             forget_request(tx, self.clock, entry)
 

@@ -16,7 +16,18 @@ from typing import Any, TypeVar
 import redis
 
 from app.splits.clock import Clock, Moment
-from app.splits.store import Added, Durability, Entry, LedgerUnavailable, Records, State, Transaction, pack, unpack
+from app.splits.store import (
+    MOST_HISTORY,
+    Added,
+    Durability,
+    Entry,
+    LedgerUnavailable,
+    Records,
+    State,
+    Transaction,
+    pack,
+    unpack,
+)
 from app.suno.clock import boot_time
 
 TIMEOUT = 2.0
@@ -166,6 +177,10 @@ class _Keys:
         found = self._get(_entry_key(id))
         return _entry(found) if found else None
 
+    def entries(self, ids: Sequence[str]) -> dict[str, Entry]:
+        found = self._get_all([_entry_key(id) for id in ids])
+        return {id: _entry(text) for id, text in zip(ids, found, strict=True) if text}
+
     def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
         id = self._get(_pointer(account, caller, idempotency_key))
         return self.entry(id) if id else None
@@ -230,6 +245,20 @@ class _Keys:
             self._write("DEL", key)
         else:
             self._write("SET", key, json.dumps(value), "EX", int(kept) + 2 * DAY)
+
+    def put_history(self, name: str, id: str, *, kept: float) -> None:
+        key = _history_key(name)
+        # With one score for all, the set sorts by the ids.
+        self._write("ZADD", key, 0, id)
+        self._write("ZREMRANGEBYRANK", key, 0, -MOST_HISTORY - 1)
+        self._write("EXPIRE", key, int(kept) + 2 * DAY)
+
+    def remove_history(self, name: str, id: str) -> None:
+        self._write("ZREM", _history_key(name), id)
+
+    def history(self, name: str, limit: int) -> list[str]:
+        found: list[str] = self._redis.zrevrange(_history_key(name), 0, limit - 1)
+        return found
 
     def number(self, name: str) -> int:
         return int(self._get(f"{PREFIX}number:{name}") or 0)
@@ -326,6 +355,10 @@ def _request_key(account: str, caller: str, request_id: str) -> str:
 
 def _song_key(song_id: str) -> str:
     return f"{PREFIX}entries-of:{song_id}"
+
+
+def _history_key(name: str) -> str:
+    return f"{PREFIX}history:{name}"
 
 
 def _record_key(kind: str, name: str) -> str:

@@ -41,6 +41,9 @@ class Rows:
     def entry(self, id: str) -> Entry | None:
         return self._one("id = ?", id)
 
+    def entries(self, ids: Sequence[str]) -> dict[str, Entry]:
+        return {entry.id: entry for entry in self._all(f"id IN ({', '.join('?' * len(ids))})", *ids)}
+
     def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
         return self._one("account = ? AND caller = ? AND idempotency_key = ?", account, caller, idempotency_key)
 
@@ -84,6 +87,19 @@ class Rows:
             return
         ends = time.time() + kept + 2 * DAY
         self._db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (kind, name, json.dumps(value), ends))
+
+    def put_history(self, name: str, id: str, *, kept: float) -> None:
+        self.put_record("history", name + id, 0, kept=kept)
+
+    def remove_history(self, name: str, id: str) -> None:
+        self.put_record("history", name + id, None, kept=0)
+
+    def history(self, name: str, limit: int) -> list[str]:
+        found = self._db.execute(
+            "SELECT name FROM records WHERE kind = 'history' AND name > ? AND name < ? ORDER BY name DESC LIMIT ?",
+            (name, f"{name}g", limit),  # behind all hex digits
+        )
+        return [stored.removeprefix(name) for (stored,) in found]
 
     def number(self, name: str) -> int:
         return int(self.record("number", name) or 0)

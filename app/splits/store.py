@@ -122,6 +122,9 @@ class Added:
     """The sum; until the commit, if others add to it too, only the least that it can be."""
 
 
+MOST_HISTORY = 1_000
+"""How many ids each list keeps at least."""
+
 Records = dict[str, Any]
 """JSON values by their names. The rules that write a value also read it."""
 
@@ -131,6 +134,9 @@ class Transaction(Protocol):
 
     def entry(self, id: str) -> Entry | None:
         """Read an entry."""
+
+    def entries(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """Read several entries by their ids, without those that are not stored."""
 
     def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
         """Read the entry that holds this key."""
@@ -164,6 +170,18 @@ class Transaction(Protocol):
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         """Write a JSON value, and keep it for at least `kept` seconds; None deletes it."""
+
+    def put_history(self, name: str, id: str, *, kept: float) -> None:
+        """Add an id to the list with this name, and keep it there for at least `kept` seconds. Reads nothing.
+
+        Ids sort by time (app/ids.py). A list may lose its oldest ids beyond MOST_HISTORY.
+        """
+
+    def remove_history(self, name: str, id: str) -> None:
+        """Take an id out of that list."""
+
+    def history(self, name: str, limit: int) -> list[str]:
+        """Read the latest ids of a list, newest first."""
 
     def number(self, name: str) -> int:
         """Read a number that only grows; 0 if there is none. Other transactions may add to it meanwhile."""
@@ -234,7 +252,7 @@ class MemoryStore:
         with self._lock:
             transaction = _InMemory(dict(self._entries), dict(self._records), dict(self._due))
             result = change(transaction)
-            self._entries, self._records, self._due = transaction.entries, transaction.kept, transaction.due_at
+            self._entries, self._records, self._due = transaction.entries_by_id, transaction.kept, transaction.due_at
             return result
 
     def read(self, look: Callable[[Transaction], T]) -> T:
@@ -250,35 +268,39 @@ class MemoryStore:
 
 @dataclass
 class _InMemory:
-    entries: dict[str, Entry]
+    entries_by_id: dict[str, Entry]
     kept: dict[tuple[str, str], Any]
     due_at: dict[str, float]
 
     def entry(self, id: str) -> Entry | None:
-        return self.entries.get(id)
+        return self.entries_by_id.get(id)
+
+    def entries(self, ids: Sequence[str]) -> dict[str, Entry]:
+        return {id: entry for id in ids if (entry := self.entries_by_id.get(id))}
 
     def entry_of_key(self, account: str, caller: str, idempotency_key: str) -> Entry | None:
         wanted = (account, caller, idempotency_key)
-        return next((e for e in self.entries.values() if (e.account, e.caller, e.idempotency_key) == wanted), None)
+        every = self.entries_by_id.values()
+        return next((e for e in every if (e.account, e.caller, e.idempotency_key) == wanted), None)
 
     def entries_of_request(self, account: str, caller: str, request_id: str) -> list[Entry]:
         wanted = (account, caller, request_id)
-        return [e for e in self.entries.values() if (e.account, e.caller, e.request_id) == wanted]
+        return [e for e in self.entries_by_id.values() if (e.account, e.caller, e.request_id) == wanted]
 
     def entries_of_song(self, song_id: str) -> list[Entry]:
-        return [entry for entry in self.entries.values() if entry.song_id == song_id]
+        return [entry for entry in self.entries_by_id.values() if entry.song_id == song_id]
 
     def put(self, entry: Entry) -> None:
-        self.entries[entry.id] = entry
+        self.entries_by_id[entry.id] = entry
 
     def replace(self, old: Entry, new: Entry) -> bool:
-        if self.entries.get(old.id) != old:
+        if self.entries_by_id.get(old.id) != old:
             return False
         self.put(new)
         return True
 
     def remove(self, entry: Entry) -> None:
-        self.entries.pop(entry.id, None)
+        self.entries_by_id.pop(entry.id, None)
 
     def record(self, kind: str, name: str) -> Any:
         return deepcopy(self.kept.get((kind, name)))
@@ -293,6 +315,16 @@ class _InMemory:
             self.kept.pop((kind, name), None)
         else:
             self.kept[kind, name] = json.loads(json.dumps(value))
+
+    def put_history(self, name: str, id: str, *, kept: float) -> None:
+        self.kept["history", name] = sorted({*self.history(name, MOST_HISTORY), id})
+
+    def remove_history(self, name: str, id: str) -> None:
+        self.kept["history", name] = sorted({*self.history(name, MOST_HISTORY)} - {id})
+
+    def history(self, name: str, limit: int) -> list[str]:
+        ids: list[str] = self.kept.get(("history", name), [])
+        return ids[: -limit - 1 : -1]
 
     def number(self, name: str) -> int:
         return int(self.kept.get(("number", name), 0))

@@ -23,6 +23,7 @@ from app.web import (
     doctor,
     errors,
     health,
+    history,
     orders,
     page,
     session,
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["parts"] = built
 
     api = Api(app)
-    for module in (stems, orders, clips, audio, song_time, session, account):
+    for module in (stems, history, orders, clips, audio, song_time, session, account):
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api, settings.public_url)

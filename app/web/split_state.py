@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def state_of(id: str, entry: Entry | None) -> dict[str, object]:
     """The state of a split. `entry`: None after a day: then only its job is there."""
     job = job_of(id)
-    told = _outcome(id, entry, job)
+    told = outcome_of(id, entry, job)
     if job and job.webhook_url:
         told["webhook"] = webhook_of(job)
     if job and job.audio_format:
@@ -72,7 +72,7 @@ def webhook_of(job: SplitJob) -> dict[str, object]:
     return {"state": job.state, "attempts": job.attempts, "next_at": job.next_at}
 
 
-def _outcome(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, object]:
+def outcome_of(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, object]:
     """The state of a split and its stems. With a job they are as it has last seen them."""
     if entry and entry.state.has_paid_nothing:
         return _waiting(id, entry, job)

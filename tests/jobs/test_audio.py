@@ -347,7 +347,11 @@ def test_a_zip_is_only_signed_if_all_of_it_is_kept(deployed: Service, shared: Sh
     split(deployed)
     [one, _] = wait_for_files(deployed, audio_id=SONG)
     path = path_of(sign_zip(deployed)["url"])
+    [listed] = deployed.client.get("/api/requests?limit=1").json()
+    assert (listed["audio_format"], listed["kept"], listed["ready"]) == ("wav", True, True)
     kept_file(shared, account, one["id"]).unlink()
+    [listed] = deployed.client.get("/api/requests?limit=1").json()
+    assert listed["kept"] is False
     for reply in (
         deployed.client.get(path),
         deployed.client.post("/api/stems.zip", json={"audio_id": SONG, "format": "wav"}),

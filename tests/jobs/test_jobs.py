@@ -137,6 +137,11 @@ def test_a_request_is_known_as_long_as_its_job(without_jobs: Deployed, receiver:
         ledger.execute("DELETE FROM entries WHERE request_id = ?", [reply.headers["X-Request-ID"]])
     ledger.close()
     assert without_jobs.state_of(reply) == before
+    [listed] = without_jobs.client.get("/api/requests").json()
+    assert listed["request_id"] == reply.headers["X-Request-ID"]
+    assert {name: listed[name] for name in before if name in listed} | {"webhook": before["webhook"]} == before
+    other = without_jobs.client.get("/api/requests", headers={"X-Suno-Account": "load-598"})
+    assert other.json() == []
     again = without_jobs.client.post(f"/api/requests/{reply.headers['X-Request-ID']}/webhook")
     assert again.status_code == 202
     assert [webhook["type"] for webhook in there.verified(2)] == ["stems.completed"] * 2

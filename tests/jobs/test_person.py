@@ -89,6 +89,9 @@ def test_a_request_that_waits_says_what_a_person_has_to_do(client: Client, owner
     assert client.get(reply.headers["Location"]).json() == reply.json() == state_of(client, reply)
     told = reply.json()
     assert (told["state"], told["clips"], told["ready"]) == ("needs_person", [], False)
+    [listed] = client.get("/api/requests?limit=1").json()
+    assert (listed["request_id"], listed["person"]) == (reply.headers["X-Request-ID"], told["person"])
+    assert (listed["state"], listed["stem_name"]) == ("needs_person", "Drum Kit")
     person = told["person"]
     assert person["url"] == f"https://suno.com/song/{SONG}"
     assert "Split from Mix and Drum Kit" in person["what"]

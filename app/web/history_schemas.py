@@ -1,0 +1,79 @@
+"""Schemas of the list of earlier splits."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+from marshmallow.validate import Range
+
+from app.suno.stems import StemTask
+from app.web.examples import EXAMPLE_SONG, EXAMPLE_SPLIT_STATE
+from app.web.schemas import Schema
+from app.web.split_schemas import SplitState
+from app.web.words import FORMATS
+
+MOST_REQUESTS = 100
+"""The greatest limit."""
+
+_LIMIT = f"limit must be a whole number from 1 to {MOST_REQUESTS}."
+
+EXAMPLE_LISTED_REQUEST = {
+    "request_id": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
+    "audio_id": EXAMPLE_SONG,
+    "stem_task": "two",
+    "stem_name": None,
+    "created_at": "2026-11-30T09:00:00Z",
+    "audio_format": "mp3",
+    "kept": False,
+    **EXAMPLE_SPLIT_STATE,
+}
+
+
+class RequestsQuery(Schema):
+    """How many splits to list."""
+
+    limit = fields.Integer(
+        load_default=20,
+        validate=Range(min=1, max=MOST_REQUESTS, error=_LIMIT),
+        error_messages={"invalid": _LIMIT},
+        metadata={"description": "How many of the latest splits to list."},
+    )
+
+
+class ListedRequest(SplitState):
+    """An earlier split, and its state. `GET /api/requests/{request_id}` has its webhook and its files."""
+
+    class Meta:
+        exclude = ("webhook", "audio")
+
+    request_id = fields.String(
+        required=True,
+        metadata={"description": "Its X-Request-ID.", "example": EXAMPLE_LISTED_REQUEST["request_id"]},
+    )
+    audio_id = fields.String(required=True, metadata={"description": "The id of the song.", "example": EXAMPLE_SONG})
+    stem_task = fields.Enum(
+        StemTask, by_value=True, required=True, metadata={"description": "What the song was split into."}
+    )
+    stem_name = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The part that was split off; null if none was named.", "example": "Drum Kit"},
+    )
+    created_at = fields.String(
+        required=True,
+        metadata={
+            "description": "When it began, as ISO 8601 in UTC.",
+            "format": "date-time",
+            "example": EXAMPLE_LISTED_REQUEST["created_at"],
+        },
+    )
+    audio_format = fields.String(
+        metadata={"description": "The format of its files, if it asked for them.", "enum": FORMATS, "example": "mp3"}
+    )
+    kept = fields.Boolean(
+        allow_none=True,
+        metadata={
+            "description": "Only with `audio_format`: whether its files are kept now, as the first one shows; null "
+            "if that cannot be read.",
+            "example": True,
+        },
+    )
