@@ -89,6 +89,8 @@ class Settings:
     """Seconds between two paid calls of orders for one account."""
     open_orders: int
     """How many open orders a caller may have."""
+    waiting_requests: int
+    """How many requests of a caller may wait for a person."""
     ledger_must_be_durable: bool
     """Whether requests that rely on the ledger are refused while it may forget what was paid."""
     cors_origins: tuple[str, ...]
@@ -204,6 +206,7 @@ def read_settings(env: Env | None = None) -> Settings:
         ledger_url=ledger_url,
         order_pace=env.float("ORDER_PACE", 10.0, validate=Range(min=0, max=3600)),
         open_orders=env.int("OPEN_ORDERS", 20, validate=Range(min=1, max=10_000)),
+        waiting_requests=env.int("WAITING_REQUESTS", 100, validate=Range(min=1, max=1_000)),
         ledger_must_be_durable=env.str("LEDGER_DURABLE", "warn", validate=OneOf(["warn", "require"])) == "require",
         jobs_url=jobs_url,
         handover_time=env.float("HANDOVER_TIME", 86_400.0, validate=Range(min=1, max=LONGEST_WAIT)),
@@ -316,6 +319,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
         "HANDOVER_TIME": 'Seconds for which a split with `on_captcha: "wait"` waits for a person; at most two days. '
         "See [Captchas](captcha.md).",
+        "WAITING_REQUESTS": "How many requests of a caller may wait for a person at the same time.",
         "JOBS_URL": "The queue of the jobs process: `sqlite:///…`, or Redis as in `LEDGER_URL`. Unset: the ledger's "
         "Redis, otherwise `sqlite:///instance/jobs.db`.",
     },

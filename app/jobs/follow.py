@@ -123,7 +123,7 @@ class Follower:
         if job.state.has_result:
             return Next(job, None)
         if job.state is SplitState.NEEDS_PERSON:
-            return self._failed(job, None, f"Suno wanted a captcha. Then {ALWAYS_FAILS}")
+            return self._failed(job, None, f"Suno wanted a captcha. If a person has made stems since, {ALWAYS_FAILS}")
         return self._last_seen(job, ALWAYS_FAILS)
 
     def _step(self, id: str, job: SplitJob, stored: StoredJob) -> Next[SplitJob]:

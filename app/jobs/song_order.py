@@ -272,8 +272,8 @@ class SongOrders:
             base=order.base,
         )
         job = replace(job, body=json.dumps(json.loads(job.body) | {"waiting": [order.id]}))
-        lasts = self._parts.settings.handover_time
-        handover = Handover(lasts=lasts, job=job) if order.waits_for_person else None
+        lasts, most = self._parts.settings.handover_time, self._parts.settings.waiting_requests
+        handover = Handover(lasts=lasts, job=job, most=most) if order.waits_for_person else None
         return Split(
             account=account,
             owners=((order.owner, order.caller),),

@@ -317,17 +317,17 @@ class Ledger:
         # Without it, a retry gets the stems of the entry.
         self._store.transact(change, durable=False)
 
-    def wait(self, entry: Entry, wait: Wait, job: NewJob | None) -> Entry | None:
+    def wait(self, entry: Entry, wait: Wait, job: NewJob | None, *, most: int | None = None) -> Entry | None:
         """Let an entry wait for a person, as Suno wants a captcha. Returns it; None if that is not possible.
 
-        `job`: begins, if the entry has none yet. An entry that already waited goes on as before.
+        `job`: begins, if the entry has none yet. One that already waited goes on as before. Raises TooManyWaiting.
         """
 
         def lead(tx: Transaction) -> None:
             lead_to_job(tx, entry)
             note_in_history(tx, entry)
 
-        return self.waits.begin(entry, wait, job, lead)
+        return self.waits.begin(entry, wait, job, lead, most)
 
     def doubt(self, entry: Entry) -> None:
         """Mark the entry in doubt: Suno may have charged for the paid call."""

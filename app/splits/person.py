@@ -45,6 +45,8 @@ class Handover:
     """Maximum seconds of the wait."""
     job: NewJob
     """Begins with the wait, unless the split has a job: somebody has to look for what the person makes."""
+    most: int
+    """How many requests of a caller may wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class PersonInquiry:
     def hand_over(self, entry: Entry, error: CaptchaRequired) -> Entry | None:
         """Let the request wait for a person; None if it shall not, or if a paid call of it may have left.
 
-        Raises SunoUnreachable if it is not known what the song lists now.
+        Raises SunoUnreachable if it is not known what the song lists now, and TooManyWaiting.
         """
         before = self.ledger.waits.get(entry.id) if entry.attempt > 1 else None
         goes_on = before is not None and before.attempt == entry.attempt - 1 and before.ended is None
@@ -131,7 +133,7 @@ class PersonInquiry:
 
     def _wait(self, entry: Entry, wait: Wait, job: NewJob | None) -> Entry | None:
         try:
-            return self.ledger.wait(entry, wait, job)
+            return self.ledger.wait(entry, wait, job, most=self.handover.most if self.handover else None)
         except LedgerUnavailable as error:
             log.error("Request %s cannot wait for a person: %s", entry.request_id, error.why)
             return None

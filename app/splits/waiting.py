@@ -28,6 +28,7 @@ from app.splits.jobs import FOR_GOOD, JobTable, NewJob
 from app.splits.owners import known_stems, take
 from app.splits.store import Entry, State, Store, Transaction
 from app.splits.wait import DAY, Ended, Wait, read_wait, write_wait
+from app.suno.errors import CaptchaRequired
 
 ALL = "(all)"
 """The name of the record that lists all requests that wait."""
@@ -43,6 +44,16 @@ class Look:
     """How many looks there were before."""
 
 
+class TooManyWaiting(CaptchaRequired):
+    """Suno wants a captcha, and the caller has as many requests that wait for a person as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"Suno wants a captcha, and {most} requests of this caller wait for a person already: no more may wait. "
+            "Split their songs at suno.com, or cancel one. Nothing was charged."
+        )
+
+
 class WaitTable:
     """The waits. Every method raises LedgerUnavailable. Each is one transaction, unless it receives a transaction."""
 
@@ -55,21 +66,25 @@ class WaitTable:
         return self._store.read(lambda tx: read_wait(tx, id))
 
     def begin(
-        self, entry: Entry, wait: Wait, job: NewJob | None, lead: Callable[[Transaction], None]
+        self, entry: Entry, wait: Wait, job: NewJob | None, lead: Callable[[Transaction], None], most: int | None
     ) -> Entry | None:
         """Let an entry wait, as its attempt was refused because of a captcha. Returns the entry.
 
         If it goes on waiting, its time and the list of what is not new stay the same. None if it has changed, or if a
         paid call of it may have left. `job`: begins, unless it has one. `lead`: lets the request id find the job.
+        `most`: how many requests of a caller may wait; None: any number. Raises TooManyWaiting; then nothing is
+        written.
         """
 
-        def change(tx: Transaction) -> Entry | None:
+        def change(tx: Transaction) -> Entry | TooManyWaiting | None:
             held, before = tx.entry(entry.id), read_wait(tx, entry.id)
             if held is None or held.attempt != entry.attempt or held.state is not State.STARTED or held.stems:
                 return None
             if held.attempt > 1 and (before is None or before.attempt != held.attempt - 1):
                 return None
             goes_on = before is not None and before.ended is None
+            if not goes_on and most is not None and self._count_of(tx, held.caller) >= most:
+                return TooManyWaiting(most)
             now = replace(before if before and goes_on else wait, attempt=held.attempt)
             write_wait(tx, entry.id, now)
             waiting = self._put_waiting(tx, held, now)
@@ -80,7 +95,10 @@ class WaitTable:
                 self._jobs.wake(tx, entry.id)
             return waiting
 
-        return self._store.transact(change)
+        waiting = self._store.transact(change)
+        if isinstance(waiting, TooManyWaiting):
+            raise waiting
+        return waiting
 
     def go_back(self, tx: Transaction, held: Entry) -> bool:
         """Within a transaction: let an entry wait as before, if its attempt certainly made nothing.
@@ -101,7 +119,7 @@ class WaitTable:
 
     def leave(self, tx: Transaction, held: Entry) -> None:
         """Within a transaction: note that an entry waits no longer. The caller writes the entry."""
-        self._note(tx, held.id, None)
+        self._forget(tx, held.id)
 
     def return_to(self, tx: Transaction, held: Entry) -> None:
         """Within a transaction: let an entry wait again, as the stems that it took are another's."""
@@ -165,10 +183,10 @@ class WaitTable:
                 return every - passed
             number: int = last["number"] + 1 if last else 0
             tx.put_record("waiting", f"look {account}", {"at": list(self._clock.now()), "number": number}, kept=DAY)
-            ids = [id for id, name in self._waiting(tx).items() if name == account]
+            ids = [id for id, (name, _) in self._waiting(tx).items() if name == account]
             held = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
             for lost in set(ids) - {entry.id for entry in held}:
-                self._note(tx, lost, None)
+                self._forget(tx, lost)
             held.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
             return Look(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
 
@@ -183,7 +201,8 @@ class WaitTable:
             state=State.NEEDS_PERSON, attempt_began=wait.began, lasts=wait.lasts
         )
         tx.put(waiting)
-        self._note(tx, held.id, held.account)
+        listed = self._waiting(tx) | {held.id: [held.account, held.caller]}
+        tx.put_record("waiting", ALL, listed, kept=FOR_GOOD)
         return waiting
 
     def _given_back(self, tx: Transaction, held: Entry) -> Entry:
@@ -193,16 +212,15 @@ class WaitTable:
         return held._replace(budgets=())
 
     @staticmethod
-    def _waiting(tx: Transaction) -> dict[str, str]:
-        """The ids of the entries that wait, with the ledger's name for their account."""
-        waiting: dict[str, str] = tx.record("waiting", ALL) or {}
+    def _waiting(tx: Transaction) -> dict[str, list[str]]:
+        """The ids of the entries that wait, with the ledger's names for their account and caller."""
+        waiting: dict[str, list[str]] = tx.record("waiting", ALL) or {}
         return waiting
 
-    def _note(self, tx: Transaction, id: str, account: str | None) -> None:
+    def _count_of(self, tx: Transaction, caller: str) -> int:
+        return sum(its_caller == caller for _, its_caller in self._waiting(tx).values())
+
+    def _forget(self, tx: Transaction, id: str) -> None:
         waiting = self._waiting(tx)
-        if account is None and id not in waiting:
-            return
-        waiting.pop(id, None)
-        if account is not None:
-            waiting[id] = account
-        tx.put_record("waiting", ALL, waiting or None, kept=FOR_GOOD)
+        if waiting.pop(id, None) is not None:
+            tx.put_record("waiting", ALL, waiting or None, kept=FOR_GOOD)

@@ -19,6 +19,7 @@ from app.audio.store import AudioFull, AudioUnavailable
 from app.splits.budget import OverBudget
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound
 from app.splits.store import LedgerUnavailable
+from app.splits.waiting import TooManyWaiting
 from app.suno import errors as suno
 from app.timing import Stopping
 from app.web import telemetry
@@ -187,7 +188,8 @@ class ErrorCode(Enum):
     RATE_LIMITED = (
         "rate_limited",
         429,
-        "Too many requests to Suno, or too many running jobs. Wait for `Retry-After` seconds, if the reply has it.",
+        "Too many requests to Suno, too many running jobs, or too many of the caller's own orders or requests that "
+        "wait for a person: `error` says which. Wait for `Retry-After` seconds, if the reply has it.",
     )
     SUNO_FAILED = (
         "suno_failed",
@@ -258,6 +260,7 @@ OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     OrderTooLarge: ErrorCode.ORDER_TOO_LARGE,
     OverLimit: ErrorCode.OVER_LIMIT,
     TooManyOpenOrders: ErrorCode.RATE_LIMITED,
+    TooManyWaiting: ErrorCode.RATE_LIMITED,
     Stopping: ErrorCode.STOPPING,
     suno.SessionExpired: ErrorCode.SUNO_SESSION_EXPIRED,
     suno.OutOfCredits: ErrorCode.OUT_OF_CREDITS,

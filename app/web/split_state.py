@@ -17,8 +17,8 @@ from app.web.errors import ErrorCode
 from app.web.health import CONSUMER_SEEN
 
 NO_JOBS_PROCESS = (
-    "But no jobs process looks for them now: until the operator starts one (python -m app.jobs), the request goes on "
-    "only if it is sent or tried again."
+    "But the part of this service that looks for them is off now: until its operator starts it, try the request "
+    "again yourself after the split."
 )
 
 LOOK_WITHIN = 5.0

@@ -381,7 +381,8 @@ def _job(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller,
 
 def _handover(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> Handover:
     job = _job(wanted, account, owner, caller, choice)
-    return Handover(lasts=parts().settings.handover_time, job=job)
+    settings = parts().settings
+    return Handover(lasts=settings.handover_time, job=job, most=settings.waiting_requests)
 
 
 def _check_new(song_id: str, format: AudioFormat | None, task: StemTask, account: Account, caller: Caller) -> None:

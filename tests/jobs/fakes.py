@@ -251,6 +251,7 @@ class World:
                 audio_fetches=at_once,
                 order_pace=10.0,
                 handover_time=86_400.0,
+                waiting_requests=3,
                 webhook_secrets_by_caller={"": ("whsec_" + "A" * 32,)},
                 webhook_hosts=(),
             ),

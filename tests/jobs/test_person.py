@@ -112,7 +112,22 @@ def test_the_metrics_and_the_log_tell_the_operator(deploy: Callable[..., Deploye
 
 
 def test_a_wait_says_so_if_no_jobs_process_runs(deploy: Callable[..., Deployed], owner: Owner) -> None:
-    assert "python -m app.jobs" in ask(deploy().client).json()["person"]["what"]
+    what = ask(deploy().client).json()["person"]["what"]
+    assert "again yourself after the split" in what
+    # A listener reads it on the page.
+    assert "python" not in what
+
+
+def test_a_caller_has_a_limited_number_of_requests_that_wait(
+    in_process: Callable[..., Client], owner: Owner, account: str
+) -> None:
+    client = in_process(SUNO_COOKIE=account, WAITING_REQUESTS="1")
+    first = ask(client, KEY)
+    assert ask(client, KEY).status_code == 202
+    error = assert_error(ask(client, {"Idempotency-Key": "other"}), 429, "rate_limited")
+    assert "1 requests of this caller wait for a person" in error["error"]
+    cancel(client, first)
+    assert ask(client, {"Idempotency-Key": "other"}).status_code == 202
 
 
 def test_without_a_captcha_it_is_a_plain_split(client: Client, owner: Owner) -> None:

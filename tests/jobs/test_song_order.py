@@ -275,6 +275,20 @@ def test_the_files_of_stems_that_a_person_has_made_count_too(world: Orders) -> N
     assert world.now(id).error and world.now(id).error.code == "over_limit"
 
 
+def test_an_order_pauses_if_its_caller_has_too_many_requests_that_wait(world: Orders) -> None:
+    def want_a_captcha(song: str) -> list[Clip]:
+        raise CaptchaRequired("Suno wants a captcha.")
+
+    for _ in range(world.parts.settings.waiting_requests):
+        wait = Wait(began=world.clock.now(), lasts=HOUR, listed=(), part="")
+        assert world.ledger.wait(world.begin(song="three", webhook=False), wait, None)
+    world.account.answer = want_a_captcha
+    id = world.order("one", waits_for_person=True)
+    world.run(60)
+    assert world.now(id).error and "3 requests of this caller" in world.now(id).error.error
+    assert (world.now(id).state, world.songs(id)) == (OrderState.PAUSED, [("waiting", 0)])
+
+
 def test_a_request_that_has_waited_in_vain_holds_no_order_up(world: Orders) -> None:
     wait = Wait(began=world.clock.now(), lasts=HOUR, listed=(), part="")
     held = world.ledger.wait(world.begin(song="one", webhook=False), wait, None)

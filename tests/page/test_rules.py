@@ -34,6 +34,20 @@ def stem(part: str, at: str = "2026-11-30T08:00:00.000Z", status: str = "complet
 LATER = "2026-11-30T09:00:00.000Z"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Suno cannot be read now. Nothing was charged.", "Suno cannot be read now. Nothing was charged."),
+        ("It is no longer kept: POST /api/audio fetches it again.", "It is no longer kept."),
+        ("It failed. Send a new one with reuse_existing: true. Try later.", "It failed. Try later."),
+        ("The request with this Idempotency-Key is running. Send it again later.", "Send it again later."),
+        ("Send it in the header X-Suno-Cookie.", "Send it in the header X-Suno-Cookie."),
+    ],
+)  # fmt: skip
+def test_people_are_not_told_what_only_programs_can_do(said: str, shown: str) -> None:
+    assert run("rules.plain(given[0])", said) == shown
+
+
 def test_stems_of_one_moment_are_one_split_and_the_newest_comes_first() -> None:
     stems = [stem("vocals"), stem("bass", LATER), stem("instrumental"), stem("without bass", LATER, "queued")]
     splits = run("rules.splitsOf(given[0])", stems)

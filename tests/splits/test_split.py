@@ -20,6 +20,7 @@ from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound
 from app.splits.split import Split, Stems
 from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
+from app.splits.waiting import TooManyWaiting
 from app.suno.clip import Clip
 from app.suno.errors import (
     CaptchaRequired,
@@ -885,7 +886,7 @@ def test_the_domain_imports_neither_flask_nor_gunicorn(module: str) -> None:
 
 
 CAPTCHA = CaptchaRequired("Suno wants a captcha. Nothing was charged.")
-HANDOVER = Handover(lasts=86_400.0, job=NewJob('{"kind": "split"}'))
+HANDOVER = Handover(lasts=86_400.0, job=NewJob('{"kind": "split"}'), most=100)
 
 
 def person_splits(suno: Suno) -> list[str]:
@@ -912,6 +913,17 @@ def test_no_wait_begins_without_the_list_of_what_is_not_new(ask: Ask, suno: Suno
     with pytest.raises(SplitNotFound):
         find_split(ledger, [("user", "")], "r")
     assert ids(ask("k", handover=HANDOVER)) == ["Vocals1", "Instrumental1"]
+
+
+def test_a_request_that_may_not_wait_has_charged_nothing_and_leaves_its_key(
+    ask: Ask, suno: Suno, ledger: Ledger
+) -> None:
+    suno.script = [CAPTCHA, CAPTCHA]
+    one_waits = replace(HANDOVER, most=1)
+    assert isinstance(ask("k", handover=one_waits), PersonNeeded)
+    with pytest.raises(TooManyWaiting):
+        ask("other", handover=one_waits)
+    assert ids(ask("other", handover=one_waits)) == ["Vocals1", "Instrumental1"]
 
 
 @pytest.mark.parametrize("failed", ["stems", "has_stem", "newest_clips"])

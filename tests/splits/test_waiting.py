@@ -12,7 +12,7 @@ from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, State, Store
 from app.splits.wait import Ended, Wait
-from app.splits.waiting import Look
+from app.splits.waiting import Look, TooManyWaiting
 from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 HOUR = 3600.0
@@ -73,6 +73,28 @@ def test_a_request_that_waits_has_given_its_price_back_and_is_due(ledger: Ledger
     assert (wait.listed, wait.lasts) == (("old",), DAY)
     assert is_due(ledger, one)
     assert ledger.waits.count() == 1
+
+
+def test_a_caller_has_a_limited_number_of_requests_that_wait(ledger: Ledger) -> None:
+    def wait(key: str, caller: str = "n8n") -> Entry | None:
+        one = ledger.begin(entry(ledger, key, caller=caller))
+        return ledger.wait(one, wait_of(ledger), JOB, most=2)
+
+    first, second = wait("1"), wait("2")
+    assert first and second
+    with pytest.raises(TooManyWaiting, match="2 requests") as refused:
+        wait("3")
+    assert (refused.value.may_have_charged, ledger.waits.count()) == (False, 2)
+    assert wait("other", caller="cli")
+    # One that goes on waiting has its place.
+    started = ledger.restart(first, 41.0)
+    assert started and ledger.wait(started, wait_of(ledger), None, most=1)
+    assert ledger.waits.end(second, Ended.CANCELLED)
+    assert wait("4")
+    ended = ledger.restart(second._replace(state=State.FAILED), 41.0)
+    assert ended
+    with pytest.raises(TooManyWaiting):
+        ledger.wait(ended, wait_of(ledger), None, most=2)
 
 
 def test_a_wait_begins_a_job_if_there_is_none(ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 // Calls to this service. The tab's API key and cookie are sent in headers, and only to this host.
 
 import { fileName } from "./names.js";
+import { plain } from "./rules.js";
 
 const STORE = "suno-stems.credentials";
 const SALT = "suno-stems.salt";
@@ -39,11 +40,11 @@ function kept(given) {
   return JSON.stringify({ ...filled, who: Object.keys(filled).length ? digest(JSON.stringify(filled)) : "" });
 }
 
-/** An error of the service, with its sentence; `code` is "unreachable" if the service did not reply. */
+/** An error of the service, in words for people; `said` are its own. `code` is "unreachable" if the service did not reply. */
 export class Failure extends Error {
   constructor({ error, code, request_id: requestId }, retryAfter = null) {
-    super(error);
-    Object.assign(this, { code, requestId, retryAfter });
+    super(plain(error));
+    Object.assign(this, { said: error, code, requestId, retryAfter });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { Failure, askJson, credentials, here, patiently, sleep } from "./api.js";
 import { say, the } from "./dom.js";
+import { plain } from "./rules.js";
 
 const FORMAT = "suno-stems.format";
 const LOOK_AT_FILES = 1; // seconds: it makes no call to Suno
@@ -34,7 +35,7 @@ export async function hear(desk, song, stems, signal) {
 export async function hearSong(desk, song, signal) {
   const [file] = await fetchFiles(desk, [song.id], "mp3", { signal, hears: true });
   signal.throwIfAborted();
-  say("progress", file.status === "kept" ? "" : `The song could not be fetched: ${file.error}`);
+  say("progress", file.status === "kept" ? "" : `The song could not be fetched: ${plain(file.error)}`);
   if (file.status === "kept") desk.playOriginal();
 }
 
@@ -49,7 +50,7 @@ function offerKept(desk, wanted, files) {
   const kept = files.filter(({ status }) => status === "kept");
   const missing = files.find(({ status }) => status !== "kept");
   if (kept.length) desk.offerAll(wanted, kept.map(({ id }) => id));
-  say("progress", missing ? `Not every file could be fetched: ${missing.filename}: ${missing.error}` : "");
+  say("progress", missing ? `Not every file could be fetched: ${missing.filename}: ${plain(missing.error)}` : "");
 }
 
 async function fetchFiles(desk, ids, wanted, { signal, hears = false }) {
@@ -63,7 +64,7 @@ async function fetchFiles(desk, ids, wanted, { signal, hears = false }) {
     for (const file of told) {
       files.set(file.id, file);
       if (file.status === "kept" && hears) opening.push(desk.add(file));
-      else if (hears) desk.tell(file.id, file.status, file.status === "failed" ? file.error : "fetching the audio");
+      else if (hears) desk.tell(file.id, file.status, file.status === "failed" ? plain(file.error) : "fetching the audio");
       if (file.status === "kept" && wanted === format()) desk.offer(file);
     }
     // Do not request failed files again: that would restart them.

@@ -21,6 +21,6 @@ export function showPerson(run, again, cancel) {
     make("p", {}, "Suno asks for a captcha before this split, which only you can solve, on its own page. Nothing was charged yet."),
     make("p", {}, what),
     make("p", { className: "row" }, link, button("Try again", again), button("Cancel this split", cancel)),
-    make("p", { className: "small" }, `This page continues by itself when the stems are there, until ${ends}. It costs nothing while it waits.`),
+    make("p", { className: "small" }, `This page continues by itself as soon as the request has its stems, until ${ends}. It costs nothing while it waits.`),
   );
 }

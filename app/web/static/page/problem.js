@@ -6,13 +6,17 @@ import { button, make, the } from "./dom.js";
 const IN_DOUBT =
   "Suno was asked, and its reply was lost: it may have charged. Press the same button again to find out. It is the " +
   "same split, and is not charged twice.";
+const NOT_ENDED =
+  "This split has not ended yet, and may have charged. Press the same button again to find out. It is the same split, " +
+  "and is not charged twice.";
 const LEADS_TO_SUNO = new Set(["captcha_required", "out_of_credits", "suno_session_expired"]);
 export const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno_session_expired"]);
 
 function sentence(failure) {
   if (!(failure instanceof Failure)) return `This page has a defect: ${failure.message}`;
-  // The service's own sentence for it names an endpoint.
-  if (failure.isSplit && (failure.code === "outcome_unknown" || failure.message.includes("GET /api/stems"))) return IN_DOUBT;
+  // The service's own sentences for them are for programs.
+  if (failure.isSplit && (failure.code === "outcome_unknown" || failure.said.includes("GET /api/stems"))) return IN_DOUBT;
+  if (failure.isSplit && failure.code === "in_progress") return NOT_ENDED;
   if (failure.code === "api_key_required") {
     return credentials.read().apiKey
       ? "This service does not know the API key that you entered. Check it, or ask its operator for a new one."
@@ -27,7 +31,8 @@ function sentence(failure) {
 /** Show a failure; `again` is then offered. */
 export function showProblem(failure, again) {
   const error = the("error");
-  error.replaceChildren(make("p", {}, sentence(failure)));
+  const shown = sentence(failure);
+  error.replaceChildren(make("p", {}, shown));
   if (LEADS_TO_SUNO.has(failure.code)) {
     const link = make("a", { href: "https://suno.com", target: "_blank", rel: "noreferrer" }, "Go to suno.com");
     error.append(make("p", {}, link));
@@ -38,8 +43,9 @@ export function showProblem(failure, again) {
   }
   if (again) error.append(make("p", {}, button("Try again", again)));
   if (failure.requestId) {
+    const said = failure.said === shown ? null : make("p", {}, failure.said);
     const id = make("code", {}, `Request ${failure.requestId}`);
-    error.append(make("details", {}, make("summary", {}, "For the operator"), id));
+    error.append(make("details", {}, make("summary", {}, "For the operator"), said, id));
   }
   error.scrollIntoView({ block: "nearest" });
   if (!(failure instanceof Failure)) console.error(failure);

@@ -28,6 +28,15 @@ export function songIn(hash) {
   }
 }
 
+const FOR_PROGRAMS = /\b(GET|POST|DELETE) \/|reuse_existing|on_captcha|Idempotency-Key|\bX-[A-Z]/;
+
+/** What the service says, without what only a program can do; the whole text if nothing else is left. */
+export function plain(text) {
+  const isPlain = (words) => !FOR_PROGRAMS.test(words);
+  const inShort = (sentence) => (isPlain(sentence) ? sentence : `${sentence.split(": ")[0]}.`);
+  return text.split(/(?<=[.!?]) /).map(inShort).filter(isPlain).join(" ") || text;
+}
+
 export const isFinal = ({ status }) => status === "complete" || status === "error";
 const lower = (text) => (text ?? "").toLowerCase();
 const byAge = (one, other) => (one.created_at ?? "").localeCompare(other.created_at ?? "");
