@@ -140,9 +140,9 @@ def test_a_refusal_that_the_ledger_misses_begins_no_song_twice(world: Orders) ->
 
     free = world.ledger.free
 
-    def free_in_vain(entry: Any) -> None:
+    def free_in_vain(entry: Any, **pause: float) -> None:
         try:
-            free(entry)
+            free(entry, **pause)
         finally:
             world.clock.advance(1.0)
 
