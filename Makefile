@@ -33,7 +33,7 @@ sandbox: $(RUN) ## run the service with a local Suno, to try it without spending
 	@$(BIN)/python -m tools.serve
 
 mcp: .venv/mcp ## run the MCP server: tools for a model, over stdio
-	@$(BIN)/python -m app.mcp
+	@$(BIN)/python -m clients.mcp
 
 test: lint docs programs ## run all checks and tests
 	$(BIN)/python -m pytest

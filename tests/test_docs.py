@@ -294,7 +294,17 @@ def test_the_readme_has_at_most_900_words() -> None:
 
 def test_the_source_tree_in_the_docs_is_complete() -> None:
     layout = Path("docs/architecture.md").read_text(encoding="utf-8").partition("## The tree")[2]
-    for folder in ("app", "app/web", "app/splits", "app/suno", "app/audio", "app/jobs", "sandbox", "tools"):
+    for folder in (
+        "app",
+        "app/web",
+        "app/splits",
+        "app/suno",
+        "app/audio",
+        "app/jobs",
+        "clients/mcp",
+        "sandbox",
+        "tools",
+    ):
         for module in Path(folder).glob("*.py"):
             if module.name != "__init__.py":
                 assert f" {module.name} " in layout, module

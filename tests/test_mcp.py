@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +27,13 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver.exceptions import ToolError
 from responses import RequestsMock
 
-from app.mcp.arguments import PARTS, Keys, idempotency_key
-from app.mcp.results import Songs
-from app.mcp.service import Service
-from app.mcp.settings import Settings
-from app.mcp.shelf import MARK, Shelf
-from app.mcp.texts import NOTICE
-from app.mcp.tools import Tools
+from clients.mcp.arguments import PARTS, Keys, idempotency_key
+from clients.mcp.results import Songs
+from clients.mcp.service import Service
+from clients.mcp.settings import Settings
+from clients.mcp.shelf import MARK, Shelf
+from clients.mcp.texts import NOTICE
+from clients.mcp.tools import Tools
 from tests import stack
 from tests.callers_file import key_of, tables
 from tests.conftest import SONG, Suno
@@ -143,7 +145,9 @@ def spawn(connect: Callable[[Environment, Any], Model], tmp_path: Path) -> Itera
     with (tmp_path / "stderr").open("w") as errors:
 
         def stdio(environment: Environment) -> Any:
-            command = StdioServerParameters(command=sys.executable, args=["-m", "app.mcp"], cwd=ROOT, env=environment)
+            command = StdioServerParameters(
+                command=sys.executable, args=["-m", "clients.mcp"], cwd=ROOT, env=environment
+            )
             return stdio_client(command, errlog=errors)
 
         yield lambda **settings: connect(settings, stdio)
@@ -391,7 +395,7 @@ def test_every_song_of_more_than_a_thousand_is_found() -> None:
 
 
 def test_a_search_that_runs_out_of_time_says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.mcp.tools.LONGEST_PAUSE", 60.0)
+    monkeypatch.setattr("clients.mcp.tools.LONGEST_PAUSE", 60.0)
     found = find_songs(search="song 59-19")
     assert (found.songs, found.next_page) == ([], 1)
     assert "next_page" in str(Tools.find_songs.__annotations__["page"])
@@ -712,12 +716,12 @@ def test_midnight_between_two_calls_does_not_change_the_key(monkeypatch: pytest.
         def today(cls) -> date:  # type: ignore[override]
             return cls.today_is
 
-    monkeypatch.setattr("app.mcp.arguments.date", Day)
+    monkeypatch.setattr("clients.mcp.arguments.date", Day)
     keys = Keys()
     before = keys.of("question")
     Day.today_is = date(2026, 1, 2)
     assert keys.of("question") == before
-    monkeypatch.setattr("app.mcp.arguments.KEY_LASTS", -1.0)
+    monkeypatch.setattr("clients.mcp.arguments.KEY_LASTS", -1.0)
     assert keys.of("question") == idempotency_key("question", date(2026, 1, 2))
 
 
@@ -758,3 +762,11 @@ def test_a_saved_file_and_its_folder_have_the_names_that_the_service_would_give(
     assert (folder.name, saved.name) == (clean, f"{clean}.wav")
     # A file that is there is not fetched again.
     assert Shelf(tmp_path).save(Service(Settings.read({})), folder, file) == saved
+
+
+@pytest.mark.parametrize("module", ["clients.mcp", "app.mcp"])
+def test_a_wrong_setting_is_named_whatever_the_name_of_the_module(module: str) -> None:
+    environment = {**os.environ, "SUNO_STEMS_URL": "nowhere"}
+    run = subprocess.run([sys.executable, "-m", module], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("SUNO_STEMS_URL must be the address of the service")

@@ -10,8 +10,8 @@ import requests
 from mcp.server.mcpserver.exceptions import ToolError
 from urllib3.exceptions import HTTPError
 
-from app.mcp.settings import Settings, host_of
-from app.mcp.texts import shortened
+from clients.mcp.settings import Settings, host_of
+from clients.mcp.texts import shortened
 
 JsonObject = dict[str, Any]
 """What the service answers."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from mcp.server.mcpserver.exceptions import ToolError
 
-from app.mcp.arguments import ID
-from app.mcp.service import JsonObject, Service
 from app.names import clean_file_name, clean_name
+from clients.mcp.arguments import ID
+from clients.mcp.service import JsonObject, Service
 
 LONGEST_NAME = 180
 """Maximum UTF-8 bytes of a name: file systems' limit, less room for a suffix."""

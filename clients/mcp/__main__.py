@@ -1,12 +1,12 @@
-"""`python -m app.mcp`: serve the tools until the client disconnects."""
+"""`python -m clients.mcp`: serve the tools until the client disconnects."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from app.mcp.settings import Settings
-from app.mcp.tools import Tools
+from clients.mcp.settings import Settings
+from clients.mcp.tools import Tools
 
 
 def main() -> None:

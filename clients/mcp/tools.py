@@ -18,9 +18,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from app.mcp.arguments import ID, USUAL_KIND, Format, Keys, Kind, SongId, id_of, left_out, part_named
-from app.mcp.clock import Clock
-from app.mcp.results import (
+from clients.mcp.arguments import ID, USUAL_KIND, Format, Keys, Kind, SongId, id_of, left_out, part_named
+from clients.mcp.clock import Clock
+from clients.mcp.results import (
     Files,
     SavedFile,
     Song,
@@ -33,11 +33,11 @@ from app.mcp.results import (
     needs_person,
     stem_of,
 )
-from app.mcp.service import CONNECTS_WITHIN, PATIENCE, JsonObject, NoAnswer, Refused, Service
-from app.mcp.settings import Settings
-from app.mcp.shelf import Shelf
-from app.mcp.spending import PRICES, Spending
-from app.mcp.texts import LONGEST_TEXT, LONGEST_TITLE, shortened
+from clients.mcp.service import CONNECTS_WITHIN, PATIENCE, JsonObject, NoAnswer, Refused, Service
+from clients.mcp.settings import Settings
+from clients.mcp.shelf import Shelf
+from clients.mcp.spending import PRICES, Spending
+from clients.mcp.texts import LONGEST_TEXT, LONGEST_TITLE, shortened
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between polls of stems that are not final."""

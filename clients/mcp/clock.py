@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
-from app.mcp.service import PATIENCE
+from clients.mcp.service import PATIENCE
 
 
 class Clock:

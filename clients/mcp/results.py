@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.mcp.texts import NOTICE, Text, Title
+from clients.mcp.texts import NOTICE, Text, Title
 
 
 class Result(BaseModel):
