@@ -26,6 +26,7 @@ REFUSED = {
     **{"getStemsZip": ("409",), "signStemsZip": ("409",), "getDawproject": ("409",), "fetchAudio": ("400",)},
     **{"tryAgain": ("409",), "cancelRequest": ("409",)},
     **{"makeOrder": ("404",), "getOrder": ("404",), "continueOrder": ("404",), "cancelOrder": ("404",)},
+    **{"getOrderZip": ("404",)},
 }
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
@@ -250,6 +251,11 @@ def _(operation: Operation, person: Person) -> None:
 
 
 @tries("getOrder")
+def _(operation: Operation, person: Person) -> None:
+    assert "no such order" in operation.expect("404")["error"]
+
+
+@tries("getOrderZip")
 def _(operation: Operation, person: Person) -> None:
     assert "no such order" in operation.expect("404")["error"]
 

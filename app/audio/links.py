@@ -44,6 +44,13 @@ class Links:
             query["token"] = self._signer(_zip(song_id, format, ids)).sign(SEPARATOR.join(folders)).decode()
         return f"{base.rstrip('/')}/api/stems.zip?{urlencode(query, safe=',')}"
 
+    def order_zip_address(self, base: str, folder: str, order_id: str) -> str:
+        """The address of an order's ZIP. `folder`: that of its account."""
+        path = f"{base.rstrip('/')}/api/orders/{order_id}.zip"
+        return (
+            f"{path}?token={self._signer(_zip_of_order(order_id)).sign(folder).decode()}" if self._secrets else path
+        )
+
     def folder_of(self, token: str, file: str) -> str:
         """The account's folder that a token opens for a file. Raises LinkRefused with the reason."""
         return self._opened(token, file, "POST /api/audio")
@@ -51,6 +58,10 @@ class Links:
     def folders_of_zip(self, token: str, song_id: str, format: str, ids: Sequence[str] | None) -> tuple[str, ...]:
         """The account's folders that a token opens for a ZIP. Raises LinkRefused with the reason."""
         return tuple(self._opened(token, _zip(song_id, format, ids), "POST /api/stems.zip").split(SEPARATOR))
+
+    def folder_of_order(self, token: str, order_id: str) -> str:
+        """The account's folder that a token opens for an order's ZIP. Raises LinkRefused with the reason."""
+        return self._opened(token, _zip_of_order(order_id), f"GET /api/orders/{order_id}")
 
     def _opened(self, token: str, subject: str, renewal: str) -> str:
         if not self._secrets:
@@ -67,6 +78,11 @@ class Links:
     def _signer(self, subject: str) -> TimestampSigner:
         # A SHA-384 digest fills its base64 letters. Others leave bits unused: a changed last letter could pass.
         return TimestampSigner(self._secrets, salt=f"kept audio {subject}", digest_method=sha384)
+
+
+def _zip_of_order(order_id: str) -> str:
+    """What the signature of an order's ZIP covers. No file and no other ZIP has such a name."""
+    return f"order {order_id}"
 
 
 def _zip(song_id: str, format: str, ids: Sequence[str] | None) -> str:

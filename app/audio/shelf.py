@@ -7,7 +7,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
@@ -15,7 +16,7 @@ from zlib import crc32
 from app.allocation import allocate
 from app.audio.files import TYPES, Details, crc32_of
 from app.audio.peaks import NotAudio
-from app.audio.store import AudioFull, AudioUnavailable, Opened, Store, Stored, checked
+from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, Opened, Store, Stored, checked
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,10 @@ class Shelf:
     def open(self, folders: Sequence[str], clip_id: str, end: str) -> Opened | None:
         """Open a file for sending; None if it is not kept. The caller must close it."""
         return self._first(folders, clip_id, end, self._store.open)
+
+    def later(self, stored: Stored) -> Opened:
+        """A kept file that is opened only while it is read. Unlike one of `open`, it may be removed before that."""
+        return _Later(stored, self._store)
 
     def details(self, folders: Sequence[str], clip_id: str) -> Details | None:
         """Read the details of a clip that has kept files."""
@@ -304,6 +309,30 @@ class Shelf:
     @staticmethod
     def _first(folders: Sequence[str], id: str, end: str, look: Callable[[str], T | None]) -> T | None:
         return next((found for folder in folders if (found := look(_name(folder, id, end))) is not None), None)
+
+
+@dataclass(slots=True)
+class _Later:
+    """A kept file that is open only while it is read."""
+
+    stored: Stored
+    store: Store
+    path: Path | None = None
+
+    def chunks(self, first: int, length: int) -> Iterator[bytes]:
+        """Open the file, read `length` bytes from offset `first`, and close it. Raises AudioRemoved."""
+        opened = self.store.open(self.stored.name)
+        if opened is None:
+            raise AudioRemoved("a file was removed just now")
+        try:
+            if opened.stored.etag != self.stored.etag:
+                raise AudioUnavailable("a file has changed just now")
+            yield from opened.chunks(first, length)
+        finally:
+            opened.close()
+
+    def close(self) -> None:
+        """Do nothing: it is not open."""
 
 
 def _measure(file: Path, format: str) -> Measured:

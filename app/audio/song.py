@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from app.audio.files import Details, details_of
 from app.audio.shelf import Shelf
+from app.audio.timeline import note_subject
 from app.suno.clip import Clip
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
@@ -39,5 +40,6 @@ class Song:
         return details_of(own, self.clip, [*siblings, own])
 
     def note(self, shelf: Shelf, folder: str) -> None:
-        """Store the list of stems beside the files. Raises AudioFull and AudioUnavailable."""
+        """Store the song and the list of its stems beside the files. Raises AudioFull and AudioUnavailable."""
         shelf.note_stems(folder, self.clip.id, self.usable)
+        note_subject(shelf, folder, self.clip)

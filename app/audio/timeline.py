@@ -136,19 +136,22 @@ class Timeline:
             found = replace(found, beats=self._or_nothing(lambda: self.beats(song), NO_BEATS))
             return replace(found, sections=self.sections(song, found.lines))
         except SunoError as error:
-            log.warning("Song %s is given without its words and beats, or some of them: %s", song_id, error)
+            self._say("Song %s is given without its words and beats, or some of them: %s", song_id, error)
             return found
 
-    @staticmethod
-    def _or_nothing(read: Callable[[], T], nothing: T) -> T:
+    def _or_nothing(self, read: Callable[[], T], nothing: T) -> T:
         """What was read, or nothing. Raises SunoUnreachable: the next call would wait as long."""
         try:
             return read()
         except SunoUnreachable:
             raise
         except SunoError as error:
-            log.warning("A song in time is not complete: %s", error)
+            self._say("A song in time is not complete: %s", error)
             return nothing
+
+    def _say(self, message: str, *about: object) -> None:
+        # Without an account, what is not kept is no fault.
+        log.log(logging.WARNING if self.account else logging.DEBUG, message, *about)
 
     def _kept_subject(self, song_id: str) -> tuple[Subject | None, bool]:
         """The kept song, and whether that is young enough to be believed without asking Suno."""
@@ -227,7 +230,7 @@ class Timeline:
         if not self.folders:
             return
         try:
-            self.shelf().keep_note(self.folders[0], song_id, part, {"at": time.time(), part: value})
+            self.shelf().keep_note(self.folders[0], song_id, part, _dated(part, value))
         except (AudioFull, AudioUnavailable) as error:
             log.warning("The %s of song %s cannot be kept: %s", part, song_id, error)
 
@@ -246,6 +249,17 @@ class Timeline:
         if not isinstance(note, dict) or not isinstance(note.get("at"), int | float):
             return None, 0.0
         return note.get(part), float(note["at"])
+
+
+def note_subject(shelf: Shelf, folder: str, song: Clip) -> None:
+    """Keep what a finished song says of itself. Raises AudioFull and AudioUnavailable."""
+    found = Subject.of(song)
+    if found.is_complete:
+        shelf.keep_note(folder, song.id, "song", _dated("song", asdict(found)))
+
+
+def _dated(part: str, value: Any) -> dict[str, Any]:
+    return {"at": time.time(), part: value}
 
 
 def _has_content(content: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from struct import pack
 from zlib import crc32
@@ -119,10 +119,11 @@ class Zip:
 
     def _directory(self, offset: int) -> bytes:
         """The directory at the end, which begins at `offset`."""
-        directory, at = b"", 0
+        headers, at = list[bytes](), 0
         for number, entry in enumerate(self._entries):
-            directory += _central_header(entry, self._crc(number), at)
+            headers.append(_central_header(entry, self._crc(number), at))
             at += _length(entry)
+        directory = b"".join(headers)
         return directory + _end(len(self._entries), len(directory), offset)
 
     def _crc(self, number: int) -> int:
@@ -135,19 +136,24 @@ def stems_zip(
     folder: str, stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime
 ) -> Zip:
     """The ZIP of kept stems. `folder`: the name of the only folder in it. The small files are first."""
-    return Zip(song_entries(folder, stems, format, shelf, about))
+    return Zip([in_folder(folder, entry) for entry in song_entries(stems, format, shelf, about)])
+
+
+def in_folder(folder: str, entry: Entry) -> Entry:
+    """The entry with its name in a folder."""
+    return replace(entry, name=f"{folder}/{entry.name.decode()}".encode())
 
 
 def song_entries(
-    folder: str, stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime
+    stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime
 ) -> list[Entry]:
-    """The entries of one song's folder."""
+    """The entries of one song, without a folder. The small files are first."""
     names = distinct((details.id, f"{details.track}.{format}") for details, _ in stems)
     newest = max((opened.stored.kept for _, opened in stems), default=0.0)
     small = companions_of(about, [details for details, _ in stems], names, _measured(stems, format, shelf))
     return [
-        *(content_entry(f"{folder}/{name}", content, newest) for name, content in small),
-        *(file_entry(f"{folder}/{names[details.id]}", opened, shelf) for details, opened in stems),
+        *(content_entry(name, content, newest) for name, content in small),
+        *(file_entry(names[details.id], opened, shelf) for details, opened in stems),
     ]
 
 

@@ -35,7 +35,7 @@ LONGEST_LISTS = {
 }
 """Characters of the headers whose items are read one by one. A longer one is ignored: reading thousands is slow."""
 
-SIGNED = ("audio.get_audio", "audio.get_peaks", "audio.get_stems_zip")
+SIGNED = ("audio.get_audio", "audio.get_peaks", "audio.get_stems_zip", "orders.get_order_zip")
 """Views that accept a signed URL instead of an API key."""
 
 

@@ -13,7 +13,7 @@ from app.splits.quote import Outlook
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.examples import EXAMPLE_SONG
-from app.web.fields import ID_PATTERN, Flag, Id, IdList, audio_format
+from app.web.fields import AUDIO_TOKEN, ID_PATTERN, Flag, Id, IdList, audio_format
 from app.web.schemas import Schema
 from app.web.split_request import PaidRequest, SplitRequest
 
@@ -82,6 +82,7 @@ EXAMPLE_ORDER = {
     "next_song": None,
     "next_in": None,
     "error": None,
+    "zip_url": None,
 }
 
 
@@ -272,6 +273,21 @@ class OrderReply(Schema):
         metadata={"description": "In about how many seconds it begins; null while the order does not run."},
     )
     error = fields.Nested(OrderProblem, allow_none=True, metadata={"description": "Why the order is paused."})
+    zip_url = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "The URL of a ZIP with all kept stems, once a song with files is done; not in a quote. If "
+            "the operator has set LINK_SECRET, it works for a day without API key and cookie.",
+            "format": "uri",
+        },
+    )
+
+
+class OrderZipQuery(Schema):
+    """The format of the files, and the signature of a URL."""
+
+    format = audio_format("format", "The format in which they were fetched. If left out: the order's `audio_format`.")
+    token = fields.String(metadata={"description": AUDIO_TOKEN["description"]})
 
 
 class OrdersQuery(Schema):

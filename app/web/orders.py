@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from flask import Response
 from webargs.flaskparser import abort
 
 from app.accounts import NotAllowed, budget_of
@@ -21,6 +22,7 @@ from app.splits.refusals import KeyReused
 from app.splits.store import Owner
 from app.suno.clip import Credits
 from app.suno.errors import SunoError
+from app.suno.gateway import AudioFormat
 from app.suno.session import Account
 from app.suno.stems import StemChoice
 from app.web import audio
@@ -38,7 +40,9 @@ from app.web.order_schemas import (
     OrderReply,
     OrderRequest,
     OrdersQuery,
+    OrderZipQuery,
 )
+from app.web.order_zip import signed_order, zip_of, zip_url
 from app.web.stems import IDEMPOTENCY_KEY, check_job, idempotency_key
 
 CODES = {Outlook.NOT_FOUND: "song_not_found", Outlook.REFUSED: "refused_by_suno"}
@@ -158,6 +162,24 @@ def get_order(order_id: str) -> dict[str, object]:
     """
     account = account_of_request()
     return _shown(_found(order_id, account), account)
+
+
+@blueprint.route("/orders/<order_id>.zip", methods=["GET"], parameters=[ORDER_ID])
+@blueprint.arguments(OrderZipQuery, location="query", as_kwargs=True)
+@blueprint.response(200, audio.BINARY, content_type="application/zip", description="A folder for each song.")
+@blueprint.alt_response(
+    206, schema=audio.BINARY, content_type="application/zip", description="The requested `Range` of it.", success=True
+)
+@blueprint.doc(operationId="getOrderZip")
+@blueprint.fails_with(*OF_ORDERS, ErrorCode.INVALID_REQUEST, ErrorCode.AUDIO_INCOMPLETE, ErrorCode.AUDIO_UNAVAILABLE)
+def get_order_zip(order_id: str, format: AudioFormat | None = None, token: str | None = None) -> Response:
+    """Download all kept stems of an order as one ZIP file, with a folder for each song.
+
+    Free; Suno is not asked. It has what is kept now, even while the order runs. `Range` and `If-Range` are supported.
+    `zip_url` of an order is its URL; if that has a `token`, it needs no API key and no cookie.
+    """
+    order = signed_order(order_id, token) if token is not None else _found(order_id, account_of_request())
+    return zip_of(order, format)
 
 
 @blueprint.route("/orders/<order_id>", methods=["DELETE"], parameters=[ORDER_ID])
@@ -364,6 +386,7 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object
         "next_song": next_song.song_id if next_song else None,
         "next_in": parts().ledger.orders.time_to_turn(order, parts().settings.order_pace) if next_song else None,
         "error": order.error,
+        "zip_url": zip_url(order),
     }
 
 

@@ -77,6 +77,21 @@ def test_a_url_of_a_zip_is_valid_for_its_stems_and_its_account() -> None:
             links.folders_of_zip(token_of(links.address("", "f", file)), "song", "wav", ["a", "b"])
 
 
+def test_a_url_of_an_orders_zip_is_valid_for_that_order_and_account() -> None:
+    links = Links([NEW], lifetime=60)
+    address = links.order_zip_address("https://stems.example.com/", "f" * 32, "5f0c")
+    path, _, token = address.partition("?token=")
+    assert path == "https://stems.example.com/api/orders/5f0c.zip"
+    assert links.folder_of_order(token, "5f0c") == "f" * 32
+    of_a_file = token_of(links.address("", "f" * 32, "5f0c"))
+    for other, order in ((token, "5f0d"), (of_a_file, "5f0c"), (token.replace("f", "e", 1), "5f0c")):
+        with pytest.raises(LinkRefused, match="changed"):
+            links.folder_of_order(other, order)
+    with pytest.raises(LinkRefused, match="changed"):
+        links.folder_of(token, "5f0c")
+    assert Links([], lifetime=60).order_zip_address("http://x", "f", "5f0c") == "http://x/api/orders/5f0c.zip"
+
+
 def test_an_expired_url_of_a_zip_names_its_own_request(monkeypatch: pytest.MonkeyPatch) -> None:
     links = Links([NEW], lifetime=60)
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: 1_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +11,8 @@ import pytest
 import requests
 
 from tests.asserts import assert_error
-from tests.conftest import NUMBERS, SONG, Suno, until
-from tests.jobs.conftest import Deployed, Receiver, Service, Shared
+from tests.conftest import NUMBERS, SONG, Client, Suno, until
+from tests.jobs.conftest import PUBLIC_URL, Deployed, Receiver, Service, Shared
 
 LIBRARY = [f"song-library-{number}" for number in range(1, 6)]
 
@@ -209,6 +211,52 @@ def test_downloads_have_a_limit_of_their_own(deployed: Service, suno: Suno, acco
     request_id = state["songs"][0]["request_id"]
     files = deployed.client.get(f"/api/requests/{request_id}").json()["audio"]
     assert [file["status"] for file in files] == ["kept"] * 2
+
+
+def test_the_kept_stems_of_an_order_are_one_zip_with_a_folder_for_each_song(
+    deployed: Service, shared: Shared, suno: Suno
+) -> None:
+    id = order(
+        deployed, [LIBRARY[0], "song-with-two", "no-such-song"], max_credits=10, audio_format="mp3", max_downloads=2
+    )
+    path = f"/api/orders/{id}.zip"
+    assert "zip_url" in state_of(deployed, id)
+    state = ended(deployed, id)
+    suno.forget()
+    url = state["zip_url"]
+    assert url.startswith(f"{PUBLIC_URL}{path}?token=")
+    whole = deployed.client.get(path)
+    assert whole.status_code == 200, whole.text
+    assert whole.headers["Content-Length"] == str(len(whole.content))
+    assert whole.headers["Content-Disposition"] == f'attachment; filename="Order {id[:8]} - Stems.zip"'
+    with zipfile.ZipFile(io.BytesIO(whole.content)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+    assert len({name.partition("/")[0] for name in names}) == 2
+    assert sum(name.endswith(".mp3") for name in names) == 4
+    # The signed address needs no account; it can be resumed, and is of this order only.
+    browser, signed = Client(shared.service), url.removeprefix(PUBLIC_URL)
+    part = browser.get(signed, headers={"Range": "bytes=1000-", "If-Range": whole.headers["ETag"]})
+    assert (part.status_code, part.content) == (206, whole.content[1000:])
+    assert_error(browser.get(signed.replace(id, "0" * 32)), 403, "not_allowed")
+    assert_error(browser.get(signed[:-1]), 403, "not_allowed")
+    assert_error(deployed.client.get(f"{path}?format=wav"), 409, "audio_incomplete")
+    assert_error(deployed.client.get(f"{path}?format=flac"), 400, "invalid_request")
+    assert_error(deployed.client.get(f"/api/orders/{'0' * 32}.zip"), 404, "not_found")
+    other = Service(shared.client("sandbox-needs-captcha"))
+    assert_error(other.client.get(path), 404, "not_found")
+    # The names are those of a song's own ZIP.
+    of_song = deployed.client.get("/api/stems.zip?audio_id=song-with-two&format=mp3")
+    [folder] = {name.partition("/")[0] for name in zipfile.ZipFile(io.BytesIO(of_song.content)).namelist()}
+    assert "BPM" in folder and f"{folder}/stems.json" in names
+    assert [call["path"] for call in suno.log() if "/api/download/" in call["path"]] == []
+
+
+def test_an_order_without_files_has_no_zip(deployed: Service) -> None:
+    id = order(deployed, ["song-with-two"], max_credits=0)
+    assert ended(deployed, id)["zip_url"] is None
+    assert_error(deployed.client.get(f"/api/orders/{id}.zip"), 400, "invalid_request")
+    assert_error(deployed.client.get(f"/api/orders/{id}.zip?format=mp3"), 409, "audio_incomplete")
 
 
 def test_identical_orders_at_once_pay_for_each_song_once(without_jobs: Deployed, suno: Suno, account: str) -> None:
