@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from app.callers import DEFAULT, Caller, OperatorAccount
+from app.callers import DEFAULT_ACCOUNT, Caller, OperatorAccount
 from app.splits.budget import Budget
 from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable, Owner
@@ -17,7 +17,7 @@ from app.suno.session import Account, User
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
+MAX_KNOWN_COOKIES = 10_000
 """Maximum cookies that a process remembers as recorded in the ledger."""
 
 
@@ -34,7 +34,7 @@ class Accounts:
     def __init__(self, accounts: Mapping[str, OperatorAccount]) -> None:
         self._limits = {name: account.credits_per_day for name, account in accounts.items()}
         self._by_name = {
-            name: Account(account.cookie, "SUNO_COOKIE" if name == DEFAULT else f"the account {name}", name)
+            name: Account(account.cookie, "SUNO_COOKIE" if name == DEFAULT_ACCOUNT else f"the account {name}", name)
             for name, account in accounts.items()
         }
         self._by_cookie = {account.cookie: account for account in self._by_name.values()}
@@ -42,7 +42,7 @@ class Accounts:
     @property
     def default(self) -> Account | None:
         """The account of SUNO_COOKIE."""
-        return self._by_name.get(DEFAULT)
+        return self._by_name.get(DEFAULT_ACCOUNT)
 
     def by_name(self, name: str) -> Account | None:
         """The account with this name, for any caller."""
@@ -67,7 +67,7 @@ class Accounts:
 
     def first(self, caller: Caller) -> Account | None:
         """The account to use if a request names none."""
-        name = DEFAULT if caller.accounts is None else next(iter(caller.accounts), None)
+        name = DEFAULT_ACCOUNT if caller.accounts is None else next(iter(caller.accounts), None)
         return self._by_name.get(name) if name else None
 
     def budgets(self, caller: Caller, account: Account, owner: Owner) -> tuple[Budget, ...]:
@@ -127,7 +127,7 @@ class AccountNames:
         noted = self._noted.get(cookie)
         if noted is None or noted.user != user:
             noted = self._note(account, user, ledger_needed=ledger_needed)
-        older = (cookie, "house") if account.name == DEFAULT else (cookie,)
+        older = (cookie, "house") if account.name == DEFAULT_ACCOUNT else (cookie,)
         return (*noted.names, *(name for name in older if name not in noted.names))
 
     def _note(self, account: Account, user: User | None, *, ledger_needed: bool) -> _Noted:
@@ -152,6 +152,6 @@ class AccountNames:
                 account.named_by,
             )
         self._noted[cookie] = noted = _Noted(user, names)
-        if len(self._noted) > REMEMBERED:
+        if len(self._noted) > MAX_KNOWN_COOKIES:
             self._noted.popitem(last=False)
         return noted

@@ -12,7 +12,7 @@ from urllib3.util import Url, parse_url
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _BRACKETED = re.compile(r"\[[0-9a-f:.]+\]")
 
 _ENDS_IN_A_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
@@ -62,7 +62,7 @@ def read_address(url: str) -> Address:
         raise NotAnAddress("must begin with https:// and name a host")
     if parts.auth is not None:
         raise NotAnAddress("must not contain a user or password")
-    if not (_NAME.fullmatch(parts.host) or _BRACKETED.fullmatch(parts.host)):
+    if not (_HOST_NAME.fullmatch(parts.host) or _BRACKETED.fullmatch(parts.host)):
         raise NotAnAddress("must name a host of letters, digits, dots, hyphens and underscores")
     host = parts.host.removesuffix(".")
     url = Url(parts.scheme, None, host, parts.port, parts.path or "/", parts.query).url

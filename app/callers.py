@@ -20,15 +20,15 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 from app.suno.stems import StemTask
 
-DEFAULT = "default"
+DEFAULT_ACCOUNT = "default"
 """The account of SUNO_COOKIE."""
 
-NAME = r"[A-Za-z0-9_-]{1,40}"
+NAME_PATTERN = r"[A-Za-z0-9_-]{1,40}"
 NAME_RULE = "A name is 1 to 40 letters, digits, - and _."
 SIGNING_KEY = r"whsec_[A-Za-z0-9+/]{16,200}={0,2}"
 SIGNING_KEY_RULE = "A webhook's secret is whsec_ and Base64: create one with `make webhook-secret`."
-BUDGET = validate.Range(min=0, max=1_000_000_000)
-SHORTEST_KEY = 16
+BUDGET_RANGE = validate.Range(min=0, max=1_000_000_000)
+MIN_KEY_LENGTH = 16
 """Minimum characters of an API key in the file: a shorter one could be guessed."""
 
 
@@ -114,11 +114,11 @@ def read_callers(path: Path, suno_cookie: str | None) -> Callers:
         for name, table in tables.items():
             if not isinstance(table, dict):
                 raise ValidationError(f"{kind}.{name}: it is not a table.")
-            if not re.fullmatch(NAME, name):
+            if not re.fullmatch(NAME_PATTERN, name):
                 raise ValidationError(f"{kind}.{name}: {NAME_RULE}")
     accounts = {name: reader.account(name, table, suno_cookie) for name, table in content["accounts"].items()}
-    if suno_cookie and DEFAULT not in accounts:
-        accounts = {DEFAULT: OperatorAccount(DEFAULT, suno_cookie), **accounts}
+    if suno_cookie and DEFAULT_ACCOUNT not in accounts:
+        accounts = {DEFAULT_ACCOUNT: OperatorAccount(DEFAULT_ACCOUNT, suno_cookie), **accounts}
     callers = tuple(reader.caller(name, table, accounts) for name, table in content["callers"].items())
     hashes = [hash for caller in callers for hash in caller.key_hashes]
     if len(set(hashes)) < len(hashes):
@@ -128,7 +128,7 @@ def read_callers(path: Path, suno_cookie: str | None) -> Callers:
 
 class _Account(Schema):
     cookie = fields.String()
-    credits_per_day = fields.Integer(strict=True, validate=BUDGET)
+    credits_per_day = fields.Integer(strict=True, validate=BUDGET_RANGE)
 
 
 class _Caller(Schema):
@@ -136,8 +136,8 @@ class _Caller(Schema):
     api_key_sha256 = fields.Raw()
     accounts = fields.List(fields.String())
     own_cookie = fields.Boolean(truthy={True}, falsy={False})
-    credits_per_day = fields.Integer(strict=True, validate=BUDGET)
-    downloads_per_month = fields.Integer(strict=True, validate=BUDGET)
+    credits_per_day = fields.Integer(strict=True, validate=BUDGET_RANGE)
+    downloads_per_month = fields.Integer(strict=True, validate=BUDGET_RANGE)
     webhook_secret = fields.Raw()
     tasks = fields.List(fields.Enum(StemTask, by_value=True), validate=validate.Length(min=1))
 
@@ -164,7 +164,7 @@ class _Reader:
     def account(self, name: str, table: dict[str, Any], suno_cookie: str | None) -> OperatorAccount:
         where = f"accounts.{name}"
         loaded = _load(_Account(), table, where)
-        if name == DEFAULT and suno_cookie:
+        if name == DEFAULT_ACCOUNT and suno_cookie:
             if "cookie" in loaded:
                 raise ValidationError(f"{where}.cookie: SUNO_COOKIE is set too, and is the cookie of this account.")
             return OperatorAccount(name, suno_cookie, loaded.get("credits_per_day"))
@@ -187,8 +187,8 @@ class _Reader:
             raise ValidationError(f"{where}.api_key_sha256: a SHA-256 is 64 hexadecimal digits.")
         for text in _texts(loaded.pop("api_key", []), f"{where}.api_key"):
             keys = self._value(text, f"{where}.api_key").split()
-            if not keys or any(len(key) < SHORTEST_KEY or not key.isascii() for key in keys):
-                raise ValidationError(f"{where}.api_key: a key is {SHORTEST_KEY} ASCII characters or more.")
+            if not keys or any(len(key) < MIN_KEY_LENGTH or not key.isascii() for key in keys):
+                raise ValidationError(f"{where}.api_key: a key is {MIN_KEY_LENGTH} ASCII characters or more.")
             hashes += [hash_of(key.encode()) for key in keys]
         if not hashes:
             raise ValidationError(f"{where}: it has neither api_key nor api_key_sha256.")
@@ -200,7 +200,7 @@ class _Reader:
         ]
         if not all(re.fullmatch(SIGNING_KEY, secret) for secret in secrets):
             raise ValidationError(f"{where_secret}: {SIGNING_KEY_RULE}")
-        own = tuple(loaded.pop("accounts", [DEFAULT] if DEFAULT in accounts else []))
+        own = tuple(loaded.pop("accounts", [DEFAULT_ACCOUNT] if DEFAULT_ACCOUNT in accounts else []))
         if unknown := [account for account in own if account not in accounts]:
             raise ValidationError(f"{where}.accounts: there is no account {unknown[0]!r}.")
         tasks = frozenset(loaded.pop("tasks", StemTask))

@@ -7,7 +7,7 @@ import unicodedata
 
 from pathvalidate import sanitize_filename
 
-LONGEST_NAME = 150
+MAX_NAME_BYTES = 150
 """Maximum UTF-8 bytes of a file's name without extension: file systems' limit, less what a ZIP adds."""
 
 NAMELESS = "Untitled"
@@ -18,7 +18,7 @@ INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u206
 _EXTENSION = re.compile(r"\.[a-z0-9]{1,4}\Z")
 
 
-def clean_name(name: str, longest: int = LONGEST_NAME) -> str:
+def clean_name(name: str, longest: int = MAX_NAME_BYTES) -> str:
     """A name that is valid in all common file systems and in an HTTP header, without an extension.
 
     `longest`: its maximum UTF-8 bytes.
@@ -31,7 +31,7 @@ def clean_name(name: str, longest: int = LONGEST_NAME) -> str:
     return kept.strip(" .") or NAMELESS
 
 
-def clean_file_name(name: str, longest: int = LONGEST_NAME) -> str:
+def clean_file_name(name: str, longest: int = MAX_NAME_BYTES) -> str:
     """A clean name that keeps its extension. `longest`: the maximum UTF-8 bytes without the extension."""
     found = _EXTENSION.search(name)
     extension = found[0] if found else ""

@@ -17,10 +17,10 @@ from urllib3.util import connection as sockets
 
 from app.addresses import is_private_host, is_public, read_address
 
-LOOKUP_WITHIN = 1.0
+LOOKUP_SECONDS = 1.0
 """Seconds for a name's local look-up where a proxy makes the connection."""
 
-UNRESOLVED_FOR = 600.0
+UNRESOLVED_SECONDS = 600.0
 """Seconds for which a name that cannot be resolved here is not looked up again: only the proxy knows it."""
 
 
@@ -83,10 +83,10 @@ class _Adapter(HTTPAdapter):
         if time.monotonic() < self._unresolved.get(host, 0.0):
             return
         try:
-            with gevent.Timeout(LOOKUP_WITHIN, TimeoutError):
+            with gevent.Timeout(LOOKUP_SECONDS, TimeoutError):
                 _public_addresses(host, 443)
         except (OSError, UnicodeError):
-            self._unresolved[host] = time.monotonic() + UNRESOLVED_FOR
+            self._unresolved[host] = time.monotonic() + UNRESOLVED_SECONDS
 
 
 class _PublicConnection:

@@ -42,25 +42,25 @@ events.notify_and_call_entry_points = events.notify
 poll = get_original("select", "poll")
 """The system's own, which returns at once: gevent's would take a turn of its event loop."""
 
-YOUNG = 1.0
+LAST_REQUEST_SECONDS = 1.0
 """Seconds that a stopping worker still waits for the request of a new connection."""
 
-FIRST_REQUEST_WITHIN = 2.0
+FIRST_REQUEST_SECONDS = 2.0
 """Seconds that a new connection has for the head of its first request; the later ones have gunicorn's keepalive."""
 
-MOST_OPEN = 900
+MAX_CONNECTIONS = 900
 """Connections of a worker from which on an idle one makes room for a new one: gunicorn accepts 1,000."""
 
-LONGEST_READ = 64 * 1024
+MAX_UNREAD_BYTES = 64 * 1024
 """Bytes of a body after which a connection closes: gunicorn reads what the app has not read, 8 KB at a time."""
 
-DISCARDED = 16_000_000
+MAX_DISCARDED_BYTES = 16_000_000
 """Bytes of a refused body received before the connection closes: a client that still sends reads no reply."""
 
-DISCARDED_FOR = 2.0
+MAX_DISCARD_SECONDS = 2.0
 """Seconds for the same."""
 
-LAST_WORDS = 2.0
+REPLY_SECONDS = 2.0
 """Seconds of the graceful time for what follows a paid call: the write to the ledger, and the reply."""
 
 _ledger_files: list[int] = []
@@ -94,8 +94,8 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it has waited for YOUNG seconds and has no unread data: a busy worker may read late."""
-        if time.monotonic() - self.since < YOUNG:
+        """Whether it has waited for LAST_REQUEST_SECONDS and has no unread data: a busy worker may read late."""
+        if time.monotonic() - self.since < LAST_REQUEST_SECONDS:
             return False
         if self.client.fileno() < 0:
             return True
@@ -116,7 +116,7 @@ class Connections:
 
         If the worker has too many, close the one that has waited longest for a request.
         """
-        if sum(map(len, self._of_address.values())) >= MOST_OPEN:
+        if sum(map(len, self._of_address.values())) >= MAX_CONNECTIONS:
             self._end_the_longest_idle()
         connection = Connection(gevent.getcurrent(), client)
         others = self._of_address.setdefault(address, {})
@@ -175,7 +175,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         if self.alive:
             return math.inf
         if self._ends is None:
-            self._ends = time.monotonic() + self.cfg.graceful_timeout - LAST_WORDS
+            self._ends = time.monotonic() + self.cfg.graceful_timeout - REPLY_SECONDS
         return max(0.0, self._ends - time.monotonic())
 
     def load_wsgi(self) -> None:
@@ -217,7 +217,7 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
     def timeout_ctx(self) -> Any:
         """Limit the wait for the next request: a balancer may use a connection again that it has used."""
         is_new = not gevent.getcurrent().connection.has_served
-        return gevent.Timeout(min(FIRST_REQUEST_WITHIN, self.cfg.keepalive) if is_new else self.cfg.keepalive, False)
+        return gevent.Timeout(min(FIRST_REQUEST_SECONDS, self.cfg.keepalive) if is_new else self.cfg.keepalive, False)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve a request, then yield to the other connections.
@@ -283,16 +283,16 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
 
 
 def _is_long(req: Any) -> bool:
-    """Whether a request's body is longer than LONGEST_READ, or may be."""
+    """Whether a request's body is longer than MAX_UNREAD_BYTES, or may be."""
     headers = dict(req.headers)
-    return "TRANSFER-ENCODING" in headers or int(headers.get("CONTENT-LENGTH", 0)) > LONGEST_READ
+    return "TRANSFER-ENCODING" in headers or int(headers.get("CONTENT-LENGTH", 0)) > MAX_UNREAD_BYTES
 
 
 def _discard(client: Any) -> None:
     """Receive the rest of a body that nobody reads, so that its client can read the reply."""
-    with contextlib.suppress(OSError), gevent.Timeout(DISCARDED_FOR, False):
+    with contextlib.suppress(OSError), gevent.Timeout(MAX_DISCARD_SECONDS, False):
         client.shutdown(socket.SHUT_WR)
-        buffer, left = bytearray(256 * 1024), DISCARDED
+        buffer, left = bytearray(256 * 1024), MAX_DISCARDED_BYTES
         while left > 0 and (received := client.recv_into(buffer)):
             left -= received
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from app.callers import SHORTEST_KEY, SIGNING_KEY, SIGNING_KEY_RULE, hash_of, read_callers, uncommented
+from app.callers import MIN_KEY_LENGTH, SIGNING_KEY, SIGNING_KEY_RULE, hash_of, read_callers, uncommented
 from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
 
 
@@ -89,9 +89,9 @@ class ApiKeys(ListedInFile):
 class MetricsKeys(ApiKeys):
     """Keys for /metrics. `of_callers` are the hashes of all API keys."""
 
-    ITEM = re.compile(rf"[!-+\--~]{{{SHORTEST_KEY},}}")
+    ITEM = re.compile(rf"[!-+\--~]{{{MIN_KEY_LENGTH},}}")
     COMPLAINT = (
-        f"A key has at least {SHORTEST_KEY} ASCII letters, digits and signs; `openssl rand -hex 24` makes one."
+        f"A key has at least {MIN_KEY_LENGTH} ASCII letters, digits and signs; `openssl rand -hex 24` makes one."
     )
     TAKEN = "It is an API key too: callers could read /metrics."
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from environs import Env, EnvError
 from marshmallow.validate import URL, OneOf, Range, Regexp
 
-from app.callers import DEFAULT, SHORTEST_KEY, Caller, Callers, OperatorAccount, caller_of_key, hash_of
+from app.callers import DEFAULT_ACCOUNT, MIN_KEY_LENGTH, Caller, Callers, OperatorAccount, caller_of_key, hash_of
 from app.setting_types import (
     ApiKeys,
     AudioPlace,
@@ -31,7 +31,7 @@ from app.setting_types import (
 )
 from app.suno.endpoint import Endpoint, ExtractGroup, StemsRoute
 from app.suno.stems import StemTask
-from app.timing import LONGEST_WAIT, LOOK_FOR, Timing
+from app.timing import LOST_STEMS_SECONDS, MAX_PERSON_WAIT_SECONDS, Timing
 
 # Clerk and Suno expect a browser. Its version becomes outdated, so it is a setting.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -51,7 +51,7 @@ class Settings:
     callers: tuple[Caller, ...]
     """The callers with API keys. If there are none, everyone who reaches the port may send requests."""
     short_api_keys: int
-    """How many keys of API_KEYS are shorter than SHORTEST_KEY."""
+    """How many keys of API_KEYS are shorter than MIN_KEY_LENGTH."""
     metrics_key_hashes: tuple[str, ...] = field(repr=False)
     """SHA-256 of the keys that open /metrics, in hexadecimal; (): only requests from this machine may read it."""
     secret_files: tuple[Path, ...]
@@ -126,9 +126,9 @@ class Settings:
         """Seconds that a stopping worker has to finish its requests: one in flight may have been paid for.
 
         A request that waits for its stems checks for the stop once per poll interval. A request that lost Suno's
-        answer looks for its stems for LOOK_FOR seconds.
+        answer looks for its stems for LOST_STEMS_SECONDS.
         """
-        return math.ceil(self.timing.deadline + self.timing.poll_interval + LOOK_FOR + 5)
+        return math.ceil(self.timing.deadline + self.timing.poll_interval + LOST_STEMS_SECONDS + 5)
 
 
 def read_settings(env: Env | None = None) -> Settings:
@@ -157,7 +157,7 @@ def read_settings(env: Env | None = None) -> Settings:
     suno_cookie = env.cookie("SUNO_COOKIE", None)
     callers = env.callers("CALLERS_FILE", None, suno_cookie=suno_cookie)
     if callers is None:
-        own = {DEFAULT: OperatorAccount(DEFAULT, suno_cookie)} if suno_cookie else {}
+        own = {DEFAULT_ACCOUNT: OperatorAccount(DEFAULT_ACCOUNT, suno_cookie)} if suno_cookie else {}
         callers = Callers(own, (), ())
     of_callers = frozenset(hash for caller in callers.callers for hash in caller.key_hashes)
     api_keys = env.api_keys("API_KEYS", None, of_callers=of_callers) or ()
@@ -170,7 +170,7 @@ def read_settings(env: Env | None = None) -> Settings:
     settings = Settings(
         accounts=callers.accounts,
         callers=(*callers.callers, *map(caller_of_key, api_keys)),
-        short_api_keys=sum(len(key) < SHORTEST_KEY for key in api_keys),
+        short_api_keys=sum(len(key) < MIN_KEY_LENGTH for key in api_keys),
         metrics_key_hashes=tuple(
             hash_of(key.encode()) for key in env.metrics_keys("METRICS_KEY", None, of_callers=of_callers) or ()
         ),
@@ -209,7 +209,7 @@ def read_settings(env: Env | None = None) -> Settings:
         waiting_requests=env.int("WAITING_REQUESTS", 100, validate=Range(min=1, max=1_000)),
         ledger_must_be_durable=env.str("LEDGER_DURABLE", "warn", validate=OneOf(["warn", "require"])) == "require",
         jobs_url=jobs_url,
-        handover_time=env.float("HANDOVER_TIME", 86_400.0, validate=Range(min=1, max=LONGEST_WAIT)),
+        handover_time=env.float("HANDOVER_TIME", 86_400.0, validate=Range(min=1, max=MAX_PERSON_WAIT_SECONDS)),
         webhook_secrets=env.secrets("WEBHOOK_SECRET", None) or (),
         webhook_hosts=env.networks("WEBHOOK_HOSTS", None) or (),
         audio_url=env.audio("AUDIO_URL", DEFAULT_AUDIO_URL),

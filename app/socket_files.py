@@ -14,7 +14,7 @@ from typing import Any
 
 from gunicorn import sock
 
-LOOK_EVERY = 0.5
+SOCKET_CHECK_SECONDS = 0.5
 """Seconds between two looks at the files."""
 
 Identity = tuple[int, int]
@@ -48,7 +48,7 @@ class SocketFiles:
         self._own = {path: self._own.get(path) or _identity(path) for path in paths}
         if paths:
             signal.signal(signal.SIGALRM, lambda sent, frame: self.look())
-            signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY, LOOK_EVERY)
+            signal.setitimer(signal.ITIMER_REAL, SOCKET_CHECK_SECONDS, SOCKET_CHECK_SECONDS)
 
     def look(self) -> None:
         """Make each file again that is gone. If another process has made one, stop gracefully, and leave it."""

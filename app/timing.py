@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LOOK_FOR = 20.0
+LOST_STEMS_SECONDS = 20.0
 """Seconds for which a request that lost Suno's answer looks for its stems."""
 
-LONGEST_WAIT = 2 * 24 * 3600.0
+MAX_PERSON_WAIT_SECONDS = 2 * 24 * 3600.0
 """Maximum seconds for which a request waits for a person (HANDOVER_TIME)."""
 
 TimeLeft = Callable[[], float]

@@ -230,4 +230,4 @@ def test_a_body_of_thousands_of_unknown_fields_is_not_compared_whole(monkeypatch
     monkeypatch.setattr(near_misses, "get_close_matches", lambda name, *how: compared.append(name) or [])
     unknown = [f"field{number}" for number in range(5_000)]
     assert near_misses.near_misses(["x" * 60_000, *unknown], {"audio_id"}, ()) == {}
-    assert compared == unknown[: near_misses.MOST_COMPARED - 1]
+    assert compared == unknown[: near_misses.MAX_COMPARED_NAMES - 1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.audio.sizes import MOST_A_SECOND
+from app.audio.sizes import MAX_BYTES_PER_SECOND
 from tests.conftest import SONG, Client, until
 from tests.in_process import InProcess
 from tools.process import free_port
@@ -102,6 +102,6 @@ def test_the_capacity_figures_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| (\d+) (MP3|WAV)s? \| (\S+) to (\S+) GB \| (\d+) to (\d+) \|$", OPERATIONS, re.MULTILINE)
     assert len(rows) == 4
     for number, format, _, most, fewest, _ in rows:
-        size = int(number) * MOST_A_SECOND[format.lower()] * 180
+        size = int(number) * MAX_BYTES_PER_SECOND[format.lower()] * 180
         assert float(most) == pytest.approx(size / 1e9, rel=0.05)
         assert int(fewest) == int(20e9 / size)

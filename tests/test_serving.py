@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from app import serving
-from app.serving import YOUNG, Connection
+from app.serving import LAST_REQUEST_SECONDS, Connection
 from app.timing import no_end
 from app.web import current
 from tests import stack
@@ -336,7 +336,7 @@ def test_a_stopping_worker_ends_no_connection_that_may_have_a_request() -> None:
     with ours, theirs:
         connection = Connection(None, ours)
         assert not connection.is_idle, "it is new"
-        connection.since -= YOUNG
+        connection.since -= LAST_REQUEST_SECONDS
         assert connection.is_idle
         theirs.sendall(b"GET")
         assert not connection.is_idle
@@ -369,12 +369,12 @@ def test_a_used_connection_is_still_open_after_the_wait_for_a_first_request(serv
         assert ask() == b'HTTP/1.1 200 OK{"status":"ok"}\n'
         closing = poll()
         closing.register(connection, POLLIN)
-        assert closing.poll((serving.FIRST_REQUEST_WITHIN + 0.5) * 1_000) == [], "it is not closed"
+        assert closing.poll((serving.FIRST_REQUEST_SECONDS + 0.5) * 1_000) == [], "it is not closed"
         assert ask() == b'HTTP/1.1 200 OK{"status":"ok"}\n'
 
 
 def test_a_full_worker_closes_the_connection_that_has_waited_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "MOST_OPEN", 5)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 5)
     connections, killed = serving.Connections(), []
     with ExitStack() as stack:
 

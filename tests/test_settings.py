@@ -10,7 +10,7 @@ from environs import Env, EnvError
 
 from app.callers import hash_of
 from app.settings import read_settings, remembered, reread_settings
-from app.timing import LOOK_FOR
+from app.timing import LOST_STEMS_SECONDS
 
 OF_GUNICORN = {"GUNICORN_CMD_ARGS"}
 STANDARD = {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"}
@@ -205,7 +205,7 @@ def test_gunicorn_waits_for_requests_in_flight_for_their_longest_time(monkeypatc
     for deadline in ("40", "300"):
         monkeypatch.setenv("SUNO_DEADLINE", deadline)
         timing = read_settings().timing
-        longest = timing.deadline + timing.poll_interval + LOOK_FOR
+        longest = timing.deadline + timing.poll_interval + LOST_STEMS_SECONDS
         assert longest < runpy.run_path("gunicorn.conf.py")["graceful_timeout"] < longest + 10
 
 

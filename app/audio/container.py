@@ -11,10 +11,10 @@ from pathlib import Path
 from struct import unpack
 from typing import BinaryIO, NamedTuple
 
-UNKNOWN_LENGTH = 0x7FFF_0000
+UNKNOWN_LENGTH_BYTES = 0x7FFF_0000
 """A WAV of this length and more, in bytes, is not fetched: writers to a pipe put 0, 0x7FFFF000 or 0xFFFFFFFF here."""
 
-MOST_BOXES = 100_000
+MAX_BOXES = 100_000
 """Maximum boxes to read of an M4A."""
 
 
@@ -91,7 +91,7 @@ def _chunks(content: BinaryIO, size: int) -> Iterator[_Piece]:
 
 
 def _is_known(length: int) -> bool:
-    return 0 < length < UNKNOWN_LENGTH
+    return 0 < length < UNKNOWN_LENGTH_BYTES
 
 
 def _check_m4a(content: BinaryIO, size: int) -> None:
@@ -105,7 +105,7 @@ def _check_m4a(content: BinaryIO, size: int) -> None:
 
 def _boxes(content: BinaryIO, size: int) -> Iterator[_Piece]:
     at = 0
-    for _ in range(MOST_BOXES):
+    for _ in range(MAX_BOXES):
         if at + 8 > size:
             return
         length, name = unpack(">I4s", _at(content, at, 8))

@@ -14,16 +14,16 @@ from app.suno.clip import Clip
 if TYPE_CHECKING:
     from app.audio.fetch import Fetcher
 
-MOST = 2_000_000
+MAX_COVER_BYTES = 2_000_000
 """Maximum bytes of a cover."""
 
-REMEMBERED = 5_000
+MAX_CACHED_COVERS = 5_000
 """Maximum number of cover addresses in a process's cache."""
 
-REST = 60.0
+CDN_PAUSE_SECONDS = 60.0
 """Seconds to pause after the CDN failed, so that a list does not wait for each of its covers."""
 
-BEGINNINGS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
+IMAGE_SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Covers:
         for clip in clips:
             self._addresses[clip.id] = clip.image_url
             self._addresses.move_to_end(clip.id)
-        while len(self._addresses) > REMEMBERED:
+        while len(self._addresses) > MAX_CACHED_COVERS:
             self._addresses.popitem(last=False)
 
     def of(self, song_id: str, find: Callable[[], Clip]) -> Cover | None:
@@ -69,10 +69,10 @@ class Covers:
         if not address or time.monotonic() < self._rests_until:
             return None
         try:
-            content = self._fetcher.small(address, MOST)
+            content = self._fetcher.small(address, MAX_COVER_BYTES)
         except FetchFailed as error:
             if error.for_now:
-                self._rests_until = time.monotonic() + REST
+                self._rests_until = time.monotonic() + CDN_PAUSE_SECONDS
             return None
-        type = next((type for beginning, type in BEGINNINGS.items() if content.startswith(beginning)), None)
+        type = next((type for beginning, type in IMAGE_SIGNATURES.items() if content.startswith(beginning)), None)
         return Cover(content, type) if type else None

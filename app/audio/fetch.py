@@ -17,27 +17,27 @@ import urllib3
 from app.addresses import NotAnAddress, is_loopback, read_address
 from app.audio.container import CutShort, WrongFormat, check_audio
 from app.audio.sizes import UNKNOWN_BOUND
-from app.audio.store import CHUNK
+from app.audio.store import CHUNK_BYTES
 from app.outbound import NotPublic, as_nobody, open_session
 
-LASTS = 1800.0
+MAX_FETCH_SECONDS = 1800.0
 """Maximum seconds for a file, over all its connections."""
 
-SMALL_LASTS = 10.0
+MAX_SMALL_FETCH_SECONDS = 10.0
 """Maximum seconds for a small file."""
 
-IN_VAIN = 4
+MAX_EMPTY_CONNECTIONS = 4
 """Consecutive connections without a byte after which the fetch fails for now."""
 
-REDIRECTS = 3
+MAX_REDIRECTS = 3
 
-TIMEOUTS = (5.0, 30.0)
+CONNECT_AND_READ_SECONDS = (5.0, 30.0)
 """Seconds for a connection to one address, and of silence between two bytes."""
 
-EXPIRED = frozenset({401, 403, 404, 410})
+EXPIRED_LINK_STATUSES = frozenset({401, 403, 404, 410})
 """Storage's statuses for an expired address."""
 
-CUT_TRIES = 5
+MAX_CUT_TRIES = 5
 """Tries of a file that storage sends completely, but whose end is missing: its upload may not have ended yet."""
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -124,7 +124,7 @@ class Fetcher:
         raise.
         Raises FetchFailed.
         """
-        ends = time.monotonic() + LASTS
+        ends = time.monotonic() + MAX_FETCH_SECONDS
         with file.open("wb") as content:
             progress, in_vain, url = _Progress(content, most), 0, address()
             while not progress.is_complete:
@@ -141,12 +141,12 @@ class Fetcher:
                 else:
                     why = "its address is not valid" if expired else "it broke off"
                 if time.monotonic() >= ends:
-                    raise FetchFailed(f"it did not come within {LASTS:.0f} s")
+                    raise FetchFailed(f"it did not come within {MAX_FETCH_SECONDS:.0f} s")
                 if progress.is_complete:
                     break
                 in_vain = in_vain + 1 if progress.done <= progress.farthest else 0
                 progress.farthest = max(progress.farthest, progress.done)
-                if in_vain >= IN_VAIN:
+                if in_vain >= MAX_EMPTY_CONNECTIONS:
                     raise FetchFailed(f"Suno's storage does not send it: {why}")
                 if in_vain:
                     time.sleep(min(0.2 * 2**in_vain, 2.0))
@@ -161,11 +161,11 @@ class Fetcher:
             with self._asked(url, {"User-Agent": "suno-stems"}) as reply:
                 if reply.status_code != 200:
                     raise FetchFailed(f"status {reply.status_code}", for_now=reply.status_code >= 500)
-                content, ends = b"", time.monotonic() + SMALL_LASTS
-                while len(content) <= most and (block := reply.raw.read1(CHUNK, decode_content=True)):
+                content, ends = b"", time.monotonic() + MAX_SMALL_FETCH_SECONDS
+                while len(content) <= most and (block := reply.raw.read1(CHUNK_BYTES, decode_content=True)):
                     content += block
                     if time.monotonic() >= ends:
-                        raise FetchFailed(f"it did not come within {SMALL_LASTS:.0f} s")
+                        raise FetchFailed(f"it did not come within {MAX_SMALL_FETCH_SECONDS:.0f} s")
         except NotPublic:
             raise FetchFailed("its address is not public", for_now=False) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -189,7 +189,7 @@ class Fetcher:
         if progress.done:
             headers |= {"Range": f"bytes={progress.done}-", "If-Range": progress.version.validator}
         with self._asked(url, headers) as reply:
-            if reply.status_code in EXPIRED:
+            if reply.status_code in EXPIRED_LINK_STATUSES:
                 return True
             if reply.status_code == 416 and progress.done:
                 raise _OtherVersion("it changed while it was fetched")
@@ -198,7 +198,7 @@ class Fetcher:
             end = self._begin(reply, progress, note_total)
             while progress.done < end:
                 # If the connection breaks, read() would discard the bytes that came before.
-                block = reply.raw.read1(min(CHUNK, end - progress.done), decode_content=False)
+                block = reply.raw.read1(min(CHUNK_BYTES, end - progress.done), decode_content=False)
                 if not block:
                     break
                 progress.file.write(block)
@@ -209,10 +209,10 @@ class Fetcher:
         return False
 
     def _asked(self, url: str, headers: dict[str, str]) -> requests.Response:
-        for _ in range(REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             url = self._checked(url)
             reply: requests.Response = self._session.get(
-                url, headers=headers, stream=True, auth=as_nobody, timeout=TIMEOUTS
+                url, headers=headers, stream=True, auth=as_nobody, timeout=CONNECT_AND_READ_SECONDS
             )
             if not reply.is_redirect:
                 return reply
@@ -275,4 +275,4 @@ class Fetcher:
             kind = progress.content_type.partition(";")[0][:40] or "nothing"
             raise FetchFailed(f"{error}: Suno's storage announced {kind}", for_now=False) from None
         except CutShort as error:
-            raise FetchFailed(f"Suno's storage sent it cut short: {error}", most_tries=CUT_TRIES) from None
+            raise FetchFailed(f"Suno's storage sent it cut short: {error}", most_tries=MAX_CUT_TRIES) from None

@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from app.names import LONGEST_NAME, NAMELESS, clean_name, cut
+from app.names import MAX_NAME_BYTES, NAMELESS, clean_name, cut
 from app.suno.clip import Clip
 from app.suno.stems import numbered
 
 TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav"}
 """The formats and their media types."""
 
-BLOCK = 1024 * 1024
+READ_BYTES = 1024 * 1024
 """Bytes to read at once."""
 
 ORIGINAL = "Original"
 
-LONGEST_IN_ZIP = 60
+MAX_NAME_UNITS_IN_ZIP = 60
 """Maximum UTF-16 units of a title or a part in a ZIP, so that a path in it stays under 180 characters."""
 
-SHORT_ID = 8
+SHORT_ID_LENGTH = 8
 """Characters of an id that are enough to tell two songs apart."""
 
-TEMPOS = (1, 999)
+TEMPO_RANGE_BPM = (1, 999)
 """Tempos in beats a minute that a folder's name may have."""
 
-_KEY = re.compile(r"([A-G](?:#|b|_sharp|_flat)?)_(major|minor)", re.IGNORECASE)
+_MUSICAL_KEY = re.compile(r"([A-G](?:#|b|_sharp|_flat)?)_(major|minor)", re.IGNORECASE)
 """A key as Suno writes it, such as `C_major`."""
 
 _PART_OF_TITLE = re.compile(r"\s*(?: - [^()]+|\([^()]*\))\s*\Z")
@@ -74,7 +74,7 @@ class Details:
         if self.id == self.song_id:
             return clean_name(song)
         behind = f" - {self._part}{self._take}"
-        room = LONGEST_NAME - len(behind.encode())
+        room = MAX_NAME_BYTES - len(behind.encode())
         return clean_name(f"{cut(song, max(20, room))}{behind}")
 
     @property
@@ -118,7 +118,7 @@ def crc32_of(file: Path) -> int:
     """The CRC-32 of a file, as a ZIP needs it."""
     crc = 0
     with file.open("rb") as content:
-        while block := content.read(BLOCK):
+        while block := content.read(READ_BYTES):
             crc = crc32(block, crc)
     return crc
 
@@ -135,10 +135,10 @@ def file_name(details: Details, format: str) -> str:
 
 def folder_name(title: str | None, song_id: str, *, bpm: float | None = None, key: str | None = None) -> str:
     """The name of a song's folder in a ZIP: `Ocean Wanderer [129 BPM, C major] c3d4e5f6`."""
-    lowest, highest = TEMPOS
+    lowest, highest = TEMPO_RANGE_BPM
     tempo = f"{bpm:.0f} BPM" if bpm is not None and lowest <= bpm <= highest else ""
     about = ", ".join(filter(None, (tempo, readable_key(key))))
-    return " ".join(filter(None, (short_title(title), f"[{about}]" if about else "", song_id[:SHORT_ID])))
+    return " ".join(filter(None, (short_title(title), f"[{about}]" if about else "", song_id[:SHORT_ID_LENGTH])))
 
 
 def short_title(title: str | None) -> str:
@@ -148,7 +148,7 @@ def short_title(title: str | None) -> str:
 
 def readable_key(key: str | None) -> str | None:
     """A key as people write it, such as `C major`; None if it is unknown."""
-    found = _KEY.fullmatch(key or "")
+    found = _MUSICAL_KEY.fullmatch(key or "")
     return f"{found[1].replace('_', ' ')} {found[2].lower()}" if found else None
 
 
@@ -171,5 +171,5 @@ def _short_name(text: str) -> str:
     """A valid name from the beginning of a text, in whole characters."""
     composed = " ".join(unicodedata.normalize("NFC", text).split())
     # In UTF-16, as Windows counts, which limits whole paths.
-    short = composed.encode("utf-16-le", "ignore")[: 2 * LONGEST_IN_ZIP].decode("utf-16-le", "ignore")
-    return clean_name(short, 3 * LONGEST_IN_ZIP)
+    short = composed.encode("utf-16-le", "ignore")[: 2 * MAX_NAME_UNITS_IN_ZIP].decode("utf-16-le", "ignore")
+    return clean_name(short, 3 * MAX_NAME_UNITS_IN_ZIP)

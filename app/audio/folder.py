@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.allocation import allocate
-from app.audio.store import CHUNK, AudioFull, AudioUnavailable, Stored, checked
+from app.audio.store import CHUNK_BYTES, AudioFull, AudioUnavailable, Stored, checked
 
 SPOOL = ".fetching"
 
 QUICK, QUICK_ONES, QUICK_CHUNK = 0.001, 32, 512 * 1024
 """A client that takes QUICK_ONES chunks in a row in under QUICK seconds each then gets QUICK_CHUNK bytes at once."""
 
-SMALLEST = 1_000_000
+MIN_FREE_BYTES = 1_000_000
 """A disk with fewer free bytes counts as full."""
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderStore:
@@ -151,7 +151,7 @@ class OpenFile:
 
     def chunks(self, first: int, length: int) -> Iterator[bytes]:
         """Read `length` bytes from offset `first`."""
-        end, size, quick = first + length, CHUNK, 0
+        end, size, quick = first + length, CHUNK_BYTES, 0
         while first < end:
             with _translated(self.root):
                 chunk = os.pread(self.descriptor, min(size, end - first), first)
@@ -162,7 +162,7 @@ class OpenFile:
             yield chunk
             # Small chunks for a slow client, or one of many: they hold little memory.
             quick = quick + 1 if time.monotonic() - began < QUICK else 0
-            size = QUICK_CHUNK if quick >= QUICK_ONES else CHUNK
+            size = QUICK_CHUNK if quick >= QUICK_ONES else CHUNK_BYTES
 
     def close(self) -> None:
         """Release the lock."""
@@ -176,7 +176,7 @@ def check_folder(folder: Path) -> None:
     _make_folder(folder)
     descriptor, name = tempfile.mkstemp(dir=folder)
     try:
-        allocate(descriptor, SMALLEST)
+        allocate(descriptor, MIN_FREE_BYTES)
     finally:
         os.close(descriptor)
         Path(name).unlink()
@@ -196,7 +196,7 @@ def _translated(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in DISK_FULL_ERRORS:
             raise AudioFull("The disk for kept audio is full: free some space, or lower AUDIO_LIMIT.") from error
         raise AudioUnavailable(f"{error.strerror or type(error).__name__}: {root} (AUDIO_URL)") from error
 

@@ -19,25 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.audio.facts import Facts
-from app.audio.peaks import LENGTH, NotAudio, Peaks, demuxer_of, peaks_as_json
-from app.audio.trace import SKETCH_BLOCK, SKETCH_RATE, SLOW_RATE, Trace
+from app.audio.peaks import PAIRS, NotAudio, Peaks, demuxer_of, peaks_as_json
+from app.audio.trace import SKETCH_BLOCK, SKETCH_RATE, SLOW_SAMPLE_RATE, Trace
 
 Samples: TypeAlias = NDArray[np.float32]
 """Channels, and samples from -1 to 1."""
 
-FINER = 16
+PIECES_PER_PAIR = 16
 """Pieces to measure for each pair of a waveform: a file's exact length is known only at its end."""
 
-AT_ONCE = 1 << 16
+SAMPLES_AT_ONCE = 1 << 16
 """Samples to collect before they are measured: few calls are faster."""
 
 QUIETEST_DBFS = -120.0
 """Lower peaks count as none: 24 bits have no more."""
 
-SHORTEST_LOUDNESS = 0.4
+MIN_LOUDNESS_SECONDS = 0.4
 """Seconds that the meter needs: its blocks are as long."""
 
-PATTERN = SKETCH_BLOCK * 2048
+SIGNS_REPEAT_AFTER = SKETCH_BLOCK * 2048
 """Samples after which the signs of a sketch repeat."""
 
 
@@ -64,7 +64,7 @@ def _measured(container: av.container.InputContainer) -> Measured:
     stream = container.streams.audio[0]
     seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
     rate = stream.rate or 0
-    waveform = _Waveform(max(1, int(seconds * rate) // (LENGTH * FINER)))
+    waveform = _Waveform(max(1, int(seconds * rate) // (PAIRS * PIECES_PER_PAIR)))
     mono = av.AudioResampler(format="s16", layout="mono")
     # A WAV may name no layout, and a filter would then change the frame that the next one reads.
     plain = av.AudioResampler(format="fltp", layout="mono" if stream.channels == 1 else None)
@@ -97,7 +97,7 @@ class _Waveform:
         self.samples += len(samples)
         self._rest.append(samples)
         self._waiting += len(samples)
-        if self._waiting >= max(AT_ONCE, self.piece):
+        if self._waiting >= max(SAMPLES_AT_ONCE, self.piece):
             self._take()
 
     def end(self) -> None:
@@ -146,7 +146,7 @@ class _Levels:
 
     def facts(self) -> Facts:
         peak = 20 * math.log10(self._peak) if self._peak > 0 else -math.inf
-        is_long = self._frames >= SHORTEST_LOUDNESS * self._rate
+        is_long = self._frames >= MIN_LOUDNESS_SECONDS * self._rate
         return Facts(
             sample_rate=self._rate,
             channels=self._channels,
@@ -172,7 +172,7 @@ class _Tracer:
     """Makes the trace of a file."""
 
     def __init__(self) -> None:
-        self._slowly = av.AudioResampler(format="flt", layout="mono", rate=SLOW_RATE)
+        self._slowly = av.AudioResampler(format="flt", layout="mono", rate=SLOW_SAMPLE_RATE)
         self._slow: list[Samples] = []
         self._exactly: av.AudioResampler | None = None
         self._waiting: list[Samples] = []
@@ -185,7 +185,7 @@ class _Tracer:
         for samples in self._at_sketch_rate(frame):
             self._waiting.append(samples)
             self._number += samples.shape[1]
-        if self._number >= AT_ONCE:
+        if self._number >= SAMPLES_AT_ONCE:
             self._draw()
 
     def end(self) -> Trace:
@@ -218,9 +218,9 @@ class _Tracer:
         samples = np.concatenate(self._waiting, axis=1)
         whole = samples.shape[1] - samples.shape[1] % SKETCH_BLOCK
         places = np.arange(self._position, self._position + whole)
-        signed = samples[:, :whole] * np.take(SIGNS, places, axis=1, mode="wrap")
+        signed = samples[:, :whole] * np.take(SKETCH_SIGNS, places, axis=1, mode="wrap")
         self._sketch.append(signed.sum(axis=0).reshape(-1, SKETCH_BLOCK).sum(axis=1))
-        self._position = (self._position + whole) % PATTERN
+        self._position = (self._position + whole) % SIGNS_REPEAT_AFTER
         self._waiting, self._number = [samples[:, whole:].copy()], samples.shape[1] - whole
 
 
@@ -235,8 +235,10 @@ def _two_channels(samples: Samples) -> Samples:
 
 def _signs() -> Samples:
     """The signs of the samples of two channels: the same in every version, as sketches are stored."""
-    bits = np.unpackbits(np.frombuffer(hashlib.shake_256(b"suno-stems sketch").digest(2 * PATTERN // 8), np.uint8))
-    return (bits.astype(np.float32) * 2 - 1).reshape(2, PATTERN)
+    bits = np.unpackbits(
+        np.frombuffer(hashlib.shake_256(b"suno-stems sketch").digest(2 * SIGNS_REPEAT_AFTER // 8), np.uint8)
+    )
+    return (bits.astype(np.float32) * 2 - 1).reshape(2, SIGNS_REPEAT_AFTER)
 
 
-SIGNS = _signs()
+SKETCH_SIGNS = _signs()

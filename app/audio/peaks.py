@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-LENGTH = 1_000
+PAIRS = 1_000
 """Number of pairs of the lowest and the highest sample."""
 
 DEMUXERS = {"mp3": "mp3", "m4a": "mov", "wav": "wav"}
@@ -56,7 +56,7 @@ def peaks_from_suno(reply: Any, duration: float | None) -> Peaks | None:
     except (OverflowError, ValueError):
         return None
     rate = 44_100
-    return _as_json(pairs, rate, int((duration or 0) * rate) or LENGTH)
+    return _as_json(pairs, rate, int((duration or 0) * rate) or PAIRS)
 
 
 def _in_pairs(numbers: Sequence[float]) -> list[tuple[float, float]]:
@@ -69,11 +69,11 @@ def peaks_as_json(lows: Sequence[int], highs: Sequence[int], rate: int, samples:
 
 
 def _pairs(lows: Sequence[int], highs: Sequence[int]) -> list[int]:
-    """The lowest and the highest value of each of LENGTH parts, alternating."""
+    """The lowest and the highest value of each of PAIRS parts, alternating."""
     numbers: list[int] = []
-    for i in range(LENGTH):
-        start = i * len(lows) // LENGTH
-        end = max(start + 1, (i + 1) * len(lows) // LENGTH)
+    for i in range(PAIRS):
+        start = i * len(lows) // PAIRS
+        end = max(start + 1, (i + 1) * len(lows) // PAIRS)
         numbers += (min(lows[start:end]), max(highs[start:end]))
     return numbers
 
@@ -83,9 +83,9 @@ def _as_json(pairs: list[int], rate: int, samples: int) -> Peaks:
         "version": 2,
         "channels": 1,
         "sample_rate": rate,
-        "samples_per_pixel": max(1, round(samples / LENGTH)),
+        "samples_per_pixel": max(1, round(samples / PAIRS)),
         "bits": 16,
-        "length": LENGTH,
+        "length": PAIRS,
         "data": pairs,
     }
 

@@ -25,17 +25,17 @@ from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.audio.folder import NO_ROOM, check_folder, clear_folder
-from app.audio.store import CHUNK, AudioFull, AudioRemoved, AudioUnavailable, Stored
+from app.audio.folder import DISK_FULL_ERRORS, check_folder, clear_folder
+from app.audio.store import CHUNK_BYTES, AudioFull, AudioRemoved, AudioUnavailable, Stored
 
 log = logging.getLogger(__name__)
 
-OPERATION_LASTS = 15.0
+OPERATION_SECONDS = 15.0
 """Maximum seconds of an operation on the bucket that sends no file, with all of its attempts."""
 
-CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 2, 5, 2
-"""Seconds, seconds and tries. They end such an operation within OPERATION_LASTS even without gevent: botocore pauses
-up to a second between two attempts."""
+BUCKET_CONNECT_SECONDS, BUCKET_READ_SECONDS, BUCKET_ATTEMPTS = 2, 5, 2
+"""They end such an operation within OPERATION_SECONDS even without gevent: botocore pauses up to a second between two
+attempts."""
 
 PROBE = ".probe"
 """The object that `check` writes and removes."""
@@ -52,17 +52,17 @@ RIGHTS = {
 }
 """The right that an operation needs."""
 
-LONGEST_REASON = 200
+MAX_REASON_LENGTH = 200
 """Maximum characters of the bucket's own reason in an error."""
 
-_ADDRESS = re.compile(r"\w+://\S+")
+_URL = re.compile(r"\w+://\S+")
 
 DAY = 24 * 3600.0
 
-NOTED_EVERY = DAY
+NOTE_USE_EVERY_SECONDS = DAY
 """Seconds between updates of a file's last use: S3 has no access time, and an update copies the object."""
 
-ABORTED_AFTER = DAY
+ABORT_UPLOAD_AFTER_SECONDS = DAY
 """Seconds after which an unfinished multipart upload is aborted: its process is taken for dead."""
 
 
@@ -85,9 +85,9 @@ class S3Store:
     @cached_property
     def _s3(self) -> Any:
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            connect_timeout=BUCKET_CONNECT_SECONDS,
+            read_timeout=BUCKET_READ_SECONDS,
+            retries={"total_max_attempts": BUCKET_ATTEMPTS, "mode": "standard"},
             # By default boto3 sends checksums that strict S3-compatible stores refuse.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -108,7 +108,7 @@ class S3Store:
         stored = self.stat(name)
         if stored is None:
             return None
-        if time.time() - stored.used > NOTED_EVERY:
+        if time.time() - stored.used > NOTE_USE_EVERY_SECONDS:
             self._note_use(name)
         return OpenObject(stored, None, self._s3, self._bucket, self._prefix + name)
 
@@ -166,7 +166,7 @@ class S3Store:
             clear_folder(self.spool, older_than)
         for page in self._pages("list_multipart_uploads", self._prefix):
             for upload in page.get("Uploads", ()):
-                if time.time() - upload["Initiated"].timestamp() > max(older_than, ABORTED_AFTER):
+                if time.time() - upload["Initiated"].timestamp() > max(older_than, ABORT_UPLOAD_AFTER_SECONDS):
                     with _bounded():
                         self._s3.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
@@ -221,7 +221,7 @@ class OpenObject:
                 raise
         try:
             with _translated():
-                yield from body.iter_chunks(CHUNK)
+                yield from body.iter_chunks(CHUNK_BYTES)
         finally:
             body.close()
 
@@ -231,15 +231,15 @@ class OpenObject:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """End an operation within OPERATION_LASTS: botocore's timeouts limit only the silence between two bytes."""
-    timeout = gevent.Timeout.start_new(OPERATION_LASTS)
+    """End an operation within OPERATION_SECONDS: botocore's timeouts limit only the silence between two bytes."""
+    timeout = gevent.Timeout.start_new(OPERATION_SECONDS)
     try:
         with _translated():
             yield
     except gevent.Timeout as expired:
         if expired is not timeout:
             raise
-        raise AudioUnavailable(f"the bucket did not answer within {OPERATION_LASTS:.0f} s") from None
+        raise AudioUnavailable(f"the bucket did not answer within {OPERATION_SECONDS:.0f} s") from None
     finally:
         timeout.close()
 
@@ -253,7 +253,7 @@ def _translated() -> Iterator[None]:
         raise AudioUnavailable(_reason(error)) from error
     except OSError as error:
         # Of the spool, on this machine.
-        if error.errno in NO_ROOM:
+        if error.errno in DISK_FULL_ERRORS:
             raise AudioFull("The disk for incomplete audio is full: the operator has to free some space.") from error
         why = error.strerror or type(error).__name__
         raise AudioUnavailable(f"{why}: {error.filename}" if error.filename else why) from error
@@ -267,7 +267,7 @@ def _reason(error: Exception) -> str:
     if not isinstance(error, ClientError):
         return f"the bucket failed with {type(error).__name__}"
     found = error.response.get("Error", {})
-    said = " ".join(_ADDRESS.sub("…", str(found.get("Message") or "")).split())[:LONGEST_REASON].strip(" .")
+    said = " ".join(_URL.sub("…", str(found.get("Message") or "")).split())[:MAX_REASON_LENGTH].strip(" .")
     why = f"the bucket failed with {found.get('Code')}" + (f": {said}" if said else "")
     right = RIGHTS.get(error.operation_name)
     if right and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:

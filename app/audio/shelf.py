@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RUBBISH_AFTER = 3600.0
+INCOMPLETE_KEPT_SECONDS = 3600.0
 """Seconds after which an incomplete file is removed."""
 
 DETAILS, PEAKS, STEMS = "json", "peaks.json", "stems.json"
@@ -247,7 +247,7 @@ class Shelf:
                 log.error("The kept audio could not be cleaned up completely: %s", error)
 
     def _clear_rubbish(self) -> None:
-        self._store.clear_rubbish(RUBBISH_AFTER)
+        self._store.clear_rubbish(INCOMPLETE_KEPT_SECONDS)
 
     def _remove_expired(self, needed_by: NeededBy) -> None:
         audio: dict[str, set[str]] = {}
@@ -264,7 +264,7 @@ class Shelf:
             folder, _, file = stored.name.partition("/")
             id, _, end = file.partition(".")
             is_needed = not self._kept_for if end in OF_SONG else id in audio.get(folder, ())
-            if not is_needed and time.time() - stored.kept > max(self._kept_for, RUBBISH_AFTER):
+            if not is_needed and time.time() - stored.kept > max(self._kept_for, INCOMPLETE_KEPT_SECONDS):
                 self._store.remove(stored.name)
 
     def _is_expired(self, stored: Stored) -> bool:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-CHUNK = 128 * 1024
+CHUNK_BYTES = 128 * 1024
 """Bytes to read or send at once."""
 
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}(\.[a-z0-9]{1,10}){0,2}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}(\.[a-z0-9]{1,10}){0,2}")
 
 
 class AudioFull(Exception):
@@ -42,7 +42,7 @@ class AudioUnavailable(Exception):
 
 def checked(name: str) -> str:
     """The name of a file, which is never a path to another place. Raises AudioUnavailable."""
-    if not _NAME.fullmatch(name):
+    if not _FILE_NAME.fullmatch(name):
         raise AudioUnavailable("a clip has an id that cannot be the name of a file")
     return name
 

@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FIRST_LOOK_LASTS = 1.0
+FIRST_WAIT_SECONDS = 1.0
 """Maximum seconds to wait for a result if there was none yet."""
 
-STATE_KNOWN_FOR = 60.0
+STATE_CACHED_SECONDS = 60.0
 """Seconds until the store is probed again: each probe writes a small file."""
 
-SIZE_KNOWN_FOR = 300.0
+SIZE_CACHED_SECONDS = 300.0
 """Seconds until the files are added up again: that is slow, and costs money for a bucket."""
 
 
@@ -56,12 +56,12 @@ class Survey:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._state = Glance(self._look_at_state, STATE_KNOWN_FOR)
-        self._size = Glance(self._look_at_size, SIZE_KNOWN_FOR)
+        self._state = Glance(self._look_at_state, STATE_CACHED_SECONDS)
+        self._size = Glance(self._look_at_size, SIZE_CACHED_SECONDS)
 
     def state(self) -> str:
         """`ok`, the code of the error that a new file would get, or `unknown`."""
-        return self._state.find(FIRST_LOOK_LASTS) or "unknown"
+        return self._state.find(FIRST_WAIT_SECONDS) or "unknown"
 
     def size(self) -> int | None:
         """Total bytes kept; None if that is not known."""

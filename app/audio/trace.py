@@ -17,22 +17,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-SLOW_RATE = 2_000
+SLOW_SAMPLE_RATE = 2_000
 """Samples a second of `slow`."""
 
 SKETCH_RATE, SKETCH_BLOCK = 48_000, 256
 """Samples a second of the sound that is summed, and samples of each sum."""
 
-FURTHEST = 0.5
+MAX_SHIFT_SECONDS = 0.5
 """Maximum seconds by which a file is looked for before and after its place."""
 
-CLEAR = 8.0
+MIN_PEAK_RATIO = 8.0
 """How far the best place must stand out from the usual one, as a multiple."""
 
-ALIKE = 0.3
+MIN_CORRELATION = 0.3
 """Minimum correlation of a stem with what the others leave of the mix, at its best place."""
 
-AS_GOOD = 0.9
+IN_PLACE_RATIO = 0.9
 """A file that fits almost as well where it should start does start there: music repeats itself."""
 
 LOWEST_DBFS = -120.0
@@ -87,7 +87,7 @@ def lags_of(mix: Trace, stems: Sequence[Trace]) -> list[float | None]:
         left = whole - _total(placed)
         lags = [_lag(part, left + own) for part, own in zip(parts, placed, strict=True)]
         shifts = [
-            shift if lag is None else round(lag * SLOW_RATE) for shift, lag in zip(shifts, lags, strict=True)
+            shift if lag is None else round(lag * SLOW_SAMPLE_RATE) for shift, lag in zip(shifts, lags, strict=True)
         ]  # fmt: skip
     return lags
 
@@ -96,7 +96,7 @@ def _common_shift(whole: Numbers, parts: Sequence[Numbers]) -> int:
     """The shift of all stems together, if that explains the mix better than none."""
     total = _total(parts)
     lag = _lag(total, whole)
-    shift = round(lag * SLOW_RATE) if lag else 0
+    shift = round(lag * SLOW_SAMPLE_RATE) if lag else 0
     return shift if _power(whole - _moved(total, -shift)) < _power(whole - total) else 0
 
 
@@ -111,16 +111,16 @@ def _lag(stem: Numbers, alone: Numbers) -> float | None:
     # Each frequency counts by the root of its strength: a few low ones would hide the place.
     sharp = _near(np.fft.irfft(cross / (np.sqrt(np.abs(cross)) + 1e-20), length))
     best, none = int(sharp.argmax()), len(sharp) // 2
-    if sharp[none] >= AS_GOOD * sharp[best]:
+    if sharp[none] >= IN_PLACE_RATIO * sharp[best]:
         best = none
-    if plain[best] < ALIKE * power or sharp[best] < CLEAR * float(np.median(np.abs(sharp))):
+    if plain[best] < MIN_CORRELATION * power or sharp[best] < MIN_PEAK_RATIO * float(np.median(np.abs(sharp))):
         return None
-    return (best - none + _between(sharp, best)) / SLOW_RATE
+    return (best - none + _between(sharp, best)) / SLOW_SAMPLE_RATE
 
 
 def _near(values: NDArray[Any]) -> NDArray[Any]:
     """A correlation at the places that are looked at, from the earliest to the latest."""
-    most = round(FURTHEST * SLOW_RATE)
+    most = round(MAX_SHIFT_SECONDS * SLOW_SAMPLE_RATE)
     return np.concatenate([values[-most:], values[: most + 1]])
 
 

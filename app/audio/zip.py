@@ -31,10 +31,10 @@ END, END_64 = 22, 56 + 20
 TOO_LONG, TOO_MANY = 0xFFFF_FFFF, 0xFFFF
 """Sizes, offsets and numbers from these on are in 64-bit fields."""
 
-UTF_8 = 0x800
+UTF_8_FLAG = 0x800
 """The flag that says that a name is in UTF-8."""
 
-REGULAR_FILE = 0o100644 << 16
+FILE_PERMISSIONS = 0o100644 << 16
 """The permissions of an entry, for Unix."""
 
 
@@ -210,7 +210,7 @@ def _length(entry: Entry) -> int:
 def _local_header(entry: Entry, crc: int) -> bytes:
     extra = _extra_of_local(entry)
     size = min(entry.size, TOO_LONG)
-    fields = (_version(extra), UTF_8, 0, *_dos_time(entry.changed), crc, size, size, len(entry.name), len(extra))
+    fields = (_version(extra), UTF_8_FLAG, 0, *_dos_time(entry.changed), crc, size, size, len(entry.name), len(extra))
     return b"PK\3\4" + pack("<5H3I2H", *fields) + entry.name + extra
 
 
@@ -218,8 +218,8 @@ def _central_header(entry: Entry, crc: int, offset: int) -> bytes:
     extra = _extra(entry.size, entry.size, offset)
     size, at, unix = min(entry.size, TOO_LONG), min(offset, TOO_LONG), 3 << 8
     version = _version(extra)
-    fields = (unix | version, version, UTF_8, 0, *_dos_time(entry.changed), crc, size, size, len(entry.name))
-    return b"PK\1\2" + pack("<6H3I5H2I", *fields, len(extra), 0, 0, 0, REGULAR_FILE, at) + entry.name + extra
+    fields = (unix | version, version, UTF_8_FLAG, 0, *_dos_time(entry.changed), crc, size, size, len(entry.name))
+    return b"PK\1\2" + pack("<6H3I5H2I", *fields, len(extra), 0, 0, 0, FILE_PERMISSIONS, at) + entry.name + extra
 
 
 def _end(number: int, length: int, offset: int) -> bytes:

@@ -32,13 +32,13 @@ from app.splits.store import LedgerUnavailable
 
 log = logging.getLogger("app.jobs")
 
-AT_ONCE = 1_000
+MAX_CONCURRENT_JOBS = 1_000
 """Maximum number of concurrent jobs."""
 
-CLEAN_EVERY = 600.0
+CLEAN_EVERY_SECONDS = 600.0
 """Seconds between cleanups of the kept audio."""
 
-SWEEP_EVERY = 5.0
+LEDGER_POLL_SECONDS = 5.0
 """Seconds between polls of the ledger for due jobs."""
 
 
@@ -48,7 +48,7 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._stopping = self._must_reread = False
         self._name = f"{socket.gethostname()}-{os.getpid()}"
-        self._pool = Pool(AT_ONCE)
+        self._pool = Pool(MAX_CONCURRENT_JOBS)
         self._doing: set[str] = set()
         self._parts = build(settings)
         self._ledger, self._queue = self._parts.ledger, self._parts.queue
@@ -67,10 +67,10 @@ class Jobs:
                 self._reread()
             self._listener.start()
             self._sweep()
-            if time.monotonic() - cleaned > CLEAN_EVERY:
+            if time.monotonic() - cleaned > CLEAN_EVERY_SECONDS:
                 cleaned = time.monotonic()
                 self._pool.spawn(self._clean)
-            ends = time.monotonic() + SWEEP_EVERY
+            ends = time.monotonic() + LEDGER_POLL_SECONDS
             while not self._stopping and not self._must_reread and time.monotonic() < ends:
                 gevent.sleep(0.1)
         self._listener.stop()
@@ -106,7 +106,7 @@ class Jobs:
         try:
             self._ledger.jobs.note_consumer()
             self._ledger.jobs.note_report(self._name, self._runner.report())
-            for id in self._ledger.jobs.due(AT_ONCE):
+            for id in self._ledger.jobs.due(MAX_CONCURRENT_JOBS):
                 self.take_up(id)
         except LedgerUnavailable as error:
             log.error("Due jobs cannot be read: %s", error.why)

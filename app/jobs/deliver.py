@@ -16,10 +16,10 @@ from app.parts import Parts
 
 log = logging.getLogger(__name__)
 
-DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+RETRY_DELAYS_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Approximate seconds between two attempts. After the last attempt the webhook is given up."""
 
-LONGEST_DELAY = 86_400.0
+MAX_RETRY_DELAY_SECONDS = 86_400.0
 """Maximum seconds between two attempts, even if the receiver requests more."""
 
 
@@ -38,11 +38,11 @@ class Deliverer:
         if attempt.was_taken:
             return Next(replace(job, state=SplitState.DELIVERED), None, Outcome.WEBHOOK_DELIVERED)
         since_asked = len(job.attempts) - job.before
-        if attempt.status == 410 or since_asked > len(DELAYS):
+        if attempt.status == 410 or since_asked > len(RETRY_DELAYS_SECONDS):
             log.error("The webhook of request %s is given up: %s", job.request_id, attempt.status or attempt.said)
             return Next(replace(job, state=SplitState.GIVEN_UP), None, Outcome.WEBHOOK_GIVEN_UP)
-        delay = DELAYS[since_asked - 1] * random.uniform(0.9, 1.1)  # noqa: S311 (no secret)
-        delay = min(LONGEST_DELAY, max(delay, attempt.retry_after or 0.0))
+        delay = RETRY_DELAYS_SECONDS[since_asked - 1] * random.uniform(0.9, 1.1)  # noqa: S311 (no secret)
+        delay = min(MAX_RETRY_DELAY_SECONDS, max(delay, attempt.retry_after or 0.0))
         log.warning("The webhook of request %s failed for now: %s", job.request_id, attempt.status or attempt.said)
         now = self._clock.now()
         return Next(replace(job, next_at=as_text(now.wall + delay), tried=now, pause=delay), delay)

@@ -27,7 +27,7 @@ from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Ou
 from app.parts import Parts
 from app.splits.budget import OverBudget
 from app.splits.download import Download
-from app.splits.jobs import JOB_KEPT, StoredJob
+from app.splits.jobs import JOB_KEPT_SECONDS, StoredJob
 from app.splits.store import LedgerUnavailable
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutOfCredits, RateLimited, RefusedBySuno, SongNotFound, SunoError
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HELD = 15.0
+HOLD_SECONDS = 15.0
 """Seconds that a process holds a running job before it must renew the hold."""
 
-TRIED_FOR = 3600.0
+MAX_TRY_SECONDS = 3600.0
 """Seconds of waiting after which a file counts as failed. Time in which Suno cannot be read does not count."""
 
-FOLLOWED_FOR = JOB_KEPT
+MAX_FILE_JOB_SECONDS = JOB_KEPT_SECONDS
 """Seconds after which a file counts as failed in any case."""
 
-SMALL_FILES_LAST = 105.0
+SMALL_FILES_SECONDS = 105.0
 """Maximum seconds to store the small files beside a file: seven operations of 15 s on a bucket."""
 
-SLOWEST_STORE = 1_000_000
+MIN_STORE_BYTES_PER_SECOND = 1_000_000
 """Assumed minimum write speed of a store, in bytes per second."""
 
-SLOWEST = 400.0
+MAX_STEP_PAUSE_SECONDS = 400.0
 """Maximum seconds between two steps, unless Suno requests more before an unlock. A step takes two calls."""
 
-HONOURED = 120.0
+MAX_RETRY_AFTER_SECONDS = 120.0
 """Maximum seconds of Suno's Retry-After that a free call waits."""
 
 
@@ -81,8 +81,8 @@ class _Unreadable(Exception):
         self.at_least = at_least
 
 
-MOST_DOUBLINGS = 16
-"""How often the pause between two tries doubles, below SLOWEST: enough for the shortest SUNO_POLL_INTERVAL."""
+MAX_DOUBLINGS = 16
+"""How often the pause between two tries doubles, below its maximum: enough for the shortest SUNO_POLL_INTERVAL."""
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ class FileJobs:
             case _Unreadable():
                 return self._unread(job, str(error), error.at_least)
             case SunoError():
-                return self._unread(job, str(error), min(HONOURED, error.retry_after or 0.0))
+                return self._unread(job, str(error), min(MAX_RETRY_AFTER_SECONDS, error.retry_after or 0.0))
             case _:
                 raise error
 
@@ -166,9 +166,9 @@ class FileJobs:
         return self._retry(replace(job, tries=job.tries + 1), code, why, self._back_off(job))
 
     def _retry(self, job: FileJob, code: FileCode, why: str, pause: float) -> Next[FileJob]:
-        if job.waited > TRIED_FOR or self._is_over(job):
+        if job.waited > MAX_TRY_SECONDS or self._is_over(job):
             return self._failed(job, code, f"The file could not be fetched: {why}")
-        due_in = min(SLOWEST, max(self._timing.poll_interval, pause))
+        due_in = min(MAX_STEP_PAUSE_SECONDS, max(self._timing.poll_interval, pause))
         looked = self._ledger.clock.now()
         job = replace(job, looked=looked, pause=due_in, error=_tried_again(why))
         return Next(job, due_in, is_suno_read=True)
@@ -178,7 +178,7 @@ class FileJobs:
         if self._is_over(job):
             return self._failed(job, FileCode.SUNO, f"The file could not be fetched: {why}")
         log.warning("The %s of clip %s will be retried: %s", job.format, job.details.id, why)
-        due_in = max(at_least, min(SLOWEST, self._back_off(job)))
+        due_in = max(at_least, min(MAX_STEP_PAUSE_SECONDS, self._back_off(job)))
         job = replace(job, tries=job.tries + 1, looked=None, error=_tried_again(why))
         return Next(job, due_in, is_suno_read=False)
 
@@ -187,11 +187,11 @@ class FileJobs:
         return Next(replace(job, state=FileState.FAILED, code=code, error=error), None, Outcome.FILE_FAILED)
 
     def _back_off(self, job: FileJob) -> float:
-        delay: float = self._timing.poll_interval * 2 ** min(job.tries, MOST_DOUBLINGS)
+        delay: float = self._timing.poll_interval * 2 ** min(job.tries, MAX_DOUBLINGS)
         return delay
 
     def _is_over(self, job: FileJob) -> bool:
-        return self._ledger.clock.since(job.began) > FOLLOWED_FOR
+        return self._ledger.clock.since(job.began) > MAX_FILE_JOB_SECONDS
 
     def _counted(self, job: FileJob) -> FileJob:
         """The job with the time since its last step, if a process worked and Suno could be read."""
@@ -260,7 +260,7 @@ class FileJobs:
     @contextmanager
     def _slot(self, running: _Running) -> Iterator[None]:
         """Wait for a fetch slot, and give it back whatever happens."""
-        while not self._slots.acquire(timeout=HELD / 3):
+        while not self._slots.acquire(timeout=HOLD_SECONDS / 3):
             self._hold(running)
         try:
             yield
@@ -288,14 +288,14 @@ class FileJobs:
         def note_total(total: int) -> None:
             nonlocal expected
             expected = total
-            others = self._ledger.jobs.take_room(running.id, total, lasts=HELD * 2)
+            others = self._ledger.jobs.take_room(running.id, total, lasts=HOLD_SECONDS * 2)
             self._shelf.make_room(file, total, others, self.needed_by, running.claim.waiting)
 
         def go_on() -> None:
             # Nobody else can take over the job while the ledger is away.
             with suppress(LedgerUnavailable):
                 self._hold(running)
-                self._ledger.jobs.take_room(running.id, expected, lasts=HELD * 2)
+                self._ledger.jobs.take_room(running.id, expected, lasts=HOLD_SECONDS * 2)
 
         try:
             self._parts.fetcher.fetch(
@@ -304,7 +304,7 @@ class FileJobs:
                 format=format,
                 most=most_bytes(format, details.duration),
                 note_total=note_total,
-                note_progress=_every(HELD / 3, go_on),
+                note_progress=_every(HOLD_SECONDS / 3, go_on),
             )
             return file.replace(self._shelf.fetched_file(running.folder, details.id, format))
         finally:
@@ -316,7 +316,7 @@ class FileJobs:
         """Move a fetched file to the store. If that fails for now, the file waits for the next try in the spool."""
         size = file.stat().st_size
         # Writing to a bucket can be slow, and nothing renews the hold meanwhile.
-        lasts = SMALL_FILES_LAST + size / SLOWEST_STORE
+        lasts = SMALL_FILES_SECONDS + size / MIN_STORE_BYTES_PER_SECOND
         self._hold(running, lasts)
         self._ledger.jobs.take_room(running.id, size, lasts=lasts)
         try:
@@ -366,7 +366,7 @@ class FileJobs:
         stored = self._ledger.jobs.get(split_id)
         return stored is not None and not read_split(stored.body).state.has_result
 
-    def _hold(self, running: _Running, lasts: float = HELD) -> None:
+    def _hold(self, running: _Running, lasts: float = HOLD_SECONDS) -> None:
         if self._is_stopping() or not self._ledger.jobs.hold(running.id, running.claim, lasts):
             raise Stopped
 

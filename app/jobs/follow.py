@@ -36,7 +36,7 @@ from app.jobs.person import WAITED_IN_VAIN
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.budget import DAY
-from app.splits.jobs import JOB_KEPT, StoredJob
+from app.splits.jobs import JOB_KEPT_SECONDS, StoredJob
 from app.splits.split import Split
 from app.splits.store import Entry, State
 from app.splits.wait import Ended
@@ -54,19 +54,19 @@ from app.suno.session import Account
 
 log = logging.getLogger(__name__)
 
-FOLLOWED_FOR = JOB_KEPT
+MAX_SPLIT_JOB_SECONDS = JOB_KEPT_SECONDS
 """Seconds after which a split gets its result as it was last seen."""
 
-DELAYED_AFTER = 3600.0
+DELAYED_AFTER_SECONDS = 3600.0
 """Seconds after which a split without a result is reported as delayed."""
 
 LOOKS_BEFORE_DELAYED = 3
 """Looks in a row without news that this takes: a process that was away looks first."""
 
-QUICK_FOR = 120.0
+QUICK_POLL_SECONDS = 120.0
 """Seconds after the last news during which a split is polled by SUNO_POLL_INTERVAL. Stems take about a minute."""
 
-SLOWEST_LOOK, SLOWEST_SEARCH = 600.0, 1200.0
+MAX_LOOK_PAUSE_SECONDS, MAX_SEARCH_PAUSE_SECONDS = 600.0, 1200.0
 """Maximum seconds between two looks at known stems; between two searches for those of a lost answer: more calls."""
 
 SOONEST_AGAIN, SLOWEST_AGAIN = 120.0, 3600.0
@@ -75,13 +75,13 @@ SOONEST_AGAIN, SLOWEST_AGAIN = 120.0, 3600.0
 POLLS, PATIENCE = 4, 60.0
 """Polls of a quick step, and the maximum seconds until the last of them begins: it may be another job's."""
 
-FEW_SINGLE_READS = 2
+MAX_SINGLE_READS = 2
 """Clips that a slow look reads one by one, if Suno's list leaves them out."""
 
-GATHERS_EVERY = 60.0
+GATHER_EVERY_SECONDS = 60.0
 """Seconds between two looks at the files' jobs in the ledger. Each of them also wakes the split when it ends."""
 
-HONOURED = 120.0
+MAX_RETRY_AFTER_SECONDS = 120.0
 """Maximum seconds of Suno's Retry-After that a read waits."""
 
 TEN_DAYS = "Suno did not complete them in ten days."
@@ -91,7 +91,7 @@ ALWAYS_FAILS = (
     "service's log has the reason."
 )
 
-GONE = (SongNotFound, NotAllowed, RefusedBySuno)
+SONG_GONE_ERRORS = (SongNotFound, NotAllowed, RefusedBySuno)
 """Suno's errors for a song that it no longer shows."""
 
 
@@ -180,7 +180,7 @@ class Follower:
         found = self._split_of(job, entry).find_out(entry)
         if found is None:
             settled_in = self._timing.settle_time - self._ledger.over_for(entry)
-            pause = self._pause(job, SLOWEST_SEARCH)
+            pause = self._pause(job, MAX_SEARCH_PAUSE_SECONDS)
             return self._wait(
                 id,
                 _idle(job),
@@ -222,14 +222,14 @@ class Follower:
             return self._finish(id, job)
         if (left := self._pauses.left(job.account)) > 0:
             return self._wait(id, job, left, "Suno has asked for a pause.")
-        quick = self._idle_for(job) < QUICK_FOR
+        quick = self._idle_for(job) < QUICK_POLL_SECONDS
         look = self._watch.follow(
             self._account_of(job),
             [stem.clip for stem in job.stems],
             polls=POLLS if quick else 1,
             patience=PATIENCE,
             missed=job.missed,
-            singly=None if quick else FEW_SINGLE_READS,
+            singly=None if quick else MAX_SINGLE_READS,
             stopping=self._is_stopping,
         )
         seen = self._seen(job, look.stems)
@@ -239,10 +239,10 @@ class Follower:
             return self._unread(id, seen, look.failure)
         if not look.polls:
             # Another job's poll has failed, and Suno gets a pause.
-            return self._wait(id, seen, self._pause(seen, SLOWEST_LOOK), "Suno has asked for a pause.")
+            return self._wait(id, seen, self._pause(seen, MAX_LOOK_PAUSE_SECONDS), "Suno has asked for a pause.")
         seen = replace(seen if seen.stems != job.stems else _idle(seen), failures=0, missed=look.missed)
-        quick = self._idle_for(seen) < QUICK_FOR
-        due_in = 0.0 if quick else self._pause(seen, SLOWEST_LOOK)
+        quick = self._idle_for(seen) < QUICK_POLL_SECONDS
+        due_in = 0.0 if quick else self._pause(seen, MAX_LOOK_PAUSE_SECONDS)
         return self._wait(id, seen, due_in, f"{_whose(seen)}. Suno has not completed them yet.")
 
     def _finish(self, id: str, job: SplitJob) -> Next[SplitJob]:
@@ -278,13 +278,15 @@ class Follower:
             begin(self._ledger, new, waiting=id)
             files.append(id_of(new))
             self._parts.queue.put(files[-1])
-        return Next(self._progressed(replace(job, state=SplitState.FETCHING, files=tuple(files))), GATHERS_EVERY)
+        return Next(
+            self._progressed(replace(job, state=SplitState.FETCHING, files=tuple(files))), GATHER_EVERY_SECONDS
+        )
 
     def _song_of(self, job: SplitJob) -> Song:
         """The song and its stems, for the names of files. Raises Unreadable and SunoError."""
         try:
             return Song.of(self._gateway, self._account_of(job), job.song_id)
-        except GONE as error:
+        except SONG_GONE_ERRORS as error:
             # Its stems were paid for, and can be fetched without it.
             log.warning("The song of request %s cannot be read: %s", job.request_id, error)
             return Song(Clip(job.song_id), [stem.clip for stem in job.stems])
@@ -293,7 +295,9 @@ class Follower:
         """Finish when each file is kept or has failed."""
         files = self._files_of(job)
         if any(file.status is FileState.FETCHING for file in files) and not self._is_over(job):
-            return self._wait(id, _idle(job), GATHERS_EVERY, "The stems are complete. Their files are being fetched.")
+            return self._wait(
+                id, _idle(job), GATHER_EVERY_SECONDS, "The stems are complete. Their files are being fetched."
+            )
         ended = [
             replace(file, status=FileState.FAILED, error="It could not be fetched in ten days.")
             if file.status is FileState.FETCHING
@@ -375,9 +379,9 @@ class Follower:
     def _unread(self, id: str, job: SplitJob, error: Exception) -> Next[SplitJob]:
         """Suno cannot be read now. That says nothing about the stems."""
         log.warning("The job of request %s cannot read Suno: %s", job.request_id, error)
-        wanted = min(HONOURED, getattr(error, "retry_after", None) or 0.0)
+        wanted = min(MAX_RETRY_AFTER_SECONDS, getattr(error, "retry_after", None) or 0.0)
         self._pauses.note(job.account, wanted)
-        due_in = max(wanted, self._pause(job, SLOWEST_LOOK))
+        due_in = max(wanted, self._pause(job, MAX_LOOK_PAUSE_SECONDS))
         job = replace(_idle(job), failures=job.failures + 1)
         return replace(self._wait(id, job, due_in, _why_unread(error)), is_suno_read=False)
 
@@ -387,14 +391,14 @@ class Follower:
             return self._last_seen(job)
         # The time in which it waited for a person is no delay.
         began = job.progressed if job.called and job.progressed else job.began
-        is_late = self._ledger.clock.since(began) > DELAYED_AFTER and job.idle >= LOOKS_BEFORE_DELAYED
+        is_late = self._ledger.clock.since(began) > DELAYED_AFTER_SECONDS and job.idle >= LOOKS_BEFORE_DELAYED
         if is_late and not job.delayed:
             self._tell_delay(id, job, why)
             job = replace(job, delayed=True)
         return Next(job, due_in)
 
     def _is_over(self, job: SplitJob) -> bool:
-        return self._ledger.clock.since(job.began) > FOLLOWED_FOR
+        return self._ledger.clock.since(job.began) > MAX_SPLIT_JOB_SECONDS
 
     def _tell_delay(self, id: str, job: SplitJob, why: str) -> None:
         """Begin a job of its own for `stems.delayed`: this one goes on meanwhile."""

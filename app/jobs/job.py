@@ -9,19 +9,19 @@ A split's job:
 | needs_     | a person, who splits the | it is there: `following`; it is          | 1 minute; one look for all of   |
 | person     | song at suno.com         | cancelled, or HANDOVER_TIME has passed   | an account's                    |
 | fetching   | its files' jobs          | each file is kept or has failed          | 1 minute; no call to Suno       |
-| delivering | the webhook's receiver   | the receiver accepts it, or the last of  | 5 s to 24 h (DELAYS)            |
+| delivering | the webhook's receiver   | the receiver accepts it, or the last of  | 5 s to 24 h                     |
 |            |                          | 10 attempts fails                        |                                 |
 | delivered, | nothing                  | the split's outcome changes: `following` | never due                       |
 | given_up,  |                          | a caller asks to send it again:          |                                 |
 | done       |                          | `delivering`                             |                                 |
 
 - After an hour in `following` or `fetching` the receiver gets `stems.delayed`, once. The job continues.
-- After ten days (FOLLOWED_FOR) the receiver gets what was last seen.
+- After ten days (MAX_SPLIT_JOB_SECONDS) the receiver gets what was last seen.
 - A job that has told that nothing was charged looks again, every 2 minutes to 1 hour, until its key ends: Suno may
   have made the stems late. Then it follows them, and tells the new result.
 - Stems of a lost answer are searched for at most every 20 minutes: that takes more calls.
 - `done`: there is a result, and no webhook.
-- A job whose steps fail unexpectedly 250 times in a row (MOST_CRASHES) ends: with what was last seen, a file with
+- A job whose steps fail unexpectedly 250 times in a row (MAX_CRASHES) ends: with what was last seen, a file with
   `failed`, a webhook with `given_up`. The pause between them is 30 s to 1 hour; 5 s at first if the ledger failed.
 
 A file's job:
@@ -29,7 +29,7 @@ A file's job:
 | state    | waits for                    | ends when                             | pause until the next step        |
 |----------|------------------------------|---------------------------------------|----------------------------------|
 | fetching | Suno to finish the clip, to  | the file is kept; Suno refuses it;    | SUNO_POLL_INTERVAL; longer later,|
-|          | unlock its song, to prepare  | it has waited for an hour (TRIED_FOR) | up to 7 minutes; Suno's          |
+|          | unlock its song, to prepare  | it has waited for an hour             | up to 7 minutes; Suno's          |
 |          | the file; a fetch slot; room | or ten days have passed               | Retry-After, up to 2 minutes     |
 | kept     | nothing                      | a request for a removed file begins   | never due                        |
 | failed   |                              | it again                              |                                  |

@@ -1,6 +1,6 @@
 """A split's job while a person is needed: call that person, and look for what they have made at suno.com.
 
-One look a minute serves all requests of an account that wait. It reads the list of stems of at most LISTS_A_LOOK
+One look a minute serves all requests of an account that wait. It reads the list of stems of at most LISTS_PER_LOOK
 songs, in turn, and of those that Suno marks as split meanwhile. Whichever job takes the turn looks for all; it wakes
 the jobs of those that have got stems.
 """
@@ -14,30 +14,30 @@ from itertools import islice
 
 from app.jobs.job import Next, SplitJob, Unreadable, read_split
 from app.jobs.notice import Notices
-from app.jobs.person import LOOKS_EVERY
+from app.jobs.person import PERSON_LOOK_SECONDS
 from app.parts import Parts
 from app.splits.evidence import Verdict
 from app.splits.inquiry import Inquiry
 from app.splits.store import Entry
 from app.splits.wait import Ended, Wait
 from app.splits.waiting import Look
-from app.splits.watch import LONGEST_PAUSE
+from app.splits.watch import MAX_RETRY_AFTER_SECONDS
 from app.suno.errors import SunoError
 from app.suno.ids import is_same
 from app.suno.session import Account
 
 log = logging.getLogger(__name__)
 
-LISTS_A_LOOK = 2
+LISTS_PER_LOOK = 2
 """Songs whose stems every look reads, in turn: Suno's mark of a song may be late, or wrong."""
 
-MOST_LISTS = 10
+MAX_LISTS_PER_LOOK = 10
 """Maximum songs whose stems a look reads, because Suno marks them as split."""
 
-BATCH = 50
+MAX_IDS_PER_CALL = 50
 """Maximum songs in one call to Suno."""
 
-SLOWEST_LOOK = 600.0
+MAX_LOOK_PAUSE_SECONDS = 600.0
 """Maximum seconds between two looks while Suno cannot be read."""
 
 AccountOf = Callable[[SplitJob], Account]
@@ -62,8 +62,8 @@ class Lookout:
             return Next(replace(job, failures=0), min(left, self._look(entry, job)))
         except (SunoError, Unreadable) as error:
             log.warning("The job of request %s cannot look for new stems: %s", job.request_id, error)
-            wanted = min(LONGEST_PAUSE, getattr(error, "retry_after", None) or 0.0)
-            pause = max(wanted, min(SLOWEST_LOOK, LOOKS_EVERY * (job.failures + 1)))
+            wanted = min(MAX_RETRY_AFTER_SECONDS, getattr(error, "retry_after", None) or 0.0)
+            pause = max(wanted, min(MAX_LOOK_PAUSE_SECONDS, PERSON_LOOK_SECONDS * (job.failures + 1)))
             return Next(replace(job, failures=job.failures + 1), min(left, pause), is_suno_read=False)
 
     def _look(self, entry: Entry, job: SplitJob) -> float:
@@ -72,31 +72,31 @@ class Lookout:
         Raises a SunoError, and what `account_of` raises.
         """
         account = self._account_of(job)
-        turn = self._ledger.waits.take_look(entry.account, LOOKS_EVERY)
+        turn = self._ledger.waits.take_look(entry.account, PERSON_LOOK_SECONDS)
         if isinstance(turn, float):
             return turn
         wanted = self._worth_a_look(account, turn)
         for waiting, wait in turn.waiting:
             if waiting.song_id in wanted:
                 self._find_new(account, waiting, wait)
-        return LOOKS_EVERY
+        return PERSON_LOOK_SECONDS
 
     def _worth_a_look(self, account: Account, turn: Look) -> set[str]:
         """The songs whose stems this look reads."""
         songs = list(dict.fromkeys(waiting.song_id for waiting, _ in turn.waiting))
-        first = turn.number * LISTS_A_LOOK % len(songs) if songs else 0
-        in_turn = [*songs[first:], *songs[:first]][:LISTS_A_LOOK]
-        if len(songs) <= LISTS_A_LOOK:
+        first = turn.number * LISTS_PER_LOOK % len(songs) if songs else 0
+        in_turn = [*songs[first:], *songs[:first]][:LISTS_PER_LOOK]
+        if len(songs) <= LISTS_PER_LOOK:
             return set(in_turn)
         # A song that already had stems has had its mark before.
         unmarked = dict.fromkeys(waiting.song_id for waiting, wait in turn.waiting if not wait.listed)
-        return {*in_turn, *islice(self._marked(account, list(unmarked)), MOST_LISTS)}
+        return {*in_turn, *islice(self._marked(account, list(unmarked)), MAX_LISTS_PER_LOOK)}
 
     def _marked(self, account: Account, songs: Sequence[str]) -> list[str]:
         """The songs that Suno marks as split."""
         marked: list[str] = []
-        for start in range(0, len(songs), BATCH):
-            batch = songs[start : start + BATCH]
+        for start in range(0, len(songs), MAX_IDS_PER_CALL):
+            batch = songs[start : start + MAX_IDS_PER_CALL]
             clips = self._parts.gateway.clips(account, batch, one_by_one=False)
             marked += [song for song in batch if any(is_same(clip.id, song) and clip.has_stems for clip in clips)]
         return marked

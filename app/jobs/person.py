@@ -8,7 +8,7 @@ from app.jobs.deliver import as_text
 from app.splits.wait import Ended, Wait
 from app.suno.stems import StemChoice, StemTask
 
-LOOKS_EVERY = 60.0
+PERSON_LOOK_SECONDS = 60.0
 """Minimum seconds between two looks for the requests of an account that wait."""
 
 WAITED_IN_VAIN = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.splits.clock import Clock, Moment
 from app.splits.jobs import JobsReport
 
-FORGOTTEN_AFTER = 3600.0
+STALLED_JOB_SECONDS = 3600.0
 """Seconds after its last step in this process for which a job counts: another process may have it now."""
 
 
@@ -33,7 +33,7 @@ class Progress:
     def report(self, free_slots: int) -> JobsReport:
         """What can be said now."""
         since = self._clock.since
-        self._open = {id: each for id, each in self._open.items() if since(each[1]) < FORGOTTEN_AFTER}
+        self._open = {id: each for id, each in self._open.items() if since(each[1]) < STALLED_JOB_SECONDS}
         self._no_slot_since = None if free_slots else self._no_slot_since or self._clock.now()
         return JobsReport(
             slots=self._slots,

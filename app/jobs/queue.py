@@ -26,15 +26,15 @@ from huey.storage import RedisStorage, SqliteStorage
 
 log = logging.getLogger(__name__)
 
-NAME = "suno-stems"
+QUEUE_NAME = "suno-stems"
 
-CONNECT_TIMEOUT = 2.0
+REDIS_CONNECT_SECONDS = 2.0
 """Seconds to connect to Redis."""
 
-REDIS_TIMEOUT = 3.0
+REDIS_ANSWER_SECONDS = 3.0
 """Seconds to wait for Redis's answer; longer than the second for which huey waits for a task."""
 
-RECOVERED_AFTER = 10.0
+RECOVERED_AFTER_SECONDS = 10.0
 """Seconds without a failure after which a queue that failed counts as usable."""
 
 
@@ -98,7 +98,7 @@ class Health:
                 )
             self._failed_at = time.monotonic()
             raise
-        if self._failed_at is not None and time.monotonic() - self._failed_at > RECOVERED_AFTER:
+        if self._failed_at is not None and time.monotonic() - self._failed_at > RECOVERED_AFTER_SECONDS:
             self._failed_at = None
             log.warning("The queue (JOBS_URL) can be used again.")
 
@@ -145,7 +145,7 @@ class NotedHuey(Huey):  # type: ignore[misc]
     """A huey whose consumer reports when the queue cannot be read."""
 
     def __init__(self, health: Health, **options: Any) -> None:
-        super().__init__(NAME, results=False, serializer=JsonSerializer(), **options)
+        super().__init__(QUEUE_NAME, results=False, serializer=JsonSerializer(), **options)
         self._health = health
 
     def dequeue(self) -> Any:
@@ -169,7 +169,7 @@ def _open(url: str, health: Health) -> Huey:
 
     # No retries: they would delay a paid request's reply by seconds.
     pool = ConnectionPool.from_url(
-        url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=CONNECT_TIMEOUT, retry=None
+        url, socket_timeout=REDIS_ANSWER_SECONDS, socket_connect_timeout=REDIS_CONNECT_SECONDS, retry=None
     )
     return NotedHuey(health, storage_class=RedisStorage, connection_pool=pool)
 

@@ -30,18 +30,18 @@ from app.jobs.song_order import SongOrders
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.clock import Moment
-from app.splits.jobs import CRASH_PAUSE, MOST_CRASHES, JobsReport, StoredJob
+from app.splits.jobs import CRASH_PAUSE, MAX_CRASHES, JobsReport, StoredJob
 from app.splits.store import LedgerUnavailable
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CLAIM = 45.0
+CLAIM_SECONDS = 45.0
 """Seconds that a claim on a job lasts. If its process dies, another one takes the job after that."""
 
-MOST_RENEWALS = 240
-"""How often a claim is renewed, every third of CLAIM: a step that hangs for an hour loses it."""
+MAX_RENEWALS = 240
+"""How often a claim is renewed, every third of CLAIM_SECONDS: a step that hangs for an hour loses it."""
 
 WRITTEN_WITHIN, WRITTEN_EVERY = 20.0, 1.0
 """Seconds to retry the write of what a step returned, if the ledger is away; and seconds between two tries.
@@ -50,7 +50,7 @@ It is less than what is left of the claim. Without the write, the step runs agai
 twice.
 """
 
-LEDGER_PAUSE = 5.0
+LEDGER_PAUSE_SECONDS = 5.0
 """Seconds until a step that the ledger has failed runs again. The pause doubles."""
 
 
@@ -95,10 +95,10 @@ class Runner:
         Raises LedgerUnavailable, and any other error of a step. The job is put back before; if the ledger is away for
         longer than WRITTEN_WITHIN, its claim expires.
         """
-        claimed = self._jobs.claim(id, CLAIM)
+        claimed = self._jobs.claim(id, CLAIM_SECONDS)
         if claimed is None:
             return
-        if claimed.crashes >= MOST_CRASHES:
+        if claimed.crashes >= MAX_CRASHES:
             self._end(id, claimed)
             return
         try:
@@ -131,7 +131,7 @@ class Runner:
 
     def _put_back(self, id: str, claimed: StoredJob, error: Exception) -> None:
         """Have a step that has failed run again later."""
-        pause = LEDGER_PAUSE if isinstance(error, LedgerUnavailable) else CRASH_PAUSE
+        pause = LEDGER_PAUSE_SECONDS if isinstance(error, LedgerUnavailable) else CRASH_PAUSE
         self._written(lambda: self._jobs.put_back(id, claimed, first_pause=pause))
 
     def _end(self, id: str, claimed: StoredJob) -> None:
@@ -153,9 +153,9 @@ class Runner:
                     self._orders.give_up(id)
                     last = _Written(claimed.body, None, None, None, None)
         except Exception:
-            log.exception("The job %s has failed %d times in a row, and is left alone", id, MOST_CRASHES)
+            log.exception("The job %s has failed %d times in a row, and is left alone", id, MAX_CRASHES)
             return None
-        log.error("The job %s has failed %d times in a row, and ends", id, MOST_CRASHES)
+        log.error("The job %s has failed %d times in a row, and ends", id, MAX_CRASHES)
         return last
 
     def _written(self, write: Callable[[], T]) -> T:
@@ -179,10 +179,10 @@ class Runner:
             keeper.kill(block=False)
 
     def _keep(self, id: str, claimed: StoredJob) -> None:
-        for _ in range(MOST_RENEWALS):
-            self._sleep(CLAIM / 3)
+        for _ in range(MAX_RENEWALS):
+            self._sleep(CLAIM_SECONDS / 3)
             with suppress(LedgerUnavailable):
-                if not self._jobs.hold(id, claimed, CLAIM):
+                if not self._jobs.hold(id, claimed, CLAIM_SECONDS):
                     return
 
 

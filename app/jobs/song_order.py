@@ -46,16 +46,16 @@ from app.timing import Stopping
 
 log = logging.getLogger(__name__)
 
-LOOKS_EVERY = 10.0
+ORDER_LOOK_SECONDS = 10.0
 """Seconds between two looks at songs that run."""
 
-TRIES_AGAIN = 30.0
+SONG_RETRY_SECONDS = 30.0
 """Seconds until a song begins again that Suno could not take: longer if Suno says so."""
 
-BLOCKED_FOR = 900.0
+MAX_BLOCKED_SECONDS = 900.0
 """Seconds for which a song waits for another split of it. Then it fails, and the order goes on."""
 
-OF_A_SONG = (SongNotFound, NotAllowed, RefusedBySuno)
+SONG_REFUSALS = (SongNotFound, NotAllowed, RefusedBySuno)
 """Suno's refusals of one song. As an answer about the account's balance they say nothing about a song."""
 
 
@@ -84,7 +84,7 @@ class SongOrders:
         order = self._followed(order)
         if order.state is not OrderState.RUNNING:
             self._orders.leave_line(order)
-            return Step(LOOKS_EVERY if _is_any_running(order) else None)
+            return Step(ORDER_LOOK_SECONDS if _is_any_running(order) else None)
         if step := self._read_cost(order):
             return step
         waiting = order.song_of_person
@@ -92,7 +92,7 @@ class SongOrders:
         if song is not None and (waiting is None or song is waiting):
             return self._begin(order, song)
         if not order.has_ended:
-            return Step(LOOKS_EVERY)
+            return Step(ORDER_LOOK_SECONDS)
         self._change(order, _finished, tells=True)
         return Step(None)
 
@@ -218,7 +218,7 @@ class SongOrders:
         except (InProgress, KeyReused) as error:
             # Only if the ledger has forgotten the order's last change.
             log.error("The order %s cannot begin %s: %s", order.id, song.song_id, error)
-            return Step(TRIES_AGAIN)
+            return Step(SONG_RETRY_SECONDS)
         except SunoError as error:
             refused = None if error.may_have_charged else error
         finally:
@@ -327,12 +327,12 @@ class SongOrders:
                 f"The account lost {fell} credits with this song, and {order.price} were expected. Suno has another "
                 "price now, or something else used the account. Check the price, then continue the order.",
             ),
-            due_in=LOOKS_EVERY,
+            due_in=ORDER_LOOK_SECONDS,
         )
 
     def _without_balance(self, order: SongOrder, error: SunoError) -> Step:
         """The account's balance cannot be read: no song begins, as its cost could not be read either."""
-        if not isinstance(error, OF_A_SONG):
+        if not isinstance(error, SONG_REFUSALS):
             return self._stopped(order, error)
         sentence = (
             "Suno does not tell the account's balance, so what a song costs could not be checked. No further song "
@@ -367,13 +367,15 @@ class SongOrders:
                 return self._pause(order, Problem("suno_session_expired", str(error)))
             case _:
                 log.warning("The order %s goes on later: %s", order.id, error)
-                return Step(max(TRIES_AGAIN, error.retry_after or 0.0), is_suno_read=isinstance(error, RateLimited))
+                return Step(
+                    max(SONG_RETRY_SECONDS, error.retry_after or 0.0), is_suno_read=isinstance(error, RateLimited)
+                )
 
     def _not_begun(self, order: SongOrder, song: OrderedSong, refused: NotBegun) -> Step:
         """The ledger did not let the song begin."""
         match refused.why:
             case Refusal.CHANGED:
-                return Step(TRIES_AGAIN)
+                return Step(SONG_RETRY_SECONDS)
             case Refusal.NOT_YET:
                 return Step(max(1.0, refused.wait))
             case Refusal.SAME_SONG:
@@ -402,10 +404,10 @@ class SongOrders:
         """Another split of the song has no result: wait for it, but not for ever."""
         now = self._ledger.clock.now()
         since = song.blocked or now
-        if self._ledger.clock.since(since) < BLOCKED_FOR:
+        if self._ledger.clock.since(since) < MAX_BLOCKED_SECONDS:
             if song.blocked is None:
                 self._change(order, partial(_with, before=song, after=replace(song, blocked=now)))
-            return Step(LOOKS_EVERY)
+            return Step(ORDER_LOOK_SECONDS)
         return self._failed(
             order,
             song,
@@ -424,7 +426,7 @@ class SongOrders:
         """Begin no further song until a caller continues the order."""
         log.warning("The order %s is paused (%s): %s", order.id, problem.code, problem.error)
         paused = self._change(order, partial(_paused, problem=problem), tells=True)
-        return Step(LOOKS_EVERY if _is_any_running(paused) else due_in)
+        return Step(ORDER_LOOK_SECONDS if _is_any_running(paused) else due_in)
 
 
 class _NoDownloads(Exception):

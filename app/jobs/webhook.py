@@ -15,19 +15,19 @@ from urllib3.exceptions import HTTPError
 from app.addresses import Address, NotAnAddress, is_listed, is_private_host, read_address
 from app.outbound import NotPublic, as_nobody, open_session
 
-TIME = 15.0
+WEBHOOK_SECONDS = 15.0
 """Maximum seconds for one attempt in total."""
 
-CONNECTS = 5.0
+WEBHOOK_CONNECT_SECONDS = 5.0
 """Maximum seconds for a connection to one of the receiver's addresses."""
 
-LONGEST = 2_000
+MAX_WEBHOOK_URL_LENGTH = 2_000
 """Maximum characters of an address."""
 
-READ = 64 * 1024
+MAX_RECEIVER_REPLY_BYTES = 64 * 1024
 """Maximum bytes to read of a receiver's reply."""
 
-SAID = 200
+MAX_FIRST_LINE_LENGTH = 200
 """Maximum characters to keep of the reply's first line."""
 
 
@@ -57,8 +57,8 @@ Send = Callable[[str, str, str, Sequence[str], Sequence[str]], Attempt]
 
 def check_address(url: str, allowed: Sequence[str]) -> Address:
     """Read an address; refuse one that is never allowed. `allowed`: see WEBHOOK_HOSTS. Raises NoSuchAddress."""
-    if len(url) > LONGEST or not url.isascii() or any(c <= " " for c in url):
-        raise NoSuchAddress(f"webhook_url must be at most {LONGEST} ASCII characters without spaces.")
+    if len(url) > MAX_WEBHOOK_URL_LENGTH or not url.isascii() or any(c <= " " for c in url):
+        raise NoSuchAddress(f"webhook_url must be at most {MAX_WEBHOOK_URL_LENGTH} ASCII characters without spaces.")
     try:
         address = read_address(url)
     except NotAnAddress as error:
@@ -91,7 +91,7 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
     try:
         # A bare Timeout: urllib3 would take a TimeoutError for its own, and try the next address.
         with (
-            gevent.Timeout(TIME, False),
+            gevent.Timeout(WEBHOOK_SECONDS, False),
             open_session(lambda host: is_listed(host, allowed)) as session,
             session.post(
                 address.url,
@@ -99,7 +99,7 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
                 headers=headers,
                 stream=True,
                 auth=as_nobody,
-                timeout=(CONNECTS, TIME),
+                timeout=(WEBHOOK_CONNECT_SECONDS, WEBHOOK_SECONDS),
             ) as reply,
         ):
             # From here on the receiver has answered, whatever its body does.
@@ -122,9 +122,9 @@ def _retry_after(reply: requests.Response) -> int | None:
 
 def _read_line(reply: requests.Response, to: bytearray) -> None:
     """Read the body up to its first line's end. read1, so that what came before a broken connection is not lost."""
-    ends = time.monotonic() + TIME
-    while len(to) < READ and b"\n" not in to and time.monotonic() < ends:
-        block = reply.raw.read1(READ - len(to), decode_content=False)
+    ends = time.monotonic() + WEBHOOK_SECONDS
+    while len(to) < MAX_RECEIVER_REPLY_BYTES and b"\n" not in to and time.monotonic() < ends:
+        block = reply.raw.read1(MAX_RECEIVER_REPLY_BYTES - len(to), decode_content=False)
         if not block:
             return
         to += block
@@ -132,4 +132,4 @@ def _read_line(reply: requests.Response, to: bytearray) -> None:
 
 def _first_line(body: bytes | bytearray) -> str:
     lines = body.decode("utf-8", "replace").splitlines()
-    return "".join(c for c in (lines[0] if lines else "") if c.isprintable())[:SAID]
+    return "".join(c for c in (lines[0] if lines else "") if c.isprintable())[:MAX_FIRST_LINE_LENGTH]

@@ -20,13 +20,13 @@ STEADY_DEVIATION = 0.06
 STEADY_SHARE = 0.9
 """A tempo is steady if this share of the intervals is within that deviation of the median."""
 
-MISSING_BEAT = 1.5
+MISSING_BEAT_RATIO = 1.5
 """An interval of more than this many usual ones lacks a beat in between."""
 
-PLACES = (2, 12)
+BEATS_PER_BAR_RANGE = (2, 12)
 """Fewest and most beats of a bar. A list with other places has weights in them, and its bars are not known."""
 
-SECTION_NAME_WITHIN = 2.0
+SECTION_NAME_SECONDS = 2.0
 """Seconds between a change that Suno hears and the first word of a section that may name it."""
 
 
@@ -90,7 +90,7 @@ class Beats:
         positions = [0] if self.times else []
         for i, interval in enumerate(intervals):
             count = 1
-            if interval > MISSING_BEAT * usual:
+            if interval > MISSING_BEAT_RATIO * usual:
                 count = max(1, round(interval / usual))
                 if self.places:
                     # By the places: how many bars were left out in between is for the time to say.
@@ -137,7 +137,7 @@ class Section:
 
 def sections_of(peaks: Iterable[float], lines: Sequence[Line]) -> tuple[Section, ...]:
     """The sections that Suno hears, with the names of those whose words begin there."""
-    return tuple(Section(at, section_at(lines, at, SECTION_NAME_WITHIN)) for at in sorted(set(peaks)))
+    return tuple(Section(at, section_at(lines, at, SECTION_NAME_SECONDS)) for at in sorted(set(peaks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class TempoMap:
     anchors: tuple[tuple[Fraction, float], ...]
     """Quarter notes and seconds of the file's start and of each beat."""
     tempos: tuple[Tempo, ...]
-    """The first is at 0. Between two of them every beat lies within ONE_TEMPO_WITHIN of its place."""
+    """The first is at 0. Between two of them every beat lies within ONE_TEMPO_SECONDS of its place."""
     signatures: tuple[Signature, ...]
     """The first is at 0; () if the bars are not known."""
 
@@ -178,13 +178,13 @@ class TempoMap:
         return float(before.position) + (at - before.at) * before.bpm / 60
 
 
-LONGEST_BAR = 12
+MAX_QUARTERS_PER_BAR = 12
 """Quarter notes that may be one bar. A silence has no beats, and MIDI and REAPER count up to 255 in a bar."""
 
-ONE_TEMPO_WITHIN = 0.0005
+ONE_TEMPO_SECONDS = 0.0005
 """Seconds by which a beat may lie beside one tempo for the whole song. Most songs need a tempo for each beat."""
 
-STEADY_ENOUGH = 1e-6
+SAME_TEMPO_SECONDS = 1e-6
 """Seconds of difference that two beats' tempos may have to be one entry."""
 
 
@@ -213,7 +213,7 @@ def _steps(times: Sequence[float], positions: Sequence[int]) -> list[tuple[float
 
 def _lead_in(seconds: float, beat: float) -> Fraction:
     """Quarter notes before the first beat: whole ones, or a fraction down to a 64th note where there is less time."""
-    if seconds <= ONE_TEMPO_WITHIN / 2:
+    if seconds <= ONE_TEMPO_SECONDS / 2:
         return Fraction(0)
     if seconds >= beat * 0.75:
         return Fraction(round(seconds / beat))
@@ -225,12 +225,12 @@ def _tempos(placed: Sequence[tuple[Fraction, float]], lead: Fraction) -> tuple[T
     first = 1 if lead else 0
     (p, a), (q, b) = placed[first], placed[-1]
     even = (b - a) / float(q - p)
-    if all(abs(a + even * float(position - p) - at) <= ONE_TEMPO_WITHIN for position, at in placed[first:]):
+    if all(abs(a + even * float(position - p) - at) <= ONE_TEMPO_SECONDS for position, at in placed[first:]):
         placed = [*placed[: first + 1], placed[-1]]
     tempos: list[Tempo] = []
     for (position, at), (following, then) in pairwise(placed):
         bpm = 60 * float(following - position) / (then - at)
-        if not tempos or abs(60 / bpm - 60 / tempos[-1].bpm) > STEADY_ENOUGH / len(placed):
+        if not tempos or abs(60 / bpm - 60 / tempos[-1].bpm) > SAME_TEMPO_SECONDS / len(placed):
             tempos.append(Tempo(position, at, bpm))
     return tuple(tempos)
 
@@ -256,7 +256,7 @@ def _signatures(beats: Beats, lead: Fraction, placed: Sequence[tuple[Fraction, f
 
 def _countable(position: Fraction, length: Fraction, usual: int) -> Iterator[tuple[Fraction, Fraction]]:
     """A bar's position and length; a bar that is too long becomes what is over, and then usual bars."""
-    if length <= LONGEST_BAR:
+    if length <= MAX_QUARTERS_PER_BAR:
         yield position, length
         return
     over = length % usual or Fraction(usual)
@@ -274,7 +274,7 @@ def _seconds_at(position: Fraction, placed: Sequence[tuple[Fraction, float]]) ->
 def _places(weights: Sequence[float | None]) -> tuple[int, ...]:
     """The weights as places in the bar; () if that is not what they are: an older reply has 1.0 for each beat."""
     places = [int(weight) for weight in weights if weight is not None and weight == int(weight)]
-    fewest, most = PLACES
+    fewest, most = BEATS_PER_BAR_RANGE
     if len(places) < len(weights) or not places or min(places) < 1 or not fewest <= max(places) <= most:
         return ()
     if 1 not in places or sum(b == a + 1 or b == 1 for a, b in pairwise(places)) < 0.9 * (len(places) - 1):

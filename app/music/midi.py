@@ -11,7 +11,7 @@ from app.music.beats import Section, TempoMap
 from app.music.words import Line, one_line
 
 TICKS_PER_QUARTER = 960
-SLOWEST_TEMPO = 0xFFFFFF
+MAX_QUARTER_MICROSECONDS = 0xFFFFFF
 """Maximum microseconds per quarter note that a MIDI file can hold."""
 
 
@@ -62,7 +62,7 @@ class _MidiClock:
         for (position, _), (following, at) in pairwise(tempo_map.anchors):
             tick, until = (round(each * TICKS_PER_QUARTER) for each in (position, following))
             quarters = (until - tick) / TICKS_PER_QUARTER
-            tempo = min(SLOWEST_TEMPO, max(1, round((at - now) / quarters * 1e6)))
+            tempo = min(MAX_QUARTER_MICROSECONDS, max(1, round((at - now) / quarters * 1e6)))
             if not self.tempos or tempo != self.tempos[-1][1]:
                 self.tempos.append((tick, tempo))
                 self._seconds.append(now)

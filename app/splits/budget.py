@@ -19,7 +19,7 @@ from app.splits.store import Transaction
 T = TypeVar("T")
 
 DAY = 24 * 3600.0
-PARTS = 48
+PERIOD_PARTS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class _Spent:
         kept, boots = stored or (1, {})
         self._clock, self._name = clock, name
         self._days = days or kept
-        self._part = self._days * DAY / PARTS
+        self._part = self._days * DAY / PERIOD_PARTS
         self._counts_for = self._days * DAY + self._part
         self._boots: dict[str, tuple[float, list[list[int]]]] = {}
         self._now = now = clock.now()

@@ -17,10 +17,10 @@ KERNELS_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 BOOT_ID = "SUNO_STEMS_BOOT_ID"
 """The environment variable in which systemd shows the id of this boot: ProcSubset=pid hides the kernel's file."""
 
-SHARED_CLOCKS_DIFFER = 1.0
+SHARED_CLOCK_ERROR_SECONDS = 1.0
 """Seconds by which two machines may see the shared wall clock differ."""
 
-MOMENTS_AHEAD = 10_000
+MAX_FUTURE_MOMENTS = 10_000
 """Maximum moments of the future to remember."""
 
 
@@ -71,10 +71,10 @@ class Clock:
             if moment.boot_id == now.boot_id:
                 if moment.boot <= now.boot:
                     return now.boot - moment.boot
-            elif (passed := now.wall - moment.wall) >= -SHARED_CLOCKS_DIFFER:
+            elif (passed := now.wall - moment.wall) >= -SHARED_CLOCK_ERROR_SECONDS:
                 return max(0.0, passed)
             # It is of an earlier boot with the same id, or the wall clock was set back.
-            if len(self._first_seen) >= MOMENTS_AHEAD:
+            if len(self._first_seen) >= MAX_FUTURE_MOMENTS:
                 self._first_seen.clear()
             self._first_seen[moment] = now.boot
         return max(now.boot - self._first_seen[moment], now.wall - moment.wall)

@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 UNLOCK = "unlock"
 CONVERT = "convert"
 
-GLANCE = 0.1
+UNLOCK_POLL_SECONDS = 0.1
 """Seconds between two polls of the ledger while another request unlocks the song."""
 
 COUNTED = "The song was unlocked before that: Suno has counted one download, and counts no other for this song."
 
-LAST_LOOK = 1.0
+LAST_CALL_SECONDS = 1.0
 """Seconds that must be left for one more request to Suno, so that the reply comes in time."""
 
-CONVERSION = 600.0
+CONVERSION_SECONDS = 600.0
 """Seconds for which a WAV conversion counts as running."""
 
 
@@ -77,7 +77,7 @@ class Download:
         counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
         if counted is None:
             return Address(None, counted=False)
-        within = max(LAST_LOOK, ends - time.monotonic()) if self.wait else None
+        within = max(LAST_CALL_SECONDS, ends - time.monotonic()) if self.wait else None
         while True:
             try:
                 url = self.url(within)
@@ -89,10 +89,10 @@ class Download:
                 log.warning("The song of %s was unlocked, but there is no address yet: %s", self.clip_id, error)
                 return Address(None, counted)
             left = ends - time.monotonic()
-            if url is not None or left <= LAST_LOOK or self.is_stopping():
+            if url is not None or left <= LAST_CALL_SECONDS or self.is_stopping():
                 return Address(url, counted)
-            time.sleep(min(self.timing.poll_interval, left - LAST_LOOK))
-            within = max(LAST_LOOK, ends - time.monotonic())
+            time.sleep(min(self.timing.poll_interval, left - LAST_CALL_SECONDS))
+            within = max(LAST_CALL_SECONDS, ends - time.monotonic())
 
     def unlock(self, clip: Clip, ends: float = 0.0) -> bool | None:
         """Make sure that the clip's song is unlocked. Returns whether Suno counted this request.
@@ -119,7 +119,7 @@ class Download:
                 case Turn.UNDER_WAY:
                     if time.monotonic() >= ends or self.is_stopping():
                         return None
-                    time.sleep(GLANCE)
+                    time.sleep(UNLOCK_POLL_SECONDS)
 
     def _check_time(self) -> None:
         """Raise Stopping if an unlock might be killed on its way."""
@@ -197,9 +197,9 @@ class Download:
         url = self.gateway.wav_file(self.account, self.clip_id, within=within)
         if url is not None:
             return url
-        once = self.ledger.turns.begin(CONVERT, self.account_name, self.clip_id, lasts=CONVERSION)
+        once = self.ledger.turns.begin(CONVERT, self.account_name, self.clip_id, lasts=CONVERSION_SECONDS)
         if once.turn is Turn.IN_DOUBT:
-            once = self.ledger.turns.retry(once, lasts=CONVERSION) or once
+            once = self.ledger.turns.retry(once, lasts=CONVERSION_SECONDS) or once
         if once.turn is Turn.OURS:
             try:
                 self.gateway.convert_wav(self.account, self.clip_id)

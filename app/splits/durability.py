@@ -9,7 +9,7 @@ from app.splits.store import Durability, LedgerUnavailable, Store
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 3600.0
+DURABILITY_CHECK_SECONDS = 3600.0
 """Seconds between two looks at a store's settings, and between two log lines about them."""
 
 
@@ -31,9 +31,9 @@ class DurabilityCheck:
         if found.is_durable:
             self._says_at = 0.0
         elif found != self._found or now >= self._says_at:
-            self._says_at = now + LOOK_EVERY
+            self._says_at = now + DURABILITY_CHECK_SECONDS
             log.error("The ledger may forget paid splits: %s.", found.why)
-        self._found, self._looks_at = found, now + LOOK_EVERY
+        self._found, self._looks_at = found, now + DURABILITY_CHECK_SECONDS
         return found
 
     def is_durable(self) -> bool:

@@ -15,7 +15,7 @@ The song's own `has_stem`:
     forged    true, and no listed stem explains it, by its owner or its age: PERHAPS
 The account's newest clips:
     late      a stem is missing: proves nothing alone
-    partial   the list ends before it reaches WRONG_CLOCK before the attempt: UNREADABLE
+    partial   the list ends before it reaches MAX_DATE_ERROR_SECONDS before the attempt: UNREADABLE
     lost      an error: stays in doubt
     forged    a stem that names no song counts as this song's: PERHAPS
 The ledger's own records:
@@ -38,10 +38,10 @@ from app.suno.clip import Clip
 from app.suno.ids import is_same
 from app.suno.stems import Made, StemChoice, StemTask, made_at, may_be_of, stems_made
 
-CLOCKS_DIFFER = 10.0
+SUNO_CLOCK_ERROR_SECONDS = 10.0
 """Seconds by which the dates of Suno's clips and the `Date` of its answers may differ, either way."""
 
-WRONG_CLOCK = 26 * 3600.0
+MAX_DATE_ERROR_SECONDS = 26 * 3600.0
 """Seconds by which a clip's date may be wrong: all time zones span 26 hours. An older stem is of an earlier split."""
 
 
@@ -85,7 +85,7 @@ class Others:
 
     has_stem: bool | None
     newest: Sequence[Clip] | None
-    """The account's clips, newest first, until they are older than WRONG_CLOCK before the attempt."""
+    """The account's clips, newest first, until they are older than MAX_DATE_ERROR_SECONDS before the attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Evidence:
     """What was read for one entry. Times are seconds since 1970 by Suno's clock."""
 
     made: Made
-    """The stems of this kind, listed by the song or among the newest clips, not older than WRONG_CLOCK."""
+    """The stems of this kind, listed by the song or among the newest clips, not older than MAX_DATE_ERROR_SECONDS."""
     began: float
     """When the first paid call began."""
     ended: float
@@ -165,7 +165,7 @@ def evidence(
     settled: bool = False,
 ) -> Evidence:
     """Arrange what was read. `stems`: all that the song lists."""
-    oldest = began - WRONG_CLOCK
+    oldest = began - MAX_DATE_ERROR_SECONDS
     listed = frozenset(_ids(stems))
     newest = others.newest if others and others.newest else ()
     unlisted = [clip for clip in newest if clip.id not in listed and _may_be_from(clip, song_id)]
@@ -269,7 +269,7 @@ def _without_stems(found: Evidence, explained: Collection[str]) -> Finding:
 def _can_be_ours(made: Sequence[Clip], found: Evidence) -> bool:
     """Whether the song lists the whole set, and each stem is dated after the first paid call began."""
     is_whole = found.settled or len(made) >= _least_stems(found.kind)
-    since = found.began - CLOCKS_DIFFER
+    since = found.began - SUNO_CLOCK_ERROR_SECONDS
     return is_whole and all(stem.id in found.listed and (made_at(stem) or 0.0) >= since for stem in made)
 
 

@@ -10,17 +10,17 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.splits.jobs import JOB_KEPT, StoredJob, stored_job
+from app.splits.jobs import JOB_KEPT_SECONDS, StoredJob, stored_job
 from app.splits.owners import as_seen_now, is_forgotten
 from app.splits.store import Entry, Owner, Store, Transaction
 
-KEPT = 3 * JOB_KEPT
+HISTORY_KEPT_SECONDS = 3 * JOB_KEPT_SECONDS
 """Seconds to keep an id in the list: longer than its job can be open, and is kept after that."""
 
 SEARCHED = 1_000
 """How many of an owner's latest requests are searched for those that are still known."""
 
-AT_ONCE = 20
+MIN_ENTRIES_PER_READ = 20
 """The least number that is read at once."""
 
 
@@ -35,7 +35,7 @@ class EarlierSplit(NamedTuple):
 
 def note_in_history(tx: Transaction, entry: Entry) -> None:
     """Within a transaction: let an entry be found in its owner's list."""
-    tx.put_history(_name(entry.account, entry.caller), entry.id, kept=KEPT)
+    tx.put_history(_name(entry.account, entry.caller), entry.id, kept=HISTORY_KEPT_SECONDS)
 
 
 def leave_history(tx: Transaction, entry: Entry) -> None:
@@ -57,7 +57,7 @@ class History:
             # Ids begin with the time.
             ids = sorted({id for name in names for id in tx.history(name, SEARCHED)}, reverse=True)[:SEARCHED]
             found: list[EarlierSplit] = []
-            step = max(limit, AT_ONCE)
+            step = max(limit, MIN_ENTRIES_PER_READ)
             for at in range(0, len(ids), step):
                 found += self._known(tx, ids[at : at + step])
                 if len(found) >= limit:

@@ -19,11 +19,11 @@ from app.splits.store import Added, LedgerUnavailable, Store, Transaction
 
 T = TypeVar("T")
 
-LEDGER, ID, MISSED, ATTEMPTS = "ledger", "id", "missed", "attempts"
+LEDGER, ID, MISSED, ATTEMPTS_NUMBER = "ledger", "id", "missed", "attempts"
 
 FOR_GOOD = 3650 * DAY
 
-REMEMBERED = 50
+MAX_EARLIER_IDS = 50
 """Maximum ids of earlier ledgers to remember."""
 
 
@@ -62,7 +62,7 @@ class Identity:
                 nonlocal stamp
                 stamp = self._stamp(tx, known)
                 if not stamp.refusal:
-                    stamp = stamp._replace(attempts=tx.add_one(ATTEMPTS))
+                    stamp = stamp._replace(attempts=tx.add_one(ATTEMPTS_NUMBER))
                 return not stamp.refusal
 
             return change(tx, enter)
@@ -87,7 +87,7 @@ class Identity:
             held = tx.record(LEDGER, ID) or {}
             missed: list[str] = tx.record(LEDGER, MISSED) or []
             earlier = [*held.get("instead_of", ()), *([held["id"]] if held else ()), *missed]
-            new = {"id": uuid.uuid4().hex, "instead_of": earlier[-REMEMBERED:]}
+            new = {"id": uuid.uuid4().hex, "instead_of": earlier[-MAX_EARLIER_IDS:]}
             tx.put_record(LEDGER, ID, new, kept=FOR_GOOD)
             tx.put_record(LEDGER, MISSED, None, kept=0)
             return len(missed)
@@ -96,7 +96,7 @@ class Identity:
 
     def _stamp(self, tx: Transaction, known: Seen | None) -> Stamp:
         held = tx.record(LEDGER, ID)
-        attempts = tx.number(ATTEMPTS)
+        attempts = tx.number(ATTEMPTS_NUMBER)
         if held is None and known is None:
             held = {"id": uuid.uuid4().hex, "instead_of": []}
             tx.put_record(LEDGER, ID, held, kept=FOR_GOOD)
@@ -128,4 +128,4 @@ class Identity:
         """Record which ledger is missed, for `accept`."""
         missed: list[str] = tx.record(LEDGER, MISSED) or []
         if known is not None and known.id not in missed:
-            tx.put_record(LEDGER, MISSED, [*missed, known.id][-REMEMBERED:], kept=FOR_GOOD)
+            tx.put_record(LEDGER, MISSED, [*missed, known.id][-MAX_EARLIER_IDS:], kept=FOR_GOOD)

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.splits.evidence import CLOCKS_DIFFER, WRONG_CLOCK, Evidence, Finding, Others, Reason, Verdict, evidence
+from app.splits.evidence import (
+    MAX_DATE_ERROR_SECONDS,
+    SUNO_CLOCK_ERROR_SECONDS,
+    Evidence,
+    Finding,
+    Others,
+    Reason,
+    Verdict,
+    evidence,
+)
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, LedgerUnavailable
 from app.splits.wait import Wait
@@ -18,17 +27,17 @@ from app.suno.errors import SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice
 from app.suno.wire import Deadline
-from app.timing import LOOK_FOR, Timing
+from app.timing import LOST_STEMS_SECONDS, Timing
 
 log = logging.getLogger(__name__)
 
-LOOKS = 4
+MAX_LOOKS = 4
 """How often to look for lost stems before reporting `outcome_unknown`, `poll_interval` apart."""
 
 Shown = frozenset[tuple[str, ...]]
 NOTHING: Shown = frozenset()
 
-NOT_YET = (Reason.UNCONFIRMED, Reason.RUNNING)
+PASSING_REASONS = (Reason.UNCONFIRMED, Reason.RUNNING)
 """Reasons that may be gone a moment later."""
 
 
@@ -65,7 +74,7 @@ class Inquiry:
         """
         deadline = Deadline(lasts)
         seen = NOTHING
-        for look in range(LOOKS):
+        for look in range(MAX_LOOKS):
             if look:
                 self._pause(deadline)
             try:
@@ -79,12 +88,12 @@ class Inquiry:
 
     def find_out(self, held: Entry) -> Finding:
         """Find out the outcome of an entry in doubt. OURS is recorded in the ledger. Raises a SunoError."""
-        deadline = Deadline(LOOK_FOR)
+        deadline = Deadline(LOST_STEMS_SECONDS)
         settled = self.ledger.over_for(held) >= self.timing.settle_time
         stems = self._listed(held, deadline)
         found = self._arrange(held, stems, settled=settled)
         finding = self.ledger.settle(held, found)
-        if finding.reason in NOT_YET:
+        if finding.reason in PASSING_REASONS:
             self._pause(deadline)
             stems = self._listed(held, deadline)
             found = self._arrange(held, stems, found.shown, settled=settled)
@@ -99,7 +108,7 @@ class Inquiry:
 
         `ask_all`: ask all three witnesses; otherwise the song's list alone, which proves no NONE. Raises a SunoError.
         """
-        deadline = Deadline(LOOK_FOR)
+        deadline = Deadline(LOST_STEMS_SECONDS)
         stems = self._listed(held, deadline)
         found = self._arrange_new(held, wait, stems)
         finding = self.ledger.waits.adopt(held, found)
@@ -124,7 +133,7 @@ class Inquiry:
 
     def _others(self, entry: Entry, began: float, deadline: Deadline) -> Others:
         has_stem = self.witnesses.song_has_stems(self.account, entry.song_id, deadline)
-        return Others(has_stem, self.witnesses.newest_clips(self.account, began - WRONG_CLOCK, deadline))
+        return Others(has_stem, self.witnesses.newest_clips(self.account, began - MAX_DATE_ERROR_SECONDS, deadline))
 
     def _arrange_new(
         self,
@@ -175,7 +184,7 @@ class Inquiry:
             first, last = entry.began.wall, entry.attempt_began.wall
         else:
             first, last = now - clock.since(entry.began), now - clock.since(entry.attempt_began)
-        return first, last + entry.lasts + self.timing.settle_time + CLOCKS_DIFFER
+        return first, last + entry.lasts + self.timing.settle_time + SUNO_CLOCK_ERROR_SECONDS
 
     def _pause(self, deadline: Deadline) -> None:
         time.sleep(min(self.timing.poll_interval, deadline.remaining))

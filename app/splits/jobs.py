@@ -17,21 +17,21 @@ from app.splits.budget import DAY
 from app.splits.clock import Moment
 from app.splits.store import Store, Transaction
 
-OUTCOMES, COMING = "(outcomes)", "(coming)"
+OUTCOMES_RECORD, COMING_RECORD = "(outcomes)", "(coming)"
 """Names of the two records that all jobs share: counted outcomes, and bytes reserved for downloads."""
 
 FOR_GOOD = 3650 * DAY
 
-JOB_KEPT = 10 * DAY
+JOB_KEPT_SECONDS = 10 * DAY
 """Seconds to remember a job after its last change: longer than its webhook is retried."""
 
-REPORTS_COUNT_FOR = 60.0
+REPORT_VALID_SECONDS = 60.0
 """Seconds for which the report of a jobs process counts."""
 
 CRASH_PAUSE, LONGEST_CRASH_PAUSE = 30.0, 3600.0
 """Seconds until a step that failed unexpectedly runs again. The pause doubles, up to the longest."""
 
-MOST_CRASHES = 250
+MAX_CRASHES = 250
 """A job whose steps have failed unexpectedly so many times in a row ends: that takes about ten days, or some hours if
 each of them takes the process with it."""
 
@@ -64,10 +64,10 @@ class StoredJob:
     """Steps in a row that failed unexpectedly, or did not end before their claim."""
 
 
-CLOCK_SET_BACK = 60.0
+CLOCK_SET_BACK_SECONDS = 60.0
 """Seconds by which the wall clock is behind after it was set, and not just adjusted."""
 
-MOST_JOBS = 100_000
+MAX_DUE_JOBS = 100_000
 """Maximum jobs that become due at once when the clock was set back."""
 
 
@@ -108,7 +108,7 @@ class JobTable:
     def remove(self, tx: Transaction, id: str) -> None:
         """Within a transaction: remove a job, if there is one."""
         if tx.record("job", id) is not None:
-            tx.put_record("job", id, None, kept=JOB_KEPT)
+            tx.put_record("job", id, None, kept=JOB_KEPT_SECONDS)
             tx.put_due(id, None)
 
     def wake(self, tx: Transaction, id: str) -> None:
@@ -157,9 +157,9 @@ class JobTable:
             kept = {"waiting": list(held.waiting), "woken": held.woken, "asked": held.asked}
             self._put(tx, id, json.loads(body) | {name: value for name, value in kept.items() if value}, due)
             if outcome:
-                counted: dict[str, int] = tx.record("job", OUTCOMES) or {}
+                counted: dict[str, int] = tx.record("job", OUTCOMES_RECORD) or {}
                 counted[outcome] = counted.get(outcome, 0) + 1
-                tx.put_record("job", OUTCOMES, counted, kept=FOR_GOOD)
+                tx.put_record("job", OUTCOMES_RECORD, counted, kept=FOR_GOOD)
             if due is not None:
                 return ()
             for waiting in held.waiting:
@@ -181,7 +181,7 @@ class JobTable:
             crashes = claimed.crashes + 1
             pause = min(LONGEST_CRASH_PAUSE, first_pause * 2 ** min(claimed.crashes, 20))
             free = {name: value for name, value in record.items() if not name.startswith("claim")}
-            self._put(tx, id, free | {"crashes": crashes}, pause if crashes <= MOST_CRASHES else None)
+            self._put(tx, id, free | {"crashes": crashes}, pause if crashes <= MAX_CRASHES else None)
 
         self._store.transact(change)
 
@@ -215,7 +215,7 @@ class JobTable:
             if held is None:
                 return ""
             if waiting and waiting not in held.waiting:
-                tx.put_record("job", id, {**record, "waiting": [*held.waiting, waiting]}, kept=JOB_KEPT)
+                tx.put_record("job", id, {**record, "waiting": [*held.waiting, waiting]}, kept=JOB_KEPT_SECONDS)
             return held.body
 
         return self._store.transact(change)
@@ -226,7 +226,7 @@ class JobTable:
 
     def outcomes(self) -> dict[str, int]:
         """Read how many jobs ended with each outcome."""
-        return self._store.read(lambda tx: tx.record("job", OUTCOMES)) or {}
+        return self._store.read(lambda tx: tx.record("job", OUTCOMES_RECORD)) or {}
 
     def count_open(self) -> int:
         """Read how many jobs are open."""
@@ -239,7 +239,7 @@ class JobTable:
             now = self.clock.now().wall
             coming = self._coming(tx, now)
             others = sum(int(size) for other, (size, _) in coming.items() if other != id)
-            tx.put_record("job", COMING, {**coming, id: [size, now + lasts]}, kept=DAY)
+            tx.put_record("job", COMING_RECORD, {**coming, id: [size, now + lasts]}, kept=DAY)
             return others
 
         return self._store.transact(change)
@@ -250,13 +250,13 @@ class JobTable:
         def change(tx: Transaction) -> None:
             coming = self._coming(tx, self.clock.now().wall)
             coming.pop(id, None)
-            tx.put_record("job", COMING, coming or None, kept=DAY)
+            tx.put_record("job", COMING_RECORD, coming or None, kept=DAY)
 
         self._store.transact(change)
 
     @staticmethod
     def _coming(tx: Transaction, now: float) -> dict[str, list[float]]:
-        held: dict[str, list[float]] = tx.record("job", COMING) or {}
+        held: dict[str, list[float]] = tx.record("job", COMING_RECORD) or {}
         return {id: [size, until] for id, (size, until) in held.items() if until > now}
 
     def due(self, limit: int) -> list[str]:
@@ -294,7 +294,7 @@ class JobTable:
 
     def _fresh(self, reports: Any) -> Any:
         held = (reports or {}).items()
-        return {name: each for name, each in held if self.clock.since(Moment(*each[0])) < REPORTS_COUNT_FOR}
+        return {name: each for name, each in held if self.clock.since(Moment(*each[0])) < REPORT_VALID_SECONDS}
 
     def note_consumer(self) -> None:
         """Record that a jobs process is alive. If the wall clock may have been set back, all jobs are due now.
@@ -306,7 +306,7 @@ class JobTable:
         def change(tx: Transaction) -> None:
             before = tx.record("consumer", "seen")
             if not before or _was_set_back(Moment(*before), now):
-                for id in tx.due(math.inf, MOST_JOBS):
+                for id in tx.due(math.inf, MAX_DUE_JOBS):
                     tx.put_due(id, now.wall)
             tx.put_record("consumer", "seen", list(now), kept=DAY)
 
@@ -324,7 +324,7 @@ class JobTable:
             self._put(tx, id, {**record, **more}, 0.0)
 
     def _put(self, tx: Transaction, id: str, record: Any, due_in: float | None) -> None:
-        tx.put_record("job", id, record, kept=JOB_KEPT)
+        tx.put_record("job", id, record, kept=JOB_KEPT_SECONDS)
         tx.put_due(id, None if due_in is None else self._due_at(tx, due_in))
 
     def _due_at(self, tx: Transaction, due_in: float) -> float:
@@ -370,4 +370,4 @@ def stored_job(record: Any) -> StoredJob:
 
 def _was_set_back(before: Moment, now: Moment) -> bool:
     """Whether the wall clock was set back between two moments of one boot."""
-    return before.boot_id == now.boot_id and now.wall - before.wall < now.boot - before.boot - CLOCK_SET_BACK
+    return before.boot_id == now.boot_id and now.wall - before.wall < now.boot - before.boot - CLOCK_SET_BACK_SECONDS

@@ -39,7 +39,7 @@ from app.splits.known import Known, inherited
 from app.splits.listed import note_listed
 from app.splits.names import NameTable
 from app.splits.once import TurnTable
-from app.splits.owners import OWNED, as_seen_now, is_forgotten, known_stems, own, take, withdraw_guesses
+from app.splits.owners import OWNER_KEPT_SECONDS, as_seen_now, is_forgotten, known_stems, own, take, withdraw_guesses
 from app.splits.paid_pauses import PaidPauses
 from app.splits.request_ids import forget_request, latest_of_request, lead_to, lead_to_job
 from app.splits.store import Entry, Owner, State, Store, Transaction, open_store
@@ -458,7 +458,7 @@ class Ledger:
     def _give_back_for_now(self, tx: Transaction, entry: Entry) -> Entry:
         """Give a price back that counts again if stems turn up."""
         if entry.budgets:
-            tx.put_record("given_back", entry.id, list(entry.budgets), kept=OWNED)
+            tx.put_record("given_back", entry.id, list(entry.budgets), kept=OWNER_KEPT_SECONDS)
         return self._give_back(tx, entry)
 
     def _count_again(self, tx: Transaction, entry: Entry) -> Entry:

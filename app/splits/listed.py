@@ -11,7 +11,7 @@ from typing import Any
 from app.splits.clock import Clock, Moment
 from app.splits.store import Entry, Transaction
 
-KEPT = 3 * 24 * 3600.0
+LISTED_KEPT_SECONDS = 3 * 24 * 3600.0
 """Seconds to remember a list: as long as the owner of a stem."""
 
 
@@ -25,7 +25,7 @@ def listed_before(tx: Transaction, clock: Clock, entry: Entry) -> set[str]:
 def note_listed(tx: Transaction, clock: Clock, song_id: str, ids: Sequence[str], *, before: str = "") -> None:
     """Record stems that are listed now. `before`: the entry that has not yet sent its first paid call."""
     lists: list[Any] = tx.record("listed", song_id) or []
-    kept = [listed for listed in lists if clock.since(Moment(*listed[0])) < KEPT]
+    kept = [listed for listed in lists if clock.since(Moment(*listed[0])) < LISTED_KEPT_SECONDS]
     noted = {id for _, its_entry, ids in kept if its_entry in ("", before) for id in ids}
     if new := [id for id in ids if id not in noted]:
-        tx.put_record("listed", song_id, [*kept, [list(clock.now()), before, new]], kept=KEPT)
+        tx.put_record("listed", song_id, [*kept, [list(clock.now()), before, new]], kept=LISTED_KEPT_SECONDS)

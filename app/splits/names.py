@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.splits.store import Store, Transaction
 
-KEPT = 365 * 24 * 3600.0
+NAMES_KEPT_SECONDS = 365 * 24 * 3600.0
 """Seconds to remember the names of a cookie's account: as long as Suno's cookie lives."""
 
 
@@ -33,9 +33,9 @@ class NameTable:
             told = [name for name in ((suno or clerk),) if name]
             every = dict.fromkeys((*told, *known) if suno else (*known, *told))
             names = tuple(name for name in every if name != cookie_hash) or (cookie_hash,)
-            tx.put_record("names", cookie_hash, names, kept=KEPT)
+            tx.put_record("names", cookie_hash, names, kept=NAMES_KEPT_SECONDS)
             if suno and clerk:
-                tx.put_record("names", clerk, [suno], kept=KEPT)
+                tx.put_record("names", clerk, [suno], kept=NAMES_KEPT_SECONDS)
             return names, bool(before) and not set(told) <= set(before)
 
         return self._store.transact(change)

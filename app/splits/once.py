@@ -23,7 +23,7 @@ from app.splits.clock import Moment
 from app.splits.identity import Identity
 from app.splits.store import State, Store, Transaction
 
-KEPT = 3 * DAY
+ACTION_KEPT_SECONDS = 3 * DAY
 """Seconds to remember an action."""
 
 
@@ -150,7 +150,7 @@ class TurnTable:
                 ended = self._ended(tx, held, turn, counted)
             else:
                 ended = self._ended_late(tx, held, once.latest, turn, counted)
-            tx.put_record("once", once.record_name, _record(ended) if ended else None, kept=KEPT)
+            tx.put_record("once", once.record_name, _record(ended) if ended else None, kept=ACTION_KEPT_SECONDS)
 
         self._store.transact(change)
 
@@ -210,7 +210,7 @@ class TurnTable:
     ) -> Once | Left:
         if (budgets or instead) and (over := spend(tx, self.clock, budgets, 1, once.latest.began, instead=instead)):
             return over
-        tx.put_record("once", once.record_name, _record(_Action(once.latest, lost)), kept=KEPT)
+        tx.put_record("once", once.record_name, _record(_Action(once.latest, lost)), kept=ACTION_KEPT_SECONDS)
         return once
 
 

@@ -19,20 +19,20 @@ from app.splits.admission import NotBegun, Refusal
 from app.splits.attempt import latest_of
 from app.splits.budget import DAY
 from app.splits.clock import Clock, Moment
-from app.splits.jobs import JOB_KEPT, JobTable
+from app.splits.jobs import JOB_KEPT_SECONDS, JobTable
 from app.splits.order import OrderedSong, OrderState, SongOrder, SongState, read_order
 from app.splits.store import Entry, State, Store, Transaction
 
-KEPT = JOB_KEPT
+ORDER_KEPT_SECONDS = JOB_KEPT_SECONDS
 """Seconds to remember an order and its key after its last change."""
 
-REMEMBERED = 100
+MAX_LISTED_ORDERS = 100
 """How many orders of a caller are listed; open ones are never left out."""
 
-LINE_KEPT = DAY
+LINE_KEPT_SECONDS = DAY
 """Seconds to remember which orders wait for an account."""
 
-SETTLED_AFTER = 600.0
+SONG_SETTLED_SECONDS = 600.0
 """Seconds after a paid split in which its stems may still be made: another order of the song waits for them."""
 
 
@@ -198,7 +198,7 @@ class OrderTable:
             for entry in entries
             if (entry.account, entry.task, entry.state) == (order.owner, order.task, State.DONE)
             and entry.paid
-            and self._clock.since(entry.attempt_began) < SETTLED_AFTER
+            and self._clock.since(entry.attempt_began) < SONG_SETTLED_SECONDS
             for stem in entry.stems
         )
 
@@ -271,22 +271,27 @@ class OrderTable:
         passed = self._clock.since(other.attempt_began)
         match latest_of(other).state_now(self._clock):
             case State.DONE:
-                return other.paid and passed < SETTLED_AFTER and not _has_result(tx, other)
+                return other.paid and passed < SONG_SETTLED_SECONDS and not _has_result(tx, other)
             case State.FAILED:
                 return False
             case _:
                 return passed < DAY
 
     def _write(self, tx: Transaction, order: SongOrder) -> None:
-        tx.put_record("order", order.id, asdict(order), kept=KEPT)
-        tx.put_record("order_key", _key_name(order.owner, order.caller, order.idempotency_key), order.id, kept=KEPT)
+        tx.put_record("order", order.id, asdict(order), kept=ORDER_KEPT_SECONDS)
+        tx.put_record(
+            "order_key",
+            _key_name(order.owner, order.caller, order.idempotency_key),
+            order.id,
+            kept=ORDER_KEPT_SECONDS,
+        )
         mine, listed = (order.id, order.owner, order.state.is_open), _listed(tx, order.caller)
         if order.id in (id for id, _, _ in listed):
             listed = [mine if each[0] == order.id else each for each in listed]
         else:
             listed = [mine, *listed]
-        kept = [each for i, each in enumerate(listed) if i < REMEMBERED or each[2]]
-        tx.put_record("orders", order.caller, kept, kept=KEPT)
+        kept = [each for i, each in enumerate(listed) if i < MAX_LISTED_ORDERS or each[2]]
+        tx.put_record("orders", order.caller, kept, kept=ORDER_KEPT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +322,7 @@ def _turn(tx: Transaction, owner: str) -> _Turn:
 
 
 def _put_turn(tx: Transaction, owner: str, turn: _Turn) -> None:
-    tx.put_record("order_turn", owner, asdict(turn), kept=LINE_KEPT)
+    tx.put_record("order_turn", owner, asdict(turn), kept=LINE_KEPT_SECONDS)
 
 
 def _has_result(tx: Transaction, entry: Entry) -> bool:

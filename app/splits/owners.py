@@ -11,17 +11,17 @@ from app.splits.listed import listed_before
 from app.splits.store import Entry, State, Transaction
 from app.splits.wait import read_wait
 from app.suno.clip import Clip
-from app.timing import LONGEST_WAIT
+from app.timing import MAX_PERSON_WAIT_SECONDS
 
 log = logging.getLogger(__name__)
 
-KEPT = 24 * 3600.0
+KEY_KEPT_SECONDS = 24 * 3600.0
 """Seconds to remember a key, and the outcome of a request."""
 
-STEPS = 2 * 24 * 3600.0
+CLOCK_STEP_SECONDS = 2 * 24 * 3600.0
 """Seconds by which the wall clock may be set, forwards or back, before a key is forgotten."""
 
-OWNED = KEPT + STEPS + LONGEST_WAIT
+OWNER_KEPT_SECONDS = KEY_KEPT_SECONDS + CLOCK_STEP_SECONDS + MAX_PERSON_WAIT_SECONDS
 """Seconds to remember who owns a stem: as long as any entry could claim it."""
 
 
@@ -35,9 +35,9 @@ def as_seen_now(clock: Clock, entry: Entry) -> Entry:
 def is_forgotten(clock: Clock, entry: Entry) -> bool:
     """Whether the key of an entry has ended. It does not end while its attempt runs, or waits for a person."""
     # The time of the latest attempt: a key must not end while its own attempt runs.
-    kept = KEPT + entry.lasts if entry.state.has_paid_nothing else KEPT
+    kept = KEY_KEPT_SECONDS + entry.lasts if entry.state.has_paid_nothing else KEY_KEPT_SECONDS
     same_boot = entry.attempt_began.boot_id == clock.boot_id
-    return clock.since(entry.attempt_began) > (kept if same_boot else kept + STEPS)
+    return clock.since(entry.attempt_began) > (kept if same_boot else kept + CLOCK_STEP_SECONDS)
 
 
 def known_stems(tx: Transaction, clock: Clock, entry: Entry, found: Evidence) -> Recorded:
@@ -86,13 +86,13 @@ def withdraw_guesses(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> li
 def own(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
     """Record that Suno's answer named these stems for the entry."""
     for stem in stems:
-        tx.put_record("owned", stem.id, entry.id, kept=OWNED)
+        tx.put_record("owned", stem.id, entry.id, kept=OWNER_KEPT_SECONDS)
 
 
 def take(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
     """Record that the evidence shows that these stems are the entry's."""
     for stem in stems:
-        tx.put_record("taken", stem.id, entry.id, kept=OWNED)
+        tx.put_record("taken", stem.id, entry.id, kept=OWNER_KEPT_SECONDS)
 
 
 def _is_rival(clock: Clock, entry: Entry, other: Entry, names: Sequence[str]) -> bool:

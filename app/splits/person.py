@@ -18,7 +18,7 @@ from app.suno.errors import CaptchaRequired, SessionExpired, SunoError, SunoUnre
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
 from app.suno.wire import Deadline
-from app.timing import LOOK_FOR
+from app.timing import LOST_STEMS_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,9 @@ class PersonInquiry:
     def _listed_before_wait(self, entry: Entry) -> tuple[str, ...]:
         """The ids of all stems that the song lists. Raises SunoUnreachable if they cannot be read."""
         try:
-            return tuple(stem.id for stem in self.gateway.stems(self.account, entry.song_id, Deadline(LOOK_FOR)))
+            return tuple(
+                stem.id for stem in self.gateway.stems(self.account, entry.song_id, Deadline(LOST_STEMS_SECONDS))
+            )
         except SunoError as error:
             log.warning("Request %s cannot wait for a person: %s", entry.request_id, error)
             raise SunoUnreachable(

@@ -30,16 +30,16 @@ from app.splits.store import (
 )
 from app.suno.clock import boot_time
 
-TIMEOUT = 2.0
+REDIS_SECONDS = 2.0
 """Seconds to connect, and to wait for an answer."""
 
 PREFIX = "suno-stems:"
 
-ATTEMPTS = 100
+MAX_TRANSACTION_TRIES = 100
 """How often to run a transaction if others write what it has read."""
 
 DAY = 24 * 3600
-ENTRIES_KEPT = 6 * DAY
+ENTRIES_KEPT_SECONDS = 6 * DAY
 """Seconds by Redis's clock to keep an entry: two days of waiting for a person, two days of the rules, and two by
 which the clock may be set."""
 
@@ -90,7 +90,7 @@ class RedisStore:
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         # No retries: they would delay a request by seconds, and a script may have run even if its answer was lost.
         self._redis = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None
+            url, decode_responses=True, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=None
         )
         self._commit = self._redis.register_script(COMMIT)
         self._shared = RedisClock()
@@ -99,7 +99,7 @@ class RedisStore:
     def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
         # Redis's own settings decide how durable all changes are.
         with _unavailable():
-            for attempt in range(ATTEMPTS):
+            for attempt in range(MAX_TRANSACTION_TRIES):
                 transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0, also=IDENTITY)
                 result = change(transaction)
                 if not transaction.must_commit:
@@ -192,19 +192,19 @@ class _Keys:
         return self._members(_song_key(song_id))
 
     def put(self, entry: Entry) -> None:
-        self._write("SET", _entry_key(entry.id), _text(entry), "EX", ENTRIES_KEPT)
+        self._write("SET", _entry_key(entry.id), _text(entry), "EX", ENTRIES_KEPT_SECONDS)
         if entry.idempotency_key:
             pointer = _pointer(entry.account, entry.caller, entry.idempotency_key)
-            self._write("SET", pointer, entry.id, "EX", ENTRIES_KEPT)
+            self._write("SET", pointer, entry.id, "EX", ENTRIES_KEPT_SECONDS)
         for key in (
             _song_key(entry.song_id),
             _request_key(entry.account, entry.caller, entry.request_id),
         ):
             self._write("SADD", key, entry.id)
-            self._write("EXPIRE", key, ENTRIES_KEPT)
+            self._write("EXPIRE", key, ENTRIES_KEPT_SECONDS)
         # A transaction that has read the song's entries must notice a new one, and run again.
         self._write("INCR", f"{_song_key(entry.song_id)}:version")
-        self._write("EXPIRE", f"{_song_key(entry.song_id)}:version", ENTRIES_KEPT)
+        self._write("EXPIRE", f"{_song_key(entry.song_id)}:version", ENTRIES_KEPT_SECONDS)
 
     def replace(self, old: Entry, new: Entry) -> bool:
         key, text = _entry_key(old.id), _text(old)
@@ -213,7 +213,7 @@ class _Keys:
         if self._get(key) != text:
             return False
         # Its key, song and request id find it already.
-        self._write("SET", key, _text(new), "EX", ENTRIES_KEPT)
+        self._write("SET", key, _text(new), "EX", ENTRIES_KEPT_SECONDS)
         return True
 
     def remove(self, entry: Entry) -> None:

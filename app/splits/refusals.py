@@ -6,7 +6,7 @@ import math
 
 from app.splits.evidence import Finding, Reason, Verdict
 
-NAMED = 24
+MAX_NAMED_STEMS = 24
 """Maximum stems that an error names."""
 
 
@@ -31,7 +31,9 @@ def in_doubt(finding: Finding) -> str:
     lost = "The first request with this Idempotency-Key got no complete answer from Suno, which may have charged."
     match finding.reason:
         case Reason.LISTED | Reason.NEWEST | Reason.CONTENDED:
-            listed = ", ".join(finding.ids[:NAMED]) + (" and more" if len(finding.ids) > NAMED else "")
+            listed = ", ".join(finding.ids[:MAX_NAMED_STEMS]) + (
+                " and more" if len(finding.ids) > MAX_NAMED_STEMS else ""
+            )
             return (
                 f"{lost} These stems of the song may be its stems, but that is not certain: {listed}. So this key is "
                 "not paid for again. To get them for free once they are complete, send a new Idempotency-Key with "
@@ -53,7 +55,7 @@ def in_doubt(finding: Finding) -> str:
 
 def not_clear(finding: Finding) -> str:
     """A sentence for a retry of a request that waits for a person, and may neither take stems nor pay."""
-    listed = ", ".join(finding.ids[:NAMED]) + (" and more" if len(finding.ids) > NAMED else "")
+    listed = ", ".join(finding.ids[:MAX_NAMED_STEMS]) + (" and more" if len(finding.ids) > MAX_NAMED_STEMS else "")
     match finding.reason:
         case Reason.RUNNING | Reason.CONTENDED:
             return (

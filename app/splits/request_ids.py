@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 
 from app.splits.clock import Clock, Moment
-from app.splits.jobs import JOB_KEPT
-from app.splits.owners import KEPT
+from app.splits.jobs import JOB_KEPT_SECONDS
+from app.splits.owners import KEY_KEPT_SECONDS
 from app.splits.store import Entry, Owner, Transaction
 
-LEADS = 50
+MAX_RETRY_IDS = 50
 """How many more request ids can find an entry: those of its latest retries."""
 
 
@@ -34,17 +34,19 @@ def lead_to(tx: Transaction, clock: Clock, entry: Entry, found: Entry | None) ->
     name = name_of_request(entry)
     has_job = found is not None and tx.record("job", found.id) is not None
     lead = {"entry": found.id if found else "", "at": list(clock.now())}
-    tx.put_record("request", name, lead, kept=JOB_KEPT if has_job else KEPT)
+    tx.put_record("request", name, lead, kept=JOB_KEPT_SECONDS if has_job else KEY_KEPT_SECONDS)
     leads: list[str] = tx.record("leads", found.id if found else entry.account) or []
     leads = [*(other for other in leads if other != name), name]
-    for oldest in leads[:-LEADS]:
+    for oldest in leads[:-MAX_RETRY_IDS]:
         tx.put_record("request", oldest, None, kept=0)
-    tx.put_record("leads", found.id if found else entry.account, leads[-LEADS:], kept=KEPT)
+    tx.put_record("leads", found.id if found else entry.account, leads[-MAX_RETRY_IDS:], kept=KEY_KEPT_SECONDS)
 
 
 def lead_to_job(tx: Transaction, entry: Entry) -> None:
     """Let the request id find the entry as long as its job is kept: longer than the entry."""
-    tx.put_record("request", name_of_request(entry), {"entry": entry.id, "at": list(entry.began)}, kept=JOB_KEPT)
+    tx.put_record(
+        "request", name_of_request(entry), {"entry": entry.id, "at": list(entry.began)}, kept=JOB_KEPT_SECONDS
+    )
 
 
 def forget_request(tx: Transaction, clock: Clock, entry: Entry) -> None:

@@ -27,20 +27,20 @@ from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
 from app.suno.wire import Deadline
-from app.timing import LOOK_FOR, Stopping, TimeLeft, Timing, no_end, now
+from app.timing import LOST_STEMS_SECONDS, Stopping, TimeLeft, Timing, no_end, now
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INSIST = 10.0
+PAID_WRITE_SECONDS = 10.0
 """Seconds to keep retrying the ledger write after a paid call, `poll_interval` apart."""
 
-SLACK = 1.0
+ENTRY_SLACK_SECONDS = 1.0
 """Seconds between the deadline of the paid call and the entry's deadline in the ledger."""
 
-GLANCE = 0.1
+FIRST_REQUEST_POLL_SECONDS = 0.1
 """Seconds between two polls of the ledger by a retry that waits for the first request."""
 
 
@@ -188,7 +188,7 @@ class Split:
         )
 
     def _paid_call_lasts(self) -> float:
-        return self.timing.deadline + SLACK
+        return self.timing.deadline + ENTRY_SLACK_SECONDS
 
     def _begin(self, entry: Entry, budgets: Sequence[Budget], *, pays: bool = True) -> Entry:
         if self.idempotency_key or self.budgets or self.job or self.handover:
@@ -231,7 +231,7 @@ class Split:
                 self._note_if_possible(self.ledger.free, entry, paid_calls_pause=pause)
                 raise
             self._note_if_possible(self.ledger.doubt, entry)
-            clips = self._inquiry.recover(entry, min(LOOK_FOR, self.time_left()))
+            clips = self._inquiry.recover(entry, min(LOST_STEMS_SECONDS, self.time_left()))
             if not clips:
                 raise
             if self._is_reply_at_once:
@@ -271,7 +271,7 @@ class Split:
 
     def _deadline_of(self, entry: Entry) -> Deadline:
         # Time spent writing counts: the ledger expires the entry at its own deadline.
-        left = entry.lasts - SLACK - self.ledger.clock.since(entry.attempt_began)
+        left = entry.lasts - ENTRY_SLACK_SECONDS - self.ledger.clock.since(entry.attempt_began)
         return Deadline(min(left, self.timing.deadline))
 
     def _existing(self, entry: Entry, deadline: Deadline) -> Sequence[Clip]:
@@ -305,7 +305,7 @@ class Split:
             raise Stopping
 
     def _note_paid(self, entry: Entry, clips: Sequence[Clip]) -> Sequence[Clip]:
-        """Record the stems that this entry has paid for; with a key, retry the ledger write for INSIST seconds.
+        """Record the stems that this entry has paid for; with a key, retry the ledger write for PAID_WRITE_SECONDS.
 
         Another request in doubt could claim stems that are not recorded. Returns the stems of the reply: those of an
         earlier attempt if they were recorded first.
@@ -328,8 +328,8 @@ class Split:
             self._note_if_possible(self._finish, entry, clips, paid=False)
 
     def _insist(self, entry: Entry, clips: Sequence[Clip], *, paid: bool) -> Entry | None:
-        """Retry the ledger write of the stems for INSIST seconds; None if it was not possible."""
-        patience = Deadline(INSIST)
+        """Retry the ledger write of the stems for PAID_WRITE_SECONDS; None if it was not possible."""
+        patience = Deadline(PAID_WRITE_SECONDS)
         while patience.remaining and not self.is_stopping():
             try:
                 return self._finish(entry, clips, paid=paid)
@@ -361,7 +361,7 @@ class Split:
                     "The first request with this Idempotency-Key is still running. Send it again later.",
                     retry_after=whole_seconds(-self.ledger.over_for(now)),
                 )
-            time.sleep(GLANCE)
+            time.sleep(FIRST_REQUEST_POLL_SECONDS)
             now = self.ledger.get(held.id)
 
     def _replay(self, held: Entry) -> Stems:

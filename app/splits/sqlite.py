@@ -29,31 +29,31 @@ from app.splits.disk import DiskThread
 from app.splits.rows import Rows
 from app.splits.store import Durability, LedgerUnavailable, Transaction
 
-BUSY_TIMEOUT = 2.0
+BUSY_SECONDS = 2.0
 """Seconds to wait for another process's transaction."""
 
-GLANCE = 0.0005
+LOCK_POLL_SECONDS = 0.0005
 """Seconds between two attempts to begin a transaction."""
 
-LOOKED_AT_EVERY = 0.05
+REPLACED_CHECK_SECONDS = 0.05
 """Seconds between two checks that the open file has not been replaced."""
 
-SWEEP_EVERY = 3600.0
+REMOVE_OLD_EVERY_SECONDS = 3600.0
 """Seconds between two removals of rows that are too old."""
 
-SWEPT_AT_ONCE = 500
+MAX_ROWS_PER_REMOVAL = 500
 """Maximum rows of a table in one removal, so that no request waits for it; the rest follows a second later."""
 
-CHECKPOINT_EVERY = 1_200
+CHANGES_PER_CHECKPOINT = 1_200
 """Changes of this process between two checkpoints, in the disk's thread: a change writes about three pages of 4 kB to
 the write-ahead log. SQLite's own checkpoint would run inside any COMMIT."""
 
 DAY = 24 * 3600.0
-ENTRIES_KEPT = 6 * DAY
+ENTRIES_KEPT_SECONDS = 6 * DAY
 """Seconds by the wall clock to keep an entry: two days of waiting for a person, two days of the rules, and two by
 which the clock may be set."""
 
-VERSION = 2
+TABLES_VERSION = 2
 """The version of the tables; 0 was written before there were versions."""
 
 SCHEMA = f"""
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_by_end ON records (ends);
 CREATE TABLE IF NOT EXISTS due (name TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS due_by_time ON due (at);
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = {TABLES_VERSION};
 """
 """A split without a key and without errors writes only to the end of `entries`, as ids begin with the time."""
 
@@ -94,10 +94,10 @@ ALTER TABLE entries ADD COLUMN price INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE entries ADD COLUMN budgets TEXT
 """
 
-READ = "BEGIN"
+BEGIN_READ = "BEGIN"
 """A transaction that blocks no writer."""
 
-WRITE = "BEGIN IMMEDIATE"
+BEGIN_WRITE = "BEGIN IMMEDIATE"
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ class SqliteStore:
         """Whether its log was removed or replaced while in use."""
 
     def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
-        mine = _Change(change, time.monotonic() + BUSY_TIMEOUT, durable)
+        mine = _Change(change, time.monotonic() + BUSY_SECONDS, durable)
         self._waiting.append(mine)
         try:
             # Other requests that are ready add their changes; the first to continue commits for all.
@@ -164,7 +164,7 @@ class SqliteStore:
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with self._lock:
-            return self._transaction(READ, lambda db: look(Rows(db)), lambda db: db.execute("COMMIT"))
+            return self._transaction(BEGIN_READ, lambda db: look(Rows(db)), lambda db: db.execute("COMMIT"))
 
     def close(self) -> None:
         """Close the file. The last process that does so moves all of it into one file."""
@@ -209,7 +209,7 @@ class SqliteStore:
             nonlocal thrown
             thrown = self._commit_to_disk(db, is_durable)
 
-        changes = self._transaction(WRITE, make_all, commit, until, is_durable)
+        changes = self._transaction(BEGIN_WRITE, make_all, commit, until, is_durable)
         for change in changes:
             change.is_over = True
             self._waiting.remove(change)
@@ -222,7 +222,7 @@ class SqliteStore:
 
         The caller holds the lock, so nothing else uses or closes the connection while the thread does.
         """
-        is_checkpoint = self._since_checkpoint >= CHECKPOINT_EVERY
+        is_checkpoint = self._since_checkpoint >= CHANGES_PER_CHECKPOINT
         if self._disk is None or not (is_durable or is_checkpoint):
             db.execute("COMMIT")
             return None
@@ -243,20 +243,20 @@ class SqliteStore:
             return
         wall = time.time()
         # Ids begin with their time of creation, in nanoseconds.
-        oldest = f"{max(0, int((wall - ENTRIES_KEPT) * 1e9)):016x}"
+        oldest = f"{max(0, int((wall - ENTRIES_KEPT_SECONDS) * 1e9)):016x}"
         swept = db.execute(
             "DELETE FROM entries WHERE id IN "
             "(SELECT id FROM entries WHERE id < ? AND attempt_wall < ? "
             # An open job may still have to find the stems of its entry.
             "AND NOT EXISTS (SELECT 1 FROM due WHERE name = entries.id) ORDER BY id LIMIT ?)",
-            (oldest, wall - ENTRIES_KEPT, SWEPT_AT_ONCE),
+            (oldest, wall - ENTRIES_KEPT_SECONDS, MAX_ROWS_PER_REMOVAL),
         ).rowcount
         swept += db.execute(
             "DELETE FROM records WHERE (kind, name) IN "
             "(SELECT kind, name FROM records WHERE ends < ? ORDER BY ends LIMIT ?)",
-            (wall, SWEPT_AT_ONCE),
+            (wall, MAX_ROWS_PER_REMOVAL),
         ).rowcount
-        self._sweeps_at = now + (1.0 if swept >= SWEPT_AT_ONCE else SWEEP_EVERY)
+        self._sweeps_at = now + (1.0 if swept >= MAX_ROWS_PER_REMOVAL else REMOVE_OLD_EVERY_SECONDS)
 
     def _transaction(
         self,
@@ -269,7 +269,7 @@ class SqliteStore:
         """Run `work` in a transaction, and commit it; a failed one is rolled back. The caller must hold the lock."""
         try:
             if self._connection is None:
-                self._connection = self._connect(until or time.monotonic() + BUSY_TIMEOUT)
+                self._connection = self._connect(until or time.monotonic() + BUSY_SECONDS)
                 self._looks_at = 0.0
             self._look_at_file()
             if is_durable is not None and is_durable != self._is_full:
@@ -294,7 +294,7 @@ class SqliteStore:
         now = time.monotonic()
         if self._log is not None and now < self._looks_at:
             return
-        self._looks_at = now + LOOKED_AT_EVERY
+        self._looks_at = now + REPLACED_CHECK_SECONDS
         file = _identity_or_none(self._path)
         self._file = self._file or file
         if file is None or file != self._file:
@@ -325,12 +325,12 @@ class SqliteStore:
             _execute(db, "PRAGMA wal_autocheckpoint = 0", until=until)
             _set_level(db, is_full=True)
             [(version,)] = _execute(db, "PRAGMA user_version", until=until)
-            if version > VERSION:
+            if version > TABLES_VERSION:
                 raise LedgerUnavailable(f"{self._path.name} was written by a newer version of this service")
-            if version < VERSION:
+            if version < TABLES_VERSION:
                 self._upgrade(db, until)
             # The first transaction creates the write-ahead log.
-            _execute(db, READ, until=until)
+            _execute(db, BEGIN_READ, until=until)
             _execute(db, "SELECT count(*) FROM records WHERE kind = ''", until=until)
             db.execute("COMMIT")
             ledger_file.sync_folder(self._path.parent)
@@ -342,12 +342,12 @@ class SqliteStore:
         return db
 
     def _upgrade(self, db: Connection, until: float) -> None:
-        _execute(db, WRITE, until=until)
+        _execute(db, BEGIN_WRITE, until=until)
         [(version,)] = db.execute("PRAGMA user_version")
         if version == 1:
             for statement in FROM_VERSION_1.split(";"):
                 db.execute(statement)
-        if version < VERSION:
+        if version < TABLES_VERSION:
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
         if version == 0 and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'splits'").fetchone():
@@ -390,11 +390,11 @@ def _execute(db: Connection, statement: str, *, until: float | None = None) -> s
 
     SQLite's own wait would block the worker with all its requests while another process holds the lock.
     """
-    ends = until or time.monotonic() + BUSY_TIMEOUT
+    ends = until or time.monotonic() + BUSY_SECONDS
     while True:
         try:
             return db.execute(statement)
         except sqlite3.OperationalError as error:
             if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > ends:
                 raise
-        time.sleep(GLANCE)
+        time.sleep(LOCK_POLL_SECONDS)

@@ -7,11 +7,11 @@ from enum import StrEnum
 
 from app.splits.clock import Moment
 from app.splits.store import Transaction
-from app.timing import LONGEST_WAIT
+from app.timing import MAX_PERSON_WAIT_SECONDS
 
 DAY = 24 * 3600.0
 
-KEPT = LONGEST_WAIT + 3 * DAY
+WAIT_KEPT_SECONDS = MAX_PERSON_WAIT_SECONDS + 3 * DAY
 """Seconds to remember a wait: as long as its key, which ends a day after it, even if the clock is set by two days."""
 
 
@@ -55,4 +55,4 @@ def read_wait(tx: Transaction, entry_id: str) -> Wait | None:
 
 def write_wait(tx: Transaction, entry_id: str, wait: Wait) -> None:
     """Within a transaction: write it."""
-    tx.put_record("wait", entry_id, asdict(wait), kept=KEPT)
+    tx.put_record("wait", entry_id, asdict(wait), kept=WAIT_KEPT_SECONDS)

@@ -20,29 +20,29 @@ from app.suno.clip import Clip
 from app.suno.errors import RateLimited, SunoError
 from app.suno.session import Account
 
-BATCH = 50
+MAX_IDS_PER_POLL = 50
 """Maximum ids of a poll. If more stems are waited for, the next polls take turns."""
 
-SINGLY = 10
+MAX_SINGLE_IDS = 10
 """Maximum ids that a poll requests one by one."""
 
-LEFT_OUT_TWICE = 2
+POLLS_BEFORE_SINGLE = 2
 """Polls in a row that must leave out a stem before it is requested by itself."""
 
-WIDENS_AFTER = 60.0
+WIDEN_AFTER_SECONDS = 60.0
 """Seconds of waiting after which polls become rarer, in proportion to the time waited."""
 
-RAREST = 10
+MAX_PAUSE_INTERVALS = 10
 """Maximum pause between two polls, in intervals, unless Suno asks for a longer one."""
 
 
-ASKED_LATELY = 60.0
+ASKED_LATELY_SECONDS = 60.0
 """Seconds for which a poll also requests the stems that a request without a wait has asked for."""
 
-ACCOUNTS = 1_000
+MAX_WATCHED_ACCOUNTS = 1_000
 """Maximum accounts for which a process remembers what the last polls have shown."""
 
-LONGEST_PAUSE = 120.0
+MAX_RETRY_AFTER_SECONDS = 120.0
 """Maximum seconds of Suno's Retry-After to honour: a poll is free, and one probe shows whether Suno is well again."""
 
 
@@ -134,7 +134,7 @@ class Watch:
             is_due = bool(open_ids) and key not in self._boards and now >= glances.next_look
             if is_due:
                 glances.next_look = now + self._interval
-            wanted = glances.asked_since(now - ASKED_LATELY)
+            wanted = glances.asked_since(now - ASKED_LATELY_SECONDS)
         if is_due:
             glances.note(self._gateway.clips(account, wanted, within=within))
         return [glances.as_seen(stem) for stem in stems]
@@ -142,7 +142,7 @@ class Watch:
     def _glances_of(self, key: str) -> _Glances:
         glances = self._glances.setdefault(key, _Glances())
         self._glances.move_to_end(key)
-        if len(self._glances) > ACCOUNTS:
+        if len(self._glances) > MAX_WATCHED_ACCOUNTS:
             self._glances.popitem(last=False)
         return glances
 
@@ -175,8 +175,8 @@ class Watch:
         with self._lock:
             glances = self._glances_of(account.cookie_hash)
             glances.next_look = now + self._interval
-            others = glances.asked_since(now - ASKED_LATELY)
-        wanted = list(dict.fromkeys([*board.wanted(), *others]))[:BATCH]
+            others = glances.asked_since(now - ASKED_LATELY_SECONDS)
+        wanted = list(dict.fromkeys([*board.wanted(), *others]))[:MAX_IDS_PER_POLL]
         seen = _Seen()
         try:
             seen.listed = self._gateway.clips(account, wanted, within=waiter.within, one_by_one=False)
@@ -204,7 +204,7 @@ class _Glances:
         for id in ids:
             self._asked.pop(id, None)
             self._asked[id] = now
-        for id in list(self._asked)[:-BATCH]:
+        for id in list(self._asked)[:-MAX_IDS_PER_POLL]:
             del self._asked[id]
             self._shown.pop(id.casefold(), None)
 
@@ -278,8 +278,8 @@ class _Waiter:
 
     def to_ask_alone(self, seen: _Seen) -> list[str]:
         """The stems that this poll and the two before have left out; the next ones at each poll, if limited."""
-        ids = [id for id in self.open_ids if self._left_out[id] >= LEFT_OUT_TWICE and seen.has_left_out(id)]
-        limit = SINGLY if self._singly is None else self._singly
+        ids = [id for id in self.open_ids if self._left_out[id] >= POLLS_BEFORE_SINGLE and seen.has_left_out(id)]
+        limit = MAX_SINGLE_IDS if self._singly is None else self._singly
         first = self.missed * limit % max(1, len(ids))
         return (ids[first:] + ids[:first])[:limit]
 
@@ -356,7 +356,7 @@ class _Board:
         with self.changed:
             ids = dict.fromkeys(chain.from_iterable(waiter.open_ids for waiter in self.waiters))
             requested = [id for id in self.turns if id in ids]
-            wanted = [*(id for id in ids if id not in self.turns), *requested][:BATCH]
+            wanted = [*(id for id in ids if id not in self.turns), *requested][:MAX_IDS_PER_POLL]
             self.turns = dict.fromkeys([*(id for id in requested if id not in wanted), *wanted])
         return wanted
 
@@ -364,7 +364,7 @@ class _Board:
         """The ids to request by themselves, in turn for each waiter."""
         with self.changed:
             ids = chain.from_iterable(zip_longest(*(waiter.to_ask_alone(seen) for waiter in self.waiters)))
-            return [id for id in dict.fromkeys(ids) if id is not None][:SINGLY]
+            return [id for id in dict.fromkeys(ids) if id is not None][:MAX_SINGLE_IDS]
 
     def tell(self, seen: _Seen, interval: float) -> None:
         """Report the result of a poll to every waiter, and set the time of the next poll."""
@@ -376,10 +376,12 @@ class _Board:
             for waiter in self.waiters:
                 waiter.see(seen)
             youngest = max((waiter.began for waiter in self.waiters), default=now)
-            pause = interval * min(RAREST, max(1.0, (now - youngest) / WIDENS_AFTER))
+            pause = interval * min(MAX_PAUSE_INTERVALS, max(1.0, (now - youngest) / WIDEN_AFTER_SECONDS))
             if failure:
                 told = failure.retry_after if isinstance(failure, RateLimited) else None
-                pause = max(pause, min(LONGEST_PAUSE, told or interval * min(RAREST, 2**self.failures)))
+                pause = max(
+                    pause, min(MAX_RETRY_AFTER_SECONDS, told or interval * min(MAX_PAUSE_INTERVALS, 2**self.failures))
+                )
                 self.not_before = now + pause
             self.next_look = now + pause * random.uniform(1.0, 1.1)  # noqa: S311 (no secret)
             self.changed.notify_all()

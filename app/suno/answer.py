@@ -26,7 +26,7 @@ from app.suno.errors import (
 )
 from app.suno.statuses import NOT_VERIFIED, did_nothing
 
-LONGEST = 300
+MAX_TEXT_LENGTH = 300
 """Maximum characters of Suno's text that are passed on."""
 
 _RETRY = Retry(retry_after_max=86_400)
@@ -42,7 +42,7 @@ _EDGE_LIMIT = re.compile(rb"\b1015\b")
 _NOT_VERIFIED_WORDS = ("token validation failed", "couldn't verify your request")
 """Seen until 2026-10, and in the page of 2026-08."""
 
-EDGE_LIMIT_LASTS = 120
+EDGE_LIMIT_SECONDS = 120
 """Seconds to wait after Cloudflare's 1015, which came after 50 requests in 2 minutes, if it does not say how long."""
 
 _TOKEN = re.compile(r"eyJ[\w-]+(\.[\w-]*)*")
@@ -120,12 +120,12 @@ class Answer:
         if isinstance(detail, str) and detail.startswith("[{"):
             detail = _printed_list(detail)
         if isinstance(detail, list):
-            detail = "; ".join(_complaint(item) for item in detail[:LONGEST])
+            detail = "; ".join(_complaint(item) for item in detail[:MAX_TEXT_LENGTH])
         if not isinstance(detail, str):
             return ""
-        detail = detail[: 10 * LONGEST]
+        detail = detail[: 10 * MAX_TEXT_LENGTH]
         line = " ".join("".join(c if c.isprintable() else " " for c in _TOKEN.sub("…", detail)).split())
-        return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+        return line if len(line) <= MAX_TEXT_LENGTH else line[: MAX_TEXT_LENGTH - 1].rstrip() + "…"
 
     @property
     def retry_after(self) -> int | None:
@@ -154,7 +154,7 @@ class Answer:
             case _ if self.is_edge_limit:
                 return RateLimited(
                     "Cloudflare in front of Suno wants fewer requests; nothing was charged. Wait and try again.",
-                    retry_after=self.retry_after or EDGE_LIMIT_LASTS,
+                    retry_after=self.retry_after or EDGE_LIMIT_SECONDS,
                 )
             case 429:
                 return RateLimited(

@@ -10,10 +10,10 @@ from typing import Any
 
 from app.suno.ids import as_sent, folded, is_id, is_same
 
-FORBIDDEN = "/api/forbidden"
+FORBIDDEN_PATH = "/api/forbidden"
 """Suno's `audio_url` ends with this since September 2026; nothing can be fetched there."""
 
-FINAL = frozenset({"complete", "error"})
+FINAL_STATUSES = frozenset({"complete", "error"})
 
 PART_FIELDS = ("stem_type_group_name", "stem_name", "stem")
 """The metadata fields that may name a stem's part, in order of preference."""
@@ -99,7 +99,7 @@ class Clip:
             duration=_number(metadata.get("duration")),
             image_url=_text(wire.get("image_url")),
             lyric="\n".join(line for line in prompt.splitlines() if line.strip()) if prompt else None,
-            audio_url=None if audio_url and audio_url.endswith(FORBIDDEN) else audio_url,
+            audio_url=None if audio_url and audio_url.endswith(FORBIDDEN_PATH) else audio_url,
             video_url=_text(wire.get("video_url")),
             model_name=_text(wire.get("model_name")),
             gpt_description_prompt=_text(metadata.get("gpt_description_prompt")),
@@ -121,7 +121,7 @@ class Clip:
     @property
     def is_final(self) -> bool:
         """Whether Suno no longer changes it."""
-        return self.status in FINAL
+        return self.status in FINAL_STATUSES
 
     @property
     def part(self) -> str:

@@ -19,7 +19,7 @@ from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
 from app.suno.studio import JsonObject, Kind, StudioApi, reply_of
 from app.suno.wire import Deadline
 
-TIME = 30.0
+DOCTOR_SECONDS = 30.0
 """Seconds for all checks."""
 
 CLIP_FIELDS = ("id", "status", "title", "created_at", "metadata", "is_download_unlocked")
@@ -46,7 +46,7 @@ class Doctor:
     It cannot spend: a call that may cost is refused before it is sent.
     """
 
-    def __init__(self, suno: Endpoint, account: Account | None, *, within: float = TIME) -> None:
+    def __init__(self, suno: Endpoint, account: Account | None, *, within: float = DOCTOR_SECONDS) -> None:
         """`within`: seconds for all checks."""
         self._suno = replace(suno, deadline=min(suno.deadline, within))
         self._account = account

@@ -22,24 +22,24 @@ from app.suno.stems import made_at
 from app.suno.studio import JsonObject, Kind, StudioApi, changed, read_as, reply_of
 from app.suno.wire import Deadline
 
-GONE_FOR = 3600.0
+LIST_GONE_SECONDS = 3600.0
 """Seconds until a removed list call is tried again."""
 
-ONE_BY_ONE = 10
+MAX_CLIP_READS = 10
 """Maximum clips that one request reads one by one."""
 
-SONGS_A_PAGE = 20
+SONGS_PER_PAGE = 20
 
-PLAYLIST_PAGE = 50
+SONGS_PER_PLAYLIST_PAGE = 50
 """Songs on a full page of a playlist (capture of 2026-09)."""
 
-MOST_A_PAGE = 100
+MAX_CLIPS_PER_PAGE = 100
 """Maximum clips that Suno returns at once: more is a 400."""
 
-UNSORTED = 60.0
+SORT_ERROR_SECONDS = 60.0
 """Seconds by which a clip may be newer than one before it in a list that is newest first."""
 
-ACCOUNTS = 1_000
+MAX_CURSOR_ACCOUNTS = 1_000
 """Maximum accounts for which a process caches song cursors."""
 
 _ReadPage = Callable[[Account, str | None, Deadline], tuple[list[Clip], str | None]]
@@ -82,12 +82,12 @@ class Feed:
             ("bare", lambda: self._get(account, "/api/feed/?", [("ids", ",".join(ids))], deadline)),
             ("v2", lambda: self._get(account, "/api/feed/v2?", [("ids", ",".join(ids))], deadline)),
         )
-        if listed is None and len(ids) > ONE_BY_ONE:
+        if listed is None and len(ids) > MAX_CLIP_READS:
             raise changed("an account's clips in any known list")
         found = {clip.id.casefold(): clip for clip in listed or ()}
         missing = [id for id in ids if id.casefold() not in found]
         if one_by_one or listed is None:
-            alone = self.clips_by_themselves(account, missing[:ONE_BY_ONE], deadline)
+            alone = self.clips_by_themselves(account, missing[:MAX_CLIP_READS], deadline)
             found |= {clip.id.casefold(): clip for clip in alone}
         return [found[id.casefold()] for id in ids if id.casefold() in found]
 
@@ -138,7 +138,7 @@ class Feed:
             )
             clips = read_as(playlist_from_wire, reply_of(answer)) if answer.succeeded else []
             found |= {clip.id: clip for clip in clips if clip.id not in found}
-            if len(clips) < PLAYLIST_PAGE:
+            if len(clips) < SONGS_PER_PLAYLIST_PAGE:
                 break
             page += 1
         return list(found.values())
@@ -164,7 +164,7 @@ class Feed:
                 raise changed("an account's newest clips") from None
             for clip in read_as(all_clips_from_wire, reply):
                 made = made_at(clip)
-                if made is None or made > oldest + UNSORTED:
+                if made is None or made > oldest + SORT_ERROR_SECONDS:
                     raise changed("its newest clips with their dates, newest first")
                 oldest = min(oldest, made)
                 if made < until:
@@ -235,7 +235,7 @@ class Feed:
         with self._lock:
             self._cursors[key] = list(known)
             self._cursors.move_to_end(key)
-            if len(self._cursors) > ACCOUNTS:
+            if len(self._cursors) > MAX_CURSOR_ACCOUNTS:
                 self._cursors.popitem(last=False)
 
     def _v3(self, account: Account, body: JsonObject, deadline: Deadline) -> list[Clip]:
@@ -264,7 +264,7 @@ class Feed:
         return read_as(_clips_in, reply_of(answer))
 
     def _first_that_is_there(self, *lists: tuple[str, Callable[[], list[Clip]]]) -> list[Clip] | None:
-        """Read the first list that still exists; None if none does. Skip a removed one for GONE_FOR seconds.
+        """Read the first list that still exists; None if none does. Skip a removed one for LIST_GONE_SECONDS.
 
         A list that is refused, but not gone, is skipped only now: the refusal is about this request.
         """
@@ -274,7 +274,7 @@ class Feed:
                     return ask()
                 except _ListRefused as refused:
                     if refused.is_gone:
-                        self._gone_until[name] = time.monotonic() + GONE_FOR
+                        self._gone_until[name] = time.monotonic() + LIST_GONE_SECONDS
         # All are gone: try each of them again next time.
         for name, _ in lists:
             self._gone_until.pop(name, None)
@@ -303,12 +303,12 @@ def _library(user: str | None, cursor: str | None) -> JsonObject:
         "stemComplement": "False",
         "fromStudioProject": {"presence": "False"},
     }
-    return {"cursor": cursor, "limit": SONGS_A_PAGE, "filters": filters | _own(user)}
+    return {"cursor": cursor, "limit": SONGS_PER_PAGE, "filters": filters | _own(user)}
 
 
 def _everything(user: str | None, cursor: str | None) -> JsonObject:
     """The body that lists an account's songs and stems: without the filter `stem`."""
-    return {"cursor": cursor, "limit": MOST_A_PAGE, "filters": {"trashed": "False"} | _own(user)}
+    return {"cursor": cursor, "limit": MAX_CLIPS_PER_PAGE, "filters": {"trashed": "False"} | _own(user)}
 
 
 def _own(user: str | None) -> JsonObject:

@@ -48,13 +48,13 @@ log = logging.getLogger(__name__)
 
 AudioFormat = Literal["mp3", "m4a", "wav"]
 
-MOST_PAGES = 500
+MAX_STEM_PAGES = 500
 """Maximum pages of stems of one song; 24 stems are two. With more, it is unknown which are the newest."""
 
-MOST_IDS = 50
+MAX_IDS_PER_CALL = 50
 """Maximum ids in one call of a list."""
 
-EDIT_GONE_FOR = 3600.0
+EDIT_GONE_SECONDS = 3600.0
 """Seconds until the older call for a pair of stems is tried again."""
 
 
@@ -153,7 +153,7 @@ class SunoGateway:
             is_gone = refusal.status in CALL_GONE
         stems = self._v2_web.split(account, song, choice, deadline, order=order)
         if is_gone:
-            self._edit_gone_until = time.monotonic() + EDIT_GONE_FOR
+            self._edit_gone_until = time.monotonic() + EDIT_GONE_SECONDS
             log.warning(
                 "Suno no longer has /api/edit/stems: /api/generate/v2-web makes pairs of stems for an hour. "
                 "Set SUNO_STEMS_ROUTE=v2-web to always use it."
@@ -373,7 +373,7 @@ class SunoGateway:
             return 0
         reply = reply_of(answer)
         pages = reply.get("pages") if isinstance(reply, dict) else None
-        if type(pages) is not int or not 0 <= pages <= MOST_PAGES:
+        if type(pages) is not int or not 0 <= pages <= MAX_STEM_PAGES:
             raise changed("the number of a song's pages of stems")
         return pages
 
@@ -386,8 +386,8 @@ class SunoGateway:
     def _filled(self, account: Account, song_id: str, stems: dict[str, Clip], deadline: Deadline) -> list[Clip]:
         """The stems; those that the list has only by their ids are read."""
         bare = [id for id, stem in stems.items() if stem == bare_stem(id, song_id)]
-        for start in range(0, len(bare), MOST_IDS):
-            ids = bare[start : start + MOST_IDS]
+        for start in range(0, len(bare), MAX_IDS_PER_CALL):
+            ids = bare[start : start + MAX_IDS_PER_CALL]
             for clip in self._feed.clips(account, ids, deadline, one_by_one=True):
                 stems[clip.id] = replace(clip, stem_from_id=song_id, is_stem=True)
         return list(stems.values())

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from typing import TypeGuard
 
-PATTERN = "[A-Za-z0-9_-]{1,128}"
+CLIP_ID_PATTERN = "[A-Za-z0-9_-]{1,128}"
 
-_ID = re.compile(PATTERN)
+_ID = re.compile(CLIP_ID_PATTERN)
 _LINK = re.compile(
-    rf"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/song/({PATTERN})(?!/?[A-Za-z0-9_-]|//)", re.IGNORECASE
+    rf"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/song/({CLIP_ID_PATTERN})(?!/?[A-Za-z0-9_-]|//)",
+    re.IGNORECASE,
 )
 _SHORT_LINK = re.compile(r"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/s/", re.IGNORECASE)
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

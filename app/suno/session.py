@@ -37,19 +37,19 @@ from app.suno.ids import is_id
 from app.suno.statuses import SESSION_ENDED
 from app.suno.wire import Deadline, Wire, WireError
 
-ACCOUNTS = 1_000
+MAX_SIGNED_IN_ACCOUNTS = 1_000
 """Maximum accounts that a process remembers; the least recently used goes first."""
 
-DEAD_FOR = 15.0
+DEAD_COOKIE_SECONDS = 15.0
 """Seconds to reject a refused cookie without another call to Clerk."""
 
-MARGIN = 1 / 6
+RENEW_FRACTION = 1 / 6
 """Renew a token when this fraction of its lifetime is left: 10 s of 60 s."""
 
-PAID = 0.4
+PAID_CALL_TOKEN_AGE = 0.4
 """Send a token with a paid call only in this first fraction of its lifetime: half, minus time for the call."""
 
-YOUNG = 1 / 4
+SIGN_IN_TOKEN_AGE = 1 / 4
 """Use a token from the sign-in reply only in this first fraction of its lifetime."""
 
 SUNO_USER, CLERK_USER = "suno.com/claims/user_id", "sub"
@@ -134,7 +134,7 @@ class Sessions:
         clerk_api_version: str,
         clerk_js_version: str,
         renewal_lasts: float,
-        limit: int = ACCOUNTS,
+        limit: int = MAX_SIGNED_IN_ACCOUNTS,
     ) -> None:
         """`renewal_lasts`: seconds after which a renewal is given up."""
         self._wire = wire
@@ -199,15 +199,15 @@ class Sessions:
     def renewed_in_vain(self, account: Account) -> SessionExpired:
         """Record that Suno refused a new token too; return the error to raise.
 
-        The token is not renewed again for DEAD_FOR seconds. It is still used: Suno may answer like this for one song
-        only, not for the account.
+        The token is not renewed again for DEAD_COOKIE_SECONDS. It is still used: Suno may answer like this for one
+        song only, not for the account.
         """
-        self._session(account).vain_until = time.monotonic() + DEAD_FOR
+        self._session(account).vain_until = time.monotonic() + DEAD_COOKIE_SECONDS
         return _expired(account)
 
     def _bury(self, session: _Session) -> SessionExpired:
         session.token = session.session_id = None
-        session.dead_until = time.monotonic() + DEAD_FOR
+        session.dead_until = time.monotonic() + DEAD_COOKIE_SECONDS
         return _expired(session.account, is_empty=session.is_empty)
 
     def _session(self, account: Account) -> _Session:
@@ -387,7 +387,7 @@ def _ready_token(client: Mapping[str, Any], session_id: str, answer: Answer) -> 
             if _is_jwt(jwt):
                 claims = _claims(jwt)
                 life, age = _life(claims, answer), _now(answer) - _number(claims, "iat", -math.inf)
-                if life < math.inf and -5 < age < life * YOUNG:
+                if life < math.inf and -5 < age < life * SIGN_IN_TOKEN_AGE:
                     return _kept(jwt, claims, life, max(0.0, age))
     return None
 
@@ -396,7 +396,7 @@ def _kept(jwt: str, claims: Mapping[str, Any], life: float, age: float) -> _Toke
     begins = time.monotonic() - age
     suno, clerk = (value if is_id(value := claims.get(name)) else "" for name in (SUNO_USER, CLERK_USER))
     user = User(suno, clerk) if suno or clerk else None
-    return _Token(jwt, begins + life * (1 - MARGIN), begins + life * PAID, user)
+    return _Token(jwt, begins + life * (1 - RENEW_FRACTION), begins + life * PAID_CALL_TOKEN_AGE, user)
 
 
 def _user_after(before: User | None, now: User | None) -> User | None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from app.suno.clip import UnreadableReply
 
-LONGEST_WORD = 1_000
+MAX_WORD_LENGTH = 1_000
 """Maximum characters of one aligned word; the rest is cut."""
 
-MOST_ITEMS = 50_000
+MAX_ITEMS = 50_000
 """Maximum words or beats of one song. Eight minutes at 184 BPM have 1,500 beats."""
 
 
@@ -114,7 +114,7 @@ class Novelty:
 
 
 def _beats(listed: list[Any]) -> Iterator[Beat]:
-    for item in listed[:MOST_ITEMS]:
+    for item in listed[:MAX_ITEMS]:
         at, weight = item if isinstance(item, list) and len(item) == 2 else (item, None)
         if (seconds := _seconds(at)) is not None:
             yield Beat(seconds, _seconds(weight))
@@ -122,12 +122,12 @@ def _beats(listed: list[Any]) -> Iterator[Beat]:
 
 def _word(item: Mapping[str, Any], name: str, placed: bool) -> AlignedWord:
     start, end = _seconds(item.get("start_s")), _seconds(item.get("end_s"))
-    text = _text(item.get(name))[:LONGEST_WORD]
+    text = _text(item.get(name))[:MAX_WORD_LENGTH]
     return AlignedWord(text, start, end, placed and start is not None, _seconds(item.get("p_align")))
 
 
 def _objects(items: list[Any]) -> Iterator[Mapping[str, Any]]:
-    return (item for item in items[:MOST_ITEMS] if isinstance(item, dict))
+    return (item for item in items[:MAX_ITEMS] if isinstance(item, dict))
 
 
 def _list(value: Any) -> list[Any]:

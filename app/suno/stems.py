@@ -21,7 +21,7 @@ WITHOUT = "without "
 _VOICES = frozenset({"vocals", LEAD_VOCAL.lower()})
 _MUSICS = frozenset({"instrumental", WITHOUT + LEAD_VOCAL.lower()})
 
-GROUPS = {
+STEM_GROUPS = {
     "Lead Vocal": "Vocals",
     "Backing Vocals": "Backing_Vocals",
     "Drum Kit": "Drums",
@@ -32,7 +32,7 @@ GROUPS = {
 }
 """The group of each part that is not its own group (one client of 2026-09, from the page's own dialog)."""
 
-NEAR = 1.0
+MAX_GAP_SECONDS = 1.0
 """Maximum seconds between two consecutive stems of one split."""
 
 
@@ -81,7 +81,7 @@ class StemChoice:
     @property
     def group(self) -> str:
         """The group of the extracted part, by Suno's name."""
-        return GROUPS.get(self.extracted, self.extracted)
+        return STEM_GROUPS.get(self.extracted, self.extracted)
 
     @property
     def part(self) -> str:
@@ -239,7 +239,7 @@ def _sets(made: list[tuple[float, Clip]]) -> list[list[Clip]]:
     exact = _grouped(made, 0.0)
     if all(len({stem.title for _, stem in stems}) > 1 for stems in exact):
         return [[stem for _, stem in stems] for stems in exact]
-    return [part for near in _grouped(made, NEAR) for part in _by_titles(near)]
+    return [part for near in _grouped(made, MAX_GAP_SECONDS) for part in _by_titles(near)]
 
 
 def _grouped(made: Sequence[tuple[float, Clip]], gap: float) -> list[list[tuple[float, Clip]]]:

@@ -20,9 +20,9 @@ from app.suno.wire import Deadline
 
 log = logging.getLogger(__name__)
 
-PATH = "/api/generate/v2-web/"
+V2_WEB_PATH = "/api/generate/v2-web/"
 
-OTHER_GROUP_FOR = 3600.0
+OTHER_GROUP_SECONDS = 3600.0
 """Seconds for which the other `stem_type_group_name` is sent first, after Suno took only that one."""
 
 
@@ -74,7 +74,7 @@ class V2Web:
         if took is self._suno.extract_group:
             self._other_group_until = 0.0
             return
-        self._other_group_until = time.monotonic() + OTHER_GROUP_FOR
+        self._other_group_until = time.monotonic() + OTHER_GROUP_SECONDS
         log.warning(
             "Suno refuses SUNO_EXTRACT_GROUP=%s and accepts %s, which is sent first for an hour. Set it to %s.",
             self._suno.extract_group,
@@ -86,7 +86,7 @@ class V2Web:
         self, account: Account, song: Clip, choice: StemChoice, group: str, order: str, deadline: Deadline
     ) -> list[Clip]:
         body = _body(song, choice, group, self._suno.stems_model, order)
-        return stems_of(self._studio.ask(account, Kind.SPLIT, "POST", PATH, body, deadline=deadline), song.id)
+        return stems_of(self._studio.ask(account, Kind.SPLIT, "POST", V2_WEB_PATH, body, deadline=deadline), song.id)
 
 
 def stems_of(answer: Answer, song_id: str) -> list[Clip]:

@@ -17,10 +17,10 @@ from app.addresses import NotAnAddress, read_address
 from app.suno.adapter import OriginAdapter
 from app.suno.answer import Answer
 
-REPLY_LIMIT = 5_000_000
+MAX_SUNO_REPLY_BYTES = 5_000_000
 """Bytes. A longer reply is not Suno's (24 clips are about 60 kB)."""
 
-CONNECTIONS = 1_000
+MAX_KEPT_CONNECTIONS = 1_000
 """Kept-alive connections to one host: one for each request that a gunicorn worker can have."""
 
 Observer = Callable[[str, str, float], None]
@@ -109,7 +109,7 @@ class Wire:
             respect_retry_after_header=False,
             backoff_factor=0.1,
         )
-        self._adapter = OriginAdapter(pool_connections=2, pool_maxsize=CONNECTIONS, max_retries=retries)
+        self._adapter = OriginAdapter(pool_connections=2, pool_maxsize=MAX_KEPT_CONNECTIONS, max_retries=retries)
 
     def ask(
         self,
@@ -201,8 +201,8 @@ def _read(response: requests.Response) -> bytes:
     body = bytearray()
     while chunk := response.raw.read1(65_536, decode_content=True):
         body += chunk
-        if len(body) > REPLY_LIMIT:
-            raise NoWholeAnswer(f"its answer is longer than {REPLY_LIMIT // 1_000_000} MB")
+        if len(body) > MAX_SUNO_REPLY_BYTES:
+            raise NoWholeAnswer(f"its answer is longer than {MAX_SUNO_REPLY_BYTES // 1_000_000} MB")
     return bytes(body)
 
 

@@ -18,7 +18,7 @@ from werkzeug.exceptions import BadRequest, Unauthorized
 
 from app import metrics
 from app.accounts import NotAllowed
-from app.callers import EVERYONE, SHORTEST_KEY, Caller, hash_of
+from app.callers import EVERYONE, MIN_KEY_LENGTH, Caller, hash_of
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -286,7 +286,7 @@ def _say_what_is_open(settings: Settings) -> None:
             "API_KEYS has %d keys with fewer than %d characters: they can be guessed, and 2.0 will refuse them. Make "
             "new ones: openssl rand -hex 24.",
             settings.short_api_keys,
-            SHORTEST_KEY,
+            MIN_KEY_LENGTH,
         )
     if not settings.callers and not is_loopback(settings.host):
         log.warning(

@@ -22,7 +22,7 @@ from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.order import Order
 from app.suno.errors import SongNotFound, SunoError
 from app.suno.gateway import AudioFormat
-from app.suno.ids import PATTERN, as_sent
+from app.suno.ids import CLIP_ID_PATTERN, as_sent
 from app.suno.session import Account
 from app.web.access import caller_of_request
 from app.web.account import account_of_request
@@ -30,7 +30,7 @@ from app.web.api import FREE_READ, Blueprint
 from app.web.current import parts
 from app.web.errors import AudioIncomplete, AudioNotKept, ErrorCode
 from app.web.examples import EXAMPLE_AUDIO, EXAMPLE_FILE, EXAMPLE_PEAKS, EXAMPLE_SONG, EXAMPLE_ZIP
-from app.web.fields import AUDIO_TOKEN, MOST_IDS
+from app.web.fields import AUDIO_TOKEN, MAX_IDS
 from app.web.file_schemas import AudioFile, AudioRequest, Peaks, ZipAddress, ZipQuery, ZipRequest
 from app.web.sending import attach, media_type, send, sent
 
@@ -268,7 +268,7 @@ def sign_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None 
     with ExitStack() as open_files:
         packed = _packed(order.folders, format, stems, timeline, open_files)
     # The URL of more ids could be too long for a server. All stems need none.
-    listed = [stem.id for stem in stems] if len(stems) <= MOST_IDS else ids
+    listed = [stem.id for stem in stems] if len(stems) <= MAX_IDS else ids
     url = links.zip_address(base(), order.folders, song_id, format, listed)
     return {"url": url, "filename": packed.name, "bytes": len(packed.content)}
 
@@ -276,7 +276,7 @@ def sign_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None 
 class ClipConverter(BaseConverter):
     """A clip id in a path; anything else is 404."""
 
-    regex = PATTERN
+    regex = CLIP_ID_PATTERN
 
     def to_python(self, value: str) -> str:
         """The id as Suno writes it."""

@@ -9,7 +9,7 @@ from base64 import b64decode
 import click
 from flask import Blueprint
 
-from app.callers import NAME, NAME_RULE, hash_of, new_signing_key
+from app.callers import NAME_PATTERN, NAME_RULE, hash_of, new_signing_key
 
 blueprint = Blueprint("caller", __name__, cli_group=None)
 
@@ -25,8 +25,8 @@ def make_webhook_secret() -> None:
 @blueprint.cli.command("caller")
 @click.argument("name")
 def make_caller(name: str) -> None:
-    """Make an API key for the caller NAME, and print its table for CALLERS_FILE."""
-    if not re.fullmatch(NAME, name):
+    """Make an API key for the caller NAME_PATTERN, and print its table for CALLERS_FILE."""
+    if not re.fullmatch(NAME_PATTERN, name):
         raise click.BadParameter(NAME_RULE)
     api_key = secrets.token_urlsafe(32)
     click.echo(f"The API key of {name}, shown this once:\n\n  {api_key}\n")

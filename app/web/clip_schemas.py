@@ -9,7 +9,7 @@ from app.web.examples import EXAMPLE_CLIP, EXAMPLE_DOWNLOAD, EXAMPLE_SONG, EXAMP
 from app.web.fields import (
     ID_ALONE,
     LAST_PAGE,
-    MOST_IDS,
+    MAX_IDS,
     PART,
     SILENT,
     TAKE,
@@ -38,7 +38,7 @@ class ClipsQuery(Schema):
         metadata={
             "description": "1 to 50 comma-separated ids of songs or stems. If left out: the account's own songs.",
             "minItems": 1,
-            "maxItems": MOST_IDS,
+            "maxItems": MAX_IDS,
         },
     )
     page = fields.Integer(

@@ -119,7 +119,7 @@ CONFIG = {
     },
 }
 
-FILE_TYPES = {
+MEDIA_TYPES_OF_FILES = {
     "audio/*": ("audio/mpeg", "audio/mp4", "audio/wav", OCTETS),
     "image/*": ("image/jpeg", "image/png", "image/webp", OCTETS),
     "application/zip": ("application/zip", OCTETS),
@@ -200,9 +200,9 @@ def _type_files(spec: JsonObject) -> None:
     for path in spec["paths"].values():
         for method in path.keys() & {"get", "post"}:
             for response in path[method]["responses"].values():
-                for declared in response.get("content", {}).keys() & FILE_TYPES.keys():
+                for declared in response.get("content", {}).keys() & MEDIA_TYPES_OF_FILES.keys():
                     schema = response["content"].pop(declared)
-                    response["content"] |= dict.fromkeys(FILE_TYPES[declared], schema)
+                    response["content"] |= dict.fromkeys(MEDIA_TYPES_OF_FILES[declared], schema)
 
 
 def spec_as_yaml(spec: JsonObject) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from flask import Blueprint
 
-from app.suno.doctor import TIME, Doctor, Finding
+from app.suno.doctor import DOCTOR_SECONDS, Doctor, Finding
 from app.web.current import parts
 
 blueprint = Blueprint("doctor", __name__, cli_group=None)
@@ -20,7 +20,9 @@ blueprint = Blueprint("doctor", __name__, cli_group=None)
 @blueprint.cli.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write the shapes of Suno's replies, without values.")
-@click.option("--within", type=click.FloatRange(0.1, TIME), default=TIME, help="Seconds for all checks.")
+@click.option(
+    "--within", type=click.FloatRange(0.1, DOCTOR_SECONDS), default=DOCTOR_SECONDS, help="Seconds for all checks."
+)
 def diagnose(as_json: bool, report: Path | None, within: float) -> None:
     """Check whether SUNO_COOKIE works and Suno replies as this version expects. Free."""
     doctor = Doctor(parts().settings.suno, parts().accounts.default, within=within)

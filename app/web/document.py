@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from flask import Response, request
 
-SMALLEST = 1_000
+MIN_COMPRESSED_BYTES = 1_000
 """Bytes under which a file is not worth compressing."""
 
-TEXT = ("application/json", "application/yaml", "application/javascript", "image/svg+xml")
+TEXT_TYPES = ("application/json", "application/yaml", "application/javascript", "image/svg+xml")
 """Media types that are text, besides text/…."""
 
 
@@ -42,8 +42,8 @@ class Document:
     @classmethod
     def of(cls, content: bytes, mimetype: str, cache_control: str) -> Document:
         """Make it. Text is compressed now: the same bytes in all processes."""
-        is_text = mimetype.startswith("text/") or mimetype in TEXT
-        small = gzip.compress(content, 6, mtime=0) if is_text and len(content) >= SMALLEST else None
+        is_text = mimetype.startswith("text/") or mimetype in TEXT_TYPES
+        small = gzip.compress(content, 6, mtime=0) if is_text and len(content) >= MIN_COMPRESSED_BYTES else None
         return cls(mimetype, cache_control, Form.of(content), Form.of(small) if small else None)
 
     def reply(self) -> Response:

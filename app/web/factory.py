@@ -36,7 +36,7 @@ from app.web.api import Api
 
 log = logging.getLogger(__name__)
 
-BODY_LIMIT = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 """The maximum size of a request's body, in bytes."""
 
 
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["clip"] = audio.ClipConverter
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=BODY_LIMIT, METRICS_ARE_OFF=metrics.are_off())
+    app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, METRICS_ARE_OFF=metrics.are_off())
     telemetry.register(app)
     access.register(app, settings)
     built = parts.build(settings, observer=telemetry.note_call, note_waiters=metrics.WAITERS.inc)

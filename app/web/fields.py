@@ -18,7 +18,7 @@ ID_PATTERN = (
     r"^\s*[A-Za-z0-9_-]{1,128}\s*$|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}(?!/?[A-Za-z0-9_-]|//)"
 )
 
-MOST_IDS = 50
+MAX_IDS = 50
 
 LAST_PAGE = 99_999
 """Far beyond any account's songs."""
@@ -130,9 +130,9 @@ class Ids(DelimitedList):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         texts = [value] if isinstance(value, str) else value
         ids = [id for text in texts for id in _ids_in(text)]
-        if len(ids) > MOST_IDS or not all(map(is_id, ids)):
+        if len(ids) > MAX_IDS or not all(map(is_id, ids)):
             raise ValidationError(
-                f"{attr} must be 1 to {MOST_IDS} comma-separated ids, each of 1 to 128 of the characters "
+                f"{attr} must be 1 to {MAX_IDS} comma-separated ids, each of 1 to 128 of the characters "
                 "A-Z a-z 0-9 _ and -."
             )
         return [as_sent(id) for id in ids]

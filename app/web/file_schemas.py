@@ -12,7 +12,7 @@ from app.web.fields import (
     AUDIO_TOKEN,
     ID_ALONE,
     ID_PATTERN,
-    MOST_IDS,
+    MAX_IDS,
     SILENT,
     Id,
     IdList,
@@ -32,7 +32,7 @@ class AudioRequest(Schema):
 
     ids = IdList(
         Id("ids", metadata={"pattern": ID_PATTERN}),
-        validate=Length(min=1, max=MOST_IDS, error=f"ids must be 1 to {MOST_IDS} ids."),
+        validate=Length(min=1, max=MAX_IDS, error=f"ids must be 1 to {MAX_IDS} ids."),
         error_messages={"null": "ids must not be null.", "invalid": "ids must be a list of ids."},
         metadata={"description": "Ids of complete songs or stems; or send `audio_id`.", "example": [EXAMPLE_SONG]},
     )
@@ -60,7 +60,7 @@ class ZipQuery(Schema):
         metadata={
             "description": "1 to 50 comma-separated ids of its stems. If left out: all.",
             "minItems": 1,
-            "maxItems": MOST_IDS,
+            "maxItems": MAX_IDS,
         },
     )
     token = fields.String(metadata={"description": AUDIO_TOKEN["description"]})
@@ -73,7 +73,7 @@ class ZipRequest(Schema):
     format = audio_format("format", "The format in which they were fetched.", required=True)
     ids = IdList(
         Id("ids", metadata={"pattern": ID_PATTERN}),
-        validate=Length(min=1, max=MOST_IDS, error=f"ids must be 1 to {MOST_IDS} ids."),
+        validate=Length(min=1, max=MAX_IDS, error=f"ids must be 1 to {MAX_IDS} ids."),
         error_messages={"null": "ids must not be null.", "invalid": "ids must be a list of ids."},
         metadata={"description": "Ids of its stems. If left out: all.", "example": [EXAMPLE_FILE["id"]]},
     )

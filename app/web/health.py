@@ -27,7 +27,7 @@ from app.web.schemas import Alive, NotReady, Ready
 
 log = logging.getLogger(__name__)
 
-CONSUMER_SEEN = 30.0
+JOBS_SEEN_SECONDS = 30.0
 """Seconds without a sign from the jobs process, or of delay, until `/readyz` reports it."""
 
 SUNO_UNREAD, NO_SLOT_FREE, STALLED = 300.0, 1800.0, 3600.0
@@ -36,10 +36,10 @@ SUNO_UNREAD, NO_SLOT_FREE, STALLED = 300.0, 1800.0, 3600.0
 NO_REPORT = JobsReport(slots=0, free_slots=0, no_slot_for=0.0, stalled_for=0.0, unread_for=0.0)
 """While no jobs process runs: `suno_stems_jobs_behind_seconds` shows that."""
 
-FRESH_FOR = 5.0
+CHECK_CACHED_SECONDS = 5.0
 """Seconds to cache the result of a check."""
 
-OUTCOMES = ("webhook_delivered", "webhook_given_up", "file_kept", "file_failed")
+JOB_OUTCOMES = ("webhook_delivered", "webhook_given_up", "file_kept", "file_failed")
 """How a job can end (app/jobs/)."""
 
 EXAMPLE_METRICS = """\
@@ -52,7 +52,7 @@ blueprint = Blueprint("health", __name__, description="For operators: no Suno ac
 
 
 class Check:
-    """A readiness check of one part, cached for FRESH_FOR seconds."""
+    """A readiness check of one part, cached for CHECK_CACHED_SECONDS."""
 
     def __init__(self, part: str, look: Callable[[], str]) -> None:
         """`look` returns the status of a working part, and raises what would fail a request."""
@@ -67,7 +67,7 @@ class Check:
         with self._lock:
             if time.monotonic() >= self._until:
                 self._found = self._look_now()
-                self._until = time.monotonic() + FRESH_FOR
+                self._until = time.monotonic() + CHECK_CACHED_SECONDS
             return self._found
 
     def _look_now(self) -> tuple[str, bool]:
@@ -170,7 +170,7 @@ def _look_at_jobs() -> None:
     metrics.JOBS_UNREAD.set(report.unread_for)
     metrics.SLOTS_FREE.set(report.free_slots)
     metrics.NO_SLOT.set(report.no_slot_for)
-    for outcome, number in (dict.fromkeys(OUTCOMES, 0) | ledger.jobs.outcomes()).items():
+    for outcome, number in (dict.fromkeys(JOB_OUTCOMES, 0) | ledger.jobs.outcomes()).items():
         metrics.JOBS_ENDED.labels(outcome).set(number)
 
 
@@ -223,9 +223,9 @@ def _jobs() -> str | None:
         seen, behind, report = ledger.jobs.consumer_seen(), ledger.jobs.behind(), ledger.jobs.report()
     except LedgerUnavailable:
         return "unknown" if expected else None
-    if seen is None or seen > CONSUMER_SEEN:
+    if seen is None or seen > JOBS_SEEN_SECONDS:
         return "no process runs them: run python -m app.jobs"
-    if behind > CONSUMER_SEEN:
+    if behind > JOBS_SEEN_SECONDS:
         return f"{behind:.0f} s behind"
     return _what_stands(report) if report else "ok"
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
 
-SIMILAR = 0.75
+MIN_SIMILARITY = 0.75
 """The least ratio of difflib at which two names count as nearly the same."""
 
 SHORT_FORMS = {"wait": "wait_audio", "format": "audio_format", "webhook": "webhook_url"}
@@ -15,7 +15,7 @@ SHORT_FORMS = {"wait": "wait_audio", "format": "audio_format", "webhook": "webho
 MOST_NAMED, LONGEST_NAMED = 10, 60
 """Fields that an error names, and the characters of a name that it shows. A longer name is no misspelt one."""
 
-MOST_COMPARED = 100
+MAX_COMPARED_NAMES = 100
 """Unknown names that are compared: a body of thousands would stop a worker."""
 
 
@@ -25,7 +25,7 @@ def near_misses(given: Iterable[str], fields: Collection[str], ours: Collection[
     `ours`: names in replies of this service. A caller may send a reply back, so these mean no other field.
     """
     found: dict[str, list[str]] = {}
-    for name in islice((name for name in given if name not in fields), MOST_COMPARED):
+    for name in islice((name for name in given if name not in fields), MAX_COMPARED_NAMES):
         if len(found) < MOST_NAMED and (meant := _meant(name, fields, ours)):
             shown = name[:LONGEST_NAMED]
             found[shown] = [f"{shown} is not a field of this request: did you mean {meant}? Nothing was charged."]
@@ -40,4 +40,4 @@ def _meant(name: str, fields: Collection[str], ours: Collection[str]) -> str | N
         return None
     if len(name) > LONGEST_NAMED:
         return None
-    return next(iter(get_close_matches(folded, fields, 1, SIMILAR)), None)
+    return next(iter(get_close_matches(folded, fields, 1, MIN_SIMILARITY)), None)

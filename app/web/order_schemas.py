@@ -17,12 +17,12 @@ from app.web.fields import AUDIO_TOKEN, ID_PATTERN, Flag, Id, IdList, audio_form
 from app.web.schemas import Schema
 from app.web.split_request import PaidRequest, SplitRequest
 
-MOST_SONGS = 200
+MAX_SONGS = 200
 """Maximum songs of an order."""
 
-MOST_CREDITS = 1_000_000
+MAX_CREDITS = 1_000_000
 
-_PLAYLIST = re.compile(
+_PLAYLIST_LINK = re.compile(
     r"(?:https?://(?:www\.)?suno\.com/playlist/)?([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE
 )
 PLAYLIST_PATTERN = r"^(https?://(www\.)?suno\.com/playlist/)?[A-Za-z0-9_-]{1,128}/?([?#].*)?$"
@@ -90,7 +90,7 @@ class PlaylistId(fields.String):
     """The id of a playlist or the URL of its page."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        found = _PLAYLIST.fullmatch(super()._deserialize(value, attr, data, **kwargs).strip())
+        found = _PLAYLIST_LINK.fullmatch(super()._deserialize(value, attr, data, **kwargs).strip())
         if not found:
             raise ValidationError("playlist must be the address of a playlist's page, https://suno.com/playlist/…")
         return as_sent(found[1])
@@ -117,15 +117,15 @@ class OrderRequest(PaidRequest):
         validate=Length(min=1, error="songs must have at least one id."),
         error_messages={"invalid": "songs must be a list of ids or links.", "null": "songs must not be null."},
         metadata={
-            "description": f"Ids of songs, or the addresses of their pages: 1 to {MOST_SONGS}.",
-            "maxItems": MOST_SONGS,
+            "description": f"Ids of songs, or the addresses of their pages: 1 to {MAX_SONGS}.",
+            "maxItems": MAX_SONGS,
             "example": [EXAMPLE_SONG],
         },
     )
     playlist = PlaylistId(
         error_messages={"invalid": "playlist must be a string.", "null": "playlist must not be null."},
         metadata={
-            "description": f"Instead of `songs`: the address of a playlist of at most {MOST_SONGS} songs.",
+            "description": f"Instead of `songs`: the address of a playlist of at most {MAX_SONGS} songs.",
             "pattern": PLAYLIST_PATTERN,
         },
     )
@@ -138,13 +138,13 @@ class OrderRequest(PaidRequest):
     on_captcha = SplitRequest().fields["on_captcha"]
     max_credits = Whole(
         strict=True,
-        validate=Range(min=0, max=MOST_CREDITS, error=f"max_credits must be a whole number up to {MOST_CREDITS}."),
+        validate=Range(min=0, max=MAX_CREDITS, error=f"max_credits must be a whole number up to {MAX_CREDITS}."),
         error_messages={"invalid": "max_credits must be a whole number.", "null": "max_credits must not be null."},
         metadata={"description": "The most credits that the order may spend; in doubt counts as spent."},
     )
     max_downloads = Whole(
         strict=True,
-        validate=Range(min=0, max=MOST_SONGS, error=f"max_downloads must be a whole number up to {MOST_SONGS}."),
+        validate=Range(min=0, max=MAX_SONGS, error=f"max_downloads must be a whole number up to {MAX_SONGS}."),
         error_messages={
             "invalid": "max_downloads must be a whole number.",
             "null": "max_downloads must not be null.",

@@ -35,7 +35,7 @@ from app.web.order_schemas import (
     EXAMPLE_ORDER,
     EXAMPLE_ORDERS,
     EXAMPLE_QUOTE,
-    MOST_SONGS,
+    MAX_SONGS,
     Caps,
     OrderReply,
     OrderRequest,
@@ -245,11 +245,11 @@ def _cancelled(order: SongOrder) -> SongOrder:
 def _songs(wanted: dict[str, Any], account: Account) -> list[str]:
     """The ids of the wanted songs, each once. Raises OrderTooLarge and a SunoError."""
     if "playlist" in wanted:
-        ids = [clip.id for clip in parts().gateway.playlist(account, wanted["playlist"], MOST_SONGS)]
+        ids = [clip.id for clip in parts().gateway.playlist(account, wanted["playlist"], MAX_SONGS)]
     else:
         ids = list(dict.fromkeys(wanted["songs"]))
-    if len(ids) > MOST_SONGS:
-        raise OrderTooLarge(MOST_SONGS)
+    if len(ids) > MAX_SONGS:
+        raise OrderTooLarge(MAX_SONGS)
     return ids
 
 

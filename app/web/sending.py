@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from flask import Response, request
 
-from app.audio.files import SHORT_ID
+from app.audio.files import SHORT_ID_LENGTH
 from app.audio.store import Opened
 from app.web.current import parts
 
@@ -98,5 +98,5 @@ def attach(response: Response, name: str, id: str) -> None:
     names = {"filename": plain}
     if plain != name:
         stem, dot, end = plain.rpartition(".")
-        names = {"filename": f"{stem} {id[:SHORT_ID]}{dot}{end}", "filename*": f"UTF-8''{quote(name)}"}
+        names = {"filename": f"{stem} {id[:SHORT_ID_LENGTH]}{dot}{end}", "filename*": f"UTF-8''{quote(name)}"}
     response.headers.set("Content-Disposition", "attachment", **names)

@@ -31,7 +31,7 @@ from app.web.time_schemas import (
 
 blueprint = Blueprint("song_time", __name__, url_prefix="/api", description="Words, beats and sections of a song")
 
-FILE_TYPES = {"lrc": "text/plain", "srt": "text/srt", "vtt": "text/vtt", "ass": "text/x-ssa"}
+LYRICS_TYPES = {"lrc": "text/plain", "srt": "text/srt", "vtt": "text/vtt", "ass": "text/x-ssa"}
 """The formats of lyrics and their media types. Only WebVTT's is registered."""
 
 LYRICS_ID = {"name": "id", "in": "path", "description": "The id of a song or stem.", "schema": {"type": "string"}}
@@ -39,9 +39,9 @@ LYRICS_FORMAT = {
     "name": "format",
     "in": "path",
     "description": "`lrc`: with word times. `srt`, `vtt`: a cue for each line. `ass`: with karaoke times.",
-    "schema": {"type": "string", "enum": list(FILE_TYPES)},
+    "schema": {"type": "string", "enum": list(LYRICS_TYPES)},
 }
-TEXT = {"type": "string"}
+TEXT_SCHEMA = {"type": "string"}
 
 
 @blueprint.route("/get_aligned_lyrics", methods=["GET"])
@@ -89,7 +89,7 @@ def get_lyrics(id: str) -> Response:
 @blueprint.route(
     "/lyrics/<clip:id>.<any(lrc, srt, vtt, ass):format>", methods=["GET"], parameters=[LYRICS_ID, LYRICS_FORMAT]
 )
-@blueprint.response(200, TEXT, content_type="text/*", description="The file.", example=EXAMPLE_LRC)
+@blueprint.response(200, TEXT_SCHEMA, content_type="text/*", description="The file.", example=EXAMPLE_LRC)
 @blueprint.doc(operationId="getLyricsFile")
 @blueprint.fails_with(*FREE_READ, ErrorCode.NO_LYRICS)
 def get_lyrics_file(id: str, format: str) -> Response:
@@ -98,7 +98,7 @@ def get_lyrics_file(id: str, format: str) -> Response:
     Free. LRC has a time for each word; SRT and WebVTT have a cue for each line; ASS has karaoke times.
     """
     song, lines = _lyrics_of(id)
-    response = Response(_written(format, lines, song), mimetype=FILE_TYPES[format])
+    response = Response(_written(format, lines, song), mimetype=LYRICS_TYPES[format])
     attach(response, f"{song_name(song.title)}.{format}", song.id)
     return _validated(response)
 

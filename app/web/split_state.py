@@ -14,14 +14,14 @@ from app.suno.session import Account
 from app.web import audio
 from app.web.current import parts
 from app.web.errors import ErrorCode
-from app.web.health import CONSUMER_SEEN
+from app.web.health import JOBS_SEEN_SECONDS
 
 NO_JOBS_PROCESS = (
     "But the part of this service that looks for them is off now: until its operator starts it, try the request "
     "again yourself after the split."
 )
 
-LOOK_WITHIN = 5.0
+READ_STEMS_SECONDS = 5.0
 """Maximum seconds for Suno to show the stems of a split whose state was asked for."""
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:
     if entry is None or entry.state is not State.DONE or entry.final_reply or _are_final(entry.stems) or job_of(id):
         return entry
     try:
-        stems = tuple(parts().watch.glance(account, entry.stems, within=LOOK_WITHIN))
+        stems = tuple(parts().watch.glance(account, entry.stems, within=READ_STEMS_SECONDS))
     except SunoError:
         return entry
     if not _are_final(stems):
@@ -101,7 +101,7 @@ def _waiting(id: str, entry: Entry, job: SplitJob | None) -> dict[str, object]:
     if entry.state is State.NEEDS_PERSON:
         person = person_of(wait, entry.song_id, job.choice) if wait and job else None
         seen = parts().ledger.jobs.consumer_seen()
-        if person and (seen is None or seen > CONSUMER_SEEN):
+        if person and (seen is None or seen > JOBS_SEEN_SECONDS):
             person = replace(person, what=f"{person.what} {NO_JOBS_PROCESS}")
         return told | ({"person": person} if person else {})
     how = (wait.ended if wait else None) or Ended.TOO_LATE

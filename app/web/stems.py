@@ -51,13 +51,13 @@ from app.web.split_request import SplitRequest
 from app.web.split_schemas import SplitState, WebhookState
 from app.web.split_state import job_of, refreshed, state_of, webhook_of
 
-_KEY = re.compile(r"[!-~]{1,255}")
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(r'\\(["\\])')
 
 _SPLIT_STATE = SplitState()
 
-LOOK_EVERY = 0.5
+FILE_POLL_SECONDS = 0.5
 """Seconds between polls of the ledger while a request waits for files."""
 
 IDEMPOTENCY_KEY = {
@@ -446,14 +446,14 @@ def _waiting(found: KnownSplit) -> Entry:
 
 def _person_needed(entry: Entry, request_id: str = "") -> Response:
     """202: the state of a request that waits for a person."""
-    from app.jobs.person import LOOKS_EVERY
+    from app.jobs.person import PERSON_LOOK_SECONDS
 
     parts().queue.put(entry.id)
     reply: Response = jsonify(_SPLIT_STATE.dump(state_of(entry.id, entry)))
     reply.status_code = 202
     path = urlsplit(audio.base()).path.rstrip("/")
     reply.headers["Location"] = f"{path}/api/requests/{request_id or telemetry.request_id()}"
-    reply.headers["Retry-After"] = str(math.ceil(LOOKS_EVERY))
+    reply.headers["Retry-After"] = str(math.ceil(PERSON_LOOK_SECONDS))
     return reply
 
 
@@ -475,7 +475,7 @@ def _wait_for_files(job_id: str, ends: float) -> None:
             job = job_of(job_id)
             if job is None or job.state.has_result:
                 return
-            time.sleep(min(LOOK_EVERY, max(0.0, ends - time.monotonic())))
+            time.sleep(min(FILE_POLL_SECONDS, max(0.0, ends - time.monotonic())))
 
 
 def _found(request_id: str) -> KnownSplit:
@@ -493,7 +493,7 @@ def idempotency_key() -> str:
         return ""
     quoted = _QUOTED.fullmatch(given)
     key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else given
-    if not _KEY.fullmatch(key) or (not quoted and '"' in key):
+    if not _IDEMPOTENCY_KEY.fullmatch(key) or (not quoted and '"' in key):
         sentence = "Idempotency-Key must be 1 to 255 visible ASCII characters, in quotes or without."
         abort(400, messages={"headers": {"Idempotency-Key": [sentence]}})
     return key

@@ -12,7 +12,7 @@ from http import HTTPMethod
 from flask import Flask, Response, g, has_request_context, request
 
 from app import metrics
-from app.callers import DEFAULT
+from app.callers import DEFAULT_ACCOUNT
 from app.ids import new_id
 from app.settings import remembered
 from app.suno.session import Account
@@ -65,7 +65,7 @@ def note_account(account: Account) -> None:
     """Record the request's Suno account."""
     record = _record()
     record.account = account.name or account.cookie_hash[:12]
-    record.of_default = account.name == DEFAULT
+    record.of_default = account.name == DEFAULT_ACCOUNT
 
 
 def note_code(code: str) -> None:

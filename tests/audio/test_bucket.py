@@ -104,7 +104,10 @@ def test_a_refused_step_does_not_stop_the_others(
 
 def test_the_timeouts_of_an_operation_add_up_to_its_limit() -> None:
     pause = 1.0
-    assert s3.ATTEMPTS * (s3.CONNECT_TIMEOUT + s3.READ_TIMEOUT) + (s3.ATTEMPTS - 1) * pause <= s3.OPERATION_LASTS
+    assert (
+        s3.BUCKET_ATTEMPTS * (s3.BUCKET_CONNECT_SECONDS + s3.BUCKET_READ_SECONDS) + (s3.BUCKET_ATTEMPTS - 1) * pause
+        <= s3.OPERATION_SECONDS
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,15 +126,15 @@ def test_a_slow_bucket_ends_each_operation(
     call: Callable[[S3Store], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(s3, "READ_TIMEOUT", 0.05)
+    monkeypatch.setattr(s3, "BUCKET_READ_SECONDS", 0.05)
     bucket.slow.add(operation)
     with pytest.raises(AudioUnavailable, match=r"ReadTimeoutError|ConnectTimeout"):
         call(store)
-    assert bucket.operations.count(operation) == s3.ATTEMPTS
+    assert bucket.operations.count(operation) == s3.BUCKET_ATTEMPTS
 
 
 def test_an_operation_that_drips_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "OPERATION_LASTS", 0.01)
+    monkeypatch.setattr(s3, "OPERATION_SECONDS", 0.01)
     with pytest.raises(AudioUnavailable, match="did not answer within"), s3._bounded():
         gevent.sleep(60)
 
@@ -139,7 +142,7 @@ def test_an_operation_that_drips_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_slow_bucket_delays_nobody_who_asks_for_its_size(
     bucket: Bucket, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.audio.survey.FIRST_LOOK_LASTS", 0.0)
+    monkeypatch.setattr("app.audio.survey.FIRST_WAIT_SECONDS", 0.0)
     bucket.slow |= {"ListObjectsV2", "PutObject"}
     survey = Survey(Shelf(store, limit=7, kept_for=0))
     assert [(survey.size(), survey.state()) for _ in range(3)] == [(None, "unknown")] * 3

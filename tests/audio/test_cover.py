@@ -65,7 +65,7 @@ def test_a_temporary_failure_of_the_cdn_pauses_requests(for_now: bool, requests:
 
 
 def test_old_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.audio.cover.REMEMBERED", 2)
+    monkeypatch.setattr("app.audio.cover.MAX_CACHED_COVERS", 2)
     covers = Covers(lambda: CDN(PNG))
     covers.note([Clip(id, image_url=AT) for id in ("one", "two", "three")])
     with pytest.raises(AssertionError, match="that is known"):

@@ -130,7 +130,7 @@ def test_a_storage_that_sends_nothing_is_a_temporary_failure(storage: Storage, f
     with pytest.raises(FetchFailed) as failed:
         fetch(storage, file)
     assert failed.value.for_now
-    assert len(storage.requests) <= 2 * fetching.IN_VAIN + 1
+    assert len(storage.requests) <= 2 * fetching.MAX_EMPTY_CONNECTIONS + 1
 
 
 def test_an_unreachable_storage_is_a_temporary_failure(storage: Storage, file: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_file_that_always_breaks_and_cannot_be_resumed_fails_for_now(storage: 
     with pytest.raises(FetchFailed, match="does not send it") as failed:
         fetch(storage, file)
     assert failed.value.for_now
-    assert len(storage.requests) == fetching.IN_VAIN + 1
+    assert len(storage.requests) == fetching.MAX_EMPTY_CONNECTIONS + 1
 
 
 def test_a_storage_that_always_sends_another_part_fails_for_now(storage: Storage, file: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_file_that_is_sent_cut_short_is_tried_a_few_times(storage: Storage, fi
     storage.script = [lambda to: send(to, 200, SOUND[:-1000])]
     with pytest.raises(FetchFailed, match="cut short") as failed:
         fetch(storage, file)
-    assert (failed.value.for_now, failed.value.most_tries) == (True, fetching.CUT_TRIES)
+    assert (failed.value.for_now, failed.value.most_tries) == (True, fetching.MAX_CUT_TRIES)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_the_length_is_reported_before_the_first_byte_and_can_stop_the_download(
 
 
 def test_a_dripping_download_is_ended(storage: Storage, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "LASTS", 0.0)
+    monkeypatch.setattr(fetching, "MAX_FETCH_SECONDS", 0.0)
     storage.script = [part(0.01)]
     with pytest.raises(FetchFailed, match="within 0 s"):
         fetch(storage, file)
@@ -361,6 +361,6 @@ def test_the_status_decides_if_a_small_files_failure_is_temporary(storage: Stora
 
 
 def test_a_dripping_small_file_is_ended(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "SMALL_LASTS", 0.0)
+    monkeypatch.setattr(fetching, "MAX_SMALL_FETCH_SECONDS", 0.0)
     with pytest.raises(FetchFailed, match="did not come within"):
         Fetcher(loopback_too=True).small(storage.url, len(SOUND))

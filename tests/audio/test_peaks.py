@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.audio.measure import measure
-from app.audio.peaks import LENGTH, NotAudio, peaks_from_suno
+from app.audio.peaks import PAIRS, NotAudio, peaks_from_suno
 from sandbox.storage import encoded
 from tests.audio.conftest import wav
 
@@ -26,9 +26,9 @@ def test_a_waveform_has_a_thousand_pairs_in_audiowaveform_format(tmp_path: Path)
         "sample_rate": 8_000,
         "samples_per_pixel": 40,
         "bits": 16,
-        "length": LENGTH,
+        "length": PAIRS,
     }
-    assert len(data) == 2 * LENGTH
+    assert len(data) == 2 * PAIRS
     assert (min(data), max(data)) == (-19_999, 19_999)
     assert all(low <= high for low, high in zip(data[::2], data[1::2], strict=True))
 
@@ -38,20 +38,20 @@ def test_silence_and_sound_are_at_the_right_positions(tmp_path: Path) -> None:
     head, samples = tone[:44], tone[44:]
     silent_half = head + bytes(len(samples) // 2) + samples[len(samples) // 2 :]
     data = peaks(tmp_path, silent_half, "wav")["data"]
-    assert set(data[: LENGTH - 4]) == {0}
-    assert min(map(abs, data[LENGTH + 40 :: 2])) > 0
+    assert set(data[: PAIRS - 4]) == {0}
+    assert min(map(abs, data[PAIRS + 40 :: 2])) > 0
 
 
 @pytest.mark.parametrize(("format", "off"), [("mp3", 0.1), ("m4a", 0.1)])
 def test_lossy_formats_have_nearly_the_same_waveform(tmp_path: Path, format: str, off: float) -> None:
     found = peaks(tmp_path, encoded(wav(seconds=4, rate=22_050), format), format)
-    assert len(found["data"]) == 2 * LENGTH
+    assert len(found["data"]) == 2 * PAIRS
     assert max(found["data"]) == pytest.approx(20_000, rel=off)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.02, 0.13])
 def test_short_files_also_have_a_thousand_pairs(tmp_path: Path, seconds: float) -> None:
-    assert len(peaks(tmp_path, wav(seconds=seconds), "wav")["data"]) == 2 * LENGTH
+    assert len(peaks(tmp_path, wav(seconds=seconds), "wav")["data"]) == 2 * PAIRS
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", wav()[:44], b"<!DOCTYPE html>" * 99, b"ID3" + bytes(999)])
@@ -74,7 +74,7 @@ def test_content_that_is_not_audio_raises_not_audio(tmp_path: Path, content: byt
 )
 def test_sunos_waveform_is_read_in_several_shapes(reply: Any, loudest: int) -> None:
     found = peaks_from_suno(reply, 183.4)
-    assert found and len(found["data"]) == 2 * LENGTH and max(found["data"]) == loudest
+    assert found and len(found["data"]) == 2 * PAIRS and max(found["data"]) == loudest
     assert min(found["data"]) == -loudest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.audio.container import UNKNOWN_LENGTH
+from app.audio.container import UNKNOWN_LENGTH_BYTES
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
 from app.audio.sizes import LARGEST_BOUND, least_bytes, most_bytes
@@ -37,7 +37,7 @@ def test_nothing_is_certain_about_a_song_of_unknown_length() -> None:
 
 
 def test_every_wav_within_the_bounds_can_state_its_length() -> None:
-    assert LARGEST_BOUND < UNKNOWN_LENGTH
+    assert LARGEST_BOUND < UNKNOWN_LENGTH_BYTES
 
 
 def test_files_that_certainly_do_not_fit_are_refused(folder: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ def test_large_files_are_uploaded_in_parts_and_old_parts_are_removed(
     assert read_all(store, "a/long.wav") == content
     # moto dates every multipart upload in 2010.
     client.create_multipart_upload(Bucket=bucket, Key="kept/a/half.wav")
-    monkeypatch.setattr(s3, "ABORTED_AFTER", 100 * 365 * s3.DAY)
+    monkeypatch.setattr(s3, "ABORT_UPLOAD_AFTER_SECONDS", 100 * 365 * s3.DAY)
     store.clear_rubbish(0)
     assert len(client.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
     monkeypatch.undo()
@@ -222,6 +222,6 @@ def test_the_last_use_of_an_object_is_written_once_a_day(
     client, bucket = s3_client(), s3_settings["AUDIO_URL"].split("/")[2]
     read_all(store, "a/1.wav")
     assert client.head_object(Bucket=bucket, Key="kept/a/1.wav")["Metadata"] == {}
-    monkeypatch.setattr(s3, "NOTED_EVERY", -1.0)
+    monkeypatch.setattr(s3, "NOTE_USE_EVERY_SECONDS", -1.0)
     assert read_all(store, "a/1.wav") == b"one"
     assert list(client.head_object(Bucket=bucket, Key="kept/a/1.wav")["Metadata"]) == ["used"]

@@ -20,9 +20,9 @@ import pytest
 from environs import Env
 
 from app.settings import read_settings
-from app.timing import LOOK_FOR
+from app.timing import LOST_STEMS_SECONDS
 from app.web.errors import ErrorCode
-from app.web.factory import BODY_LIMIT
+from app.web.factory import MAX_BODY_BYTES
 from tests import stack
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno, until
@@ -132,7 +132,7 @@ def test_every_suno_error_passes_through_unchanged(deployed: Stack, account: str
         (405, "GET", "/api/generate_stems", None, {}),
         (405, "DELETE", "/api/get_limit", None, {}),
         (415, "POST", "/api/generate_stems", b"text", {"Content_Type": "text/plain"}),
-        (400, "POST", "/api/generate_stems", b"{" + b" " * (BODY_LIMIT - 1), {}),
+        (400, "POST", "/api/generate_stems", b"{" + b" " * (MAX_BODY_BYTES - 1), {}),
         (429, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-clerk-429"}),
         (500, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-clerk-html"}),
         (503, "POST", "/api/generate_stems", {"audio_id": SONG}, {"X_Suno_Cookie": "sandbox-clerk-reset"}),
@@ -340,7 +340,7 @@ def test_a_client_that_disconnects_pays_once_and_gets_its_stems_later(
 def test_a_body_over_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
     suno.forget()
     logged = deployed.service.logged().count("\n")
-    for size in (BODY_LIMIT + 1, BODY_LIMIT * 100):
+    for size in (MAX_BODY_BYTES + 1, MAX_BODY_BYTES * 100):
         reply = deployed.nginx.post("/api/generate_stems", data=b" " * size, headers=JSON)
         assert_error(reply, 413, "body_too_large")
     chunks = (b" " * 10_000 for _ in range(10))
@@ -349,7 +349,7 @@ def test_a_body_over_64_kib_is_413(deployed: Stack, suno: Suno) -> None:
 
 
 def test_a_body_over_64_kib_is_413_with_http_2(deployed: Stack, tmp_path: Path) -> None:
-    (body := tmp_path / "body").write_bytes(b" " * (BODY_LIMIT + 1))
+    (body := tmp_path / "body").write_bytes(b" " * (MAX_BODY_BYTES + 1))
     command = [
         "curl",
         "-sS",
@@ -559,12 +559,12 @@ def test_nginx_waits_longer_than_the_service_takes(monkeypatch: pytest.MonkeyPat
     for name in env.dump():
         monkeypatch.delenv(name, raising=False)
     settings = read_settings()
-    longest = max(2 * settings.suno.deadline + 2 * LOOK_FOR, settings.timing.wait_timeout)
+    longest = max(2 * settings.suno.deadline + 2 * LOST_STEMS_SECONDS, settings.timing.wait_timeout)
     assert seconds("proxy_read_timeout") > longest + settings.timing.poll_interval
 
 
 def test_nginx_has_the_services_body_limit() -> None:
-    assert f"client_max_body_size {BODY_LIMIT // 1024}k;" in CONF
+    assert f"client_max_body_size {MAX_BODY_BYTES // 1024}k;" in CONF
 
 
 def test_nginx_uses_the_services_socket() -> None:

@@ -18,10 +18,10 @@ from app.audio.fetch import FetchFailed
 from app.audio.links import Links
 from app.audio.shelf import Shelf
 from app.audio.store import open_store
-from app.callers import DEFAULT, OperatorAccount
+from app.callers import DEFAULT_ACCOUNT, OperatorAccount
 from app.jobs.file import read_job
 from app.jobs.job import FileJob, SplitJob, new_split, read_split
-from app.jobs.runner import CLAIM, Runner
+from app.jobs.runner import CLAIM_SECONDS, Runner
 from app.jobs.webhook import Attempt
 from app.splits.budget import Budget
 from app.splits.ledger import Ledger
@@ -259,7 +259,7 @@ class World:
             ledger=self.ledger,
             shelf=Shelf(open_store(str(self.folder)), limit=limit, kept_for=0),
             fetcher=self.storage,
-            accounts=Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")}),
+            accounts=Accounts({DEFAULT_ACCOUNT: OperatorAccount(DEFAULT_ACCOUNT, "cookie")}),
             names=AccountNames(gateway, self.ledger),
             # Polls without pauses: the clock stands still meanwhile.
             watch=Watch(gateway, 0.0),
@@ -278,7 +278,7 @@ class World:
 
         Only if `renews` is set, a claim is renewed: otherwise a step would take as long as the test's threads.
         """
-        if seconds == CLAIM / 3 and not self.renews:
+        if seconds == CLAIM_SECONDS / 3 and not self.renews:
             gevent.sleep(seconds)
         else:
             self.clock.advance(seconds)
@@ -298,7 +298,7 @@ class World:
             price=PRICE,
         )
         job = new_split(
-            account=DEFAULT,
+            account=DEFAULT_ACCOUNT,
             owner="user",
             caller="n8n",
             request_id=entry.request_id,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.webhook import READ, SAID, Attempt, send
+from app.jobs.webhook import MAX_FIRST_LINE_LENGTH, MAX_RECEIVER_REPLY_BYTES, Attempt, send
 from tests.conftest import until
 from tests.jobs.conftest import HERE, SECRET, Service
 from tests.outbound import PUBLIC_NAME, Host, Proxy, Script, answers, certificate_for, read_request
@@ -61,7 +61,7 @@ BROKEN_BODIES = {
     "reset at once": answers(LENGTH, reset=True),
     "bad gzip": answers(GZIP, b"no gzip!"),
     "an unknown encoding": answers(GZIP.replace(b"gzip", b"none"), b"no gzip!"),
-    "a large first line": answers(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * READ * 3),
+    "a large first line": answers(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * MAX_RECEIVER_REPLY_BYTES * 3),
 }
 
 BROKEN_HEADS = {
@@ -180,7 +180,10 @@ def public(script: Script, certificate: Path, monkeypatch: pytest.MonkeyPatch) -
     ("body", "said"),
     [
         (b"thanks\nand more", "thanks"),
-        (b"\x1b[31mhello\x00" + b"x" * 10 * READ, ("[31mhello" + "x" * SAID)[:SAID]),
+        (
+            b"\x1b[31mhello\x00" + b"x" * 10 * MAX_RECEIVER_REPLY_BYTES,
+            ("[31mhello" + "x" * MAX_FIRST_LINE_LENGTH)[:MAX_FIRST_LINE_LENGTH],
+        ),
         (b"", ""),
         (b"\xff\xfe", "\ufffd\ufffd"),
     ],

@@ -18,13 +18,13 @@ from app.audio.files import Details, folder_of
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable, Store, open_store
-from app.callers import DEFAULT, Caller, OperatorAccount
+from app.callers import DEFAULT_ACCOUNT, Caller, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs
 from app.jobs.file import begin, id_of, job_id, read_job
 from app.jobs.job import FileJob, FileState, Next, Outcome, write_file
 from app.jobs.order import Order
-from app.jobs.runner import CLAIM
+from app.jobs.runner import CLAIM_SECONDS
 from app.splits.budget import Budget, OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
@@ -91,14 +91,14 @@ class Harness:
             ledger=self.ledger,
             shelf=self.shelf,
             fetcher=Fetcher(loopback_too=False),
-            accounts=Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")}),
+            accounts=Accounts({DEFAULT_ACCOUNT: OperatorAccount(DEFAULT_ACCOUNT, "cookie")}),
             names=AccountNames(gateway, self.ledger),
             queue=SimpleNamespace(put=self.queued.append),
         )
         self.jobs = FileJobs(self.parts, is_stopping=lambda: False)
 
     def new_job(
-        self, id: str = "clip", *, account: str = DEFAULT, waiting: str = "", budget: Budget | None = None
+        self, id: str = "clip", *, account: str = DEFAULT_ACCOUNT, waiting: str = "", budget: Budget | None = None
     ) -> str:
         """Begin a file's job. Returns its id."""
         new = FileJob(
@@ -116,7 +116,7 @@ class Harness:
     def order(self, *ids: str, downloads: int | None = None) -> list[str]:
         """Request files by their ids, as one caller. Returns the status of each."""
         order = Order(
-            account=Account("cookie", "SUNO_COOKIE", DEFAULT),
+            account=Account("cookie", "SUNO_COOKIE", DEFAULT_ACCOUNT),
             account_names=("user",),
             caller=Caller("n8n", downloads_per_month=downloads),
             format="wav",
@@ -130,7 +130,7 @@ class Harness:
 
     def step(self, id: str) -> Next[FileJob]:
         """Do one step, as the jobs process does it."""
-        claimed = self.ledger.jobs.claim(id, CLAIM)
+        claimed = self.ledger.jobs.claim(id, CLAIM_SECONDS)
         assert claimed
         done = self.jobs.step(id, claimed)
         self.ledger.jobs.release(id, claimed, write_file(done.job), done.due_in, outcome=done.outcome or "")
@@ -228,7 +228,9 @@ def test_retries_back_off_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 400, 400]
     done, _ = harness.run(id)
     assert (done.job.state, done.outcome, "it broke off" in (done.job.error or "")) == ("failed", "file_failed", True)
-    assert jobs.TRIED_FOR < harness.clock.seconds - 1000 < jobs.TRIED_FOR + 2 * jobs.SLOWEST
+    assert (
+        jobs.MAX_TRY_SECONDS < harness.clock.seconds - 1000 < jobs.MAX_TRY_SECONDS + 2 * jobs.MAX_STEP_PAUSE_SECONDS
+    )
     assert harness.gateway.calls.count("unlock") == 1
 
 
@@ -294,12 +296,12 @@ def test_concurrent_fetches_are_limited(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_job_cannot_be_claimed_while_its_file_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr(jobs, "SLOWEST_STORE", len(SOUND) / 100)
+    monkeypatch.setattr(jobs, "MIN_STORE_BYTES_PER_SECOND", len(SOUND) / 100)
 
     class SlowStore(FolderStore):
         def put(self, name: str, file: Path) -> None:
             harness.clock.advance(30)
-            taken.append(harness.ledger.jobs.claim(id, CLAIM))
+            taken.append(harness.ledger.jobs.claim(id, CLAIM_SECONDS))
             super().put(name, file)
 
     def fetch(self: Fetcher, address: Callable[[], str], file: Path, **more: Any) -> int:
@@ -455,7 +457,7 @@ def test_a_ledger_that_is_away_before_the_fetch_costs_no_slot(tmp_path: Path, fe
     assert harness.jobs.free_slots == 1
     store.is_away = False
     fetched.append("")
-    harness.clock.advance(CLAIM)
+    harness.clock.advance(CLAIM_SECONDS)
     assert harness.step(id).job.state == "kept"
 
 
@@ -480,7 +482,9 @@ def test_a_file_that_suno_never_finishes_ends_after_an_hour(tmp_path: Path, caus
         harness.ledger.turns.begin("unlock", "user", "clip", lasts=10**6)
     done, steps = harness.run(harness.new_job())
     assert (done.job.state, done.job.code) == ("failed", "suno")
-    assert jobs.TRIED_FOR < harness.clock.seconds - 1000 < jobs.TRIED_FOR + 2 * jobs.SLOWEST
+    assert (
+        jobs.MAX_TRY_SECONDS < harness.clock.seconds - 1000 < jobs.MAX_TRY_SECONDS + 2 * jobs.MAX_STEP_PAUSE_SECONDS
+    )
     assert steps < 60
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.accounts import Accounts
 from app.audio.fetch import FetchFailed
-from app.callers import DEFAULT, OperatorAccount
+from app.callers import DEFAULT_ACCOUNT, OperatorAccount
 from app.jobs.job import SplitState
 from app.jobs.progress import Progress
 from app.splits.jobs import JobsReport
@@ -449,7 +449,7 @@ def test_a_jobs_account_is_that_of_the_operator(world: World) -> None:
     world.parts.accounts = Accounts({})
     world.run(TEN_MINUTES)
     assert (world.receiver.received, world.suno.calls) == ([], [])
-    world.parts.accounts = Accounts({DEFAULT: OperatorAccount(DEFAULT, "cookie")})
+    world.parts.accounts = Accounts({DEFAULT_ACCOUNT: OperatorAccount(DEFAULT_ACCOUNT, "cookie")})
     world.run(TEN_MINUTES)
     assert world.receiver.types == ["stems.completed"]
 

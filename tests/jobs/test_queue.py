@@ -152,7 +152,7 @@ def test_a_queue_that_cannot_be_used_is_logged_once(
 def test_a_queue_that_can_be_used_again_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues, "RECOVERED_AFTER", -1.0)
+    monkeypatch.setattr(queues, "RECOVERED_AFTER_SECONDS", -1.0)
     path = tmp_path / "jobs.db"
     path.write_bytes(os.urandom(8192))
     queue = Queue(f"sqlite:///{path}")

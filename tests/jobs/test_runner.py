@@ -11,8 +11,8 @@ import pytest
 from app.audio.shelf import Shelf
 from app.jobs.file import id_of
 from app.jobs.job import FileCode, FileState, SplitState
-from app.jobs.runner import CLAIM, MOST_RENEWALS
-from app.splits.jobs import MOST_CRASHES
+from app.jobs.runner import CLAIM_SECONDS, MAX_RENEWALS
+from app.splits.jobs import MAX_CRASHES
 from app.splits.store import LedgerUnavailable
 from tests.jobs.fakes import Killed, Receiver, Suno, World
 
@@ -72,12 +72,12 @@ def test_a_claim_lasts_as_long_as_its_step(world: World) -> None:
     def slowly() -> None:
         for _ in range(20):
             gevent.sleep(0)
-            others.append(world.ledger.jobs.claim(entry.id, CLAIM))
+            others.append(world.ledger.jobs.claim(entry.id, CLAIM_SECONDS))
 
     world.receiver.during = slowly
     began = world.clock.seconds
     world.run(HOUR)
-    assert world.clock.seconds - began > 3 * CLAIM
+    assert world.clock.seconds - began > 3 * CLAIM_SECONDS
     assert others == [None] * 20
     assert (world.receiver.types, world.job(entry).state) == (["stems.completed"], SplitState.DELIVERED)
 
@@ -88,10 +88,10 @@ def test_a_claim_is_kept_although_the_ledger_is_away_when_it_is_renewed(world: W
     others: list[object] = []
 
     def slowly() -> None:
-        go_away(world, CLAIM / 3 + 1)
+        go_away(world, CLAIM_SECONDS / 3 + 1)
         for _ in range(6):
             gevent.sleep(0)
-        others.append(world.ledger.jobs.claim(entry.id, CLAIM))
+        others.append(world.ledger.jobs.claim(entry.id, CLAIM_SECONDS))
 
     world.receiver.during = slowly
     world.run(HOUR)
@@ -105,17 +105,17 @@ def test_a_step_that_hangs_loses_its_claim_after_an_hour(world: World) -> None:
 
     def hang() -> None:
         began = world.clock.seconds
-        for _ in range(MOST_RENEWALS + 5):
+        for _ in range(MAX_RENEWALS + 5):
             gevent.sleep(0)
         others.append(world.clock.seconds - began)
-        world.clock.advance(CLAIM)
-        others.append(world.ledger.jobs.claim(entry.id, CLAIM))
+        world.clock.advance(CLAIM_SECONDS)
+        others.append(world.ledger.jobs.claim(entry.id, CLAIM_SECONDS))
 
     world.receiver.during = hang
     world.step_all()
     world.step_all()
     lasted, other = others
-    assert lasted == MOST_RENEWALS * CLAIM / 3 and other is not None
+    assert lasted == MAX_RENEWALS * CLAIM_SECONDS / 3 and other is not None
     stored = world.ledger.jobs.get(entry.id)
     assert stored and stored.claim == other.claim, "the step that lost its claim wrote nothing"  # type: ignore[attr-defined]
 
@@ -132,7 +132,7 @@ def test_a_claim_is_not_renewed_after_a_kill(world: World) -> None:
     with pytest.raises(Killed):
         world.run(HOUR)
     gevent.sleep(0)
-    world.clock.advance(CLAIM)
+    world.clock.advance(CLAIM_SECONDS)
     assert world.ledger.jobs.due(10) == [entry.id]
 
 
@@ -208,7 +208,7 @@ def test_a_file_that_always_fails_ends_and_wakes_its_split(world: World, monkeyp
     [id] = world.job(entry).files
     stored = world.ledger.jobs.get(id)
     assert stored and stored.crashes == 2
-    record = json.loads(stored.body) | {"waiting": [entry.id], "crashes": MOST_CRASHES - 1}
+    record = json.loads(stored.body) | {"waiting": [entry.id], "crashes": MAX_CRASHES - 1}
     world.store.transact(lambda tx: tx.put_record("job", id, record, kept=DAY))
     run_for(world, HOUR)
     assert not world.job(entry).state.has_result
@@ -235,7 +235,7 @@ def test_a_step_that_always_kills_the_process_ends_too(world: World, monkeypatch
         except Killed:
             kills += 1
             world.start()
-    assert kills == MOST_CRASHES
+    assert kills == MAX_CRASHES
     [listed] = world.receiver.last["files"]
     assert (listed["status"], world.job(entry).state) == ("failed", SplitState.DELIVERED)
     assert listed["error"] == "This service failed each time that it fetched the file. Its log has the reason."

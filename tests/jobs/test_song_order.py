@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.callers import DEFAULT
+from app.callers import DEFAULT_ACCOUNT
 from app.ids import new_id
 from app.jobs.song_order import SongOrders
 from app.splits.order import OrderedSong, OrderState, SongOrder
@@ -75,7 +75,7 @@ class Orders(World):
     def order(self, *songs: str, max_credits: int = 1000, price: int = PRICE, **more: Any) -> str:
         new = SongOrder(
             id=new_id(),
-            account=DEFAULT,
+            account=DEFAULT_ACCOUNT,
             owner="user",
             caller="n8n",
             idempotency_key=new_id(),

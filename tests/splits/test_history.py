@@ -8,7 +8,7 @@ from pathlib import Path
 from app.splits.history import SEARCHED
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
-from app.splits.owners import KEPT
+from app.splits.owners import KEY_KEPT_SECONDS
 from app.splits.rows import Rows
 from app.splits.sqlite import SqliteStore
 from app.splits.store import MOST_HISTORY, State, Store
@@ -71,7 +71,7 @@ def test_a_request_is_listed_as_long_as_its_state_can_be_read(ledger: Ledger, cl
     followed = ledger.begin(entry(ledger, "another", account="a"), job=JOB)
     for one in (keyed, followed):
         ledger.finish(one, stems(f"{one.id}-1"), paid=True)
-    clock.advance(KEPT - 1)
+    clock.advance(KEY_KEPT_SECONDS - 1)
     assert ids(ledger, ("a", "")) == [followed.id, keyed.id]
     clock.advance(2)
     [found] = ledger.history.latest([("a", "")], 20)

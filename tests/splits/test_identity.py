@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.splits.identity import ATTEMPTS
+from app.splits.identity import ATTEMPTS_NUMBER
 from app.splits.known import Known
 from app.splits.ledger import Ledger
 from app.splits.once import Turn
@@ -200,7 +200,7 @@ def test_each_attempt_is_counted_once(ledger: Ledger, store: Store) -> None:
     ledger.doubt(one)
     ledger.restart(one, 41.0)
     ledger.turns.begin("unlock", "a", "song", lasts=41.0)
-    assert store.read(lambda tx: tx.number(ATTEMPTS)) == 3
+    assert store.read(lambda tx: tx.number(ATTEMPTS_NUMBER)) == 3
 
 
 def test_processes_that_count_at_once_are_not_refused(store: Store) -> None:
@@ -208,7 +208,7 @@ def test_processes_that_count_at_once_are_not_refused(store: Store) -> None:
     ledgers = [Ledger(store, known=known) for _ in range(2)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: begin(ledgers[n % 2], f"k{n}"), range(64)))
-    assert store.read(lambda tx: tx.number(ATTEMPTS)) == known.now().attempts == 64
+    assert store.read(lambda tx: tx.number(ATTEMPTS_NUMBER)) == known.now().attempts == 64
 
 
 def test_a_slot_does_not_undo_what_another_has_seen() -> None:

@@ -16,9 +16,9 @@ import redis
 from app.splits.evidence import Others, Verdict
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.once import Turn
-from app.splits.owners import KEPT, STEPS
+from app.splits.owners import CLOCK_STEP_SECONDS, KEY_KEPT_SECONDS
 from app.splits.redis import RedisStore, why_unavailable
-from app.splits.request_ids import LEADS
+from app.splits.request_ids import MAX_RETRY_IDS
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction
 from tests.splits.conftest import SteppedClock, entry, listed, stems
@@ -82,7 +82,7 @@ def test_setting_the_wall_clock_neither_forgets_a_key_nor_ends_a_call(
 def test_a_key_expires_after_a_day_and_its_stems_stay_owned(ledger: Ledger, clock: SteppedClock) -> None:
     one = ledger.begin(entry(ledger, "key", song_id="s-kept"))
     ledger.finish(one, stems("kept-a", "kept-b"), paid=True)
-    clock.advance(KEPT - 1)
+    clock.advance(KEY_KEPT_SECONDS - 1)
     assert ledger.begin(entry(ledger, "key", account=one.account)).id == one.id
     clock.advance(2)
     new = ledger.begin(entry(ledger, "key", account=one.account, song_id="s-kept"))
@@ -95,13 +95,13 @@ def test_a_key_expires_after_a_day_and_its_stems_stay_owned(ledger: Ledger, cloc
 def test_a_key_does_not_end_while_its_second_attempt_runs(ledger: Ledger, clock: SteppedClock) -> None:
     """The second attempt's own time counts: else a third would be paid."""
     one = in_doubt(ledger, "key")
-    clock.advance(KEPT - 20)
+    clock.advance(KEY_KEPT_SECONDS - 20)
     assert ledger.restart(one, 41.0) is not None
     clock.advance(30)
     held = ledger.begin(entry(ledger, "key", account=one.account))
     assert (held.id, held.state) == (one.id, State.STARTED)
     assert ledger.of_request([(one.account, "")], one.request_id) is not None
-    clock.advance(KEPT)
+    clock.advance(KEY_KEPT_SECONDS)
     assert ledger.begin(entry(ledger, "key", account=one.account)).id != one.id
 
 
@@ -109,7 +109,7 @@ def test_a_retry_pays_nothing_if_its_key_has_ended_and_begun_again_meanwhile(
     ledger: Ledger, clock: SteppedClock
 ) -> None:
     one = in_doubt(ledger, "key")
-    clock.advance(KEPT + 1)
+    clock.advance(KEY_KEPT_SECONDS + 1)
     assert ledger.begin(entry(ledger, "key", account=one.account)).id != one.id
     assert ledger.restart(one, 41.0) is None
 
@@ -397,10 +397,10 @@ def test_a_retry_is_found_by_its_own_request_id(ledger: Ledger) -> None:
 
 def test_only_the_latest_retries_are_kept(ledger: Ledger, clock: SteppedClock) -> None:
     one = ledger.begin(entry(ledger, "key"))
-    for n in range(LEADS + 5):
+    for n in range(MAX_RETRY_IDS + 5):
         ledger.begin(entry(ledger, "key", account=one.account, request_id=f"retry-{n}"))
-    found = [ledger.of_request([(one.account, "")], f"retry-{n}") is not None for n in range(LEADS + 5)]
-    assert found == [False] * 5 + [True] * LEADS
+    found = [ledger.of_request([(one.account, "")], f"retry-{n}") is not None for n in range(MAX_RETRY_IDS + 5)]
+    assert found == [False] * 5 + [True] * MAX_RETRY_IDS
 
 
 def test_a_different_request_with_the_same_key_is_not_found_by_its_request_id(
@@ -558,7 +558,7 @@ def test_the_owner_of_a_stem_is_kept_longer_than_an_entry_can_be_in_doubt(
         file.close()
     else:
         left = redis.Redis.from_url(request.getfixturevalue("redis_url")).ttl("suno-stems:taken:a")
-    assert left > KEPT + STEPS + STEPS - 60
+    assert left > KEY_KEPT_SECONDS + CLOCK_STEP_SECONDS + CLOCK_STEP_SECONDS - 60
 
 
 def test_an_entry_is_replaced_only_if_it_is_unchanged(store: Store, ledger: Ledger) -> None:

@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from app.splits.budget import Budget
 from app.splits.evidence import Evidence, Finding, Others, Reason, Verdict, evidence
 from app.splits.ledger import Ledger
-from app.splits.owners import KEPT
+from app.splits.owners import KEY_KEPT_SECONDS
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
 from app.splits.store import Entry, MemoryStore, State, Store, Transaction, pack, unpack
@@ -208,7 +208,9 @@ class Rules(RuleBasedStateMachine):
         held = self.all(lambda ledger: ledger.begin(new, older=owners, budgets=[BUDGET]))
         if key and held.id == new.id:
             before = self.ledgers[0].get(self.keys[key]) if key in self.keys else None
-            assert before is None or self.clock.since(before.attempt_began) > KEPT, "the same key began twice"
+            assert before is None or self.clock.since(before.attempt_began) > KEY_KEPT_SECONDS, (
+                "the same key began twice"
+            )
             self.keys[key] = held.id
         if held.id == new.id:
             self.calls.append(Call(len(self.calls), held))
@@ -670,7 +672,7 @@ def _get(id: str, ledger: Ledger) -> Entry | None:
 def test_the_rules_hold_on_all_stores(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Rules.redis_url = redis_url
     # A slow disk must not look like a ledger that is away: no rule plays that.
-    monkeypatch.setattr("app.splits.redis.TIMEOUT", 60.0)
+    monkeypatch.setattr("app.splits.redis.REDIS_SECONDS", 60.0)
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(

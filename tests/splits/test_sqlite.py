@@ -151,7 +151,7 @@ def test_workers_that_start_together_create_one_file(path: Path) -> None:
 def test_removing_or_replacing_the_file_in_use_is_detected(
     path: Path, ledger: Ledger, name: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.splits.sqlite.LOOKED_AT_EVERY", 0)
+    monkeypatch.setattr("app.splits.sqlite.REPLACED_CHECK_SECONDS", 0)
     ledger.begin(entry(ledger, "k"))
     (path.parent / name).unlink()
     if replaced:
@@ -162,7 +162,7 @@ def test_removing_or_replacing_the_file_in_use_is_detected(
 
 
 def test_a_file_that_is_moved_back_is_used_again(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.splits.sqlite.LOOKED_AT_EVERY", 0)
+    monkeypatch.setattr("app.splits.sqlite.REPLACED_CHECK_SECONDS", 0)
     one = ledger.begin(entry(ledger, "k"))
     away = path.rename(path.with_name("away.db"))
     for _ in range(2):
@@ -202,7 +202,7 @@ def test_a_worker_that_starts_later_refuses_another_file(
 
 def test_expired_records_are_removed_in_batches(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.check()
-    monkeypatch.setattr("app.splits.sqlite.SWEPT_AT_ONCE", 3)
+    monkeypatch.setattr("app.splits.sqlite.MAX_ROWS_PER_REMOVAL", 3)
     with sqlite3.connect(path) as db:
         db.executemany("INSERT INTO records VALUES ('old', ?, '0', 1.0)", [(str(n),) for n in range(5)])
     later = open_ledger(f"sqlite:///{path}")
@@ -282,7 +282,7 @@ def test_a_file_that_stays_locked_makes_the_ledger_unavailable(
     ledger.check()
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr("app.splits.sqlite.BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("app.splits.sqlite.BUSY_SECONDS", 0.01)
     with pytest.raises(LedgerUnavailable, match="locked"):
         ledger.begin(entry(ledger))
     other.execute("COMMIT")
@@ -356,7 +356,7 @@ other.execute("BEGIN IMMEDIATE")
 
 def test_writes_that_time_out_on_a_locked_file_are_not_written_later(tmp_path: Path) -> None:
     code = f"""{LOCKED}
-app.splits.sqlite.BUSY_TIMEOUT = 0.01
+app.splits.sqlite.BUSY_SECONDS = 0.01
 entries = [entry() for _ in range(20)]
 print(set(at_once(*entries)))
 other.execute("COMMIT")
@@ -367,10 +367,10 @@ print(at_once(entry()), {{ledger.get(one.id) for one in entries}}, set(at_once(*
 
 def test_each_write_waits_for_a_locked_file_until_its_own_timeout(tmp_path: Path) -> None:
     code = f"""{LOCKED}
-app.splits.sqlite.BUSY_TIMEOUT = 0.01
+app.splits.sqlite.BUSY_SECONDS = 0.01
 hasty = [gevent.spawn(begun, entry()) for _ in range(2)]
 gevent.sleep(0)
-app.splits.sqlite.BUSY_TIMEOUT = 60
+app.splits.sqlite.BUSY_SECONDS = 60
 patient = gevent.spawn(begun, entry())
 print([one.get(timeout=20) for one in hasty], patient.ready())
 other.execute("COMMIT")
@@ -504,7 +504,7 @@ print(*[line for line in statements if "synchronous" in line or line == "COMMIT"
 
 
 def test_a_checkpoint_keeps_the_log_short(path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.splits.sqlite.CHECKPOINT_EVERY", 10)
+    monkeypatch.setattr("app.splits.sqlite.CHANGES_PER_CHECKPOINT", 10)
     sizes = set()
     for _ in range(40):
         ledger.begin(entry(ledger))

@@ -9,7 +9,7 @@ from threading import Condition, Event
 
 import pytest
 
-from app.splits.watch import BATCH, Watch
+from app.splits.watch import MAX_IDS_PER_POLL, Watch
 from app.suno.clip import Clip
 from app.suno.errors import RateLimited, SunoUnreachable
 from app.suno.session import Account
@@ -190,13 +190,13 @@ def test_an_id_of_an_older_job_is_found_in_any_case(suno: Suno) -> None:
 
 
 def test_a_poll_is_one_list_and_stems_take_turns(suno: Suno) -> None:
-    number = 2 * BATCH + 20
+    number = 2 * MAX_IDS_PER_POLL + 20
     suno.script = [submitted]
     Watch(suno, 3.0).wait_for(ALICE, [Clip(str(n), "submitted") for n in range(number)], patience=15.5)
     gaps = [later - earlier for earlier, later in zip(suno.polls, suno.polls[1:], strict=False)]
     assert min(gaps) >= 3.0
     asked = [id for ids in suno.requested for id in ids]
-    assert len(asked) == 5 * BATCH
+    assert len(asked) == 5 * MAX_IDS_PER_POLL
     assert [asked[:number], asked[number : 2 * number]] == [[str(n) for n in range(number)]] * 2
 
 
@@ -280,9 +280,9 @@ def test_many_waiters_share_polls_and_each_gets_its_own_stems() -> None:
     with ThreadPoolExecutor(number) as pool:
         results = list(pool.map(wait, range(number)))
     assert results == [[f"{n}a complete", f"{n}b complete"] for n in range(number)]
-    assert all(len(ids) <= BATCH for ids in suno.requested)
+    assert all(len(ids) <= MAX_IDS_PER_POLL for ids in suno.requested)
     # After all have arrived: 120 ids, 50 per request. One poll may have started before.
-    assert len([ids for ids in suno.requested if len(ids) == BATCH]) >= 2
+    assert len([ids for ids in suno.requested if len(ids) == MAX_IDS_PER_POLL]) >= 2
     assert waiting == [0]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.suno.clip import FORBIDDEN, Clip, UnreadableReply, stems_from_wire
+from app.suno.clip import FORBIDDEN_PATH, Clip, UnreadableReply, stems_from_wire
 from tests.suno.conftest import CLIP, SONG
 
 METADATA = CLIP["metadata"] | {"stem_from_id": "asked-for"}
@@ -173,7 +173,7 @@ def test_a_clip_with_a_mark_of_stems_is_a_stem(mark: str) -> None:
 
 
 def test_an_audio_url_where_nothing_can_be_fetched_is_left_out() -> None:
-    assert clip(audio_url=f"https://studio-api.prod.suno.com{FORBIDDEN}").audio_url is None
+    assert clip(audio_url=f"https://studio-api.prod.suno.com{FORBIDDEN_PATH}").audio_url is None
 
 
 @pytest.mark.parametrize("value", [None, "yes", 1])

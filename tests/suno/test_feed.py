@@ -232,7 +232,7 @@ def test_cursors_that_were_moved_by_a_new_song_are_not_used_again(gateway: SunoG
 def test_the_cursors_of_the_least_recently_used_account_are_forgotten_first(
     gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "ACCOUNTS", 2)
+    monkeypatch.setattr(feed, "MAX_CURSOR_ACCOUNTS", 2)
     wire.post(V3, json={"clips": [SONG | {"id": "song"}], "next_cursor": "c"})
     carol = Account("carol-client", "the header X-Suno-Cookie")
     for account, page in ((ALICE, 0), (BOB, 0), (carol, 0), (carol, 1), (BOB, 1), (ALICE, 1)):

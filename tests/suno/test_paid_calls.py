@@ -98,7 +98,7 @@ def test_only_a_paid_call_needs_a_young_token(
     wire.post(SPLIT, json={"clips": [CLIP]})
     gateway.credits(ALICE)
     began = session.time.monotonic()
-    middle = life * (session.PAID + 1 - session.MARGIN) / 2
+    middle = life * (session.PAID_CALL_TOKEN_AGE + 1 - session.RENEW_FRACTION) / 2
     monkeypatch.setattr(session.time, "monotonic", lambda: began + middle)
     gateway.credits(ALICE)
     assert calls(wire, TOKENS) == 1

@@ -211,7 +211,7 @@ def test_a_missing_list_of_stems_does_not_count_as_empty(gateway: SunoGateway, w
 def test_a_list_of_stems_that_is_too_long_or_of_unknown_length_is_not_truncated(
     gateway: SunoGateway, wire: RequestsMock, monkeypatch: pytest.MonkeyPatch, reply: object
 ) -> None:
-    monkeypatch.setattr("app.suno.gateway.MOST_PAGES", 1)
+    monkeypatch.setattr("app.suno.gateway.MAX_STEM_PAGES", 1)
     wire.get(f"{STEMS}/pages", json=reply)
     wire.get(STEMS, json={"stems": [CLIP]})
     with pytest.raises(errors.SunoFailed, match="number of a song's pages"):
