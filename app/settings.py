@@ -304,9 +304,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "path), or Redis (`redis://…`, `rediss://…`, `unix://…`) for several machines.",
         "LEDGER_DURABLE": "What to do if Redis may forget the [ledger](paid-once.md#the-ledger): `warn`, or "
         "`require`, which refuses requests with a key, a budget or a webhook until Redis keeps its data.",
-        "SUNO_TWO_CREDITS": "The price of two stems in credits, for budgets and the page. What Suno charges does "
-        "not depend on it: compare the balance before and after a split.",
-        "SUNO_TWELVE_CREDITS": "The price of every instrument in credits, for budgets and the page.",
+        "SUNO_TWO_CREDITS": "How many credits a split into two stems counts as, for budgets, orders and the page. "
+        "What Suno charges does not depend on it: [find the price](suno.md#the-price-of-a-split).",
+        "SUNO_TWELVE_CREDITS": "The same for a split into every instrument.",
     },
     "Orders": {
         "ORDER_PACE": "Seconds between two paid calls of [orders](orders.md) for one account.",

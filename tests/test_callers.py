@@ -237,7 +237,7 @@ def test_an_exceeded_budget_is_refused_before_suno_is_called_and_says_when_to_re
     over = ask(service, n8n, json={"stem_task": "twelve"})
     body = assert_error(over, 402, "over_budget")
     assert (
-        f"caller {callers.n8n} is 50 credits in any 24 hours. Of that, 40 are left, and this takes 50"
+        f"caller {callers.n8n} is 50 credits in any 24 hours. Of that, 40 are left, and this counts as 50"
         in body["error"]
     )
     assert 86_300 < int(over.headers["Retry-After"]) <= 86_400 + 1800

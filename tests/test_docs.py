@@ -275,6 +275,31 @@ def test_every_operation_is_in_the_docs(spec: dict[str, Any]) -> None:
             assert f"`{method.upper()} {path}" in api or f"`{path}`" in api, (method, path)
 
 
+PRICE = re.compile(
+    r"\b(10|50|ten|fifty)\b[^.|]{0,20}\bcredits?\b|\bcredits?\b[^.|]{0,30}\b(10|50|ten|fifty)\b"
+    r"|\b(costs?|takes?|needs?|take:|twelve`:)( about)? (10\b|50\b|\{price|\{PRICES)|\| (10|50)\b[^|]*\|$",
+    re.IGNORECASE,
+)
+"""What reads like the price of a split."""
+WHOSE_FIGURE = re.compile(
+    r"reported|help pages|Suno says|assumes|counts as|_CREDITS` \||MB a minute|^\"?credits\"?: 10,?$"
+)
+"""Who says so, or that it is another figure, or an example."""
+
+
+def test_each_price_of_a_split_says_whose_figure_it_is() -> None:
+    suffixes = {".md", ".py", ".js", ".mjs", ".html", ".yaml", ".yml", ".json", ".php", ".go", ".sh", ".conf"}
+    folders = [file for name in ("app", "clients", "docs", "examples", "deploy") for file in Path(name).rglob("*.*")]
+    found = [
+        f"{file}:{number}: {line.strip()[:160]}"
+        for file in (Path("README.md"), Path("openapi.yaml"), *folders)
+        if file.suffix in suffixes
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if PRICE.search(line) and not WHOSE_FIGURE.search(line.strip())
+    ]
+    assert found == []
+
+
 def test_every_make_command_is_in_the_readme() -> None:
     makefile = Path("Makefile").read_text(encoding="utf-8")
     commands = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)

@@ -255,7 +255,7 @@ def test_the_splits_of_a_process_count_together(model: Model, suno: Suno, accoun
     model.call("split_song", song=SONG, kind=TWO)
     for more in ({"kind": TWO, "song": "song-stem-fails"}, {"kind": "part", "part": "Bass"}, {"kind": TWELVE}):
         sentence = model.error("split_song", **{"song": SONG, **more})
-        assert "10 were spent before: together more than the 10 of MCP_CREDITS. Nothing was charged." in sentence
+        assert "10 were counted before: together more than the 10 of MCP_CREDITS. Nothing was charged." in sentence
     assert model.call("split_song", song=SONG, kind=TWO)["paid_before"]
     assert len(suno.charges(account)) == 1
 
@@ -266,7 +266,10 @@ def test_another_take_needs_a_confirmation(start: Start, suno: Suno, account: st
     model.call("split_song", song=SONG, kind=TWO)
     for take in range(1, 8):
         sentence = model.error("split_song", song=SONG, kind=TWO, again=take)
-        assert "about 10 credits. Nothing was charged. Ask the user, then call again with confirm=true." in sentence
+        assert (
+            "which counts as 10 credits. Nothing was charged. Ask the user, then call again with confirm=true."
+            in sentence
+        )
     assert len(suno.charges(account)) == 1
 
 
@@ -275,7 +278,7 @@ def test_a_confirmed_split_counts_too(start: Start, suno: Suno, account: str) ->
     model.call("split_song", song=SONG, kind=TWO, again=1, confirm=True)
     model.call("split_song", song=SONG, kind=TWO)
     model.call("split_song", song=SONG, kind="part", part="Bass")
-    assert "30 were spent before" in model.error("split_song", song=SONG, kind="part", part="Guitar")
+    assert "30 were counted before" in model.error("split_song", song=SONG, kind="part", part="Guitar")
     assert len(suno.charges(account)) == 3
 
 
@@ -286,7 +289,7 @@ def test_what_was_refused_or_paid_before_does_not_count(start: Start, suno: Suno
         model.error("split_song", song=song, kind=TWO)
     assert model.call("split_song", song=SONG, kind=TWO)["paid_before"]
     model.call("split_song", song=SONG, kind="part", part="Bass")
-    assert "10 were spent before" in model.error("split_song", song=SONG, kind="part", part="Guitar")
+    assert "10 were counted before" in model.error("split_song", song=SONG, kind="part", part="Guitar")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +302,7 @@ def test_what_may_have_been_charged_counts(status: int, code: str | None) -> Non
         wire.post("http://127.0.0.1:3000/api/generate_stems", status=status, json=error)
         with pytest.raises(ToolError):
             anyio.run(tools.split_song, None, SONG, TWO)
-        with pytest.raises(ToolError, match="10 were spent before"):
+        with pytest.raises(ToolError, match="10 were counted before"):
             anyio.run(tools.split_song, None, "another", TWO)
 
 

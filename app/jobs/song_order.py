@@ -386,7 +386,7 @@ class SongOrders:
                     order,
                     Problem(
                         "over_limit",
-                        f"The next song takes {price} credits, and {left} of the order's max_credits are left. "
+                        f"The next song counts as {price} credits, and {left} of the order's max_credits are left. "
                         "Continue the order with a higher max_credits, or cancel it.",
                     ),
                 )

@@ -71,7 +71,7 @@ class OverBudget(Exception):
         days = "any 24 hours" if budget.days == 1 else f"any {budget.days} days"
         super().__init__(
             f"The budget of {budget.whose} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
-            f"left, and this takes {price}. Nothing was charged. {when}"
+            f"left, and this counts as {price}. Nothing was charged. {when}"
         )
 
 

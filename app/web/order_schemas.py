@@ -208,7 +208,10 @@ class OrderSong(Schema):
             "example": "running",
         },
     )
-    credits = _amount("In a quote what it would cost; in an order what was spent. In doubt counts as spent.")
+    credits = _amount(
+        "In a quote what it counts as, by the operator's setting; in an order what was spent. In doubt "
+        "counts as spent."
+    )
     downloads = _amount("The same in downloads.")
     error = fields.Nested(
         OrderProblem, required=True, allow_none=True, metadata={"description": "Why it failed, or cannot be split."}

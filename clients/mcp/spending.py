@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcp.server.mcpserver.exceptions import ToolError
 
 PRICES = {"two": 10, "twelve": 50}
-"""Credits per split, as reported in 2026."""
+"""With how many credits a split counts, as reported in 2026: what Suno takes is known only after it."""
 
 
 class Spending:
@@ -21,10 +21,10 @@ class Spending:
             return False
         spent = sum(self._spent.values())
         if spent + price > self._limit and not confirmed:
-            before = f", and {spent} were spent before: together" if spent else ","
+            before = f", and {spent} were counted before: together" if spent else ","
             raise ToolError(
-                f"This split costs about {price} credits{before} more than the {self._limit} of MCP_CREDITS. "
-                "Nothing was charged. Ask the user, then call again with confirm=true."
+                f"Suno decides what a split costs. This one counts as {price} credits{before} more than the "
+                f"{self._limit} of MCP_CREDITS. Nothing was charged. Ask the user, then call again with confirm=true."
             )
         self._spent[key] = price
         return True

@@ -134,11 +134,12 @@ class Tools:
             int, Field(description="Add 1 for each further take, which is paid again.", ge=0), left_out(0)
         ] = 0,
     ) -> Split:
-        """The tool splits a song into stems. A split costs credits: 10 or 20 are reported, 50 for `every instrument`.
+        """The tool splits a song into stems, for credits: 10 or 20 are reported, 50 for `every instrument`.
 
-        Suno takes the credits from the user's account, so ask the user before you call it. The same call on the same
-        day is paid once, however often you repeat it, and returns the same stems. `again` pays for another take on
-        purpose. The stems take about a minute. The tool waits up to 50 seconds; then continue with follow_split.
+        Suno sets the price and takes it from the user's account, so ask the user before you call it. The same call on
+        the same day is paid once, however often you repeat it, and returns the same stems. `again` pays for another
+        take on purpose. The stems take about a minute. The tool waits up to 50 seconds; then continue with
+        follow_split.
         """
         clock, song_id, part = Clock(ctx), id_of(song), part_named(part)
         if (kind == "part") != bool(part):
@@ -146,8 +147,8 @@ class Tools:
         task = "twelve" if kind == "every instrument" else "two"
         if again and not confirm:
             raise ToolError(
-                f"`again` pays for another take: about {PRICES[task]} credits. Nothing was charged. Ask the user, "
-                "then call again with confirm=true."
+                f"`again` pays for another take, which counts as {PRICES[task]} credits. Nothing was charged. Ask "
+                "the user, then call again with confirm=true."
             )
         key = self._keys.of(json.dumps([song_id, kind, part.casefold(), again]))
         is_new = self._spending.begin(key, PRICES[task], confirmed=confirm)

@@ -50,7 +50,7 @@ def test_a_refusal_names_the_budget_and_when_enough_is_free_again(ledger: Ledger
         begin(ledger, price=20)
     assert 20 * 3600 <= refused.value.retry_after <= 20 * 3600 + 1800
     assert str(refused.value).startswith(
-        "The budget of caller n8n is 50 credits in any 24 hours. Of that, 10 are left, and this takes 20. "
+        "The budget of caller n8n is 50 credits in any 24 hours. Of that, 10 are left, and this counts as 20. "
         "Nothing was charged. Enough is free again in 20 h"
     )
     clock.advance(refused.value.retry_after)
