@@ -9,7 +9,7 @@ import wave
 import zipfile
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests import stack
 from tests.browser import chromium, foreign, requested_addresses, wait_for
 from tests.conftest import NUMBERS, Client, Suno
+from tests.npm import install
 
 SPLIT_TWO = "Split into voice and music"
+AXE = "axe-core@4.14.1"
 
 
 class Page:
@@ -36,6 +38,16 @@ class Page:
     def open(self) -> None:
         self.browser.get(self.service.url)
         self.wait(lambda: self.text("account").strip())
+
+    def open_anew(self, audio_length: float) -> None:
+        """Open the page without saved state; new files are so many seconds long."""
+        self.suno.set(delay=0, audio_length=audio_length)
+        self.complaints()
+        forget = self.browser.execute_cdp_cmd(
+            "Page.addScriptToEvaluateOnNewDocument", {"source": "sessionStorage.clear(); localStorage.clear()"}
+        )
+        self.open()
+        self.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", forget)
 
     def wait(self, find: Callable[[], Any]) -> Any:
         return wait_for(self.browser, find)
@@ -216,21 +228,44 @@ def deployed(local_suno: Suno, settings: dict[str, str]) -> Iterator[Client]:
         yield Client(server)
 
 
-@pytest.fixture
-def page(
+@pytest.fixture(scope="session")
+def tab(
     browser: webdriver.Chrome, deployed: Client, local_suno: Suno, settings: dict[str, str], folder: Path
-) -> Iterator[Page]:
+) -> Page:
+    """The tab of all tests; nothing is open in it yet."""
+    return Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
+
+
+@pytest.fixture
+def page(tab: Page) -> Iterator[Page]:
     """The page, open in a tab without saved state."""
-    local_suno.set(delay=0, audio_length=4)
-    page = Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
-    page.complaints()
-    forget = browser.execute_cdp_cmd(
-        "Page.addScriptToEvaluateOnNewDocument", {"source": "sessionStorage.clear(); localStorage.clear()"}
-    )
-    page.open()
-    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", forget)
-    yield page
-    browser.get("about:blank")
+    tab.open_anew(audio_length=4)
+    yield tab
+    tab.browser.get("about:blank")
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the source of axe-core."""
+    return (install(tmp_path_factory.mktemp("axe"), AXE) / "axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@contextmanager
+def emulated(
+    page: Page, *, dark: bool = False, still: bool = False, width: int = 1200, height: int = 900
+) -> Iterator[None]:
+    """Emulate a colour scheme, reduced motion and a window's size in pixels."""
+    schemes = {"prefers-color-scheme": "dark" if dark else "light"}
+    schemes |= {"prefers-reduced-motion": "reduce"} if still else {}
+    features = [{"name": name, "value": value} for name, value in schemes.items()]
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        yield
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def samples(wav: bytes) -> array[int]:

@@ -36,6 +36,25 @@ def take(
     page.browser.save_screenshot(str(TARGET / f"{name}.png"))
 
 
+def take_karaoke(page: Page) -> None:
+    """Save pictures of karaoke: on the desk, in full screen, on a phone."""
+    page.browser.execute_script("document.getElementById('save').open = false")
+    page.press("Karaoke")
+    page.find("button", "Full screen")
+    page.press("off", page.find("group", "Voice"))
+    words = page.service.get(f"/api/lyrics/{SONG}.json").json()["lines"][0]["words"]
+    place = "const [at, to] = arguments; at.value = to; at.dispatchEvent(new Event('input'))"
+    page.browser.execute_script(place, page.find("slider", "Position"), words[5]["start_s"] + 0.1)
+    take(page, "karaoke", at="#desk")
+    take(page, "karaoke-phone", width=390, height=844, at="#desk")
+    page.press("Full screen")
+    take(page, "stage", height=720, dark=True)
+    page.press("Leave full screen")
+    page.press("Close karaoke")
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.browser.execute_script("document.getElementById('save').open = true")
+
+
 def main() -> int:
     """Split songs and take all pictures."""
     TARGET.mkdir(parents=True, exist_ok=True)
@@ -71,6 +90,7 @@ def main() -> int:
             page.wait(lambda: float(page.find("slider", "Position").get_property("value")) > 4)
             take(page, "stems")
             page.press("Pause")
+            take_karaoke(page)
             page.enter("song-with-twelve" + Keys.ENTER)
             page.press("Open the stems")
             page.wait_until_ready()

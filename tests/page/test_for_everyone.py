@@ -9,10 +9,9 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.conftest import Client
-from tests.npm import NODE, install
-from tests.page.conftest import Page
+from tests.npm import NODE
+from tests.page.conftest import Page, emulated
 
-AXE = "axe-core@4.14.1"
 MAX_BYTES = 50_000
 """Maximum size of our files, compressed, until the page can be used."""
 
@@ -52,18 +51,15 @@ def at_a_question(page: Page) -> None:
     page.find("button", "Open them")
 
 
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the source of axe-core."""
-    return (install(tmp_path_factory.mktemp("axe"), AXE) / "axe-core/axe.min.js").read_text(encoding="utf-8")
-
-
-def emulate(page: Page, *, dark: bool, width: int) -> None:
-    """Emulate a colour scheme and a window width in pixels."""
-    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+def check_for_everyone(page: Page, axe: str) -> None:
+    """Check what is shown: no violation that axe finds, and nothing wider than the window."""
+    page.browser.execute_script(axe)
+    for dark, width in ((False, 1200), (True, 1200), (False, 360)):
+        with emulated(page, dark=dark, width=width):
+            found = page.run("return (await axe.run()).violations;")
+            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+            overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert page.browser.execute_script(overflow) <= 0, width
 
 
 @NODE
@@ -72,17 +68,7 @@ def emulate(page: Page, *, dark: bool, width: int) -> None:
 )
 def test_axe_finds_no_violations(page: Page, axe: str, state: Callable[[Page], None]) -> None:
     state(page)
-    page.browser.execute_script(axe)
-    try:
-        for dark, width in ((False, 1200), (True, 1200), (False, 360)):
-            emulate(page, dark=dark, width=width)
-            found = page.run("return (await axe.run()).violations;")
-            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
-            overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert page.browser.execute_script(overflow) <= 0, width
-    finally:
-        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    check_for_everyone(page, axe)
 
 
 def test_the_page_is_small(page: Page) -> None:

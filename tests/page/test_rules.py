@@ -11,15 +11,15 @@ import pytest
 
 from tests.npm import NODE
 
-RULES = Path(__file__).parents[2] / "app/web/static/page/rules.js"
+PAGE = Path(__file__).parents[2] / "app/web/static/page"
 
 pytestmark = NODE
 
 
-def run(expression: str, *given: Any) -> Any:
-    """Evaluate an expression over rules.js as `rules` and the arguments as `given`."""
+def run(expression: str, *given: Any, module: str = "rules") -> Any:
+    """Evaluate an expression over a module of the page, under its name, and the arguments as `given`."""
     script = (
-        f"import * as rules from {json.dumps(RULES.as_uri())};"
+        f"import * as {module} from {json.dumps((PAGE / f'{module}.js').as_uri())};"
         f"const given = {json.dumps(given)};"
         f"process.stdout.write(JSON.stringify({expression}) ?? 'null');"
     )

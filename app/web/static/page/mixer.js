@@ -99,6 +99,11 @@ export class Mixer extends EventTarget {
     return this.#knowsItsEnd ? Math.min(this.seconds, at) : at;
   }
 
+  /** The position that reaches the ears now: headphones without a cable are late. */
+  get heard() {
+    return this.playing && !this.#rest ? Math.max(0, this.position - (this.#context.outputLatency || 0)) : this.#at;
+  }
+
   /** The current gain of a track, from 0 to 1. */
   level(track) {
     if (track === this.original) return this.hearsOriginal ? 1 : 0;

@@ -1,0 +1,39 @@
+// What is on the desk: the stems of one song.
+
+import { say as announce } from "./dom.js";
+import { Mixer } from "./mixer.js";
+import { Scope } from "./scope.js";
+import { Zoom } from "./zoom.js";
+
+/** Stems of one song on the desk. */
+export class Desk {
+  rows = new Map(); // by the stem's id
+  scope = new Scope(); // ends when they are removed
+  zoom = new Zoom();
+  mixer = new Mixer();
+  opensOriginal = false;
+  hasMap = false;
+  stage = null; // karaoke, while it is open
+
+  constructor(song) {
+    this.song = song;
+  }
+
+  get title() {
+    return this.song.title || this.song.id;
+  }
+}
+
+/** The desk that is shown: another one for each song. */
+export const current = { desk: new Desk(null) };
+
+/** The rows of all stems. */
+export const rows = () => [...current.desk.rows.values()];
+
+const VOICE = /^((lead|backing) )?vocals?$/;
+
+/** Whether a row is a voice. */
+export const isVoice = ({ part }) => VOICE.test(part);
+
+/** Announce a text in the live region of the stems. */
+export const say = (text) => announce("saving", text);
