@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +18,10 @@ import redis
 from app.splits.ledger import Ledger
 from app.splits.redis import RedisStore
 from app.splits.store import LedgerUnavailable
+from app.web.health import CHECK_CACHED_SECONDS
 from tests.asserts import assert_error
 from tests.conftest import Client, Suno, until
+from tests.in_process import InProcess
 from tests.splits.conftest import REDIS, entry, redis_server
 from tests.splits.conftest import redis_url as redis_url
 from tools.process import free_port
@@ -164,3 +167,27 @@ def test_a_ledger_that_is_not_durable_is_reported_and_used(
     assert (ready.status_code, ready.json()["checks"]["ledger"]) == (200, "not durable")
     assert "suno_stems_ledger_durable 0.0" in service.get("/metrics").text
     assert split(service, account, "k") == 200
+
+
+def test_metrics_and_readiness_follow_a_ledger_that_is_durable_no_longer_and_then_again(
+    in_process: Callable[..., InProcess],
+    forgetful: str,
+    configured: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr("app.web.health.time.monotonic", lambda: now[0])
+
+    def told(service: Client) -> list[object]:
+        now[0] += CHECK_CACHED_SECONDS
+        gauges = [line for line in service.get("/metrics").text.splitlines() if "ledger_durable " in line]
+        ready = service.get("/readyz")
+        return [*gauges[-1:], ready.status_code, ready.json()["checks"]["ledger"]]
+
+    configured(appendonly="yes", appendfsync="always")
+    service = in_process(LEDGER_URL=forgetful)
+    for _ in range(2):
+        assert told(service) == ["suno_stems_ledger_durable 1.0", 200, "ok"]
+        configured(appendonly="no")
+        assert told(service) == ["suno_stems_ledger_durable 0.0", 200, "not durable"]
+        configured(appendonly="yes")

@@ -142,12 +142,13 @@ def tell_metrics() -> Response:
     require_metrics_key()
     _look_at_budgets()
     with suppress(LedgerUnavailable):
-        metrics.LEDGER_DURABLE.set(parts().ledger.durability.is_durable())
-    with suppress(LedgerUnavailable):
         _look_at_jobs()
     with suppress(AudioUnavailable):
         _look_at_audio()
     _look_at_readiness()
+    with suppress(LedgerUnavailable):
+        # As the readiness check has just seen it.
+        metrics.LEDGER_DURABLE.set(parts().ledger.durability.is_durable())
     return Response(metrics.exposition(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
