@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -271,23 +272,89 @@ def test_a_page_of_another_site_can_do_nothing(page: Page, another_site: str) ->
     assert page.suno.get("/sandbox/charges").json() == before
 
 
-@pytest.fixture
-def of_watched_account(page: Page, local_suno: Suno, settings: dict[str, str], tmp_path: Path) -> Iterator[Page]:
-    """The page of a service with an account of which Suno wants to see a person."""
-    account = f"sandbox-load-{next(NUMBERS)}"
-    own = settings | {
-        "SUNO_COOKIE": account,
-        "LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db",
-        "JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
-        "WEB_CONCURRENCY": "1",
-    }
-    local_suno.set(edit_route="404")
-    local_suno.post("/sandbox/person", json={"account": account, "action": "want"}).raise_for_status()
-    with stack.service(local_suno.url, own) as server, stack.jobs(local_suno.url, own):
-        watched = Page(page.browser, Client(server), local_suno, account, page.downloads)
+@dataclass(frozen=True)
+class Watched:
+    """A service with an account of which Suno wants to see a person."""
+
+    servers: ExitStack
+    suno: Suno
+    settings: dict[str, str]
+    service: Client
+
+    @classmethod
+    def start(cls, servers: ExitStack, suno: Suno, settings: dict[str, str], folder: Path) -> Watched:
+        own = settings | {
+            "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
+            "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
+            "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+            "WEB_CONCURRENCY": "1",
+        }
+        return cls(servers, suno, own, Client(servers.enter_context(stack.service(suno.url, own))))
+
+    def start_jobs(self) -> None:
+        self.servers.enter_context(stack.jobs(self.suno.url, self.settings))
+
+    @contextmanager
+    def opened(self, page: Page) -> Iterator[Page]:
+        account = self.settings["SUNO_COOKIE"]
+        self.suno.set(edit_route="404")
+        self.suno.post("/sandbox/person", json={"account": account, "action": "want"}).raise_for_status()
+        watched = Page(page.browser, self.service, self.suno, account, page.downloads)
         watched.open()
+        try:
+            yield watched
+        finally:
+            self.suno.set(edit_route="there")
+
+
+@pytest.fixture(scope="module")
+def watched(
+    local_suno: Suno, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
+    with ExitStack() as servers:
+        watched = Watched.start(servers, local_suno, settings, tmp_path_factory.mktemp("watched"))
+        watched.start_jobs()
         yield watched
-    local_suno.set(edit_route="there")
+
+
+@pytest.fixture
+def of_watched_account(page: Page, watched: Watched) -> Iterator[Page]:
+    with watched.opened(page) as opened:
+        yield opened
+
+
+def test_from_the_click_through_the_persons_own_split_to_playing_stems(
+    page: Page, local_suno: Suno, settings: dict[str, str], tmp_path: Path
+) -> None:
+    browser, tab = page.browser, page.browser.current_window_handle
+    with ExitStack() as servers:
+        alone = Watched.start(servers, local_suno, settings, tmp_path)
+        page = servers.enter_context(alone.opened(page))
+        page.split(SONG)
+        page.wait(lambda: "Suno wants to see a person" in page.text("person"))
+        link = page.find("link", "Open the song at suno.com")
+        song = link.get_attribute("href").removeprefix("https://suno.com/song/")
+        link.click()
+        page.wait(lambda: len(browser.window_handles) == 2)
+        browser.switch_to.window(next(other for other in browser.window_handles if other != tab))
+        try:
+            # No test reaches suno.com: this page stands for it.
+            browser.get(f"{page.suno.url}/sandbox/person?account={page.account}&song={song}")
+            assert "Suno wants a captcha now" in page.text("captcha")
+            browser.find_element(By.CSS_SELECTOR, "button[value=split]").click()
+            page.wait(lambda: "Suno wants no captcha now" in page.text("captcha"))
+        finally:
+            browser.close()
+            browser.switch_to.window(tab)
+        # It looks at once; one that had run before would look again only after a minute.
+        alone.start_jobs()
+        page.wait_until_ready()
+        assert page.text("person") == ""
+        assert page.parts() == ["Lead vocal", "Without lead vocal"]
+        page.press("Play")
+        position = page.find("slider", "Position")
+        page.wait(lambda: float(position.get_property("value")) > 0.2)
+        assert [charge["by_person"] for charge in page.charges(SONG)] == [True]
 
 
 def test_a_captcha_is_a_panel_that_goes_on_when_the_person_is_done(of_watched_account: Page) -> None:
@@ -309,13 +376,13 @@ def test_a_captcha_is_a_panel_that_goes_on_when_the_person_is_done(of_watched_ac
 
 def test_a_split_that_waits_for_a_person_can_be_cancelled(of_watched_account: Page) -> None:
     page = of_watched_account
-    page.split(SONG)
+    page.split("song-4-stems")
     page.wait(lambda: "Suno wants to see a person" in page.text("person"))
     page.press("Cancel this split")
     page.wait(lambda: "This split was cancelled. Nothing was charged." in page.text("error"))
     assert page.text("person") == ""
     assert page.find("button", SPLIT_TWO).is_enabled()
-    assert page.charges(SONG) == []
+    assert page.charges("song-4-stems") == []
 
 
 def test_a_notice_of_the_operator_is_shown(page_with: Callable[..., Page]) -> None:
