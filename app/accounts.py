@@ -21,7 +21,7 @@ MAX_KNOWN_COOKIES = 10_000
 """Maximum cookies that a process remembers as recorded in the ledger."""
 
 
-class NotAllowed(Exception):
+class CallerNotAllowed(Exception):
     """The operator does not allow this caller to do this."""
 
 
@@ -52,7 +52,7 @@ class Accounts:
         """The account of a cookie that the caller sent. Raises NotAllowed."""
         known = self._by_cookie.get(cookie)
         if not caller.own_cookie and not (known and self._may_use(caller, known.name)):
-            raise NotAllowed(
+            raise CallerNotAllowed(
                 "This API key may not send a Suno cookie of its own. Leave it out, and choose one of the operator's "
                 "accounts with X-Suno-Account."
             )
@@ -62,7 +62,7 @@ class Accounts:
         """The operator's account with this name. Raises NotAllowed."""
         account = self._by_name.get(name)
         if account is None or not self._may_use(caller, name):
-            raise NotAllowed("X-Suno-Account names no account that this API key may use. Nothing was charged.")
+            raise CallerNotAllowed("X-Suno-Account names no account that this API key may use. Nothing was charged.")
         return account
 
     def first(self, caller: Caller) -> Account | None:

@@ -34,7 +34,7 @@ def open_session(opens: Callable[[str], bool]) -> requests.Session:
     Through a proxy, the proxy resolves the names: hosts with a private name or address are still refused, and names
     that resolve to private addresses here. Its requests raise NotPublic and app.addresses.NotAnAddress too.
     """
-    session = _Session()
+    session = _PublicSession()
     session.mount("https://", _Adapter(opens))
     session.mount("http://", _Adapter(opens))
     return session
@@ -45,7 +45,7 @@ def as_nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class _Session(requests.Session):
+class _PublicSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Never. Otherwise requests reads the whole body of a redirect, even if it does not follow it."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sandbox.clips import Split, Stem
+from sandbox.clips import LocalStem, PaidSplit
 from sandbox.message import Reply, html_reply, json_reply
 
 
@@ -207,7 +207,7 @@ ROTATED = re.compile(r"sandbox-rotating(-\d{1,9})?")
 
 
 @dataclass(slots=True)
-class Account:
+class LocalAccount:
     """The state of an account since the start."""
 
     kind: AccountKind
@@ -218,9 +218,9 @@ class Account:
     splits_until_captcha: int | None = None  # None: it does not come back
     downloads: set[str] = field(default_factory=set)  # wire of 2024: what was counted
     unlocked: list[str] = field(default_factory=list)  # song ids, in order of unlocking
-    stems: dict[str, Stem] = field(default_factory=dict)
-    splits: dict[str, deque[Split]] = field(default_factory=dict)  # by song, oldest first
-    paid: deque[Split] = field(default_factory=deque)  # oldest first
+    stems: dict[str, LocalStem] = field(default_factory=dict)
+    splits: dict[str, deque[PaidSplit]] = field(default_factory=dict)  # by song, oldest first
+    paid: deque[PaidSplit] = field(default_factory=deque)  # oldest first
     charges: int = 0  # total, including splits no longer kept
     preparing: dict[tuple[str, str], float] = field(default_factory=dict)  # (clip, format): time of the first request
     feed_failures: dict[str, int] = field(default_factory=dict)  # by song: failures left

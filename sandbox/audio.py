@@ -39,7 +39,7 @@ VOWELS = {  # the resonances of the mouth: centre and width in Hz, and weight
 }
 
 
-class Line(NamedTuple):
+class Instrument(NamedTuple):
     """What one instrument plays, and how it sounds."""
 
     # One mark for each sixteenth, repeated. A digit is a step above the chord's root, a letter a tone of the scale:
@@ -55,22 +55,22 @@ class Line(NamedTuple):
 
 # At no moment do the peaks, under their envelopes, add up to 32,768: no mix of parts can clip.
 PARTS = {
-    "Vocals": [Line("{0}{1}", 1, "aoe", 0.12, -0.7, 11_000, (5.5, -0.012))],
-    "Backing Vocals": [Line("..................4-----4---....", 0, "u", 0.2, -0.7, 3000, (5, -0.008))],
+    "Vocals": [Instrument("{0}{1}", 1, "aoe", 0.12, -0.7, 11_000, (5.5, -0.012))],
+    "Backing Vocals": [Instrument("..................4-----4---....", 0, "u", 0.2, -0.7, 3000, (5, -0.008))],
     "Drums": [
-        Line("a-......a-....a-a-......a-......", -1, (1,), 0.01, 4, 9000, (5, 0.7)),  # the kick's pitch falls
-        Line("....a-..", 0, (1, 0.4), 0.01, 20, 3000, (5, 0.3)),
-        Line("....a-..", -5, (), 0.01, 10, 4000),
+        Instrument("a-......a-....a-a-......a-......", -1, (1,), 0.01, 4, 9000, (5, 0.7)),  # the kick's pitch falls
+        Instrument("....a-..", 0, (1, 0.4), 0.01, 20, 3000, (5, 0.3)),
+        Instrument("....a-..", -5, (), 0.01, 10, 4000),
     ],
-    "Bass": [Line("0-.0-.0-", -1, (1, 0.45, 0.2, 0.08), 0.02, 0, 5500)],
-    "Guitar": [Line("0-4-7-4-", 0, (1, 0.7, 0.5, 0.1, 0.3, 0.25, 0.15), 0.01, 5, 3500)],
-    "Keyboard": [Line(f"{step}-....{step}-", 0, (1, 0.3, 0.05, 0.12), 0.01, 4, 1500) for step in (2, 4, 7)],
-    "Percussion": [Line("a.a.", -4, (), 0.01, 25, 2600)],
-    "Strings": [Line("0-------", 0, (0, 1, 0.8, 0.4, 0, 0.4, 0, 0.2, 0.2), 0.4, -0.5, 2200, (5, 0.004))],
-    "Synth": [Line("................0247024702470247", 2, (1, 0, 0.33, 0, 0.2), 0.02, 5, 1200)],
-    "FX": [Line("............a---", -6, (), 0.95, 0, 1800)],
-    "Brass": [Line("..............0-", 0, (0, 0, 1, 0.8, 0, 0.8, 0, 0.6, 0.6, 0, 0, 0.4), 0.3, -0.5, 2000)],
-    "Woodwinds": [Line(".............479", 1, (1, 0.18, 0.06), 0.2, -0.7, 2200, (5, 0.01))],
+    "Bass": [Instrument("0-.0-.0-", -1, (1, 0.45, 0.2, 0.08), 0.02, 0, 5500)],
+    "Guitar": [Instrument("0-4-7-4-", 0, (1, 0.7, 0.5, 0.1, 0.3, 0.25, 0.15), 0.01, 5, 3500)],
+    "Keyboard": [Instrument(f"{step}-....{step}-", 0, (1, 0.3, 0.05, 0.12), 0.01, 4, 1500) for step in (2, 4, 7)],
+    "Percussion": [Instrument("a.a.", -4, (), 0.01, 25, 2600)],
+    "Strings": [Instrument("0-------", 0, (0, 1, 0.8, 0.4, 0, 0.4, 0, 0.2, 0.2), 0.4, -0.5, 2200, (5, 0.004))],
+    "Synth": [Instrument("................0247024702470247", 2, (1, 0, 0.33, 0, 0.2), 0.02, 5, 1200)],
+    "FX": [Instrument("............a---", -6, (), 0.95, 0, 1800)],
+    "Brass": [Instrument("..............0-", 0, (0, 0, 1, 0.8, 0, 0.8, 0, 0.6, 0.6, 0, 0, 0.4), 0.3, -0.5, 2000)],
+    "Woodwinds": [Instrument(".............479", 1, (1, 0.18, 0.06), 0.2, -0.7, 2200, (5, 0.01))],
 }
 TWELVE = tuple(PARTS)
 TWO = ("Vocals", "Instrumental")
@@ -155,7 +155,7 @@ class Score:
             phrase = phrase.replace("#", "abcdefghi"[last], 1)
         return phrase
 
-    def play(self, line: Line) -> int:
+    def play(self, line: Instrument) -> int:
         """Play the notes of a line one after another."""
         samples = bytearray(2 * LENGTH)
         for note in re.finditer("[^.]-*", (line.rhythm.format(*self.melody) * 4)[:32]):
@@ -168,7 +168,7 @@ class Score:
 
 
 @lru_cache(maxsize=512)
-def tone(line: Line, pitch: int, length: int) -> bytes:
+def tone(line: Instrument, pitch: int, length: int) -> bytes:
     """The samples of one note; the pitch is a MIDI key."""
     hertz = 440 * 2 ** ((pitch - 69) / 12)
     table = one_cycle(sung(line.timbre, hertz) if isinstance(line.timbre, str) else line.timbre, line.peak)

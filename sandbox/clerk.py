@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sandbox.accounts import Account, clerk_error
+from sandbox.accounts import LocalAccount, clerk_error
 from sandbox.message import JsonObject, Refused, Reply, Request, json_reply
 from sandbox.suno import Suno
 
@@ -52,12 +52,12 @@ class Clerk:
             )
         return reply
 
-    def _tells_token(self, account: Account) -> bool:
+    def _tells_token(self, account: LocalAccount) -> bool:
         kind = account.kind
         ordinary = kind.token_calls == "ordinary" and kind.first_token == "accepted" and not kind.loses_session
         return self._suno.options.active_token and ordinary and not kind.rotates
 
-    def _account(self, request: Request) -> Account:
+    def _account(self, request: Request) -> LocalAccount:
         """Return the account of the cookie. Raises Refused if the cookie does not sign in."""
         query = request.query
         for name in ("__clerk_api_version", "_clerk_js_version") if self._suno.options.wire == "2024" else ():
@@ -87,7 +87,7 @@ def client_cookie(request: Request) -> str | None:
     return None
 
 
-def sessions_of(account: Account) -> list[JsonObject]:
+def sessions_of(account: LocalAccount) -> list[JsonObject]:
     """The sessions of an account, the last active one first if it is known."""
     match account.kind.sessions:
         case "none":
@@ -100,6 +100,6 @@ def sessions_of(account: Account) -> list[JsonObject]:
             return [_session(account, account.session, "active")]
 
 
-def _session(account: Account, number: int, status: str) -> JsonObject:
+def _session(account: LocalAccount, number: int, status: str) -> JsonObject:
     digest = hashlib.sha256(f"{account.name}/{number}".encode()).hexdigest()
     return {"id": f"sess_{digest[:27]}", "object": "session", "status": status}

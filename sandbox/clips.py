@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sandbox import audio
 from sandbox.message import JsonObject
-from sandbox.songs import Song
+from sandbox.songs import CatalogueSong
 
 # The `audio_url` of a complete clip since September 2026, on every host.
 FORBIDDEN = "https://studio-api.prod.suno.com/api/forbidden"
@@ -17,16 +17,16 @@ PRICES = {"two": 10, "twelve": 50, "extract": 10}  # credits
 
 
 @dataclass(slots=True)
-class Split:
+class PaidSplit:
     """One paid call and its stems."""
 
     number: int
     account: str
-    song: Song
+    song: CatalogueSong
     task: str
     credits: int
     at: float  # seconds since 1970
-    stems: list[Stem] = field(default_factory=list)
+    stems: list[LocalStem] = field(default_factory=list)
     reply_lost: bool = False
     by_person: bool = False  # on suno.com, by the account's owner
 
@@ -45,11 +45,11 @@ class Split:
 
 
 @dataclass(slots=True)
-class Stem:
+class LocalStem:
     """One stem of a song in one account."""
 
     id: str
-    song: Song
+    song: CatalogueSong
     task: str
     part: str
     made_at: float  # seconds since 1970
@@ -150,7 +150,7 @@ def _of_2026(clip_id: str) -> JsonObject:
     }
 
 
-def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
+def song_as_json(song: CatalogueSong, has_stems: bool, origin: str) -> JsonObject:
     """A song as a locked clip; its cover is at `origin`."""
     get_stems = {"action_type": "get_stems", "visible": True, "disabled": song.unfit == "not-offered"}
     return {
@@ -183,8 +183,8 @@ def song_as_json(song: Song, has_stems: bool, origin: str) -> JsonObject:
 
 
 def make_stems(
-    song: Song, task: str, now: float, taken: str = "", behind: float = 0.0, group: str = ""
-) -> list[Stem]:
+    song: CatalogueSong, task: str, now: float, taken: str = "", behind: float = 0.0, group: str = ""
+) -> list[LocalStem]:
     """Make the stems of one split, take by take, dated `behind` seconds ago.
 
     `taken` is the part that an `extract` takes out, `group` what its stems name instead of it, or "".
@@ -193,13 +193,13 @@ def make_stems(
     takes = song.takes_of_twelve if task == "twelve" else song.takes_of_two
     named = parts[:1] if song.single_object else parts * takes
     created_at = timestamp(now - behind)
-    stems = [Stem(str(uuid.uuid4()), song, task, part, now, created_at, group) for part in named]
+    stems = [LocalStem(str(uuid.uuid4()), song, task, part, now, created_at, group) for part in named]
     if song.last_stem_fails:
         stems[-1].fails = True
     return stems
 
 
-def existing_stems(song: Song, account: str) -> list[Stem]:
+def existing_stems(song: CatalogueSong, account: str) -> list[LocalStem]:
     """Make the stems that a song has from the start: complete, with the same ids at each start."""
     task = "twelve" if song.existing == "twelve" else "two"
     stems = make_stems(song, task, datetime.fromisoformat(song.created_at).timestamp() + 86_400)

@@ -22,7 +22,7 @@ def unreadable(status: int, text: str) -> Refused:
     return Refused(detail(status, text, {"Connection": "close"}))
 
 
-class Connection:
+class ClientConnection:
     """A client's socket with a hand-written parser: http.server's costs more than the whole reply."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
-from sandbox.accounts import Account
-from sandbox.connection import Connection
+from sandbox.accounts import LocalAccount
+from sandbox.connection import ClientConnection
 from sandbox.message import Reply, Request, detail, html_reply, json_reply
-from sandbox.songs import Song
+from sandbox.songs import CatalogueSong
 
 OVERSIZE = 6 * 1024 * 1024
 SERVER_ERROR = {
@@ -33,9 +33,9 @@ class Call:
     """The paid call that a fault strikes. `paid` is its ordinary reply if the fault charges, else None."""
 
     request: Request
-    account: Account
+    account: LocalAccount
     token: str
-    song: Song
+    song: CatalogueSong
     paid: Reply | None
 
     @property
@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SunoFault:
     """A kind of failure. `play` returns the reply for the client, or None for the ordinary reply."""
 
     name: str
@@ -62,7 +62,7 @@ def _always(make: Callable[[], Reply]) -> Callable[[Call], Reply]:
     return lambda call: make()
 
 
-def _act(reply: Reply, act: Callable[[Connection], None]) -> Reply:
+def _act(reply: Reply, act: Callable[[ClientConnection], None]) -> Reply:
     reply.act = act
     return reply
 
@@ -126,7 +126,7 @@ def _truncate_chunked(call: Call) -> Reply:
 def _drip_body(call: Call) -> Reply:
     reply = call.ordinary
 
-    def act(connection: Connection) -> None:
+    def act(connection: ClientConnection) -> None:
         connection.send(reply.head())
         connection.drip(reply.body)
 
@@ -148,7 +148,7 @@ def _oversize(call: Call) -> Reply:
 
 
 def _endless(call: Call) -> Reply:
-    def act(connection: Connection) -> None:
+    def act(connection: ClientConnection) -> None:
         connection.send(_chunked_head() + _chunk(b'{"padding": "'))
         while True:
             connection.pause(0.001)
@@ -182,142 +182,142 @@ def _slow(call: Call) -> Reply:
     return reply
 
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, SunoFault] = {
     fault.name: fault
     for fault in (
-        Fault("400", "400 with a detail", _always(lambda: detail(400, "This clip cannot be split."))),
-        Fault("401", "401 for every token", _always(lambda: detail(401, "Unauthorized"))),
-        Fault(
+        SunoFault("400", "400 with a detail", _always(lambda: detail(400, "This clip cannot be split."))),
+        SunoFault("401", "401 for every token", _always(lambda: detail(401, "Unauthorized"))),
+        SunoFault(
             "401-once",
             "401 for the first token that an account sends, an ordinary split for any other",
             _refuse_first_token,
         ),
-        Fault("402", "402 with a detail", _always(lambda: detail(402, "Insufficient credits."))),
-        Fault(
+        SunoFault("402", "402 with a detail", _always(lambda: detail(402, "Insufficient credits."))),
+        SunoFault(
             "long-detail",
             "402 with 10,000 characters, including control characters",
             _always(lambda: detail(402, LONG_DETAIL)),
         ),
-        Fault(
+        SunoFault(
             "403-plan",
             "403: not in the plan",
             _always(lambda: detail(403, "Your plan does not include stems.")),
         ),
-        Fault(
+        SunoFault(
             "403-not-yours",
             "403: someone else's clip",
             _always(lambda: detail(403, "You do not own this clip.")),
         ),
-        Fault("403-jwt", "403 JWT expired for every token", _always(lambda: detail(403, "JWT expired"))),
-        Fault("403-html", "403 in HTML: a bot wall", _always(lambda: html_reply(403, "Attention Required!"))),
-        Fault("404", "404 with a detail", _always(lambda: detail(404, "Clip not found."))),
-        Fault(
+        SunoFault("403-jwt", "403 JWT expired for every token", _always(lambda: detail(403, "JWT expired"))),
+        SunoFault("403-html", "403 in HTML: a bot wall", _always(lambda: html_reply(403, "Attention Required!"))),
+        SunoFault("404", "404 with a detail", _always(lambda: detail(404, "Clip not found."))),
+        SunoFault(
             "422-captcha",
             "422 Token validation failed.",
             _always(lambda: detail(422, "Token validation failed.")),
         ),
-        Fault(
+        SunoFault(
             "422-schema",
             "422 with a list of loc and msg",
             _always(
                 lambda: detail(422, [{"type": "missing", "loc": ["body", "stem_task"], "msg": "Field required"}])
             ),
         ),
-        Fault(
+        SunoFault(
             "422-schema-text",
             "422 with the same list as a string, as Python prints it",
             _always(
                 lambda: detail(422, str([{"type": "missing", "loc": ("body", "stem_task"), "msg": "Field required"}]))
             ),
         ),
-        Fault(
+        SunoFault(
             "429",
             "429, Retry-After 13",
             _always(lambda: detail(429, "Too many running jobs.", {"Retry-After": "13"})),
         ),
-        Fault("429-html", "429 in HTML, no Retry-After", _always(lambda: html_reply(429, "Too Many Requests"))),
-        Fault(
+        SunoFault("429-html", "429 in HTML, no Retry-After", _always(lambda: html_reply(429, "Too Many Requests"))),
+        SunoFault(
             "1015-html",
             "429 in HTML: Cloudflare's error 1015",
             _always(lambda: html_reply(429, "Error 1015: You are being rate limited")),
         ),
-        Fault(
+        SunoFault(
             "422-verify",
             "422 We couldn't verify your request.",
             _always(lambda: detail(422, "We couldn't verify your request.")),
         ),
-        Fault(
+        SunoFault(
             "bad-retry-after",
             "429, Retry-After: soon",
             _always(lambda: detail(429, "Slow down.", {"Retry-After": "soon"})),
         ),
-        Fault(
+        SunoFault(
             "retry-after-date",
             "429, Retry-After as an HTTP date 20 seconds from now",
             _always(lambda: detail(429, "Slow down.", {"Retry-After": formatdate(time.time() + 20, usegmt=True)})),
         ),
-        Fault("500", "500 as recorded", _always(lambda: json_reply(500, SERVER_ERROR))),
-        Fault("502-html", "502 in HTML, nothing done", _always(lambda: html_reply(502, "Bad Gateway"))),
-        Fault(
+        SunoFault("500", "500 as recorded", _always(lambda: json_reply(500, SERVER_ERROR))),
+        SunoFault("502-html", "502 in HTML, nothing done", _always(lambda: html_reply(502, "Bad Gateway"))),
+        SunoFault(
             "504-queued",
             "504 in HTML; the split is made and charged `queue` seconds later",
             _always(lambda: html_reply(504, "Gateway Time-out")),
             is_queued=True,
         ),
-        Fault("200-html", "200 in HTML", _always(lambda: html_reply(200, "Just a moment..."))),
-        Fault("wrong-shape", '200 {"ok": true}', _always(lambda: json_reply(200, {"ok": True}))),
-        Fault("no-clips", '200 {"clips": []}', _always(lambda: json_reply(200, {"clips": []}))),
-        Fault("reset-before-reading", "the connection is reset, nothing done", _reset),
-        Fault("redirect-301", "301 to GET /api/clip/<song>", _redirect_to_clip(301)),
-        Fault("redirect-302", "302 to GET /api/clip/<song>", _redirect_to_clip(302)),
-        Fault("redirect-303", "303 to GET /api/clip/<song>", _redirect_to_clip(303)),
-        Fault("redirect-slash-307", "307 to the other slash form, which makes the split", _redirect_slash(307)),
-        Fault("redirect-slash-308", "308 to the other slash form, which makes the split", _redirect_slash(308)),
-        Fault(
+        SunoFault("200-html", "200 in HTML", _always(lambda: html_reply(200, "Just a moment..."))),
+        SunoFault("wrong-shape", '200 {"ok": true}', _always(lambda: json_reply(200, {"ok": True}))),
+        SunoFault("no-clips", '200 {"clips": []}', _always(lambda: json_reply(200, {"clips": []}))),
+        SunoFault("reset-before-reading", "the connection is reset, nothing done", _reset),
+        SunoFault("redirect-301", "301 to GET /api/clip/<song>", _redirect_to_clip(301)),
+        SunoFault("redirect-302", "302 to GET /api/clip/<song>", _redirect_to_clip(302)),
+        SunoFault("redirect-303", "303 to GET /api/clip/<song>", _redirect_to_clip(303)),
+        SunoFault("redirect-slash-307", "307 to the other slash form, which makes the split", _redirect_slash(307)),
+        SunoFault("redirect-slash-308", "308 to the other slash form, which makes the split", _redirect_slash(308)),
+        SunoFault(
             "redirect-other-host-307",
             "307 to /elsewhere/… under another host name; the log shows whether a client followed",
             _redirect_to_other_host,
         ),
-        Fault(
+        SunoFault(
             "not-json",
             "200 application/json, but invalid JSON",
             _always(lambda: Reply(200, b'{"clips": [{"id": ', {"Content-Type": "application/json"})),
             charges=True,
         ),
-        Fault(
+        SunoFault(
             "clip-without-id",
             "200, clips without id",
             _always(lambda: json_reply(200, {"clips": [{"status": "submitted", "title": "Nameless"}]})),
             charges=True,
         ),
-        Fault(
+        SunoFault(
             "another-song",
             "200, clips that state another song",
             _with_clips(_of_another_song),
             charges=True,
         ),
-        Fault("clip-twice", "200, the first clip twice", _with_clips(lambda clips: clips[:1] * 2), charges=True),
-        Fault("path-ids", "200, clips with paths as ids", _with_clips(_with_paths), charges=True),
-        Fault("slow-2s", "the ordinary reply, 2 seconds late", _slow, charges=True, loses_reply=False),
-        Fault("reset-after-charge", "the connection is reset", _reset, charges=True),
-        Fault("502-after-charge", "502 in HTML", _always(lambda: html_reply(502, "Bad Gateway")), charges=True),
-        Fault(
+        SunoFault("clip-twice", "200, the first clip twice", _with_clips(lambda clips: clips[:1] * 2), charges=True),
+        SunoFault("path-ids", "200, clips with paths as ids", _with_clips(_with_paths), charges=True),
+        SunoFault("slow-2s", "the ordinary reply, 2 seconds late", _slow, charges=True, loses_reply=False),
+        SunoFault("reset-after-charge", "the connection is reset", _reset, charges=True),
+        SunoFault("502-after-charge", "502 in HTML", _always(lambda: html_reply(502, "Bad Gateway")), charges=True),
+        SunoFault(
             "500-after-charge",
             "500 as recorded",
             _always(lambda: json_reply(500, SERVER_ERROR)),
             charges=True,
         ),
-        Fault("truncated", "closed after half of the announced Content-Length", _truncate, charges=True),
-        Fault("truncated-chunked", "a chunked reply closed before its end", _truncate_chunked, charges=True),
-        Fault("drip-body", "headers at once, then one byte a second", _drip_body, charges=True),
-        Fault("drip-headers", "one byte a second from the start", _drip_headers, charges=True),
-        Fault("hang", "no reply until the client disconnects", _hang, charges=True),
-        Fault("oversize", "a 6 MB reply", _oversize, charges=True),
-        Fault("oversize-chunked-endless", "a chunked reply that never ends", _endless, charges=True),
+        SunoFault("truncated", "closed after half of the announced Content-Length", _truncate, charges=True),
+        SunoFault("truncated-chunked", "a chunked reply closed before its end", _truncate_chunked, charges=True),
+        SunoFault("drip-body", "headers at once, then one byte a second", _drip_body, charges=True),
+        SunoFault("drip-headers", "one byte a second from the start", _drip_headers, charges=True),
+        SunoFault("hang", "no reply until the client disconnects", _hang, charges=True),
+        SunoFault("oversize", "a 6 MB reply", _oversize, charges=True),
+        SunoFault("oversize-chunked-endless", "a chunked reply that never ends", _endless, charges=True),
     )
 }
 
-FAULT_SONGS: dict[str, Song] = {
-    f"fault-{name}": Song(id=f"fault-{name}", title=f"Fault {name}", about=fault.about, listed=False)
+FAULT_SONGS: dict[str, CatalogueSong] = {
+    f"fault-{name}": CatalogueSong(id=f"fault-{name}", title=f"Fault {name}", about=fault.about, listed=False)
     for name, fault in FAULTS.items()
 }

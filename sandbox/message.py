@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
-    from sandbox.connection import Connection
+    from sandbox.connection import ClientConnection
 
 JsonObject = dict[str, Any]
 
@@ -64,7 +64,7 @@ class Reply:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds before anything is sent
-    act: Callable[[Connection], None] | None = None
+    act: Callable[[ClientConnection], None] | None = None
     when_lost: Callable[[], None] | None = None  # called if the client has left before the reply
 
     def encode(self) -> bytes:

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from sandbox.accounts import ACCOUNTS, Account
+from sandbox.accounts import ACCOUNTS, LocalAccount
 from sandbox.audio import EXTRACTS
 from sandbox.message import JsonObject, Reply, Request, detail, json_reply
 from sandbox.songs import SONGS
@@ -34,7 +34,7 @@ PAGE = """<!DOCTYPE html>
 </body></html>"""
 
 
-class Person:
+class AccountOwner:
     """What the owner of an account does, which the service never sees."""
 
     def __init__(self, suno: Suno) -> None:
@@ -81,7 +81,7 @@ class Person:
         query = urlencode({"account": account.name, "song": str(fields.get("song", ""))})
         return Reply(303, headers={"Location": f"/sandbox/person?{query}"})
 
-    def _split(self, account: Account, fields: JsonObject) -> Reply:
+    def _split(self, account: LocalAccount, fields: JsonObject) -> Reply:
         song = self._suno.song(str(fields.get("song", "")))
         if song is None:
             return detail(404, "No such song.")

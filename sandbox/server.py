@@ -13,10 +13,10 @@ from typing import Self
 
 from sandbox import cover, storage
 from sandbox.clerk import Clerk, client_cookie
-from sandbox.connection import Connection, Gone
+from sandbox.connection import ClientConnection, Gone
 from sandbox.control import Control
 from sandbox.message import Refused, Reply, Request, detail
-from sandbox.person import Person
+from sandbox.person import AccountOwner
 from sandbox.studio import Studio, address_is_good
 from sandbox.suno import Options, Suno, fingerprint
 
@@ -40,7 +40,7 @@ class Sandbox:
         self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
         self.suno.origin = self.url
         self._stopping = threading.Event()
-        self._open: set[Connection] = set()
+        self._open: set[ClientConnection] = set()
 
     def __enter__(self) -> Self:
         self.start()
@@ -66,7 +66,7 @@ class Sandbox:
 
     def _make_routes(self) -> list[tuple[str, re.Pattern[str], View]]:
         clerk, studio, control = Clerk(self.suno), Studio(self.suno), Control(self.suno)
-        person = Person(self.suno)
+        person = AccountOwner(self.suno)
         routes: list[tuple[str, str, View]] = [
             ("POST", "/api/edit/stems/{id}/?", studio.edit_stems),
             ("POST", "/api/generate/v2-web/?", studio.generate),
@@ -121,11 +121,11 @@ class Sandbox:
                 continue
             with self.suno.lock:
                 self.suno.sockets += 1
-            connection = Connection(sock, self._stopping)
+            connection = ClientConnection(sock, self._stopping)
             self._open.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: ClientConnection) -> None:
         try:
             while not self._stopping.is_set():
                 request = connection.read_request()
@@ -141,7 +141,7 @@ class Sandbox:
             self._open.discard(connection)
             connection.close()
 
-    def _send(self, connection: Connection, reply: Reply) -> bool:
+    def _send(self, connection: ClientConnection, reply: Reply) -> bool:
         """Send a reply or run its `act`. Return False if the connection has ended."""
         try:
             if reply.delay:

@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 from sandbox import audio, clicks
-from sandbox.songs import Song
+from sandbox.songs import CatalogueSong
 
 BAR = 4 * audio.BEAT / audio.RATE  # seconds
 
 
-def aligned_lyrics(song: Song, seconds: float) -> dict[str, Any]:
+def aligned_lyrics(song: CatalogueSong, seconds: float) -> dict[str, Any]:
     """The words of a song, each at a note that the voice sings within so many seconds."""
     tokens = re.findall(r"(?:\[[^\]]*\]\s*)*[^\s\[]+\s*", song.lyrics) if song.timing != "instrumental" else []
     notes = _sung(song, seconds)
@@ -38,7 +38,7 @@ def aligned_lyrics(song: Song, seconds: float) -> dict[str, Any]:
     }
 
 
-def downbeats(song: Song, seconds: float) -> Any:
+def downbeats(song: CatalogueSong, seconds: float) -> Any:
     """The beats as `[seconds, place in the bar]`, or as an older Suno tells them."""
     if song.rhythm:
         return [[round(at, 4), place] for at, place in clicks.RHYTHMS[song.rhythm].beats(seconds)]
@@ -54,7 +54,7 @@ def downbeats(song: Song, seconds: float) -> Any:
     return beats
 
 
-def novelty_sections(song: Song, seconds: float, asked: int) -> dict[str, Any]:
+def novelty_sections(song: CatalogueSong, seconds: float, asked: int) -> dict[str, Any]:
     """Where the song changes. `asked`: how often it was asked for before; a slow song is ready the third time."""
     if song.timing == "slow" and asked < 2:
         return {"state": "running"}
@@ -66,7 +66,7 @@ def novelty_sections(song: Song, seconds: float, asked: int) -> dict[str, Any]:
     return {"state": "complete", "peak_times": [i * BAR for i in range(int(seconds / BAR))]}
 
 
-def _sung(song: Song, seconds: float) -> list[tuple[float, float]]:
+def _sung(song: CatalogueSong, seconds: float) -> list[tuple[float, float]]:
     """Start and end of each note of the voice, over and over until so many seconds."""
     if song.rhythm:
         return clicks.RHYTHMS[song.rhythm].notes(seconds)

@@ -10,7 +10,7 @@ OCEAN_WANDERER = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Song:
+class CatalogueSong:
     """One row of the catalogue; the defaults are an ordinary song."""
 
     id: str
@@ -50,10 +50,10 @@ class Song:
     listed: bool = True
 
 
-SONGS: dict[str, Song] = {
+SONGS: dict[str, CatalogueSong] = {
     song.id: song
     for song in (
-        Song(
+        CatalogueSong(
             id=OCEAN_WANDERER,
             title="Ocean Wanderer",
             about="the song to start with; no stems yet",
@@ -61,7 +61,7 @@ SONGS: dict[str, Song] = {
             tags="ambient folk, wide, calm",
             lyrics="[Verse]\nI follow the tide, the lanterns are low\n\n[Chorus]\nCarry me home",
         ),
-        Song(
+        CatalogueSong(
             id="a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b",
             title="Paper Lanterns",
             about="an ordinary song; no stems yet",
@@ -69,7 +69,7 @@ SONGS: dict[str, Song] = {
             tags="indie pop, bright",
             created_at="2024-12-25T16:40:00.000Z",
         ),
-        Song(
+        CatalogueSong(
             id="0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862",
             title="Night Bus Home",
             about="an ordinary song; no stems yet",
@@ -77,7 +77,7 @@ SONGS: dict[str, Song] = {
             tags="synthwave, driving",
             created_at="2026-03-02T21:14:08.250Z",
         ),
-        Song(
+        CatalogueSong(
             id="song-right-to-left",
             title="أغنية البحر",
             about="its title is written from right to left; no stems yet",
@@ -86,7 +86,7 @@ SONGS: dict[str, Song] = {
         ),
         # Suno makes two songs for each prompt, with one title, which the page's form limits to 80 characters.
         *(
-            Song(
+            CatalogueSong(
                 id=f"song-twin-{number}",
                 title="The Lighthouse Keeper Counts the Ships That Never Came Home Before the First Ice",
                 about="one of two songs with the same title of 80 characters",
@@ -94,7 +94,7 @@ SONGS: dict[str, Song] = {
             )
             for number in (1, 2)
         ),
-        Song(
+        CatalogueSong(
             id="song-with-two",
             title="Copper Field",
             about="already has a vocal and an instrumental",
@@ -102,7 +102,7 @@ SONGS: dict[str, Song] = {
             existing="two",
             created_at="2026-02-11T09:30:00.000Z",
         ),
-        Song(
+        CatalogueSong(
             id="song-with-twelve",
             title="Glass Orchard",
             about="already has two takes of twelve stems (24 clips, 2 pages)",
@@ -110,7 +110,7 @@ SONGS: dict[str, Song] = {
             existing="twelve",
             created_at="2026-05-19T18:05:44.120Z",
         ),
-        Song(
+        CatalogueSong(
             id="song-with-old-stems",
             title="First Snow",
             about="has two stems of 2024: titles with a dash, no metadata.stem_task",
@@ -118,192 +118,192 @@ SONGS: dict[str, Song] = {
             existing="old",
             created_at="2024-06-01T07:00:00.000Z",
         ),
-        Song(
+        CatalogueSong(
             id="song-4-stems",
             title="Four Rivers",
             about="two gives 4 clips: two takes",
             takes_of_two=2,
         ),
-        Song(
+        CatalogueSong(
             id="song-one-take",
             title="One Breath",
             about="twelve gives 12 clips: one take",
             takes_of_twelve=1,
         ),
-        Song(
+        CatalogueSong(
             id="song-one-object",
             title="Lone Swimmer",
             about='the reply is one clip object, without {"clips": …}; one stem is made',
             single_object=True,
         ),
-        Song(
+        CatalogueSong(
             id="song-bare",
             title="Bare Wire",
             about="its stem clips have only an id, in every call",
             shape="bare",
         ),
-        Song(
+        CatalogueSong(
             id="song-roots",
             title="Deep Roots",
             about="stem clips are of type gen and name the song only in clip_roots.clips[].id",
             shape="roots",
         ),
-        Song(
+        CatalogueSong(
             id="song-no-roots",
             title="Driftwood",
             about="stem clips do not name the song",
             shape="no-roots",
         ),
-        Song(
+        CatalogueSong(
             id="song-history",
             title="Long Memory",
             about="its stems name the song only in metadata.history[], as m_<id>, and their part in stem_name",
             shape="history",
         ),
-        Song(
+        CatalogueSong(
             id="song-plain-history",
             title="Family Album",
             about="its stems name the song only in metadata.history[], as a plain id, and their part in stem",
             shape="plain-history",
         ),
-        Song(
+        CatalogueSong(
             id="song-left-out",
             title="Off the Record",
             about="the feeds leave it and its stems out: only calls under /api/clip/ return them",
             left_out=True,
         ),
-        Song(
+        CatalogueSong(
             id="song-unlock-lost",
             title="Locked Twice",
             about="its first unlock is counted, but the reply is lost",
             unlock="lost",
         ),
-        Song(
+        CatalogueSong(
             id="song-unlock-reset",
             title="Stuck Key",
             about="the connection of its first unlock breaks, and nothing is counted",
             unlock="reset",
         ),
-        Song(
+        CatalogueSong(
             id="song-unlock-busy",
             title="Queue at the Gate",
             about="its first unlock is refused: rate_limited",
             unlock="busy",
         ),
-        Song(
+        CatalogueSong(
             id="song-unlock-slow",
             title="Rusty Hinge",
             about="its first unlock is counted at once and answered 2 seconds late",
             unlock="slow",
         ),
-        Song(
+        CatalogueSong(
             id="song-stem-fails",
             title="Broken String",
             about="its last stem ends in error, with an error_message",
             last_stem_fails=True,
         ),
-        Song(
+        CatalogueSong(
             id="song-stem-vanishes",
             title="Lost String",
             about="its last stem ends in error, and the feeds then leave it out: only /api/clip/ returns it",
             last_stem_fails=True,
             failed_left_out=True,
         ),
-        Song(
+        CatalogueSong(
             id="song-late-ids",
             title="Slow Echo",
             about="no read call returns new stems for twice --pace seconds",
             late=True,
         ),
-        Song(
+        CatalogueSong(
             id="song-feed-fails",
             title="Static",
             about="after each split the first 2 feed calls for its stems answer 500",
             feed_failures=2,
         ),
-        Song(
+        CatalogueSong(
             id="song-feed-429",
             title="Crowded Room",
             about="after each split the first feed call for its stems answers 429, Retry-After 1",
             feed_failures=1,
             feed_failure=429,
         ),
-        Song(
+        CatalogueSong(
             id="song-trashed",
             title="Crumpled Paper",
             about="it is in the trash; every split of it is refused with 400",
             unfit="trashed",
         ),
-        Song(
+        CatalogueSong(
             id="song-unfinished",
             title="Half a Bridge",
             about="Suno is still making it; every split of it is refused with 400",
             unfit="unfinished",
         ),
-        Song(
+        CatalogueSong(
             id="song-not-offered",
             title="Closed Door",
             about="its action get_stems is disabled; every split of it is refused with 400",
             unfit="not-offered",
         ),
-        Song(
+        CatalogueSong(
             id="song-silent-part",
             title="Keys Left at Home",
             about="its stems of vocals and keyboard are silent, and marked so",
             silent=("Vocals", "Keyboard"),
         ),
-        Song(
+        CatalogueSong(
             id="song-captcha",
             title="Are You Human",
             about="v2-web answers 422 Token validation failed, although c/check requires no captcha",
             needs_captcha=True,
         ),
-        Song(
+        CatalogueSong(
             id="song-instrumental",
             title="Still Water",
             about="an instrumental: the lists of its words are empty",
             lyrics="",
             timing="instrumental",
         ),
-        Song(
+        CatalogueSong(
             id="song-not-aligned",
             title="Fresh Paint",
             about="its words, beats and sections are 404",
             timing="unknown",
         ),
-        Song(
+        CatalogueSong(
             id="song-weights",
             title="Heavy Steps",
             about="its beats have weights instead of places in the bar",
             timing="weights",
         ),
-        Song(
+        CatalogueSong(
             id="song-wrapped-beats",
             title="Paper Drum",
             about='its beats are told as {"downbeats": […]}',
             timing="wrapped",
         ),
-        Song(
+        CatalogueSong(
             id="song-shuffled",
             title="Scattered Pages",
             about="its words and beats are told in no order",
             lyrics="[Verse]\nOne by one the pages\nfind their place again",
             timing="shuffled",
         ),
-        Song(
+        CatalogueSong(
             id="song-unplaced",
             title="Half a Whisper",
             about="Suno could not find the second of its words",
             lyrics="[Verse]\nNobody heard the second word",
             timing="unplaced",
         ),
-        Song(
+        CatalogueSong(
             id="song-slow-sections",
             title="Slow Tide",
             about="its sections are computed when they are first asked for, and ready the third time",
             timing="slow",
         ),
-        Song(
+        CatalogueSong(
             id="song-waltz",
             title="Turning Room",
             about="its audio has a click on each beat: three in a bar, the first after 0.35 s",
@@ -311,7 +311,7 @@ SONGS: dict[str, Song] = {
             bpm=132.0,
             rhythm="waltz",
         ),
-        Song(
+        CatalogueSong(
             id="song-changing-tempo",
             title="Restless Feet",
             about="its audio has a click on each beat: one bar at 100 BPM, the next at 140",
@@ -320,7 +320,7 @@ SONGS: dict[str, Song] = {
             rhythm="changing",
         ),
         *(
-            Song(id=f"song-vocals-{damage}", title=title, about=f"its vocals {what}", damage=damage)
+            CatalogueSong(id=f"song-vocals-{damage}", title=title, about=f"its vocals {what}", damage=damage)
             for damage, title, what in (
                 ("late", "Late Train", "start 37 ms late"),
                 ("short", "Cut Short", "end half a second early"),
@@ -329,38 +329,38 @@ SONGS: dict[str, Song] = {
                 ("clipped", "Too Loud", "are clipped"),
             )
         ),
-        Song(
+        CatalogueSong(
             id="song-hebrew",
             title="שיר הים",
             about="its words are written from right to left",
             lyrics="[Verse]\nהים שקט הלילה\n\n[Chorus]\nשוב אליי",  # noqa: RUF001 (Hebrew)
         ),
-        Song(
+        CatalogueSong(
             id="song-japanese",
             title="海の歌",
             about="its words are written without spaces",
             lyrics="[Verse]\n海の歌を\n\n[Chorus]\n聞かせて",
         ),
-        Song(
+        CatalogueSong(
             id="song-pages-400",
             title="Empty Shelf",
             about="while it has no stems, stems/pages answers 400",
             without_stems=400,
         ),
-        Song(
+        CatalogueSong(
             id="song-pages-404",
             title="Missing Page",
             about="while it has no stems, stems/pages answers 404",
             without_stems=404,
         ),
-        Song(
+        CatalogueSong(
             id="song-stems-as-clips",
             title="Other Words",
             about='its stems are listed as {"clips": […]} instead of {"stems": […]}',
             existing="two",
             stems_key="clips",
         ),
-        Song(
+        CatalogueSong(
             id="song-stem-ids",
             title="Bare Bones",
             about="its stems are listed by their ids only",
@@ -377,7 +377,7 @@ _LIBRARY_SONG = re.compile(r"song-library-([1-9][0-9]{0,3})")
 _PLAYLIST = re.compile(r"playlist-of-([1-9][0-9]{0,3})")
 
 
-def library_song(id: str) -> Song | None:
+def library_song(id: str) -> CatalogueSong | None:
     """A song of a large library."""
     found = _LIBRARY_SONG.fullmatch(id)
     if found is None or int(found[1]) > LIBRARY:
@@ -385,7 +385,7 @@ def library_song(id: str) -> Song | None:
     number = int(found[1])
     day, minute = divmod(number, 720)
     created_at = f"2025-0{1 + day}-01T{minute // 60:02}:{minute % 60:02}:00.000Z"
-    return Song(id=id, title=f"Library Song {number}", about="one of many", created_at=created_at)
+    return CatalogueSong(id=id, title=f"Library Song {number}", about="one of many", created_at=created_at)
 
 
 def playlist(id: str) -> list[str] | None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import ceil
 
 from sandbox import audio, clicks
-from sandbox.connection import Connection
+from sandbox.connection import ClientConnection
 from sandbox.message import Reply, Request
 from sandbox.songs import SONGS
 
@@ -106,11 +106,11 @@ def _treated(reply: Reply, length: int, storage: str) -> Reply:
     """Let the reply break off after a tenth of the file, or pause after each tenth."""
     tenth = ceil(length / TENTHS)
 
-    def break_off(connection: Connection) -> None:
+    def break_off(connection: ClientConnection) -> None:
         connection.send(reply.head() + reply.body[:tenth])
         connection.shut()
 
-    def go_slowly(connection: Connection) -> None:
+    def go_slowly(connection: ClientConnection) -> None:
         connection.send(reply.head())
         for start in range(0, len(reply.body), tenth):
             connection.send(reply.body[start : start + tenth])

@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sandbox import audio, song_time
-from sandbox.accounts import Account
-from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, Split, Stem, song_as_json, timestamp
-from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, Fault
+from sandbox.accounts import LocalAccount
+from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, LocalStem, PaidSplit, song_as_json, timestamp
+from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, SunoFault
 from sandbox.message import JsonObject, Refused, Reply, Request, detail, json_reply
-from sandbox.songs import LIBRARY, SONGS, Song, library_song, playlist
+from sandbox.songs import LIBRARY, SONGS, CatalogueSong, library_song, playlist
 from sandbox.suno import Suno, user_id_of
 
 CLIPS_PER_PAGE = 20
@@ -66,7 +66,7 @@ class Studio:
             return detail(400, f"There is no stem named {taken!r}.")
         return self._split(request, account, body["continue_clip_id"], task, taken, batch=True)
 
-    def _paying(self, request: Request, route: str) -> Account:
+    def _paying(self, request: Request, route: str) -> LocalAccount:
         """Return the account that pays. Raises Refused if the route is gone or the token is not accepted."""
         account = self._account(request)
         if route != "there":
@@ -79,7 +79,7 @@ class Studio:
         return account
 
     def _split(
-        self, request: Request, account: Account, song_id: str, task: str, taken: str = "", batch: bool = False
+        self, request: Request, account: LocalAccount, song_id: str, task: str, taken: str = "", batch: bool = False
     ) -> Reply:
         song = self._suno.song(song_id)
         if song is None:
@@ -95,7 +95,14 @@ class Studio:
         return reply
 
     def _spoil(
-        self, fault: Fault, request: Request, account: Account, song: Song, task: str, taken: str, batch: bool
+        self,
+        fault: SunoFault,
+        request: Request,
+        account: LocalAccount,
+        song: CatalogueSong,
+        task: str,
+        taken: str,
+        batch: bool,
     ) -> Reply:
         """Apply a fault to the paid call: after the payment if the fault charges."""
         token = request.headers["authorization"]
@@ -108,7 +115,7 @@ class Studio:
         split.reply_lost = fault.loses_reply
         return fault.play(Call(request, account, token, song, paid)) or paid
 
-    def _queue(self, account: Account, song: Song, task: str, taken: str) -> None:
+    def _queue(self, account: LocalAccount, song: CatalogueSong, task: str, taken: str) -> None:
         """Make and charge a split later."""
 
         def pay() -> None:
@@ -120,12 +127,14 @@ class Studio:
         queued.daemon = True
         queued.start()
 
-    def _fault(self, song: Song) -> Fault | None:
+    def _fault(self, song: CatalogueSong) -> SunoFault | None:
         if song.id in FAULT_SONGS:
             return FAULTS[song.id.removeprefix("fault-")]
         return self._suno.faults.draw() if self._suno.faults else None
 
-    def _pay(self, account: Account, song: Song, task: str, taken: str, batch: bool) -> tuple[Reply, Split]:
+    def _pay(
+        self, account: LocalAccount, song: CatalogueSong, task: str, taken: str, batch: bool
+    ) -> tuple[Reply, PaidSplit]:
         """Make the split and take its price. Raises Refused, with nothing taken, if plan or credits forbid it."""
         if not account.kind.plan.stems:
             raise Refused(detail(403, "Stem extraction is not included in your plan."))
@@ -264,7 +273,7 @@ class Studio:
         self._sections_asked[song.id] = asked + 1
         return json_reply(200, song_time.novelty_sections(song, self._seconds(), asked))
 
-    def _song_in_time(self, request: Request, clip_id: str) -> Song:
+    def _song_in_time(self, request: Request, clip_id: str) -> CatalogueSong:
         """The song of a clip. Raises Refused for a clip or song that Suno has not aligned."""
         account = self._account_of_2026(request)
         stem = account.stems.get(clip_id)
@@ -358,7 +367,7 @@ class Studio:
             },
         )
 
-    def _clips(self, account: Account, ids: list[str], *, everything: bool = False) -> list[JsonObject]:
+    def _clips(self, account: LocalAccount, ids: list[str], *, everything: bool = False) -> list[JsonObject]:
         """The clips that the account has, in the requested order.
 
         `everything`: also what the feeds leave out: songs `left_out` of them, stems that are too new or have failed.
@@ -379,7 +388,7 @@ class Studio:
                     clips.append(clip)
         return clips
 
-    def _library(self, account: Account, *, songs_only: bool = False) -> list[JsonObject]:
+    def _library(self, account: LocalAccount, *, songs_only: bool = False) -> list[JsonObject]:
         """All clips of the account, newest first."""
         lag = self._suno.options.feed_lag
         stems = [stem for stem in account.stems.values() if self._knows(stem, lag) and not songs_only]
@@ -394,26 +403,26 @@ class Studio:
         dated.sort(key=lambda item: item[0], reverse=True)
         return self._clips(account, [clip_id for _, clip_id in dated])
 
-    def _stems(self, account: Account, song: Song) -> list[Stem]:
+    def _stems(self, account: LocalAccount, song: CatalogueSong) -> list[LocalStem]:
         """The stems of a song, the newest split first."""
         splits = reversed(account.splits.get(song.id, ()))
         return [stem for split in splits for stem in split.stems if self._knows(stem, self._suno.options.stems_lag)]
 
-    def _has_stems(self, account: Account, song: Song) -> bool:
+    def _has_stems(self, account: LocalAccount, song: CatalogueSong) -> bool:
         """What a song's `has_stem` says."""
         lag = self._suno.options.has_stem_lag
         return any(self._knows(stem, lag) for split in account.splits.get(song.id, ()) for stem in split.stems)
 
-    def _knows(self, stem: Stem, lag: float = 0.0) -> bool:
+    def _knows(self, stem: LocalStem, lag: float = 0.0) -> bool:
         return stem.known(time.time(), self._suno.options.pace, lag)
 
-    def _status(self, stem: Stem) -> str:
+    def _status(self, stem: LocalStem) -> str:
         return stem.status(time.time(), self._suno.options.pace)
 
-    def _as_json(self, account: Account, stem: Stem) -> JsonObject:
+    def _as_json(self, account: LocalAccount, stem: LocalStem) -> JsonObject:
         return self._shown(account, stem.song, stem.as_json(self._status(stem)))
 
-    def _shown(self, account: Account, song: Song, clip: JsonObject) -> JsonObject:
+    def _shown(self, account: LocalAccount, song: CatalogueSong, clip: JsonObject) -> JsonObject:
         """A clip as this account sees it, in the simulated wire format."""
         if "is_download_unlocked" in clip:
             clip["is_download_unlocked"] = song.id in account.unlocked
@@ -424,7 +433,7 @@ class Studio:
                 clip.get("metadata", {}).pop(name, None)
         return clip
 
-    def _feed_failure(self, account: Account, ids: list[str]) -> Reply | None:
+    def _feed_failure(self, account: LocalAccount, ids: list[str]) -> Reply | None:
         """The failure of a feed call for these clips, if their song still has one left."""
         for clip_id in ids:
             stem = account.stems.get(clip_id)
@@ -511,10 +520,10 @@ class Studio:
             return detail(404, "No WAV file for this clip yet.")
         return json_reply(200, {"wav_file_url": self._address(request, clip_id, "wav")})
 
-    def _refuse_wav(self, account: Account) -> Reply | None:
+    def _refuse_wav(self, account: LocalAccount) -> Reply | None:
         return None if account.kind.plan.wav else detail(403, "WAV downloads are not included in your plan.")
 
-    def _refuse_download(self, account: Account, clip_id: str) -> Reply | None:
+    def _refuse_download(self, account: LocalAccount, clip_id: str) -> Reply | None:
         """Return the refusal of this download, or None; on the wire of 2024, count it if it is allowed."""
         stem = account.stems.get(clip_id)
         if not stem and not self._suno.song(clip_id):
@@ -531,7 +540,7 @@ class Studio:
             account.downloads.add(counted_as)
         return None
 
-    def _prepare(self, account: Account, clip_id: str, wanted: str) -> bool:
+    def _prepare(self, account: LocalAccount, clip_id: str, wanted: str) -> bool:
         """Whether the file is ready; the first call starts it and returns False."""
         now = time.time()
         started = account.preparing.setdefault((clip_id, wanted), now)
@@ -539,14 +548,14 @@ class Studio:
 
     # The bearer token.
 
-    def _account_of_2026(self, request: Request) -> Account:
+    def _account_of_2026(self, request: Request) -> LocalAccount:
         """Like `_account`, for a call that does not exist on the wire of 2024."""
         account = self._account(request)
         if self._suno.options.wire == "2024":
             raise Refused(detail(404, "Not Found"))
         return account
 
-    def _account(self, request: Request) -> Account:
+    def _account(self, request: Request) -> LocalAccount:
         """Return the account of the token. Raises Refused if the token is not accepted."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         token = self._suno.read_token(value) if scheme == "Bearer" else None

@@ -16,12 +16,12 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from sandbox.accounts import Account, kind_of
+from sandbox.accounts import LocalAccount, kind_of
 from sandbox.audio import GROUPS
-from sandbox.clips import PRICES, Split, Stem, existing_stems, make_stems
-from sandbox.faults import FAULT_SONGS, Fault
+from sandbox.clips import PRICES, LocalStem, PaidSplit, existing_stems, make_stems
+from sandbox.faults import FAULT_SONGS, SunoFault
 from sandbox.message import JsonObject
-from sandbox.songs import SONGS, Song, library_song
+from sandbox.songs import SONGS, CatalogueSong, library_song
 
 FeedForms = Literal["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-ids", "bare"]
 Route = Literal["there", "400", "403", "404", "405", "410", "422"]
@@ -103,10 +103,10 @@ class RandomFaults:
 
     random: random.Random
     rate: float
-    kinds: list[Fault]
+    kinds: list[SunoFault]
     left: int | None = None  # None: no limit
 
-    def draw(self) -> Fault | None:
+    def draw(self) -> SunoFault | None:
         """Choose the fault for the next paid call, or None."""
         if self.left == 0 or self.random.random() >= self.rate:
             return None
@@ -119,7 +119,7 @@ class RandomFaults:
 class Token:
     """The content of a bearer token."""
 
-    account: Account
+    account: LocalAccount
     number: int
     issued_at: float
     expires_at: float
@@ -141,8 +141,8 @@ class Suno:
     tokens_issued: int = 0  # survives a reset: each number is used once
     splits_made: int = 0
     options: Options = field(init=False)
-    accounts: dict[str, Account] = field(init=False)  # created at their first use
-    stems: dict[str, Stem] = field(init=False)  # of all accounts, for the audio files
+    accounts: dict[str, LocalAccount] = field(init=False)  # created at their first use
+    stems: dict[str, LocalStem] = field(init=False)  # of all accounts, for the audio files
     log: deque[JsonObject] = field(init=False)
     last_split: float = 0.0  # seconds since 1970
     logged: int = field(init=False)
@@ -162,7 +162,7 @@ class Suno:
         self.sockets = 0
         self.faults = None
 
-    def account(self, cookie: str) -> Account | None:
+    def account(self, cookie: str) -> LocalAccount | None:
         """The account of a cookie, even of a replaced cookie; None if there is none."""
         known = kind_of(cookie)
         if known is None:
@@ -170,7 +170,7 @@ class Suno:
         name, kind = known
         account = self.accounts.get(name)
         if account is None and name != "sandbox-load-<n>":
-            account = self.accounts[name] = Account(
+            account = self.accounts[name] = LocalAccount(
                 kind, name, kind.credits, cookie=name, wants_captcha=kind.needs_captcha
             )
             for song in SONGS.values():
@@ -183,17 +183,17 @@ class Suno:
         self.last_split = max(time.time(), self.last_split + 0.001)
         return self.last_split
 
-    def _keep(self, account: Account, song: Song, stems: list[Stem]) -> Split:
+    def _keep(self, account: LocalAccount, song: CatalogueSong, stems: list[LocalStem]) -> PaidSplit:
         """Store stems as a split of the account; the caller sets `paid` and the price."""
         task = stems[0].task
-        split = Split(self.splits_made, account.name, song, task, 0, stems[0].made_at, stems)
+        split = PaidSplit(self.splits_made, account.name, song, task, 0, stems[0].made_at, stems)
         account.splits.setdefault(song.id, deque()).append(split)
         for stem in stems:
             account.stems[stem.id] = stem
             self.stems[stem.id] = stem
         return split
 
-    def split(self, account: Account, song: Song, task: str, taken: str = "") -> Split | None:
+    def split(self, account: LocalAccount, song: CatalogueSong, task: str, taken: str = "") -> PaidSplit | None:
         """Take the price and make the stems. Return None, with nothing taken, if there are too few credits."""
         price = PRICES[task]
         if account.credits < price:
@@ -215,17 +215,17 @@ class Suno:
             print(f"{price} credits: {account.name}, {task} of {song.title}; {account.credits} left", flush=True)
         return split
 
-    def _forget(self, account: Account, split: Split) -> None:
+    def _forget(self, account: LocalAccount, split: PaidSplit) -> None:
         of_song = account.splits[split.song.id]
         of_song.remove(split)  # among the oldest: found quickly
         for stem in split.stems:
             del account.stems[stem.id], self.stems[stem.id]
 
-    def song(self, song_id: str) -> Song | None:
+    def song(self, song_id: str) -> CatalogueSong | None:
         """Find a song of the catalogue, or the song of a fault."""
         return SONGS.get(song_id) or FAULT_SONGS.get(song_id) or library_song(song_id)
 
-    def issue_token(self, account: Account, session_id: str, age: float = 0.0) -> str:
+    def issue_token(self, account: LocalAccount, session_id: str, age: float = 0.0) -> str:
         """A JWT issued `age` seconds ago; valid in this process only."""
         self.tokens_issued += 1
         if account.first_token is None:

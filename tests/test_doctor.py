@@ -16,9 +16,9 @@ from click.testing import Result
 from requests import ReadTimeout
 from responses import RequestsMock
 
-from app.suno.doctor import Doctor, Finding, shape_of
+from app.suno.doctor import CheckResult, Doctor, shape_of
 from app.suno.statuses import LIST_REFUSED
-from app.suno.studio import Cost, CostsSomething, Kind, StudioApi
+from app.suno.studio import CallKind, Cost, CostsSomething, StudioApi
 from app.suno.wire import Deadline
 from sandbox.suno import user_id_of
 from tests.conftest import Suno
@@ -151,7 +151,7 @@ def test_the_report_is_written_even_if_the_time_runs_out(
     assert json.loads(report.read_text()) == {}
 
 
-def findings_with_feed_v2(wire: RequestsMock, **reply: Any) -> dict[str, Finding]:
+def findings_with_feed_v2(wire: RequestsMock, **reply: Any) -> dict[str, CheckResult]:
     signed_in(wire)
     wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
     wire.post(f"{API}/api/feed/v3", json={"clips": []})
@@ -163,7 +163,7 @@ def findings_with_feed_v2(wire: RequestsMock, **reply: Any) -> dict[str, Finding
 @pytest.mark.parametrize("status", LIST_REFUSED)
 def test_a_removed_feed_v2_is_expected(wire: RequestsMock, status: int) -> None:
     found = findings_with_feed_v2(wire, status=status)["feed v2"]
-    assert found == Finding("feed v2", True, "It is gone, as expected.")
+    assert found == CheckResult("feed v2", True, "It is gone, as expected.")
 
 
 @pytest.mark.parametrize("reply", [*({"status": status} for status in (403, 429, 500)), {"body": ReadTimeout()}])
@@ -190,8 +190,8 @@ def test_names_that_could_be_values_are_left_out() -> None:
     assert shape_of({"c3d4e5f6-a7b8": 1, "ok": [True, False]}) == {"…": "int", "ok": ["2 of", "bool"]}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind.cost is not Cost.NOTHING])
-def test_no_call_that_may_cost_can_be_sent(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in CallKind if kind.cost is not Cost.NOTHING])
+def test_no_call_that_may_cost_can_be_sent(kind: CallKind) -> None:
     studio = StudioApi(endpoint(api_url="http://127.0.0.1:1", auth_url="http://127.0.0.1:1"), free_only=True)
     with pytest.raises(CostsSomething):
         studio.ask(ALICE, kind, "POST", "/api/edit/stems/song/", b"{}", deadline=Deadline(1))
@@ -200,7 +200,7 @@ def test_no_call_that_may_cost_can_be_sent(kind: Kind) -> None:
 SONG_TIME = {"words": "aligned_lyrics/v2/", "beats": "downbeats", "sections": "novelty-sections"}
 
 
-def findings_with_song_time(wire: RequestsMock, **reply: Any) -> dict[str, Finding]:
+def findings_with_song_time(wire: RequestsMock, **reply: Any) -> dict[str, CheckResult]:
     signed_in(wire)
     wire.get(f"{API}/api/billing/info/", json={"total_credits_left": 1})
     wire.post(f"{API}/api/feed/v3", json={"clips": [{"id": "../a"}, {"id": "a"}]})

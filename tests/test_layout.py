@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,10 @@ def test_few_values_have_no_shape() -> None:
 def test_a_module_is_short_enough_to_be_read() -> None:
     lines = {file: file.read_text(encoding="utf-8").count("\n") for file in Path("app").rglob("*.py")}
     assert {file: count for file, count in lines.items() if count > 500} == {}
+
+
+def test_a_class_name_means_one_class() -> None:
+    files = [file for folder in ("app", "sandbox") for file in Path(folder).rglob("*.py")]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    names = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    assert sum(count > 1 for count in names.values()) <= 3, names.most_common(5)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from app.audio.fetch import Fetcher, FetchFailed
-from app.jobs.webhook import Attempt, send
+from app.jobs.webhook import SendResult, send
 from app.outbound import NotPublic, open_session
 from tests.jobs.conftest import SECRET
 from tests.outbound import PUBLIC_NAME, Host, Proxy, answers, certificate_for
@@ -88,7 +88,7 @@ def test_a_proxy_gets_the_name_and_resolves_it(
 ) -> None:
     resolve(**known)
     assert Fetcher(loopback_too=False).small(ADDRESS, 5) == b"hello"
-    assert send(ADDRESS, "{}", "msg_1", [SECRET], []) == Attempt(200, "hello")
+    assert send(ADDRESS, "{}", "msg_1", [SECRET], []) == SendResult(200, "hello")
     assert proxy.asked == [f"{PUBLIC_NAME}:443"] * 2
 
 
@@ -113,7 +113,7 @@ def test_a_name_with_a_private_address_here_is_refused_through_a_proxy_too(
     proxy: Proxy, resolve: Callable[..., list[str]]
 ) -> None:
     resolve(hooks_example_com=[PRIVATE, "127.0.0.1"])
-    assert send(ADDRESS, "{}", "msg_1", [SECRET], []) == Attempt(None, "its host has no public address")
+    assert send(ADDRESS, "{}", "msg_1", [SECRET], []) == SendResult(None, "its host has no public address")
     assert proxy.asked == []
 
 
@@ -140,7 +140,7 @@ def test_the_next_public_address_is_tried(
 ) -> None:
     resolve(hooks_example_com=found)
     assert Fetcher(loopback_too=False).small(ADDRESS, 5) == b"hello"
-    assert send(ADDRESS, "{}", "msg_1", [SECRET], []) == Attempt(200, "hello")
+    assert send(ADDRESS, "{}", "msg_1", [SECRET], []) == SendResult(200, "hello")
     assert network == tried * 2
 
 

@@ -26,7 +26,7 @@ class CutShort(Exception):
     """The file ends before the end that it states."""
 
 
-class _Piece(NamedTuple):
+class _Chunk(NamedTuple):
     """A chunk of a WAV, or a box of an M4A. `end` is as the file states it."""
 
     name: bytes
@@ -80,13 +80,13 @@ def _check_wav(content: BinaryIO, size: int) -> None:
         _check_end(8 + whole, size + size % 2)
 
 
-def _chunks(content: BinaryIO, size: int) -> Iterator[_Piece]:
+def _chunks(content: BinaryIO, size: int) -> Iterator[_Chunk]:
     at = 12
     while at + 8 <= size:
         name, length = unpack("<4sI", _at(content, at, 8))
         if not _is_name(name):
             return
-        yield _Piece(name, at + 8, at + 8 + length)
+        yield _Chunk(name, at + 8, at + 8 + length)
         at += 8 + length + length % 2
 
 
@@ -103,7 +103,7 @@ def _check_m4a(content: BinaryIO, size: int) -> None:
         raise CutShort("it has no index of its sound (moov)")
 
 
-def _boxes(content: BinaryIO, size: int) -> Iterator[_Piece]:
+def _boxes(content: BinaryIO, size: int) -> Iterator[_Chunk]:
     at = 0
     for _ in range(MAX_BOXES):
         if at + 8 > size:
@@ -118,7 +118,7 @@ def _boxes(content: BinaryIO, size: int) -> Iterator[_Piece]:
             length = size - at
         if length < head:
             return
-        yield _Piece(name, at + head, at + length)
+        yield _Chunk(name, at + head, at + length)
         at += length
 
 

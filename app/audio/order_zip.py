@@ -16,7 +16,7 @@ from app.audio.files import Details, folder_name
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable
 from app.audio.timeline import Timeline
-from app.audio.zip import Entry, Zip, in_folder, song_entries
+from app.audio.zip import Zip, ZipEntry, in_folder, song_entries
 
 SMALL_IN_MEMORY = 1_000_000
 """Bytes."""
@@ -50,7 +50,7 @@ class SmallFiles:
         self._file = SpooledTemporaryFile(SMALL_IN_MEMORY)  # noqa: SIM115 - `close` closes it
         self._size = 0
 
-    def stored(self, entry: Entry) -> Entry:
+    def stored(self, entry: ZipEntry) -> ZipEntry:
         """The entry, with its content moved here. Raises AudioUnavailable."""
         first, crc = self._size, entry.crc()
         content = b"".join(entry.chunks(0, entry.size))
@@ -89,7 +89,7 @@ def order_zip(
 
     `timeline` should not ask Suno: there may be 200 songs.
     """
-    small, entries, begin = SmallFiles(), list[Entry](), 0
+    small, entries, begin = SmallFiles(), list[ZipEntry](), 0
     taken: set[str] = set()
     try:
         for found in _packed(songs, folders, format, shelf, timeline):
@@ -111,7 +111,7 @@ class _Folder:
     """The folder of a song."""
 
     folder: str
-    entries: Sequence[Entry]
+    entries: Sequence[ZipEntry]
     """With names inside the folder; the small files are first."""
     small: int
     """How many small files there are."""

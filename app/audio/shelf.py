@@ -16,7 +16,7 @@ from zlib import crc32
 from app.allocation import allocate
 from app.audio.files import TYPES, Details, crc32_of
 from app.audio.peaks import NotAudio
-from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, Opened, Store, Stored, checked
+from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, FileStore, Opened, Stored, checked
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Shelf:
     accounts cannot see that a file exists.
     """
 
-    def __init__(self, store: Store, *, limit: int, kept_for: float) -> None:
+    def __init__(self, store: FileStore, *, limit: int, kept_for: float) -> None:
         """`limit`: maximum bytes to keep. `kept_for`: seconds to keep a file after its last use; 0: forever."""
         self._store = store
         self._limit = limit
@@ -316,7 +316,7 @@ class _Later:
     """A kept file that is open only while it is read."""
 
     stored: Stored
-    store: Store
+    store: FileStore
     path: Path | None = None
 
     def chunks(self, first: int, length: int) -> Iterator[bytes]:

@@ -84,7 +84,7 @@ class Opened(Protocol):
         """Allow its removal, if it was prevented."""
 
 
-class Store(Protocol):
+class FileStore(Protocol):
     """A store for files. Every method raises AudioUnavailable."""
 
     @property
@@ -122,7 +122,7 @@ class Store(Protocol):
         """Remove incomplete files that are older than this, in seconds."""
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str) -> FileStore:
     """Make the store for AUDIO_URL. It connects on first use."""
     if url.startswith("s3://"):
         from app.audio.s3 import S3Store

@@ -39,7 +39,7 @@ FILE_PERMISSIONS = 0o100644 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """A file in the ZIP. `crc` and `chunks` are called when it is its turn, `note_wrong` if the CRC was wrong."""
 
     name: bytes
@@ -57,7 +57,7 @@ class Entry:
 class Zip:
     """An uncompressed ZIP: compression does not make audio smaller. Any part of it can be made alone."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[ZipEntry]) -> None:
         self._entries = entries
         self._crcs: dict[int, int] = {}
 
@@ -139,14 +139,14 @@ def stems_zip(
     return Zip([in_folder(folder, entry) for entry in song_entries(stems, format, shelf, about)])
 
 
-def in_folder(folder: str, entry: Entry) -> Entry:
+def in_folder(folder: str, entry: ZipEntry) -> ZipEntry:
     """The entry with its name in a folder."""
     return replace(entry, name=f"{folder}/{entry.name.decode()}".encode())
 
 
 def song_entries(
     stems: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf, about: SongInTime
-) -> list[Entry]:
+) -> list[ZipEntry]:
     """The entries of one song, without a folder. The small files are first."""
     names = distinct((details.id, f"{details.track}.{format}") for details, _ in stems)
     newest = max((opened.stored.kept for _, opened in stems), default=0.0)
@@ -175,10 +175,10 @@ def _measured(clips: Sequence[tuple[Details, Opened]], format: str, shelf: Shelf
     return Measurements(shelf, tuple(folders)).of_song([details for details, _ in clips], format)
 
 
-def content_entry(name: str, content: bytes, changed: float) -> Entry:
+def content_entry(name: str, content: bytes, changed: float) -> ZipEntry:
     """An entry with this content."""
     crc, etag = crc32(content), sha256(content).hexdigest()
-    return Entry(
+    return ZipEntry(
         name.encode(),
         len(content),
         changed,
@@ -188,10 +188,10 @@ def content_entry(name: str, content: bytes, changed: float) -> Entry:
     )
 
 
-def file_entry(name: str, opened: Opened, shelf: Shelf) -> Entry:
+def file_entry(name: str, opened: Opened, shelf: Shelf) -> ZipEntry:
     """An entry with a kept file."""
     stored = opened.stored
-    return Entry(
+    return ZipEntry(
         name.encode(),
         stored.size,
         stored.kept,
@@ -202,19 +202,19 @@ def file_entry(name: str, opened: Opened, shelf: Shelf) -> Entry:
     )
 
 
-def _length(entry: Entry) -> int:
+def _length(entry: ZipEntry) -> int:
     """Bytes of an entry and its header."""
     return LOCAL_HEADER + len(entry.name) + len(_extra_of_local(entry)) + entry.size
 
 
-def _local_header(entry: Entry, crc: int) -> bytes:
+def _local_header(entry: ZipEntry, crc: int) -> bytes:
     extra = _extra_of_local(entry)
     size = min(entry.size, TOO_LONG)
     fields = (_version(extra), UTF_8_FLAG, 0, *_dos_time(entry.changed), crc, size, size, len(entry.name), len(extra))
     return b"PK\3\4" + pack("<5H3I2H", *fields) + entry.name + extra
 
 
-def _central_header(entry: Entry, crc: int, offset: int) -> bytes:
+def _central_header(entry: ZipEntry, crc: int, offset: int) -> bytes:
     extra = _extra(entry.size, entry.size, offset)
     size, at, unix = min(entry.size, TOO_LONG), min(offset, TOO_LONG), 3 << 8
     version = _version(extra)
@@ -232,7 +232,7 @@ def _end(number: int, length: int, offset: int) -> bytes:
     return large + b"PK\6\7" + pack("<IQI", 0, offset + length, 1) + end
 
 
-def _extra_of_local(entry: Entry) -> bytes:
+def _extra_of_local(entry: ZipEntry) -> bytes:
     # A local header has no offset, and needs both sizes.
     return _extra(entry.size, entry.size, 0)
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.audio.store import AudioUnavailable
-from app.jobs.file import NOT_KEPT, place_of
+from app.jobs.file_status import NOT_KEPT, place_of
 from app.jobs.job import Delivery, FileState, Next, Outcome, SplitJob, SplitState
-from app.jobs.webhook import Attempt, Send
+from app.jobs.webhook import Send, SendResult
 from app.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -47,14 +47,14 @@ class Deliverer:
         now = self._clock.now()
         return Next(replace(job, next_at=as_text(now.wall + delay), tried=now, pause=delay), delay)
 
-    def _attempt(self, job: SplitJob) -> Attempt:
+    def _attempt(self, job: SplitJob) -> SendResult:
         settings = self._parts.settings
         secrets = settings.webhook_secrets_by_caller.get(job.caller) or settings.webhook_secrets_by_caller.get("", ())
         if not secrets:
-            return Attempt(None, "WEBHOOK_SECRET is no longer set")
+            return SendResult(None, "WEBHOOK_SECRET is no longer set")
         return self._send(job.webhook_url, self._with_addresses(job), job.webhook_id, secrets, settings.webhook_hosts)
 
-    def _noted(self, attempt: Attempt) -> Delivery:
+    def _noted(self, attempt: SendResult) -> Delivery:
         return Delivery(as_text(self._clock.now().wall), attempt.status, attempt.said)
 
     def _with_addresses(self, job: SplitJob) -> str:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from app.jobs.file import FileStatus
+from app.jobs.file_status import FileStatus
 from app.jobs.job import SplitJob, Stem
-from app.jobs.person import Person
+from app.jobs.person import PersonTask
 
 
 class Event(StrEnum):
@@ -46,7 +46,7 @@ def failed(
     return _body(job, Event.FAILED, now, stems, more | ({"code": code} if code else {}))
 
 
-def needs_person(job: SplitJob, now: float, person: Person) -> str:
+def needs_person(job: SplitJob, now: float, person: PersonTask) -> str:
     """The event of a split that waits for a person."""
     return _body(job, Event.NEEDS_PERSON, now, (), {"person": asdict(person)})
 

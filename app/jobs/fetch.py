@@ -22,11 +22,11 @@ from app.audio.fetch import FetchFailed
 from app.audio.files import crc32_of, folder_of
 from app.audio.sizes import least_bytes, most_bytes
 from app.audio.store import AudioFull, AudioUnavailable
-from app.jobs.file import job_id
+from app.jobs.file_status import job_id
 from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
 from app.parts import Parts
 from app.splits.budget import OverBudget
-from app.splits.download import Download
+from app.splits.download import AudioDownload
 from app.splits.jobs import JOB_KEPT_SECONDS, StoredJob
 from app.splits.store import LedgerUnavailable
 from app.suno.clip import Clip
@@ -233,7 +233,7 @@ class FileJobs:
             raise _NotYet(ACCOUNT_UNKNOWN, FileCode.ACCOUNT)
         return account
 
-    def _unlock(self, job: FileJob, download: Download, clip: Clip) -> None:
+    def _unlock(self, job: FileJob, download: AudioDownload, clip: Clip) -> None:
         if job.details.id != job.details.song_id:
             # Suno unlocks songs, not stems, and not every reply names a stem's song.
             clip = replace(clip, is_stem=True, stem_from_id=job.details.song_id)
@@ -244,8 +244,8 @@ class FileJobs:
             # An unlock is counted: Suno's pause is honoured in full.
             raise _Unreadable(str(error), error.retry_after or 0.0) from error
 
-    def _download(self, job: FileJob, account: Account) -> Download:
-        return Download(
+    def _download(self, job: FileJob, account: Account) -> AudioDownload:
+        return AudioDownload(
             account=account,
             account_name=job.owner,
             budgets=(job.budget,) if job.budget else (),
@@ -277,7 +277,7 @@ class FileJobs:
             return None
         return file
 
-    def _fetch(self, running: _Running, download: Download, url: str) -> Path:
+    def _fetch(self, running: _Running, download: AudioDownload, url: str) -> Path:
         """Fetch a file into the spool."""
         details, format = running.job.details, running.job.format
         self._hold(running)
@@ -389,7 +389,7 @@ def _added_up(file: Path) -> int:
     return crc
 
 
-def _still_there(download: Download) -> str:
+def _still_there(download: AudioDownload) -> str:
     """Request the file's address again. Suno had the file ready, so a missing address is a failure."""
     url = download.url()
     if url is None:

@@ -16,7 +16,7 @@ from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs import event
 from app.jobs.again import followed_again, is_outdated
 from app.jobs.deliver import Deliverer
-from app.jobs.file import FileStatus, begin, id_of, place_of, read_job, status_of, with_measures
+from app.jobs.file_status import FileStatus, begin, id_of, place_of, read_job, status_of, with_measures
 from app.jobs.job import (
     ACCOUNT_UNKNOWN,
     FileJob,

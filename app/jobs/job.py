@@ -66,7 +66,7 @@ class Unreadable(Exception):
     """Suno cannot be read now for this account."""
 
 
-class Kind(StrEnum):
+class JobKind(StrEnum):
     """What a job does."""
 
     SPLIT = "split"
@@ -323,9 +323,9 @@ def new_split(
     return NewJob(write_split(job), (url, format) if format else (url,))
 
 
-def kind_of(body: str) -> Kind:
+def kind_of(body: str) -> JobKind:
     """What a stored job does. Raises ValueError for a kind of a newer version."""
-    return Kind(json.loads(body).get("kind", "split"))
+    return JobKind(json.loads(body).get("kind", "split"))
 
 
 def read_split(body: str) -> SplitJob:
@@ -385,7 +385,7 @@ def read_file(body: str) -> FileJob:
 def write_file(job: FileJob) -> str:
     """Write a file's job for the ledger. 1.0 can read it."""
     # 1.0 keeps the ids of waiting jobs in the job; here they are the table's (app/splits/jobs.py).
-    stored = asdict(job) | {"kind": Kind.FILE, "began": job.began.wall, "began_at": job.began, "waiting": []}
+    stored = asdict(job) | {"kind": JobKind.FILE, "began": job.began.wall, "began_at": job.began, "waiting": []}
     return json.dumps(stored)
 
 

@@ -20,7 +20,7 @@ from app.splits.evidence import Verdict
 from app.splits.inquiry import Inquiry
 from app.splits.store import Entry
 from app.splits.wait import Ended, Wait
-from app.splits.waiting import Look
+from app.splits.waiting import LookTurn
 from app.splits.watch import MAX_RETRY_AFTER_SECONDS
 from app.suno.errors import SunoError
 from app.suno.ids import is_same
@@ -81,7 +81,7 @@ class Lookout:
                 self._find_new(account, waiting, wait)
         return PERSON_LOOK_SECONDS
 
-    def _worth_a_look(self, account: Account, turn: Look) -> set[str]:
+    def _worth_a_look(self, account: Account, turn: LookTurn) -> set[str]:
         """The songs whose stems this look reads."""
         songs = list(dict.fromkeys(waiting.song_id for waiting, _ in turn.waiting))
         first = turn.number * LISTS_PER_LOOK % len(songs) if songs else 0

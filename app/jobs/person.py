@@ -19,7 +19,7 @@ WAITED_IN_VAIN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PersonTask:
     """What a person has to do."""
 
     url: str
@@ -30,7 +30,7 @@ class Person:
     """When the wait ends; ISO 8601 in UTC."""
 
 
-def person_of(wait: Wait, song_id: str, choice: StemChoice) -> Person:
+def person_of(wait: Wait, song_id: str, choice: StemChoice) -> PersonTask:
     """What a person has to do for a request that waits."""
     match choice.task:
         case StemTask.TWELVE:
@@ -41,4 +41,4 @@ def person_of(wait: Wait, song_id: str, choice: StemChoice) -> Person:
         f"Open the song at suno.com as the owner of the account, and {action}: Suno asks for its captcha there. This "
         "request then takes those stems."
     )
-    return Person(f"https://suno.com/song/{song_id}", what, as_text(wait.began.wall + wait.lasts))
+    return PersonTask(f"https://suno.com/song/{song_id}", what, as_text(wait.began.wall + wait.lasts))

@@ -14,7 +14,7 @@ from app.jobs.follow import Follower
 from app.jobs.job import (
     FileJob,
     FileState,
-    Kind,
+    JobKind,
     Next,
     Outcome,
     SplitJob,
@@ -112,11 +112,11 @@ class Runner:
 
     def _next(self, id: str, claimed: StoredJob) -> _Written:
         match kind_of(claimed.body):
-            case Kind.SPLIT:
+            case JobKind.SPLIT:
                 return _split(self._follower.step(id, claimed))
-            case Kind.FILE:
+            case JobKind.FILE:
                 return _file(self.files.step(id, claimed))
-            case Kind.ORDER:
+            case JobKind.ORDER:
                 order = self._orders.step(id)
                 return _Written(claimed.body, order.due_in, None, order.is_suno_read, None)
 
@@ -145,11 +145,11 @@ class Runner:
         """What ends a job whose steps always fail; None if it cannot be read, such as one of a newer version."""
         try:
             match kind_of(claimed.body):
-                case Kind.SPLIT:
+                case JobKind.SPLIT:
                     last = _split(self._follower.give_up(read_split(claimed.body)))
-                case Kind.FILE:
+                case JobKind.FILE:
                     last = _file(self.files.give_up(read_file(claimed.body)))
-                case Kind.ORDER:
+                case JobKind.ORDER:
                     self._orders.give_up(id)
                     last = _Written(claimed.body, None, None, None, None)
         except Exception:

@@ -36,7 +36,7 @@ class NoSuchAddress(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class SendResult:
     """The result of one attempt to send a webhook."""
 
     status: int | None
@@ -51,7 +51,7 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
 
-Send = Callable[[str, str, str, Sequence[str], Sequence[str]], Attempt]
+Send = Callable[[str, str, str, Sequence[str], Sequence[str]], SendResult]
 """Sends a webhook once: see `send`."""
 
 
@@ -72,12 +72,12 @@ def check_address(url: str, allowed: Sequence[str]) -> Address:
     return address
 
 
-def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: Sequence[str]) -> Attempt:
+def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: Sequence[str]) -> SendResult:
     """Send a webhook once. Never raises: a failure is an attempt without a status."""
     try:
         address = check_address(url, allowed)
     except NoSuchAddress as error:
-        return Attempt(None, str(error))
+        return SendResult(None, str(error))
     now = datetime.now(UTC)
     headers = {
         "Content-Type": "application/json",
@@ -87,7 +87,7 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
         "webhook-signature": " ".join(Webhook(secret).sign(webhook_id, now, body) for secret in secrets),
     }
     listed = is_listed(address.host, allowed)
-    attempt, read = Attempt(None, "no answer in time"), bytearray()
+    attempt, read = SendResult(None, "no answer in time"), bytearray()
     try:
         # A bare Timeout: urllib3 would take a TimeoutError for its own, and try the next address.
         with (
@@ -103,15 +103,15 @@ def send(url: str, body: str, webhook_id: str, secrets: Sequence[str], allowed: 
             ) as reply,
         ):
             # From here on the receiver has answered, whatever its body does.
-            attempt = Attempt(reply.status_code, "", _retry_after(reply))
+            attempt = SendResult(reply.status_code, "", _retry_after(reply))
             # What a host in the operator's network answers is not for callers to see.
             if not listed:
                 _read_line(reply, read)
     except NotPublic:
-        return Attempt(None, "its host has no public address")
+        return SendResult(None, "its host has no public address")
     except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         if attempt.status is None:
-            return Attempt(None, type(error).__name__)
+            return SendResult(None, type(error).__name__)
     return attempt if attempt.status is None else replace(attempt, said=_first_line(read))
 
 

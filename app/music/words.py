@@ -138,7 +138,7 @@ def _is_wordless(letter: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _WordPiece:
     """The characters of one aligned word that are in one line: all of it, unless it has a line break in it."""
 
     text: str
@@ -147,7 +147,7 @@ class _Piece:
     """The word's place in the song."""
 
 
-def _split_lines(words: Sequence[AlignedWord]) -> Iterator[tuple[str | None, list[_Piece]]]:
+def _split_lines(words: Sequence[AlignedWord]) -> Iterator[tuple[str | None, list[_WordPiece]]]:
     """The lines, with their section. A tag may reach over several aligned words, and a word over two lines."""
     whole = "".join(word.text for word in words)
     starts, position = [], 0
@@ -166,15 +166,17 @@ def _split_lines(words: Sequence[AlignedWord]) -> Iterator[tuple[str | None, lis
             section, at = " ".join(tag[1].split()) or None, tag.end()
 
 
-def _pieces(words: Sequence[AlignedWord], starts: Sequence[int], whole: str, first: int, end: int) -> list[_Piece]:
-    pieces: list[_Piece] = []
+def _pieces(
+    words: Sequence[AlignedWord], starts: Sequence[int], whole: str, first: int, end: int
+) -> list[_WordPiece]:
+    pieces: list[_WordPiece] = []
     while first < end:
         index = bisect_right(starts, first) - 1
         word = words[index]
         stop = min(end, starts[index] + len(word.text))
         text = _shown(whole[first:stop])
         if text.strip():
-            pieces.append(_Piece(text, word, index))
+            pieces.append(_WordPiece(text, word, index))
         elif pieces and text and not pieces[-1].text.endswith(" "):
             pieces[-1] = replace(pieces[-1], text=f"{pieces[-1].text} ")
         first = stop
@@ -199,7 +201,7 @@ _HIDDEN = ("Cc", "Cs", "Cn", "Zl", "Zp")
 """Categories of control characters, lone surrogates, unassigned code points and separators."""
 
 
-def _timed(lines: Iterable[tuple[str | None, list[_Piece]]]) -> tuple[Line, ...]:
+def _timed(lines: Iterable[tuple[str | None, list[_WordPiece]]]) -> tuple[Line, ...]:
     """Give each word its time: its own, cut to the order of the words, or one between its neighbours."""
     sections = list(lines)
     pieces = [piece for _, line in sections for piece in line]
@@ -210,7 +212,7 @@ def _timed(lines: Iterable[tuple[str | None, list[_Piece]]]) -> tuple[Line, ...]
     return tuple(Line(section, tuple(next(timed) for _ in line)) for section, line in sections)
 
 
-def _own_times(pieces: Sequence[_Piece]) -> Iterator[tuple[float, float] | None]:
+def _own_times(pieces: Sequence[_WordPiece]) -> Iterator[tuple[float, float] | None]:
     """Suno's times. The pieces of one word share its time by their length; None for a word that has no time."""
     letters: Counter[int] = Counter()
     for piece in pieces:

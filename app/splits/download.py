@@ -35,7 +35,7 @@ CONVERSION_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class DownloadAddress:
     """Where a clip's audio can be fetched."""
 
     url: str | None
@@ -45,7 +45,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
+class AudioDownload:
     """A request for the audio of a song or stem.
 
     Suno counts the unlock. It is recorded in the ledger before it is sent, once per song for all processes and
@@ -66,7 +66,7 @@ class Download:
     is_stopping: Callable[[], bool] = lambda: False
     time_left: TimeLeft = no_end
 
-    def address(self) -> Address:
+    def address(self) -> DownloadAddress:
         """Unlock the song if it is locked, and request the address; with `wait`, until there is one.
 
         Raises LedgerUnavailable, OverBudget, Stopping or a SunoError. After Suno has counted this request, it raises
@@ -76,7 +76,7 @@ class Download:
         ends = time.monotonic() + (self.timing.wait_timeout if self.wait else 0)
         counted = self.unlock(self.gateway.clip(self.account, self.clip_id), ends)
         if counted is None:
-            return Address(None, counted=False)
+            return DownloadAddress(None, counted=False)
         within = max(LAST_CALL_SECONDS, ends - time.monotonic()) if self.wait else None
         while True:
             try:
@@ -87,10 +87,10 @@ class Download:
                 if isinstance(error, NotAllowed):
                     raise NotAllowed(f"{error} {COUNTED}") from error
                 log.warning("The song of %s was unlocked, but there is no address yet: %s", self.clip_id, error)
-                return Address(None, counted)
+                return DownloadAddress(None, counted)
             left = ends - time.monotonic()
             if url is not None or left <= LAST_CALL_SECONDS or self.is_stopping():
-                return Address(url, counted)
+                return DownloadAddress(url, counted)
             time.sleep(min(self.timing.poll_interval, left - LAST_CALL_SECONDS))
             within = max(LAST_CALL_SECONDS, ends - time.monotonic())
 

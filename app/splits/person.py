@@ -23,7 +23,7 @@ from app.timing import LOST_STEMS_SECONDS
 log = logging.getLogger(__name__)
 
 
-class Gateway(Witnesses, Protocol):
+class PersonGateway(Witnesses, Protocol):
     """What a request that waits needs from Suno."""
 
     def must_solve_captcha(self, account: Account, choice: StemChoice, deadline: Deadline | None = None) -> bool:
@@ -55,7 +55,7 @@ class PersonInquiry:
 
     account: Account
     choice: StemChoice
-    gateway: Gateway
+    gateway: PersonGateway
     inquiry: Inquiry
     ledger: Ledger
     names: Sequence[str] = ()

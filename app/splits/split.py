@@ -54,7 +54,7 @@ class OrderPlace(Protocol):
         """
 
 
-class Gateway(person.Gateway, Protocol):
+class SplitGateway(person.PersonGateway, Protocol):
     """What a split needs from Suno."""
 
     def generate_stems(
@@ -117,7 +117,7 @@ class Split:
     order: OrderPlace | None = None
     """Its place in an order (app/splits/order_table.py), which may refuse to begin it now."""
 
-    gateway: Gateway
+    gateway: SplitGateway
     watch: Watch
     ledger: Ledger
     timing: Timing

@@ -35,7 +35,7 @@ ALL = "(all)"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookTurn:
     """A turn to look for what persons have made, for all requests of an account that wait."""
 
     waiting: tuple[tuple[Entry, Wait], ...]
@@ -170,13 +170,13 @@ class WaitTable:
 
         return self._store.transact(change)
 
-    def take_look(self, account: str, every: float) -> Look | float:
+    def take_look(self, account: str, every: float) -> LookTurn | float:
         """Take the turn to look, for all requests of an account; or the seconds until the next turn.
 
         `account`: the ledger's name. `every`: minimum seconds between two looks.
         """
 
-        def change(tx: Transaction) -> Look | float:
+        def change(tx: Transaction) -> LookTurn | float:
             last = tx.record("waiting", f"look {account}")
             passed = self._clock.since(Moment(*last["at"])) if last else every
             if 0.0 <= passed < every:
@@ -188,7 +188,7 @@ class WaitTable:
             for lost in set(ids) - {entry.id for entry in held}:
                 self._forget(tx, lost)
             held.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
-            return Look(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
+            return LookTurn(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
 
         return self._store.transact(change, durable=False)
 

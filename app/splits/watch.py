@@ -47,7 +47,7 @@ MAX_RETRY_AFTER_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PollResult:
     """What a few polls have shown."""
 
     stems: list[Clip]
@@ -59,7 +59,7 @@ class Look:
     """The error of the last poll."""
 
 
-class Gateway(Protocol):
+class WatchGateway(Protocol):
     """What a watch needs from Suno."""
 
     def clips(
@@ -75,7 +75,7 @@ class Watch:
     """All waiting requests of this process. Threads and greenlets may share it."""
 
     def __init__(
-        self, gateway: Gateway, interval: float, *, note_waiters: Callable[[int], object] = lambda change: None
+        self, gateway: WatchGateway, interval: float, *, note_waiters: Callable[[int], object] = lambda change: None
     ) -> None:
         """`interval`: minimum seconds between two polls of an account. `note_waiters` receives +1 or -1."""
         self._gateway = gateway
@@ -111,7 +111,7 @@ class Watch:
         missed: int = 0,
         singly: int | None = None,
         stopping: Callable[[], bool] = lambda: False,
-    ) -> Look:
+    ) -> PollResult:
         """Return what up to `polls` polls show. The last one begins within `patience` seconds, and may take longer.
 
         Unlike `wait_for`, which has to answer a request in time, it gives each poll the gateway's whole deadline.
@@ -119,7 +119,7 @@ class Watch:
         """
         waiter = _Waiter(stems, time.monotonic(), patience, polls=polls, missed=missed, singly=singly)
         self._wait(account, waiter, stopping)
-        return Look(waiter.stems, waiter.polls, waiter.missed, waiter.failure)
+        return PollResult(waiter.stems, waiter.polls, waiter.missed, waiter.failure)
 
     def glance(self, account: Account, stems: Sequence[Clip], *, within: float) -> list[Clip]:
         """Return the stems as the last polls have shown them, at once; make a poll if none was made for an interval.

@@ -16,7 +16,7 @@ from app.suno.ids import is_id
 from app.suno.session import Account
 from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
 from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
-from app.suno.studio import JsonObject, Kind, StudioApi, reply_of
+from app.suno.studio import CallKind, JsonObject, StudioApi, reply_of
 from app.suno.wire import Deadline
 
 DOCTOR_SECONDS = 30.0
@@ -29,7 +29,7 @@ Shape = JsonObject | list[Any] | str
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """The result of one check."""
 
     check: str
@@ -55,10 +55,10 @@ class Doctor:
         self.shapes: dict[str, Shape] = {}
         """The shape of each reply: field names, types and list lengths, no values."""
 
-    def checks(self) -> Iterator[Finding]:
+    def checks(self) -> Iterator[CheckResult]:
         """Run the checks and yield each result. Skip those that make no sense after a failure."""
         if self._account is None:
-            yield Finding("cookie", False, "SUNO_COOKIE is not set.", f"SUNO_COOKIE. {HOW_TO_COPY}")
+            yield CheckResult("cookie", False, "SUNO_COOKIE is not set.", f"SUNO_COOKIE. {HOW_TO_COPY}")
             return
         sign_in = self._sign_in(self._account)
         yield sign_in
@@ -69,7 +69,7 @@ class Doctor:
         yield self._captcha(self._account)
         yield self._route()
 
-    def _sign_in(self, account: Account) -> Finding:
+    def _sign_in(self, account: Account) -> CheckResult:
         started = time.monotonic()
         try:
             self._studio.sessions.bearer(account, self._ends)
@@ -79,15 +79,15 @@ class Doctor:
                 if type(error).__name__ == "SessionExpired"
                 else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
             )
-            return Finding("sign-in", False, str(error), turn)
+            return CheckResult("sign-in", False, str(error), turn)
         user = "names its user" if self._studio.sessions.suno_user(account) else "names no user"
-        return Finding(
+        return CheckResult(
             "sign-in", True, f"The cookie signs in ({time.monotonic() - started:.1f} s); its token {user}."
         )
 
-    def _billing(self, account: Account) -> Iterator[Finding]:
+    def _billing(self, account: Account) -> Iterator[CheckResult]:
         try:
-            reply = self._read(account, Kind.BILLING, "GET", "/api/billing/info/")
+            reply = self._read(account, CallKind.BILLING, "GET", "/api/billing/info/")
             left = Credits.from_wire(reply)
         except Exception as error:
             yield self._failed(
@@ -95,24 +95,24 @@ class Doctor:
             )
             return
         plan = reply.get("plan") if isinstance(reply.get("plan"), dict) else {}
-        yield Finding("credits", True, f"{left.credits_left} credits left; plan: {_word(plan.get('plan_key'))}.")
+        yield CheckResult("credits", True, f"{left.credits_left} credits left; plan: {_word(plan.get('plan_key'))}.")
         if left.downloads_limit is None:
-            yield Finding(
+            yield CheckResult(
                 "downloads", False, "Suno no longer reports downloads.", "nothing: the service then shows none."
             )
         else:
             used, extra = left.downloads_used or 0, left.downloads_extra or 0
-            yield Finding(
+            yield CheckResult(
                 "downloads", True, f"{left.downloads_limit - used + extra} of {left.downloads_limit} downloads left."
             )
-        yield Finding(
+        yield CheckResult(
             "plan",
             left.can_split is not False,
             "The plan includes stems." if left.can_split else "The plan does not say that it includes stems.",
             "" if left.can_split else "the plan at suno.com",
         )
 
-    def _feed(self, account: Account) -> Iterator[Finding]:
+    def _feed(self, account: Account) -> Iterator[CheckResult]:
         songs: list[Any] = []
         library = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
         if user := self._studio.sessions.suno_user(account):
@@ -122,23 +122,25 @@ class Doctor:
             ("feed v2", "GET", "/api/feed/v2?page=0", None),
         ):
             try:
-                reply = self._read(account, Kind.FEED, method, path, body)
+                reply = self._read(account, CallKind.FEED, method, path, body)
             except SunoError as error:
                 if error.status not in LIST_REFUSED:
                     yield self._failed(name, error, "nothing if Suno fails only now: check again later.")
                 elif name == "feed v2":
-                    yield Finding(name, True, "It is gone, as expected.")
+                    yield CheckResult(name, True, "It is gone, as expected.")
                 else:
-                    yield Finding(name, False, "It is gone.", "nothing: the service falls back to the older lists.")
+                    yield CheckResult(
+                        name, False, "It is gone.", "nothing: the service falls back to the older lists."
+                    )
                 continue
             listed = reply.get("clips") if isinstance(reply, dict) else None
             if isinstance(listed, list):
-                yield Finding(name, True, f"It lists {len(listed)} clips.")
+                yield CheckResult(name, True, f"It lists {len(listed)} clips.")
                 songs = songs or [clip for clip in listed if isinstance(clip, dict) and is_id(clip.get("id"))]
             else:
-                yield Finding(name, False, "Its reply has no clips.", "a newer version of this service")
+                yield CheckResult(name, False, "Its reply has no clips.", "a newer version of this service")
         if not songs:
-            yield Finding(
+            yield CheckResult(
                 "songs", False, "No song can be seen, so clips are not checked.", "make one song at suno.com"
             )
             return
@@ -146,9 +148,9 @@ class Doctor:
         yield self._stems(account, songs[0]["id"])
         yield from self._song_time(account, songs[0]["id"])
 
-    def _clip(self, account: Account, song: Mapping[str, Any]) -> Finding:
+    def _clip(self, account: Account, song: Mapping[str, Any]) -> CheckResult:
         try:
-            sent = self._read(account, Kind.CLIP, "GET", f"/api/clip/{song['id']}")
+            sent = self._read(account, CallKind.CLIP, "GET", f"/api/clip/{song['id']}")
         except SunoError as error:
             return self._failed("clip", error, "a newer version of this service")
         metadata = sent.get("metadata") if isinstance(sent, dict) else None
@@ -156,7 +158,7 @@ class Doctor:
         missing = [name for name in CLIP_FIELDS if not isinstance(sent, dict) or name not in sent]
         missing += [f"metadata.{name}" for name in METADATA_FIELDS if name not in told]
         if missing:
-            return Finding(
+            return CheckResult(
                 "clip",
                 False,
                 f"A clip lacks {', '.join(missing)}.",
@@ -166,9 +168,9 @@ class Doctor:
             Clip.from_wire(sent)
         except UnreadableReply as error:
             return self._failed("clip", error, "a newer version of this service")
-        return Finding("clip", True, "A clip has the fields that this version reads.")
+        return CheckResult("clip", True, "A clip has the fields that this version reads.")
 
-    def _song_time(self, account: Account, song_id: str) -> Iterator[Finding]:
+    def _song_time(self, account: Account, song_id: str) -> Iterator[CheckResult]:
         """The words, beats and sections of the song checked: free, and no split needs them."""
         for check, path, parse in (
             ("words", f"/api/gen/{song_id}/aligned_lyrics/v2/", AlignedLyrics.from_wire),
@@ -176,57 +178,59 @@ class Doctor:
             ("sections", f"/api/gen/{song_id}/novelty-sections", Novelty.from_wire),
         ):
             try:
-                parse(self._read(account, Kind.SONG_TIME, "GET", path, shape=check))
+                parse(self._read(account, CallKind.SONG_TIME, "GET", path, shape=check))
             except SunoError as error:
                 if error.status in NO_SONG_TIME:
-                    yield Finding(check, True, f"The checked song has no {check}.")
+                    yield CheckResult(check, True, f"The checked song has no {check}.")
                 else:
                     yield self._failed(check, error, "nothing: splits do not need it")
             except UnreadableReply as error:
                 yield self._failed(check, error, "a newer version of this service; splits do not need it")
             else:
-                yield Finding(check, True, f"Suno reports the {check} of a song as this version reads them.")
+                yield CheckResult(check, True, f"Suno reports the {check} of a song as this version reads them.")
 
-    def _stems(self, account: Account, song_id: str) -> Finding:
+    def _stems(self, account: Account, song_id: str) -> CheckResult:
         try:
-            reply = self._read(account, Kind.STEMS, "GET", f"/api/clip/{song_id}/stems/pages")
+            reply = self._read(account, CallKind.STEMS, "GET", f"/api/clip/{song_id}/stems/pages")
         except SunoError as error:
             if error.status in NO_STEMS_YET:
-                return Finding("stems", True, "The checked song has no stems.")
+                return CheckResult("stems", True, "The checked song has no stems.")
             return self._failed("stems", error, "a newer version of this service")
         if not isinstance(reply, dict) or not isinstance(reply.get("pages"), int):
-            return Finding("stems", False, "Suno does not report pages of stems.", "a newer version")
-        return Finding("stems", True, f"Suno reports pages of stems ({reply['pages']} for the song checked).")
+            return CheckResult("stems", False, "Suno does not report pages of stems.", "a newer version")
+        return CheckResult("stems", True, f"Suno reports pages of stems ({reply['pages']} for the song checked).")
 
-    def _captcha(self, account: Account) -> Finding:
+    def _captcha(self, account: Account) -> CheckResult:
         try:
-            reply = self._read(account, Kind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
+            reply = self._read(account, CallKind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
         except SunoError as error:
             return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which needs none")
         required = reply.get("required") if isinstance(reply, dict) else None
         if not isinstance(required, bool):
-            return Finding("captcha", False, "Suno does not report whether it wants a captcha.", "a newer version")
+            return CheckResult(
+                "captcha", False, "Suno does not report whether it wants a captcha.", "a newer version"
+            )
         if required:
             version = reply.get("captcha_version")
             which = {1: "hCaptcha", 2: "Turnstile"}.get(version if isinstance(version, int) else 0, "unknown")
-            return Finding(
+            return CheckResult(
                 "captcha", False, f"Suno wants a captcha now ({which}).", "make one song in the cookie's own browser"
             )
-        return Finding("captcha", True, "Suno wants no captcha now.")
+        return CheckResult("captcha", True, "Suno wants no captcha now.")
 
-    def _route(self) -> Finding:
+    def _route(self) -> CheckResult:
         said = {
             StemsRoute.AUTO: "Pairs use edit/stems while Suno accepts it, then v2-web: keep this.",
             StemsRoute.EDIT: "Pairs use only edit/stems, which Suno's page no longer uses.",
             StemsRoute.V2_WEB: "Pairs use only v2-web, which may want a captcha.",
         }[self._suno.stems_route]
         turn = "SUNO_STEMS_ROUTE=auto" if self._suno.stems_route is StemsRoute.EDIT else ""
-        return Finding("route", True, f"{said} Only a paid call shows whether edit/stems still works.", turn)
+        return CheckResult("route", True, f"{said} Only a paid call shows whether edit/stems still works.", turn)
 
     def _read(
         self,
         account: Account,
-        kind: Kind,
+        kind: CallKind,
         method: str,
         path: str,
         body: JsonObject | None = None,
@@ -236,12 +240,14 @@ class Doctor:
         """Make a call, and note the shape of its reply: as `shape`, if several calls are of this kind."""
         sent = None if body is None else json.dumps(body).encode()
         reply = reply_of(self._studio.ask(account, kind, method, path, sent, deadline=self._ends))
-        self.shapes[f"{kind} {shape or (path.partition('?')[0] if kind is Kind.FEED else kind)}"] = shape_of(reply)
+        self.shapes[f"{kind} {shape or (path.partition('?')[0] if kind is CallKind.FEED else kind)}"] = shape_of(
+            reply
+        )
         return reply
 
-    def _failed(self, check: str, error: Exception, turn: str) -> Finding:
+    def _failed(self, check: str, error: Exception, turn: str) -> CheckResult:
         said = str(error) if isinstance(error, SunoError) else f"This version cannot read it: {error}"
-        return Finding(check, False, said, turn)
+        return CheckResult(check, False, said, turn)
 
 
 def shape_of(reply: Any) -> Shape:

@@ -103,7 +103,7 @@ class _Token:
 
 
 @dataclass(slots=True)
-class _Session:
+class _SignIn:
     """One account's sign-in in this process."""
 
     account: Account
@@ -143,7 +143,7 @@ class Sessions:
         self._renewal_lasts = renewal_lasts
         self._limit = limit
         self._lock = Lock()
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._sessions: OrderedDict[str, _SignIn] = OrderedDict()
 
     def headers(self, account: Account) -> dict[str, str]:
         """The headers that a browser sends with every call, with the account's own device id."""
@@ -205,18 +205,18 @@ class Sessions:
         self._session(account).vain_until = time.monotonic() + DEAD_COOKIE_SECONDS
         return _expired(account)
 
-    def _bury(self, session: _Session) -> SessionExpired:
+    def _bury(self, session: _SignIn) -> SessionExpired:
         session.token = session.session_id = None
         session.dead_until = time.monotonic() + DEAD_COOKIE_SECONDS
         return _expired(session.account, is_empty=session.is_empty)
 
-    def _session(self, account: Account) -> _Session:
+    def _session(self, account: Account) -> _SignIn:
         key = account.cookie_hash
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
                 device_id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
-                session = self._sessions[key] = _Session(account, account.cookie, device_id)
+                session = self._sessions[key] = _SignIn(account, account.cookie, device_id)
                 if len(self._sessions) > self._limit:
                     self._forget_one()
             else:
@@ -230,7 +230,7 @@ class Sessions:
         if others:
             del self._sessions[next(never_in, others[0])]
 
-    def _settle(self, renewal: Future[str], session: _Session) -> None:
+    def _settle(self, renewal: Future[str], session: _SignIn) -> None:
         try:
             session.token = self._renew(session, Deadline(self._renewal_lasts))
             session.user = _user_after(session.user, session.token.user)
@@ -242,7 +242,7 @@ class Sessions:
             session.renewal = None
             renewal.set_result(outcome)
 
-    def _renew(self, session: _Session, deadline: Deadline) -> _Token:
+    def _renew(self, session: _SignIn, deadline: Deadline) -> _Token:
         if session.session_id:
             answer = self._clerk("POST", _tokens(session.session_id), session, deadline)
             if answer.is_html or answer.status not in SESSION_ENDED:
@@ -262,7 +262,7 @@ class Sessions:
         answer = self._clerk("POST", _tokens(session.session_id or ""), session, deadline)
         return _token(self._understood(answer, session), answer)
 
-    def _sign_in(self, session: _Session, deadline: Deadline) -> _Token | None:
+    def _sign_in(self, session: _SignIn, deadline: Deadline) -> _Token | None:
         """Find the account's session. Return the token in the sign-in reply, if it is young."""
         session.is_empty = False
         answer = self._clerk("GET", "", session, deadline)
@@ -278,7 +278,7 @@ class Sessions:
         session.session_id = session_id
         return _ready_token(client, session_id, answer)
 
-    def _clerk(self, method: str, path: str, session: _Session, deadline: Deadline) -> Answer:
+    def _clerk(self, method: str, path: str, session: _SignIn, deadline: Deadline) -> Answer:
         headers = self._browser_headers(session)
         headers["Cookie"] = f"__client={session.cookie}"
         headers["Authorization"] = session.cookie
@@ -299,7 +299,7 @@ class Sessions:
         session.cookie = _newest_cookie(answer.headers.getlist("Set-Cookie")) or session.cookie
         return answer
 
-    def _understood(self, answer: Answer, session: _Session) -> Mapping[str, Any]:
+    def _understood(self, answer: Answer, session: _SignIn) -> Mapping[str, Any]:
         if answer.status == 429:
             raise RateLimited(
                 "Suno's sign-in wants fewer requests; nothing was charged. Wait and try again.",
@@ -322,7 +322,7 @@ class Sessions:
             raise SunoFailed(f"Suno's sign-in answered {answer.status} with {answer.kind}. {NOTHING_CHARGED}")
         return reply
 
-    def _browser_headers(self, session: _Session) -> dict[str, str]:
+    def _browser_headers(self, session: _SignIn) -> dict[str, str]:
         return {
             "User-Agent": self._user_agent,
             "Origin": "https://suno.com",

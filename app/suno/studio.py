@@ -29,7 +29,7 @@ class Cost(Enum):
     DOWNLOAD = "one of the month's downloads"
 
 
-class Kind(StrEnum):
+class CallKind(StrEnum):
     """The kind of a call. It is reported to the observer, and decides how the call is sent."""
 
     SPLIT = "split"
@@ -48,19 +48,19 @@ class Kind(StrEnum):
     def cost(self) -> Cost:
         """What the call may cost. If it may cost anything, it is sent once and never resent blindly."""
         match self:
-            case Kind.SPLIT:
+            case CallKind.SPLIT:
                 return Cost.CREDITS
-            case Kind.UNLOCK | Kind.CONVERT_WAV:
+            case CallKind.UNLOCK | CallKind.CONVERT_WAV:
                 return Cost.DOWNLOAD
             case (
-                Kind.DOWNLOAD
-                | Kind.STEMS
-                | Kind.CLIP
-                | Kind.CAPTCHA
-                | Kind.FEED
-                | Kind.BILLING
-                | Kind.WAVEFORM
-                | Kind.SONG_TIME
+                CallKind.DOWNLOAD
+                | CallKind.STEMS
+                | CallKind.CLIP
+                | CallKind.CAPTCHA
+                | CallKind.FEED
+                | CallKind.BILLING
+                | CallKind.WAVEFORM
+                | CallKind.SONG_TIME
             ):
                 return Cost.NOTHING
         assert_never(self)
@@ -93,7 +93,14 @@ class StudioApi:
         )
 
     def read(
-        self, account: Account, kind: Kind, method: str, path: str, body: bytes | None = None, *, deadline: Deadline
+        self,
+        account: Account,
+        kind: CallKind,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        deadline: Deadline,
     ) -> Any:
         """Make a free call and return its JSON."""
         return reply_of(self.ask(account, kind, method, path, body, deadline=deadline))
@@ -101,7 +108,7 @@ class StudioApi:
     def ask(
         self,
         account: Account,
-        kind: Kind,
+        kind: CallKind,
         method: str,
         path: str,
         body: bytes | None = None,
@@ -142,7 +149,9 @@ class StudioApi:
 
     def captcha(self, account: Account, deadline: Deadline) -> tuple[bool, object]:
         """Whether the newer split call wants a captcha now, and its version (1 hCaptcha, 2 Turnstile); free."""
-        reply = self.read(account, Kind.CAPTCHA, "POST", "/api/c/check", b'{"ctype":"generation"}', deadline=deadline)
+        reply = self.read(
+            account, CallKind.CAPTCHA, "POST", "/api/c/check", b'{"ctype":"generation"}', deadline=deadline
+        )
         required = reply.get("required") if isinstance(reply, dict) else None
         if not isinstance(required, bool):
             raise changed("whether a captcha is required")
@@ -159,7 +168,7 @@ class StudioApi:
         self,
         account: Account,
         token: str,
-        kind: Kind,
+        kind: CallKind,
         method: str,
         path: str,
         body: bytes | None,
@@ -182,7 +191,7 @@ class StudioApi:
                 "to try again."
             ) from error
         except WireError as error:
-            if kind is Kind.SPLIT:
+            if kind is CallKind.SPLIT:
                 raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
             if costs:
                 lost = OutcomeUnknown(f"Suno was asked to prepare the download, but {error}.")

@@ -17,7 +17,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
 from app import metrics
-from app.accounts import NotAllowed
+from app.accounts import CallerNotAllowed
 from app.callers import EVERYONE, MIN_KEY_LENGTH, Caller, hash_of
 from app.settings import Settings
 
@@ -102,7 +102,7 @@ def require_metrics_key() -> None:
     # Two in three proxies add one of FORWARDED; the others mostly keep the Host header.
     local = is_loopback(request.remote_addr or "") and is_loopback(_hostname())
     if not local or any(name in request.headers for name in FORWARDED):
-        raise NotAllowed(
+        raise CallerNotAllowed(
             "Without METRICS_KEY, only requests from the service's own machine, without a proxy, may read the "
             "metrics. Its operator can set METRICS_KEY."
         )
@@ -174,7 +174,7 @@ def _check_origin() -> None:
     trusted = current_app.extensions["trusted_origins"]
     if origin in trusted or "*" in trusted or (site is None and _is_of_this_host(origin or "")):
         return
-    raise NotAllowed(
+    raise CallerNotAllowed(
         "This came from a page of another site, and this service requires no API key. Its operator can allow the "
         "site in CORS_ORIGINS, or in PUBLIC_URL if it is the service's own page. Nothing was charged."
     )

@@ -17,22 +17,22 @@ from app.audio.files import TYPES, Details, file_name, folder_name, folder_of
 from app.audio.peaks import peaks_from_suno
 from app.audio.store import AudioRemoved, Opened
 from app.audio.timeline import Timeline
-from app.jobs.file import NOT_KEPT, FileStatus, place_of, read_job, status_of, with_measures
+from app.jobs.file_status import NOT_KEPT, FileStatus, place_of, read_job, status_of, with_measures
 from app.jobs.job import FileJob, FileState, SplitJob
-from app.jobs.order import Order
+from app.jobs.wanted_files import WantedFiles
 from app.suno.errors import SongNotFound, SunoError
 from app.suno.gateway import AudioFormat
 from app.suno.ids import CLIP_ID_PATTERN, as_sent
 from app.suno.session import Account
 from app.web.access import caller_of_request
-from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import parts
 from app.web.errors import AudioIncomplete, AudioNotKept, ErrorCode
 from app.web.examples import EXAMPLE_AUDIO, EXAMPLE_FILE, EXAMPLE_PEAKS, EXAMPLE_SONG, EXAMPLE_ZIP
 from app.web.fields import AUDIO_TOKEN, MAX_IDS
-from app.web.file_schemas import AudioFile, AudioRequest, Peaks, ZipAddress, ZipQuery, ZipRequest
+from app.web.file_schemas import AudioFile, AudioRequest, PeaksSchema, ZipAddress, ZipQuery, ZipRequest
 from app.web.sending import attach, media_type, send, sent
+from app.web.suno_account import account_of_request
 
 if TYPE_CHECKING:
     from app.audio.zip import Zip
@@ -128,7 +128,7 @@ def get_audio(id: str, format: str) -> Response:
 
 
 @blueprint.route("/audio/<clip:id>.peaks.json", methods=["GET"], parameters=[FILE_ID])
-@blueprint.response(200, Peaks, description="The waveform.", example=EXAMPLE_PEAKS)
+@blueprint.response(200, PeaksSchema, description="The waveform.", example=EXAMPLE_PEAKS)
 @blueprint.doc(operationId="getPeaks", parameters=[AUDIO_TOKEN])
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING,
@@ -331,10 +331,10 @@ def _as_seen_now(job: FileJob, folder: str, measurements: Measurements) -> FileS
     return addressed(with_measures(file, job.details, measurements), folder)
 
 
-def order_of(account: Account, format: AudioFormat, *, ledger_needed: bool = False) -> Order:
+def order_of(account: Account, format: AudioFormat, *, ledger_needed: bool = False) -> WantedFiles:
     """A request for an account's files in a format."""
     of_app = parts()
-    return Order(
+    return WantedFiles(
         account=account,
         account_names=of_app.names.of(account, ledger_needed=ledger_needed),
         caller=caller_of_request(),

@@ -10,19 +10,19 @@ from typing import Any
 from flask import Response, jsonify
 
 from app.accounts import budget_of
-from app.splits.download import Download
+from app.splits.download import AudioDownload
 from app.suno.clip import Clip
 from app.suno.raw import without_addresses
 from app.suno.stems import numbered
 from app.web import clip_schemas
 from app.web.access import caller_of_request
-from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.clip_schemas import ClipQuery, ClipsQuery, DownloadRequest, FullClip
 from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode
 from app.web.examples import EXAMPLE_CLIP, EXAMPLE_DOWNLOAD, EXAMPLE_RAW_CLIP
 from app.web.sending import media_type
+from app.web.suno_account import account_of_request
 
 SONG_ID = {"name": "id", "in": "path", "description": "The id of a song.", "schema": {"type": "string"}}
 IMAGE = {"type": "string", "format": "binary"}
@@ -124,7 +124,7 @@ def download(wanted: dict[str, Any]) -> tuple[dict[str, object], int, dict[str, 
     account, of_app = account_of_request(), parts()
     timing = of_app.settings.timing
     budget = budget_of(caller_of_request(), "downloads")
-    address = Download(
+    address = AudioDownload(
         account=account,
         account_name=of_app.names.of(account, ledger_needed=True)[0],
         budgets=(budget,) if budget else (),

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from flask import Blueprint
 
-from app.suno.doctor import DOCTOR_SECONDS, Doctor, Finding
+from app.suno.doctor import DOCTOR_SECONDS, CheckResult, Doctor
 from app.web.current import parts
 
 blueprint = Blueprint("doctor", __name__, cli_group=None)
@@ -27,7 +27,7 @@ def diagnose(as_json: bool, report: Path | None, within: float) -> None:
     """Check whether SUNO_COOKIE works and Suno replies as this version expects. Free."""
     doctor = Doctor(parts().settings.suno, parts().accounts.default, within=within)
 
-    def tell(finding: Finding) -> None:
+    def tell(finding: CheckResult) -> None:
         if as_json:
             click.echo(json.dumps(asdict(finding)))
             return
@@ -37,7 +37,11 @@ def diagnose(as_json: bool, report: Path | None, within: float) -> None:
 
     def give_up(*_: object) -> None:
         said = f"Suno did not answer all checks within {within:g} s."
-        tell(Finding("time", False, said, "nothing if Suno is slow today, otherwise SUNO_API_URL and SUNO_AUTH_URL"))
+        tell(
+            CheckResult(
+                "time", False, said, "nothing if Suno is slow today, otherwise SUNO_API_URL and SUNO_AUTH_URL"
+            )
+        )
         sys.exit(1)
 
     well = True

@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from app import metrics
-from app.accounts import NotAllowed
+from app.accounts import CallerNotAllowed
 from app.audio.links import LinkRefused
 from app.audio.store import AudioFull, AudioUnavailable
 from app.splits.budget import OverBudget
@@ -243,7 +243,7 @@ ASK_AGAIN = (
 OF_EXCEPTION: dict[type[Exception], ErrorCode] = {
     CookieMissing: ErrorCode.SUNO_COOKIE_MISSING,
     InProgress: ErrorCode.IN_PROGRESS,
-    NotAllowed: ErrorCode.NOT_ALLOWED,
+    CallerNotAllowed: ErrorCode.NOT_ALLOWED,
     LinkRefused: ErrorCode.NOT_ALLOWED,
     AudioNotKept: ErrorCode.AUDIO_NOT_KEPT,
     NoLyrics: ErrorCode.NO_LYRICS,

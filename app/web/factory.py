@@ -15,7 +15,6 @@ from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
 from app.web import (
     access,
-    account,
     audio,
     caller,
     clips,
@@ -29,6 +28,7 @@ from app.web import (
     session,
     song_time,
     stems,
+    suno_account,
     telemetry,
 )
 from app.web import ledger as ledger_commands
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["parts"] = built
 
     api = Api(app)
-    for module in (stems, history, orders, clips, audio, song_time, session, account):
+    for module in (stems, history, orders, clips, audio, song_time, session, suno_account):
         api.register_blueprint(module.blueprint)
     health.register(app, api)
     docs.register(app, api, settings.public_url)

@@ -132,7 +132,7 @@ class AudioFile(MeasuredFile, ClipFile):
     """A file, its status and its measures."""
 
 
-class Peaks(Schema):
+class PeaksSchema(Schema):
     """A waveform in audiowaveform's JSON format, version 2, which players can read."""
 
     version = fields.Integer(required=True, metadata={"description": "The version of the format: 2.", "example": 2})

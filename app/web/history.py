@@ -6,17 +6,17 @@ import json
 from datetime import UTC, datetime
 
 from app.audio.store import AudioUnavailable
-from app.jobs.file import place_of
+from app.jobs.file_status import place_of
 from app.jobs.job import SplitJob, read_split
 from app.splits.history import EarlierSplit
 from app.splits.store import Entry
 from app.suno.stems import StemChoice, StemTask
-from app.web.account import account_of_request, owners_of_request
 from app.web.api import Blueprint
 from app.web.current import parts
 from app.web.errors import ErrorCode
 from app.web.history_schemas import EXAMPLE_LISTED_REQUEST, ListedRequest, RequestsQuery
 from app.web.split_state import outcome_of
+from app.web.suno_account import account_of_request, owners_of_request
 
 blueprint = Blueprint("history", __name__, url_prefix="/api", description="Earlier splits")
 

@@ -8,7 +8,7 @@ from marshmallow.validate import Range
 from app.suno.stems import StemTask
 from app.web.examples import EXAMPLE_SONG, EXAMPLE_SPLIT_STATE
 from app.web.schemas import Schema
-from app.web.split_schemas import SplitState
+from app.web.split_schemas import SplitStateSchema
 from app.web.words import FORMATS
 
 MOST_REQUESTS = 100
@@ -39,7 +39,7 @@ class RequestsQuery(Schema):
     )
 
 
-class ListedRequest(SplitState):
+class ListedRequest(SplitStateSchema):
     """An earlier split, and its state. `GET /api/requests/{request_id}` has its webhook and its files."""
 
     class Meta:

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Response
 from webargs.flaskparser import abort
 
-from app.accounts import NotAllowed, budget_of
+from app.accounts import CallerNotAllowed, budget_of
 from app.callers import Caller
 from app.ids import new_id
 from app.splits.budget import Budget
@@ -27,10 +27,10 @@ from app.suno.session import Account
 from app.suno.stems import StemChoice
 from app.web import audio
 from app.web.access import caller_of_request
-from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.current import parts
 from app.web.errors import ErrorCode, OrderNotFound, OrderTooLarge, OverLimit, TooManyOpenOrders
+from app.web.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from app.web.order_schemas import (
     EXAMPLE_ORDER,
     EXAMPLE_ORDERS,
@@ -43,7 +43,8 @@ from app.web.order_schemas import (
     OrderZipQuery,
 )
 from app.web.order_zip import signed_order, zip_of, zip_url
-from app.web.stems import IDEMPOTENCY_KEY, check_job, idempotency_key
+from app.web.split_checks import check_job
+from app.web.suno_account import account_of_request, owners_of_request
 
 CODES = {Outlook.NOT_FOUND: "song_not_found", Outlook.REFUSED: "refused_by_suno"}
 
@@ -102,7 +103,7 @@ def make_order(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, s
     audio.require_own(account, "Orders are")
     choice = StemChoice(wanted["task"], wanted.get("stem_name", ""))
     if wanted["task"] not in caller.tasks:
-        raise NotAllowed(f"This API key may not use stem_task {wanted['task'].value}. Nothing was charged.")
+        raise CallerNotAllowed(f"This API key may not use stem_task {wanted['task'].value}. Nothing was charged.")
     check_job(wanted, account, caller)
     if wanted["quote"]:
         songs = _look_at(_songs(wanted, account), wanted, account, choice)

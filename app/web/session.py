@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from flask import Response
 
 from app.suno.gateway import AudioFormat
-from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.audio import BINARY, opened_stems, order_of, song_name, timeline_of, zip_response
 from app.web.current import parts
 from app.web.docs import VERSION
 from app.web.errors import ErrorCode
 from app.web.sending import attach
+from app.web.suno_account import account_of_request
 from app.web.time_schemas import SessionQuery
 
 blueprint = Blueprint("session", __name__, url_prefix="/api", description="A song in musicians' programs")

@@ -12,17 +12,17 @@ from app.audio.timeline import Subject
 from app.music.lrc import lrc_of
 from app.music.subtitles import Subtitles, subtitles_of
 from app.music.words import Line
-from app.web.account import account_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.audio import song_name, timeline_of
 from app.web.errors import ErrorCode, NoLyrics
 from app.web.sending import attach
+from app.web.suno_account import account_of_request
 from app.web.time_schemas import (
     EXAMPLE_BEATS,
     EXAMPLE_LRC,
     EXAMPLE_LYRICS,
     EXAMPLE_WORDS,
-    AlignedWord,
+    AlignedWordSchema,
     BeatsQuery,
     Lyrics,
     LyricsQuery,
@@ -47,7 +47,7 @@ TEXT_SCHEMA = {"type": "string"}
 @blueprint.route("/get_aligned_lyrics", methods=["GET"])
 @blueprint.arguments(LyricsQuery, location="query", as_kwargs=True)
 @blueprint.response(
-    200, AlignedWord(many=True), description="The words; [] for an instrumental.", example=EXAMPLE_WORDS
+    200, AlignedWordSchema(many=True), description="The words; [] for an instrumental.", example=EXAMPLE_WORDS
 )
 @blueprint.doc(operationId="getAlignedLyrics")
 @blueprint.fails_with(*FREE_READ, ErrorCode.INVALID_REQUEST)

@@ -14,7 +14,7 @@ from app.web.fields import Flag, audio_format, song_id
 from app.web.file_schemas import AudioFile, ZipAddress
 from app.web.near_misses import near_misses
 from app.web.schemas import Error, Schema
-from app.web.split_schemas import SplitState
+from app.web.split_schemas import SplitStateSchema
 from app.web.words import ON_CAPTCHA
 
 
@@ -112,6 +112,6 @@ class SplitRequest(PaidRequest):
 
 NAMES_IN_REPLIES = frozenset(
     name
-    for schema in (ListedStem, FullClip, AudioFile, SplitState, CreditsLeft, Download, ZipAddress, Error)
+    for schema in (ListedStem, FullClip, AudioFile, SplitStateSchema, CreditsLeft, Download, ZipAddress, Error)
     for name in schema().dump_fields
 )

@@ -77,7 +77,7 @@ class SplitFailure(Schema):
     )
 
 
-class PersonNeeded(Schema):
+class PersonNeededSchema(Schema):
     """What a person has to do, because Suno wants a captcha."""
 
     url = fields.String(
@@ -94,7 +94,7 @@ class PersonNeeded(Schema):
     )
 
 
-class SplitState(Schema):
+class SplitStateSchema(Schema):
     """The state of a split."""
 
     state = fields.String(
@@ -126,7 +126,7 @@ class SplitState(Schema):
         metadata={"description": "Whether there was no result after an hour; with a `webhook_url` or `audio_format`."}
     )
     error = fields.Nested(SplitFailure, metadata={"description": "Only if the state is `failed`."})
-    person = fields.Nested(PersonNeeded, metadata={"description": "Only if the state is `needs_person`."})
+    person = fields.Nested(PersonNeededSchema, metadata={"description": "Only if the state is `needs_person`."})
     charged = fields.Boolean(
         metadata={"description": "`false` if a person made the stems at suno.com: this service paid nothing."}
     )

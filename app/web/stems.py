@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,14 +10,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, jsonify, request
-from webargs.flaskparser import abort
+from flask import Response, jsonify
 
 from app import metrics
-from app.accounts import NotAllowed, budget_of
-from app.audio.sizes import least_bytes
+from app.accounts import CallerNotAllowed, budget_of
 from app.callers import Caller
-from app.splits.budget import OverBudget
 from app.splits.jobs import NewJob
 from app.splits.lookup import KnownSplit, find_split
 from app.splits.order import order_of_key
@@ -28,17 +24,14 @@ from app.splits.split import Split
 from app.splits.store import Entry, LedgerUnavailable, Owner, State
 from app.splits.wait import Ended
 from app.suno.clip import Clip
-from app.suno.errors import SunoError
-from app.suno.gateway import AudioFormat
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
 from app.web import audio, telemetry
 from app.web.access import caller_of_request
-from app.web.account import account_of_request, owners_of_request
 from app.web.api import FREE_READ, Blueprint
 from app.web.clip_schemas import ListedStem, StemClip, StemsQuery
 from app.web.current import is_stopping, parts, time_left
-from app.web.errors import ErrorCode, NotWaiting, WebhookNotAllowed
+from app.web.errors import ErrorCode, NotWaiting
 from app.web.examples import (
     EXAMPLE_CANCELLED,
     EXAMPLE_LISTED_STEMS,
@@ -47,32 +40,17 @@ from app.web.examples import (
     EXAMPLE_STEMS,
     EXAMPLE_WAITING,
 )
+from app.web.idempotency import IDEMPOTENCY_KEY, idempotency_key
+from app.web.split_checks import check_job, check_new
 from app.web.split_request import SplitRequest
-from app.web.split_schemas import SplitState, WebhookState
+from app.web.split_schemas import SplitStateSchema, WebhookState
 from app.web.split_state import job_of, refreshed, state_of, webhook_of
+from app.web.suno_account import account_of_request, owners_of_request
 
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-_ESCAPED = re.compile(r'\\(["\\])')
-
-_SPLIT_STATE = SplitState()
+_SPLIT_STATE = SplitStateSchema()
 
 FILE_POLL_SECONDS = 0.5
 """Seconds between polls of the ledger while a request waits for files."""
-
-IDEMPOTENCY_KEY = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "1 to 255 visible ASCII characters, with or without quotes, for example a UUID. Use a new key for "
-    "each split. For 24 hours, the same request with the same key gets the first one's reply, and is not charged "
-    "again.",
-    "schema": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 512,
-        "pattern": r'^([!#-~]{1,255}|"([!#-\[\]-~]|\\["\\]){1,255}")$',
-    },
-}
 
 REQUEST_ID = {
     "name": "request_id",
@@ -83,7 +61,7 @@ REQUEST_ID = {
 }
 
 PERSON_NEEDED = {
-    "schema": SplitState,
+    "schema": SplitStateSchema,
     "description": "Suno wants a captcha: the request waits for a person.",
     "example": EXAMPLE_WAITING,
     "headers": {
@@ -141,7 +119,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     key, account, caller, of_app = idempotency_key(), account_of_request(), caller_of_request(), parts()
     task: StemTask = wanted["task"]
     if task not in caller.tasks:
-        raise NotAllowed(f"This API key may not use stem_task {task.value}. Nothing was charged.")
+        raise CallerNotAllowed(f"This API key may not use stem_task {task.value}. Nothing was charged.")
     choice = StemChoice(task, wanted.get("stem_name", ""))
     began = time.monotonic()
     has_job, waits = "webhook_url" in wanted or "audio_format" in wanted, wanted["on_captcha"] == "wait"
@@ -160,7 +138,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         fetches_files="audio_format" in wanted,
         job=_job(wanted, account, owners[0], caller, choice) if has_job else None,
         handover=_handover(wanted, account, owners[0], caller, choice) if waits else None,
-        check_new=lambda: _check_new(wanted["song_id"], wanted.get("audio_format"), task, account, caller),
+        check_new=lambda: check_new(wanted["song_id"], wanted.get("audio_format"), task, account, caller),
         price=of_app.settings.prices[task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -189,7 +167,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     methods=["GET"],
     parameters=[REQUEST_ID],
 )
-@blueprint.response(200, SplitState, description="The split's current state.", example=EXAMPLE_SPLIT_STATE)
+@blueprint.response(200, SplitStateSchema, description="The split's current state.", example=EXAMPLE_SPLIT_STATE)
 @blueprint.doc(operationId="getRequest")
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING, ErrorCode.NOT_FOUND, ErrorCode.INTERNAL_ERROR, ErrorCode.LEDGER_UNAVAILABLE
@@ -206,7 +184,7 @@ def get_request(request_id: str) -> dict[str, object]:
 
 
 @blueprint.route("/requests/<request_id>/again", methods=["POST"], parameters=[REQUEST_ID])
-@blueprint.response(200, SplitState, description="It has its stems.", example=EXAMPLE_SPLIT_STATE)
+@blueprint.response(200, SplitStateSchema, description="It has its stems.", example=EXAMPLE_SPLIT_STATE)
 @blueprint.alt_response(202, **PERSON_NEEDED)
 @blueprint.doc(operationId="tryAgain")
 @blueprint.fails_with(
@@ -239,7 +217,7 @@ def try_again(request_id: str) -> dict[str, object] | Response:
         )
     job = job_of(entry.id)
     if job and job.task not in caller.tasks:
-        raise NotAllowed(f"This API key may not use stem_task {job.task.value}. Nothing was charged.")
+        raise CallerNotAllowed(f"This API key may not use stem_task {job.task.value}. Nothing was charged.")
     if job is None:
         raise NotWaiting("The service no longer has a record of what this request waits for. Send it again.")
     owners = owners_of_request(account, ledger_needed=True)
@@ -253,7 +231,7 @@ def try_again(request_id: str) -> dict[str, object] | Response:
         reuse_existing=False,
         wait_audio=False,
         fetches_files=job.audio_format is not None,
-        check_new=lambda: _check_new(entry.song_id, job.audio_format, job.task, account, caller),
+        check_new=lambda: check_new(entry.song_id, job.audio_format, job.task, account, caller),
         price=of_app.settings.prices[job.task],
         budgets=of_app.accounts.budgets(caller, account, owners[0]),
         gateway=of_app.gateway,
@@ -274,7 +252,9 @@ def try_again(request_id: str) -> dict[str, object] | Response:
 
 
 @blueprint.route("/requests/<request_id>", methods=["DELETE"], parameters=[REQUEST_ID])
-@blueprint.response(200, SplitState, description="It is cancelled. Nothing was charged.", example=EXAMPLE_CANCELLED)
+@blueprint.response(
+    200, SplitStateSchema, description="It is cancelled. Nothing was charged.", example=EXAMPLE_CANCELLED
+)
 @blueprint.doc(operationId="cancelRequest")
 @blueprint.fails_with(
     ErrorCode.SUNO_COOKIE_MISSING,
@@ -350,16 +330,6 @@ def list_stems(song_id: str) -> list[Clip]:
     return [replace(stem, take=takes.get(stem.id)) for stem in stems]
 
 
-def check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None:
-    """Raise WebhookNotAllowed, or a 400, if the work after the reply is not possible."""
-    if url := wanted.get("webhook_url"):
-        _check_webhook(url, account, caller)
-    if wanted.get("audio_format"):
-        audio.require_own(account, "audio_format is")
-    if wanted["on_captcha"] == "wait":
-        audio.require_own(account, 'on_captcha: "wait" is')
-
-
 def _job(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> NewJob:
     """The job that continues after the reply."""
     from app.jobs.job import new_split
@@ -383,52 +353,6 @@ def _handover(wanted: dict[str, Any], account: Account, owner: Owner, caller: Ca
     job = _job(wanted, account, owner, caller, choice)
     settings = parts().settings
     return Handover(lasts=settings.handover_time, job=job, most=settings.waiting_requests)
-
-
-def _check_new(song_id: str, format: AudioFormat | None, task: StemTask, account: Account, caller: Caller) -> None:
-    """Raise AudioFull, AudioUnavailable or OverBudget if a new split's files could not be fetched."""
-    if format is None:
-        return
-    budget = budget_of(caller, "downloads")
-    left = parts().ledger.left(budget) if budget else None
-    is_spent = left is not None and left.amount < 1
-    song = _song_to_fetch(song_id, account, is_needed=is_spent)
-    least = least_bytes(format, song.duration if song else None)
-    parts().shelf.check_room([least] * task.fewest_stems, together=True)
-    # A song that is unlocked costs no download.
-    if left is not None and is_spent and song and not song.download_unlocked:
-        raise OverBudget(left, 1)
-
-
-def _song_to_fetch(song_id: str, account: Account, *, is_needed: bool) -> Clip | None:
-    """The song as Suno lists it; None if it cannot be read now, and is not needed."""
-    try:
-        return parts().gateway.clip(account, song_id)
-    except SunoError:
-        if is_needed:
-            raise
-        return None
-
-
-def _check_webhook(url: str, account: Account, caller: Caller) -> None:
-    from app.jobs.webhook import check_address
-
-    settings = parts().settings
-    if not (caller.webhook_secrets or settings.webhook_secrets):
-        raise WebhookNotAllowed(
-            "This service signs no webhooks yet: its operator has to set WEBHOOK_SECRET to what "
-            "`make webhook-secret` prints. Nothing was charged."
-        )
-    if not account.name:
-        raise WebhookNotAllowed(
-            "A webhook works with the operator's accounts only: it is sent long after this request, and a request's "
-            "cookie is never written down. Leave the cookie out, or poll for the stems instead. Nothing was "
-            "charged."
-        )
-    try:
-        check_address(url, settings.webhook_hosts)
-    except ValueError as error:
-        raise WebhookNotAllowed(f"{error} Nothing was charged.") from None
 
 
 def _waiting(found: KnownSplit) -> Entry:
@@ -480,20 +404,3 @@ def _wait_for_files(job_id: str, ends: float) -> None:
 
 def _found(request_id: str) -> KnownSplit:
     return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
-
-
-def idempotency_key() -> str:
-    """Read the Idempotency-Key, a structured field's string with optional quotes; "" if there is none.
-
-    By hand: a schema for one header would slow down each split.
-    """
-    # Not from `request.headers`: Werkzeug raises an error for each header that is missing.
-    given: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if given is None:
-        return ""
-    quoted = _QUOTED.fullmatch(given)
-    key = _ESCAPED.sub(r"\1", quoted[1]) if quoted else given
-    if not _IDEMPOTENCY_KEY.fullmatch(key) or (not quoted and '"' in key):
-        sentence = "Idempotency-Key must be 1 to 255 visible ASCII characters, in quotes or without."
-        abort(400, messages={"headers": {"Idempotency-Key": [sentence]}})
-    return key

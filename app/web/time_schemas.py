@@ -67,7 +67,7 @@ def _seconds(description: str, *, nullable: bool = False) -> fields.Float:
     return fields.Float(required=True, allow_none=nullable, metadata={"description": description})
 
 
-class AlignedWord(Schema):
+class AlignedWordSchema(Schema):
     """A word as Suno aligns it."""
 
     word = fields.String(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app.audio.folder import FolderStore
-from app.audio.store import Store, open_store
+from app.audio.store import FileStore, open_store
 
 
 def wav(seconds: float = 0.1, rate: int = 8_000, loud: int = 20_000) -> bytes:
@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> FolderStore:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
     if request.param == "folder":
         return open_store(f"file://{tmp_path}/audio")
     return open_store(request.getfixturevalue("s3_settings")["AUDIO_URL"])

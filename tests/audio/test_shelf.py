@@ -11,7 +11,7 @@ from app.audio.files import Details
 from app.audio.folder import FolderStore
 from app.audio.measure import Measured, measure
 from app.audio.shelf import Shelf
-from app.audio.store import AudioFull, AudioUnavailable, Store
+from app.audio.store import AudioFull, AudioUnavailable, FileStore
 from tests.audio.conftest import wav
 
 MINE, OTHERS = "mine", "others"
@@ -27,7 +27,7 @@ SMALL = {format: [f"{format}{end}.json" for end in ("crc", "facts", "trace")] fo
 """The small files of a file in each format."""
 
 
-def shelf_of(store: Store, limit: int = 10**9, kept_for: float = 0.0) -> Shelf:
+def shelf_of(store: FileStore, limit: int = 10**9, kept_for: float = 0.0) -> Shelf:
     return Shelf(store, limit=limit, kept_for=kept_for)
 
 
@@ -42,7 +42,7 @@ def age(store: FolderStore, name: str, seconds: float) -> None:
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_a_file_is_visible_only_to_its_account(store: Store) -> None:
+def test_a_file_is_visible_only_to_its_account(store: FileStore) -> None:
     shelf = shelf_of(store)
     keep(shelf, "clip")
     stored = shelf.stat((OTHERS, MINE), "clip", "wav")
@@ -54,7 +54,7 @@ def test_a_file_is_visible_only_to_its_account(store: Store) -> None:
 
 
 @pytest.mark.parametrize("id", ["../../pwned0", "..", "a/b", "a.b.c", "", "x" * 129])
-def test_a_clip_with_a_path_as_its_id_is_not_kept(store: Store, tmp_path: Path, id: str) -> None:
+def test_a_clip_with_a_path_as_its_id_is_not_kept(store: FileStore, tmp_path: Path, id: str) -> None:
     shelf, file = shelf_of(store), tmp_path / "fetched"
     file.write_bytes(SOUND)
     for call in (
@@ -68,7 +68,7 @@ def test_a_clip_with_a_path_as_its_id_is_not_kept(store: Store, tmp_path: Path, 
     assert list(store.list()) == []
 
 
-def test_each_file_is_decoded_once_and_a_failure_loses_no_file(store: Store) -> None:
+def test_each_file_is_decoded_once_and_a_failure_loses_no_file(store: FileStore) -> None:
     shelf, measured = shelf_of(store), []
 
     def count(file: Path, format: str) -> Measured:
@@ -86,7 +86,7 @@ def test_each_file_is_decoded_once_and_a_failure_loses_no_file(store: Store) -> 
     assert shelf.note((MINE,), "noise", "wavfacts") is None
 
 
-def test_the_stems_of_a_song_are_known_without_suno(store: Store) -> None:
+def test_the_stems_of_a_song_are_known_without_suno(store: FileStore) -> None:
     shelf = shelf_of(store)
     assert shelf.stems((MINE,), "song") is None
     shelf.note_stems(MINE, "song", [details("a"), details("b", take=2)])
@@ -95,7 +95,7 @@ def test_the_stems_of_a_song_are_known_without_suno(store: Store) -> None:
     assert shelf.stems((MINE,), "song") is None
 
 
-def names(store: Store) -> set[str]:
+def names(store: FileStore) -> set[str]:
     return {stored.name for stored in store.list()}
 
 

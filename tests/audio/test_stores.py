@@ -12,13 +12,13 @@ import pytest
 from app.audio import s3
 from app.audio.folder import FolderStore
 from app.audio.s3 import S3Store
-from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, Store, open_store
+from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, FileStore, open_store
 from tests.audio.conftest import s3_client
 
 Put = Callable[..., None]
 
 
-def read_all(store: Store, name: str, first: int = 0, length: int | None = None) -> bytes:
+def read_all(store: FileStore, name: str, first: int = 0, length: int | None = None) -> bytes:
     opened = store.open(name)
     assert opened is not None
     try:
@@ -27,7 +27,7 @@ def read_all(store: Store, name: str, first: int = 0, length: int | None = None)
         opened.close()
 
 
-def test_a_file_can_be_read_whole_and_in_part(store: Store, put: Put) -> None:
+def test_a_file_can_be_read_whole_and_in_part(store: FileStore, put: Put) -> None:
     content = os.urandom(700_000)
     put(store, "a/clip.wav", content)
     assert read_all(store, "a/clip.wav") == content
@@ -38,7 +38,7 @@ def test_a_file_can_be_read_whole_and_in_part(store: Store, put: Put) -> None:
     assert list(store.spool.iterdir()) == []
 
 
-def test_a_missing_file_is_none_and_can_be_removed(store: Store) -> None:
+def test_a_missing_file_is_none_and_can_be_removed(store: FileStore) -> None:
     assert (store.stat("a/x.wav"), store.open("a/x.wav"), store.read("a/x.json")) == (None, None, None)
     assert store.remove("a/x.wav")
     assert list(store.list()) == list(store.list("a")) == []
@@ -64,13 +64,13 @@ def test_a_name_that_is_a_path_to_another_place_is_refused(tmp_path: Path, name:
     assert {path.name for path in tmp_path.rglob("*")} <= {"half", "kept"}
 
 
-def test_small_files_are_overwritten(store: Store) -> None:
+def test_small_files_are_overwritten(store: FileStore) -> None:
     store.write("a/x.json", b"1")
     store.write("a/x.json", b"22")
     assert store.read("a/x.json") == b"22"
 
 
-def test_files_are_listed_by_account_and_all_together(store: Store, put: Put) -> None:
+def test_files_are_listed_by_account_and_all_together(store: FileStore, put: Put) -> None:
     put(store, "a/1.wav", b"1")
     put(store, "b/1.wav", b"22")
     store.write("a/1.json", b"{}")
@@ -83,7 +83,7 @@ def test_files_are_listed_by_account_and_all_together(store: Store, put: Put) ->
     assert store.remove("a/1.wav") and store.stat("a/1.wav") is None
 
 
-def test_different_content_has_a_different_etag(store: Store, put: Put) -> None:
+def test_different_content_has_a_different_etag(store: FileStore, put: Put) -> None:
     put(store, "a/1.wav", b"one")
     put(store, "a/2.wav", b"three")
     one, two = store.stat("a/1.wav"), store.stat("a/2.wav")
@@ -91,7 +91,7 @@ def test_different_content_has_a_different_etag(store: Store, put: Put) -> None:
     assert store.stat("a/1.wav") == one
 
 
-def test_old_incomplete_files_are_removed(store: Store) -> None:
+def test_old_incomplete_files_are_removed(store: FileStore) -> None:
     store.spool.mkdir(parents=True, exist_ok=True)
     old, young = store.spool / "old", store.spool / "young"
     for file in (old, young):

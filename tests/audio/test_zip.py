@@ -19,7 +19,7 @@ from app.audio.folder import FolderStore
 from app.audio.shelf import CRC, Shelf
 from app.audio.store import AudioUnavailable, Opened
 from app.audio.timeline import SongInTime, Subject
-from app.audio.zip import Entry, Zip, stems_zip
+from app.audio.zip import Zip, ZipEntry, stems_zip
 from tests.audio.conftest import wav
 
 MINE = "mine"
@@ -145,7 +145,7 @@ def test_a_wrong_crc_breaks_the_zip_off_and_is_computed_again(
 
 
 def test_a_file_that_became_shorter_breaks_the_zip_off() -> None:
-    zip = Zip([Entry(b"a", 4, 0.0, "", lambda: crc32(b"abc"), lambda at, length: [b"abc"])])
+    zip = Zip([ZipEntry(b"a", 4, 0.0, "", lambda: crc32(b"abc"), lambda at, length: [b"abc"])])
     with pytest.raises(AudioUnavailable):
         list(zip)
 
@@ -162,8 +162,8 @@ def test_files_after_four_gigabytes_are_found(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(zips, "crc32", lambda chunk, before=0: 0)
     block = bytes(1 << 26)
     size = 65 * len(block)
-    large = Entry(b"large", size, 0.0, "", lambda: 0, lambda at, length: (block for _ in range(65)))
-    zip = Zip([large, Entry(b"small", 0, 0.0, "", lambda: 0, lambda at, length: [])])
+    large = ZipEntry(b"large", size, 0.0, "", lambda: 0, lambda at, length: (block for _ in range(65)))
+    zip = Zip([large, ZipEntry(b"small", 0, 0.0, "", lambda: 0, lambda at, length: [])])
     with (tmp_path / "sparse.zip").open("wb") as file:
         for piece in zip:
             # A hole takes no space.

@@ -19,10 +19,10 @@ from app.audio.links import Links
 from app.audio.shelf import Shelf
 from app.audio.store import open_store
 from app.callers import DEFAULT_ACCOUNT, OperatorAccount
-from app.jobs.file import read_job
+from app.jobs.file_status import read_job
 from app.jobs.job import FileJob, SplitJob, new_split, read_split
 from app.jobs.runner import CLAIM_SECONDS, Runner
-from app.jobs.webhook import Attempt
+from app.jobs.webhook import SendResult
 from app.splits.budget import Budget
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, LedgerUnavailable, MemoryStore
@@ -220,10 +220,10 @@ class Receiver:
     during: Callable[[], None] = lambda: None
     """What happens while a webhook is delivered."""
 
-    def send(self, url: str, body: str, webhook_id: str, secrets: Any, hosts: Any) -> Attempt:
+    def send(self, url: str, body: str, webhook_id: str, secrets: Any, hosts: Any) -> SendResult:
         self.received.append((webhook_id, json.loads(body)))
         self.during()
-        return Attempt(self.status, "", self.retry_after)
+        return SendResult(self.status, "", self.retry_after)
 
     @property
     def types(self) -> list[str]:

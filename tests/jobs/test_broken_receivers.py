@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.webhook import MAX_FIRST_LINE_LENGTH, MAX_RECEIVER_REPLY_BYTES, Attempt, send
+from app.jobs.webhook import MAX_FIRST_LINE_LENGTH, MAX_RECEIVER_REPLY_BYTES, SendResult, send
 from tests.conftest import until
 from tests.jobs.conftest import HERE, SECRET, Service
 from tests.outbound import PUBLIC_NAME, Host, Proxy, Script, answers, certificate_for, read_request
@@ -82,7 +82,7 @@ BROKEN_HEADS = {
 }
 
 
-def sent(url: str) -> Attempt:
+def sent(url: str) -> SendResult:
     return send(url, "{}", "msg_1", [SECRET], [HERE])
 
 
@@ -106,7 +106,7 @@ def test_a_broken_answer_is_an_attempt_without_a_status(how: str) -> None:
 )
 def test_a_failure_keeps_its_status_whatever_its_body_does(head: bytes) -> None:
     with Host(answers(head, reset=True)) as host:
-        assert sent(f"http://127.0.0.1:{host.port}/") == Attempt(503, "", 9)
+        assert sent(f"http://127.0.0.1:{host.port}/") == SendResult(503, "", 9)
 
 
 def test_an_endless_redirect_is_not_read() -> None:
@@ -192,7 +192,7 @@ def test_a_public_receivers_first_line_is_cleaned_and_kept(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, body: bytes, said: str
 ) -> None:
     with public(answers(b"HTTP/1.1 200 OK\r\n\r\n", body), certificate, monkeypatch):
-        assert send(f"https://{PUBLIC_NAME}/", "{}", "msg_1", [SECRET], [HERE]) == Attempt(200, said)
+        assert send(f"https://{PUBLIC_NAME}/", "{}", "msg_1", [SECRET], [HERE]) == SendResult(200, said)
 
 
 @pytest.mark.parametrize("how", [how for how in BROKEN_BODIES if "reset" not in how])
@@ -205,7 +205,7 @@ def test_a_public_2xx_is_delivered_whatever_its_body_does(
 
 def test_what_came_before_a_broken_connection_is_kept(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with public(answers(CHUNKED, b"5\r\nhello\r\n"), certificate, monkeypatch):
-        assert send(f"https://{PUBLIC_NAME}/", "{}", "msg_1", [SECRET], []) == Attempt(200, "hello")
+        assert send(f"https://{PUBLIC_NAME}/", "{}", "msg_1", [SECRET], []) == SendResult(200, "hello")
 
 
 @pytest.mark.parametrize("how", ["chunked and cut", "an invalid chunk", "reset at once"])

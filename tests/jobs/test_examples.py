@@ -21,7 +21,7 @@ from responses.matchers import json_params_matcher
 from standardwebhooks.webhooks import Webhook
 from werkzeug.serving import make_server
 
-from app.jobs.webhook import Attempt, send
+from app.jobs.webhook import SendResult, send
 from app.web.caller import make_webhook_secret
 from tests.jobs.conftest import SECRET
 from tests.npm import NODE, install, npm
@@ -123,7 +123,7 @@ def test_the_node_receiver_accepts_only_signed_webhooks(
 ) -> None:
     url, process = node_receiver
 
-    def sent(*secrets: str) -> Attempt:
+    def sent(*secrets: str) -> SendResult:
         return send(url, BODY, "msg_1", secrets, ["127.0.0.1"])
 
     assert (sent(SECRET).status, sent("whsec_" + "B" * 32).status) == (200, 400)

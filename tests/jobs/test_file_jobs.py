@@ -17,14 +17,14 @@ from app.audio.fetch import Fetcher, FetchFailed
 from app.audio.files import Details, folder_of
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
-from app.audio.store import AudioUnavailable, Store, open_store
+from app.audio.store import AudioUnavailable, FileStore, open_store
 from app.callers import DEFAULT_ACCOUNT, Caller, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs
-from app.jobs.file import begin, id_of, job_id, read_job
+from app.jobs.file_status import begin, id_of, job_id, read_job
 from app.jobs.job import FileJob, FileState, Next, Outcome, write_file
-from app.jobs.order import Order
 from app.jobs.runner import CLAIM_SECONDS
+from app.jobs.wanted_files import WantedFiles
 from app.splits.budget import Budget, OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
@@ -76,7 +76,7 @@ class Harness:
         self,
         folder: Path,
         at_once: int = 4,
-        store: Store | None = None,
+        store: FileStore | None = None,
         ledger: Ledger | None = None,
         limit: int = 10**9,
     ) -> None:
@@ -115,7 +115,7 @@ class Harness:
 
     def order(self, *ids: str, downloads: int | None = None) -> list[str]:
         """Request files by their ids, as one caller. Returns the status of each."""
-        order = Order(
+        order = WantedFiles(
             account=Account("cookie", "SUNO_COOKIE", DEFAULT_ACCOUNT),
             account_names=("user",),
             caller=Caller("n8n", downloads_per_month=downloads),

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from app.audio.shelf import Shelf
-from app.jobs.file import id_of
+from app.jobs.file_status import id_of
 from app.jobs.job import FileCode, FileState, SplitState
 from app.jobs.runner import CLAIM_SECONDS, MAX_RENEWALS
 from app.splits.jobs import MAX_CRASHES

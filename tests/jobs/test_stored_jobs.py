@@ -14,7 +14,7 @@ from app.jobs.job import (
     Delivery,
     FileCode,
     FileState,
-    Kind,
+    JobKind,
     SplitState,
     kind_of,
     read_file,
@@ -42,7 +42,7 @@ FILES = {FileState.FETCHING: old.FILE_CLAIMED, FileState.KEPT: old.FILE_KEPT, Fi
 @pytest.mark.parametrize(("state", "text"), SPLITS.items())
 def test_a_splits_job_of_1_0_2_is_read(state: SplitState, text: str) -> None:
     job = read_split(text)
-    assert (kind_of(text), job.state, job.task, job.audio_format) == (Kind.SPLIT, state, StemTask.TWELVE, "wav")
+    assert (kind_of(text), job.state, job.task, job.audio_format) == (JobKind.SPLIT, state, StemTask.TWELVE, "wav")
     assert (job.account, job.caller, job.request_id, job.song_id) == ("default", "n8n", "lanterns-1", "song")
     assert (job.budget, job.began) == (BUDGET, Moment(BY_WALL, 0.0, 1_800_000_000.0))
     assert (job.webhook_url, job.base) == ("https://hooks.example.com/x", "https://stems.example.com/")
@@ -89,12 +89,12 @@ def test_a_files_job_of_1_0_2_is_read() -> None:
     assert (kept.bytes, kept.unlocked, kept.tries, kept.budget) == (176444, True, 2, BUDGET)
     assert (kept.details.name, kept.format, kept.owner) == ("Song - Vocals", "wav", "user")
     assert (failed.code, failed.error) == (FileCode.SUNO, "Suno could not make this clip.")
-    assert kind_of(old.FILE_KEPT) is Kind.FILE
+    assert kind_of(old.FILE_KEPT) is JobKind.FILE
 
 
 @pytest.mark.parametrize("text", [*SPLITS.values(), *FILES.values()])
 def test_what_is_written_is_read_again_and_has_all_that_1_0_2_reads(text: str) -> None:
-    if kind_of(text) is Kind.SPLIT:
+    if kind_of(text) is JobKind.SPLIT:
         written = write_split(read_split(text))
         assert read_split(written) == read_split(text)
     else:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from app.jobs.webhook import Attempt, NoSuchAddress, check_address, send
+from app.jobs.webhook import NoSuchAddress, SendResult, check_address, send
 from tests.jobs.conftest import HERE, SECRET, Receiver
 
 ANOTHER = "whsec_" + "B" * 32
@@ -96,7 +96,7 @@ def test_an_unreadable_redirect_is_an_answer(receiver: Callable[..., Receiver], 
 def test_what_a_listed_receiver_replies_is_not_kept(receiver: Callable[..., Receiver]) -> None:
     there = receiver(500)
     there.reply = b"root:x:0:0"
-    assert send(there.url, "{}", "msg_1", [SECRET], [HERE]) == Attempt(500, "")
+    assert send(there.url, "{}", "msg_1", [SECRET], [HERE]) == SendResult(500, "")
 
 
 def test_a_name_with_a_backslash_does_not_open_this_machine(receiver: Callable[..., Receiver]) -> None:

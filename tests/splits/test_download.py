@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.splits.budget import Budget
-from app.splits.download import Address, Download
+from app.splits.download import AudioDownload, DownloadAddress
 from app.splits.ledger import Ledger
 from app.splits.once import Turn
 from app.splits.store import LedgerUnavailable, MemoryStore, Transaction
@@ -81,13 +81,13 @@ def suno() -> Suno:
     return Suno()
 
 
-def address(suno: Suno, **more: Any) -> Address:
+def address(suno: Suno, **more: Any) -> DownloadAddress:
     return download(suno, **more).address()
 
 
-def download(suno: Suno, budgets: tuple[Budget, ...] = (), **more: Any) -> Download:
+def download(suno: Suno, budgets: tuple[Budget, ...] = (), **more: Any) -> AudioDownload:
     gateway: Any = suno
-    return Download(
+    return AudioDownload(
         account=Account("cookie", "SUNO_COOKIE"),
         account_name="user",
         budgets=budgets,
@@ -103,7 +103,7 @@ def download(suno: Suno, budgets: tuple[Budget, ...] = (), **more: Any) -> Downl
 @pytest.mark.parametrize("failure", [UNREACHABLE, None])
 def test_after_a_counted_unlock_the_reply_says_that_it_was_counted(suno: Suno, failure: SunoError | None) -> None:
     suno.failure = failure
-    assert address(suno) == Address(None, counted=True)
+    assert address(suno) == DownloadAddress(None, counted=True)
 
 
 def test_a_refusal_after_a_counted_unlock_says_that_it_was_counted(suno: Suno) -> None:
@@ -206,7 +206,7 @@ def test_the_whole_wait_for_an_address_ends_in_time(suno: Suno, monkeypatch: pyt
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr("time.sleep", pass_time)
     suno.clips, suno.prepares = [Clip("song", download_unlocked=True)], True
-    assert address(suno) == Address(None, counted=False)
+    assert address(suno) == DownloadAddress(None, counted=False)
     assert suno.asked[0] == 100
     assert 98 < now <= 100, "the next request could not be answered in time"
     assert len(suno.asked) > 30
@@ -215,5 +215,5 @@ def test_the_whole_wait_for_an_address_ends_in_time(suno: Suno, monkeypatch: pyt
 
 def test_a_request_that_does_not_wait_has_suno_s_whole_deadline(suno: Suno) -> None:
     suno.clips, suno.prepares = [Clip("song", download_unlocked=True)], True
-    assert address(suno, wait=False) == Address(None, counted=False)
+    assert address(suno, wait=False) == DownloadAddress(None, counted=False)
     assert suno.asked == [None]

@@ -12,7 +12,7 @@ from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, State, Store
 from app.splits.wait import Ended, Wait
-from app.splits.waiting import Look, TooManyWaiting
+from app.splits.waiting import LookTurn, TooManyWaiting
 from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 HOUR = 3600.0
@@ -404,14 +404,14 @@ def test_one_look_serves_all_requests_of_an_account(ledger: Ledger, clock: Stepp
     clock.advance(1)
     second, _ = waiting(ledger, "2", account="a"), waiting(ledger, "3", account="b")
     look = ledger.waits.take_look("a", 60.0)
-    assert isinstance(look, Look)
+    assert isinstance(look, LookTurn)
     assert [held.id for held, _ in look.waiting] == [first.id, second.id]
     clock.advance(20)
     assert ledger.waits.take_look("a", 60.0) == 40.0
-    assert isinstance(ledger.waits.take_look("b", 60.0), Look)
+    assert isinstance(ledger.waits.take_look("b", 60.0), LookTurn)
     clock.advance(40)
     later = ledger.waits.take_look("a", 60.0)
-    assert isinstance(later, Look)
+    assert isinstance(later, LookTurn)
     assert later.number == 1
 
 
@@ -428,7 +428,7 @@ def test_a_request_that_the_ledger_has_lost_does_not_count(ledger: Ledger, store
     lost, one = waiting(ledger, "1", account="a"), waiting(ledger, "2", account="a")
     store.transact(lambda tx: tx.remove(lost))
     look = ledger.waits.take_look("a", 60.0)
-    assert isinstance(look, Look)
+    assert isinstance(look, LookTurn)
     assert ([held.id for held, _ in look.waiting], ledger.waits.count()) == ([one.id], 1)
 
 

@@ -14,11 +14,11 @@ from app.audio.sizes import least_bytes
 from app.audio.song import Song
 from app.audio.store import AudioFull
 from app.callers import Caller
-from app.jobs.file import FileStatus, begin, id_of, job_id, read_job, status_of, with_measures
+from app.jobs.file_status import FileStatus, begin, id_of, job_id, read_job, status_of, with_measures
 from app.jobs.job import FileCode, FileJob, FileState
 from app.parts import Parts
 from app.splits.budget import OverBudget
-from app.splits.download import Download
+from app.splits.download import AudioDownload
 from app.splits.store import LedgerUnavailable
 from app.suno.errors import SongNotFound, SunoError
 from app.suno.gateway import AudioFormat
@@ -31,7 +31,7 @@ LIST_KEPT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class WantedFiles:
     """Files in one format, for one caller and account.
 
     Every method raises AudioUnavailable, LedgerUnavailable and SunoError. A repeated request for files that are being
@@ -163,7 +163,7 @@ class Order:
     def _unlock(self, song_id: str) -> bool:
         """Unlock a song. Returns whether Suno counted a download for it now."""
         budget = budget_of(self.caller, "downloads")
-        download = Download(
+        download = AudioDownload(
             account=self.account,
             account_name=self.account_names[0],
             budgets=(budget,) if budget else (),
