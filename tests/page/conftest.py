@@ -219,6 +219,7 @@ def settings(folder: Path) -> dict[str, str]:
         "AUDIO_URL": f"file://{folder}/audio",
         "SUNO_POLL_INTERVAL": "0.2",
         "SUNO_DEADLINE": "8",
+        "ORDER_PACE": "0.1",
     }
 
 

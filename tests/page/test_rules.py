@@ -18,8 +18,9 @@ pytestmark = NODE
 
 def run(expression: str, *given: Any, module: str = "rules") -> Any:
     """Evaluate an expression over a module of the page, under its name, and the arguments as `given`."""
+    name = module.replace("-", "_")
     script = (
-        f"import * as {module} from {json.dumps((PAGE / f'{module}.js').as_uri())};"
+        f"import * as {name} from {json.dumps((PAGE / f'{module}.js').as_uri())};"
         f"const given = {json.dumps(given)};"
         f"process.stdout.write(JSON.stringify({expression}) ?? 'null');"
     )
@@ -115,6 +116,12 @@ def test_only_a_balance_that_was_seen_is_told(before: int | None, after: int | N
 def test_a_song_is_found_in_a_link_or_text(text: str, id: str) -> None:
     assert run("rules.idIn(given[0])", text) == id
     assert run("rules.canBeId(given[0])", text) == (" " not in id)
+
+
+def test_a_playlist_is_found_in_a_link_or_text() -> None:
+    link = "https://suno.com/playlist/abc-1"
+    texts = [f"Hear this: {link}?sh=x", link, "abc-1", f"{link} https://suno.com/song/abc-2"]
+    assert run("given[0].map(rules.playlistIn)", texts) == [link, link, "", ""]
 
 
 def test_the_address_of_a_song_leads_back_to_it() -> None:

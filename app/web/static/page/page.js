@@ -11,7 +11,7 @@ import { question } from "./question.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
 import { Scope } from "./scope.js";
-import { View, attempt, desk, session } from "./session.js";
+import { View, attempt, desk, orders, session } from "./session.js";
 import { price, showButtons, showSong, wanted } from "./song.js";
 import * as songs from "./songs.js";
 import { splitFor } from "./split.js";
@@ -220,11 +220,33 @@ function onEnd(run) {
   }, again);
 }
 
+// Orders
+
+/** Show what an address of orders names. */
+function openOrders() {
+  show("");
+  return attempt(async () => (await orders()).open());
+}
+
+/** Choose the songs of a playlist, and show what they would cost. */
+function openPlaylist(link) {
+  the("song").value = "";
+  attempt(async () => {
+    (await orders()).choosePlaylist(link);
+    history.pushState(null, "", "#/order");
+    openOrders();
+  });
+}
+
+const isOfOrders = () => /^#\/orders?(\/|$)/.test(location.hash);
+
 // Reload
 
-/** Show the song of the address, and open the stems that were open before a reload. */
+/** Show the song or order of the address, and open the stems that were open before a reload. */
 async function restore() {
   runs.restore();
+  if (localStorage.getItem("suno-stems.orders")) attempt(async () => (await orders()).resume());
+  if (isOfOrders()) return openOrders();
   const id = rules.songIn(location.hash);
   if (!id) return;
   the("song").value = id;
@@ -236,7 +258,9 @@ async function restore() {
 /** Show the entered song. */
 function onSong(anew) {
   const text = the("song").value.trim();
-  if (text) attempt(() => go(text, anew));
+  const playlist = rules.playlistIn(text);
+  if (playlist) openPlaylist(playlist);
+  else if (text) attempt(() => go(text, anew));
 }
 
 the("find").addEventListener("submit", (event) => {
@@ -251,7 +275,8 @@ the("song").addEventListener("input", ({ target: { value }, inputType }) => {
 addEventListener("popstate", () => {
   const id = rules.songIn(location.hash);
   the("song").value = id;
-  if (session.view.id === id) return;
+  if (isOfOrders()) return void openOrders();
+  if (session.view.id === id && document.body.dataset.pane !== "order") return;
   if (id) attempt(() => go(id));
   else show("");
 });
@@ -260,6 +285,7 @@ for (const element of document.querySelectorAll("[data-task]")) {
   element.addEventListener("click", () => onSplit(element.dataset.task));
 }
 the("part").addEventListener("change", showButtons);
+the("select").addEventListener("click", () => attempt(async () => (await orders()).toggleSelect()));
 the("notify").addEventListener("click", () => askPermission().then(showButtons));
 the("listen").addEventListener("click", () => attempt(() => listen(session.view)));
 files.rememberFormat(() => attempt(() => reformat(session.view)));

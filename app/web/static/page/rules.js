@@ -3,6 +3,7 @@
 const TOGETHER = 1000; // milliseconds between two stems of one split, at most
 const FEW = 3; // parts of a split that are named one by one
 const SONG_PAGE = /https?:\/\/(?:www\.)?suno\.com\/song\/([A-Za-z0-9_-]{1,128})/i;
+const PLAYLIST_PAGE = /https?:\/\/(?:www\.)?suno\.com\/playlist\/[A-Za-z0-9_-]{1,128}/i;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
 const VOICE = /^(?:(?:lead|backing) )?vocals?$/;
@@ -10,6 +11,9 @@ const MUSIC = new Set(["instrumental", "without lead vocal", "without vocals", "
 
 /** The song's id in a text: an id, or the address of a song's page, also with other words around it. */
 export const idIn = (text) => SONG_PAGE.exec(text)?.[1] ?? text.trim();
+
+/** The link of a playlist in a text; "" if there is none, or a song's link too. */
+export const playlistIn = (text) => (SONG_PAGE.test(text) ? "" : (PLAYLIST_PAGE.exec(text)?.[0] ?? ""));
 
 /** Whether a text is certainly a whole id, and not one that is being typed. */
 export const isWholeId = (text) => UUID.test(idIn(text)) || SONG_PAGE.test(text);

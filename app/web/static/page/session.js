@@ -31,10 +31,17 @@ export function desk() {
     },
     () => {
       session.desk = null;
-      throw new Failure({ error: "A part of this page could not be loaded. Check your connection.", code: "unreachable" });
+      missing();
     },
   );
   return session.desk;
+}
+
+/** Orders of many songs, loaded on first use. */
+export const orders = () => import("./order.js").catch(missing);
+
+function missing() {
+  throw new Failure({ error: "A part of this page could not be loaded. Check your connection.", code: "unreachable" });
 }
 
 /** Run `what` and show an error; `again` is then offered. Work that was stopped is no error. */

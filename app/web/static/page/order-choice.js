@@ -1,0 +1,63 @@
+// The songs that are chosen for an order, what is wanted of them, and the price that was told for exactly that. Kept in this tab.
+
+import { credentials, newId } from "./api.js";
+import { MOST_SONGS } from "./order-rules.js";
+
+const STORE = "suno-stems.choice";
+const EMPTY = { songs: [], playlist: "", task: "two", part: "", format: "", quote: null };
+
+const listeners = new Set();
+let now = null;
+
+/** The choice: {songs: ids, playlist: a link instead, task, part, format: "" for no files, quote}. */
+export function choice() {
+  const { who } = credentials.read();
+  if (now?.who !== who) {
+    const kept = JSON.parse(sessionStorage.getItem(STORE) ?? "null");
+    now = kept?.who === who ? kept : { ...EMPTY, who };
+  }
+  return now;
+}
+
+/** Call `listen` after each change, until the signal. */
+export function onChange(listen, signal) {
+  listeners.add(listen);
+  signal.addEventListener("abort", () => listeners.delete(listen), { once: true });
+}
+
+/** Change the choice: the price that was told before is then not that of the choice, and cannot be paid. */
+export function choose(changes) {
+  keep({ ...choice(), ...changes, quote: null });
+}
+
+/** Note what a choice would cost, unless it has changed meanwhile. Its key makes it one order, however often it is sent. */
+export function noteQuote(asked, told) {
+  if (bodyOf(choice()) === asked) keep({ ...choice(), quote: { told, key: newId(), at: Date.now() } });
+}
+
+/** Choose nothing. What is wanted of songs stays. */
+export const clear = () => choose({ songs: [], playlist: "" });
+
+/** Whether something is chosen, and not too much. */
+export const isChosen = ({ songs, playlist }) => playlist !== "" || (songs.length > 0 && songs.length <= MOST_SONGS);
+
+/** What is wanted of each song, as a request has it. */
+export function wantedOf({ task, part, format }) {
+  return {
+    stem_task: task === "twelve" ? "twelve" : "two",
+    ...(task === "part" ? { stem_name: part } : {}),
+    ...(format ? { audio_format: format } : {}),
+  };
+}
+
+/** The body of the request for the price, as text. */
+export function bodyOf(chosen) {
+  const { songs, playlist } = chosen;
+  return JSON.stringify({ ...(playlist ? { playlist } : { songs }), ...wantedOf(chosen), quote: true });
+}
+
+function keep(changed) {
+  now = changed;
+  sessionStorage.setItem(STORE, JSON.stringify(now));
+  for (const listen of listeners) listen(now);
+}

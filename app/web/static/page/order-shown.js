@@ -1,0 +1,171 @@
+// An order: what it has done and spent, what comes next, and how it goes on or ends.
+
+import { refresh } from "./account.js";
+import { askJson, patiently, sleep } from "./api.js";
+import { ring } from "./bell.js";
+import { button, make, say } from "./dom.js";
+import * as rules from "./order-rules.js";
+import { fill as fillPanel } from "./person.js";
+import { question } from "./question.js";
+import { addressOf as addressOfSong, capital, count, day } from "./rules.js";
+import { attempt } from "./session.js";
+import { noteSplit } from "./songs.js";
+
+const LOOK_EVERY = 2; // seconds
+const LOOK_AT_REST_EVERY = 10; // seconds, while nothing changes by itself, or nobody looks
+
+/** Show an order, and follow it until the signal. */
+export async function show(pane, signal, id) {
+  pane.replaceChildren(make("p", { role: "status" }, "Looking for the order…"));
+  let { told } = await patiently(`/api/orders/${id}`, { signal });
+  const shown = new Shown(pane, signal, told);
+  for (;;) {
+    await shown.tell(told);
+    if (rules.isOver(told)) return;
+    await shown.rest();
+    ({ told } = await patiently(`/api/orders/${id}`, { signal }));
+  }
+}
+
+class Shown {
+  #rows = new Map(); // by song id
+  #order = null;
+  #asking = false;
+  #wake = () => {};
+
+  constructor(pane, signal, order) {
+    this.signal = signal;
+    document.addEventListener("visibilitychange", () => this.#wake(), { signal });
+    this.state = make("p", { id: "order-status", role: "status" });
+    this.bar = make("progress", { max: order.songs.length, value: 0, "aria-label": "Songs that have ended" });
+    this.spent = make("p", { className: "small" });
+    this.next = make("p", { className: "small" });
+    this.pause = make("div", { className: "person", hidden: true });
+    this.person = make("section", { className: "person", "aria-label": "A person is needed", hidden: true });
+    this.stop = button("Stop", () => this.#act(() => this.#stop()));
+    this.list = make("ol", { className: "ordered" }, ...order.songs.map((song) => this.#row(song)));
+    pane.replaceChildren(
+      make("p", { className: "back" }, make("a", { href: "#/" }, "All songs"), " ", make("a", { href: rules.LIST }, "Orders")),
+      make("h2", { tabIndex: -1, dir: "auto" }, rules.nameOf(order)),
+      make("p", { className: "small" }, [capital(rules.kindWords(order)), day(order.created_at)].filter(Boolean).join(" · ")),
+      this.state,
+      this.bar,
+      this.spent,
+      this.next,
+      this.pause,
+      this.person,
+      make("p", { className: "row" }, this.stop),
+      this.list,
+    );
+  }
+
+  /** Wait until it is time to look again: at once after a button, or when the page comes to the front. */
+  rest() {
+    const seconds = rules.isMoving(this.#order) && !document.hidden ? LOOK_EVERY : LOOK_AT_REST_EVERY;
+    return Promise.race([sleep(seconds, this.signal), new Promise((resolve) => (this.#wake = resolve))]);
+  }
+
+  /** Show the order as it is now. */
+  async tell(order) {
+    const before = this.#order;
+    this.#order = order;
+    const { done, failed, person } = rules.tally(order);
+    say("order-status", rules.stateWords(order));
+    this.bar.value = done + failed;
+    this.spent.textContent = rules.spentWords(order);
+    this.#showNext(rules.nextOf(order));
+    this.#showPause(order);
+    this.stop.hidden = order.state !== "running" && order.state !== "paused";
+    for (const song of order.songs) this.#showSong(song, before?.songs.find(({ song_id: id }) => id === song.song_id));
+    document.title = `${done + failed}/${order.songs.length} ${rules.nameOf(order)} · Suno Stems`;
+    if (before && before.credits !== order.credits) refresh();
+    if (before && before.state !== order.state && order.state !== "running") ring(`${rules.nameOf(order)}: ${rules.stateWords(order)}`);
+    await this.#showPerson(person ? order.songs.find(({ state }) => state === "needs_person") : null);
+  }
+
+  #row({ song_id: id, title }) {
+    const link = make("a", { href: addressOfSong(id), dir: "auto" }, title || id);
+    const words = make("span", { className: "small" });
+    const cost = make("span", { className: "small cost" });
+    const row = make("li", {}, link, words, cost);
+    this.#rows.set(id, { row, words, cost });
+    return row;
+  }
+
+  #showSong(song, before) {
+    const { row, words, cost } = this.#rows.get(song.song_id);
+    row.className = song.state;
+    words.textContent = rules.songWords(song);
+    cost.textContent = rules.songCost(song);
+    if (song.state === "done" && before && before.state !== "done") noteSplit(song.song_id);
+  }
+
+  #showNext(next) {
+    this.next.hidden = !next;
+    if (next) this.next.replaceChildren("Next: ", make("bdi", {}, next.title), `, ${next.when}.`);
+  }
+
+  #showPause({ state, error }) {
+    this.pause.hidden = state !== "paused";
+    if (state !== "paused") this.pause.replaceChildren();
+    else if (this.pause.dataset.code !== error.code || !this.pause.childElementCount) {
+      this.pause.dataset.code = error.code;
+      const link = make("a", { href: "https://suno.com", target: "_blank", rel: "noreferrer", className: "button" }, "Go to suno.com");
+      const goOn = button("Go on", () => this.#act(() => this.#goOn()), "main");
+      this.pause.replaceChildren(
+        make("h3", {}, "This order is paused"),
+        make("p", {}, rules.reasonWords(error)),
+        make("p", { className: "row" }, goOn, ...(rules.leadsToSuno(error) ? [link] : [])),
+      );
+    }
+  }
+
+  async #showPerson(song) {
+    const request = song ? await patiently(`/api/requests/${song.request_id}`, { signal: this.signal }) : null;
+    const person = request?.told.person ?? null;
+    const again = () => this.#act(() => this.#send(`/api/orders/${this.#order.id}/again`, { body: {} }));
+    fillPanel(this.person, person, again, () => this.#act(() => this.#stop()), "Stop this order");
+  }
+
+  /** Do what a button says, once at a time. */
+  async #act(what) {
+    if (this.#asking) return;
+    this.#asking = true;
+    await attempt(what);
+    this.#asking = false;
+    this.#wake();
+  }
+
+  async #send(path, options) {
+    const { told } = await askJson(path, options);
+    this.signal.throwIfAborted();
+    await this.tell(told);
+  }
+
+  #stop() {
+    return this.#send(`/api/orders/${this.#order.id}`, { method: "DELETE" });
+  }
+
+  /** Go on; ask first if that may spend more than was agreed. */
+  async #goOn() {
+    const order = this.#order;
+    const songs = order.songs.filter(({ state }) => state === "waiting" || state === "needs_person").map(({ song_id: id }) => id);
+    let caps = {};
+    if (songs.length) {
+      const { stem_task, stem_name, audio_format: format } = order;
+      const body = { songs, stem_task, ...(stem_name ? { stem_name } : {}), ...(format ? { audio_format: format } : {}), quote: true };
+      const quote = await askJson("/api/orders", { body, signal: this.signal });
+      const more = rules.capsFor(order, quote.told);
+      if ((more.credits || more.downloads) && !(await this.#agrees(songs.length, more))) return;
+      caps = more.caps;
+    }
+    await this.#send(`/api/orders/${order.id}/again`, { body: caps });
+  }
+
+  async #agrees(songs, { credits, downloads, caps }) {
+    const more = rules.costWords(credits, downloads);
+    const most = rules.costWords(caps.max_credits, caps.max_downloads ?? 0);
+    const text = `${count(songs, "song")} ${songs === 1 ? "is" : "are"} left. This order may then spend ${most} in all: up to ${more} more than you agreed to.`;
+    return (await question("Go on with this order?", text, [["yes", `Go on · up to ${more} more`]], this.signal)) === "yes";
+  }
+}

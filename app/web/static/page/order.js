@@ -1,0 +1,52 @@
+// Orders of many songs: this module and those that it needs are loaded when they are first used.
+
+import { credentials } from "./api.js";
+import { make, the } from "./dom.js";
+import * as list from "./order-list.js";
+import * as choices from "./order-choice.js";
+import * as draft from "./order-new.js";
+import * as rules from "./order-rules.js";
+import * as select from "./order-select.js";
+import * as shown from "./order-shown.js";
+import { session } from "./session.js";
+
+const OWN_COOKIE = "Several songs at once are split with the accounts of this service, and not with a cookie of your own: the work goes on after you leave.";
+
+document.head.append(make("link", { rel: "stylesheet", href: new URL("order.css", import.meta.url).pathname }));
+
+/** Begin to choose songs in the library, or end it. */
+export function toggleSelect() {
+  select.toggle(session.account);
+}
+
+/** Choose the songs of a playlist. */
+export function choosePlaylist(link) {
+  select.stop();
+  choices.choose({ playlist: link, songs: [] });
+}
+
+/** Show what the address names, in the pane of the song. */
+export async function open() {
+  const view = rules.viewIn(location.hash) ?? { isList: true };
+  const { signal } = session.view;
+  const pane = the("order-pane");
+  document.body.dataset.pane = "order";
+  pane.replaceChildren();
+  if (credentials.read().cookie) pane.replaceChildren(make("p", {}, OWN_COOKIE));
+  else if (view.isNew) draft.show(pane, signal, goTo);
+  else {
+    const shows = view.id ? shown.show(pane, signal, view.id) : list.show(pane, signal);
+    await shows;
+  }
+}
+
+/** Send again an order that was being sent when the page was left. */
+export const resume = () => draft.resume(goTo);
+
+/** Show an order that was paid, in place of what was chosen for it. */
+function goTo(id) {
+  select.stop();
+  const isNew = rules.viewIn(location.hash)?.isNew;
+  history[isNew ? "replaceState" : "pushState"](null, "", rules.addressOf(id));
+  dispatchEvent(new PopStateEvent("popstate"));
+}
