@@ -8,6 +8,17 @@ from typing import Literal
 
 OCEAN_WANDERER = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 
+Damage = Literal["", "late", "short", "other-rate", "silent", "clipped"]
+
+DAMAGED: tuple[tuple[Damage, str, str], ...] = (
+    ("late", "Late Train", "start 37 ms late"),
+    ("short", "Cut Short", "end half a second early"),
+    ("other-rate", "Wrong Speed", "have 44,100 Hz, and the song 22,050"),
+    ("silent", "Nobody Sings", "are silent, and not marked so"),
+    ("clipped", "Too Loud", "are clipped"),
+)
+"""What is wrong with the vocals of a song, its title, and the same in words."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueSong:
@@ -37,7 +48,7 @@ class CatalogueSong:
     stem_ids: bool = False  # whether its stems are listed by their ids only
     unfit: Literal["", "trashed", "unfinished", "not-offered"] = ""  # why a split of it is refused
     silent: tuple[str, ...] = ()  # parts of its splits that are silent
-    damage: Literal["", "late", "short", "other-rate", "silent", "clipped"] = ""  # what is wrong with its vocals
+    damage: Damage = ""  # what is wrong with its vocals
     rhythm: Literal["", "waltz", "changing"] = ""  # a click on each beat, in place of music: sandbox/clicks.py
     needs_captcha: bool = False
     left_out: bool = False  # of the feeds: only calls under /api/clip/ return it and its stems
@@ -321,13 +332,7 @@ SONGS: dict[str, CatalogueSong] = {
         ),
         *(
             CatalogueSong(id=f"song-vocals-{damage}", title=title, about=f"its vocals {what}", damage=damage)
-            for damage, title, what in (
-                ("late", "Late Train", "start 37 ms late"),
-                ("short", "Cut Short", "end half a second early"),
-                ("other-rate", "Wrong Speed", "have 44,100 Hz, and the song 22,050"),
-                ("silent", "Nobody Sings", "are silent, and not marked so"),
-                ("clipped", "Too Loud", "are clipped"),
-            )
+            for damage, title, what in DAMAGED
         ),
         CatalogueSong(
             id="song-hebrew",

@@ -72,6 +72,7 @@ def encoded(wav: bytes, format: str) -> bytes:
     out = io.BytesIO()
     with av.open(io.BytesIO(wav), "r", format="wav") as source, av.open(out, "w", format=container_format) as target:
         stream = target.add_stream(codec, rate=audio.RATE)
+        assert isinstance(stream, av.AudioStream)
         stream.layout = "mono"
         resampler = av.AudioResampler(
             format=stream.codec_context.format,

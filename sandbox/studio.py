@@ -479,7 +479,7 @@ class Studio:
         account = self._account(request)
         old = self._suno.options.wire == "2024"
         known = ("mp3", "m4a", "wav") if self._suno.options.wav_by_download and not old else ("mp3", "m4a")
-        if (wanted := request.query.get("format")) not in known:
+        if (wanted := request.query.get("format", "")) not in known:
             return detail(422, [_complaint("Input should be 'mp3' or 'm4a'", "format", place="query")])
         if refusal := self._refuse_download(account, clip_id):
             return refusal
@@ -594,7 +594,7 @@ def _is_fresh(browser_token: str) -> bool:
     """Whether a browser-token was made within the last minute."""
     try:
         made = json.loads(base64.b64decode(json.loads(browser_token)["token"]))["timestamp"]
-        return abs(time.time() - made / 1000) < MINUTE
+        return bool(abs(time.time() - made / 1000) < MINUTE)
     except (ValueError, LookupError, TypeError, binascii.Error):
         return False
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 Script = Callable[[socket.socket], None]
 
@@ -29,7 +30,7 @@ class Host:
         self.connections = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -75,9 +75,9 @@ class Disk:
 
     def _do(self, pid: str, name: str, arguments: str) -> None:
         if name == "unlink":
-            [path] = _texts(arguments)
-            self._written.pop(path.decode(), None)
-            self._synced.pop(path.decode(), None)
+            [removed] = _texts(arguments)
+            self._written.pop(removed.decode(), None)
+            self._synced.pop(removed.decode(), None)
             return
         path = _path(arguments)
         if not path.startswith(f"{self._folder}/"):

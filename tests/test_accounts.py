@@ -33,10 +33,10 @@ class Gateway:
 class FlakyStore(MemoryStore):
     is_away = False
 
-    def transact(self, change):
+    def transact(self, change, *, durable=False):
         if self.is_away:
             raise LedgerUnavailable("away")
-        return super().transact(change)
+        return super().transact(change, durable=durable)
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def test_a_storages_address_leads_to_a_public_address_or_a_local_suno(url: str, 
         Fetcher(loopback_too=loopback_too).small(url, 1)
     for host in hosts:
         if loopback_too and is_loopback(host):
-            assert parse_url(url).host.removesuffix(".").strip("[]") == host  # type: ignore[union-attr]
+            assert parse_url(url).host.removesuffix(".").strip("[]") == host
         else:
             assert is_public(ip_address(host))
 

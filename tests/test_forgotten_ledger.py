@@ -30,7 +30,7 @@ KEYS = [f"key-{n}" for n in range(5)]
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def forgets(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Callable[[], Callable[[], None]]]:
+def forgets(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Callable[[], Callable[[], object]]]:
     """A ledger's URL, and what copies it: the result puts the copy back while the service runs."""
     file = tmp_path / "ledger.db"
     if request.param == "sqlite":
@@ -68,7 +68,7 @@ def test_no_key_is_paid_again_on_an_older_ledger_until_it_is_accepted(
     start: Callable[..., Client],
     suno: Suno,
     account: str,
-    forgets: tuple[str, Callable[[], Callable[[], None]]],
+    forgets: tuple[str, Callable[[], Callable[[], object]]],
 ) -> None:
     url, copy = forgets
     service = start(LEDGER_URL=url, WEB_CONCURRENCY="2")
@@ -83,7 +83,7 @@ def test_no_key_is_paid_again_on_an_older_ledger_until_it_is_accepted(
     assert {split(service, account, key) for key in KEYS} == {503}
     assert len(suno.charges(account)) == len(KEYS)
     ready = until(lambda: (found := service.get("/readyz")).status_code == 503 and found)
-    assert ready.json()["checks"]["ledger"] == "ledger_unavailable"
+    assert ready.json()["checks"]["ledger"] == "ledger_unavailable"  # type: ignore[union-attr]
     assert service.split(cookie=account).status_code == 200, "without a key"
 
     assert accept(url).startswith("The ledger is accepted")

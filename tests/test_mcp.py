@@ -301,9 +301,9 @@ def test_what_may_have_been_charged_counts(status: int, code: str | None) -> Non
         error = {"error": "No.", "code": code, "request_id": "x"} if code else {}
         wire.post("http://127.0.0.1:3000/api/generate_stems", status=status, json=error)
         with pytest.raises(ToolError):
-            anyio.run(tools.split_song, None, SONG, TWO)
+            anyio.run(tools.split_song, None, SONG, TWO)  # type: ignore[arg-type]
         with pytest.raises(ToolError, match="10 were counted before"):
-            anyio.run(tools.split_song, None, "another", TWO)
+            anyio.run(tools.split_song, None, "another", TWO)  # type: ignore[arg-type]
 
 
 def test_every_spelling_of_a_part_is_one_split(model: Model, suno: Suno, account: str) -> None:
@@ -337,7 +337,7 @@ def test_an_unreadable_redirect_of_a_split_may_have_been_charged(location: str) 
     with RequestsMock() as wire:
         wire.post("http://127.0.0.1:3000/api/generate_stems", status=307, headers={"Location": location})
         with pytest.raises(ToolError, match="may have been charged"):
-            anyio.run(Tools(Settings.read({})).split_song, None, SONG, TWO)
+            anyio.run(Tools(Settings.read({})).split_song, None, SONG, TWO)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("nothing", [None, [None], ["null"], []])
@@ -387,7 +387,7 @@ def find_songs(**asked: Any) -> Songs:
 
     with RequestsMock() as wire:
         wire.add_callback("GET", "http://127.0.0.1:3000/api/get", page_of_songs)
-        return anyio.run(partial(Tools(Settings.read({})).find_songs, Silent(), **asked))
+        return anyio.run(partial(Tools(Settings.read({})).find_songs, Silent(), **asked))  # type: ignore[arg-type]
 
 
 def test_every_song_of_more_than_a_thousand_is_found() -> None:
@@ -606,7 +606,7 @@ def test_a_split_may_be_repeated_after_a_proxys_reply(status: int, body: str) ->
         with pytest.raises(
             ToolError, match=r"may have been charged. Repeat the same call .* paid once.* request_id \w+"
         ):
-            anyio.run(tools.split_song, None, SONG, TWO)
+            anyio.run(tools.split_song, None, SONG, TWO)  # type: ignore[arg-type]
 
 
 def test_a_proxys_reply_to_a_free_call_mentions_no_charge() -> None:

@@ -30,7 +30,7 @@ def pinned(file: Path) -> list[tuple[str, str, str]]:
     """Each package of a file of pip's: its name, its version, and the rest, such as its hashes."""
     packages = re.split(r"^(?=[a-z0-9])", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = [re.match(r"([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)(.*)", package, re.DOTALL) for package in packages]
-    return [match.groups() for match in found if match]
+    return [(match[1], match[2], match[3]) for match in found if match]
 
 
 def test_each_group_is_pinned() -> None:

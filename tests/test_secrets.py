@@ -111,7 +111,7 @@ def test_a_crash_is_logged_without_its_message(
     monkeypatch.setenv("SUNO_POLL_INTERVAL", "0.01")
     app = create_app()
     app.extensions["parts"].gateway = Broken()
-    app.extensions["parts"].names = AccountNames(Broken(), app.extensions["parts"].ledger)
+    app.extensions["parts"].names = AccountNames(Broken(), app.extensions["parts"].ledger)  # type: ignore[arg-type]
 
     response = app.test_client().post("/api/generate_stems", json={"audio_id": "song"})
 

@@ -352,7 +352,7 @@ def test_a_used_connection_stays_open_longer_than_load_balancers_use_it(monkeypa
     monkeypatch.setattr(serving.gevent, "getcurrent", lambda: SimpleNamespace(connection=connection))
     waits = []
     for connection.has_served in (False, True):
-        with serving.Worker.timeout_ctx(worker) as timeout:
+        with serving.Worker.timeout_ctx(worker) as timeout:  # type: ignore[arg-type]
             waits.append(timeout.seconds)
     assert waits == [2.0, keepalive]
 
@@ -383,12 +383,12 @@ def test_a_full_worker_closes_the_connection_that_has_waited_longest(monkeypatch
             connection = stack.enter_context(connections.open(address, 900, ours))
             connection.since -= waits
             connection.greenlet = SimpleNamespace(kill=lambda block: killed.append(connection))
-            connection.theirs = theirs
+            connection.theirs = theirs  # type: ignore[attr-defined]
             return connection
 
         working, asked, longest, _, _ = (opened(f"192.0.2.{n}", 60 - n) for n in range(5))
         working.stage = serving.Stage.WORKING
-        asked.theirs.sendall(b"GET")
+        asked.theirs.sendall(b"GET")  # type: ignore[attr-defined]
         assert killed == []
         opened("192.0.2.9", 0)
         assert killed == [longest]
@@ -399,7 +399,7 @@ def test_a_worker_collects_garbage_again_once_it_has_loaded(monkeypatch: pytest.
     thresholds = gc.get_threshold()
     gc.disable()
     try:
-        serving.post_worker_init(SimpleNamespace(time_left=no_end))
+        serving.post_worker_init(SimpleNamespace(time_left=no_end))  # type: ignore[arg-type]
         assert gc.isenabled()
     finally:
         gc.enable()

@@ -118,7 +118,7 @@ class Operation:
         """Press the button, and return the width of the image that the page shows."""
         self._one(".execute").click()
         image = self._one(".live-responses-table .response img")
-        return wait_for(self._browser, lambda: int(image.get_property("naturalWidth")))
+        return wait_for(self._browser, lambda: int(str(image.get_property("naturalWidth"))))
 
     def expect(self, status: str) -> Any:
         """Press the button, check the status, and return the JSON that the page shows."""

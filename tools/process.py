@@ -99,7 +99,7 @@ def _wait_for(server: Server, is_ready: Callable[[Server], bool]) -> None:
             if is_ready(server):
                 return
         time.sleep(0.02)
-    raise NotStartedError(f"{server.process.args} did not start:\n{server.logged()[-8000:]}")
+    raise NotStartedError(f"{server.process.args!r} did not start:\n{server.logged()[-8000:]}")
 
 
 _ports = itertools.count(os.getpid() * 997)

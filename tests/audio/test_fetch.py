@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def whole(to: BaseHTTPRequestHandler) -> None:
     send(to, 200, SOUND)
 
 
-def part(share: float, *, ranges: bool = True, content: bytes = SOUND, **headers: str) -> Answer:
+def part(share: float, *, ranges: bool = True, content: bytes = SOUND, **headers: Any) -> Answer:
     """Send this share of the file, or of its requested rest, and break the connection. `If-Range` is ignored."""
 
     def answer(to: BaseHTTPRequestHandler) -> None:
@@ -75,7 +76,7 @@ def part(share: float, *, ranges: bool = True, content: bytes = SOUND, **headers
     return answer
 
 
-def status(code: int, **headers: str) -> Answer:
+def status(code: int, **headers: Any) -> Answer:
     return lambda to: send(to, code, b"<Error/>", Content_Type="application/xml", **headers)
 
 
@@ -184,7 +185,7 @@ YESTERDAY, TODAY = "Sun, 29 Nov 2026 10:00:00 GMT", "Mon, 30 Nov 2026 10:00:00 G
     ],
 )
 def test_parts_of_two_versions_are_not_joined(
-    storage: Storage, file: Path, headers: dict[str, str], changed: Answer
+    storage: Storage, file: Path, headers: dict[str, Any], changed: Answer
 ) -> None:
     storage.script = [part(0.5, **headers), changed, lambda to: send(to, 200, LONGER, ETag='"3"')]
     assert fetch(storage, file) == LONGER
@@ -200,7 +201,7 @@ def test_parts_of_two_versions_are_not_joined(
     ],
 )
 def test_the_rest_is_requested_of_the_same_version(
-    storage: Storage, file: Path, headers: dict[str, str], validator: str
+    storage: Storage, file: Path, headers: dict[str, Any], validator: str
 ) -> None:
     storage.script = [part(0.4, **headers)]
     assert fetch(storage, file) == SOUND

@@ -66,9 +66,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             body = {"audio_id": EXAMPLE_SONG, "webhook_url": f"http://127.0.0.1:{free_port()}/"}
             split = client.post("/api/generate_stems", json=body, headers={"X-Request-ID": REQUEST_ID["example"]})
             assert split.status_code == 200, split.text
-            for body in ({"audio_id": EXAMPLE_SONG}, {"ids": [EXAMPLE_SONG]}):
-                wanted = {**body, "format": "mp3"}
-                until(lambda wanted=wanted: client.post("/api/audio", json=wanted).status_code == 200)
+            for files in ({"audio_id": EXAMPLE_SONG}, {"ids": [EXAMPLE_SONG]}):
+                wanted = {**files, "format": "mp3"}
+                until(lambda wanted=wanted: client.post("/api/audio", json=wanted).status_code == 200)  # type: ignore[misc]
         yield client
 
 
@@ -104,7 +104,7 @@ def check(case: schemathesis.Case, response: Response) -> None:
     if "ids" in (case.query or {}):
         # Everything in a query is text: `true`, sent for a list, is an id.
         excluded.append(negative_data_rejection)
-    case.validate_response(response, excluded_checks=excluded)
+    case.validate_response(response, excluded_checks=excluded)  # type: ignore[arg-type]
 
 
 def may_be_refused(response: Response) -> bool:
@@ -126,12 +126,12 @@ def made_for(operation_id: str) -> Callable[..., None]:
 
 # Schemathesis gives all operations of one test the same name, and pytest-xdist then runs only one of them.
 for operation in api.get_all_operations():
-    operation_id = operation.ok().definition.raw["operationId"]
+    operation_id = operation.ok().definition.raw["operationId"]  # type: ignore[union-attr]
     globals()[f"test_{operation_id}"] = made_for(operation_id)
 
 
 def test_sequences_of_operations(deployed: Client) -> None:
-    class Workflow(api.as_state_machine()):
+    class Workflow(api.as_state_machine()):  # type: ignore[misc]
         def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
             return {"base_url": deployed.url, "session": SESSION}
 

@@ -132,7 +132,7 @@ def nginx_at(folder: Path, tls: Tls, *servers: str, burst: int | None = None, **
     )
     # The certificate is for this name.
     url = f"https://localhost:{port}"
-    Proxy(Server(url, None, folder / "main.log"), tls, folder).balance(servers)  # type: ignore[arg-type]
+    Proxy(Server(url, None, folder / "main.log"), tls, folder).balance(servers)
     with running(command(folder), lambda server: answers(Proxy(server, tls, folder)), url=url) as server:
         yield Proxy(server, tls, folder, f"http://127.0.0.1:{metrics_port}")
 

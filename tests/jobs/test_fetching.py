@@ -193,7 +193,7 @@ def test_a_song_that_suno_would_refuse_is_not_sent_if_its_files_are_wanted(
     body = {"audio_id": song, "audio_format": "mp3"}
     error = assert_error(deployed.client.post("/api/generate_stems", json=body), 400, "refused_by_suno")["error"]
     assert error.startswith("This song cannot be split: ")
-    assert suno.log("/api/edit/") == suno.charges(account) == unlocks(suno, account) == []
+    assert (suno.log("/api/edit/"), suno.charges(account), unlocks(suno, account)) == ([], [], [])
 
 
 def test_a_removed_file_is_fetched_again_without_unlocking(

@@ -95,7 +95,7 @@ class Harness:
             names=AccountNames(gateway, self.ledger),
             queue=SimpleNamespace(put=self.queued.append),
         )
-        self.jobs = FileJobs(self.parts, is_stopping=lambda: False)
+        self.jobs = FileJobs(self.parts, is_stopping=lambda: False)  # type: ignore[arg-type]
 
     def new_job(
         self, id: str = "clip", *, account: str = DEFAULT_ACCOUNT, waiting: str = "", budget: Budget | None = None

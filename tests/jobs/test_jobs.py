@@ -251,7 +251,7 @@ def test_webhooks_without_a_secret_with_a_cookie_or_to_a_private_host_are_refuse
     assert "never written down" in assert_error(own, 400, "webhook_not_allowed")["error"]
     for url in ("http://hooks.example.com/", "https://10.0.0.1/", "https://localhost/", "https://u:p@example.com/"):
         assert_error(deployed.split(url), 400, "webhook_not_allowed")
-    assert_error(deployed.split(None), 400, "invalid_request")  # type: ignore[arg-type]
+    assert_error(deployed.split(None), 400, "invalid_request")
     unsigned = deploy(WEBHOOK_SECRET="")
     assert (
         "webhook-secret"

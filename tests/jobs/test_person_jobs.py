@@ -245,8 +245,14 @@ def test_stems_that_are_taken_away_again_are_followed_by_the_truth(world: World)
     world.run(2 * MINUTE)
     assert world.receiver.types == ["stems.needs_person", "stems.completed"]
     other = world.ledger.new_entry(
-        **{"caller": "", "account": "user", "idempotency_key": "", "question": "?", "song_id": "song"},
-        **{"task": "twelve", "request_id": "other", "lasts": 41.0},
+        caller="",
+        account="user",
+        idempotency_key="",
+        question="?",
+        song_id="song",
+        task="twelve",
+        request_id="other",
+        lasts=41.0,
     )
     world.ledger.finish(other, list(world.suno.made.values()), paid=True)
     world.run(MINUTE)

@@ -82,7 +82,7 @@ def test_each_key_is_paid_once_and_has_one_result_while_two_versions_run(
         assert [split(new, receivers, number) for number in range(KEYS)] == early + late
 
         for number, there in enumerate(receivers):
-            until(lambda there=there: "stems.completed" in [event["type"] for event in there.verified(0)])
+            until(lambda there=there: "stems.completed" in [event["type"] for event in there.verified(0)])  # type: ignore[misc]
             webhook = there.verified()[-1]
             assert "stems.delayed" not in [event["type"] for event in there.verified()], "nothing took an hour"
             data = webhook["data"]

@@ -33,5 +33,5 @@ for module, names in ONLY_ON_LINUX.items():
         if hasattr(module, name):
             delattr(module, name)
     if hasattr(module, "__all__"):
-        module.__all__ = [name for name in module.__all__ if name not in names]
+        module.__all__ = [name for name in module.__all__ if name not in names]  # type: ignore[attr-defined]
 sys.addaudithook(hide_proc)

@@ -93,8 +93,8 @@ def seconds_of(time):
 def test_another_reader_of_webvtt_reads_it_within_ten_milliseconds(lines):
     read = webvtt.from_buffer(io.StringIO(subtitles_of(lines, Subtitles.VTT, title=None)))
 
-    assert [seconds_of(cue.start) for cue in read] == pytest.approx([line.start for line in lines], abs=0.01)
-    assert [seconds_of(cue.end) for cue in read] == pytest.approx([line.end for line in lines], abs=0.0101)
+    assert [seconds_of(cue.start) for cue in read] == pytest.approx([line.start for line in lines], abs=0.01)  # type: ignore[attr-defined]
+    assert [seconds_of(cue.end) for cue in read] == pytest.approx([line.end for line in lines], abs=0.0101)  # type: ignore[attr-defined]
     assert read[0].start == "00:00:01.004"
     assert read[0].text == "Over water"
 
@@ -114,7 +114,8 @@ def bar_times(midi):
             tempos.append((tick, message.tempo))
         elif message.type == "time_signature":
             signatures.append((tick, message.numerator * 4 * TICKS_PER_QUARTER // message.denominator))
-    lines, end = [], tick + 4 * TICKS_PER_QUARTER
+    lines: list[int] = []
+    end = tick + 4 * TICKS_PER_QUARTER
     for (start, length), (stop, _) in zip(signatures, [*signatures[1:], (end, 0)], strict=True):
         lines += range(start, stop, length)
     times, seconds, at = [], 0.0, 0

@@ -33,7 +33,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Session], Projec
     folder = tmp_path_factory.mktemp("opendaw")
     modules = install(folder, OPENDAW, "linkedom@0.18.15", "esbuild@0.28.2")
     (folder / "read.mjs").write_text(READER.read_text(encoding="utf-8"), encoding="utf-8")
-    bundle = [modules / ".bin/esbuild", "read.mjs", "--bundle", "--platform=node", "--outfile=read.cjs"]
+    bundle = [str(modules / ".bin/esbuild"), "read.mjs", "--bundle", "--platform=node", "--outfile=read.cjs"]
     subprocess.run(bundle, cwd=folder, check=True, capture_output=True)
 
     def read(session: Session) -> Project:

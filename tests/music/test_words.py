@@ -85,8 +85,8 @@ def test_a_shuffled_list_is_put_in_order_of_time():
 
 
 def test_one_early_voice_in_the_background_does_not_tear_its_line_apart():
-    words = [(f"w{i} ", i, i + 0.5) for i in range(20)]
-    words[12] = ("(ooh) ", 10.5, 11)
+    words = [(f"w{i} ", float(i), i + 0.5) for i in range(20)]
+    words[12] = ("(ooh) ", 10.5, 11.0)
 
     (line,) = lines_of(lyrics(*words))
 

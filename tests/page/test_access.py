@@ -36,7 +36,7 @@ def page_with(page: Page, local_suno: Suno, settings: dict[str, str]) -> Iterato
 
 def sign_in(page: Page, **given: str) -> None:
     for name, value in given.items():
-        page.wait(lambda name=name: page.browser.find_element(By.NAME, name).is_displayed())
+        page.wait(lambda name=name: page.browser.find_element(By.NAME, name).is_displayed())  # type: ignore[misc]
         page.browser.find_element(By.NAME, name).send_keys(value)
     page.press("Use these")
 
@@ -353,7 +353,7 @@ def test_from_the_click_through_the_persons_own_split_to_playing_stems(
         assert page.parts() == ["Lead vocal", "Without lead vocal"]
         page.press("Play")
         position = page.find("slider", "Position")
-        page.wait(lambda: float(position.get_property("value")) > 0.2)
+        page.wait(lambda: float(str(position.get_property("value"))) > 0.2)
         assert [charge["by_person"] for charge in page.charges(SONG)] == [True]
 
 

@@ -106,10 +106,10 @@ def test_the_waveforms_zoom_and_the_map_seeks(page: Page) -> None:
     small = page.browser.find_element(By.ID, "map")
     ActionChains(page.browser).move_to_element_with_offset(small, small.size["width"] // 2 - 2, 0).click().perform()
     position = page.find("slider", "Position")
-    page.wait(lambda: float(position.get_property("value")) > 3.5)
+    page.wait(lambda: float(str(position.get_property("value"))) > 3.5)
     wave = page.browser.find_element(By.CSS_SELECTOR, "#tracks .wave")
     ActionChains(page.browser).move_to_element_with_offset(wave, 2 - wave.size["width"] // 2, 0).click().perform()
-    page.wait(lambda: 1.9 < float(position.get_property("value")) < 2.3)
+    page.wait(lambda: 1.9 < float(str(position.get_property("value"))) < 2.3)
     page.press("Zoom out")
     assert page.text("zoom") == "1\N{MULTIPLICATION SIGN}"
 

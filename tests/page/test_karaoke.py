@@ -120,7 +120,7 @@ def test_a_click_on_a_line_jumps_there_and_the_next_line_is_ready(page: Page) ->
     first, second = page.service.get(f"/api/lyrics/{SONG}.json").json()["lines"]
     seek(page, SECONDS)
     page.press(first["text"])
-    assert float(page.find("slider", "Position").get_property("value")) == pytest.approx(first["start_s"])
+    assert float(str(page.find("slider", "Position").get_property("value"))) == pytest.approx(first["start_s"])
     current, following = (page.browser.find_element(By.CSS_SELECTOR, f"#stage .{name}") for name in ("now", "next"))
     assert current.get_attribute("aria-current") == "true"
     assert (current.text, following.text) == (first["text"], second["text"])

@@ -175,7 +175,7 @@ def mp3(seconds: float, *, rate: int, layout: str, kbits: int) -> bytes:
         stream = file.add_stream("libmp3lame", rate=rate)
         stream.layout, stream.bit_rate = layout, kbits * 1000
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate, frame_size=1152)
-        for frame in (*source.decode(audio=0), None):
+        for frame in (*source.decode(audio=0), None):  # type: ignore[union-attr]
             for piece in resampler.resample(frame):
                 file.mux(stream.encode(piece))
         file.mux(stream.encode(None))

@@ -52,7 +52,7 @@ def test_playback_mute_solo_and_volume(page: Page) -> None:
     page.wait_until_ready()
     page.press("Play")
     position = page.find("slider", "Position")
-    page.wait(lambda: float(position.get_property("value")) > 0.2)
+    page.wait(lambda: float(str(position.get_property("value"))) > 0.2)
     assert position.get_attribute("aria-valuetext").endswith("of 0:04")
     page.press("Pause")
     page.find("button", "Play")

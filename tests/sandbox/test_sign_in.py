@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from typing import Any
 
 import pytest
 import requests
@@ -17,7 +18,7 @@ ORDINARY = [
 ]
 
 
-def claims(token: str) -> dict[str, object]:
+def claims(token: str) -> dict[str, Any]:
     payload = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import threading
+from typing import Any
 
 import pytest
 
@@ -202,7 +203,8 @@ def test_both_feeds_list_the_whole_account_newest_first(alice):
     while page < 20 and (clips := alice.get("/api/feed/v2", page=page).json()["clips"]):
         by_page += clips
         page += 1
-    by_cursor, reply = [], {"has_more": True, "next_cursor": None}
+    by_cursor: list[dict[str, Any]] = []
+    reply = {"has_more": True, "next_cursor": None}
     while len(by_cursor) < 1_000 and reply["has_more"]:
         reply = alice.post("/api/feed/v3", {"limit": 15, "cursor": reply.get("next_cursor")}).json()
         by_cursor += reply["clips"]
@@ -224,7 +226,8 @@ def test_either_feed_can_be_removed(alice, forms, v2, v3):
 
 
 def test_feed_v3_requires_the_filter_format_of_suno_com(alice):
-    for ids in ({"clipIds": []}, {"presence": True, "clipIds": []}, {"presence": "True"}):
+    refused: tuple[dict[str, Any], ...] = ({"clipIds": []}, {"presence": True, "clipIds": []}, {"presence": "True"})
+    for ids in refused:
         assert alice.post("/api/feed/v3", {"filters": {"ids": ids}}).status_code == 422
 
 

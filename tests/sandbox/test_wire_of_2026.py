@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -26,7 +27,7 @@ def extract_body(name: str = "Lead Vocal", song: str = OCEAN_WANDERER) -> dict[s
     }
 
 
-def claims(jwt: str) -> dict[str, object]:
+def claims(jwt: str) -> dict[str, Any]:
     payload = jwt.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 

@@ -67,35 +67,31 @@ def stems(*ids: str, at: str = "2026-11-25T10:00:00.000Z", **fields: Any) -> tup
 def entry(ledger: Ledger, idempotency_key: str = "", **fields: Any) -> Entry:
     """A new entry, by default with its own song and account."""
     own = uuid.uuid4().hex
-    return ledger.new_entry(
-        **{
-            "caller": "",
-            "account": own,
-            "idempotency_key": idempotency_key,
-            "question": "?",
-            "song_id": own,
-            "task": "two",
-            "request_id": own,
-            "lasts": 41.0,
-        }
-        | fields
-    )
+    usual: dict[str, Any] = {
+        "caller": "",
+        "account": own,
+        "idempotency_key": idempotency_key,
+        "question": "?",
+        "song_id": own,
+        "task": "two",
+        "request_id": own,
+        "lasts": 41.0,
+    }
+    return ledger.new_entry(**usual | fields)
 
 
 def listed(*sets: Sequence[Clip], unknown: Sequence[Clip] = (), **fields: Any) -> Evidence:
     """What two reads of Suno's lists have shown alike, after the settle time."""
-    found = Evidence(
-        **{
-            "made": Made(tuple(map(tuple, sets)), tuple(unknown)),
-            "began": MADE,
-            "ended": MADE + 100,
-            "listed": frozenset(stem.id for one in (*sets, unknown) for stem in one),
-            "recent": tuple(stem.id for one in (*sets, unknown) for stem in one),
-            "others": Others(has_stem=False, newest=()),
-            "settled": True,
-        }
-        | fields
-    )
+    usual: dict[str, Any] = {
+        "made": Made(tuple(map(tuple, sets)), tuple(unknown)),
+        "began": MADE,
+        "ended": MADE + 100,
+        "listed": frozenset(stem.id for one in (*sets, unknown) for stem in one),
+        "recent": tuple(stem.id for one in (*sets, unknown) for stem in one),
+        "others": Others(has_stem=False, newest=()),
+        "settled": True,
+    }
+    found = Evidence(**usual | fields)
     return replace(found, seen=found.shown)
 
 

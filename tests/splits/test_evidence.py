@@ -28,8 +28,15 @@ def at(seconds: float) -> str:
 
 def pair(name: str, seconds: float = 5.0, **fields: Any) -> list[Clip]:
     """Both stems of a split, made at the same moment."""
-    of_split = {"created_at": at(seconds), "stem_from_id": "song", "stem_task": "two", "is_stem": True} | fields
-    return [Clip(f"{name}-{part}", title=f"Song ({part})", **of_split) for part in ("Vocals", "Instrumental")]
+    of_split: dict[str, Any] = {
+        "created_at": at(seconds),
+        "stem_from_id": "song",
+        "stem_task": "two",
+        "is_stem": True,
+    }
+    return [
+        Clip(f"{name}-{part}", title=f"Song ({part})", **of_split | fields) for part in ("Vocals", "Instrumental")
+    ]
 
 
 def ids(stems: Sequence[Clip]) -> tuple[str, ...]:
@@ -145,7 +152,8 @@ def test_a_stem_that_names_no_song_or_no_date_or_the_song_in_another_case_contra
 
 @pytest.mark.parametrize("known", ["owned", "earlier"])
 def test_an_explained_stem_among_the_newest_clips_does_not_contradict(known: str) -> None:
-    found = judged([], others=Others(has_stem=False, newest=pair("a")), **{known: pair("a")})
+    explained: dict[str, Any] = {known: pair("a")}
+    found = judged([], others=Others(has_stem=False, newest=pair("a")), **explained)
     assert found.verdict is Verdict.NONE
 
 
@@ -178,7 +186,8 @@ def test_an_unowned_set_with_an_earlier_date_is_perhaps_this_entrys(seconds: flo
 @pytest.mark.parametrize("known", ["owned", "earlier"])
 @pytest.mark.parametrize("seconds", [-15.0, -5 * HOUR, 5.0, 5 * HOUR])
 def test_an_explained_set_is_not_this_entrys_whatever_its_date(seconds: float, known: str) -> None:
-    assert judged(pair("a", seconds), others=MARKED, **{known: pair("a")}).verdict is Verdict.NONE
+    explained: dict[str, Any] = {known: pair("a")}
+    assert judged(pair("a", seconds), others=MARKED, **explained).verdict is Verdict.NONE
 
 
 def test_a_set_older_than_any_wrong_clock_is_of_an_earlier_split() -> None:

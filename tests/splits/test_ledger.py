@@ -33,7 +33,7 @@ def in_doubt(ledger: Ledger, idempotency_key: str = "", **fields: object):
     return one
 
 
-def settle(ledger: Ledger, one: Entry, *sets, **fields: object) -> Verdict:
+def settle(ledger: Ledger, one: Entry, *sets, **fields: Any) -> Verdict:
     return ledger.settle(one, listed(*sets, **fields)).verdict
 
 

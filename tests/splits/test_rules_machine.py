@@ -353,7 +353,7 @@ class Rules(RuleBasedStateMachine):
 
     def shown_by(self, witness: str) -> list[Clip]:
         splits = (*self.calls, *self.by_person)
-        made = dict.fromkeys(split.made for split in splits if split.made and witness not in split.hidden)
+        made = dict.fromkeys(split.made for split in splits if split.made and witness not in split.hidden)  # type: ignore[attr-defined]
         return [stem for stems in made for stem in stems]
 
     @precondition(lambda self: any(not c.is_over and c.made and c.entry.idempotency_key for c in self.calls))

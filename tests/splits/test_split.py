@@ -200,24 +200,22 @@ Ask = Callable[..., Stems]
 
 @pytest.fixture
 def ask(suno: Suno, ledger: Ledger) -> Ask:
-    def ask(idempotency_key: str = "", **fields: Any) -> Stems:
-        return Split(
-            **{
-                "account": ALICE,
-                "owners": (("user", ""),),
-                "request_id": "r",
-                "idempotency_key": idempotency_key,
-                "song_id": "song",
-                "choice": StemChoice(),
-                "reuse_existing": False,
-                "wait_audio": False,
-                "gateway": suno,
-                "watch": suno,
-                "ledger": ledger,
-                "timing": TIMING,
-            }
-            | fields
-        ).pay_once()
+    def ask(idempotency_key: str = "", **fields: Any) -> Any:
+        usual: dict[str, Any] = {
+            "account": ALICE,
+            "owners": (("user", ""),),
+            "request_id": "r",
+            "idempotency_key": idempotency_key,
+            "song_id": "song",
+            "choice": StemChoice(),
+            "reuse_existing": False,
+            "wait_audio": False,
+            "gateway": suno,
+            "watch": suno,
+            "ledger": ledger,
+            "timing": TIMING,
+        }
+        return Split(**usual | fields).pay_once()
 
     return ask
 

@@ -24,7 +24,7 @@ SPLIT = f"{API}/api/edit/stems/{SONG}/"
 ALICE = Account("alice-client", "SUNO_COOKIE")
 BOB = Account("bob-client", "the header X-Suno-Cookie")
 
-CLIP = {
+CLIP: dict[str, Any] = {
     "id": "5f3587e2-0d5c-4a0e-9d8e-3f6f0b1f7a11",
     "status": "queued",
     "created_at": "2024-12-25T16:51:36.619Z",
@@ -45,7 +45,7 @@ CLIP = {
 }
 
 
-def jwt(lifetime: float = 3600, **claims: object) -> str:
+def jwt(lifetime: float = 3600, /, **claims: object) -> str:
     """A token that expires `lifetime` seconds from now."""
     payload = {"exp": time.time() + lifetime, "iat": time.time(), "sid": "sess_2Z1"} | claims
     parts = [{"alg": "RS256", "typ": "JWT"}, payload]
@@ -73,19 +73,17 @@ def wire() -> Iterator[responses.RequestsMock]:
 
 def endpoint(**changes: Any) -> Endpoint:
     """The endpoint of the default settings."""
-    return Endpoint(
-        **{
-            "api_url": API,
-            "auth_url": AUTH,
-            "connect_timeout": 5,
-            "read_timeout": 30,
-            "deadline": 40,
-            "user_agent": "Mozilla/5.0",
-            "clerk_api_version": "2025-11-10",
-            "clerk_js_version": "5.117.0",
-        }
-        | changes
-    )
+    usual: dict[str, Any] = {
+        "api_url": API,
+        "auth_url": AUTH,
+        "connect_timeout": 5,
+        "read_timeout": 30,
+        "deadline": 40,
+        "user_agent": "Mozilla/5.0",
+        "clerk_api_version": "2025-11-10",
+        "clerk_js_version": "5.117.0",
+    }
+    return Endpoint(**usual | changes)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_the_part_is_found_wherever_suno_puts_it(title: str | None, metadata: di
 
 def test_every_field_of_a_clip_is_read() -> None:
     fields = ("id", "status", "created_at", "title", "image_url", "audio_url", "video_url", "model_name")
-    outside = {name: f"its {name}" for name in fields} | {"id": "its-id"}
+    outside: dict[str, Any] = {name: f"its {name}" for name in fields} | {"id": "its-id"}
     fields_of_metadata = (
         "type",
         "tags",
@@ -140,7 +140,7 @@ def test_every_field_of_a_clip_is_read() -> None:
         "stem_task",
         "key",
     )
-    inside = {name: f"its {name}" for name in fields_of_metadata} | {"stem_from_id": "its-song"}
+    inside: dict[str, Any] = {name: f"its {name}" for name in fields_of_metadata} | {"stem_from_id": "its-song"}
     more = {
         "prompt": "[Verse]\none\n \n\n[Chorus]\ntwo\n",
         "duration": 217.24,

@@ -285,7 +285,9 @@ def test_v2_skips_pages_that_have_only_stems(gateway: SunoGateway, wire: Request
     stems = [CLIP | {"id": "stem"}]
     pages = {"0": stems, "1": [SONG | {"id": "one"}], "2": [SONG | {"id": "two"}]}
     wire.add_callback(
-        "GET", V2, lambda request: (200, {}, json.dumps({"clips": pages.get(request.params["page"], [])}))
+        "GET",
+        V2,
+        lambda request: (200, {}, json.dumps({"clips": pages.get(request.params["page"], [])})),  # type: ignore[attr-defined]
     )
     assert [ids(gateway.songs(ALICE, page)) for page in (0, 1, 2, 3)] == [["one"], ["two"], [], []]
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from responses import RequestsMock
@@ -39,7 +40,7 @@ def suno_that_hangs_up(*, signs_in: bool = True) -> Iterator[tuple[str, list[str
                 paths.append(path)
                 return
             if path.startswith("/v1/client?"):
-                body = {"response": {"last_active_session_id": "sess_2Z1", "sessions": []}}
+                body: dict[str, Any] = {"response": {"last_active_session_id": "sess_2Z1", "sessions": []}}
             elif path.startswith("/v1/client"):
                 body = {"jwt": jwt()}
             else:

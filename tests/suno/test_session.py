@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def bearer(sessions: Sessions, account: Account = ALICE, **options: str) -> str:
+def bearer(sessions: Sessions, account: Account = ALICE, **options: Any) -> str:
     return sessions.bearer(account, Deadline(40), **options)
 
 
