@@ -1,7 +1,11 @@
-"""Swagger UI in a real browser: every operation works as it is shown, and no request leaves the machine."""
+"""Every operation works as the spec's examples show it; in Swagger UI, in a real browser, one of each kind.
+
+No request of the page leaves the machine.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -17,10 +23,10 @@ from selenium.webdriver.support.select import Select
 
 from tests import stack
 from tests.browser import chromium, foreign, requested_addresses, wait_for
-from tests.conftest import NUMBERS, SONG, Client, Suno
+from tests.conftest import NUMBERS, SONG, Client, Suno, until
 
 Operations = dict[str, str]
-Trial = Callable[["Operation", "Person"], None]
+Trial = Callable[["Operation | Example", "Person"], None]
 REFUSED = {
     **{"sendWebhookAgain": ("404",), "getAudio": ("404",), "getLyricsFile": ("404",)},
     **{"getStemsZip": ("409",), "signStemsZip": ("409",), "getDawproject": ("409",), "fetchAudio": ("400",)},
@@ -30,8 +36,14 @@ REFUSED = {
 }
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
+ON_THE_PAGE = (
+    *("generateStems", "getRequest", "cancelRequest", "listStems", "getClips", "getCover", "getLyricsFile"),
+    *("download", "makeOrder", "fetchAudio", "getAudio", "metrics"),
+)
+"""Operations that are tried in the browser, one for each kind of field and reply: the page takes seconds for each."""
+
 AUTHORIZED = ("generateStems", "getLimit", "fetchAudio")
-"""Operations that are also tried with the account of *Authorize*. The spec says which ones send its header."""
+"""Operations that are also tried with another account, as with that of *Authorize* on the page."""
 
 TRIALS: dict[str, Trial] = {}
 """For each operationId, how an operation is tried on the page and what the page must show."""
@@ -94,9 +106,6 @@ class Operation:
         """The request body that the page would send."""
         return json.loads(self._one("textarea").get_attribute("value"))
 
-    def remove_item(self, parameter: str) -> None:
-        self._one(f"[data-param-name={parameter}] .json-schema-form-item-remove").click()
-
     def type_into(self, parameter: str, text: str) -> None:
         field = self._one(f"[data-param-name={parameter}] input")
         field.send_keys(Keys.CONTROL, "a", Keys.NULL, text)
@@ -127,8 +136,76 @@ class Operation:
         return json.loads(body)
 
 
+class Example:
+    """One operation, sent with the values that the spec shows, as a reader would who has no page."""
+
+    def __init__(self, service: Client, spec: dict[str, Any], operation_id: str, cookie: str | None) -> None:
+        self._service, self._cookie = service, cookie
+        [(self._path, self._method, operation)] = [
+            (path, method, operation)
+            for path, methods in spec["paths"].items()
+            for method, operation in methods.items()
+            if method != "parameters" and operation["operationId"] == operation_id
+        ]
+        parameters = [*operation.get("parameters", ()), *spec["paths"][self._path].get("parameters", ())]
+        self._in = {each["name"]: each["in"] for each in parameters}
+        shown = {each["name"]: each.get("example", each["schema"].get("example")) for each in parameters}
+        self._values = {name: value for name, value in shown.items() if value is not None}
+        schemes = spec["components"]["securitySchemes"]
+        accepted = {name for each in operation.get("security", spec["security"]) for name in each}
+        self._takes_account = "X-Suno-Cookie" in {
+            schemes[name]["name"] for name in accepted if "name" in schemes[name]
+        }
+        json_body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        self._body = _example(json_body, spec) if json_body else None
+
+    def body(self) -> Any:
+        return self._body
+
+    def type_into(self, parameter: str, text: str) -> None:
+        assert parameter in self._in
+        self._values[parameter] = text
+
+    choose = type_into
+
+    def _send(self) -> requests.Response:
+        path = self._path
+        for name, where in self._in.items():
+            if where == "path":
+                path = path.replace(f"{{{name}}}", self._values[name])
+        query = {name: value for name, value in self._values.items() if self._in[name] == "query"}
+        assert self._takes_account or not self._cookie, "the spec does not say that it takes another account"
+        headers = {"X-Suno-Cookie": self._cookie} if self._cookie else {}
+        return self._service.request(self._method.upper(), path, params=query, json=self._body, headers=headers)
+
+    def execute(self) -> tuple[str, str]:
+        reply = self._send()
+        return str(reply.status_code), reply.text
+
+    def image_width(self) -> int:
+        reply = self._send()
+        assert reply.headers["Content-Type"].startswith("image/")
+        with Image.open(io.BytesIO(reply.content)) as image:
+            return image.width
+
+    def expect(self, status: str) -> Any:
+        shown, body = self.execute()
+        assert shown == status, body
+        return json.loads(body)
+
+
+def _example(json_body: dict[str, Any], spec: dict[str, Any]) -> Any:
+    """The first example of a body, else the examples of its schema's fields."""
+    if "examples" in json_body:
+        return next(iter(json_body["examples"].values()))["value"]
+    if "example" in json_body:
+        return json_body["example"]
+    schema = spec["components"]["schemas"][json_body["schema"]["$ref"].rpartition("/")[2]]
+    return {name: field["example"] for name, field in schema["properties"].items() if "example" in field}
+
+
 @tries("generateStems")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert operation.body() == {"audio_id": SONG}
     before = person.clips()
     stems = operation.expect("200")
@@ -137,43 +214,43 @@ def _(operation: Operation, person: Person) -> None:
 
 
 @tries("listStems")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     stems = operation.expect("200")
     assert {stem["id"] for stem in stems} == set(person.clips()) != set()
 
 
 @tries("getClips")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     songs = operation.expect("200")
     assert SONG in {song["id"] for song in songs}
     assert {song["stem_from_id"] for song in songs} == {None}
 
 
 @tries("getCover")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("id", SONG)
     assert operation.image_width() == 96
 
 
 @tries("getClip")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     song = operation.expect("200")
     assert (song["id"], song["title"], song["entity_type"]) == (SONG, "Ocean Wanderer", "song_schema")
 
 
 @tries("getAlignedLyrics")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert operation.expect("200")[0]["word"] == "[Verse]\nI "
 
 
 @tries("getLyrics")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("id", SONG)
     assert operation.expect("200")["lines"][1]["text"] == "Carry me home"
 
 
 @tries("getLyricsFile")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     # Swagger UI offers a file for download, and shows only errors.
     operation.type_into("id", "song-instrumental")
     operation.choose("format", "lrc")
@@ -181,33 +258,32 @@ def _(operation: Operation, person: Person) -> None:
 
 
 @tries("getBeats")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert operation.expect("200")["bpm"] == 120
 
 
 @tries("download")
-def _(operation: Operation, person: Person) -> None:
-    # Another trial may have unlocked the song.
-    first = operation.expect("202")
-    waiting = {"id": SONG, "format": "mp3", "download_url": None, "counted": first["counted"]}
-    assert first == waiting
-    answers = (operation.execute() for _ in range(20))
-    status, body = next(answer for answer in answers if answer[0] != "202")
+def _(operation: Operation | Example, person: Person) -> None:
+    def ready() -> tuple[str, str] | None:
+        answer = operation.execute()
+        return answer if answer[0] != "202" else None
+
+    status, body = until(ready)
     assert status == "200", body
-    address = json.loads(body)["download_url"]
-    assert json.loads(body) == waiting | {"download_url": address, "counted": False}
-    assert address.startswith(person.suno.url)
+    ready_file = json.loads(body)
+    assert (ready_file["id"], ready_file["format"], ready_file["counted"]) == (SONG, "mp3", False)
+    assert ready_file["download_url"].startswith(person.suno.url)
 
 
 @tries("getLimit")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     left = operation.expect("200")
     assert left["credits_left"] == 1_000 - 10 * len(person.suno.charges(person.account))
     assert left["monthly_limit"] == 2_500
 
 
 @tries("getRequest")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("request_id", person.request_id)
     split = operation.expect("200")
     assert split["state"] == "done"
@@ -215,63 +291,63 @@ def _(operation: Operation, person: Person) -> None:
 
 
 @tries("listRequests")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     # No split here has a key.
     assert json.loads(operation.execute()[1]) == []
 
 
 @tries("sendWebhookAgain")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("request_id", person.request_id)
     assert "has no webhook" in operation.expect("404")["error"]
 
 
 @tries("tryAgain")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("request_id", person.request_id)
     assert "does not wait for a person" in operation.expect("409")["error"]
 
 
 @tries("cancelRequest")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("request_id", person.request_id)
     assert "does not wait for a person" in operation.expect("409")["error"]
 
 
 @tries("makeOrder")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     # The example is a quote of a playlist that this account does not have.
     assert operation.body()["quote"] is True
     assert operation.expect("404")["code"] == "song_not_found"
 
 
 @tries("listOrders")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert json.loads(operation.execute()[1]) == []
 
 
 @tries("getOrder")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert "no such order" in operation.expect("404")["error"]
 
 
 @tries("getOrderZip")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert "no such order" in operation.expect("404")["error"]
 
 
 @tries("continueOrder")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert "no such order" in operation.expect("404")["error"]
 
 
 @tries("cancelOrder")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert "no such order" in operation.expect("404")["error"]
 
 
 @tries("fetchAudio")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert operation.body() == {"audio_id": SONG, "format": "mp3"}
     status, body = operation.execute()
     if person.is_operator:
@@ -282,43 +358,43 @@ def _(operation: Operation, person: Person) -> None:
 
 
 @tries("getAudio")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("id", SONG)
     operation.choose("format", "wav")
     assert "POST /api/audio" in operation.expect("404")["error"]
 
 
 @tries("getPeaks")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.type_into("id", SONG)
     assert len(operation.expect("200")["data"]) == 2_000
 
 
 @tries("getStemsZip")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.choose("format", "mp3")
     assert "are not kept as mp3" in operation.expect("409")["error"]
 
 
 @tries("getDawproject")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     operation.choose("format", "mp3")
     assert "are not kept as mp3" in operation.expect("409")["error"]
 
 
 @tries("signStemsZip")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert operation.body() == {"audio_id": SONG, "format": "wav"}
     assert "are not kept as wav" in operation.expect("409")["error"]
 
 
 @tries("healthz")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     assert operation.expect("200") == {"status": "ok"}
 
 
 @tries("readyz")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     ready = operation.expect("200")
     # Another trial may have requested files; no process of jobs runs here.
     ready["checks"].pop("jobs", None)
@@ -326,7 +402,7 @@ def _(operation: Operation, person: Person) -> None:
 
 
 @tries("metrics")
-def _(operation: Operation, person: Person) -> None:
+def _(operation: Operation | Example, person: Person) -> None:
     status, text = operation.execute()
     assert status == "200"
     assert "# TYPE suno_stems_splits_paid_total counter" in text
@@ -345,12 +421,16 @@ def service(suno: Suno, accounts: tuple[str, str]) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def operations(service: Client) -> Operations:
+def spec(service: Client) -> dict[str, Any]:
+    return service.get("/openapi.json").json()
+
+
+@pytest.fixture(scope="module")
+def operations(spec: dict[str, Any]) -> Operations:
     """The path of every operation of the served spec, by its operationId."""
-    paths = service.get("/openapi.json").json()["paths"]
     return {
         methods[method]["operationId"]: path
-        for path, methods in paths.items()
+        for path, methods in spec["paths"].items()
         for method in ("get", "post", "delete")
         if method in methods
     }
@@ -362,25 +442,30 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield chrome
 
 
-@pytest.fixture(scope="module")
-def person(
-    request: pytest.FixtureRequest,
-    browser: webdriver.Chrome,
-    service: Client,
-    suno: Suno,
-    accounts: tuple[str, str],
-) -> Person:
-    """Open the page as "the operator" or as "another account"."""
-    operator, other = accounts
-    browser.get(f"{service.url}/docs")
-    wait_for(browser, lambda: browser.find_element(By.CLASS_NAME, "opblock"))
-    account, other_account = (operator, other) if request.param == "the operator" else (other, operator)
-    if account == other:
-        authorize(browser, "X-Suno-Cookie", account)
-    split = service.split(cookie=account)
+def person_of(service: Client, suno: Suno, accounts: tuple[str, str], is_operator: bool) -> Person:
+    """Split SONG once as the operator or with another account."""
+    account, other_account = accounts if is_operator else reversed(accounts)
+    split = service.split(cookie=None if is_operator else account)
     assert split.status_code == 200
     stems = [stem["id"] for stem in split.json()]
-    return Person(account, other_account, suno, split.headers["X-Request-ID"], stems, account == operator)
+    return Person(account, other_account, suno, split.headers["X-Request-ID"], stems, is_operator)
+
+
+@pytest.fixture(scope="module")
+def page_of(
+    browser: webdriver.Chrome, service: Client, suno: Suno, accounts: tuple[str, str]
+) -> Callable[[bool], Person]:
+    """Open the page as the operator, or with another account in *Authorize*."""
+
+    def open_as(is_operator: bool) -> Person:
+        browser.get(f"{service.url}/docs")
+        wait_for(browser, lambda: browser.find_element(By.CLASS_NAME, "opblock"))
+        person = person_of(service, suno, accounts, is_operator)
+        if not is_operator:
+            authorize(browser, "X-Suno-Cookie", person.account)
+        return person
+
+    return open_as
 
 
 @contextmanager
@@ -405,34 +490,58 @@ def test_every_operation_of_the_spec_is_tried(operations: Operations) -> None:
     assert set(TRIALS) == set(operations), "add a trial above for each operation"
 
 
-@pytest.mark.parametrize(
-    ("person", "operation_id"),
-    [("the operator", each) for each in TRIALS] + [("another account", each) for each in AUTHORIZED],
-    indirect=["person"],
-    scope="module",
-)
-def test_an_operation_works_on_the_page(
-    operation_id: str, browser: webdriver.Chrome, person: Person, operations: Operations, service: Client
+@pytest.mark.parametrize("operation_id", TRIALS)
+def test_an_operation_works_as_the_spec_shows_it(
+    operation_id: str, service: Client, suno: Suno, accounts: tuple[str, str], spec: dict[str, Any]
 ) -> None:
+    try_without_the_page(operation_id, service, spec, person_of(service, suno, accounts, is_operator=True))
+
+
+@pytest.mark.parametrize("operation_id", AUTHORIZED)
+def test_an_operation_takes_another_account_as_the_spec_says(
+    operation_id: str, service: Client, suno: Suno, accounts: tuple[str, str], spec: dict[str, Any]
+) -> None:
+    try_without_the_page(operation_id, service, spec, person_of(service, suno, accounts, is_operator=False))
+
+
+def try_without_the_page(operation_id: str, service: Client, spec: dict[str, Any], person: Person) -> None:
+    others_charges = person.suno.charges(person.other_account)
+    TRIALS[operation_id](Example(service, spec, operation_id, None if person.is_operator else person.account), person)
+    assert person.suno.charges(person.other_account) == others_charges
+
+
+@pytest.mark.parametrize("is_operator", [True, False])
+def test_operations_work_on_the_page(
+    is_operator: bool,
+    browser: webdriver.Chrome,
+    page_of: Callable[[bool], Person],
+    operations: Operations,
+    service: Client,
+) -> None:
+    person = page_of(is_operator)
     others_charges = person.suno.charges(person.other_account)
 
-    with Operation(browser, operation_id) as operation:
-        TRIALS[operation_id](operation, person)
+    for operation_id in ON_THE_PAGE if is_operator else ("generateStems",):
+        with Operation(browser, operation_id) as operation:
+            TRIALS[operation_id](operation, person)
 
+        logged = [
+            entry
+            for entry in browser.get_log("browser")
+            if not any(status in entry["message"] for status in REFUSED.get(operation_id, ()))
+        ]
+        assert logged == []
+        addresses = requested_addresses(browser)
+        path = operations[operation_id].partition("{")[0]
+        assert any(address.startswith(service.url + path) for address in addresses)
+        assert foreign(addresses, service.url) == []
     assert person.suno.charges(person.other_account) == others_charges
-    logged = [
-        entry
-        for entry in browser.get_log("browser")
-        if not any(status in entry["message"] for status in REFUSED.get(operation_id, ()))
-    ]
-    assert logged == []
-    addresses = requested_addresses(browser)
-    assert any(address.startswith(service.url + operations[operation_id].partition("{")[0]) for address in addresses)
-    assert foreign(addresses, service.url) == []
 
 
-@pytest.mark.parametrize("person", ["the operator"], indirect=True, scope="module")
-def test_the_page_accepts_only_credentials_that_it_can_send(browser: webdriver.Chrome, person: Person) -> None:
+def test_the_page_accepts_only_credentials_that_it_can_send(
+    browser: webdriver.Chrome, page_of: Callable[[bool], Person]
+) -> None:
+    page_of(True)
     with authorizations(browser) as dialog:
         assert "In: header" in dialog.text
         assert "In: cookie" not in dialog.text
