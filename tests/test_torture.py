@@ -13,7 +13,7 @@ from tests.torture import torture
 def test_each_key_is_paid_once_and_gets_its_own_stems(redis: bool) -> None:
     if redis and not REDIS:
         pytest.skip("redis-server is not installed: the ledger in Redis is not tortured")
-    outcome = torture(seed=7, keys=10, redis=redis)
+    outcome = torture(seed=7, keys=6, redis=redis)
     assert outcome.lagging == ["stems_lag"]
     assert outcome.complaints() == [], outcome
     assert outcome.attempts > outcome.keys
@@ -22,12 +22,12 @@ def test_each_key_is_paid_once_and_gets_its_own_stems(redis: bool) -> None:
 
 
 def test_without_the_ledger_the_proof_fails() -> None:
-    assert torture(seed=7, keys=8, ledger=False).complaints() != []
+    assert torture(seed=7, keys=6, ledger=False).complaints() != []
 
 
 @pytest.mark.timeout(280)
 def test_each_key_gets_a_webhook_of_final_stems_with_the_files_of_suno() -> None:
-    outcome = torture_jobs.torture(seed=3, keys=8, redis=False, keep_killing_for=3.0, hours=False)
+    outcome = torture_jobs.torture(seed=3, keys=5, redis=False, keep_killing_for=3.0, hours=False)
     assert outcome.complaints == [], outcome
     assert outcome.webhooks > outcome.keys
     assert outcome.kills["a process of jobs"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ from tests.conftest import Client, until
 from tools.process import free_port
 
 load_all_checks()
+
+EXAMPLES = int(os.environ.get("REQUESTS_PER_OPERATION", "14"))
+"""Generated requests for each operation. Run more of them by hand after a change of the spec."""
 
 NOT_IN_A_SCHEMA = {
     "refused_by_suno",  # only Suno decides which values of stem_name are valid
@@ -117,7 +121,7 @@ def may_be_refused(response: Response) -> bool:
 
 def made_for(operation_id: str) -> Callable[..., None]:
     @api.include(operation_id=operation_id).parametrize()
-    @settings(35)
+    @settings(EXAMPLES)
     def test(case: schemathesis.Case, deployed: Client) -> None:
         check(case, case.call(deployed.url, SESSION))
 
@@ -138,4 +142,4 @@ def test_sequences_of_operations(deployed: Client) -> None:
         def validate_response(self, response: Response, case: schemathesis.Case, **_: Any) -> None:
             check(case, response)
 
-    Workflow.run(settings=settings(20))
+    Workflow.run(settings=settings(EXAMPLES // 2))

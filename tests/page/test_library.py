@@ -25,7 +25,10 @@ window.fetch = async (path, options) => {
 
 
 def songs(page: Page) -> list[WebElement]:
-    return [song for song in page.browser.find_elements(By.CSS_SELECTOR, "#songs li") if song.is_displayed()]
+    # In one command: to ask for each of a thousand songs takes WebDriver half a minute.
+    return page.browser.execute_script(
+        "return [...document.querySelectorAll('#songs li')].filter((song) => song.checkVisibility())"
+    )
 
 
 def loaded(page: Page) -> int:

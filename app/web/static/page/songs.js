@@ -52,10 +52,14 @@ export function reload() {
 export function mark(id) {
   const item = list.known.get(id);
   if (!item) return;
+  showMarks(item);
+  filter();
+}
+
+function showMarks(item) {
   const marks = marksOf(item.clip);
   item.dataset.which = marks.includes("split") ? "split" : "whole";
   item.querySelector(".marks").replaceChildren(...marks.map((text) => make("span", { className: `mark ${text}` }, text)));
-  filter();
 }
 
 /** Mark the song that is shown. */
@@ -136,7 +140,7 @@ function item(clip) {
   const made = make("li", { "data-title": (clip.title ?? "").toLowerCase() }, choose);
   made.clip = clip;
   list.known.set(clip.id, made);
-  mark(clip.id);
+  showMarks(made);
   return made;
 }
 
