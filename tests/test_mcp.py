@@ -61,6 +61,7 @@ def service(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ht
         "SUNO_COOKIE": "",
         "SUNO_POLL_INTERVAL": "0.2",
         "SUNO_DEADLINE": "4",
+        "ORDER_PACE": "0.1",
         "WEB_CONCURRENCY": "1",
     }
     with ExitStack() as servers:
@@ -179,6 +180,10 @@ def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
         "list_stems",
         "song_in_time",
         "fetch_stems",
+        "quote_order",
+        "order",
+        "follow_order",
+        "list_orders",
         "left",
     }
     assert "10 or 20 are reported, 50 for `every instrument`" in tools["split_song"].description
@@ -186,7 +191,9 @@ def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
     assert {name for name, tool in tools.items() if not tool.annotations.read_only_hint} == {
         "split_song",
         "fetch_stems",
+        "order",
     }
+    assert tools["order"].input_schema["required"] == ["credits"]
     for tool in tools.values():
         assert bool(tool.annotations.destructive_hint) is not tool.annotations.read_only_hint
     arguments = tools["split_song"].input_schema
@@ -507,6 +514,84 @@ def test_a_solved_captcha_lets_the_same_call_split_the_song(model: Model, suno: 
     suno.post("/sandbox/person", json={"account": account, "action": "solve"})
     assert model.call("split_song", song=SONG, kind=TWELVE, confirm=True)["state"] == "complete"
     assert [charge["by_person"] for charge in suno.charges(account)] == [False]
+
+
+LIBRARY = ["song-library-1", "https://suno.com/song/song-library-2", "song-with-two"]
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clients.mcp.order_tools.LOOKS_EVERY", 0.2)
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_an_order_needs_the_sum_of_its_quote(model: Model, start: Start, suno: Suno, account: str) -> None:
+    quote = model.call("quote_order", songs=[*LIBRARY, "no-such-song"])
+    assert [(song["state"], song["credits"]) for song in quote["songs"]] == [
+        *[("split", 10)] * 2,
+        ("has_stems", 0),
+        ("not_found", 0),
+    ]
+    assert (quote["credits"], quote["downloads"], quote["does_not_fit"]) == (20, 0, [])
+    for credits in (0, 10, 30, 1000):
+        sentence = model.error("order", songs=LIBRARY, credits=credits)
+        assert f"costs 20 credits and 0 downloads now, not {credits} and 0" in sentence
+    with_files = model.error("order", songs=LIBRARY, credits=20, format="mp3")
+    assert "20 credits and 3 downloads now" in with_files
+    assert (suno.charges(account), model.call("list_orders")["orders"]) == ([], [])
+
+    order = model.call("order", songs=LIBRARY, credits=20)
+    ended = model.call("follow_order", order_id=order["order_id"])
+    assert (ended["state"], ended["credits"], ended["max_credits"]) == ("finished", 20, 20)
+    assert [song["state"] for song in ended["songs"]] == ["done"] * 3
+    # The sum is another one now, but the same call is the same order.
+    assert model.call("order", songs=LIBRARY, credits=20) == ended
+    assert "costs 0 credits" in start().error("order", songs=LIBRARY, credits=20)
+    assert [line["order_id"] for line in model.call("list_orders")["orders"]] == [order["order_id"]]
+    assert len(suno.charges(account)) == 2
+    # What an order may spend counts for later splits.
+    assert "20 were counted before" in model.error("split_song", song=SONG)
+
+
+def test_an_order_whose_reply_is_lost_is_repeated_without_a_new_sum(model: Model, suno: Suno, account: str) -> None:
+    tools = Tools(Settings.read({}))
+    quote = {"songs": [], "credits": 20, "downloads": 0, "credits_left": 90, "downloads_left": 9, "does_not_fit": []}
+    with RequestsMock() as wire:
+        asked = wire.post("http://127.0.0.1:3000/api/orders", json=quote)
+        wire.post("http://127.0.0.1:3000/api/orders", status=504)
+        with pytest.raises(ToolError, match="Repeat the same call"):
+            anyio.run(partial(tools._orders.order, None, 20, songs=LIBRARY))
+        with pytest.raises(ToolError, match="Repeat the same call"):
+            anyio.run(partial(tools._orders.order, None, 20, songs=LIBRARY))
+        assert asked.call_count == 1
+        keys = {call.request.headers.get("Idempotency-Key") for call in list(wire.calls)[1:]}
+        assert len(keys) == 1
+        assert all(json.loads(call.request.body)["max_credits"] == 20 for call in list(wire.calls)[1:])
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_a_captcha_of_an_order_gives_the_user_a_link_and_the_same_call_goes_on(
+    model: Model, suno: Suno, account: str
+) -> None:
+    suno.post("/sandbox/person", json={"account": account, "action": "want"}).raise_for_status()
+    asked = {"songs": LIBRARY[:1], "kind": "part", "part": "drum kit", "credits": 10}
+    order = model.call("order", **asked)
+    waiting = model.call("follow_order", order_id=order["order_id"])
+    assert (waiting["state"], waiting["credits"]) == ("running", 0)
+    assert waiting["link"] == "https://suno.com/song/song-library-1"
+    assert "repeat the same `order`" in waiting["next"]
+    suno.post("/sandbox/person", json={"account": account, "action": "solve"}).raise_for_status()
+    assert model.call("order", **asked)["order_id"] == order["order_id"]
+    assert model.call("follow_order", order_id=order["order_id"])["state"] == "finished"
+    assert len(suno.charges(account)) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"songs": LIBRARY, "playlist": "p"}, {"songs": LIBRARY, "kind": "part"}, {"songs": []}]
+)
+def test_an_order_that_cannot_be_asked_is_not_sent(model: Model, wrong: dict[str, Any]) -> None:
+    sentence = model.error("order", credits=10, **wrong)
+    assert "either songs or a playlist" in sentence or "needs `part`" in sentence
 
 
 def test_the_credits_left_are_returned(model: Model, service: Http, account: str) -> None:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from string import capwords
 from typing import Annotated, Any, Literal
 
+from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BeforeValidator, Field
 
 KEY_LASTS = 3600.0
@@ -70,6 +71,14 @@ def id_of(song: str) -> str:
 def as_sent(id: str) -> str:
     """The id as Suno writes it: a UUID in lower case."""
     return id.lower() if _UUID.fullmatch(id) else id
+
+
+def asked_of(kind: Kind, part: str) -> dict[str, str]:
+    """The fields of a request for this kind of split. Raises ToolError."""
+    if (kind == "part") != bool(part):
+        raise ToolError('kind "part" needs `part`, for instance Drum Kit. The other kinds take no `part`.')
+    task = "twelve" if kind == "every instrument" else "two"
+    return {"stem_task": task} | ({"stem_name": part} if part else {})
 
 
 def part_named(part: str) -> str:

@@ -124,6 +124,67 @@ class SongInTime(Result):
     lines: list[SungLine]
 
 
+class QuotedSong(BaseModel):
+    """A song of an order, or of a quote."""
+
+    song_id: str
+    title: Title = None
+    state: str
+    credits: int
+    error: Text = None
+
+    @classmethod
+    def of(cls, song: Mapping[str, Any]) -> QuotedSong:
+        """Read a song of the service's reply."""
+        return cls.model_validate({**song, "error": song["error"] and song["error"]["error"]})
+
+
+class Quote(Result):
+    """What an order would cost."""
+
+    credits: int
+    downloads: int
+    credits_left: int | None
+    downloads_left: int | None
+    songs: list[QuotedSong]
+    does_not_fit: list[str]
+    next: str
+    """What to do now."""
+
+
+class OrderStatus(Result):
+    """How far an order is."""
+
+    order_id: str
+    state: str
+    """running, paused, finished or cancelled."""
+    credits: int
+    """What was spent; in doubt counts as spent."""
+    downloads: int
+    max_credits: int
+    max_downloads: int | None
+    songs: list[QuotedSong]
+    next: str
+    """What to do now."""
+    link: Text = None
+    """For a person: the song's page at suno.com, if Suno wants a captcha."""
+
+
+class OrderLine(BaseModel):
+    """An order in a list."""
+
+    order_id: str
+    state: str
+    credits: int
+    songs: int
+
+
+class Orders(Result):
+    """The latest orders."""
+
+    orders: list[OrderLine]
+
+
 def stem_of(clip: Mapping[str, Any]) -> Stem:
     """A stem from any of the service's replies: a duration in text becomes a number."""
     return Stem.model_validate(clip)
