@@ -144,7 +144,8 @@ def in_words(seconds: float) -> str:
 class _Spent:
     """A budget's record: `[days, {boot id: [wall - boot, [[number of the part, amount], …]]}]`.
 
-    Parts are numbered from the boot: the clock that cannot be set counts from there.
+    `wall - boot` is as of the record's last change in that boot. Parts are numbered from the boot: the clock that
+    cannot be set counts from there.
     """
 
     def __init__(self, tx: Transaction, clock: Clock, name: str, days: int | None = None) -> None:
@@ -197,6 +198,9 @@ class _Spent:
 
     def write(self, tx: Transaction) -> None:
         boots = {boot_id: (offset, parts) for boot_id, (offset, parts) in self._boots.items() if parts}
+        if own := boots.get(self._now.boot_id):
+            # The wall clock may have been set since the boot's first part: it is right now, if ever.
+            boots[self._now.boot_id] = self._now.wall - self._now.boot, own[1]
         tx.put_record("spent", self._name, [self._days, boots], kept=self._counts_for)
 
     def _last_boot(self, boots: Iterable[str]) -> str:

@@ -147,6 +147,22 @@ def test_a_reboot_forgets_no_spending(ledger: Ledger, clock: SteppedClock) -> No
     assert left(ledger) == 20
 
 
+@pytest.mark.parametrize("step", [-2 * DAY, -DAY, DAY, 2 * DAY, 300 * DAY])
+def test_spending_before_and_after_the_clock_was_set_counts_after_a_reboot(
+    ledger: Ledger, clock: SteppedClock, step: int
+) -> None:
+    begin(ledger)
+    clock.step_wall(step)
+    begin(ledger)
+    clock.advance(30)
+    clock.boot, clock.seconds = "the next start", 5.0
+    assert left(ledger) == 30
+    clock.advance(DAY - 2000)
+    assert left(ledger) == 30
+    clock.advance(4000 + DAY / 24)
+    assert left(ledger) == 50
+
+
 def reboot(clock: SteppedClock) -> None:
     """The machine restarts, and the id of the boot cannot be read: it is the same."""
     clock.seconds = 5.0
