@@ -65,7 +65,7 @@ class Clip:
     """Whether Suno has counted this song's download; None in replies from before September 2026."""
     is_stem: bool = False
     refusal: str = field(default="", repr=False, compare=False)
-    """Why Suno would refuse to split it, as the end of a sentence; "" if nothing shows that."""
+    """Why Suno would refuse to split it, as the end of a sentence; "" if nothing shows that. Not read on stems."""
     take: int | None = None
     """Number of the take among stems with the same part, from 1; set only if the clips were read together."""
     silent: bool | None = None
@@ -115,7 +115,7 @@ class Clip:
             download_unlocked=unlocked if isinstance(unlocked, bool) else None,
             is_stem=is_stem,
             silent=silent if is_stem and isinstance(silent, bool) else None,
-            refusal=why_not_split(wire),
+            refusal="" if stem_of else why_not_split(wire),
         )
 
     @property

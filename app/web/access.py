@@ -244,7 +244,7 @@ def _name_in(host: str) -> str:
 def _ignore_long_lists() -> None:
     environ = request.environ
     for name, longest in LONGEST_LISTS.items():
-        if len(environ.get(name, "")) > longest:
+        if name in environ and len(environ[name]) > longest:
             del environ[name]
 
 

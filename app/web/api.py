@@ -60,16 +60,18 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Read the body. No body counts as {}, so that the schema names the missing fields."""
-        if req.mimetype and req.mimetype != "application/json":
+        # Werkzeug parses the headers at each access.
+        mimetype, length = req.mimetype, req.content_length
+        if mimetype and mimetype != "application/json":
             abort(415)
-        content = _body_of(req)
-        if req.content_length is None:
+        content = _body_of(req, length)
+        if length is None:
             # A chunked body is cut at the limit silently: only the next read raises.
             req.stream.read(1)
-        elif len(content) < req.content_length:
+        elif len(content) < length:
             # The client has gone: do not pay for a reply that nobody receives.
             abort(400, messages={"json": {"body": ["The body is shorter than its Content-Length."]}})
-        if content and not req.mimetype:
+        if content and not mimetype:
             abort(415)
         try:
             body = json.loads(content) if content else {}
@@ -80,10 +82,10 @@ class Parser(FlaskParser):
         return body
 
 
-def _body_of(req: Request) -> bytes:
+def _body_of(req: Request, length: int | None) -> bytes:
     """Read a body. Raises RequestTimeout after BODY_TIMEOUT."""
     connection = req.environ.get("suno_stems.connection")
-    if connection is None or (req.content_length is not None and req.content_length <= connection.buffered):
+    if connection is None or (length is not None and length <= connection.buffered):
         return req.get_data()
     # While READING, a stopping worker may close the connection: nothing has been done for it.
     stage, connection.stage = connection.stage, type(connection.stage).READING

@@ -63,6 +63,8 @@ class Id(fields.String):
 
 def id_in(text: str, name: str) -> str:
     """The id that a text is, or that a link to a song's page in it has. Raises ValidationError, which says `name`."""
+    if is_id(id := text.strip()):
+        return as_sent(id)
     linked = ids_in_links(text)
     if len(linked) > 1:
         raise ValidationError(f"{name} has links to {len(linked)} songs: send one.")
@@ -72,12 +74,10 @@ def id_in(text: str, name: str) -> str:
         raise ValidationError(
             f"{name} is a short link: open it in a browser and copy the long address of the song's page."
         )
-    if not is_id(id := text.strip()):
-        raise ValidationError(
-            f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -, or the address of a song's "
-            "page: https://suno.com/song/…"
-        )
-    return as_sent(id)
+    raise ValidationError(
+        f"{name} must be 1 to 128 of the characters A-Z a-z 0-9 _ and -, or the address of a song's "
+        "page: https://suno.com/song/…"
+    )
 
 
 def text(description: str, example: Any, **metadata: Any) -> fields.String:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, pre_load, validates_schema
+from marshmallow import ValidationError, fields, pre_load
 from marshmallow.validate import Length, OneOf, Regexp
 
 from app.suno.stems import StemTask
@@ -24,12 +25,20 @@ class PaidRequest(Schema):
     names_in_replies: ClassVar[frozenset[str]] = frozenset()
     """Names in replies that only calls of this kind have: they are ignored too."""
 
+    @cached_property
+    def _names(self) -> set[str]:
+        return {field.data_key or name for name, field in self.load_fields.items()}
+
     @pre_load
     def _refuse_near_misses(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        names = {field.data_key or name for name, field in self.load_fields.items()}
+        names = self._names
         if not data.keys() <= names and (wrong := near_misses(data, names, NAMES_IN_REPLIES | self.names_in_replies)):
             raise ValidationError(wrong)
+        self._check_together(data)
         return data
+
+    def _check_together(self, data: dict[str, Any]) -> None:
+        """Refuse fields that do not go together. Here, as a schema's validator costs each request more."""
 
 
 class SplitRequest(PaidRequest):
@@ -102,9 +111,8 @@ class SplitRequest(PaidRequest):
         },
     )
 
-    @validates_schema
-    def _check_stem_name(self, data: dict[str, Any], **kwargs: Any) -> None:
-        if data.get("stem_name") and data.get("task") is StemTask.TWELVE:
+    def _check_together(self, data: dict[str, Any]) -> None:
+        if data.get("stem_name") and data.get("stem_task") == StemTask.TWELVE:
             raise ValidationError(
                 'stem_name goes with stem_task "two": "twelve" takes out every part.', field_name="stem_name"
             )
