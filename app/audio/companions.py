@@ -93,11 +93,11 @@ def _stem_as_json(stem: Details, file: str, measured: SongMeasures) -> dict[str,
 def _track(clip: Details, file: str, about: SongInTime, measured: SongMeasures) -> Track:
     found = measured.of(clip.id)
     # At least as long as the beats if nobody has measured it.
-    told = clip.duration or about.song.duration or max(about.beats.times, default=0.0)
+    seconds = clip.duration or about.song.duration or max(about.beats.times, default=0.0)
     return Track(
         clip.track,
         file,
-        found.seconds or told,
+        found.seconds or seconds,
         sample_rate=found.sample_rate or USUAL_RATE,
         channels=found.channels or USUAL_CHANNELS,
         is_muted=clip.id == clip.song_id,

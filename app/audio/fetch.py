@@ -126,7 +126,7 @@ class Fetcher:
         """
         ends = time.monotonic() + MAX_FETCH_SECONDS
         with file.open("wb") as content:
-            progress, in_vain, url = _Progress(content, most), 0, address()
+            progress, empty, url = _Progress(content, most), 0, address()
             while not progress.is_complete:
                 expired = False
                 try:
@@ -144,12 +144,12 @@ class Fetcher:
                     raise FetchFailed(f"it did not come within {MAX_FETCH_SECONDS:.0f} s")
                 if progress.is_complete:
                     break
-                in_vain = in_vain + 1 if progress.done <= progress.farthest else 0
+                empty = empty + 1 if progress.done <= progress.farthest else 0
                 progress.farthest = max(progress.farthest, progress.done)
-                if in_vain >= MAX_EMPTY_CONNECTIONS:
+                if empty >= MAX_EMPTY_CONNECTIONS:
                     raise FetchFailed(f"Suno's storage does not send it: {why}")
-                if in_vain:
-                    time.sleep(min(0.2 * 2**in_vain, 2.0))
+                if empty:
+                    time.sleep(min(0.2 * 2**empty, 2.0))
                 if expired:
                     url = address()
         self._check(file, format, progress)

@@ -139,10 +139,10 @@ class _Levels:
     def _read(self, graph: av.filter.Graph) -> None:
         while True:
             try:
-                told = graph.pull()
+                frame = graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            self._loudness = float(told.metadata["lavfi.r128.I"])
+            self._loudness = float(frame.metadata["lavfi.r128.I"])
 
     def facts(self) -> Facts:
         peak = 20 * math.log10(self._peak) if self._peak > 0 else -math.inf

@@ -1,6 +1,6 @@
 """How large a file can be, by the length of its sound.
 
-A WAV of Suno has 20 to 31 MB a minute (seen in October 2026). Suno's bit rates for MP3 and M4A were never told.
+A WAV of Suno has 20 to 31 MB a minute (seen in October 2026). Suno's bit rates for MP3 and M4A were never seen.
 """
 
 from __future__ import annotations

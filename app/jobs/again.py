@@ -1,4 +1,4 @@
-"""When a split's job that has told its result begins again, and how."""
+"""When a split's job that has sent its result begins again, and how."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def is_outdated(job: SplitJob, entry: Entry | None) -> bool:
         return False
     if event.wait_ended_in(job.body):
         return entry.state is not State.FAILED
-    told = set(event.ids_in(job.body))
+    reported = set(event.ids_in(job.body))
     match entry.state:
         case State.DONE:
-            return told != {stem.id for stem in entry.stems}
+            return reported != {stem.id for stem in entry.stems}
         case State.IN_DOUBT:
-            return bool(told)
+            return bool(reported)
         case State.STARTED:
             return False
         case State.NEEDS_PERSON | State.FAILED:

@@ -81,8 +81,8 @@ def wait_ended_in(body: str) -> str:
 
 def error_in(body: str) -> str | None:
     """The reason in an event of a split without a usable stem; None in others."""
-    told = json.loads(body)
-    error: str | None = told["data"].get("error") if told["type"] == Event.FAILED else None
+    event = json.loads(body)
+    error: str | None = event["data"].get("error") if event["type"] == Event.FAILED else None
     return error
 
 

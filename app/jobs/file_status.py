@@ -61,10 +61,10 @@ def begin(ledger: Ledger, new: FileJob, *, waiting: str = "", tell: bool = False
     """
 
     def add(stored: str | None) -> str | None:
-        held = read_file(stored) if stored else None
-        if tell and held and held.state is FileState.FAILED and not held.told:
-            return write_file(replace(held, told=True))
-        return write_file(new) if held is None or held.state is not FileState.FETCHING else None
+        before = read_file(stored) if stored else None
+        if tell and before and before.state is FileState.FAILED and not before.told:
+            return write_file(replace(before, told=True))
+        return write_file(new) if before is None or before.state is not FileState.FETCHING else None
 
     return read_file(ledger.jobs.add(id_of(new), add, waiting=waiting))
 

@@ -32,7 +32,7 @@ from app.jobs.job import (
 from app.jobs.lookout import Lookout
 from app.jobs.notice import Notices
 from app.jobs.pauses import Pauses
-from app.jobs.person import WAITED_IN_VAIN
+from app.jobs.person import WAIT_ENDED_WITHOUT_STEMS
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.budget import DAY
@@ -154,9 +154,9 @@ class Follower:
         if entry is None and not job.stems:
             return self._failed(job, None, "The service no longer has a record of this split: Suno may have charged.")
         if entry is not None and entry.state is State.STARTED:
-            return Next(job, max(1.0, -self._ledger.over_for(entry)))
+            return Next(job, max(1.0, -self._ledger.overdue_seconds(entry)))
         if entry is not None and entry.state is State.FAILED:
-            return self._waited_in_vain(id, job)
+            return self._end_wait(id, job)
         if entry is not None:
             job = self._with_stems(replace(job, owner=job.owner or entry.account), entry)
         try:
@@ -166,11 +166,11 @@ class Follower:
         except (SunoError, Unreadable) as error:
             return self._unread(id, job, error)
 
-    def _waited_in_vain(self, id: str, job: SplitJob) -> Next[SplitJob]:
+    def _end_wait(self, id: str, job: SplitJob) -> Next[SplitJob]:
         wait = self._ledger.waits.get(id)
         how = (wait.ended if wait else None) or Ended.TOO_LATE
         return self._ended(
-            job, event.failed(job, (), self._now(), charged=False, error=WAITED_IN_VAIN[how], code=how)
+            job, event.failed(job, (), self._now(), charged=False, error=WAIT_ENDED_WITHOUT_STEMS[how], code=how)
         )
 
     def _search(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
@@ -179,7 +179,7 @@ class Follower:
             self._ledger.keep(entry)
         found = self._split_of(job, entry).find_out(entry)
         if found is None:
-            settled_in = self._timing.settle_time - self._ledger.over_for(entry)
+            settled_in = self._timing.settle_time - self._ledger.overdue_seconds(entry)
             pause = self._pause(job, MAX_SEARCH_PAUSE_SECONDS)
             return self._wait(
                 id,
@@ -204,7 +204,7 @@ class Follower:
         if entry is None or entry.state is not State.IN_DOUBT:
             return None
         is_over = self._ledger.clock.since(entry.attempt_began) > DAY
-        return None if is_over else min(SLOWEST_AGAIN, max(SOONEST_AGAIN, self._ledger.over_for(entry)))
+        return None if is_over else min(SLOWEST_AGAIN, max(SOONEST_AGAIN, self._ledger.overdue_seconds(entry)))
 
     def _search_again(self, job: SplitJob, entry: Entry | None) -> Next[SplitJob]:
         """Look once more for stems of a split that has reported that none were made."""

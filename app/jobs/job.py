@@ -17,8 +17,8 @@ A split's job:
 
 - After an hour in `following` or `fetching` the receiver gets `stems.delayed`, once. The job continues.
 - After ten days (MAX_SPLIT_JOB_SECONDS) the receiver gets what was last seen.
-- A job that has told that nothing was charged looks again, every 2 minutes to 1 hour, until its key ends: Suno may
-  have made the stems late. Then it follows them, and tells the new result.
+- A job that has reported that nothing was charged looks again, every 2 minutes to 1 hour, until its key ends: Suno
+  may have made the stems late. Then it follows them, and tells the new result.
 - Stems of a lost answer are searched for at most every 20 minutes: that takes more calls.
 - `done`: there is a result, and no webhook.
 - A job whose steps fail unexpectedly 250 times in a row (MAX_CRASHES) ends: with what was last seen, a file with
@@ -226,11 +226,11 @@ class SplitJob:
     progressed: Moment | None = None
     """When something last changed."""
     delayed: bool = False
-    """Whether `stems.delayed` was told."""
+    """Whether `stems.delayed` was sent."""
     notice_of: str = ""
     """For a job that only delivers `stems.delayed` or `stems.needs_person`: the id of the split's job."""
     called: Moment | None = None
-    """Since when it waits for a person, if `stems.needs_person` was told for this wait."""
+    """Since when it waits for a person, if `stems.needs_person` was sent for this wait."""
     is_adopted: bool = False
     """Whether a person has made its stems: this service has paid nothing."""
 
@@ -267,7 +267,7 @@ class FileJob:
     code: FileCode | None = None
     error: str | None = None
     told: bool = False
-    """Whether a request was told that it failed."""
+    """Whether a request has reported that it failed."""
     looked: Moment | None = None
     """When the latest step ended, if it could read Suno."""
     pause: float = 0.0

@@ -52,7 +52,7 @@ class Lookout:
 
     def step(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
         """Call the person, and look whether the song is split at suno.com; end the wait if its time is over."""
-        wait, left = self._ledger.waits.get(id), -self._ledger.over_for(entry)
+        wait, left = self._ledger.waits.get(id), -self._ledger.overdue_seconds(entry)
         if wait is None or left <= 0:
             self._ledger.waits.end(entry, Ended.TOO_LATE)
             return Next(job, 0.0)

@@ -23,13 +23,13 @@ class Notices:
 
     def tell_delay(self, id: str, job: SplitJob, body: str) -> None:
         """Begin to deliver `stems.delayed`, once for a split."""
-        self._begin(f"delayed:{id}", _notice(id, job, body, None), lambda told: True)
+        self._begin(f"delayed:{id}", _notice(id, job, body, None), lambda sent: True)
 
     def call_person(self, id: str, job: SplitJob, wait: Wait) -> SplitJob:
         """Begin to deliver `stems.needs_person`, once for a wait. Returns the split's job, which notes that."""
         if job.webhook_url:
             body = event.needs_person(job, self._ledger.clock.now().wall, person_of(wait, job.song_id, job.choice))
-            self._begin(person_notice_of(id), _notice(id, job, body, wait), lambda told: told.called == wait.began)
+            self._begin(person_notice_of(id), _notice(id, job, body, wait), lambda sent: sent.called == wait.began)
         return replace(job, called=wait.began)
 
     def step(self, notice: SplitJob, stored: StoredJob) -> Next[SplitJob]:
@@ -49,9 +49,9 @@ class Notices:
         split = self._ledger.jobs.get(notice.notice_of)
         return split is not None and not read_split(split.body).state.has_result
 
-    def _begin(self, notice_id: str, notice: SplitJob, was_told: Callable[[SplitJob], bool]) -> None:
-        def add(held: str | None) -> str | None:
-            return None if held and was_told(read_split(held)) else write_split(notice)
+    def _begin(self, notice_id: str, notice: SplitJob, is_sent: Callable[[SplitJob], bool]) -> None:
+        def add(before: str | None) -> str | None:
+            return None if before and is_sent(read_split(before)) else write_split(notice)
 
         self._ledger.jobs.add(notice_id, add)
         self._queue.put(notice_id)

@@ -11,11 +11,11 @@ from app.suno.stems import StemChoice, StemTask
 PERSON_LOOK_SECONDS = 60.0
 """Minimum seconds between two looks for the requests of an account that wait."""
 
-WAITED_IN_VAIN = {
+WAIT_ENDED_WITHOUT_STEMS = {
     Ended.TOO_LATE: "Suno wanted a captcha, and no person split the song at suno.com in time. Nothing was charged.",
     Ended.CANCELLED: "The request was cancelled while it waited for a person. Nothing was charged.",
 }
-"""What receivers and callers are told about a wait that has ended without stems."""
+"""What receivers and callers read about a wait that has ended without stems."""
 
 
 @dataclass(frozen=True, slots=True)

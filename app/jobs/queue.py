@@ -124,9 +124,9 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
     def _deserialize(self, data: bytes) -> Message:
         """Read a task. One that is no such JSON becomes a task without a job, such as a pickle of version 1.0."""
         try:
-            told = json.loads(data)
-            eta = None if told["eta"] is None else datetime.fromisoformat(told["eta"]).replace(tzinfo=None)
-            return _message(str(told["job"]), eta, str(told["task"]))
+            stored = json.loads(data)
+            eta = None if stored["eta"] is None else datetime.fromisoformat(stored["eta"]).replace(tzinfo=None)
+            return _message(str(stored["job"]), eta, str(stored["task"]))
         except (ValueError, TypeError, LookupError, RecursionError):
             if not self._has_warned:
                 self._has_warned = True

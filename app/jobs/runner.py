@@ -102,7 +102,7 @@ class Runner:
             self._end(id, claimed)
             return
         try:
-            with self._held(id, claimed):
+            with self._claim_renewed(id, claimed):
                 next = self._next(id, claimed)
         except Exception as error:
             self._put_back(id, claimed, error)
@@ -170,7 +170,7 @@ class Runner:
             self._sleep(WRITTEN_EVERY)
 
     @contextmanager
-    def _held(self, id: str, claimed: StoredJob) -> Iterator[None]:
+    def _claim_renewed(self, id: str, claimed: StoredJob) -> Iterator[None]:
         """Renew the claim while a step runs: Suno may be slow."""
         keeper = gevent.spawn(self._keep, id, claimed)
         try:

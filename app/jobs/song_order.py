@@ -18,7 +18,7 @@ from app.ids import new_id
 from app.jobs import event
 from app.jobs.job import ACCOUNT_UNKNOWN, new_split, read_split
 from app.jobs.order_event import job_of_event
-from app.jobs.person import WAITED_IN_VAIN
+from app.jobs.person import WAIT_ENDED_WITHOUT_STEMS
 from app.parts import Parts
 from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import OverBudget
@@ -132,8 +132,8 @@ class SongOrders:
             return replace(song, state=SongState.NEEDS_PERSON, credits=0, balance_before=None)
         wait = self._ledger.waits.get(song.split) if order.waits_for_person else None
         if entry is not None and entry.state is State.FAILED and wait and wait.ended:
-            in_vain = Problem(wait.ended, WAITED_IN_VAIN[wait.ended])
-            return replace(song, state=SongState.FAILED, credits=0, downloads=0, error=in_vain)
+            problem = Problem(wait.ended, WAIT_ENDED_WITHOUT_STEMS[wait.ended])
+            return replace(song, state=SongState.FAILED, credits=0, downloads=0, error=problem)
         is_adopted = wait is not None and wait.is_adopted
         is_done = entry is not None and entry.state is State.DONE
         is_free = is_adopted or (entry is not None and is_done and not entry.paid)

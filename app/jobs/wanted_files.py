@@ -120,11 +120,11 @@ class WantedFiles:
             self.parts.shelf.check_room([least_bytes(self.format, each.duration) for each in new])
         jobs |= self._unlock_and_begin(new)
         measurements = Measurements(self.parts.shelf, self.folders)
-        told = [with_measures(self._tell(each, jobs.get(each.id)), each, measurements) for each in wanted]
+        files = [with_measures(self._tell(each, jobs.get(each.id)), each, measurements) for each in wanted]
         full = [job.error for job in jobs.values() if job.code is FileCode.AUDIO_FULL]
-        if full and not any(each.status is FileState.FETCHING for each in told):
+        if full and not any(each.status is FileState.FETCHING for each in files):
             raise AudioFull(full[0] or "")
-        return told
+        return files
 
     def _unlock_and_begin(self, new: Sequence[Details]) -> dict[str, FileJob]:
         """Unlock song by song, and begin the jobs of its files. Returns the jobs by their clips."""

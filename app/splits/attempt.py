@@ -22,13 +22,13 @@ class Attempt:
     spending: Spending
     """Given back once it is certain that nothing was charged."""
 
-    def over_for(self, clock: Clock) -> float:
+    def overdue_seconds(self, clock: Clock) -> float:
         """Seconds since its deadline; negative while its call may still reach Suno."""
         return clock.since(self.began) - self.lasts
 
     def state_now(self, clock: Clock) -> State:
         """Its state; in doubt if it is `started` and past its deadline."""
-        return State.IN_DOUBT if self.state is State.STARTED and self.over_for(clock) >= 0 else self.state
+        return State.IN_DOUBT if self.state is State.STARTED and self.overdue_seconds(clock) >= 0 else self.state
 
 
 def latest_of(entry: Entry) -> Attempt:

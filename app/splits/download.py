@@ -128,7 +128,7 @@ class AudioDownload:
 
     def _unlock_again(self, once: Once, song_id: str) -> bool:
         """Unlock a song again that Suno has locked. The ledger's word holds until the song has had the time to."""
-        is_settled = once.over_for > self.timing.settle_time
+        is_settled = once.overdue_seconds > self.timing.settle_time
         if not is_settled or self.gateway.clip(self.account, song_id).download_unlocked is not False:
             return False
         self._check_time()
@@ -162,7 +162,7 @@ class AudioDownload:
         if self._is_unlocked(song_id):
             self._note(once, Turn.DONE)
             return False
-        if once.over_for >= self.timing.settle_time:
+        if once.overdue_seconds >= self.timing.settle_time:
             self._check_time()
             if again := self.ledger.turns.retry(once, lasts=self.timing.deadline, budgets=self.budgets):
                 return self._unlock_now(again, song_id)

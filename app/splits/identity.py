@@ -84,9 +84,9 @@ class Identity:
         """
 
         def change(tx: Transaction) -> int:
-            held = tx.record(LEDGER, ID) or {}
+            stored = tx.record(LEDGER, ID) or {}
             missed: list[str] = tx.record(LEDGER, MISSED) or []
-            earlier = [*held.get("instead_of", ()), *([held["id"]] if held else ()), *missed]
+            earlier = [*stored.get("instead_of", ()), *([stored["id"]] if stored else ()), *missed]
             new = {"id": uuid.uuid4().hex, "instead_of": earlier[-MAX_EARLIER_IDS:]}
             tx.put_record(LEDGER, ID, new, kept=FOR_GOOD)
             tx.put_record(LEDGER, MISSED, None, kept=0)
@@ -95,18 +95,18 @@ class Identity:
         return self._store.transact(change)
 
     def _stamp(self, tx: Transaction, known: Seen | None) -> Stamp:
-        held = tx.record(LEDGER, ID)
+        stored = tx.record(LEDGER, ID)
         attempts = tx.number(ATTEMPTS_NUMBER)
-        if held is None and known is None:
-            held = {"id": uuid.uuid4().hex, "instead_of": []}
-            tx.put_record(LEDGER, ID, held, kept=FOR_GOOD)
-        if held is not None and known is not None and known.id in held["instead_of"]:
+        if stored is None and known is None:
+            stored = {"id": uuid.uuid4().hex, "instead_of": []}
+            tx.put_record(LEDGER, ID, stored, kept=FOR_GOOD)
+        if stored is not None and known is not None and known.id in stored["instead_of"]:
             known = None
-        if held is None:
+        if stored is None:
             what = "it is empty"
-        elif known is None or (held["id"] == known.id and attempts >= known.attempts):
-            return Stamp(held["id"], Added(attempts), "")
-        elif held["id"] != known.id:
+        elif known is None or (stored["id"] == known.id and attempts >= known.attempts):
+            return Stamp(stored["id"], Added(attempts), "")
+        elif stored["id"] != known.id:
             what = "it is another one"
         else:
             what = f"it is older: {known.attempts - attempts} paid calls are missing"

@@ -86,39 +86,39 @@ class Inquiry:
                 log.warning("Request %s could not look for its stems: %s", entry.request_id, error)
         return ()
 
-    def find_out(self, held: Entry) -> Finding:
+    def find_out(self, stored: Entry) -> Finding:
         """Find out the outcome of an entry in doubt. OURS is recorded in the ledger. Raises a SunoError."""
         deadline = Deadline(LOST_STEMS_SECONDS)
-        settled = self.ledger.over_for(held) >= self.timing.settle_time
-        stems = self._listed(held, deadline)
-        found = self._arrange(held, stems, settled=settled)
-        finding = self.ledger.settle(held, found)
+        settled = self.ledger.overdue_seconds(stored) >= self.timing.settle_time
+        stems = self._listed(stored, deadline)
+        found = self._arrange(stored, stems, settled=settled)
+        finding = self.ledger.settle(stored, found)
         if finding.reason in PASSING_REASONS:
             self._pause(deadline)
-            stems = self._listed(held, deadline)
-            found = self._arrange(held, stems, found.shown, settled=settled)
-            finding = self.ledger.settle(held, found)
+            stems = self._listed(stored, deadline)
+            found = self._arrange(stored, stems, found.shown, settled=settled)
+            finding = self.ledger.settle(stored, found)
         if finding.verdict is Verdict.UNSEEN and settled:
-            others = self._ask_others(held, deadline)
-            finding = self.ledger.settle(held, self._arrange(held, stems, settled=True, others=others))
+            others = self._ask_others(stored, deadline)
+            finding = self.ledger.settle(stored, self._arrange(stored, stems, settled=True, others=others))
         return finding
 
-    def find_new(self, held: Entry, wait: Wait, *, ask_all: bool) -> Finding:
+    def find_new(self, stored: Entry, wait: Wait, *, ask_all: bool) -> Finding:
         """Look for stems that a person has made since a request began to wait. OURS is recorded in the ledger.
 
         `ask_all`: ask all three witnesses; otherwise the song's list alone, which proves no NONE. Raises a SunoError.
         """
         deadline = Deadline(LOST_STEMS_SECONDS)
-        stems = self._listed(held, deadline)
-        found = self._arrange_new(held, wait, stems)
-        finding = self.ledger.waits.adopt(held, found)
+        stems = self._listed(stored, deadline)
+        found = self._arrange_new(stored, wait, stems)
+        finding = self.ledger.waits.adopt(stored, found)
         if finding.reason is Reason.UNCONFIRMED:
             self._pause(deadline)
-            stems = self._listed(held, deadline)
-            finding = self.ledger.waits.adopt(held, self._arrange_new(held, wait, stems, found.shown))
+            stems = self._listed(stored, deadline)
+            finding = self.ledger.waits.adopt(stored, self._arrange_new(stored, wait, stems, found.shown))
         if ask_all and finding.verdict is Verdict.UNSEEN:
-            others = self._others(held, self._began_to_wait(wait), deadline)
-            finding = self.ledger.waits.adopt(held, self._arrange_new(held, wait, stems, others=others))
+            others = self._others(stored, self._began_to_wait(wait), deadline)
+            finding = self.ledger.waits.adopt(stored, self._arrange_new(stored, wait, stems, others=others))
         return finding
 
     def recent(self, entry: Entry, stems: Sequence[Clip]) -> tuple[str, ...]:

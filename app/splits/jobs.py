@@ -152,9 +152,9 @@ class JobTable:
             record = tx.record("job", id)
             if record is not None and record.get("claim", "") != claimed.claim:
                 return ()
-            held = stored_job(record or {})
-            due = due_in if held.woken == claimed.woken else 0.0
-            kept = {"waiting": list(held.waiting), "woken": held.woken, "asked": held.asked}
+            stored = stored_job(record or {})
+            due = due_in if stored.woken == claimed.woken else 0.0
+            kept = {"waiting": list(stored.waiting), "woken": stored.woken, "asked": stored.asked}
             self._put(tx, id, json.loads(body) | {name: value for name, value in kept.items() if value}, due)
             if outcome:
                 counted: dict[str, int] = tx.record("job", OUTCOMES_RECORD) or {}
@@ -162,9 +162,9 @@ class JobTable:
                 tx.put_record("job", OUTCOMES_RECORD, counted, kept=FOR_GOOD)
             if due is not None:
                 return ()
-            for waiting in held.waiting:
+            for waiting in stored.waiting:
                 self.wake(tx, waiting)
-            return held.waiting
+            return stored.waiting
 
         return self._store.transact(change)
 
@@ -207,16 +207,16 @@ class JobTable:
 
         def change(tx: Transaction) -> str:
             record = tx.record("job", id)
-            held = None if record is None else stored_job(record)
-            body = add(held.body if held else None)
+            stored = None if record is None else stored_job(record)
+            body = add(stored.body if stored else None)
             if body is not None:
                 self._put(tx, id, json.loads(body) | ({"waiting": [waiting]} if waiting else {}), 0.0)
                 return body
-            if held is None:
+            if stored is None:
                 return ""
-            if waiting and waiting not in held.waiting:
-                tx.put_record("job", id, {**record, "waiting": [*held.waiting, waiting]}, kept=JOB_KEPT_SECONDS)
-            return held.body
+            if waiting and waiting not in stored.waiting:
+                tx.put_record("job", id, {**record, "waiting": [*stored.waiting, waiting]}, kept=JOB_KEPT_SECONDS)
+            return stored.body
 
         return self._store.transact(change)
 
@@ -256,8 +256,8 @@ class JobTable:
 
     @staticmethod
     def _coming(tx: Transaction, now: float) -> dict[str, list[float]]:
-        held: dict[str, list[float]] = tx.record("job", COMING_RECORD) or {}
-        return {id: [size, until] for id, (size, until) in held.items() if until > now}
+        stored: dict[str, list[float]] = tx.record("job", COMING_RECORD) or {}
+        return {id: [size, until] for id, (size, until) in stored.items() if until > now}
 
     def due(self, limit: int) -> list[str]:
         """Read the ids of the jobs that are due, oldest first."""
@@ -293,8 +293,8 @@ class JobTable:
         )
 
     def _fresh(self, reports: Any) -> Any:
-        held = (reports or {}).items()
-        return {name: each for name, each in held if self.clock.since(Moment(*each[0])) < REPORT_VALID_SECONDS}
+        stored = (reports or {}).items()
+        return {name: each for name, each in stored if self.clock.since(Moment(*each[0])) < REPORT_VALID_SECONDS}
 
     def note_consumer(self) -> None:
         """Record that a jobs process is alive. If the wall clock may have been set back, all jobs are due now.

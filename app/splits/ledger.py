@@ -133,14 +133,14 @@ class Ledger:
             if entry.idempotency_key:
                 owners = ((entry.account, entry.caller), *older)
                 found = [tx.entry_of_key(*owner, entry.idempotency_key) for owner in owners]
-                earlier = [held for held in found if held is not None]
+                earlier = [stored for stored in found if stored is not None]
             if not enter():
                 return entry
-            for held in earlier:
-                if not self._is_forgotten(held):
-                    lead_to(tx, self.clock, entry, held if held.asks_like(entry) else None)
-                    return held
-                tx.put(held._replace(idempotency_key=""))
+            for stored in earlier:
+                if not self._is_forgotten(stored):
+                    lead_to(tx, self.clock, entry, stored if stored.asks_like(entry) else None)
+                    return stored
+                tx.put(stored._replace(idempotency_key=""))
             if budgets and (over := spend(tx, self.clock, budgets, entry.price, entry.attempt_began)):
                 return over
             new = entry._replace(budgets=tuple(budget.name for budget in budgets)) if budgets else entry
@@ -162,18 +162,18 @@ class Ledger:
             outcome = self._store.transact(lambda tx: change(tx, lambda: True), durable=False)
         if isinstance(outcome, NotBegun):
             raise outcome
-        held = allowed(outcome, entry.price)
-        return held if held.id == entry.id else self._told(held)
+        stored = allowed(outcome, entry.price)
+        return stored if stored.id == entry.id else self._seen_now(stored)
 
     def get(self, id: str) -> Entry | None:
         """Read an entry. A `started` one past its deadline is returned as in doubt."""
         found = self._store.read(lambda tx: tx.entry(id))
-        return self._told(found) if found else None
+        return self._seen_now(found) if found else None
 
     def made_of(self, accounts: Collection[str], song_id: str) -> frozenset[str] | None:
         """Read which stems of a song these accounts' splits have made; None if one of them may still make some."""
         entries = self._store.read(lambda tx: tx.entries_of_song(song_id))
-        ours = [self._told(entry) for entry in entries if entry.account in accounts]
+        ours = [self._seen_now(entry) for entry in entries if entry.account in accounts]
         if any(entry.state is not State.DONE for entry in ours):
             return None
         return frozenset(stem.id for entry in ours for stem in entry.stems)
@@ -181,7 +181,7 @@ class Ledger:
     def of_request(self, owners: Iterable[Owner], request_id: str) -> Entry | None:
         """Read the entry of the latest request with this id, under any of these names of its owner."""
         _, found = self._store.read(lambda tx: latest_of_request(tx, self.clock, owners, request_id))
-        return self._told(found) if found and not self._is_forgotten(found) else None
+        return self._seen_now(found) if found and not self._is_forgotten(found) else None
 
     def id_of_request(self, owners: Iterable[Owner], request_id: str) -> str:
         """Read the id of that entry, or "". If it has a job, it is known as long as the job is kept."""
@@ -218,29 +218,29 @@ class Ledger:
 
     def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool, is_reply: bool) -> Entry:
         """Finish an entry that was reused, has changed since it began, or is not stored."""
-        held = tx.entry(entry.id)
-        if held is None:
+        stored = tx.entry(entry.id)
+        if stored is None:
             # It could not be written when it began, or is no longer stored: write it now.
             done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
-        elif held.attempt == entry.attempt and held.stems and held.state is not State.DONE:
+        elif stored.attempt == entry.attempt and stored.stems and stored.state is not State.DONE:
             # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
             own(tx, entry, stems)
-            done = self._count_again(tx, held)._replace(state=State.DONE)
-        elif held.attempt == entry.attempt and held.state is not State.DONE:
-            done = held._replace(state=State.DONE, stems=tuple(stems), paid=paid)
+            done = self._count_again(tx, stored)._replace(state=State.DONE)
+        elif stored.attempt == entry.attempt and stored.state is not State.DONE:
+            done = stored._replace(state=State.DONE, stems=tuple(stems), paid=paid)
             done = self._count_again(tx, done) if paid else self._give_back(tx, done)
         else:
             # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
             if paid:
                 own(tx, entry, stems)
-                if held.attempt != entry.attempt:
+                if stored.attempt != entry.attempt:
                     # Its price was given back when the newer attempt began: count it again.
-                    spend_anyway(tx, self.clock, Spending(held.budgets, held.price, entry.attempt_began))
-                    held = self._count_again(tx, held)
-            done = held if held.stems else held._replace(stems=tuple(stems), paid=paid)
+                    spend_anyway(tx, self.clock, Spending(stored.budgets, stored.price, entry.attempt_began))
+                    stored = self._count_again(tx, stored)
+            done = stored if stored.stems else stored._replace(stems=tuple(stems), paid=paid)
         if is_reply:
             done = done.answered(done.stems)
-        if done != held:
+        if done != stored:
             tx.put(done)
             self.jobs.wake(tx, entry.id)
         return done
@@ -253,23 +253,23 @@ class Ledger:
         """
 
         def change(tx: Transaction) -> Finding:
-            held = tx.entry(entry.id)
-            if held is not None and held.state is State.DONE:
-                return Finding(Verdict.OURS, held.stems)
-            if held is None or held.attempt != entry.attempt or held.state.has_paid_nothing:
+            stored = tx.entry(entry.id)
+            if stored is not None and stored.state is State.DONE:
+                return Finding(Verdict.OURS, stored.stems)
+            if stored is None or stored.attempt != entry.attempt or stored.state.has_paid_nothing:
                 return Finding(Verdict.PERHAPS, reason=Reason.CHANGED)
-            known = known_stems(tx, self.clock, held, found)
-            note_listed(tx, self.clock, held.song_id, [id for id in found.recent if id not in known.owned])
+            known = known_stems(tx, self.clock, stored, found)
+            note_listed(tx, self.clock, stored.song_id, [id for id in found.recent if id not in known.owned])
             finding = judge(found, known)
-            if held.stems:
+            if stored.stems:
                 # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
                 own(tx, entry, finding.stems)
-                tx.put(self._count_again(tx, held)._replace(state=State.DONE))
+                tx.put(self._count_again(tx, stored)._replace(state=State.DONE))
                 self.jobs.wake(tx, entry.id)
-                return Finding(Verdict.OURS, held.stems)
+                return Finding(Verdict.OURS, stored.stems)
             if finding.verdict is Verdict.OURS:
-                tx.put(self._count_again(tx, held)._replace(state=State.DONE, stems=finding.stems, paid=True))
-                take(tx, held, finding.stems)
+                tx.put(self._count_again(tx, stored)._replace(state=State.DONE, stems=finding.stems, paid=True))
+                take(tx, stored, finding.stems)
                 # It may have reported by now that no stems were made.
                 self.jobs.wake(tx, entry.id)
             return finding
@@ -282,7 +282,7 @@ class Ledger:
 
     def keep(self, entry: Entry) -> None:
         """Keep an entry longer: its job still looks for its stems."""
-        self._store.transact(lambda tx: tx.put(held) if (held := tx.entry(entry.id)) else None, durable=False)
+        self._store.transact(lambda tx: tx.put(stored) if (stored := tx.entry(entry.id)) else None, durable=False)
 
     def give_back(self, entry: Entry) -> bool:
         """Give back the price of an entry in doubt: it is certain that its attempt made nothing.
@@ -292,13 +292,13 @@ class Ledger:
         """
 
         def change(tx: Transaction) -> bool:
-            held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE or held.stems:
+            stored = tx.entry(entry.id)
+            if stored is None or stored.attempt != entry.attempt or stored.state is State.DONE or stored.stems:
                 return False
-            if held.state.has_paid_nothing:
+            if stored.state.has_paid_nothing:
                 return False
-            if held.budgets:
-                tx.put(self._give_back_for_now(tx, held))
+            if stored.budgets:
+                tx.put(self._give_back_for_now(tx, stored))
             return True
 
         return self._store.transact(change)
@@ -307,11 +307,11 @@ class Ledger:
         """Record the first reply, and the first reply in which all stems are final; later replies change nothing."""
 
         def change(tx: Transaction) -> None:
-            held = tx.entry(entry.id)
-            if held is None:
+            stored = tx.entry(entry.id)
+            if stored is None:
                 return
-            answered = held.answered(stems)
-            if answered != held:
+            answered = stored.answered(stems)
+            if answered != stored:
                 tx.put(answered)
 
         # Without it, a retry gets the stems of the entry.
@@ -333,9 +333,9 @@ class Ledger:
         """Mark the entry in doubt: Suno may have charged for the paid call."""
 
         def change(tx: Transaction) -> None:
-            held = tx.entry(entry.id) or self._again(tx, entry)
-            if held.attempt == entry.attempt and held.state is State.STARTED:
-                tx.put(held._replace(state=State.IN_DOUBT))
+            stored = tx.entry(entry.id) or self._again(tx, entry)
+            if stored.attempt == entry.attempt and stored.state is State.STARTED:
+                tx.put(stored._replace(state=State.IN_DOUBT))
 
         self._store.transact(change)
 
@@ -354,31 +354,31 @@ class Ledger:
         """
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | None:
-            held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE or held.stems:
+            stored = tx.entry(entry.id)
+            if stored is None or stored.attempt != entry.attempt or stored.state is State.DONE or stored.stems:
                 return None
-            has_waited = held.state.has_paid_nothing
-            if has_waited and held.state is not entry.state:
+            has_waited = stored.state.has_paid_nothing
+            if has_waited and stored.state is not entry.state:
                 return None
             if not enter():
                 return None
-            if held.idempotency_key != entry.idempotency_key:
+            if stored.idempotency_key != entry.idempotency_key:
                 # The key has ended, and a new entry has begun with it.
                 return None
-            again = held._replace(
-                attempt=held.attempt + 1,
+            again = stored._replace(
+                attempt=stored.attempt + 1,
                 attempt_began=self.clock.now(),
                 lasts=lasts,
                 state=State.STARTED,
                 price=entry.price,
                 budgets=tuple(budget.name for budget in budgets),
             )
-            if budgets or held.budgets:
-                before = latest_of(held).spending
+            if budgets or stored.budgets:
+                before = latest_of(stored).spending
                 over = spend(tx, self.clock, budgets, again.price, again.attempt_began, instead=before)
                 if over:
                     return over
-            self.paid_pauses.look(tx, held.account)
+            self.paid_pauses.look(tx, stored.account)
             tx.put(again)
             tx.put_record("given_back", again.id, None, kept=0)
             if has_waited:
@@ -403,23 +403,23 @@ class Ledger:
         def change(tx: Transaction) -> None:
             if paid_calls_pause:
                 self.paid_pauses.note(tx, entry.account, paid_calls_pause)
-            held = tx.entry(entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is State.DONE:
+            stored = tx.entry(entry.id)
+            if stored is None or stored.attempt != entry.attempt or stored.state is State.DONE:
                 return
-            if held.stems:
+            if stored.stems:
                 # An earlier attempt's late answer is the reply.
-                tx.put(self._give_back(tx, held)._replace(state=State.DONE))
+                tx.put(self._give_back(tx, stored)._replace(state=State.DONE))
                 return
-            if self.waits.go_back(tx, held):
+            if self.waits.go_back(tx, stored):
                 return
-            if held.attempt > 1:
+            if stored.attempt > 1:
                 # Its call is over: the settle time counts from now on.
-                over = held._replace(state=State.IN_DOUBT, lasts=self.clock.since(held.attempt_began))
+                over = stored._replace(state=State.IN_DOUBT, lasts=self.clock.since(stored.attempt_began))
                 tx.put(self._give_back_for_now(tx, over))
                 return
-            tx.remove(self._give_back(tx, held))
-            if held.idempotency_key or tx.record("job", held.id):
-                leave_history(tx, held)
+            tx.remove(self._give_back(tx, stored))
+            if stored.idempotency_key or tx.record("job", stored.id):
+                leave_history(tx, stored)
             self.jobs.remove(tx, entry.id)
             forget_request(tx, self.clock, entry)
 
@@ -434,12 +434,12 @@ class Ledger:
         self._store.check()
         self.identity.check()
 
-    def _told(self, entry: Entry) -> Entry:
+    def _seen_now(self, entry: Entry) -> Entry:
         return as_seen_now(self.clock, entry)
 
-    def over_for(self, entry: Entry) -> float:
+    def overdue_seconds(self, entry: Entry) -> float:
         """Seconds since the deadline of the entry's paid call; negative before it."""
-        return latest_of(entry).over_for(self.clock)
+        return latest_of(entry).overdue_seconds(self.clock)
 
     def _is_forgotten(self, entry: Entry) -> bool:
         return is_forgotten(self.clock, entry)

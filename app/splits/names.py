@@ -30,13 +30,13 @@ class NameTable:
             before = _names(tx, cookie_hash)
             # Another cookie of this user may have had a token with Suno's own id.
             known = before or (_names(tx, clerk) if clerk and not suno else ())
-            told = [name for name in ((suno or clerk),) if name]
-            every = dict.fromkeys((*told, *known) if suno else (*known, *told))
+            named = [name for name in ((suno or clerk),) if name]
+            every = dict.fromkeys((*named, *known) if suno else (*known, *named))
             names = tuple(name for name in every if name != cookie_hash) or (cookie_hash,)
             tx.put_record("names", cookie_hash, names, kept=NAMES_KEPT_SECONDS)
             if suno and clerk:
                 tx.put_record("names", clerk, [suno], kept=NAMES_KEPT_SECONDS)
-            return names, bool(before) and not set(told) <= set(before)
+            return names, bool(before) and not set(named) <= set(before)
 
         return self._store.transact(change)
 

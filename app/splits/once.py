@@ -50,7 +50,7 @@ class Once:
     name: str
     turn: Turn
     latest: Attempt
-    over_for: float
+    overdue_seconds: float
     """Seconds since the deadline of the latest attempt, or since it was done; negative while it may reach Suno."""
 
     @property
@@ -91,11 +91,13 @@ class TurnTable:
         first = Once(kind, account, name, Turn.OURS, self._attempt(1, lasts, budgets), -lasts)
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left:
-            held = _action(tx.record("once", first.record_name))
-            if held is None:
+            stored = _action(tx.record("once", first.record_name))
+            if stored is None:
                 return self._take(tx, first, (), budgets) if enter() else first
-            latest, over_for = held.latest, held.latest.over_for(self.clock)
-            return replace(first, turn=_TURNS[latest.state_now(self.clock)], latest=latest, over_for=over_for)
+            latest, overdue_seconds = stored.latest, stored.latest.overdue_seconds(self.clock)
+            return replace(
+                first, turn=_TURNS[latest.state_now(self.clock)], latest=latest, overdue_seconds=overdue_seconds
+            )
 
         return allowed(self._identity.attempt(change), 1)
 
@@ -107,11 +109,11 @@ class TurnTable:
         """
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left | None:
-            held = self._latest(tx, once)
-            if held is None or held.latest.state is State.DONE or not enter():
+            stored = self._latest(tx, once)
+            if stored is None or stored.latest.state is State.DONE or not enter():
                 return None
-            lost = held.lost if once.attempt in held.lost else (*held.lost, once.attempt)
-            return self._take(tx, self._next(once, lasts, budgets), lost, budgets, held.latest.spending)
+            lost = stored.lost if once.attempt in stored.lost else (*stored.lost, once.attempt)
+            return self._take(tx, self._next(once, lasts, budgets), lost, budgets, stored.latest.spending)
 
         return allowed(self._identity.attempt(change), 1)
 
@@ -122,11 +124,11 @@ class TurnTable:
         """
 
         def change(tx: Transaction, enter: Callable[[], bool]) -> Once | Left | None:
-            held = _action(tx.record("once", once.record_name))
+            stored = _action(tx.record("once", once.record_name))
             if (
-                held is None
-                or held.latest.number != once.attempt
-                or held.latest.state is not State.DONE
+                stored is None
+                or stored.latest.number != once.attempt
+                or stored.latest.state is not State.DONE
                 or not enter()
             ):
                 return None
@@ -141,44 +143,44 @@ class TurnTable:
         """
 
         def change(tx: Transaction) -> None:
-            held = _action(tx.record("once", once.record_name))
+            stored = _action(tx.record("once", once.record_name))
             ended: _Action | None
-            if held is None:
+            if stored is None:
                 # Forgotten, or removed and given back.
                 ended = _Action(self._done(once.latest)) if turn is Turn.DONE else None
-            elif held.latest.number == once.attempt:
-                ended = self._ended(tx, held, turn, counted)
+            elif stored.latest.number == once.attempt:
+                ended = self._ended(tx, stored, turn, counted)
             else:
-                ended = self._ended_late(tx, held, once.latest, turn, counted)
+                ended = self._ended_late(tx, stored, once.latest, turn, counted)
             tx.put_record("once", once.record_name, _record(ended) if ended else None, kept=ACTION_KEPT_SECONDS)
 
         self._store.transact(change)
 
-    def _ended(self, tx: Transaction, held: _Action, turn: Turn | None, counted: bool) -> _Action | None:
-        latest = held.latest
+    def _ended(self, tx: Transaction, stored: _Action, turn: Turn | None, counted: bool) -> _Action | None:
+        latest = stored.latest
         is_done = turn is Turn.DONE or latest.state is State.DONE
         if turn is Turn.IN_DOUBT:
-            return held if is_done else replace(held, latest=replace(latest, state=State.IN_DOUBT))
-        if turn is Turn.DONE and (counted or held.lost):
-            return replace(held, latest=self._done(latest), lost=(), is_for_lost=not counted)
-        if held.lost and not is_done:
+            return stored if is_done else replace(stored, latest=replace(latest, state=State.IN_DOUBT))
+        if turn is Turn.DONE and (counted or stored.lost):
+            return replace(stored, latest=self._done(latest), lost=(), is_for_lost=not counted)
+        if stored.lost and not is_done:
             # Nothing of this attempt is left to wait for, but a lost one may have counted.
-            return replace(held, latest=replace(latest, state=State.IN_DOUBT, lasts=0.0))
+            return replace(stored, latest=replace(latest, state=State.IN_DOUBT, lasts=0.0))
         give_back(tx, self.clock, latest.spending)
         free = replace(latest, spending=replace(latest.spending, names=()))
-        return replace(held, latest=self._done(free)) if is_done else None
+        return replace(stored, latest=self._done(free)) if is_done else None
 
     def _ended_late(
-        self, tx: Transaction, held: _Action, attempt: Attempt, turn: Turn | None, counted: bool
+        self, tx: Transaction, stored: _Action, attempt: Attempt, turn: Turn | None, counted: bool
     ) -> _Action:
         """An answer came after the next attempt had begun, to which the spending had moved."""
         if turn is Turn.IN_DOUBT:
-            return held
-        if turn is Turn.DONE and counted and not held.is_for_lost:
+            return stored
+        if turn is Turn.DONE and counted and not stored.is_for_lost:
             spend_anyway(tx, self.clock, attempt.spending)
-        latest = self._done(held.latest) if turn is Turn.DONE else held.latest
+        latest = self._done(stored.latest) if turn is Turn.DONE else stored.latest
         return replace(
-            held, latest=latest, lost=tuple(n for n in held.lost if n != attempt.number), is_for_lost=False
+            stored, latest=latest, lost=tuple(n for n in stored.lost if n != attempt.number), is_for_lost=False
         )
 
     def _done(self, attempt: Attempt) -> Attempt:
@@ -189,12 +191,12 @@ class TurnTable:
     @staticmethod
     def _latest(tx: Transaction, once: Once) -> _Action | None:
         """The action, unless another attempt has begun since."""
-        held = _action(tx.record("once", once.record_name))
-        return held if held and held.latest.number == once.attempt else None
+        stored = _action(tx.record("once", once.record_name))
+        return stored if stored and stored.latest.number == once.attempt else None
 
     def _next(self, once: Once, lasts: float, budgets: Sequence[Budget]) -> Once:
         latest = self._attempt(once.attempt + 1, lasts, budgets)
-        return replace(once, turn=Turn.OURS, latest=latest, over_for=-lasts)
+        return replace(once, turn=Turn.OURS, latest=latest, overdue_seconds=-lasts)
 
     def _attempt(self, number: int, lasts: float, budgets: Sequence[Budget]) -> Attempt:
         now = self.clock.now()

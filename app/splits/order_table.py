@@ -70,8 +70,8 @@ class OrderTable:
 
         def change(tx: Transaction) -> Taken | None:
             earlier = tx.record("order_key", _key_name(order.owner, order.caller, order.idempotency_key))
-            if earlier and (held := _read(tx, earlier)):
-                return Taken(held, is_replay=True)
+            if earlier and (stored := _read(tx, earlier)):
+                return Taken(stored, is_replay=True)
             if sum(is_open for _, _, is_open in _listed(tx, order.caller)) >= most_open:
                 return None
             self._write(tx, order)
@@ -111,11 +111,11 @@ class OrderTable:
         """
 
         def changed(tx: Transaction) -> SongOrder | None:
-            held = _read(tx, id)
-            if held is None:
+            order = _read(tx, id)
+            if order is None:
                 return None
-            new = change(held)
-            if new != held:
+            new = change(order)
+            if new != order:
                 if (body := event(new)) is not None:
                     new = replace(new, events=new.events + 1)
                     self._jobs.begin(tx, event_id(new), body, 0.0)

@@ -71,13 +71,13 @@ def withdraw_guesses(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> li
     for clip, taker in tx.rare_records("taken", [stem.id for stem in stems]).items():
         if taker == entry.id:
             continue
-        held = tx.entry(taker)
-        if held is not None and held.state is State.DONE:
-            log.error("Request %s received stems that another request had paid for", held.request_id)
+        stored = tx.entry(taker)
+        if stored is not None and stored.state is State.DONE:
+            log.error("Request %s received stems that another request had paid for", stored.request_id)
             wait = read_wait(tx, taker)
             is_free = wait is not None and wait.is_adopted
             state = State.NEEDS_PERSON if is_free else State.IN_DOUBT
-            wrong.append(held._replace(state=state, stems=(), reply=(), final_reply=()))
+            wrong.append(stored._replace(state=state, stems=(), reply=(), final_reply=()))
             tx.put(wrong[-1])
         tx.put_record("taken", clip, None, kept=0)
     return wrong

@@ -110,22 +110,22 @@ class PersonInquiry:
                 "person: it could not tell new stems from those that are there. Nothing was charged: try again."
             ) from error
 
-    def look(self, held: Entry) -> tuple[Finding, bool]:
+    def look(self, stored: Entry) -> tuple[Finding, bool]:
         """Look for what a person has made; if that is nothing, ask whether Suno still wants a captcha.
 
         Raises SessionExpired, and InProgress if Suno cannot be read.
         """
-        wait = self.ledger.waits.get(held.id)
+        wait = self.ledger.waits.get(stored.id)
         if wait is None:
             raise InProgress("The record of this request is incomplete. Use a new Idempotency-Key.", retry_after=60)
         try:
-            finding = self.inquiry.find_new(held, wait, ask_all=True)
-            must_ask = finding.verdict is Verdict.NONE and held.state is State.NEEDS_PERSON
+            finding = self.inquiry.find_new(stored, wait, ask_all=True)
+            must_ask = finding.verdict is Verdict.NONE and stored.state is State.NEEDS_PERSON
             must_wait = must_ask and self.gateway.must_solve_captcha(self.account, self.choice)
         except SessionExpired:
             raise
         except SunoError as error:
-            log.warning("Request %s could not look for new stems: %s", held.request_id, error)
+            log.warning("Request %s could not look for new stems: %s", stored.request_id, error)
             raise InProgress(
                 "Suno cannot be read now, so it is not known whether a person has split the song. Nothing was "
                 "charged. Send it again later.",

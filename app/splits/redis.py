@@ -309,8 +309,8 @@ class _Keys:
             with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.mget(unread)
                 pipeline.time()
-                values, told = pipeline.execute()
-            self._clock.note(*told)
+                values, moment = pipeline.execute()
+            self._clock.note(*moment)
             self._read.update(zip(unread, values, strict=True))
         return [self._read[key] for key in keys]
 

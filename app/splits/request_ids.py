@@ -33,13 +33,13 @@ def lead_to(tx: Transaction, clock: Clock, entry: Entry, found: Entry | None) ->
     """Let the request id of `entry` find an existing entry; or nothing (None)."""
     name = name_of_request(entry)
     has_job = found is not None and tx.record("job", found.id) is not None
-    lead = {"entry": found.id if found else "", "at": list(clock.now())}
-    tx.put_record("request", name, lead, kept=JOB_KEPT_SECONDS if has_job else KEY_KEPT_SECONDS)
-    leads: list[str] = tx.record("leads", found.id if found else entry.account) or []
-    leads = [*(other for other in leads if other != name), name]
-    for oldest in leads[:-MAX_RETRY_IDS]:
+    target = {"entry": found.id if found else "", "at": list(clock.now())}
+    tx.put_record("request", name, target, kept=JOB_KEPT_SECONDS if has_job else KEY_KEPT_SECONDS)
+    names: list[str] = tx.record("leads", found.id if found else entry.account) or []
+    names = [*(other for other in names if other != name), name]
+    for oldest in names[:-MAX_RETRY_IDS]:
         tx.put_record("request", oldest, None, kept=0)
-    tx.put_record("leads", found.id if found else entry.account, leads[-MAX_RETRY_IDS:], kept=KEY_KEPT_SECONDS)
+    tx.put_record("leads", found.id if found else entry.account, names[-MAX_RETRY_IDS:], kept=KEY_KEPT_SECONDS)
 
 
 def lead_to_job(tx: Transaction, entry: Entry) -> None:
@@ -60,7 +60,7 @@ def forget_request(tx: Transaction, clock: Clock, entry: Entry) -> None:
 
 
 def name_of_request(entry: Entry) -> str:
-    """The name of the record that leads the entry's request id to an entry."""
+    """The name of the record that links the entry's request id to an entry."""
     return _name(entry.account, entry.caller, entry.request_id)
 
 

@@ -136,7 +136,7 @@ class Split:
         while True:
             entry = self._new_entry()
             try:
-                held = self._begin(entry, self.budgets)
+                stored = self._begin(entry, self.budgets)
             except OverBudget as over:
                 if not self.reuse_existing:
                     raise
@@ -145,25 +145,25 @@ class Split:
                 if not (self.reuse_existing and refused.why is Refusal.OVER_CREDITS):
                     raise
                 return self._reuse_only(refused)
-            if held.id == entry.id:
-                return self._pay(held)
+            if stored.id == entry.id:
+                return self._pay(stored)
             if self.order:
                 # Another process has begun the song. A second attempt would not be counted for the order.
                 raise NotBegun(Refusal.CHANGED)
-            if not held.asks_like(entry):
+            if not stored.asks_like(entry):
                 raise KeyReused(
                     "This Idempotency-Key was used for another request, with other parameters, in the last 24 hours. "
                     "Use a new key for a new split, or repeat the first request to get its reply."
                 )
-            if (stems := self._answer_retry(held, patience)) is not None:
+            if (stems := self._answer_retry(stored, patience)) is not None:
                 return stems
 
-    def try_again(self, held: Entry) -> Stems | PersonNeeded:
+    def try_again(self, stored: Entry) -> Stems | PersonNeeded:
         """Go on with a request that waits for a person: take what that has made, or pay once.
 
         Raises what `pay_once` raises; InProgress also if the request waits no longer.
         """
-        result = self._try_again(held) if held.state is State.NEEDS_PERSON else None
+        result = self._try_again(stored) if stored.state is State.NEEDS_PERSON else None
         if result is None:
             raise InProgress("This request has changed just now. Look at its state.", retry_after=1)
         return result
@@ -199,18 +199,18 @@ class Split:
     def _reuse_only(self, over: OverBudget | NotBegun) -> Stems:
         """Return the song's existing stems, as a limit allows no new ones. Raises `over` if there are none."""
         entry = self._new_entry()
-        held = self._begin(entry, (), pays=False)
-        if held.id != entry.id:
+        stored = self._begin(entry, (), pays=False)
+        if stored.id != entry.id:
             raise over
         try:
-            existing = self._existing(held, Deadline(self.timing.deadline))
+            existing = self._existing(stored, Deadline(self.timing.deadline))
         except SunoError:
-            self._note_if_possible(self.ledger.free, held)
+            self._note_if_possible(self.ledger.free, stored)
             raise
         if not existing:
-            self._note_if_possible(self.ledger.free, held)
+            self._note_if_possible(self.ledger.free, stored)
             raise over
-        return self._answer(held, existing, has_asked=False)
+        return self._answer(stored, existing, has_asked=False)
 
     def _pay(self, entry: Entry) -> Stems | PersonNeeded:
         """Send the paid call. If Suno's answer is lost, find out the outcome."""
@@ -338,102 +338,102 @@ class Split:
                 time.sleep(min(self.timing.poll_interval, patience.remaining))
         return None
 
-    def _answer_retry(self, held: Entry, patience: Deadline) -> Stems | PersonNeeded | None:
+    def _answer_retry(self, stored: Entry, patience: Deadline) -> Stems | PersonNeeded | None:
         """Reply to a request with a used key; None if the ledger must be read again."""
-        match held.state:
+        match stored.state:
             case State.DONE:
-                return self._replay(held)
+                return self._replay(stored)
             case State.IN_DOUBT:
-                return self._settle(held)
+                return self._settle(stored)
             case State.NEEDS_PERSON | State.FAILED:
-                return self._try_again(held)
+                return self._try_again(stored)
             case State.STARTED:
-                self._wait_for_first(held, patience)
+                self._wait_for_first(stored, patience)
                 return None
-        assert_never(held.state)
+        assert_never(stored.state)
 
-    def _wait_for_first(self, held: Entry, patience: Deadline) -> None:
+    def _wait_for_first(self, stored: Entry, patience: Deadline) -> None:
         """Wait until the first request has ended. Raises InProgress at the retry's own deadline."""
-        now: Entry | None = held
+        now: Entry | None = stored
         while now and now.state is State.STARTED:
             if not patience.remaining or self.is_stopping():
                 raise InProgress(
                     "The first request with this Idempotency-Key is still running. Send it again later.",
-                    retry_after=whole_seconds(-self.ledger.over_for(now)),
+                    retry_after=whole_seconds(-self.ledger.overdue_seconds(now)),
                 )
             time.sleep(FIRST_REQUEST_POLL_SECONDS)
-            now = self.ledger.get(held.id)
+            now = self.ledger.get(stored.id)
 
-    def _replay(self, held: Entry) -> Stems:
+    def _replay(self, stored: Entry) -> Stems:
         """Return the first reply; with `wait_audio`, the first reply in which all stems were final."""
-        clips: Sequence[Clip] = (self.wait_audio and held.final_reply) or held.reply or held.stems
+        clips: Sequence[Clip] = (self.wait_audio and stored.final_reply) or stored.reply or stored.stems
         if self.wait_audio and not all(clip.is_final for clip in clips):
             clips = self._wait(clips)
-        if not held.reply or (self.wait_audio and not held.final_reply):
-            self._note_if_possible(self.ledger.answer, held, clips)
-        return Stems(clips=clips, replayed=True, job_id=self._job_id(held))
+        if not stored.reply or (self.wait_audio and not stored.final_reply):
+            self._note_if_possible(self.ledger.answer, stored, clips)
+        return Stems(clips=clips, replayed=True, job_id=self._job_id(stored))
 
-    def _try_again(self, held: Entry) -> Stems | PersonNeeded | None:
+    def _try_again(self, stored: Entry) -> Stems | PersonNeeded | None:
         """Reply to a retry of an entry that waits for a person, or has waited; None if it has changed.
 
         First it takes the stems that a person has made. It pays only if all witnesses show that there are none.
         """
-        finding, must_wait = self._person.look(held)
+        finding, must_wait = self._person.look(stored)
         match finding.verdict:
             case Verdict.OURS:
-                found = self.ledger.get(held.id)
+                found = self.ledger.get(stored.id)
                 return self._replay(found) if found else None
             case Verdict.NONE:
-                return PersonNeeded(held) if must_wait else self._pay_again(held)
+                return PersonNeeded(stored) if must_wait else self._pay_again(stored)
             case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
                 if finding.reason is Reason.CHANGED:
                     return None
                 raise InProgress(not_clear(finding), retry_after=whole_seconds(self.timing.poll_interval))
         assert_never(finding.verdict)
 
-    def _pay_again(self, held: Entry) -> Stems | PersonNeeded | None:
+    def _pay_again(self, stored: Entry) -> Stems | PersonNeeded | None:
         """Begin the next attempt, and pay; None if the entry has changed."""
         # Before that: if the next attempt were freed, the first would be forgotten.
         self._check_time(self.timing.deadline)
         again = self.ledger.restart(
-            held._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
+            stored._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
         )
         return self._pay(again) if again else None
 
-    def _settle(self, held: Entry) -> Stems | PersonNeeded | None:
+    def _settle(self, stored: Entry) -> Stems | PersonNeeded | None:
         """Reply to a retry of an entry in doubt. Pay again only once it is certain that it made nothing."""
         try:
-            finding = self._inquiry.find_out(held)
+            finding = self._inquiry.find_out(stored)
         except SessionExpired:
             raise
         except SunoError as error:
             # The error's own words are about the cost of this look, not of the first request.
-            log.warning("Request %s could not look for its stems: %s", held.request_id, error)
+            log.warning("Request %s could not look for its stems: %s", stored.request_id, error)
             raise InProgress(
                 "The outcome of the first request with this Idempotency-Key cannot be determined now: Suno cannot be "
                 "read. It may have charged. Send it again later: it is not paid for twice.",
-                retry_after=self._settled_in(held),
+                retry_after=self._settled_in(stored),
             ) from error
         match finding.verdict:
             case Verdict.OURS:
-                settled = self.ledger.get(held.id)
+                settled = self.ledger.get(stored.id)
                 return self._replay(settled) if settled else None
             case Verdict.NONE:
-                return self._pay_again(held)
+                return self._pay_again(stored)
             case Verdict.PERHAPS | Verdict.UNREADABLE | Verdict.UNSEEN:
-                raise InProgress(in_doubt(finding), retry_after=self._settled_in(held))
+                raise InProgress(in_doubt(finding), retry_after=self._settled_in(stored))
         assert_never(finding.verdict)
 
-    def find_out(self, held: Entry) -> Entry | None:
+    def find_out(self, stored: Entry) -> Entry | None:
         """Find out, for free, the outcome of an entry in doubt; None while it is not known.
 
         Returns the entry: DONE if its stems were found, unchanged if it certainly made none. Raises a SunoError.
         """
-        match self._inquiry.find_out(held).verdict:
+        match self._inquiry.find_out(stored).verdict:
             case Verdict.OURS:
-                return self.ledger.get(held.id)
+                return self.ledger.get(stored.id)
             case Verdict.NONE:
-                return held
+                return stored
             case _:
                 return None
 
@@ -459,9 +459,11 @@ class Split:
             timing=self.timing,
         )
 
-    def _settled_in(self, held: Entry) -> int:
+    def _settled_in(self, stored: Entry) -> int:
         """Whole seconds until a retry can learn more."""
-        return whole_seconds(max(self.timing.settle_time - self.ledger.over_for(held), self.timing.poll_interval))
+        return whole_seconds(
+            max(self.timing.settle_time - self.ledger.overdue_seconds(stored), self.timing.poll_interval)
+        )
 
     def _wait(self, clips: Sequence[Clip]) -> Sequence[Clip]:
         """Wait for the stems in what is left of the time for the whole request: a proxy in front counts it all."""

@@ -77,17 +77,17 @@ class WaitTable:
         """
 
         def change(tx: Transaction) -> Entry | TooManyWaiting | None:
-            held, before = tx.entry(entry.id), read_wait(tx, entry.id)
-            if held is None or held.attempt != entry.attempt or held.state is not State.STARTED or held.stems:
+            stored, before = tx.entry(entry.id), read_wait(tx, entry.id)
+            if stored is None or stored.attempt != entry.attempt or stored.state is not State.STARTED or stored.stems:
                 return None
-            if held.attempt > 1 and (before is None or before.attempt != held.attempt - 1):
+            if stored.attempt > 1 and (before is None or before.attempt != stored.attempt - 1):
                 return None
             goes_on = before is not None and before.ended is None
-            if not goes_on and most is not None and self._count_of(tx, held.caller) >= most:
+            if not goes_on and most is not None and self._count_of(tx, stored.caller) >= most:
                 return TooManyWaiting(most)
-            now = replace(before if before and goes_on else wait, attempt=held.attempt)
+            now = replace(before if before and goes_on else wait, attempt=stored.attempt)
             write_wait(tx, entry.id, now)
-            waiting = self._put_waiting(tx, held, now)
+            waiting = self._put_waiting(tx, stored, now)
             if tx.record("job", entry.id) is None and job is not None:
                 self._jobs.begin(tx, entry.id, job.body, 0.0)
                 lead(tx)
@@ -100,32 +100,34 @@ class WaitTable:
             raise waiting
         return waiting
 
-    def go_back(self, tx: Transaction, held: Entry) -> bool:
+    def go_back(self, tx: Transaction, stored: Entry) -> bool:
         """Within a transaction: let an entry wait as before, if its attempt certainly made nothing.
 
         False if it never waited, or a paid call of it may have left.
         """
-        before = read_wait(tx, held.id)
-        if before is None or before.attempt != held.attempt - 1:
+        before = read_wait(tx, stored.id)
+        if before is None or before.attempt != stored.attempt - 1:
             return False
-        now = replace(before, attempt=held.attempt)
-        write_wait(tx, held.id, now)
+        now = replace(before, attempt=stored.attempt)
+        write_wait(tx, stored.id, now)
         if now.ended is None:
-            self._put_waiting(tx, held, now)
+            self._put_waiting(tx, stored, now)
         else:
-            tx.put(self._given_back(tx, held)._replace(state=State.FAILED, attempt_began=now.began, lasts=now.lasts))
-        self._jobs.wake(tx, held.id)
+            tx.put(
+                self._given_back(tx, stored)._replace(state=State.FAILED, attempt_began=now.began, lasts=now.lasts)
+            )
+        self._jobs.wake(tx, stored.id)
         return True
 
-    def leave(self, tx: Transaction, held: Entry) -> None:
+    def leave(self, tx: Transaction, stored: Entry) -> None:
         """Within a transaction: note that an entry waits no longer. The caller writes the entry."""
-        self._forget(tx, held.id)
+        self._forget(tx, stored.id)
 
-    def return_to(self, tx: Transaction, held: Entry) -> None:
+    def return_to(self, tx: Transaction, stored: Entry) -> None:
         """Within a transaction: let an entry wait again, as the stems that it took are another's."""
-        if wait := read_wait(tx, held.id):
-            write_wait(tx, held.id, replace(wait, is_adopted=False))
-            self._put_waiting(tx, held, wait)
+        if wait := read_wait(tx, stored.id):
+            write_wait(tx, stored.id, replace(wait, is_adopted=False))
+            self._put_waiting(tx, stored, wait)
 
     def adopt(self, entry: Entry, found: Evidence) -> Finding:
         """Judge what is new; if there is a whole set that the entry may take, finish it with that. It paid nothing.
@@ -134,21 +136,21 @@ class WaitTable:
         """
 
         def change(tx: Transaction) -> Finding:
-            held, wait = tx.entry(entry.id), read_wait(tx, entry.id)
-            if held is not None and held.state is State.DONE:
-                return Finding(Verdict.OURS, held.stems)
-            if held is None or wait is None or held.attempt != entry.attempt or not held.state.has_paid_nothing:
+            stored, wait = tx.entry(entry.id), read_wait(tx, entry.id)
+            if stored is not None and stored.state is State.DONE:
+                return Finding(Verdict.OURS, stored.stems)
+            if stored is None or wait is None or stored.attempt != entry.attempt or not stored.state.has_paid_nothing:
                 return Finding(Verdict.PERHAPS, reason=Reason.CHANGED)
-            finding = judge_new(found, known_stems(tx, self._clock, held, found))
+            finding = judge_new(found, known_stems(tx, self._clock, stored, found))
             if finding.verdict is Verdict.OURS:
                 now = self._clock.now()
                 # `paid`: it owns them.
-                done = held._replace(state=State.DONE, stems=finding.stems, paid=True, price=0)
+                done = stored._replace(state=State.DONE, stems=finding.stems, paid=True, price=0)
                 tx.put(done._replace(attempt_began=now, lasts=0.0))
-                take(tx, held, finding.stems)
-                write_wait(tx, held.id, replace(wait, is_adopted=True, ended=None))
-                self.leave(tx, held)
-                self._jobs.wake(tx, held.id)
+                take(tx, stored, finding.stems)
+                write_wait(tx, stored.id, replace(wait, is_adopted=True, ended=None))
+                self.leave(tx, stored)
+                self._jobs.wake(tx, stored.id)
             return finding
 
         return self._store.transact(change)
@@ -157,15 +159,15 @@ class WaitTable:
         """End a wait without stems. Its key can begin again. False if the entry waits no longer."""
 
         def change(tx: Transaction) -> bool:
-            held, wait = tx.entry(entry.id), read_wait(tx, entry.id)
-            if held is None or held.state is not State.NEEDS_PERSON:
+            stored, wait = tx.entry(entry.id), read_wait(tx, entry.id)
+            if stored is None or stored.state is not State.NEEDS_PERSON:
                 return False
             if wait is not None:
-                write_wait(tx, held.id, replace(wait, ended=how))
+                write_wait(tx, stored.id, replace(wait, ended=how))
             # Its key lasts for another day from now.
-            tx.put(held._replace(state=State.FAILED, lasts=self._clock.since(held.attempt_began)))
-            self.leave(tx, held)
-            self._jobs.wake(tx, held.id)
+            tx.put(stored._replace(state=State.FAILED, lasts=self._clock.since(stored.attempt_began)))
+            self.leave(tx, stored)
+            self._jobs.wake(tx, stored.id)
             return True
 
         return self._store.transact(change)
@@ -184,11 +186,11 @@ class WaitTable:
             number: int = last["number"] + 1 if last else 0
             tx.put_record("waiting", f"look {account}", {"at": list(self._clock.now()), "number": number}, kept=DAY)
             ids = [id for id, (name, _) in self._waiting(tx).items() if name == account]
-            held = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
-            for lost in set(ids) - {entry.id for entry in held}:
+            stored = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
+            for lost in set(ids) - {entry.id for entry in stored}:
                 self._forget(tx, lost)
-            held.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
-            return LookTurn(tuple((entry, wait) for entry in held if (wait := read_wait(tx, entry.id))), number)
+            stored.sort(key=lambda entry: (-self._clock.since(entry.attempt_began), entry.id))
+            return LookTurn(tuple((entry, wait) for entry in stored if (wait := read_wait(tx, entry.id))), number)
 
         return self._store.transact(change, durable=False)
 
@@ -196,20 +198,20 @@ class WaitTable:
         """Read how many requests wait."""
         return len(self._store.read(self._waiting))
 
-    def _put_waiting(self, tx: Transaction, held: Entry, wait: Wait) -> Entry:
-        waiting = self._given_back(tx, held)._replace(
+    def _put_waiting(self, tx: Transaction, stored: Entry, wait: Wait) -> Entry:
+        waiting = self._given_back(tx, stored)._replace(
             state=State.NEEDS_PERSON, attempt_began=wait.began, lasts=wait.lasts
         )
         tx.put(waiting)
-        listed = self._waiting(tx) | {held.id: [held.account, held.caller]}
+        listed = self._waiting(tx) | {stored.id: [stored.account, stored.caller]}
         tx.put_record("waiting", ALL, listed, kept=FOR_GOOD)
         return waiting
 
-    def _given_back(self, tx: Transaction, held: Entry) -> Entry:
-        if held.budgets:
-            give_back(tx, self._clock, latest_of(held).spending)
-        tx.put_record("given_back", held.id, None, kept=0)
-        return held._replace(budgets=())
+    def _given_back(self, tx: Transaction, stored: Entry) -> Entry:
+        if stored.budgets:
+            give_back(tx, self._clock, latest_of(stored).spending)
+        tx.put_record("given_back", stored.id, None, kept=0)
+        return stored._replace(budgets=())
 
     @staticmethod
     def _waiting(tx: Transaction) -> dict[str, list[str]]:

@@ -378,9 +378,10 @@ class _Board:
             youngest = max((waiter.began for waiter in self.waiters), default=now)
             pause = interval * min(MAX_PAUSE_INTERVALS, max(1.0, (now - youngest) / WIDEN_AFTER_SECONDS))
             if failure:
-                told = failure.retry_after if isinstance(failure, RateLimited) else None
+                asked = failure.retry_after if isinstance(failure, RateLimited) else None
                 pause = max(
-                    pause, min(MAX_RETRY_AFTER_SECONDS, told or interval * min(MAX_PAUSE_INTERVALS, 2**self.failures))
+                    pause,
+                    min(MAX_RETRY_AFTER_SECONDS, asked or interval * min(MAX_PAUSE_INTERVALS, 2**self.failures)),
                 )
                 self.not_before = now + pause
             self.next_look = now + pause * random.uniform(1.0, 1.1)  # noqa: S311 (no secret)

@@ -154,9 +154,9 @@ class Doctor:
         except SunoError as error:
             return self._failed("clip", error, "a newer version of this service")
         metadata = sent.get("metadata") if isinstance(sent, dict) else None
-        told = metadata if isinstance(metadata, dict) else {}
+        fields = metadata if isinstance(metadata, dict) else {}
         missing = [name for name in CLIP_FIELDS if not isinstance(sent, dict) or name not in sent]
-        missing += [f"metadata.{name}" for name in METADATA_FIELDS if name not in told]
+        missing += [f"metadata.{name}" for name in METADATA_FIELDS if name not in fields]
         if missing:
             return CheckResult(
                 "clip",

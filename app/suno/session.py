@@ -116,7 +116,7 @@ class _SignIn:
     dead_until: float = 0.0
     is_empty: bool = False
     """Whether the cookie is valid, but nobody has signed in with it."""
-    vain_until: float = 0.0
+    refused_until: float = 0.0
     """Until then a refused token is not renewed: Suno refused a new one too."""
     paid_calls_from: float = 0.0
     """Before this time no paid call is sent: Suno's proxy has asked for a pause."""
@@ -170,7 +170,7 @@ class Sessions:
             if session.token and session.token.will_do(paid=paid) and session.token.value != refused:
                 return session.token.value
             now = time.monotonic()
-            if now < session.dead_until or (refused and now < session.vain_until):
+            if now < session.dead_until or (refused and now < session.refused_until):
                 raise _expired(account, is_empty=session.is_empty)
             renewal, ours = session.renewal, session.renewal is None
             if renewal is None:
@@ -196,13 +196,13 @@ class Sessions:
         session = self._sessions.get(account.cookie_hash)
         return max(0.0, session.paid_calls_from - time.monotonic()) if session and session.paid_calls_from else 0.0
 
-    def renewed_in_vain(self, account: Account) -> SessionExpired:
+    def refused_after_renewal(self, account: Account) -> SessionExpired:
         """Record that Suno refused a new token too; return the error to raise.
 
         The token is not renewed again for DEAD_COOKIE_SECONDS. It is still used: Suno may answer like this for one
         song only, not for the account.
         """
-        self._session(account).vain_until = time.monotonic() + DEAD_COOKIE_SECONDS
+        self._session(account).refused_until = time.monotonic() + DEAD_COOKIE_SECONDS
         return _expired(account)
 
     def _bury(self, session: _SignIn) -> SessionExpired:
@@ -382,8 +382,8 @@ def _ready_token(client: Mapping[str, Any], session_id: str, answer: Answer) -> 
     sessions = client.get("sessions")
     for session in sessions if isinstance(sessions, list) else []:
         if isinstance(session, dict) and session.get("id") == session_id:
-            held = session.get("last_active_token")
-            jwt = held.get("jwt") if isinstance(held, dict) else None
+            token = session.get("last_active_token")
+            jwt = token.get("jwt") if isinstance(token, dict) else None
             if _is_jwt(jwt):
                 claims = _claims(jwt)
                 life, age = _life(claims, answer), _now(answer) - _number(claims, "iat", -math.inf)
@@ -436,8 +436,8 @@ def _number(claims: Mapping[str, Any], name: str, default: float) -> float:
 
 def _now(answer: Answer) -> float:
     """Seconds since 1970 by the `Date` of the answer; by our clock if it has none."""
-    told = moment_of(answer.headers.get("Date", ""))
-    return time.time() if told is None else told
+    date = moment_of(answer.headers.get("Date", ""))
+    return time.time() if date is None else date
 
 
 def _browser_token() -> str:

@@ -132,7 +132,7 @@ class StudioApi:
             token = self.sessions.bearer(account, deadline, paid=costs, refused=token)
             answer = self._send(account, token, kind, method, path, body, deadline)
             if answer.refuses_token:
-                raise self.sessions.renewed_in_vain(account)
+                raise self.sessions.refused_after_renewal(account)
         if answer.succeeded or (answer.status in accept and not answer.is_html):
             return answer
         if answer.refuses_stale_token:

@@ -87,7 +87,7 @@ def fetch_audio(
     require_own(account, "Audio is fetched")
     order = order_of(account, format, ledger_needed=True)
     clips = order.stems_of(song_id) if song_id else order.clips(ids)
-    files = [addressed(told, order.folders[0]) for told in order.begin(clips)]
+    files = [addressed(file, order.folders[0]) for file in order.begin(clips)]
     if not any(file.status is FileState.FETCHING for file in files):
         return files, 200, {}
     return files, 202, {"Retry-After": str(math.ceil(parts().settings.timing.poll_interval))}
@@ -152,8 +152,8 @@ def get_peaks(id: str) -> Response:
     if "token" not in request.args:
         account = account_of_request()
         try:
-            told = parts().gateway.waveform(account, id)
-            found = peaks_from_suno(told, parts().gateway.clip(account, id).duration)
+            waveform = parts().gateway.waveform(account, id)
+            found = peaks_from_suno(waveform, parts().gateway.clip(account, id).duration)
         except SunoError:
             found = None
         if found is not None:

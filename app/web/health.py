@@ -196,20 +196,20 @@ def _checks() -> dict[str, Check]:
 
 def _readiness() -> Response:
     found = {part: check.find() for part, check in _checks().items()}
-    told: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
+    reply: dict[str, Any] = {"checks": {part: tells for part, (tells, _) in found.items()}}
     if current_app.config["METRICS_ARE_OFF"]:
-        told["checks"]["metrics"] = "off"
+        reply["checks"]["metrics"] = "off"
     if (jobs := _jobs()) is not None:
-        told["checks"]["jobs"] = jobs
+        reply["checks"]["jobs"] = jobs
     if (audio := _audio()) is not None:
-        told["checks"]["audio"] = audio
+        reply["checks"]["audio"] = audio
     if remembered.complaint:
-        told["checks"]["settings"] = f"stale: {remembered.complaint}"
+        reply["checks"]["settings"] = f"stale: {remembered.complaint}"
     failing = [f"{part} ({tells})" for part, (tells, works) in found.items() if not works]
     if failing:
         sentence = f"Not ready: {', '.join(failing)}. The log says more."
-        return make_response(jsonify(body(ErrorCode.NOT_READY, sentence) | told), ErrorCode.NOT_READY.status)
-    return jsonify({"status": "ok"} | told)
+        return make_response(jsonify(body(ErrorCode.NOT_READY, sentence) | reply), ErrorCode.NOT_READY.status)
+    return jsonify({"status": "ok"} | reply)
 
 
 def _jobs() -> str | None:

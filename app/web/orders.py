@@ -115,7 +115,7 @@ def make_order(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, s
     owners = owners_of_request(account, ledger_needed=True)
     question = json.dumps([wanted.get(name) for name in ("songs", "playlist", "task", "stem_name", "audio_format")])
     orders = parts().ledger.orders
-    earlier = next((held for owner in owners if (held := orders.of_key(*owner, key))), None)
+    earlier = next((order for owner in owners if (order := orders.of_key(*owner, key))), None)
     if earlier is None:
         songs = _look_at(_songs(wanted, account), wanted, account, choice, looks_for_stems=False)
         new = _new_order(wanted, account, owners[0], caller, key, question, songs)
@@ -362,7 +362,7 @@ def _too_many(songs: Sequence[QuotedSong], credits: int | None, downloads: int |
 
 
 def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object]:
-    """The reply. With the account, what it has left is told too, if Suno can be read."""
+    """The reply. With the account, what it has left is there too, if Suno can be read."""
     next_song = order.next_song if order.state is OrderState.RUNNING else None
     credits = _credits(account)
     own_downloads = None if order.max_downloads is None else order.max_downloads - order.downloads

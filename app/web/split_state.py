@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 def state_of(id: str, entry: Entry | None) -> dict[str, object]:
     """The state of a split. `entry`: None after a day: then only its job is there."""
     job = job_of(id)
-    told = outcome_of(id, entry, job)
+    shown = outcome_of(id, entry, job)
     if job and job.webhook_url:
-        told["webhook"] = webhook_of(job)
+        shown["webhook"] = webhook_of(job)
     if job and job.audio_format:
-        told["audio"] = audio.files_of(job)
-    return told
+        shown["audio"] = audio.files_of(job)
+    return shown
 
 
 def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:
@@ -78,38 +78,38 @@ def outcome_of(id: str, entry: Entry | None, job: SplitJob | None) -> dict[str, 
         return _waiting(id, entry, job)
     if job is None:
         clips: Sequence[Clip] = (entry.final_reply or entry.stems) if entry else ()
-        told = {"state": entry.state if entry else State.IN_DOUBT, "ready": _are_final(clips)}
-        return told | {"clips": clips} | _completeness(clips)
+        shown = {"state": entry.state if entry else State.IN_DOUBT, "ready": _are_final(clips)}
+        return shown | {"clips": clips} | _completeness(clips)
     is_current = entry is None or not _is_of_earlier_wait(job)
     clips = [stem.clip for stem in job.stems] if (job.stems and is_current) or entry is None else entry.stems
     state = entry.state if entry else State.DONE if clips else State.IN_DOUBT
-    told = {"state": state, "clips": clips, "ready": job.state.has_result and is_current, "delayed": job.delayed}
+    shown = {"state": state, "clips": clips, "ready": job.state.has_result and is_current, "delayed": job.delayed}
     if job.is_adopted or (entry and entry.price == 0 and _is_adopted(id)):
-        told["charged"] = False
-    return told | _completeness(clips) | (_failure(job) if is_current else {})
+        shown["charged"] = False
+    return shown | _completeness(clips) | (_failure(job) if is_current else {})
 
 
 def _waiting(id: str, entry: Entry, job: SplitJob | None) -> dict[str, object]:
     """The state of a split that waits for a person, or has waited in vain."""
-    from app.jobs.person import WAITED_IN_VAIN, person_of
+    from app.jobs.person import WAIT_ENDED_WITHOUT_STEMS, person_of
     from app.splits.wait import Ended
 
     wait = parts().ledger.waits.get(id)
-    told: dict[str, object] = {"state": entry.state, "clips": (), "ready": entry.state is State.FAILED}
+    shown: dict[str, object] = {"state": entry.state, "clips": (), "ready": entry.state is State.FAILED}
     if job:
-        told["delayed"] = job.delayed
+        shown["delayed"] = job.delayed
     if entry.state is State.NEEDS_PERSON:
         person = person_of(wait, entry.song_id, job.choice) if wait and job else None
         seen = parts().ledger.jobs.consumer_seen()
         if person and (seen is None or seen > JOBS_SEEN_SECONDS):
             person = replace(person, what=f"{person.what} {NO_JOBS_PROCESS}")
-        return told | ({"person": person} if person else {})
+        return shown | ({"person": person} if person else {})
     how = (wait.ended if wait else None) or Ended.TOO_LATE
-    return told | {"error": {"code": how, "error": WAITED_IN_VAIN[how], "charged": False}}
+    return shown | {"error": {"code": how, "error": WAIT_ENDED_WITHOUT_STEMS[how], "charged": False}}
 
 
 def _is_of_earlier_wait(job: SplitJob) -> bool:
-    """Whether the job has only told the end of a wait, after which its key has begun again."""
+    """Whether the job has only reported the end of a wait, after which its key has begun again."""
     from app.jobs.event import wait_ended_in
 
     return job.body is not None and bool(wait_ended_in(job.body))

@@ -93,7 +93,7 @@ def get_limit() -> tuple[dict[str, object], int, dict[str, str]]:
     present if the operator has set a limit for the API key.
     """
     account = account_of_request()
-    told = asdict(parts().gateway.credits(account)) | {"captcha": parts().gateway.wants_captcha(account)}
+    reply = asdict(parts().gateway.credits(account)) | {"captcha": parts().gateway.wants_captcha(account)}
     budget: dict[str, int | None] = {}
     for unit, time in (("credits", "day"), ("downloads", "month")):
         if own := budget_of(caller_of_request(), unit):
@@ -101,4 +101,4 @@ def get_limit() -> tuple[dict[str, object], int, dict[str, str]]:
             more_in = None if left.more_in is None else math.ceil(left.more_in)
             budget |= {f"{unit}_per_{time}": own.limit, f"{unit}_left": left.amount, f"more_{unit}_in": more_in}
     name = {"X-Suno-Account": account.name} if account.name else {}
-    return told | ({"budget": budget} if budget else {}), 200, name
+    return reply | ({"budget": budget} if budget else {}), 200, name

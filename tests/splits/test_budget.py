@@ -335,7 +335,7 @@ def test_an_unlock_of_an_older_version_is_read(ledger: Ledger, store: Store, clo
     record = {"state": "started", "attempt": 2, "began": list(clock.now()), "lasts": 40.0, "budgets": []}
     store.transact(lambda tx: tx.put_record("once", "unlock:user:a", record, kept=DAY))
     clock.advance(50)
-    assert (unlock(ledger).turn, unlock(ledger).attempt, unlock(ledger).over_for) == (Turn.IN_DOUBT, 2, 10)
+    assert (unlock(ledger).turn, unlock(ledger).attempt, unlock(ledger).overdue_seconds) == (Turn.IN_DOUBT, 2, 10)
 
 
 def test_times_are_formatted_in_days_hours_and_minutes() -> None:

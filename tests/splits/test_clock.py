@@ -74,9 +74,9 @@ def test_a_retry_after_a_reboot_with_the_same_id_waits_its_settle_time(ledger: L
     one = ledger.begin(entry(ledger, "key"))
     clock.seconds = 5.0
     assert ledger.begin(entry(ledger, "key", account=one.account)).state is State.STARTED
-    assert ledger.over_for(one) == -one.lasts
+    assert ledger.overdue_seconds(one) == -one.lasts
     clock.advance(one.lasts + SETTLE)
-    assert ledger.over_for(one) == SETTLE
+    assert ledger.overdue_seconds(one) == SETTLE
     assert ledger.settle(one, listed()).verdict is Verdict.NONE
     assert ledger.restart(one, 41.0) is not None
 
@@ -101,5 +101,5 @@ def test_an_unlock_and_a_claim_end_after_a_reboot_with_the_same_id(ledger: Ledge
     assert ledger.jobs.claim("file:1", 45) is None
     clock.advance(46)
     once = ledger.turns.begin("unlock", "user", "song", lasts=41.0)
-    assert (once.turn, once.over_for) == (Turn.IN_DOUBT, 5.0)
+    assert (once.turn, once.overdue_seconds) == (Turn.IN_DOUBT, 5.0)
     assert ledger.jobs.claim("file:1", 45)

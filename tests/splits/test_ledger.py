@@ -448,7 +448,7 @@ def test_an_unfinished_turn_is_in_doubt_and_one_request_retries_it(ledger: Ledge
     ledger.turns.begin("unlock", account, "song", lasts=40)
     clock.advance(50)
     doubt = ledger.turns.begin("unlock", account, "song", lasts=40)
-    assert (doubt.turn, doubt.over_for) == (Turn.IN_DOUBT, 10)
+    assert (doubt.turn, doubt.overdue_seconds) == (Turn.IN_DOUBT, 10)
     again = ledger.turns.retry(doubt, lasts=40)
     assert (again.turn, again.attempt) == (Turn.OURS, 2)
     assert ledger.turns.retry(doubt, lasts=40) is None
@@ -494,14 +494,14 @@ def test_the_account_that_an_older_version_recorded_is_still_the_cookies(store: 
 
 def test_a_turn_reports_the_seconds_since_its_deadline(ledger: Ledger, clock: SteppedClock) -> None:
     account = entry(ledger).account
-    assert ledger.turns.begin("unlock", account, "song", lasts=40).over_for == -40
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).overdue_seconds == -40
     clock.advance(10)
-    assert ledger.turns.begin("unlock", account, "song", lasts=40).over_for == -30
+    assert ledger.turns.begin("unlock", account, "song", lasts=40).overdue_seconds == -30
     clock.advance(40)
     doubted = ledger.turns.begin("unlock", account, "song", lasts=40)
     for attempt in (2, 3):
         doubted = ledger.turns.retry(doubted, lasts=40)
-        assert (doubted.attempt, doubted.over_for) == (attempt, -40)
+        assert (doubted.attempt, doubted.overdue_seconds) == (attempt, -40)
         ledger.turns.end(doubted, Turn.IN_DOUBT)
         assert ledger.turns.begin("unlock", account, "song", lasts=40).turn is Turn.IN_DOUBT
     ledger.turns.end(doubted, Turn.DONE)
@@ -521,7 +521,7 @@ def test_a_retry_has_its_own_deadline(ledger: Ledger, clock: SteppedClock) -> No
     one = in_doubt(ledger, "k")
     clock.advance(100)
     again = ledger.restart(one, 20.0)
-    assert (ledger.over_for(again), again.began) == (-20.0, one.began)
+    assert (ledger.overdue_seconds(again), again.began) == (-20.0, one.began)
 
 
 def test_an_entry_in_doubt_that_takes_stems_counts_as_paid(ledger: Ledger) -> None:

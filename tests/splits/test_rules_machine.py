@@ -318,7 +318,7 @@ class Rules(RuleBasedStateMachine):
     def settle(self, entry: Entry) -> None:
         if self.unread == STEMS:
             return
-        settled = self.ledgers[0].over_for(entry) >= SETTLE
+        settled = self.ledgers[0].overdue_seconds(entry) >= SETTLE
         first = self.evidence(entry, settled=settled)
         self.all(lambda ledger: ledger.settle(entry, first))
         second = replace(first, seen=first.shown)

@@ -66,23 +66,23 @@ export async function ask(path, { body, headers, sender = credentials.headers, .
     throw new Failure({ error: "The service could not be reached. Check your connection.", code: "unreachable" });
   }
   if (response.ok) return response;
-  const told = await response.json().catch(() => null);
+  const reply = await response.json().catch(() => null);
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
-  if (told?.error) throw new Failure(told, retryAfter);
+  if (reply?.error) throw new Failure(reply, retryAfter);
   throw new Failure({ error: `A proxy before the service answered with ${response.status}.`, code: "unreachable" });
 }
 
-/** Request JSON; returns it as `told`, with the headers. */
+/** Request JSON; returns it as `reply`, with the headers. */
 export async function askJson(path, options) {
   const response = await ask(path, options);
-  let told;
+  let reply;
   try {
-    told = await response.json();
+    reply = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure({ error: "The reply was cut off.", code: "unreachable" });
   }
-  return { told, headers: response.headers };
+  return { reply, headers: response.headers };
 }
 
 /** A random id. crypto.randomUUID() exists only with https. */

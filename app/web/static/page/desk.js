@@ -153,8 +153,8 @@ async function showWave(desk, row, id) {
   const { signal } = desk.scope;
   const peaks = await askJson(`/api/audio/${id}.peaks.json`, { signal }).catch(() => null);
   if (!peaks) return;
-  if (row) drawWave(row.canvas, peaks.told, signal, desk.zoom);
-  if (!row || !desk.hasMap) drawMap(peaks.told, signal);
+  if (row) drawWave(row.canvas, peaks.reply, signal, desk.zoom);
+  if (!row || !desk.hasMap) drawMap(peaks.reply, signal);
   desk.hasMap = true;
 }
 

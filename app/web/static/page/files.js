@@ -59,16 +59,16 @@ async function fetchFiles(desk, ids, wanted, { signal, hears = false }) {
   let left = ids;
   let quiet = 0; // polls since the last new file
   for (;;) {
-    const { told } = await patiently("/api/audio", { body: { ids: left, format: wanted }, signal });
+    const { reply } = await patiently("/api/audio", { body: { ids: left, format: wanted }, signal });
     signal.throwIfAborted();
-    for (const file of told) {
+    for (const file of reply) {
       files.set(file.id, file);
       if (file.status === "kept" && hears) opening.push(desk.add(file));
       else if (hears) desk.tell(file.id, file.status, file.status === "failed" ? plain(file.error) : "fetching the audio");
       if (file.status === "kept" && wanted === format()) desk.offer(file);
     }
     // Do not request failed files again: that would restart them.
-    const fetching = told.filter(({ status }) => status === "fetching").map(({ id }) => id);
+    const fetching = reply.filter(({ status }) => status === "fetching").map(({ id }) => id);
     quiet = fetching.length === left.length ? quiet + 1 : 0;
     left = fetching;
     if (!left.length) break;
@@ -97,10 +97,10 @@ export function offerAddresses(desk, stems, signal, attempt) {
     desk.offerAddress(id, wanted, () =>
       attempt(async () => {
         say("progress", "Suno is preparing the file…");
-        const { told } = await askJson("/api/download", { body: { id, format: wanted, wait: true }, signal });
-        if (!told.download_url) throw new Failure({ error: "Suno is still preparing it: try again in a minute.", code: "" });
+        const { reply } = await askJson("/api/download", { body: { id, format: wanted, wait: true }, signal });
+        if (!reply.download_url) throw new Failure({ error: "Suno is still preparing it: try again in a minute.", code: "" });
         say("progress", "");
-        return told.download_url;
+        return reply.download_url;
       }),
     );
   }

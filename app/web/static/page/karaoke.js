@@ -27,9 +27,9 @@ function dress() {
  */
 export async function openKaraoke(desk, on) {
   const { signal } = desk.scope;
-  const [{ told }] = await Promise.all([askJson(`/api/lyrics/${desk.song.id}.json`, { signal }), dress()]);
+  const [{ reply }] = await Promise.all([askJson(`/api/lyrics/${desk.song.id}.json`, { signal }), dress()]);
   signal.throwIfAborted();
-  return new Stage(desk, new Words(told.lines), on);
+  return new Stage(desk, new Words(reply.lines), on);
 }
 
 /** The words on the page, until it is closed. */

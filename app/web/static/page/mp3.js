@@ -63,12 +63,12 @@ export class Mp3Source {
   #waiting = [];
   #ended = false;
   #failed = null;
-  #told = 0; // samples, according to the file's own tag
+  #stated = 0; // samples, according to the file's own tag
   rate = 0;
 
   /** Samples; 0 while unknown. */
   get length() {
-    return this.#told || (this.#ended ? this.#offsets.length * this.samples - this.#delay : 0);
+    return this.#stated || (this.#ended ? this.#offsets.length * this.samples - this.#delay : 0);
   }
 
   /** NaN while unknown. */
@@ -198,7 +198,7 @@ export class Mp3Source {
     const trims = view.byteLength >= lame + 24 ? (view.getUint8(lame + 21) << 16) | view.getUint16(lame + 22) : 0;
     if (trims) {
       this.#delay = (trims >> 12) + DECODER_DELAY;
-      if (has & 1) this.#told = view.getUint32(8) * this.samples - (trims >> 12) - (trims & 0xfff);
+      if (has & 1) this.#stated = view.getUint32(8) * this.samples - (trims >> 12) - (trims & 0xfff);
     }
     return true;
   }

@@ -70,7 +70,7 @@ async function showFailed(module, view, stems, lost, signal) {
   signal.throwIfAborted();
   const body = bodyOf(rules.kindOf(stems.map(({ part, title }) => part ?? title)));
   for (const stem of failed) {
-    const known = seen?.told.find(({ id }) => id === stem.id) ?? stem;
+    const known = seen?.reply.find(({ id }) => id === stem.id) ?? stem;
     const charge = lost || "Suno charged for the split when it accepted it.";
     const again = body && button("Split again…", () => view.split(body));
     module.fail(stem.id, `${whyFailed(known)} ${charge} Keep the others, or split again.`, again);

@@ -1,4 +1,4 @@
-// The songs that are chosen for an order, what is wanted of them, and the price that was told for exactly that. Kept in this tab.
+// The songs that are chosen for an order, what is wanted of them, and the price that was quoted for exactly that. Kept in this tab.
 
 import { credentials, newId } from "./api.js";
 import { MOST_SONGS } from "./order-rules.js";
@@ -25,14 +25,14 @@ export function onChange(listen, signal) {
   signal.addEventListener("abort", () => listeners.delete(listen), { once: true });
 }
 
-/** Change the choice: the price that was told before is then not that of the choice, and cannot be paid. */
+/** Change the choice: the price that was quoted before is then not that of the choice, and cannot be paid. */
 export function choose(changes) {
   keep({ ...choice(), ...changes, quote: null });
 }
 
 /** Note what a choice would cost, unless it has changed meanwhile. Its key makes it one order, however often it is sent. */
-export function noteQuote(asked, told) {
-  if (bodyOf(choice()) === asked) keep({ ...choice(), quote: { told, key: newId(), at: Date.now() } });
+export function noteQuote(asked, reply) {
+  if (bodyOf(choice()) === asked) keep({ ...choice(), quote: { reply, key: newId(), at: Date.now() } });
 }
 
 /** Choose nothing. What is wanted of songs stays. */

@@ -8,9 +8,9 @@ import * as rules from "./order-rules.js";
 export async function show(pane, signal) {
   const status = make("p", { role: "status" }, "Looking for orders…");
   pane.replaceChildren(make("p", { className: "back" }, make("a", { href: "#/" }, "All songs")), make("h2", { tabIndex: -1 }, "Orders"), status);
-  const { told } = await patiently("/api/orders", { signal });
-  status.textContent = told.length ? "" : "No orders yet. Choose several songs with Select, or paste the link of a playlist.";
-  pane.append(make("ul", { className: "ordered" }, ...told.map(item)));
+  const { reply } = await patiently("/api/orders", { signal });
+  status.textContent = reply.length ? "" : "No orders yet. Choose several songs with Select, or paste the link of a playlist.";
+  pane.append(make("ul", { className: "ordered" }, ...reply.map(item)));
 }
 
 function item(order) {

@@ -66,9 +66,9 @@ async function lookAt(signal) {
   looking = true;
   say("order-status", chosen.playlist ? "Looking at the playlist…" : `Looking at ${count(chosen.songs.length, "song")}…`);
   try {
-    const { told } = await askJson("/api/orders", { body: JSON.parse(asked), signal });
+    const { reply } = await askJson("/api/orders", { body: JSON.parse(asked), signal });
     looking = false;
-    choices.noteQuote(asked, told);
+    choices.noteQuote(asked, reply);
   } finally {
     looking = false;
     if (!signal.aborted) say("order-status", "");
@@ -76,19 +76,19 @@ async function lookAt(signal) {
 }
 
 function aboutOf({ songs, playlist, quote }) {
-  if (playlist) return quote ? `A playlist of ${count(quote.told.songs.length, "song")}.` : "A playlist.";
+  if (playlist) return quote ? `A playlist of ${count(quote.reply.songs.length, "song")}.` : "A playlist.";
   return songs.length ? `${count(songs.length, "song")} chosen.` : "Choose songs with Select, or paste the link of a playlist.";
 }
 
 function priceOf(chosen, signal, open) {
-  const { told } = chosen.quote;
+  const { reply } = chosen.quote;
   const withFiles = chosen.format !== "";
-  const sum = rules.payable(told);
+  const sum = rules.payable(reply);
   const words = rules.buttonWords(sum, withFiles);
   const pay = button(words, () => attempt(() => order(pay, chosen, sum, open)), "main");
-  const sentences = rules.sumWords(told, withFiles).map((sentence) => make("li", {}, sentence));
+  const sentences = rules.sumWords(reply, withFiles).map((sentence) => make("li", {}, sentence));
   return [
-    tableOf(told, withFiles),
+    tableOf(reply, withFiles),
     make("div", { className: "pay" }, make("ul", { className: "small" }, ...sentences), words ? pay : make("p", {}, "There is nothing to split.")),
   ];
 }

@@ -54,7 +54,7 @@ export async function send({ body, key, at }, onWait = () => {}) {
 async function sendUntilAnswered({ body, key }, sender, onWait) {
   for (let tries = 1; ; tries++) {
     try {
-      return (await askJson("/api/orders", { body, headers: { "Idempotency-Key": key }, sender })).told;
+      return (await askJson("/api/orders", { body, headers: { "Idempotency-Key": key }, sender })).reply;
     } catch (failure) {
       if (!UNANSWERED.has(failure.code) || tries === TRIES) throw failure;
       onWait(failure);

@@ -17,13 +17,13 @@ const LOOK_AT_REST_EVERY = 10; // seconds, while nothing changes by itself, or n
 /** Show an order, and follow it until the signal. */
 export async function show(pane, signal, id) {
   pane.replaceChildren(make("p", { role: "status" }, "Looking for the order…"));
-  let { told } = await patiently(`/api/orders/${id}`, { signal });
-  const shown = new Shown(pane, signal, told);
+  let { reply } = await patiently(`/api/orders/${id}`, { signal });
+  const shown = new Shown(pane, signal, reply);
   for (;;) {
-    await shown.tell(told);
-    if (rules.isOver(told)) return;
+    await shown.tell(reply);
+    if (rules.isOver(reply)) return;
     await shown.rest();
-    ({ told } = await patiently(`/api/orders/${id}`, { signal }));
+    ({ reply } = await patiently(`/api/orders/${id}`, { signal }));
   }
 }
 
@@ -122,7 +122,7 @@ class Shown {
 
   async #showPerson(song) {
     const request = song ? await patiently(`/api/requests/${song.request_id}`, { signal: this.signal }) : null;
-    const person = request?.told.person ?? null;
+    const person = request?.reply.person ?? null;
     const again = () => this.#act(() => this.#send(`/api/orders/${this.#order.id}/again`, { body: {} }));
     fillPanel(this.person, person, again, () => this.#act(() => this.#stop()), "Stop this order");
   }
@@ -137,9 +137,9 @@ class Shown {
   }
 
   async #send(path, options) {
-    const { told } = await askJson(path, options);
+    const { reply } = await askJson(path, options);
     this.signal.throwIfAborted();
-    await this.tell(told);
+    await this.tell(reply);
   }
 
   #stop() {
@@ -155,7 +155,7 @@ class Shown {
       const { stem_task, stem_name, audio_format: format } = order;
       const body = { songs, stem_task, ...(stem_name ? { stem_name } : {}), ...(format ? { audio_format: format } : {}), quote: true };
       const quote = await askJson("/api/orders", { body, signal: this.signal });
-      const more = rules.capsFor(order, quote.told);
+      const more = rules.capsFor(order, quote.reply);
       if ((more.credits || more.downloads) && !(await this.#agrees(songs.length, more))) return;
       caps = more.caps;
     }

@@ -98,19 +98,19 @@ async function lookUp(view) {
   ]);
   for (const { reason } of [stems, clips]) if (reason) throw reason;
   view.signal.throwIfAborted();
-  const [clip] = clips.value.told;
+  const [clip] = clips.value.reply;
   if (!clip) throw new Failure({ error: "Suno knows no such song on this account.", code: "song_not_found" });
   say("progress", "");
   view.clip = clip;
-  take(view, stems.value.told);
+  take(view, stems.value.reply);
   for (const run of runs.runsOf(clip.id)) showRun(run);
 }
 
 /** Ask again which stems the song has. */
 async function relist(view) {
-  const { told } = await patiently(`/api/stems?audio_id=${encodeURIComponent(view.clip.id)}`, { signal: view.signal });
+  const { reply } = await patiently(`/api/stems?audio_id=${encodeURIComponent(view.clip.id)}`, { signal: view.signal });
   view.signal.throwIfAborted();
-  take(view, told);
+  take(view, reply);
 }
 
 /** Take a list of the song's stems, and follow those that are being made. */

@@ -92,16 +92,16 @@ async function untilThePersonIsDone(run, request, person = null) {
   run.tell("Suno wants to see a person before this split.");
   const { signal } = run.scope;
   for (;;) {
-    const { told } = await patiently(`/api/requests/${request}`, { signal });
-    if (told.state !== "needs_person") {
+    const { reply } = await patiently(`/api/requests/${request}`, { signal });
+    if (reply.state !== "needs_person") {
       run.person = null;
       release(run);
-      if (told.clips.length) return told.clips;
-      if (told.error?.code === "cancelled") throw new Failure({ error: "This split was cancelled. Nothing was charged.", code: "cancelled" });
-      if (told.error) throw new Failure(told.error);
-      if (told.state !== "started") throw Object.assign(new Failure({ error: told.state, code: "outcome_unknown" }), { isSplit: true });
-    } else if (told.person) {
-      Object.assign(run, { person: told.person, stage: "person" });
+      if (reply.clips.length) return reply.clips;
+      if (reply.error?.code === "cancelled") throw new Failure({ error: "This split was cancelled. Nothing was charged.", code: "cancelled" });
+      if (reply.error) throw new Failure(reply.error);
+      if (reply.state !== "started") throw Object.assign(new Failure({ error: reply.state, code: "outcome_unknown" }), { isSplit: true });
+    } else if (reply.person) {
+      Object.assign(run, { person: reply.person, stage: "person" });
       run.tell();
     }
     await sleep(LOOK_AT_PERSON_EVERY, signal);
@@ -163,8 +163,8 @@ async function follow(run, stems) {
     }
     await sleep(LOOK_EVERY, signal);
     const ids = run.stems.filter((stem) => !isFinal(stem)).map(({ id }) => id);
-    const { told } = await patiently(`/api/get?ids=${ids.join()}`, { signal });
-    const seen = told.filter((clip) => run.stems.some(({ id, status }) => id === clip.id && status !== clip.status));
+    const { reply } = await patiently(`/api/get?ids=${ids.join()}`, { signal });
+    const seen = reply.filter((clip) => run.stems.some(({ id, status }) => id === clip.id && status !== clip.status));
     if (!seen.length) continue;
     progressAt = Date.now();
     run.stems = run.stems.map((stem) => {
@@ -185,7 +185,7 @@ function waitingFor({ code, message, retryAfter }) {
 /** The account's credits; NaN if they cannot be read. */
 export async function credits() {
   const seen = await askJson("/api/get_limit").catch(() => null);
-  return seen?.told.credits_left ?? NaN;
+  return seen?.reply.credits_left ?? NaN;
 }
 
 /** The paid splits of this browser that were not final when they were last seen. */

@@ -58,8 +58,8 @@ export function offerAll(format, ids) {
 
 /** The address of a ZIP that needs no API key; null if this service signs none. */
 async function signedZip(format, ids) {
-  const { told } = await askJson("/api/stems.zip", { body: { audio_id: current.desk.song.id, format, ids } });
-  const { origin, href, searchParams } = new URL(told.url, location.href);
+  const { reply } = await askJson("/api/stems.zip", { body: { audio_id: current.desk.song.id, format, ids } });
+  const { origin, href, searchParams } = new URL(reply.url, location.href);
   return origin === location.origin && searchParams.has("token") ? href : null;
 }
 

@@ -111,12 +111,12 @@ async function more() {
   mine.isLoading = true;
   the("more").textContent = "Loading songs…";
   try {
-    const { told } = await askJson(`/api/get?page=${mine.page}`);
+    const { reply } = await askJson(`/api/get?page=${mine.page}`);
     if (mine !== list) return;
     mine.page++;
-    mine.isWhole = told.length === 0;
+    mine.isWhole = reply.length === 0;
     // A song that was made meanwhile moves the others to the next page: none is shown twice.
-    the("songs").append(...told.filter(({ id }) => !mine.known.has(id)).map(item));
+    the("songs").append(...reply.filter(({ id }) => !mine.known.has(id)).map(item));
     filter();
   } catch (failure) {
     if (mine === list) the("more").replaceChildren(make("span", {}, failure.message), " ", button("Try again", more));

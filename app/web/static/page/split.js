@@ -61,9 +61,9 @@ async function askUntilAnswered({ question, key }, sender, onWait) {
   for (let tries = 1; ; tries++) {
     try {
       const headers = { "Idempotency-Key": key };
-      const { told, headers: got } = await askJson("/api/generate_stems", { body: question, headers, sender });
-      if (Array.isArray(told)) return { stems: told };
-      return { request: got.get("Location").split("/").at(-1), person: told.person };
+      const { reply, headers: got } = await askJson("/api/generate_stems", { body: question, headers, sender });
+      if (Array.isArray(reply)) return { stems: reply };
+      return { request: got.get("Location").split("/").at(-1), person: reply.person };
     } catch (failure) {
       if (!["in_progress", "unreachable"].includes(failure.code) || tries === TRIES) throw failure;
       onWait(failure);
