@@ -77,7 +77,7 @@ def pipe(source: socket.socket, target: socket.socket) -> None:
 @pytest.fixture
 def gate(suno: Suno) -> Iterator[Gate]:
     with Gate(suno) as gate:
-        threading.Thread(target=gate.serve_forever, daemon=True).start()
+        threading.Thread(target=gate.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield gate
         finally:

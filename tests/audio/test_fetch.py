@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,7 +40,7 @@ class Storage:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/file"
 
     def close(self) -> None:
@@ -83,7 +85,8 @@ def status(code: int, **headers: Any) -> Answer:
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
+    # Only for this module: other threads of the process would wait no longer either, and take the whole processor.
+    monkeypatch.setattr(fetching, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
     one = Storage()
     yield one
     one.close()

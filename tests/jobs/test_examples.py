@@ -68,7 +68,7 @@ def test_the_receiver_accepts_only_signed_webhooks(
 ) -> None:
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     server = make_server("127.0.0.1", 0, python_receiver().app)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/stems"
     try:
         signed = send(url, BODY, "msg_1", [SECRET], ["127.0.0.1"])

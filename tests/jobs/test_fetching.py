@@ -142,12 +142,18 @@ def test_another_process_continues_after_a_kill(deploy: Deploy, suno: Suno, acco
 
 
 @pytest.fixture(scope="module")
-def small(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+def small_deployment(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """A service and a jobs process that keep two files of 400 seconds at most."""
     with deployment(suno, tmp_path_factory.mktemp("small"), AUDIO_LIMIT="40000000", SUNO_DEADLINE="4") as running:
-        suno.set(audio_length=400)
         yield running
-        suno.set(audio_length=4)
+
+
+@pytest.fixture
+def small(small_deployment: Shared, suno: Suno) -> Iterator[Shared]:
+    """The same, with files of 400 seconds: only for one test, as an MP3 of that length takes long to make."""
+    suno.set(audio_length=400)
+    yield small_deployment
+    suno.set(audio_length=4)
 
 
 def test_the_oldest_file_is_removed_for_a_new_one(small: Shared, account: str) -> None:

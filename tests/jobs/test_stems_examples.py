@@ -213,7 +213,7 @@ def lossy() -> Iterator[Any]:
                 pass
 
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[-1].serve_forever, args=(0.05,), daemon=True).start()
         between.url = f"http://127.0.0.1:{servers[-1].server_address[1]}"
         return between
 

@@ -218,7 +218,7 @@ def another_site() -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://localhost:{server.server_address[1]}/"
     server.shutdown()
     server.server_close()
