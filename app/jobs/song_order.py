@@ -378,7 +378,7 @@ class SongOrders:
                 return Step(SONG_RETRY_SECONDS)
             case Refusal.NOT_YET:
                 return Step(max(1.0, refused.wait))
-            case Refusal.SAME_SONG:
+            case Refusal.SAME_SONG | Refusal.BEING_MADE:
                 return self._blocked(order, song)
             case Refusal.OVER_CREDITS:
                 left, price = order.max_credits - order.credits, max(order.price, order.dearest)

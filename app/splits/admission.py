@@ -1,15 +1,20 @@
-"""Whether a song of an order may begin: asked in the transaction that begins its split."""
+"""Whether a split may begin that must not repeat another: asked in the transaction that begins it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
 
-from app.splits.store import Entry, Transaction
+from app.splits.clock import Clock
+from app.splits.owners import as_seen_now
+from app.splits.store import Entry, State, Transaction
+
+SONG_SETTLED_SECONDS = 600.0
+"""Seconds after a paid split in which its stems may still be made: what wants the same stems waits for them."""
 
 
 class Refusal(StrEnum):
-    """Why a song of an order may not begin now."""
+    """Why a split may not begin now."""
 
     CHANGED = "changed"
     """The order was cancelled or paused, or the song has begun."""
@@ -17,12 +22,14 @@ class Refusal(StrEnum):
     """The account's turn is another order's, or its pause is not over."""
     SAME_SONG = "same_song"
     """Another split of this song and kind has no result yet: it could be paid for twice."""
+    BEING_MADE = "being_made"
+    """It would reuse stems, and another split has just paid for them, or is paying: Suno does not list them yet."""
     OVER_CREDITS = "over_credits"
     OVER_DOWNLOADS = "over_downloads"
 
 
 class NotBegun(Exception):
-    """A song of an order may not begin now. Nothing was written or charged."""
+    """A split may not begin now. Nothing was written or charged."""
 
     may_have_charged = False
 
@@ -35,3 +42,31 @@ class NotBegun(Exception):
 
 Admit = Callable[[Transaction, Entry], NotBegun | None]
 """Counts a split for its order, in the transaction that begins it; or returns why it may not begin."""
+
+
+def admit_unless_being_made(clock: Clock, tx: Transaction, entry: Entry) -> NotBegun | None:
+    """Let a split with `reuse_existing` pay, unless another one makes the same stems now, whoever asked for it."""
+    for other in tx.entries_of_song(entry.song_id):
+        is_same = (other.account, other.task) == (entry.account, entry.task) and other.part == entry.part
+        if is_same and other.id != entry.id and _is_being_made(clock, tx, other):
+            return NotBegun(Refusal.BEING_MADE)
+    return None
+
+
+def _is_being_made(clock: Clock, tx: Transaction, other: Entry) -> bool:
+    match as_seen_now(clock, other).state:
+        case State.STARTED:
+            return True
+        case State.DONE:
+            return may_be_unlisted(clock, tx, other)
+        case _:
+            # It may have paid for nothing.
+            return False
+
+
+def may_be_unlisted(clock: Clock, tx: Transaction, done: Entry) -> bool:
+    """Whether Suno may not list the complete stems of a finished split yet."""
+    if not done.paid or clock.since(done.attempt_began) >= SONG_SETTLED_SECONDS:
+        return False
+    job = tx.record("job", done.id)
+    return job is None or job.get("body") is None

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from app.splits.admission import NotBegun, Refusal
+from app.splits.admission import SONG_SETTLED_SECONDS, NotBegun, Refusal, may_be_unlisted
 from app.splits.attempt import latest_of
 from app.splits.budget import DAY
 from app.splits.clock import Clock, Moment
@@ -31,9 +31,6 @@ MAX_LISTED_ORDERS = 100
 
 LINE_KEPT_SECONDS = DAY
 """Seconds to remember which orders wait for an account."""
-
-SONG_SETTLED_SECONDS = 600.0
-"""Seconds after a paid split in which its stems may still be made: another order of the song waits for them."""
 
 
 class TooManyOrders(Exception):
@@ -271,7 +268,7 @@ class OrderTable:
         passed = self._clock.since(other.attempt_began)
         match latest_of(other).state_now(self._clock):
             case State.DONE:
-                return other.paid and passed < SONG_SETTLED_SECONDS and not _has_result(tx, other)
+                return may_be_unlisted(self._clock, tx, other)
             case State.FAILED:
                 return False
             case _:
@@ -323,12 +320,6 @@ def _turn(tx: Transaction, owner: str) -> _Turn:
 
 def _put_turn(tx: Transaction, owner: str, turn: _Turn) -> None:
     tx.put_record("order_turn", owner, asdict(turn), kept=LINE_KEPT_SECONDS)
-
-
-def _has_result(tx: Transaction, entry: Entry) -> bool:
-    """Whether the job of a split has a result; False without a job: its stems may still be made."""
-    job = tx.record("job", entry.id)
-    return job is not None and job.get("body") is not None
 
 
 def _listed(tx: Transaction, caller: str) -> list[tuple[str, str, bool]]:

@@ -10,16 +10,32 @@ MAX_NAMED_STEMS = 24
 """Maximum stems that an error names."""
 
 
+REUSE_RETRY_SECONDS = 15
+"""Retry-After while stems that would be reused are being made, which takes about a minute."""
+
+
 class KeyReused(Exception):
     """The Idempotency-Key was used for a request with other parameters."""
 
 
 class InProgress(Exception):
-    """The first request with this Idempotency-Key has not ended, or its outcome is not known yet."""
+    """The first request with this Idempotency-Key has not ended, or its outcome is not known yet.
+
+    Or another request makes the stems that this one would reuse.
+    """
 
     def __init__(self, sentence: str, *, retry_after: int) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+def being_made() -> InProgress:
+    """The refusal of a split that would reuse stems which are being made now."""
+    return InProgress(
+        "Another request has just split this song, and its stems are not complete yet. Send this again later, with "
+        "the same Idempotency-Key: reuse_existing then returns them for free. Nothing was charged for this request.",
+        retry_after=REUSE_RETRY_SECONDS,
+    )
 
 
 class SplitNotFound(Exception):

@@ -11,14 +11,14 @@ from functools import partial
 from typing import ParamSpec, Protocol, TypeVar, assert_never
 
 from app.splits import person
-from app.splits.admission import NotBegun, Refusal
+from app.splits.admission import Admit, NotBegun, Refusal, admit_unless_being_made
 from app.splits.budget import Budget, OverBudget
 from app.splits.evidence import Reason, Verdict
 from app.splits.inquiry import Inquiry
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.person import Handover, PersonInquiry, PersonNeeded
-from app.splits.refusals import InProgress, KeyReused, in_doubt, not_clear, whole_seconds
+from app.splits.refusals import InProgress, KeyReused, being_made, in_doubt, not_clear, whole_seconds
 from app.splits.store import Entry, LedgerUnavailable, Owner, State, Transaction
 from app.splits.watch import Watch
 from app.suno.answer import paid_calls_paused
@@ -142,6 +142,8 @@ class Split:
                     raise
                 return self._reuse_only(over)
             except NotBegun as refused:
+                if refused.why is Refusal.BEING_MADE:
+                    return self._reuse_only(being_made())
                 if not (self.reuse_existing and refused.why is Refusal.OVER_CREDITS):
                     raise
                 return self._reuse_only(refused)
@@ -192,12 +194,19 @@ class Split:
 
     def _begin(self, entry: Entry, budgets: Sequence[Budget], *, pays: bool = True) -> Entry:
         if self.idempotency_key or self.budgets or self.job or self.handover:
-            admit = partial(self.order.admit, pays=pays) if self.order else None
+            admit = self._admit(pays=pays)
             return self.ledger.begin(entry, older=self.owners[1:], budgets=budgets, job=self.job, admit=admit)
         return self._note_if_possible(self.ledger.begin, entry) or entry
 
-    def _reuse_only(self, over: OverBudget | NotBegun) -> Stems:
-        """Return the song's existing stems, as a limit allows no new ones. Raises `over` if there are none."""
+    def _admit(self, *, pays: bool) -> Admit | None:
+        if self.order:
+            return partial(self.order.admit, pays=pays)
+        if pays and self.reuse_existing and self.idempotency_key:
+            return partial(admit_unless_being_made, self.ledger.clock)
+        return None
+
+    def _reuse_only(self, over: OverBudget | NotBegun | InProgress) -> Stems:
+        """Return the song's existing stems, as no new ones may be paid for. Raises `over` if there are none."""
         entry = self._new_entry()
         stored = self._begin(entry, (), pays=False)
         if stored.id != entry.id:

@@ -106,6 +106,13 @@ class Entry(NamedTuple):
         is_final = all(stem.is_final for stem in reply)
         return self._replace(reply=self.reply or reply, final_reply=self.final_reply or (reply if is_final else ()))
 
+    @property
+    def part(self) -> str:
+        """The part of the song that was asked for by its name; "" if none was."""
+        # The question is [song, task, reuse_existing, part if named, address of the webhook if there is a job, …].
+        first = next(iter(json.loads(self.question)[3:]), "")
+        return first if isinstance(first, str) and "://" not in first else ""
+
     def asks_like(self, other: Entry) -> bool:
         """Whether both have the same parameters; releases until 1.0.2 kept a song's UUID in upper case too."""
         if self.question == other.question or self.song_id.casefold() != other.song_id.casefold():

@@ -165,7 +165,8 @@ class ErrorCode(Enum):
         "in_progress",
         409,
         "A request with this `Idempotency-Key` is still running, or is in doubt. Send it again after `Retry-After` "
-        "seconds. If `error` names stems, a new key with `reuse_existing: true` gets them for free.",
+        "seconds. If `error` names stems, a new key with `reuse_existing: true` gets them for free. With "
+        "`reuse_existing` also: another request makes such stems now.",
     )
     AUDIO_INCOMPLETE = (
         "audio_incomplete",

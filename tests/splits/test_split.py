@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import get_ident
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from app.splits.budget import Budget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.lookup import find_split
@@ -731,6 +733,81 @@ def test_finished_stems_are_reused_for_free(ask: Ask, suno: Suno) -> None:
     first = ask("k", reuse_existing=True)
     assert (ids(first), suno.paid) == (["Vocals", "Music"], 0)
     assert ids(ask("k", reuse_existing=True)) == ids(first)
+
+
+# Stems that another request makes now are reused, once they are complete.
+
+
+def completed(suno: Suno) -> list[Clip]:
+    return [replace(stem, status="complete") for stem in suno.listed]
+
+
+@pytest.mark.parametrize("first", ["", "k1"])
+@pytest.mark.parametrize("lists_lag", [True, False])
+def test_a_new_key_with_reuse_existing_waits_for_the_stems_that_another_request_has_just_paid_for(
+    ask: Ask, suno: Suno, clock: SteppedClock, first: str, lists_lag: bool
+) -> None:
+    made = ask(first, owners=[("user", "another caller")])
+    suno.lags = {"stems": 40.0} if lists_lag else {}
+    for _ in range(2):
+        with pytest.raises(InProgress, match="reuse_existing then returns them for free") as raised:
+            ask("k2", reuse_existing=True)
+        assert (raised.value.retry_after, suno.paid) == (15, 1)
+        clock.advance(20)
+    suno.listed = completed(suno)
+    assert (ids(ask("k2", reuse_existing=True)), suno.paid) == (ids(made), 1)
+
+
+def test_a_new_key_with_reuse_existing_waits_while_another_request_pays(ask: Ask, suno: Suno) -> None:
+    def another_asks() -> None:
+        with pytest.raises(InProgress, match="has just split this song"):
+            ask("k2", reuse_existing=True)
+
+    suno.script = [another_asks]
+    ask("k1", reuse_existing=True)
+    assert suno.paid == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"choice": StemChoice(StemTask.TWELVE)},
+        {"choice": StemChoice(stem_name="Drum Kit")},
+        {"owners": [("another user", "")]},
+    ],
+)
+@pytest.mark.parametrize(
+    "job", [None, NewJob("{}", ("https://hooks.example.com/", "mp3")), NewJob("{}", ("", "mp3"))]
+)
+def test_reuse_existing_waits_for_no_other_kind_part_or_account(
+    ask: Ask, suno: Suno, other: dict[str, Any], job: NewJob | None
+) -> None:
+    ask("k1", job=job, **other)
+    ask("k2", reuse_existing=True)
+    assert suno.paid == 2
+    with pytest.raises(InProgress):
+        ask("k3", job=job, reuse_existing=True)
+
+
+def test_reuse_existing_pays_if_the_other_split_ended_without_stems_or_long_ago(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    suno.script = [OutOfCredits("The Suno account is out of credits.")]
+    with pytest.raises(OutOfCredits):
+        ask("k1")
+    ask("k2", reuse_existing=True)
+    clock.advance(600)
+    ask("k3", reuse_existing=True)
+    assert suno.paid == 2
+
+
+def test_a_key_that_waits_for_other_stems_takes_nothing_from_a_budget(ask: Ask, suno: Suno, ledger: Ledger) -> None:
+    budget = Budget("caller x", "credits:caller:x", "credits", 50, 1)
+    for key in ("k1", "k2"):
+        with suppress(InProgress):
+            ask(key, reuse_existing=True, budgets=[budget], price=10)
+    assert (ledger.left(budget).amount, suno.paid) == (40, 1)
+    assert find_split(ledger, [("user", "")], "r").id, "of the first"
 
 
 # A pause that Cloudflare in front of Suno wants.
