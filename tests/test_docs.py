@@ -317,6 +317,29 @@ def test_the_readme_has_at_most_900_words() -> None:
     assert len(README.split()) <= 900
 
 
+ROLES = ("producer", "caller", "operator")
+
+
+def test_each_role_has_a_page_of_at_most_1200_words_and_they_come_first() -> None:
+    navigation = yaml.safe_load(Path("tools/mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    assert navigation[:4] == ["index.md", *(f"{role}.md" for role in ROLES)]
+    links = re.findall(r"\(docs/([a-z-]+)\.md\)", README.partition("## Documentation")[2])
+    assert tuple(links[:3]) == ROLES
+    for role in ROLES:
+        assert len(Path(f"docs/{role}.md").read_text(encoding="utf-8").split()) <= 1_200, role
+
+
+def test_the_quick_start_begins_with_the_two_commands_that_install_everything() -> None:
+    quick_start = README.partition("## Quick start")[2].partition("\n## ")[0]
+    assert re.findall(r"^\$ (make [a-z]+)", quick_start, re.MULTILINE)[:2] == ["make demo", "make test"]
+
+
+def test_the_proofs_that_the_docs_name_exist() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)`", Path("docs/paid-once.md").read_text(encoding="utf-8"))
+    assert len(named) >= 7
+    assert [name for name in named if not Path(name).exists()] == []
+
+
 def test_the_source_tree_in_the_docs_is_complete() -> None:
     layout = Path("docs/architecture.md").read_text(encoding="utf-8").partition("## The tree")[2]
     for folder in (
