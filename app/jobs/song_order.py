@@ -12,13 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from app.audio.sizes import least_bytes
-from app.audio.store import AudioFull, AudioUnavailable
 from app.ids import new_id
-from app.jobs import event
-from app.jobs.job import ACCOUNT_UNKNOWN, new_split, read_split
+from app.jobs.job import new_split
 from app.jobs.order_event import job_of_event
-from app.jobs.person import WAIT_ENDED_WITHOUT_STEMS
+from app.jobs.song_state import followed_song
+from app.jobs.song_terms import NotYet, Paused, Terms, downloads_of, terms_of
 from app.parts import Parts
 from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import OverBudget
@@ -27,7 +25,7 @@ from app.splits.order_table import OrderTable
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused
 from app.splits.split import Split, Stems
-from app.splits.store import Entry, State, Transaction
+from app.splits.store import Entry, Transaction
 from app.splits.wait import Ended
 from app.suno.errors import (
     CaptchaRequired,
@@ -114,78 +112,40 @@ class SongOrders:
         """The order with the present state of its songs. One that has failed may get its stems late."""
         for song in order.songs:
             if song.split and song.state in (SongState.RUNNING, SongState.NEEDS_PERSON, SongState.FAILED):
-                now = self._followed_song(order, song)
+                now = followed_song(self._ledger, order, song)
                 if now != song:
                     order = self._change(order, partial(_with, before=song, after=now))
                     if now.error and now.error.code == Ended.TOO_LATE and song.state is SongState.NEEDS_PERSON:
                         order = self._change(order, partial(_paused, problem=now.error), tells=True)
         return order
 
-    def _followed_song(self, order: SongOrder, song: OrderedSong) -> OrderedSong:
-        stored, entry = self._ledger.jobs.get(song.split), self._ledger.get(song.split)
-        if stored is None:
-            # A split without a job was refused, and cost nothing: its entry is removed together with its job.
-            return _waiting(song) if song.state is SongState.RUNNING else song
-        job = read_split(stored.body)
-        if entry is not None and entry.state is State.NEEDS_PERSON:
-            # Its download stays counted: the files of what the person makes are fetched too.
-            return replace(song, state=SongState.NEEDS_PERSON, credits=0, balance_before=None)
-        wait = self._ledger.waits.get(song.split) if order.waits_for_person else None
-        if entry is not None and entry.state is State.FAILED and wait and wait.ended:
-            problem = Problem(wait.ended, WAIT_ENDED_WITHOUT_STEMS[wait.ended])
-            return replace(song, state=SongState.FAILED, credits=0, downloads=0, error=problem)
-        is_adopted = wait is not None and wait.is_adopted
-        is_done = entry is not None and entry.state is State.DONE
-        is_free = is_adopted or (entry is not None and is_done and not entry.paid)
-        if is_done and not is_free and song.state is SongState.FAILED:
-            song = _late(order, song)
-        if not job.state.has_result or job.body is None:
-            return replace(song, credits=0) if is_free else song
-        charged, error = event.charged_in(job.body), event.error_in(job.body)
-        credits = 0 if is_free or charged is False else max(song.credits, order.price)
-        if error is None:
-            return replace(song, state=SongState.DONE, credits=0 if is_free else credits, error=None)
-        problem = Problem("outcome_unknown" if charged is None else "suno_failed", error)
-        return replace(song, state=SongState.FAILED, credits=credits, downloads=0, error=problem)
-
     # What begins.
 
     def _begin(self, order: SongOrder, song: OrderedSong) -> Step:
         """Begin the next song, or pause the order, or wait."""
-        account = self._parts.accounts.by_name(order.account)
-        if account is None or order.owner not in self._parts.names.of(account, ledger_needed=True):
-            return self._pause(order, Problem("suno_cookie_missing", ACCOUNT_UNKNOWN))
-        if wait := self._orders.wait_for_turn(order, self._pace):
-            return Step(wait)
         try:
-            left = self._parts.gateway.credits(account)
-        except SunoError as error:
-            return self._without_balance(order, error)
-        try:
-            downloads = self._check_files(order, song, account) if order.audio_format else 0
+            terms = terms_of(self._parts, order)
+            if wait := self._orders.wait_for_turn(order, self._pace):
+                return Step(wait)
+            try:
+                left = self._parts.gateway.credits(terms.account)
+            except SunoError as error:
+                return self._without_balance(order, error)
+            downloads = downloads_of(self._parts, order, song, terms, left)
+        except Paused as error:
+            return self._pause(order, error.problem)
+        except NotYet:
+            return Step(ORDER_LOOK_SECONDS)
         except SunoError as error:
             return self._refused(order, song, error)
-        except (AudioFull, AudioUnavailable) as error:
-            return self._pause(order, Problem("audio_full", str(error)))
-        except _NoDownloads as error:
-            return self._pause(order, Problem("over_budget", str(error)))
-        if downloads and left.downloads_left == 0:
-            return self._pause(
-                order,
-                Problem(
-                    "out_of_downloads",
-                    "The Suno account has no downloads left, so the files of the next song could not be fetched. "
-                    "Nothing was charged for it. Continue the order when there are downloads again.",
-                ),
-            )
-        is_again = song.state is SongState.NEEDS_PERSON
+        is_again = song.is_repeated
         try:
-            if not is_again and self._is_unlisted(order, song, account):
+            if not is_again and self._is_unlisted(order, song, terms.account):
                 return self._blocked(order, song)
         except SunoError as error:
             return self._refused(order, song, error)
         place = None if is_again else _Place(self._orders, order.id, downloads, left.credits_left, self._pace)
-        split = self._split_of(order, song, account, place)
+        split = self._split_of(order, song, terms, place)
         if is_again:
             lasts = self._parts.settings.timing.deadline
             refused_again = self._orders.begin_again(
@@ -216,8 +176,8 @@ class SongOrders:
         except Stopping:
             return Step(1.0)
         except (InProgress, KeyReused) as error:
-            # Only if the ledger has forgotten the order's last change.
-            log.error("The order %s cannot begin %s: %s", order.id, song.song_id, error)
+            # A song that is tried again may have been paid for. Otherwise the ledger has forgotten a change.
+            log.warning("The order %s cannot begin %s: %s", order.id, song.song_id, error)
             return Step(SONG_RETRY_SECONDS)
         except SunoError as error:
             refused = None if error.may_have_charged else error
@@ -237,25 +197,7 @@ class SongOrders:
         made = self._orders.made_lately(order, song.song_id)
         return bool(made) and not made <= {stem.id for stem in self._parts.gateway.stems(account, song.song_id)}
 
-    def _check_files(self, order: SongOrder, song: OrderedSong, account: Account) -> int:
-        """Check that the files can be fetched. Returns how many downloads Suno will count.
-
-        Raises AudioFull, AudioUnavailable, _NoDownloads and SunoError.
-        """
-        clip = self._parts.gateway.clip(account, song.song_id)
-        least = least_bytes(order.audio_format or "", clip.duration)
-        self._parts.shelf.check_room([least] * StemTask(order.task).fewest_stems, together=True)
-        if clip.download_unlocked:
-            return 0
-        budget = order.downloads_budget
-        if budget is not None and self._ledger.left(budget).amount < 1:
-            raise _NoDownloads(
-                f"The budget of {budget.whose} has no download left for this song. Nothing was charged for it. "
-                "Continue the order once there is one."
-            )
-        return 1
-
-    def _split_of(self, order: SongOrder, song: OrderedSong, account: Account, place: _Place | None) -> Split:
+    def _split_of(self, order: SongOrder, song: OrderedSong, terms: Terms, place: _Place | None) -> Split:
         request_id = new_id()
         choice = StemChoice(StemTask(order.task), order.stem_name)
         job = new_split(
@@ -268,14 +210,14 @@ class SongOrders:
             began=self._ledger.clock.now(),
             url=order.webhook_url,
             format=_format(order),
-            budget=order.downloads_budget,
+            budget=terms.downloads,
             base=order.base,
         )
         job = replace(job, body=json.dumps(json.loads(job.body) | {"waiting": [order.id]}))
         lasts, most = self._parts.settings.handover_time, self._parts.settings.waiting_requests
         handover = Handover(lasts=lasts, job=job, most=most) if order.waits_for_person else None
         return Split(
-            account=account,
+            account=terms.account,
             owners=((order.owner, order.caller),),
             request_id=request_id,
             idempotency_key=key_of_song(order.id, song.song_id),
@@ -284,7 +226,7 @@ class SongOrders:
             reuse_existing=True,
             wait_audio=False,
             price=order.price,
-            budgets=order.budgets,
+            budgets=terms.budgets,
             job=job,
             handover=handover,
             order=place,
@@ -300,7 +242,7 @@ class SongOrders:
         """Read what the song cost, and go on with the next one."""
         if stems is not None and stems.job_id:
             self._parts.queue.put(stems.job_id)
-        if stems is not None and not stems.has_asked:
+        if stems is not None and not stems.has_asked and not song.repeats:
             self._change(order, partial(_costing, song_id=song.song_id, credits=0))
             return Step(0.0, is_suno_read=True)
         return self._read_cost(self._orders.get(order.id) or order) or Step(self._pace, is_suno_read=True)
@@ -317,7 +259,7 @@ class SongOrders:
             return self._without_balance(order, error)
         is_dearer = fell > order.price
         cost = fell if is_dearer else song.credits
-        self._change(order, partial(_costing, song_id=song.song_id, credits=cost))
+        self._change(order, partial(_costing, song_id=song.song_id, credits=cost, fell=max(0, fell)))
         if not is_dearer:
             return None
         return self._pause(
@@ -429,10 +371,6 @@ class SongOrders:
         return Step(ORDER_LOOK_SECONDS if _is_any_running(paused) else due_in)
 
 
-class _NoDownloads(Exception):
-    """No download is left for a song."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
     """The place of a split in its order."""
@@ -466,20 +404,8 @@ def _with(order: SongOrder, *, before: OrderedSong, after: OrderedSong) -> SongO
     return order.with_song(after) if before in order.songs else order
 
 
-def _costing(order: SongOrder, *, song_id: str, credits: int) -> SongOrder:
-    return order.with_song(replace(_song(order, song_id), credits=credits, balance_before=None))
-
-
-def _late(order: SongOrder, song: OrderedSong) -> OrderedSong:
-    """A song that has failed, and has got its stems after all: they count before another song begins."""
-    credits, downloads = max(song.credits, order.price), int(order.audio_format is not None)
-    return replace(song, state=SongState.RUNNING, credits=credits, downloads=downloads, error=None)
-
-
-def _waiting(song: OrderedSong) -> OrderedSong:
-    return replace(
-        song, state=SongState.WAITING, credits=0, downloads=0, split="", request_id="", balance_before=None
-    )
+def _costing(order: SongOrder, *, song_id: str, credits: int, fell: int = 0) -> SongOrder:
+    return order.with_song(replace(_song(order, song_id), credits=credits, balance_before=None, fell=fell))
 
 
 def _failing(order: SongOrder, *, song_id: str, problem: Problem) -> SongOrder:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from app.splits.budget import Budget
 from app.splits.clock import Moment
 
 
@@ -83,6 +82,15 @@ class OrderedSong:
     """Since when another split of this song holds it up."""
     balance_before: int | None = None
     """The account's credits before its paid call; None once its cost was read."""
+    fell: int = 0
+    """How many credits the balance fell by with that call."""
+    repeats: int = 0
+    """How often it was tried again, after Suno had certainly made and charged nothing."""
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether its split is there, and is tried again: a person has solved a captcha, or nothing was charged."""
+        return bool(self.split) and self.state in (SongState.WAITING, SongState.NEEDS_PERSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +121,6 @@ class SongOrder:
     """Whether a captcha lets it wait for a person, at that song. Otherwise a captcha pauses it."""
     base: str = ""
     """The address of this service."""
-    budgets: tuple[Budget, ...] = ()
-    """The caller's and the account's budgets, when the order was last taken or continued."""
-    downloads_budget: Budget | None = None
     state: OrderState = OrderState.RUNNING
     error: Problem | None = None
     """Why it is paused."""
@@ -139,8 +144,9 @@ class SongOrder:
 
     @property
     def next_song(self) -> OrderedSong | None:
-        """The song that begins next."""
-        return next((song for song in self.songs if song.state is SongState.WAITING), None)
+        """The song that begins next. Those that another request holds up let the others go first."""
+        waiting = [song for song in self.songs if song.state is SongState.WAITING]
+        return min(waiting, key=lambda song: song.blocked is not None, default=None)
 
     @property
     def has_ended(self) -> bool:
@@ -172,8 +178,6 @@ def read_order(stored: Any) -> SongOrder:
         | {
             "began": Moment(*stored["began"]),
             "songs": tuple(map(_read_song, stored["songs"])),
-            "budgets": tuple(Budget(**each) for each in stored["budgets"]),
-            "downloads_budget": Budget(**stored["downloads_budget"]) if stored["downloads_budget"] else None,
             "state": OrderState(stored["state"]),
             "error": _problem(stored["error"]),
         }

@@ -135,6 +135,8 @@ class OrderTable:
         song = order.next_song if order else None
         if order is None or song is None or order.state is not OrderState.RUNNING or song.song_id != entry.song_id:
             return NotBegun(Refusal.CHANGED)
+        if song.is_repeated:
+            return NotBegun(Refusal.CHANGED)
         if pays and self._has_rival(tx, entry):
             return NotBegun(Refusal.SAME_SONG)
         begun = replace(song, split=entry.id, request_id=entry.request_id, balance_before=balance if pays else None)
@@ -145,15 +147,17 @@ class OrderTable:
     def begin_again(
         self, id: str, song_id: str, *, downloads: int, balance: int, pace: float, lasts: float
     ) -> NotBegun | None:
-        """Count a song that waits for a person, as it is tried again now; or refuse it.
+        """Count a song that begins again, as `is_repeated` says; or refuse it.
 
         `lasts`: maximum seconds of the paid call.
         """
 
         def change(tx: Transaction) -> NotBegun | None:
             order = _read(tx, id)
-            song = order.song_of_person if order else None
+            song = (order.song_of_person or order.next_song) if order else None
             if order is None or song is None or order.state is not OrderState.RUNNING or song.song_id != song_id:
+                return NotBegun(Refusal.CHANGED)
+            if not song.is_repeated:
                 return NotBegun(Refusal.CHANGED)
             again = replace(song, balance_before=balance)
             return self._count(tx, order, again, order.price, downloads=downloads, pace=pace, lasts=lasts)
@@ -198,6 +202,22 @@ class OrderTable:
             and self._clock.since(entry.attempt_began) < SONG_SETTLED_SECONDS
             for stem in entry.stems
         )
+
+    def downloads_underway(self, order: SongOrder, song: OrderedSong) -> int:
+        """Read how many downloads the caller's open orders may still use for songs that run, without this song."""
+
+        def look(tx: Transaction) -> int:
+            ids = [id for id, owner, is_open in _listed(tx, order.caller) if is_open and owner == order.owner]
+            return sum(
+                each.downloads
+                for id in ids
+                if (other := _read(tx, id))
+                for each in other.songs
+                if each.state in (SongState.RUNNING, SongState.NEEDS_PERSON)
+                and (id, each.song_id) != (order.id, song.song_id)
+            )
+
+        return self._store.read(look)
 
     def end_turn(self, order: SongOrder, *, has_asked: bool) -> str:
         """Record that the order's paid call has ended. Returns the order that is next in line, or "".

@@ -207,15 +207,13 @@ def continue_order(caps: dict[str, Any], order_id: str) -> tuple[dict[str, Any],
 
     An order that is finished or cancelled stays as it is.
     """
-    account, caller = account_of_request(), caller_of_request()
+    account = account_of_request()
     found = _found(order_id, account)
-    owner = (found.owner, found.caller)
-    budgets = parts().accounts.budgets(caller, account, owner)
 
     def change(order: SongOrder) -> SongOrder:
         if not order.state.is_open:
             return order
-        limited = replace(order, **caps, budgets=budgets, downloads_budget=budget_of(caller, "downloads"))
+        limited = replace(order, **caps)
         if waiting := limited.song_of_person:
             limited = limited.with_song(replace(waiting, is_asked=True))
         return replace(limited, state=OrderState.RUNNING, error=None)
@@ -311,8 +309,6 @@ def _new_order(
         webhook_url=wanted.get("webhook_url", ""),
         waits_for_person=wanted["on_captcha"] == "wait",
         base=audio.base(),
-        budgets=of_app.accounts.budgets(caller, account, owner),
-        downloads_budget=budget_of(caller, "downloads"),
     )
 
 
@@ -365,6 +361,8 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object
     """The reply. With the account, what it has left is there too, if Suno can be read."""
     next_song = order.next_song if order.state is OrderState.RUNNING else None
     credits = _credits(account)
+    caller, of_order = caller_of_request(), parts().accounts.by_name(order.account)
+    budgets = parts().accounts.budgets(caller, of_order, (order.owner, order.caller)) if of_order else ()
     own_downloads = None if order.max_downloads is None else order.max_downloads - order.downloads
     return {
         "id": order.id,
@@ -379,10 +377,10 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object
         "max_credits": order.max_credits,
         "max_downloads": order.max_downloads,
         "credits_left": _least(
-            order.max_credits - order.credits, *map(_left, order.budgets), credits.credits_left if credits else None
+            order.max_credits - order.credits, *map(_left, budgets), credits.credits_left if credits else None
         ),
         "downloads_left": _least(
-            own_downloads, _left(order.downloads_budget), credits.downloads_left if credits else None
+            own_downloads, _left(budget_of(caller, "downloads")), credits.downloads_left if credits else None
         ),
         "next_song": next_song.song_id if next_song else None,
         "next_in": parts().ledger.orders.time_to_turn(order, parts().settings.order_pace) if next_song else None,

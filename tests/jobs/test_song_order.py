@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.callers import DEFAULT_ACCOUNT
+from app.callers import DEFAULT_ACCOUNT, Caller
 from app.ids import new_id
 from app.jobs.song_order import SongOrders
 from app.splits.order import OrderedSong, OrderState, SongOrder
@@ -70,6 +70,7 @@ class Orders(World):
         self.suno.songs.update(SONGS)
         self.suno.credits = self.account.credits  # type: ignore[attr-defined]
         self.suno.generate_stems = self.account.generate_stems  # type: ignore[attr-defined]
+        self.allow()
         self.start()
 
     def order(self, *songs: str, max_credits: int = 1000, price: int = PRICE, **more: Any) -> str:
@@ -97,6 +98,10 @@ class Orders(World):
 
     def songs(self, id: str) -> list[tuple[str, int]]:
         return [(song.state.value, song.credits) for song in self.now(id).songs]
+
+    def allow(self, **limits: Any) -> None:
+        """Change the limits of the caller, as a new callers file does."""
+        self.parts.settings.callers = (Caller("n8n", **limits),)
 
     def go_on(self, id: str) -> None:
         """Continue a paused order."""
@@ -165,7 +170,8 @@ def test_late_stems_count_before_the_next_song_begins(world: Orders) -> None:
     world.account.answer = lose
     id = world.order("one", "two", max_credits=PRICE, audio_format="wav", max_downloads=1)
     world.run(1000)
-    assert world.songs(id) == [("failed", 0), ("waiting", 0)]
+    # The balance fell: in doubt it counts as spent.
+    assert world.songs(id) == [("failed", PRICE), ("waiting", 0)]
     world.account.answer = None
     world.account.make("one")
     world.suno.make(*world.suno.made, status="streaming")
@@ -287,6 +293,127 @@ def test_an_order_pauses_if_its_caller_has_too_many_requests_that_wait(world: Or
     world.run(60)
     assert world.now(id).error and "3 requests of this caller" in world.now(id).error.error
     assert (world.now(id).state, world.songs(id)) == (OrderState.PAUSED, [("waiting", 0)])
+
+
+def test_a_lower_budget_of_the_operator_counts_at_the_next_song(world: Orders) -> None:
+    world.allow(credits_per_day=1000)
+    id = world.order()
+    world.run(PACE / 2)
+    assert world.paid == ["one"]
+    world.allow(credits_per_day=PRICE + PRICE // 2)
+    world.run(HOUR)
+    assert (world.paid, world.songs(id)) == (["one"], [("done", PRICE), ("waiting", 0), ("waiting", 0)])
+    assert world.now(id).error and world.now(id).error.code == "over_budget"
+    world.allow(credits_per_day=None)
+    world.go_on(id)
+    world.run(HOUR)
+    assert world.now(id).state is OrderState.FINISHED
+
+
+@pytest.mark.parametrize("callers", [(), (Caller("another"),), (Caller("n8n", accounts=("other",)),)])
+def test_an_order_of_a_caller_that_may_not_use_the_account_any_more_pays_nothing(
+    world: Orders, callers: tuple[Caller, ...]
+) -> None:
+    id = world.order()
+    world.parts.settings.callers = callers
+    world.run(HOUR)
+    assert (world.paid, world.songs(id)) == ([], [("waiting", 0)] * 3)
+    assert world.now(id).error and world.now(id).error.code == "not_allowed"
+
+
+def test_two_songs_never_run_for_one_download(world: Orders) -> None:
+    def still_working(song: str) -> list[Clip]:
+        world.account.charge(song)
+        made = world.account.make(song)
+        return world.suno.make(*(stem.id for stem in made), song=song, status="streaming")
+
+    world.account.answer = still_working
+    world.allow(downloads_per_month=1)
+    ids = [world.order("one", "two", audio_format="wav", max_downloads=2), world.order("three", audio_format="wav")]
+    world.run(HOUR / 2)
+    assert world.paid == ["one"]
+    world.suno.make(*world.suno.made, song="one")
+    world.run(HOUR)
+    assert (world.paid, world.suno.unlocked) == (["one"], ["one"])
+    assert world.songs(ids[0]) == [("done", PRICE), ("waiting", 0)]
+    assert [world.now(id).error and world.now(id).error.code for id in ids] == ["over_budget"] * 2
+
+
+def test_the_accounts_last_download_is_not_counted_on_twice(world: Orders) -> None:
+    def still_working(song: str) -> list[Clip]:
+        world.account.charge(song)
+        made = world.account.make(song)
+        return world.suno.make(*(stem.id for stem in made), song=song, status="streaming")
+
+    world.account.answer = still_working
+    world.account.downloads_limit = 1
+    world.order("one", "two", audio_format="wav", max_downloads=2)
+    world.run(HOUR / 2)
+    assert world.paid == ["one"]
+
+
+def test_a_song_that_another_request_holds_up_lets_the_others_go_first(world: Orders) -> None:
+    rival = world.lose(song="one", webhook=False)
+    id = world.order()
+    world.run(200)
+    assert world.paid == ["two", "three"]
+    world.ledger.finish(rival, world.account.make("one"), paid=True, job_is_due=True)
+    world.run(HOUR)
+    assert world.songs(id) == [("done", 0), ("done", PRICE), ("done", PRICE)]
+    assert world.paid == ["two", "three"]
+
+
+def test_a_song_whose_refusal_was_lost_is_tried_again(world: Orders) -> None:
+    def refuse(song: str) -> list[Clip]:
+        raise OutcomeUnknown("Suno has refused, and the process was killed before it could say so.")
+
+    world.account.answer = refuse
+    id = world.order("one", "two")
+    world.run(5)
+    world.account.answer = None
+    world.run(HOUR)
+    assert world.paid == ["two", "one"]
+    assert world.songs(id) == [("done", PRICE)] * 2
+    assert world.now(id).state is OrderState.FINISHED
+
+
+def test_stems_that_come_late_are_found_before_a_song_is_paid_again(world: Orders) -> None:
+    def lose(song: str) -> list[Clip]:
+        # Suno takes the credits late, too.
+        raise OutcomeUnknown("No answer.")
+
+    world.account.answer = lose
+    id = world.order("one", max_credits=PRICE)
+    world.run(5)
+    world.account.answer = None
+    world.account.charge("one")
+    world.account.make("one")
+    world.run(HOUR)
+    assert (world.paid, world.songs(id)) == (["one"], [("done", PRICE)])
+
+
+def test_a_song_is_not_tried_again_without_end(world: Orders) -> None:
+    calls: list[str] = []
+
+    def lose(song: str) -> list[Clip]:
+        calls.append(song)
+        raise OutcomeUnknown("No answer.")
+
+    world.account.answer = lose
+    id = world.order("one")
+    world.run(10 * HOUR)
+    assert (calls, world.songs(id)) == (["one"] * 3, [("failed", 0)])
+
+
+def test_a_song_with_which_the_balance_fell_is_not_paid_again(world: Orders) -> None:
+    def lose(song: str) -> list[Clip]:
+        world.account.charge(song)
+        raise OutcomeUnknown("No answer.")
+
+    world.account.answer = lose
+    id = world.order("one")
+    world.run(10 * HOUR)
+    assert (world.paid, world.songs(id)) == (["one"], [("failed", PRICE)])
 
 
 def test_a_request_that_has_waited_in_vain_holds_no_order_up(world: Orders) -> None:
