@@ -10,6 +10,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
+from tests.conftest import SONG
 from tests.page.conftest import SPLIT_TWO, Page
 
 MANY = """
@@ -83,7 +84,8 @@ def test_a_song_that_is_being_split_is_marked_so(page: Page) -> None:
         page.suno.set(pace=0.2)
     page.wait_until_ready()
     assert page.text("elsewhere") == "The balance fell by 10 credits meanwhile."
-    assert song_of(page, "Crowded Room").text.endswith("split")
+    marks = song_of(page, "Crowded Room").find_elements(By.CSS_SELECTOR, ".mark")
+    assert "split" in [mark.text for mark in marks]
     assert page.browser.title == "Crowded Room · Suno Stems"
     shown = page.browser.find_element(By.CSS_SELECTOR, "#songs [aria-current=true]")
     assert "Crowded Room" in shown.text
@@ -112,6 +114,10 @@ def test_a_song_has_an_address(page: Page) -> None:
     page.wait(lambda: "Copper Field" in page.text("chosen"))
     page.browser.forward()
     page.wait(lambda: "Ocean Wanderer" in page.text("chosen"))
+    page.browser.get("about:blank")
+    page.browser.get(f"{page.service.url}/#/song/{SONG.upper()}")
+    page.wait(lambda: "Ocean Wanderer" in page.text("chosen"))
+    page.wait(lambda: song_of(page, "Ocean Wanderer").find_elements(By.CSS_SELECTOR, "[aria-current=true]"))
 
 
 def test_more_than_a_thousand_songs_are_listed_and_found(many_songs: Page) -> None:

@@ -49,6 +49,13 @@ def test_people_are_not_told_what_only_programs_can_do(said: str, shown: str) ->
     assert run("rules.plain(given[0])", said) == shown
 
 
+def test_an_id_of_suno_is_the_same_in_upper_case() -> None:
+    id = "c3d4e5f6-a7b8-9012-cdef-123456789012"
+    texts = [id.upper(), f"Hear https://suno.com/song/{id.upper()}?sh=1", "Own_ID"]
+    assert run("given[0].map(rules.idIn)", texts) == [id, id, "Own_ID"]
+    assert run("rules.songIn(given[0])", f"#/song/{id.upper()}") == id
+
+
 def test_stems_of_one_moment_are_one_split_and_the_newest_comes_first() -> None:
     stems = [stem("vocals"), stem("bass", LATER), stem("instrumental"), stem("without bass", LATER, "queued")]
     splits = run("rules.splitsOf(given[0])", stems)

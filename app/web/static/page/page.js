@@ -4,6 +4,7 @@ import * as account from "./account.js";
 import { Failure, askJson, patiently } from "./api.js";
 import { askPermission, ring } from "./bell.js";
 import { make, say, the } from "./dom.js";
+import * as earlier from "./earlier.js";
 import * as files from "./files.js";
 import { listen, openStems, reformat, reopen, toDesk, whyFailed } from "./opening.js";
 import { showPerson } from "./person.js";
@@ -12,7 +13,7 @@ import * as rules from "./rules.js";
 import * as runs from "./runs.js";
 import { Scope } from "./scope.js";
 import { View, attempt, desk, orders, session } from "./session.js";
-import { price, showButtons, showSong, wanted } from "./song.js";
+import { price, showButtons, showSong, usesDownload, wanted } from "./song.js";
 import * as songs from "./songs.js";
 import { splitFor } from "./split.js";
 
@@ -28,6 +29,7 @@ const SHORT_LINK = {
 async function showAll() {
   showButtons();
   songs.reload();
+  earlier.show(session.account);
   await account.showAccount(session.account.signal);
   showButtons();
 }
@@ -141,7 +143,9 @@ async function split(view, body) {
   view.asked.add(kind);
   showButtons();
   try {
-    const [before] = await Promise.all([runs.credits(), relist(view), desk()]); // the desk is loaded before paying
+    // The desk is loaded before paying.
+    const [before] = await Promise.all([runs.credits(), relist(view), earlier.reload(), desk()]);
+    view.signal.throwIfAborted();
     if (goesOn()) return; // another tab or device has begun it: it is shown
     const format = files.areKept() ? { audio_format: files.format(), on_captcha: "wait" } : {};
     const entry = splitFor({ audio_id: clip.id, ...body, ...format });
@@ -160,6 +164,7 @@ async function split(view, body) {
 /** Whether the person wants to pay although the song has such stems. Asks nothing if it has none. */
 async function agrees(view, kind, body) {
   const there = rules.sameKind(view.splits, kind);
+  if (!there.length && earlier.isInDoubt(view.clip.id, kind)) return mayPayAgain(view, body);
   if (!there.length) return true;
   const [{ stems, made, isComing, canBeOpened }] = there;
   const name = rules.partsIn(stems);
@@ -170,6 +175,13 @@ async function agrees(view, kind, body) {
   const answer = await question("Split this song again?", `${state}${date}. ${costs}`, [...answers, ["again", "Split again"]], view.signal);
   if (answer === "open") await openStems(view, stems);
   return answer === "again";
+}
+
+/** Whether the person wants to pay although an earlier split may have been charged. */
+async function mayPayAgain(view, body) {
+  const text = "An earlier split of this song got no reply from Suno. It may have been charged, and its stems may still come: look again in a minute.";
+  const costs = `Splitting now costs ${price(body.stem_task) || "credits"}.`;
+  return (await question("Split this song again?", `${text} ${costs}`, [["", "Wait"], ["again", "Split again"]], view.signal)) === "again";
 }
 
 /** Show a run whose song is shown: on the desk, unless other stems were opened meanwhile. */
@@ -263,11 +275,26 @@ function onSong(anew) {
   else if (text) attempt(() => go(text, anew));
 }
 
+/** Show the song that was chosen in a list. */
+function choose(id, what) {
+  the("song").value = id;
+  attempt(what);
+  if (!the("library-pane").checkVisibility()) the("back").firstElementChild.focus();
+  scrollTo(0, 0);
+}
+
 the("find").addEventListener("submit", (event) => {
   event.preventDefault();
   onSong(true);
 });
-the("song").addEventListener("change", () => onSong(false));
+// A press on a button ends the entry: the button must not move before the press is over.
+let isPressed = false;
+addEventListener("pointerdown", () => (isPressed = true), true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (isPressed = false), true);
+the("song").addEventListener("change", () => {
+  if (isPressed) addEventListener("pointerup", () => setTimeout(onSong, 0, false), { once: true });
+  else onSong(false);
+});
 the("song").addEventListener("input", ({ target: { value }, inputType }) => {
   // Not at each typed letter of an id.
   if (inputType === "insertFromPaste" || rules.isWholeId(value)) onSong(false);
@@ -291,18 +318,22 @@ the("listen").addEventListener("click", () => attempt(() => listen(session.view)
 files.rememberFormat(() => attempt(() => reformat(session.view)));
 runs.onChange((run) => {
   songs.mark(run.song.id);
+  earlier.note(run);
   if (run.stage === "ended") onEnd(run);
   else showRun(run);
 });
 account.start(changeAccount);
 songs.start(
-  (clip) => {
-    the("song").value = clip.id;
-    onSong(true);
-    if (!the("library-pane").checkVisibility()) the("back").firstElementChild.focus();
-    scrollTo(0, 0);
-  },
-  ({ id, has_stems: isSplit }) => [isSplit ? "split" : "", runs.runsOf(id).length ? "splitting…" : ""].filter(Boolean),
+  ({ id }) => choose(id, () => go(id, true)),
+  ({ id, has_stems: isSplit }) =>
+    [isSplit ? "split" : "", runs.runsOf(id).length ? "splitting…" : "", earlier.isKept(id) ? "kept here" : ""].filter(Boolean),
+);
+earlier.start(({ audio_id: id, clips, kept }) =>
+  choose(id, async () => {
+    const view = await go(id, true);
+    const known = view.splits.find(({ stems, isComing }) => !isComing && stems.some((stem) => clips.some((clip) => clip.id === stem.id)));
+    if (known && kept && !usesDownload()) await openSplit(view, known.stems);
+  }),
 );
 showButtons();
 await attempt(showAll);

@@ -10,7 +10,10 @@ const VOICE = /^(?:(?:lead|backing) )?vocals?$/;
 const MUSIC = new Set(["instrumental", "without lead vocal", "without vocals", "without lead vocals"]);
 
 /** The song's id in a text: an id, or the address of a song's page, also with other words around it. */
-export const idIn = (text) => SONG_PAGE.exec(text)?.[1] ?? text.trim();
+export const idIn = (text) => asSent(SONG_PAGE.exec(text)?.[1] ?? text.trim());
+
+/** An id as Suno writes it: a UUID in lower case. */
+const asSent = (id) => (UUID.test(id) ? id.toLowerCase() : id);
 
 /** The link of a playlist in a text; "" if there is none, or a song's link too. */
 export const playlistIn = (text) => (SONG_PAGE.test(text) ? "" : (PLAYLIST_PAGE.exec(text)?.[0] ?? ""));
@@ -26,7 +29,7 @@ export const addressOf = (id) => `#/song/${encodeURIComponent(id)}`;
 export function songIn(hash) {
   const found = /^#\/song\/([^/?]+)$/.exec(hash);
   try {
-    return found ? decodeURIComponent(found[1]) : "";
+    return found ? asSent(decodeURIComponent(found[1])) : "";
   } catch {
     return "";
   }
@@ -78,6 +81,12 @@ export function kindOf(parts) {
 export function kindAsked({ stem_task: task, stem_name: part }) {
   if (task === "twelve") return "twelve";
   return !part || lower(part) === "lead vocal" ? "two" : lower(part);
+}
+
+/** A kind of split in words: "Voice and music". */
+export function kindInWords(kind) {
+  if (kind === "two") return "Voice and music";
+  return kind === "twelve" ? "Every instrument" : `${capital(kind)} and the rest`;
 }
 
 /** The splits of a song that a new split of this kind would only repeat. One of unknown kind counts. */
@@ -149,6 +158,12 @@ export function clock(seconds) {
 export function day(iso) {
   const date = new Date(iso ?? NaN);
   return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
+/** The time of an ISO time if it is today, otherwise its day. */
+export function when(iso) {
+  const date = new Date(iso ?? NaN);
+  return date.toDateString() === new Date().toDateString() ? date.toLocaleTimeString(undefined, { timeStyle: "short" }) : day(iso);
 }
 
 /** Length, date, tempo and key of a song, as far as they are known. */

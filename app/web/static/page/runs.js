@@ -11,6 +11,7 @@ const LOOK_EVERY = 2; // seconds
 const LOOK_AT_PERSON_EVERY = 3; // seconds: it makes no call to Suno
 const LONGEST_SILENCE = 600_000; // milliseconds since the last progress
 const FROM_IN_DOUBT = 2; // polls
+const WANTS_PERSON = "Suno wants to see a person before this split.";
 
 let scope = new Scope();
 const runs = new Set();
@@ -80,6 +81,14 @@ function resume({ song, kind, at, request }) {
   begin(run, async () => follow(run, await untilThePersonIsDone(run, request)));
 }
 
+/** Go on with a split that the service lists, and that another browser has begun: {request_id, audio_id, state, …}. */
+export function goOn({ request_id: request, audio_id: id, state, clips, created_at: began, ...asked }, title) {
+  const [song, kind, at] = [{ id, title }, kindAsked(asked), Date.parse(began)];
+  if (runsOf(id).some((run) => run.kind === kind)) return;
+  if (["needs_person", "started"].includes(state)) resume({ song, kind, at, request });
+  else if (!clips.every(isFinal)) adopt(song, clips, kind, at);
+}
+
 /** Ask the service to try again what waits for a person: this may pay, once. */
 export const tryAgain = ({ request }) => askJson(`/api/requests/${request}/again`, { body: {} });
 
@@ -89,7 +98,7 @@ export const cancel = ({ request }) => askJson(`/api/requests/${request}`, { met
 /** Look at a request until it no longer waits for a person. Returns its stems. */
 async function untilThePersonIsDone(run, request, person = null) {
   Object.assign(run, { request, person, stage: person ? "person" : "asking" });
-  run.tell("Suno wants to see a person before this split.");
+  if (person) run.tell(WANTS_PERSON);
   const { signal } = run.scope;
   for (;;) {
     const { reply } = await patiently(`/api/requests/${request}`, { signal });
@@ -102,7 +111,7 @@ async function untilThePersonIsDone(run, request, person = null) {
       if (reply.state !== "started") throw Object.assign(new Failure({ error: reply.state, code: "outcome_unknown" }), { isSplit: true });
     } else if (reply.person) {
       Object.assign(run, { person: reply.person, stage: "person" });
-      run.tell();
+      run.tell(WANTS_PERSON);
     }
     await sleep(LOOK_AT_PERSON_EVERY, signal);
   }

@@ -59,7 +59,7 @@ export function mark(id) {
 function showMarks(item) {
   const marks = marksOf(item.clip);
   item.dataset.which = marks.includes("split") ? "split" : "whole";
-  item.querySelector(".marks").replaceChildren(...marks.map((text) => make("span", { className: `mark ${text}` }, text)));
+  item.querySelector(".marks").replaceChildren(...marks.map((text) => make("span", { className: "mark" }, text)));
 }
 
 /** Mark the song that is shown. */
@@ -70,6 +70,9 @@ export function point(id) {
     else item.firstElementChild.removeAttribute("aria-current");
   }
 }
+
+/** A song that is loaded. */
+export const clipOf = (id) => list.known.get(id)?.clip;
 
 /** Note that a song has stems now. */
 export function noteSplit(id) {

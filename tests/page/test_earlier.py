@@ -1,0 +1,62 @@
+"""Earlier splits: found again tomorrow, in another browser, for free."""
+
+from __future__ import annotations
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.page.conftest import Page
+from tests.page.test_library import search, song_of
+
+NEW_PROFILE = {"source": "sessionStorage.clear(); localStorage.clear()"}
+
+
+def open_in_a_new_profile(page: Page) -> None:
+    """Open the page in a browser that remembers nothing."""
+    forget = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", NEW_PROFILE)
+    page.open()
+    page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", forget)
+
+
+def splits(page: Page) -> list[WebElement]:
+    return [split for split in page.browser.find_elements(By.CSS_SELECTOR, "#splits li") if split.is_displayed()]
+
+
+def newest(page: Page, *words: str) -> WebElement:
+    """Return the first split of the list, once its text has these words."""
+
+    def found() -> WebElement | None:
+        first = next(iter(splits(page)), None)
+        return first if first and all(word in first.text for word in words) else None
+
+    return page.wait(found)
+
+
+def test_splits_are_found_again_in_a_new_profile(page: Page) -> None:
+    page.browser.execute_script("document.getElementById('earlier').open = true")
+    page.split("song-waltz")
+    page.wait_until_ready()
+    newest(page, "Turning Room", "Voice and music", "kept here")
+    search(page, "Turning Room")
+    assert song_of(page, "Turning Room").text.endswith("kept here")
+
+    page.suno.set(pace=2)
+    try:
+        page.split("song-changing-tempo")
+        newest(page, "Restless Feet", "splitting… 0:0")
+        open_in_a_new_profile(page)
+        newest(page, "Restless Feet", "splitting… 0:0").find_element(By.TAG_NAME, "button").click()
+        page.find("button", "Splitting… 0:")
+    finally:
+        page.suno.set(pace=0.2)
+    page.wait_until_ready()
+    newest(page, "Restless Feet", "kept here")
+
+    open_in_a_new_profile(page)
+    newest(page, "kept here")
+    second = splits(page)[1]
+    second.find_element(By.TAG_NAME, "button").click()
+    page.wait_until_ready()
+    assert page.find("textbox", "Song link or id").get_property("value") == "song-waltz"
+    assert [len(page.charges(song)) for song in ("song-waltz", "song-changing-tempo")] == [1, 1]
+    assert page.complaints() == []
