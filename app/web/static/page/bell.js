@@ -10,10 +10,19 @@ export const canAsk = () => "Notification" in window && Notification.permission 
 /** Ask to be allowed to notify. */
 export const askPermission = () => Notification.requestPermission();
 
+function notify(text) {
+  if (!("Notification" in window) || Notification.permission !== "granted") return;
+  try {
+    new Notification("Suno Stems", { body: text });
+  } catch {
+    // Phones allow no notification of a page: the sound is left.
+  }
+}
+
 /** Ring; `text` is for the notification of a page in the background. */
 export async function ring(text) {
   if (!document.hidden) return;
-  if ("Notification" in window && Notification.permission === "granted") new Notification("Suno Stems", { body: text });
+  notify(text);
   const context = new AudioContext();
   if (context.state === "running") {
     const gain = new GainNode(context, { gain: LOUDNESS });

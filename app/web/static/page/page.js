@@ -13,7 +13,7 @@ import * as rules from "./rules.js";
 import * as runs from "./runs.js";
 import { Scope } from "./scope.js";
 import { View, attempt, desk, orders, session } from "./session.js";
-import { price, showButtons, showSong, usesDownload, wanted } from "./song.js";
+import { holdPlace, price, showButtons, showSong, usesDownload, wanted } from "./song.js";
 import * as songs from "./songs.js";
 import { splitFor } from "./split.js";
 
@@ -60,7 +60,9 @@ function show(id) {
   session.view = view;
   document.body.dataset.pane = id ? "song" : "library";
   songs.point(id);
-  the("chosen").hidden = the("listen").hidden = true;
+  the("chosen").hidden = true;
+  if (id) holdPlace();
+  else the("listen").hidden = true;
   showPerson(null);
   the("existing").replaceChildren();
   say("progress", "");
@@ -84,7 +86,10 @@ async function go(text, anew = false) {
   try {
     await view.ready;
   } catch (failure) {
-    if (session.view === view) view.id = ""; // asked again, it is looked up again
+    if (session.view === view) {
+      view.id = ""; // asked again, it is looked up again
+      the("chosen").hidden = the("listen").hidden = true;
+    }
     throw failure;
   }
   view.signal.throwIfAborted();
@@ -211,7 +216,11 @@ function onEnd(run) {
   ring(run.failure ? `${name} could not be split.` : `The stems of ${name} are ready.`);
   account.refresh().then(showButtons);
   const { view } = session;
-  if (view.shows === run) showPerson(null);
+  if (view.shows === run) {
+    showPerson(null);
+    say("progress", "");
+    showButtons();
+  }
   if (view.clip?.id !== run.song.id) {
     if (run.failure) return;
     songs.noteSplit(run.song.id);

@@ -13,6 +13,12 @@ const USUAL = 60; // seconds of a split
 const ALMOST = 0.97; // of the bar: longer than usual is not done
 const WIDE = "(min-width: 60rem)";
 
+/** Hold the place of a song until it is known: nothing else moves. */
+export function holdPlace() {
+  the("chosen").replaceChildren(make("span", { className: "cover" }), make("div", {}, make("h3", {}, "\u00a0"), make("span", { className: "small" }, "\u00a0")));
+  the("chosen").hidden = false;
+}
+
 /** Show what is known of the song. */
 export function showSong(view) {
   const { clip, splits } = view;
@@ -20,12 +26,14 @@ export function showSong(view) {
   the("chosen").replaceChildren(songs.cover(clip), text);
   the("chosen").hidden = false;
   the("listen").hidden = !areKept();
-  if (splits.length && !matchMedia(WIDE).matches) the("ways").open = false;
+  if (splits.length && !view.isShown && !matchMedia(WIDE).matches) the("ways").open = false;
+  view.isShown = true;
   if (splits.length) songs.noteSplit(clip.id);
   const [newest, ...earlier] = splits.filter(({ isComing }) => !isComing);
   const title = make("p", { className: "small" }, "Earlier splits of this song:");
   const older = earlier.map((split) => button(`Open ${nameOf(split)}`, () => view.open(split.stems)));
-  const isOpen = newest && Array.isArray(view.shows) && view.shows.some(({ id }) => id === newest.stems[0].id);
+  const onDesk = view.shows?.stems ?? (Array.isArray(view.shows) ? view.shows : []); // of a run, or opened
+  const isOpen = newest && onDesk.some(({ id }) => id === newest.stems[0].id);
   const shown = newest ? [isOpen ? "" : primary(view, newest), ...(older.length ? [title, ...older] : [])] : [];
   the("existing").replaceChildren(...shown);
   document.querySelector("[data-task=two]").classList.toggle("main", !newest);
@@ -89,6 +97,6 @@ export function showButtons() {
   const run = going.find(({ person }) => !person);
   the("bar").hidden = !run;
   if (run) the("bar").value = Math.min(elapsed(run) / USUAL, ALMOST);
-  the("notify-row").hidden = !going.length || !canAsk();
+  the("notify").hidden = !going.length || !canAsk();
   if (going.length) session.timer = setTimeout(showButtons, 1000);
 }

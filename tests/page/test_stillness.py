@@ -1,0 +1,38 @@
+"""Nothing jumps while a song is split."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.page.conftest import SPLIT_TWO, Page
+
+WATCH_SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const { sources } of list.getEntries()) {
+    for (const { node, previousRect: before, currentRect: after } of sources) {
+      if (before.height && Math.abs(before.top - after.top) > 1) {
+        window.shifts.push(`${node?.id || node?.className || node?.nodeName}: ${before.top} to ${after.top}`);
+      }
+    }
+  }
+}).observe({ type: "layout-shift" });
+"""
+
+
+@pytest.mark.parametrize(("width", "song"), [(1280, "song-japanese"), (390, "song-weights")])
+def test_nothing_moves_up_or_down_while_a_song_is_split(page: Page, width: int, song: str) -> None:
+    metrics = {"width": width, "height": 860, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.browser.get("about:blank")
+        page.browser.get(f"{page.service.url}/#/song/{song}")
+        page.wait(lambda: page.text("chosen").strip() and page.text("account").strip())
+        page.browser.execute_script(WATCH_SHIFTS)
+        page.press(SPLIT_TWO)
+        page.find("button", "Play")
+        page.wait(lambda: len(page.browser.find_elements("css selector", "#tracks .heard")) == 2)
+        page.wait(lambda: page.text("elsewhere") and not page.text("progress"))
+        assert page.browser.execute_script("return window.shifts") == []
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
