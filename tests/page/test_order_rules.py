@@ -93,8 +93,14 @@ def test_an_order_is_told_in_words() -> None:
         "Spent so far: 20 credits, of at most 40.",
         "It has spent 20 credits and 0 downloads.",
     ]
-    assert run("order_rules.nextOf(given[0])", running) == {"title": "e", "when": "in about 8 seconds"}
-    assert run("given[0].map((song) => [order_rules.songWords(song), order_rules.songCost(song)])", songs) == [
+    assert run("order_rules.nextOf(given[0])", running) == {
+        "before": "Next: ",
+        "title": "e",
+        "after": ", in about 8 seconds.",
+    }
+    assert run(
+        "given[0].map((song) => [order_rules.songWords(song, given[1]), order_rules.songCost(song)])", songs, running
+    ) == [
         ["done", "10 credits"],
         ["failed: it broke", ""],
         ["is being split", "10 credits"],

@@ -12,7 +12,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
 from tests.conftest import NUMBERS, until
-from tests.page.conftest import Page
+from tests.npm import NODE
+from tests.page.conftest import Page, emulated, unzipped
+from tests.page.test_for_everyone import check_for_everyone
 
 LOST_REPLY = """
 const direct = window.fetch;
@@ -71,6 +73,17 @@ def table(page: Page) -> list[list[str]]:
     return found
 
 
+def targets_that_are_small(page: Page) -> list[str]:
+    """What a finger would miss on a phone."""
+    script = """
+        return [...document.querySelectorAll('button, select, nav a, #order-pane a')].filter(
+          (each) => each.checkVisibility() && each.getBoundingClientRect().height < 44).map((each) => each.outerHTML)
+    """
+    with emulated(page, width=390):
+        small: list[str] = page.browser.execute_script(script)
+    return small
+
+
 @pytest.fixture(autouse=True)
 def _ended_orders(page: Page) -> Iterator[None]:
     """End the orders of a test, and wait for what they pay: an order looks at the balance, that others change too."""
@@ -122,7 +135,8 @@ def test_a_playlist_is_priced_paid_once_and_followed_to_its_end(page: Page) -> N
     assert page.complaints() == []
 
 
-def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply: Page) -> None:
+@NODE
+def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply: Page, axe: str) -> None:
     page = lost_reply
     page.press("Select")
     page.wait(lambda: boxes(page))
@@ -131,6 +145,8 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
     page.wait(lambda: page.text("chosen-count") == "2 songs chosen")
     page.press("See the price")
     page.find("button", "Split 1 song · 10 credits")
+    check_for_everyone(page, axe)
+    assert targets_that_are_small(page) == []
     assert sorted(row[1:] for row in table(page)) == [["has stems: free", "0"], ["split", "10"]]
     boxes(page)[0].send_keys(Keys.SPACE)
     assert page.all("button", "Split 1 song") == []
@@ -140,8 +156,11 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
     page.wait(lambda: [one for one in orders(page) if one["audio_format"] == "mp3"])
     page.browser.refresh()
     page.wait(lambda: "#/order/" in page.browser.current_url)
-    page.wait(lambda: "of at most 0 and 1" in page.text("order-pane"))
+    wait_for_state(page, "Done: 1 of 1")
     assert sum(one["audio_format"] == "mp3" for one in orders(page)) == 1
+    assert "It has spent 0 credits and 1 download." in page.text("order-pane")
+    page.find("link", "Download all").click()
+    assert len(unzipped(page.downloaded("Order * - Stems.zip"))) > 2
 
 
 def test_a_paused_order_goes_on_after_a_question_that_names_the_sum(page: Page) -> None:
@@ -153,7 +172,8 @@ def test_a_paused_order_goes_on_after_a_question_that_names_the_sum(page: Page) 
     assert len(page.charges("song-library-11")) == len(page.charges("song-library-12")) == 1
 
 
-def test_an_order_waits_for_a_person_and_is_stopped(page: Page) -> None:
+@NODE
+def test_an_order_waits_for_a_person_and_is_stopped(page: Page, axe: str) -> None:
     account = {"account": page.account}
     page.suno.set(edit_route="404")
     page.suno.post("/sandbox/person", json={**account, "action": "want"}).raise_for_status()
@@ -163,6 +183,8 @@ def test_an_order_waits_for_a_person_and_is_stopped(page: Page) -> None:
         wait_for_state(page, "Waits for you: 0 of 2")
         link = page.find("link", "Open the song at suno.com")
         assert link.get_attribute("href") == "https://suno.com/song/song-library-21"
+        check_for_everyone(page, axe)
+        assert targets_that_are_small(page) == []
         page.press("Stop this order")
         wait_for_state(page, "Stopped: 0 of 2")
         assert "It has spent 0 credits." in page.text("order-pane")

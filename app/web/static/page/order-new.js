@@ -3,10 +3,13 @@
 import { askJson } from "./api.js";
 import { button, make, say, the } from "./dom.js";
 import * as choices from "./order-choice.js";
+import { fill } from "./order-pane.js";
 import * as rules from "./order-rules.js";
 import { interrupted, send } from "./order-sending.js";
 import { count } from "./rules.js";
 import { attempt } from "./session.js";
+
+const TITLE = "Split several songs";
 
 const KINDS = [["two", "Voice and music"], ["part", "One part and the rest"], ["twelve", "Every instrument"]];
 const FILES = [["", "None now: open the stems later"], ["mp3", "MP3"], ["m4a", "M4A"], ["wav", "WAV: exact, large"]];
@@ -31,9 +34,9 @@ export function show(pane, signal, open) {
   const about = make("p", {});
   const status = make("p", { id: "order-status", role: "status" });
   const price = make("div", {});
-  pane.replaceChildren(
-    make("p", { className: "back" }, make("a", { href: "#/" }, "All songs"), " ", make("a", { href: rules.LIST }, "Orders")),
-    make("h2", { tabIndex: -1 }, "Split several songs"),
+  fill(
+    pane,
+    [TITLE],
     about,
     make("div", { className: "row" }, make("label", {}, "Stems ", kind), ofPart, make("label", {}, "Files ", format)),
     make("p", { className: "row" }, look),
@@ -85,27 +88,31 @@ function priceOf(chosen, signal, open) {
   const withFiles = chosen.format !== "";
   const sum = rules.payable(reply);
   const words = rules.buttonWords(sum, withFiles);
-  const pay = button(words, () => attempt(() => order(pay, chosen, sum, open)), "main");
+  const pay = button(words, () => attempt(() => order(pay, chosen, sum, open, signal)), "main");
   const sentences = rules.sumWords(reply, withFiles).map((sentence) => make("li", {}, sentence));
   return [
     tableOf(reply, withFiles),
-    make("div", { className: "pay" }, make("ul", { className: "small" }, ...sentences), words ? pay : make("p", {}, "There is nothing to split.")),
+    make("div", { className: "pay" }, make("ul", { className: "small" }, ...sentences), words ? pay : make("p", {}, rules.nothingWords(reply))),
   ];
 }
 
 /** Pay at most what is shown. */
-async function order(pay, chosen, sum, open) {
+async function order(pay, chosen, sum, open, signal) {
   if (paying || choices.choice().quote !== chosen.quote) return;
   paying = pay.disabled = true;
+  say("order-status", "Sending the order…");
   try {
     const body = { songs: sum.songs, ...choices.wantedOf(chosen), on_captcha: "wait", max_credits: sum.credits };
     if (chosen.format) body.max_downloads = sum.downloads;
     const { key, at } = chosen.quote;
-    const id = await send({ body, key, at }, ({ message }) => say("order-status", `${message} This page retries; nothing is charged twice.`));
-    choices.clear();
-    open(id);
+    const wait = ({ message }) => !signal.aborted && say("order-status", `${message} This page retries; nothing is charged twice.`);
+    const id = await send({ body, key, at }, wait);
+    if (choices.choice().quote?.key === key) choices.clear();
+    if (signal.aborted) the("elsewhere").replaceChildren(make("a", { href: rules.addressOf(id) }, "The order"), " has begun.");
+    else open(id);
   } finally {
     paying = pay.disabled = false;
+    if (!signal.aborted) say("order-status", "");
   }
 }
 
@@ -113,8 +120,8 @@ function tableOf({ songs, does_not_fit: missing }, withFiles) {
   const names = ["Song", "What happens", "Credits", ...(withFiles ? ["Downloads"] : [])];
   const head = make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)));
   const rows = songs.map((song) => {
-    const title = make("th", { scope: "row", dir: "auto" }, song.title || song.song_id);
-    const numbers = [song.credits, ...(withFiles ? [song.downloads] : [])].map((number) => make("td", { className: "number" }, String(number)));
+    const title = make("th", { scope: "row" }, make("bdi", {}, song.title || song.song_id));
+    const numbers = ["credits", ...(withFiles ? ["downloads"] : [])].map((name) => make("td", { className: "number" }, rules.amountWords(song, name, missing)));
     return make("tr", { className: missing.includes(song.song_id) ? "apart" : song.state }, title, make("td", {}, rules.outlookWords(song, missing)), ...numbers);
   });
   return make("table", { className: "quote" }, make("caption", { className: "unseen" }, "What would happen"), make("thead", {}, head), make("tbody", {}, ...rows));

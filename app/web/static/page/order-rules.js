@@ -1,6 +1,6 @@
 // Orders of many songs, free of elements and requests: addresses, sums, words.
 
-import { capital, clock, count, day } from "./rules.js";
+import { capital, clock, count, day, plain } from "./rules.js";
 
 export const MOST_SONGS = 200;
 
@@ -15,13 +15,19 @@ const REASONS = {
   out_of_credits: "The Suno account has no credits left. Buy some at suno.com, then go on.",
   out_of_downloads: "The Suno account has no downloads left for the files. Go on when there are some again.",
   captcha_required: "Suno wants to see a person. Solve the captcha at suno.com, then go on.",
-  captcha_timeout: "Suno wanted to see a person, and nobody came in time. Nothing was charged for that song.",
   price_changed: "The last song took more credits than expected. Look at the account at suno.com before you go on.",
   suno_session_expired: "This service is signed out at Suno. Its operator has to sign in again; then go on.",
   suno_cookie_missing: "This service has lost its Suno account. Its operator has to set it up again; then go on.",
   suno_failed: "Suno did not say what is left in the account. Look at it at suno.com, then go on.",
   audio_full: "There is no room left for files. The operator has to make some; then go on.",
 };
+const SONG_REASONS = {
+  song_not_found: "Suno knows no such song on this account.",
+  in_progress: "Another split of it has no result yet. Nothing was charged for it here.",
+  outcome_unknown: "Suno's reply was lost, and it may have charged. Open the song to see which stems it has.",
+  cancelled: "It was stopped before it began. Nothing was charged for it.",
+};
+const NO_REASON = "Suno gave no reason.";
 const AT_SUNO = new Set(["out_of_credits", "captcha_required", "price_changed", "suno_failed"]);
 
 /** Which view of orders an address means: {list}, {isNew}, {id}; null if none. */
@@ -74,8 +80,18 @@ export function buttonWords({ songs, split, credits, downloads }, withFiles) {
 /** What would happen to a song of a quote. */
 export function outlookWords({ song_id: id, state, error }, missing) {
   if (missing.includes(id)) return "does not fit: too little is left";
-  if (state === "refused") return `refused: ${error?.error ?? "Suno gave no reason."}`;
+  if (state === "refused") return `refused: ${plain(error?.error ?? NO_REASON)}`;
   return OUTLOOKS[state] ?? state;
+}
+
+/** What a song of a quote costs; "–" if it is not ordered. */
+export const amountWords = (song, name, missing) => (isPossible(song) && !missing.includes(song.song_id) ? String(song[name]) : "–");
+
+/** Why there is nothing to order. */
+export function nothingWords(quote) {
+  const { missing, free } = payable(quote);
+  if (missing) return "Nothing more fits into what is left.";
+  return free ? "There is nothing to split: open these songs, and hear their stems." : "There is nothing to split.";
 }
 
 /** The sums of a quote, in sentences. */
@@ -110,18 +126,24 @@ export function tally({ songs }) {
 export const isMoving = (order) => order.state === "running" || tally(order).running > 0;
 export const isOver = (order) => !isMoving(order) && order.state !== "paused";
 
-/** The songs of an order, in words: "Ocean Wanderer and 11 more". */
-export function nameOf({ songs: [first, ...others] }) {
-  const title = first?.title || first?.song_id || "";
-  return others.length ? `${title} and ${others.length} more` : title;
+/** The songs of an order, in words: ["Ocean Wanderer", " and 11 more"]. A title may be written from right to left. */
+export function nameParts({ songs: [first, ...others] }) {
+  return [first?.title || first?.song_id || "", others.length ? ` and ${others.length} more` : ""];
+}
+export const nameOf = (order) => nameParts(order).join("");
+
+/** The songs that an order has left, and could be ordered again: those that never began, and those that cost nothing. */
+export function restOf({ state, songs }) {
+  if (state !== "cancelled" && state !== "finished") return [];
+  return songs.filter((song) => song.state === "waiting" || song.state === "needs_person" || (song.state === "failed" && !song.credits)).map(({ song_id: id }) => id);
 }
 
 /** "Running: 7 of 12 songs are done, 1 failed." */
 export function stateWords(order) {
-  const { done, failed, running, person, all } = tally(order);
+  const { done, failed, running, all } = tally(order);
   const parts = [`${done} of ${count(all, "song")} ${are(done)} done`, failed ? `${failed} failed` : ""];
   const goesOn = order.state !== "running" && running ? ` ${count(running, "song")} still ${running === 1 ? "runs" : "run"}, and ${running === 1 ? "ends" : "end"} well.` : "";
-  const name = person && order.state === "running" ? "Waits for you" : STATES[order.state];
+  const name = songOfPerson(order) ? "Waits for you" : STATES[order.state];
   return `${name}: ${parts.filter(Boolean).join(", ")}.${goesOn}`;
 }
 
@@ -134,17 +156,25 @@ export function spentWords({ state, credits, downloads, max_credits: most, max_d
   return `Spent so far: ${spent}, of at most ${limit}.`;
 }
 
-/** The next song of an order, and when it begins. Returns {title, when}; null if none is known. */
-export function nextOf({ songs, next_song: id, next_in: seconds }) {
+/** The song that waits for a person; null if none does, or the order has ended. */
+export const songOfPerson = ({ state, songs }) => (state === "running" && songs.find((song) => song.state === "needs_person")) || null;
+
+/** What comes next in an order, around the title of a song: {before, title, after}; null if nothing is known. */
+export function nextOf(order) {
+  const { songs, next_song: id, next_in: seconds } = order;
+  const titled = (song, before, after) => ({ before, title: song.title || song.song_id, after });
+  const person = songOfPerson(order);
+  if (person) return titled(person, "", " waits for you, and the songs behind it wait too.");
   const next = songs.find((song) => song.song_id === id);
   if (!next) return null;
   const isSoon = seconds === null || seconds < 1;
-  return { title: next.title || id, when: isSoon ? "now" : seconds < 60 ? `in about ${count(Math.ceil(seconds), "second")}` : `in about ${clock(seconds)}` };
+  return titled(next, "Next: ", isSoon ? ", now." : seconds < 60 ? `, in about ${count(Math.ceil(seconds), "second")}.` : `, in about ${clock(seconds)}.`);
 }
 
 /** The state of a song of an order, in words. */
-export function songWords({ state, credits, error }) {
-  if (state === "failed") return `failed: ${error?.error ?? "Suno gave no reason."}`;
+export function songWords({ state, credits, error }, order) {
+  if (order.state === "cancelled" && (state === "waiting" || state === "needs_person")) return "not begun";
+  if (state === "failed") return `failed: ${SONG_REASONS[error?.code] ?? plain(error?.error ?? NO_REASON)}`;
   if (state === "running" && !credits) return "its stems are fetched";
   return SONG_STATES[state] ?? state;
 }
@@ -155,7 +185,7 @@ export function songCost({ state, credits, downloads }) {
 }
 
 /** Why an order is paused, and whether its owner can do something at suno.com. */
-export const reasonWords = ({ code, error }) => REASONS[code] ?? error;
+export const reasonWords = ({ code, error }) => REASONS[code] ?? plain(error);
 export const leadsToSuno = ({ code }) => AT_SUNO.has(code);
 
 /**
@@ -174,5 +204,6 @@ export function capsFor(order, quote) {
 
 /** An order in a list: what, when, how far. */
 export function aboutOrder(order) {
-  return [capital(kindWords(order)), day(order.created_at), costWords(order.credits, order.downloads), STATES[order.state].toLowerCase()].join(" · ");
+  const spent = order.credits || order.downloads ? costWords(order.credits, order.downloads) : "nothing spent";
+  return [capital(kindWords(order)), day(order.created_at), spent, STATES[order.state].toLowerCase()].join(" · ");
 }

@@ -1,9 +1,12 @@
 // An order: what it has done and spent, what comes next, and how it goes on or ends.
 
 import { refresh } from "./account.js";
-import { askJson, patiently, sleep } from "./api.js";
+import { askJson, credentials, here, patiently, save, sleep } from "./api.js";
 import { ring } from "./bell.js";
 import { button, make, say } from "./dom.js";
+import { fileName } from "./names.js";
+import { choose } from "./order-choice.js";
+import { fill } from "./order-pane.js";
 import * as rules from "./order-rules.js";
 import { fill as fillPanel } from "./person.js";
 import { question } from "./question.js";
@@ -16,7 +19,7 @@ const LOOK_AT_REST_EVERY = 10; // seconds, while nothing changes by itself, or n
 
 /** Show an order, and follow it until the signal. */
 export async function show(pane, signal, id) {
-  pane.replaceChildren(make("p", { role: "status" }, "Looking for the order…"));
+  fill(pane, ["Order"], make("p", { role: "status" }, "Looking for the order…"));
   let { reply } = await patiently(`/api/orders/${id}`, { signal });
   const shown = new Shown(pane, signal, reply);
   for (;;) {
@@ -43,10 +46,13 @@ class Shown {
     this.pause = make("div", { className: "person", hidden: true });
     this.person = make("section", { className: "person", "aria-label": "A person is needed", hidden: true });
     this.stop = button("Stop", () => this.#act(() => this.#stop()));
+    this.all = make("a", { className: "button", hidden: true }, "Download all");
+    this.again = button("Order the rest again", () => this.#orderRest());
     this.list = make("ol", { className: "ordered" }, ...order.songs.map((song) => this.#row(song)));
-    pane.replaceChildren(
-      make("p", { className: "back" }, make("a", { href: "#/" }, "All songs"), " ", make("a", { href: rules.LIST }, "Orders")),
-      make("h2", { tabIndex: -1, dir: "auto" }, rules.nameOf(order)),
+    const [title, more] = rules.nameParts(order);
+    fill(
+      pane,
+      [make("bdi", {}, title), more],
       make("p", { className: "small" }, [capital(rules.kindWords(order)), day(order.created_at)].filter(Boolean).join(" · ")),
       this.state,
       this.bar,
@@ -54,7 +60,7 @@ class Shown {
       this.next,
       this.pause,
       this.person,
-      make("p", { className: "row" }, this.stop),
+      make("p", { className: "row" }, this.all, this.stop, this.again),
       this.list,
     );
   }
@@ -69,22 +75,25 @@ class Shown {
   async tell(order) {
     const before = this.#order;
     this.#order = order;
-    const { done, failed, person } = rules.tally(order);
+    const { done, failed } = rules.tally(order);
+    const person = rules.songOfPerson(order);
     say("order-status", rules.stateWords(order));
     this.bar.value = done + failed;
     this.spent.textContent = rules.spentWords(order);
     this.#showNext(rules.nextOf(order));
     this.#showPause(order);
+    this.#showAll(order);
+    this.again.hidden = !rules.restOf(order).length;
     this.stop.hidden = order.state !== "running" && order.state !== "paused";
     for (const song of order.songs) this.#showSong(song, before?.songs.find(({ song_id: id }) => id === song.song_id));
     document.title = `${done + failed}/${order.songs.length} ${rules.nameOf(order)} · Suno Stems`;
     if (before && before.credits !== order.credits) refresh();
     if (before && before.state !== order.state && order.state !== "running") ring(`${rules.nameOf(order)}: ${rules.stateWords(order)}`);
-    await this.#showPerson(person ? order.songs.find(({ state }) => state === "needs_person") : null);
+    await this.#showPerson(person);
   }
 
   #row({ song_id: id, title }) {
-    const link = make("a", { href: addressOfSong(id), dir: "auto" }, title || id);
+    const link = make("a", { href: addressOfSong(id) }, make("bdi", {}, title || id));
     const words = make("span", { className: "small" });
     const cost = make("span", { className: "small cost" });
     const row = make("li", {}, link, words, cost);
@@ -95,14 +104,14 @@ class Shown {
   #showSong(song, before) {
     const { row, words, cost } = this.#rows.get(song.song_id);
     row.className = song.state;
-    words.textContent = rules.songWords(song);
+    words.textContent = rules.songWords(song, this.#order);
     cost.textContent = rules.songCost(song);
     if (song.state === "done" && before && before.state !== "done") noteSplit(song.song_id);
   }
 
   #showNext(next) {
     this.next.hidden = !next;
-    if (next) this.next.replaceChildren("Next: ", make("bdi", {}, next.title), `, ${next.when}.`);
+    if (next) this.next.replaceChildren(next.before, make("bdi", {}, next.title), next.after);
   }
 
   #showPause({ state, error }) {
@@ -120,11 +129,35 @@ class Shown {
     }
   }
 
+  #showAll(order) {
+    const { zip_url: url, id } = order;
+    this.all.hidden = !url;
+    if (!url) return;
+    const { origin, href, searchParams } = new URL(url, location.href);
+    const isSigned = origin === location.origin && searchParams.has("token");
+    const name = fileName(`${rules.nameOf(order)} - Stems.zip`);
+    this.all.href = isSigned ? href : here(`/api/orders/${id}.zip`);
+    this.all.download = name;
+    this.all.onclick = (event) => {
+      if (isSigned || !Object.keys(credentials.headers).length) return;
+      event.preventDefault(); // the browser would follow the link without the API key
+      this.#act(() => save(`/api/orders/${id}.zip`, name));
+    };
+  }
+
+  /** Choose the songs that are left, as they were ordered. */
+  #orderRest() {
+    const { stem_task: task, stem_name: part, audio_format: format } = this.#order;
+    choose({ songs: rules.restOf(this.#order), playlist: "", task: part ? "part" : task, part, format: format ?? "" });
+    location.hash = rules.NEW;
+  }
+
   async #showPerson(song) {
     const request = song ? await patiently(`/api/requests/${song.request_id}`, { signal: this.signal }) : null;
     const person = request?.reply.person ?? null;
     const again = () => this.#act(() => this.#send(`/api/orders/${this.#order.id}/again`, { body: {} }));
     fillPanel(this.person, person, again, () => this.#act(() => this.#stop()), "Stop this order");
+    if (person) this.stop.hidden = true; // the panel has one
   }
 
   /** Do what a button says, once at a time. */
@@ -142,8 +175,11 @@ class Shown {
     await this.tell(reply);
   }
 
-  #stop() {
-    return this.#send(`/api/orders/${this.#order.id}`, { method: "DELETE" });
+  /** Begin no further song; one that waits for a person is cancelled too, unless its stems are just being made. */
+  async #stop() {
+    const waits = rules.songOfPerson(this.#order);
+    await this.#send(`/api/orders/${this.#order.id}`, { method: "DELETE" });
+    if (waits) await askJson(`/api/requests/${waits.request_id}`, { method: "DELETE" }).catch(() => {});
   }
 
   /** Go on; ask first if that may spend more than was agreed. */

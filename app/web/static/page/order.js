@@ -2,9 +2,10 @@
 
 import { credentials } from "./api.js";
 import { make, the } from "./dom.js";
-import * as list from "./order-list.js";
 import * as choices from "./order-choice.js";
+import * as list from "./order-list.js";
 import * as draft from "./order-new.js";
+import { fill } from "./order-pane.js";
 import * as rules from "./order-rules.js";
 import * as select from "./order-select.js";
 import * as shown from "./order-shown.js";
@@ -12,11 +13,16 @@ import { session } from "./session.js";
 
 const OWN_COOKIE = "Several songs at once are split with the accounts of this service, and not with a cookie of your own: the work goes on after you leave.";
 
-document.head.append(make("link", { rel: "stylesheet", href: new URL("order.css", import.meta.url).pathname }));
+// Shown without its styles, a view would jump under the pointer.
+await new Promise((resolve) => {
+  const href = new URL("order.css", import.meta.url).pathname;
+  document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
+});
 
 /** Begin to choose songs in the library, or end it. */
 export function toggleSelect() {
-  select.toggle(session.account);
+  if (credentials.read().cookie) location.hash = rules.NEW; // where it says why not
+  else select.toggle(session.account);
 }
 
 /** Choose the songs of a playlist. */
@@ -31,13 +37,11 @@ export async function open() {
   const { signal } = session.view;
   const pane = the("order-pane");
   document.body.dataset.pane = "order";
-  pane.replaceChildren();
-  if (credentials.read().cookie) pane.replaceChildren(make("p", {}, OWN_COOKIE));
+  scrollTo(0, 0);
+  if (credentials.read().cookie) fill(pane, ["Several songs"], make("p", {}, OWN_COOKIE));
   else if (view.isNew) draft.show(pane, signal, goTo);
-  else {
-    const shows = view.id ? shown.show(pane, signal, view.id) : list.show(pane, signal);
-    await shows;
-  }
+  else if (view.id) await shown.show(pane, signal, view.id);
+  else await list.show(pane, signal);
 }
 
 /** Send again an order that was being sent when the page was left. */
