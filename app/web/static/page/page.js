@@ -267,6 +267,7 @@ const isOfOrders = () => /^#\/orders?(\/|$)/.test(location.hash);
 async function restore() {
   runs.restore();
   if (localStorage.getItem("suno-stems.orders")) attempt(async () => (await orders()).resume());
+  if (document.body.dataset.pane === "order") return; // opened while the account was read
   if (isOfOrders()) return openOrders();
   const id = rules.songIn(location.hash);
   if (!id) return;
