@@ -6,6 +6,7 @@ import math
 import random
 from array import array
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,18 @@ def louder(content: bytes, gain: float) -> bytes:
     return audio.as_wav(array("h", [max(-32_768, min(32_767, int(gain * each))) for each in samples]).tobytes())
 
 
+@lru_cache(maxsize=12)
 def song_of(id: str, task: str = "twelve", seconds: float = SECONDS) -> tuple[bytes, dict[str, bytes]]:
     """A song and its stems as the local Suno makes them."""
     parts = audio.TWELVE if task == "twelve" else audio.TWO
     stems = {part: audio.longer(audio.stem(id, task, part), seconds) for part in parts}
     return audio.longer(audio.song(id), seconds), stems
+
+
+def beginning_at(frame: int, content: bytes) -> bytes:
+    """The same music in another order: what comes before this frame comes last."""
+    samples = samples_of(content)
+    return audio.as_wav(samples[FRAME * frame :] + samples[: FRAME * frame])
 
 
 def compare(tmp_path: Path, original: bytes, stems: Mapping[str, bytes], format: str = "wav") -> StemSet:
@@ -92,26 +100,28 @@ def test_a_file_that_nobody_can_hear_is_silent(tmp_path: Path, loud: int, second
 
 def test_what_is_left_of_a_mix_is_as_loud_as_what_was_taken_out(tmp_path: Path) -> None:
     original, stems = song_of("song")
-    left = sound(tmp_path, stems.pop("Bass"))
+    left = sound(tmp_path, stems["Bass"])
     power = sum(each * each for each in array("h", samples_of(song_of("song")[1]["Bass"]))) / (SECONDS * audio.RATE)
 
-    assert compare(tmp_path, original, stems).residual_dbfs == pytest.approx(
+    others = {part: content for part, content in stems.items() if part != "Bass"}
+    assert compare(tmp_path, original, others).residual_dbfs == pytest.approx(
         10 * math.log10(power / 32_768**2), abs=0.3
     )
     assert left.facts.peak_dbfs is not None
 
 
-@pytest.mark.parametrize("first", range(0, CLEAN_SETS, 10))
-def test_clean_sets_have_no_fault(tmp_path: Path, first: int) -> None:
-    for number in range(first, first + 10):
-        original, stems = song_of(f"clean {number}", "twelve" if number % 5 == 0 else "two", audio.SECONDS)
-        found = compare(tmp_path, original, stems)
+@pytest.mark.parametrize("song", range(5))
+def test_clean_sets_have_no_fault(tmp_path: Path, song: int) -> None:
+    original, stems = song_of(f"clean {song}", "twelve" if song == 0 else "two", audio.SECONDS)
+    for start in random.Random(song).sample(range(audio.LENGTH), CLEAN_SETS // 5):
+        moved = {part: beginning_at(start, content) for part, content in stems.items()}
+        found = compare(tmp_path, beginning_at(start, original), moved)
         assert [(part, fit.faults) for part, fit in found.stems.items() if fit.faults] == []
         assert found.same_length and found.residual_dbfs < -90
-        assert abs(found.lag_ms or 0) < 1, number
+        assert abs(found.lag_ms or 0) < 1, start
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("ms", [37.0, -37.0, 210.0])
 def test_the_late_stem_is_found_among_twelve(tmp_path: Path, number: int, ms: float) -> None:
     original, stems = song_of(f"song {number}")
