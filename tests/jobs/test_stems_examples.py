@@ -63,6 +63,13 @@ ALL = [
 ]
 
 
+PLAYLISTS = [
+    Example("playlist.sh", ("bash",), ("bash", "curl", "jq")),
+    Example("playlist.py", (sys.executable,)),
+    Example("playlist.mjs", ("node",), ("node",)),
+]
+
+
 @pytest.fixture(params=ALL, ids=lambda example: example.name)
 def example(request: pytest.FixtureRequest) -> Example:
     request.param.require()
@@ -82,7 +89,7 @@ class Run:
     home: Path
     folder: Path
 
-    def __call__(self, url: str, link: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, url: str, link: str, *more: str) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -91,7 +98,7 @@ class Run:
             "SUNO_STEMS_URL": url,
             "SUNO_STEMS_API_KEY": self.api_key,
         }
-        command = [*self.example.command, str(EXAMPLES / self.example.name), link, str(self.folder)]
+        command = [*self.example.command, str(EXAMPLES / self.example.name), link, str(self.folder), *more]
         return subprocess.run(command, env=environment, cwd=self.home, capture_output=True, text=True, timeout=80)
 
     @property
@@ -103,7 +110,7 @@ class Run:
 @pytest.fixture(scope="module")
 def accounts() -> dict[str, str]:
     """The account of each example, by its name."""
-    return {example.name: f"sandbox-load-{next(NUMBERS)}" for example in ALL}
+    return {example.name: f"sandbox-load-{next(NUMBERS)}" for example in [*ALL, *PLAYLISTS]}
 
 
 @pytest.fixture(scope="module")
@@ -254,3 +261,42 @@ def test_a_stem_that_fails_leaves_the_others(run: Run, service: Client, suno: Su
     [usable, _] = suno.charges(account, "song-stem-fails")[0]["clips"]
     assert list(run.saved.values()) == [digest(service.get(f"/api/audio/{usable}.mp3").content)]
     assert "Suno could not make this clip." in done.stderr
+
+
+@pytest.mark.parametrize("example", PLAYLISTS, ids=lambda example: example.name)
+def test_a_playlist_becomes_folders_and_a_second_run_fetches_only_what_is_missing(
+    example: Example, accounts: dict[str, str], server: Server, home: Path, tmp_path: Path, suno: Suno
+) -> None:
+    example.require()
+    account = accounts[example.name]
+    run = Run(example, key_of(account), home, tmp_path / "stems")
+    playlist = "https://suno.com/playlist/playlist-of-2?sh=abc"
+
+    def saved() -> list[Path]:
+        return sorted(path for path in run.folder.rglob("*") if path.is_file())
+
+    shown = run(server.url, playlist)
+    assert shown.returncode == 0, shown.stderr
+    assert "2 songs: 20 credits and 2 downloads. Left: 1000 credits, 20 downloads." in shown.stdout
+    assert (suno.charges(account), saved() if run.folder.exists() else []) == ([], [])
+
+    first = run(server.url, playlist, "10")
+    assert (first.returncode, len(saved())) == (1, 2), first.stderr
+    assert "max_credits" in first.stderr
+    missing, kept = saved()
+    content, kept_at = missing.read_bytes(), kept.stat().st_mtime_ns
+    missing.unlink()
+
+    whole = run(server.url, playlist, "20")
+    assert whole.returncode == 0, whole.stderr
+    assert "Spent: 20 credits, 2 downloads." in whole.stdout
+    assert [len(list(folder.iterdir())) for folder in run.folder.iterdir()] == [2, 2]
+    assert sorted(line for line in whole.stdout.splitlines() if line.endswith(".mp3")) == [
+        str(path) for path in saved() if path != kept
+    ]
+    assert (missing.read_bytes(), kept.stat().st_mtime_ns) == (content, kept_at)
+    assert len(suno.charges(account)) == 2
+    if example.name.endswith(".py"):
+        again = run(server.url, playlist, "20")
+        assert (again.returncode, len(again.stdout.splitlines())) == (0, 2), again.stderr
+        assert len(suno.charges(account)) == 2
