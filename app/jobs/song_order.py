@@ -257,8 +257,9 @@ class SongOrders:
             fell = song.balance_before - self._parts.gateway.credits(account).credits_left
         except SunoError as error:
             return self._without_balance(order, error)
-        is_dearer = fell > order.price
-        cost = fell if is_dearer else song.credits
+        own = fell - self._orders.counted_since(order, song)
+        is_dearer = own > order.price
+        cost = own if is_dearer else song.credits
         self._change(order, partial(_costing, song_id=song.song_id, credits=cost, fell=max(0, fell)))
         if not is_dearer:
             return None
@@ -266,7 +267,7 @@ class SongOrders:
             order,
             Problem(
                 "price_changed",
-                f"The account lost {fell} credits with this song, and {order.price} were expected. Suno has another "
+                f"The account lost {own} credits with this song, and {order.price} were expected. Suno has another "
                 "price now, or something else used the account. Check the price, then continue the order.",
             ),
             due_in=ORDER_LOOK_SECONDS,
@@ -344,6 +345,9 @@ class SongOrders:
 
     def _blocked(self, order: SongOrder, song: OrderedSong) -> Step:
         """Another split of the song has no result: wait for it, but not for ever."""
+        # It has begun for a moment, to look for stems that it has.
+        order = self._followed(self._orders.get(order.id) or order)
+        song = _song(order, song.song_id)
         now = self._ledger.clock.now()
         since = song.blocked or now
         if self._ledger.clock.since(since) < MAX_BLOCKED_SECONDS:

@@ -82,6 +82,8 @@ class OrderedSong:
     """Since when another split of this song holds it up."""
     balance_before: int | None = None
     """The account's credits before its paid call; None once its cost was read."""
+    counted_before: int = 0
+    """What all orders had counted on the account when its paid call began, with its own price."""
     fell: int = 0
     """How many credits the balance fell by with that call."""
     repeats: int = 0

@@ -184,11 +184,22 @@ class OrderTable:
         of_others = order.downloads - song.downloads
         if order.max_downloads is not None and of_others + downloads > order.max_downloads:
             return NotBegun(Refusal.OVER_DOWNLOADS)
-        begun = replace(song, state=SongState.RUNNING, credits=credits, downloads=downloads, is_asked=False)
+        turn = _turn(tx, order.owner)
+        line = tuple(waiting for waiting in turn.line if waiting != order.id)
+        turn = replace(turn, line=line, counted=turn.counted + credits)
+        begun = replace(
+            song,
+            state=SongState.RUNNING,
+            credits=credits,
+            downloads=downloads,
+            is_asked=False,
+            counted_before=turn.counted,
+        )
         self._write(tx, order.with_song(begun))
         if lasts is not None:
-            line = tuple(waiting for waiting in _turn(tx, order.owner).line if waiting != order.id)
-            _put_turn(tx, order.owner, _Turn(order.id, self._clock.now(), lasts, is_over=False, line=line))
+            _put_turn(
+                tx, order.owner, replace(turn, holder=order.id, began=self._clock.now(), lasts=lasts, is_over=False)
+            )
         return None
 
     def made_lately(self, order: SongOrder, song_id: str) -> frozenset[str]:
@@ -219,6 +230,11 @@ class OrderTable:
 
         return self._store.read(look)
 
+    def counted_since(self, order: SongOrder, song: OrderedSong) -> int:
+        """Read what other songs of any order have counted on the account since this song's paid call began."""
+        counted = self._store.read(lambda tx: _turn(tx, order.owner).counted)
+        return max(0, counted - song.counted_before)
+
     def end_turn(self, order: SongOrder, *, has_asked: bool) -> str:
         """Record that the order's paid call has ended. Returns the order that is next in line, or "".
 
@@ -229,7 +245,8 @@ class OrderTable:
             turn = _turn(tx, order.owner)
             if turn.holder == order.id:
                 ended = replace(turn, began=self._clock.now(), lasts=0.0, is_over=True)
-                _put_turn(tx, order.owner, ended if has_asked else _Turn(line=turn.line))
+                unasked = _Turn(line=turn.line, counted=turn.counted - order.price)
+                _put_turn(tx, order.owner, ended if has_asked else unasked)
             return turn.line[0] if turn.line else ""
 
         return self._store.transact(change, durable=False)
@@ -323,6 +340,8 @@ class _Turn:
     is_over: bool = True
     line: tuple[str, ...] = ()
     """The orders that wait, first come first served."""
+    counted: int = 0
+    """Credits that all orders have counted for their paid calls."""
 
 
 def event_id(order: SongOrder) -> str:
@@ -335,7 +354,9 @@ def _turn(tx: Transaction, owner: str) -> _Turn:
     if stored is None:
         return _Turn()
     began = Moment(*stored["began"]) if stored["began"] else None
-    return _Turn(stored["holder"], began, stored["lasts"], stored["is_over"], tuple(stored["line"]))
+    return _Turn(
+        stored["holder"], began, stored["lasts"], stored["is_over"], tuple(stored["line"]), stored.get("counted", 0)
+    )
 
 
 def _put_turn(tx: Transaction, owner: str, turn: _Turn) -> None:

@@ -144,7 +144,7 @@ class Split:
             except NotBegun as refused:
                 if refused.why is Refusal.BEING_MADE:
                     return self._reuse_only(being_made())
-                if not (self.reuse_existing and refused.why is Refusal.OVER_CREDITS):
+                if not (self.reuse_existing and refused.why in (Refusal.OVER_CREDITS, Refusal.SAME_SONG)):
                     raise
                 return self._reuse_only(refused)
             if stored.id == entry.id:

@@ -363,6 +363,38 @@ def test_a_song_that_another_request_holds_up_lets_the_others_go_first(world: Or
     assert world.paid == ["two", "three"]
 
 
+def test_a_song_that_is_held_up_takes_the_stems_that_it_has(world: Orders) -> None:
+    world.account.make("one")
+    world.clock.advance(HOUR)
+    world.lose(song="one", webhook=False)
+    id = world.order("one")
+    world.run(60)
+    assert (world.paid, world.songs(id)) == ([], [("done", 0)])
+
+
+def test_what_another_order_has_paid_meanwhile_is_not_taken_for_a_new_price(world: Orders) -> None:
+    first, second = world.order("one", max_credits=60), world.order("two", "three")
+    other = SongOrders(world.parts, is_stopping=lambda: False)
+    balances = iter((None, RuntimeError("The process is killed after its paid call.")))
+
+    def be_killed() -> None:
+        if error := next(balances, None):
+            raise error
+
+    world.account.before_balance = be_killed
+    with suppress(RuntimeError):
+        other.step(first)
+    world.account.before_balance = lambda: None
+    assert world.paid == ["one"]
+    for _ in range(4):
+        world.clock.advance(100)
+        other.step(second)
+    assert world.paid == ["one", "two", "three"]
+    world.run(HOUR)
+    assert [world.songs(id) for id in (first, second)] == [[("done", PRICE)], [("done", PRICE)] * 2]
+    assert [world.now(id).state for id in (first, second)] == [OrderState.FINISHED] * 2
+
+
 def test_a_song_whose_refusal_was_lost_is_tried_again(world: Orders) -> None:
     def refuse(song: str) -> list[Clip]:
         raise OutcomeUnknown("Suno has refused, and the process was killed before it could say so.")
