@@ -20,6 +20,7 @@ from app.splits.order_table import TooManyOrders
 from app.splits.quote import Outlook, QuotedSong, quote
 from app.splits.refusals import KeyReused
 from app.splits.store import Owner
+from app.splits.wait import Ended
 from app.suno.clip import Credits
 from app.suno.errors import SunoError
 from app.suno.gateway import AudioFormat
@@ -190,11 +191,16 @@ def get_order_zip(order_id: str, format: AudioFormat | None = None, token: str |
 def cancel_order(order_id: str) -> dict[str, object]:
     """Cancel an order: no further song begins.
 
-    Free. Songs that run end well. The reply says what was spent.
+    Free. Songs that run end well, and none waits for a person any more. The reply says what was spent.
     """
     account = account_of_request()
     found = _found(order_id, account)
-    return _shown(_changed(found, _cancelled), account)
+    cancelled = _changed(found, _cancelled)
+    waiting = cancelled.song_of_person
+    if waiting and (entry := parts().ledger.get(waiting.split)) and cancelled.state is OrderState.CANCELLED:
+        parts().ledger.waits.end(entry, Ended.CANCELLED)
+        parts().queue.put(waiting.split)
+    return _shown(cancelled, account)
 
 
 @blueprint.route("/orders/<order_id>/again", methods=["POST"], parameters=[ORDER_ID])
@@ -238,7 +244,7 @@ def _changed(order: SongOrder, change: Callable[[SongOrder], SongOrder]) -> Song
 
 
 def _cancelled(order: SongOrder) -> SongOrder:
-    return replace(order, state=OrderState.CANCELLED) if order.state.is_open else order
+    return replace(order, state=OrderState.CANCELLED, error=None) if order.state.is_open else order
 
 
 def _songs(wanted: dict[str, Any], account: Account) -> list[str]:

@@ -318,5 +318,14 @@ def test_an_order_waits_for_a_person_at_that_song(deployed: Service, suno: Suno,
     deployed.client.request("DELETE", f"/api/requests/{request_id}").raise_for_status()
     [song] = ended(deployed, id)["songs"]
     assert (song["state"], song["credits"], song["error"]["code"]) == ("failed", 0, "cancelled")
+
+    # The caller cancels the order, twice: nobody has to split the song any more.
+    id = order(deployed, LIBRARY[4:5], max_credits=10, on_captcha="wait", **drums)
+    request_id = shown(id, "needs_person")["songs"][0]["request_id"]
+    for _ in range(2):
+        cancelled = deployed.client.request("DELETE", f"/api/orders/{id}").json()
+        assert (cancelled["state"], cancelled["credits"], cancelled["error"]) == ("cancelled", 0, None)
+    assert deployed.client.get(f"/api/requests/{request_id}").json()["error"]["code"] == "cancelled"
+    assert shown(id, "failed")["songs"][0]["error"]["code"] == "cancelled"
     paid = [charge["song"] for charge in suno.charges(account) if not charge["by_person"]]
     assert paid == LIBRARY[1:3]
