@@ -9,7 +9,7 @@ RUN := $(if $(wildcard $(BIN)/flask),$(wildcard .venv/run .venv/.made-by-make),n
 RUN := $(if $(RUN),.venv/run)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs soak pictures lighthouse lint openapi reference docs audit bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs torture-orders soak pictures lighthouse lint openapi reference docs audit bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ torture: .venv/dev ## cause all failures at once for five minutes, then compare 
 
 torture-jobs: .venv/dev ## the same with webhooks and files, for ten minutes
 	$(BIN)/python -m tests.torture_jobs
+
+torture-orders: .venv/dev ## two orders of 200 songs at once, with kills and limits that end: half an hour
+	$(BIN)/python -m tests.torture_orders
 
 soak: .venv/bench ## load the service for ten minutes, with faults and restarts; plot memory, files, latency, charges
 	$(BIN)/python -m bench.soak

@@ -43,6 +43,7 @@ CONTROL = (
     ),
     ("POST /sandbox/settings", "the options of --set, as a JSON object"),
     ("POST /sandbox/revoke", '{"account"}: all its tokens so far get 401'),
+    ("POST /sandbox/credits", '{"account", "credits"}: how many it has left, as if it had bought some'),
     ("POST /sandbox/reset", "restore the initial state; tokens stay valid"),
 )
 

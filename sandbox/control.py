@@ -102,6 +102,18 @@ class Control:
         account.revoked_up_to = self._suno.tokens_issued
         return json_reply(200, {"account": account.name})
 
+    def set_credits(self, request: Request) -> Reply:
+        """Set the credits that an account has left, as if it had bought some."""
+        body = _object(request) or {}
+        name, credits = body.get("account"), body.get("credits")
+        account = self._suno.account(name) if isinstance(name, str) else None
+        if account is None:
+            return detail(404, "No such account.")
+        if not isinstance(credits, int) or credits < 0:
+            return detail(400, "credits is a count.")
+        account.credits = credits
+        return json_reply(200, {"account": account.name, "credits": account.credits})
+
     def reset(self, request: Request) -> Reply:
         """Restore the initial state."""
         self._suno.reset()

@@ -106,6 +106,7 @@ class Sandbox:
             ("DELETE", "/sandbox/faults", control.end_faults),
             ("POST", "/sandbox/settings", control.set_options),
             ("POST", "/sandbox/revoke", control.revoke),
+            ("POST", "/sandbox/credits", control.set_credits),
             ("POST", "/sandbox/reset", control.reset),
         ]
         return [(method, re.compile(path.replace("{id}", "([A-Za-z0-9_-]+)")), view) for method, path, view in routes]

@@ -146,6 +146,15 @@ def test_a_token_expires_and_a_forged_one_never_works(alice, eventually):
     assert alice.split().json() == {"detail": "Unauthorized"}
 
 
+def test_an_account_can_be_given_credits(alice):
+    for wrong in ({"account": "sandbox-alice", "credits": -1}, {"account": "sandbox-alice"}):
+        assert alice.post("/sandbox/credits", wrong).status_code == 400
+    assert alice.post("/sandbox/credits", {"credits": 1}).status_code == 404
+    alice.post("/sandbox/credits", {"account": "sandbox-alice", "credits": 10})
+    alice.sign_in()
+    assert [alice.split().status_code for _ in range(2)] == [200, 402]
+
+
 def test_revoked_tokens_are_refused_and_new_ones_are_not(alice):
     alice.post("/sandbox/revoke", {"account": "sandbox-alice"})
     assert alice.split().status_code == 401
