@@ -129,6 +129,8 @@ def _packed(
             return None
         about = timeline.known(song.song_id, song.title)
         entries = song_entries(kept, format, shelf, about)
+        # Let other requests go on.
+        time.sleep(0)
         name = folder_name(kept[0][0].song_title, song.song_id, bpm=about.bpm, key=about.song.key)
         return _Folder(name, entries, len(entries) - len(kept))
 
@@ -136,8 +138,6 @@ def _packed(
         # In parts: all small files of all songs would be in memory at once.
         for start in range(0, len(songs), SONGS_AT_ONCE):
             yield from filter(None, pool.map(pack, songs[start : start + SONGS_AT_ONCE]))
-            # Let other requests go on.
-            time.sleep(0)
 
 
 def _distinct(name: str, taken: set[str]) -> str:

@@ -198,7 +198,7 @@ class Timeline:
         try:
             peaks = self._kept_or_read(song, "sections", lambda: self._peaks(song.id), list, _peaks_from_json)
         except SunoError as error:
-            log.warning("The sections of song %s cannot be read: %s", song.id, error)
+            self._say("The sections of song %s cannot be read: %s", song.id, error)
             return ()
         return sections_of(peaks, lines)
 

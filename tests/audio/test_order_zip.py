@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.audio.test_zip import read_as_a_stream
 
 MINE = "mine"
 SOUND = wav()
+SUBJECT = {"title": "Song", "duration": 2.0, "is_complete": True, "bpm": 120.0, "key": "C_major"}
 
 
 class Counted(FolderStore):
@@ -135,6 +137,13 @@ def test_a_file_that_goes_or_changes_after_the_beginning_breaks_the_zip(shelf: S
     with pytest.raises(AudioUnavailable, match="has changed"):
         b"".join(one.content)
     assert packed(shelf, songs).content.etag != one.content.etag
+
+
+def test_what_is_not_known_of_the_songs_is_no_warning(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    song = keep(shelf, "one", "bass")
+    shelf.keep_note(MINE, "one", "song", {"at": time.time(), "song": {**SUBJECT, "id": "one"}})
+    packed(shelf, [song, keep(shelf, "two", "bass")])
+    assert caplog.records == []
 
 
 def test_any_part_of_it_can_be_made_alone(shelf: Shelf) -> None:
