@@ -263,6 +263,7 @@ def test_a_stem_that_fails_leaves_the_others(run: Run, service: Client, suno: Su
     assert "Suno could not make this clip." in done.stderr
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("example", PLAYLISTS, ids=lambda example: example.name)
 def test_a_playlist_becomes_folders_and_a_second_run_fetches_only_what_is_missing(
     example: Example, accounts: dict[str, str], server: Server, home: Path, tmp_path: Path, suno: Suno
