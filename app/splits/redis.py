@@ -159,6 +159,10 @@ class _Keys:
         self._clock = clock
         self._read: dict[str, str | None] = {}
         self._writes: list[list[Any]] = []
+        self._written: dict[str, str | None] = {}
+        """The values that the commit will write: from now on they are what is read."""
+        self._in_set: dict[str, dict[str, bool]] = {}
+        """The same of sets: whether an id will be in it."""
 
     @property
     def must_commit(self) -> bool:
@@ -292,7 +296,8 @@ class _Keys:
 
     def _members(self, key: str) -> list[Entry]:
         self._get(f"{key}:version")
-        ids = sorted(self._redis.smembers(key))
+        changed = self._in_set.get(key, {})
+        ids = sorted(id for id in {*self._redis.smembers(key), *changed} if changed.get(id, True))
         entries = self._get_all([_entry_key(id) for id in ids])
         for id, text in zip(ids, entries, strict=True):
             if text is None:
@@ -303,7 +308,7 @@ class _Keys:
         return self._get_all([key])[0]
 
     def _get_all(self, keys: Sequence[str]) -> list[str | None]:
-        unread = [key for key in keys if key not in self._read]
+        unread = [key for key in keys if key not in self._read and key not in self._written]
         if unread:
             unread += [key for key in self._also if key not in self._read and key not in unread]
             with self._redis.pipeline(transaction=False) as pipeline:
@@ -312,10 +317,17 @@ class _Keys:
                 values, moment = pipeline.execute()
             self._clock.note(*moment)
             self._read.update(zip(unread, values, strict=True))
-        return [self._read[key] for key in keys]
+        return [self._written[key] if key in self._written else self._read[key] for key in keys]
 
     def _write(self, *command: Any) -> None:
         self._writes.append(list(command))
+        match command:
+            case ("SET", key, value, *_):
+                self._written[key] = value
+            case ("DEL", key):
+                self._written[key] = None
+            case ("SADD" | "SREM", key, id):
+                self._in_set.setdefault(key, {})[id] = command[0] == "SADD"
 
 
 def why_unavailable(error: redis.RedisError) -> str:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from app.splits.admission import NotBegun, Refusal
 from app.splits.budget import Budget, OverBudget, in_words
 from app.splits.ledger import Ledger
 from app.splits.once import Once, Turn
-from app.splits.store import Entry, Store
+from app.splits.store import Entry, Store, Transaction
 from tests.splits.conftest import SteppedClock, entry, stems
 
 DAY = 24 * 3600
@@ -40,6 +41,35 @@ def test_concurrent_requests_spend_exactly_the_budget(ledger: Ledger) -> None:
     with ThreadPoolExecutor(16) as pool:
         assert sum(pool.map(ask, range(64))) == 5
     assert left(ledger) == 0
+
+
+def test_a_split_that_its_order_refuses_takes_and_gives_back_nothing(ledger: Ledger) -> None:
+    begin(ledger, price=30)
+    for _ in range(4):
+        refused = entry(ledger, price=10, account="user")
+        with pytest.raises(NotBegun):
+            ledger.begin(refused, budgets=(CREDITS,), admit=lambda tx, entry: NotBegun(Refusal.CHANGED))
+        assert left(ledger) == 20
+
+
+def test_a_transaction_reads_what_it_has_written(store: Store, ledger: Ledger) -> None:
+    one = entry(ledger, "key", account="user")
+
+    def change(tx: Transaction) -> None:
+        tx.put_record("kind", "name", [1], kept=60)
+        assert tx.record("kind", "name") == [1]
+        assert tx.records("kind", ["name", "other"]) == {"name": [1]}
+        tx.put_record("kind", "name", None, kept=60)
+        assert tx.record("kind", "name") is None
+        tx.put(one)
+        assert tx.entry(one.id) == tx.entry_of_key(one.account, one.caller, "key") == one
+        assert tx.entries_of_song(one.song_id) == [one]
+        assert tx.entries_of_request(one.account, one.caller, one.request_id) == [one]
+        tx.remove(one)
+        assert tx.entry(one.id) is None
+        assert tx.entries_of_song(one.song_id) == []
+
+    store.transact(change)
 
 
 def test_a_refusal_names_the_budget_and_when_enough_is_free_again(ledger: Ledger, clock: SteppedClock) -> None:
