@@ -74,7 +74,7 @@ def test_stems_play_in_sync_to_the_sample(page: Page) -> None:
         const loudest = listenTo(mixer);
         // A busy machine loads a piece later: a track that has none yet is silent.
         const changed = async () => {
-            const isLoaded = (track) => track.pieces.get(Math.floor(mixer.position / 2));
+            const isLoaded = (track) => track.pieces.get(`0:${Math.floor(mixer.position / 2)}`);
             while (!mixer.tracks.every(isLoaded)) await wait(0.05);
             await wait(0.5);
         };

@@ -10,13 +10,14 @@ import { Row, isPressed, labelOf, press } from "./row.js";
 import { clock, count, decibels } from "./rules.js";
 import { NO_WORDS, clearSaving, showMixes, startSaving } from "./saving.js";
 import { Desk, current, rows, say } from "./shown.js";
+import { loadBeats, showTiming, snap, startTiming } from "./timing.js";
 import { drawWave } from "./wave.js";
 import { WavSource } from "./wav.js";
 import { drawMap, showMap } from "./zoom.js";
 
 export { offer, offerAddress, offerAll } from "./saving.js";
 
-const HEARING = ["playing", "keys", "view", "save"]; // what is shown once something can be heard
+const HEARING = ["playing", "timing", "keys", "view", "save"]; // what is shown once something can be heard
 const WIDE = "(min-width: 60rem)";
 
 let frame = 0;
@@ -46,7 +47,7 @@ export function show(clip, stems, { canPlay = true, title = `Stems of ${clip.tit
     say(error instanceof Failure ? error.message : "Part of the audio could not be loaded. It is requested again.");
   });
   zoom.addEventListener("change", showPosition);
-  showMap(zoom, (place) => seek(place * mixer.seconds), scope.signal);
+  showMap(zoom, seekTo, scope.signal);
   placeRows(clip, stems, canPlay);
   the("desk-title").textContent = title;
   the("desk-title").dir = "auto";
@@ -58,6 +59,7 @@ export function show(clip, stems, { canPlay = true, title = `Stems of ${clip.tit
   for (const id of HEARING) the(id).hidden = true;
   the("desk").hidden = false;
   onChange();
+  showTiming(current.desk, seek);
   showSession(actions);
   // The pressed button may be gone.
   if (document.activeElement === document.body || document.activeElement.disabled) the("desk-title").focus();
@@ -72,7 +74,7 @@ function placeRows(clip, stems, canPlay) {
     const isAgain = seen.has(stem.part || stem.title || stem.id);
     seen.add(stem.part || stem.title || stem.id);
     const mix = { muted: isAgain, volume: 100, pan: 0, ...mixes[stem.id] };
-    const on = { change: onMix, solo: soloOnly, seek: (share) => seek(current.desk.zoom.at(share) * current.desk.mixer.seconds) };
+    const on = { change: onMix, solo: soloOnly, seek: (share, event) => seekTo(current.desk.zoom.at(share), event) };
     const row = new Row(stem, { label: labelOf(stem, isAgain), mix, on, signal: current.desk.scope.signal });
     row.wave.hidden = !canPlay;
     row.isAgain = isAgain;
@@ -141,6 +143,7 @@ export async function add(file) {
   desk.mixer.update();
   showLevels();
   showPosition();
+  loadBeats(desk);
 }
 
 async function open({ id, format }) {
@@ -179,6 +182,7 @@ function showLevels() {
 
 function showPosition() {
   const { position, seconds } = current.desk.mixer;
+  current.desk.zoom.mark(undefined, seconds);
   const slider = the("position");
   slider.max = seconds || 1;
   slider.value = position;
@@ -205,6 +209,9 @@ function onChange() {
   };
   follow();
 }
+
+/** Go to a place of the song, from 0 to 1: to its nearest bar line, without Shift. */
+const seekTo = (place, event) => seek(snap(place * current.desk.mixer.seconds, event));
 
 function seek(seconds) {
   current.desk.mixer.seek(seconds);
@@ -298,5 +305,6 @@ export function start() {
   setMaster();
   the("save").open = matchMedia(WIDE).matches;
   startSaving();
+  for (const [key, act] of Object.entries(startTiming(seek))) actions[`key ${key}`] = act;
   startKeys(actions);
 }

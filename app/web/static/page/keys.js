@@ -7,6 +7,8 @@ import { current, rows } from "./shown.js";
 const STEP = 5; // seconds per arrow key
 const KEYS = [
   "Space plays and pauses. The left and right arrow keys go 5 seconds back and forth.",
+  "L plays a loop of four bars; I begins it at the current position, O ends it there. Minus and plus change the speed.",
+  "A click or drag on the waveforms goes to a bar line, and on the ruler above them it draws the loop; with Shift, to any place.",
   "K opens karaoke; there, V changes the voice (off, guide, on) and F fills the screen.",
   "On a stem's row, M mutes it and S plays only soloed stems; Shift with Solo plays only this one.",
   "Double-click a volume or pan to reset it.",
@@ -45,7 +47,7 @@ function onKey(event, on) {
   const row = rows().find(({ group }) => group.contains(target));
   if (row && key === "m") row.mute.click();
   if (row && key === "s") row.solo.click();
-  on[`key ${key}`]?.();
+  on[`key ${key}`]?.(event);
   if (key === "?") showKeys();
 }
 

@@ -1,71 +1,22 @@
 // Plays all stems on one clock: pieces of a few seconds are scheduled one after the other, exact to the sample.
 
+import { Course, PIECE } from "./course.js";
 import { gainOf } from "./rules.js";
+import { Stretcher } from "./stretcher.js";
+import { pannerOf } from "./track.js";
 import { to16Bits, wavHeader } from "./wav.js";
 
-const PIECE = 2; // seconds: a whole number of samples at every sample rate
+export { Track } from "./track.js";
+
 const AHEAD = 3; // seconds that are decoded in advance
 const LOOK_EVERY = 250; // milliseconds
 const SOON = 0.05; // seconds: too close to schedule anything
 const REST = 150; // milliseconds from a seek to playback: a dragged slider sends many seeks
-const KEPT = 2; // decoded pieces to keep per track
 const RETRY = 2000; // milliseconds until a failed piece is requested again
-const PATIENCE = 1500; // milliseconds that play() waits for the first pieces
+const PATIENCE = 1500; // milliseconds to wait for the first pieces
+const SETTLES = 120; // milliseconds without a further change of speed or loop until it is made
 const WAKES_WITHIN = 1000; // milliseconds
 const FADE = 0.01; // seconds: without it, a volume change clicks
-
-/** One stem, or the original. A source has `rate`, `channels`, `length`, `seconds` and `read(first, count)`. */
-export class Track {
-  volume = 1;
-  pan = 0; // from -1, left, to 1
-  muted = false;
-  soloed = false;
-  pieces = new Map(); // scheduled nodes, by piece number
-  gain = null;
-  #panner = null;
-  #output = null;
-  #decoded = new Map();
-
-  constructor(source) {
-    this.source = source;
-  }
-
-  /** Connect it to a node. Without pan the sound passes unchanged. */
-  connect(context, level, output) {
-    this.gain = new GainNode(context, { gain: level });
-    this.#output = output;
-    this.gain.connect(output);
-    this.place();
-  }
-
-  /** Apply the pan. */
-  place() {
-    if (!this.gain || (!this.#panner && !this.pan)) return;
-    if (!this.#panner) {
-      this.#panner = pannerOf(this.gain.context, this.pan);
-      this.gain.disconnect();
-      this.gain.connect(this.#panner).connect(this.#output);
-    }
-    this.#panner.pan.setTargetAtTime(this.pan, this.gain.context.currentTime, FADE);
-  }
-
-  /** Forget the nodes of a context that is gone. */
-  disconnect() {
-    this.gain = this.#panner = this.#output = null;
-    this.pieces.clear();
-  }
-
-  /** The decoded piece of this number; the last few are cached. */
-  piece(number) {
-    const known = this.#decoded.get(number);
-    if (known) return known;
-    const reading = this.source.read(number * PIECE * this.source.rate, PIECE * this.source.rate);
-    this.#decoded.set(number, reading);
-    if (this.#decoded.size > KEPT) this.#decoded.delete(this.#decoded.keys().next().value);
-    reading.catch(() => this.#decoded.delete(number));
-    return reading;
-  }
-}
 
 /** Plays tracks together. Dispatches "change" when it starts, stops or ends, and "failure" with an `error`. */
 export class Mixer extends EventTarget {
@@ -78,11 +29,15 @@ export class Mixer extends EventTarget {
   #context = null;
   #output = null;
   #meter = null;
-  #zero = 0; // the context's time, in samples, at which the song starts or would have started
+  #speed = 1;
+  #loop = null;
+  #course = null; // how the song runs on the context's clock
+  #stretcher = null; // at another speed than 1
   #at = 0; // seconds: the position while paused
   #run = 0; // the number of the current start: pieces of older ones are dropped
   #timer = 0;
   #rest = 0;
+  #change = 0;
 
   get rate() {
     return this.tracks[0]?.source.rate ?? this.original?.source.rate ?? 48_000;
@@ -95,13 +50,44 @@ export class Mixer extends EventTarget {
 
   get position() {
     if (!this.playing || this.#rest) return this.#at;
-    const at = Math.max(this.#at, this.#context.currentTime - this.#zero / this.#context.sampleRate);
+    const at = this.#course.position(this.#now);
     return this.#knowsItsEnd ? Math.min(this.seconds, at) : at;
   }
 
   /** The position that reaches the ears now: headphones without a cable are late. */
   get heard() {
-    return this.playing && !this.#rest ? Math.max(0, this.position - (this.#context.outputLatency || 0)) : this.#at;
+    if (!this.playing || this.#rest) return this.#at;
+    return this.#course.position(this.#now - (this.#context.outputLatency || 0) * this.#context.sampleRate);
+  }
+
+  /** How fast the song runs, at the same pitch: 1 is its own tempo. */
+  get speed() {
+    return this.#speed;
+  }
+
+  set speed(speed) {
+    this.#speed = speed;
+    this.#turnSoon();
+  }
+
+  /** What is played over and over: {from, to} in seconds, or null. */
+  get loop() {
+    return this.#loop;
+  }
+
+  set loop(loop) {
+    this.#loop = loop;
+    this.#turnSoon();
+  }
+
+  /** The current sample of the context's clock. */
+  get #now() {
+    return Math.round(this.#context.currentTime * this.#context.sampleRate);
+  }
+
+  /** The first sample for which something can be scheduled in peace. */
+  get #soon() {
+    return this.#now + Math.ceil(2 * SOON * this.#context.sampleRate);
   }
 
   /** The current gain of a track, from 0 to 1. */
@@ -122,9 +108,7 @@ export class Mixer extends EventTarget {
     await this.#wake();
     if (run !== this.#run) return;
     if (this.#knowsItsEnd && this.#at >= this.seconds - SOON) this.#at = 0;
-    const first = Math.floor(this.#at / PIECE);
-    const needed = this.#audible.map((track) => track.piece(first).catch(() => null));
-    await Promise.race([Promise.all(needed), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+    await this.#read(this.#at);
     if (run !== this.#run) return;
     this.playing = true;
     this.#begin();
@@ -249,10 +233,44 @@ export class Mixer extends EventTarget {
     return this.#all.filter((track) => this.level(track) !== 0);
   }
 
+  /** Wait for the pieces at a position, but not for long. */
+  async #read(at) {
+    const piece = Math.floor(at / PIECE);
+    const read = (track) => (this.#speed === 1 ? track.piece(piece) : track.around(piece));
+    const needed = this.#audible.map((track) => read(track).catch(() => null));
+    await Promise.race([Promise.all(needed), new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  }
+
   #begin() {
-    const { sampleRate, currentTime } = this.#context;
-    this.#zero = Math.ceil((currentTime + 2 * SOON) * sampleRate) - Math.round(this.#at * sampleRate);
+    this.#run++;
+    clearTimeout(this.#change);
+    this.#steer(this.#soon, this.#at);
+  }
+
+  /** Play from a position on, from a sample of the clock on. */
+  #steer(begins, at) {
+    const { rate, speed, loop } = { rate: this.#context.sampleRate, speed: this.#speed, loop: this.#loop };
+    this.#course = new Course({ begins, at, rate, speed, loop });
+    const heard = () => this.#audible.map((track) => [track, this.level(track)]);
+    this.#stretcher = speed === 1 ? null : new Stretcher({ rate: this.rate, speed, heard });
     this.#schedule();
+  }
+
+  /** Change speed or loop while the song plays, without a gap, once nothing more is changed. */
+  #turnSoon() {
+    clearTimeout(this.#change);
+    this.#change = setTimeout(() => this.#turn(), SETTLES);
+  }
+
+  async #turn() {
+    if (!this.playing || this.#rest) return;
+    const run = this.#run;
+    await this.#read(this.position);
+    if (run !== this.#run || !this.playing || this.#rest) return;
+    this.#run++;
+    const begins = this.#soon;
+    for (const track of this.#all) track.silence(begins / this.#context.sampleRate);
+    this.#steer(begins, this.#course.position(begins));
   }
 
   #look() {
@@ -267,25 +285,24 @@ export class Mixer extends EventTarget {
   }
 
   #schedule() {
-    const first = Math.floor(this.position / PIECE);
-    const until = this.position + AHEAD;
-    const last = Math.floor((this.#knowsItsEnd ? Math.min(until, this.seconds) : until) / PIECE);
+    const now = this.#now;
+    const end = this.#knowsItsEnd ? this.seconds : Infinity;
+    const due = this.#course.pieces(now, now + AHEAD * this.#context.sampleRate).filter(({ piece }) => piece * PIECE <= end);
+    const keys = new Set(due.map(({ key }) => key));
     for (const track of this.#audible) {
-      for (const piece of track.pieces.keys()) if (piece < first) track.pieces.delete(piece);
-      for (let piece = first; piece <= last; piece++) {
-        if (!track.pieces.has(piece)) this.#start(track, piece, this.#run);
-      }
+      for (const key of track.pieces.keys()) if (!keys.has(key)) track.pieces.delete(key);
+      for (const part of due) if (!track.pieces.has(part.key)) this.#start(track, part, this.#run);
     }
   }
 
-  async #start(track, piece, run) {
-    track.pieces.set(piece, null);
+  async #start(track, part, run) {
+    track.pieces.set(part.key, null);
     let buffer;
     try {
-      buffer = await track.piece(piece);
+      buffer = await (this.#stretcher ? this.#stretcher.piece(track, part) : track.piece(part.piece));
     } catch (error) {
       if (run !== this.#run) return;
-      setTimeout(() => run === this.#run && track.pieces.delete(piece), RETRY);
+      setTimeout(() => run === this.#run && track.pieces.delete(part.key), RETRY);
       this.dispatchEvent(Object.assign(new Event("failure"), { error }));
       return;
     }
@@ -293,30 +310,25 @@ export class Mixer extends EventTarget {
     const context = this.#context;
     const { sampleRate } = context;
     if (!track.gain) track.connect(context, this.level(track), this.#output);
-    const node = new AudioBufferSourceNode(context, { buffer });
-    node.connect(track.gain);
-    const due = this.#zero + piece * PIECE * sampleRate;
     // A piece that is late, or starts in its middle, joins where the others are by then.
-    const soonest = Math.max(Math.ceil((context.currentTime + SOON) * sampleRate), this.#zero + Math.round(this.#at * sampleRate));
-    const when = Math.max(due, soonest);
-    if ((when - due) / sampleRate < buffer.duration) {
-      node.start(when / sampleRate, (when - due) / sampleRate);
-      track.pieces.set(piece, node);
-    }
+    const when = Math.max(part.due, part.from, Math.ceil((context.currentTime + SOON) * sampleRate));
+    if (when >= part.to || (when - part.due) / sampleRate >= buffer.duration) return;
+    const node = new AudioBufferSourceNode(context, { buffer });
+    node.connect(track.inputOf(this.#course, part.pass));
+    node.start(when / sampleRate, (when - part.due) / sampleRate);
+    if (part.to !== Infinity) node.stop(part.to / sampleRate);
+    track.pieces.set(part.key, node);
   }
 
   #silence() {
-    for (const track of this.#all) {
-      for (const node of track.pieces.values()) node?.stop();
-      track.pieces.clear();
-    }
+    for (const track of this.#all) track.silence();
   }
 
   #stop() {
     this.#run++;
     clearInterval(this.#timer);
-    clearTimeout(this.#rest);
-    this.#rest = 0;
+    for (const timer of [this.#rest, this.#change]) clearTimeout(timer);
+    this.#rest = this.#change = 0;
     this.playing = false;
     this.#silence();
   }
@@ -325,9 +337,6 @@ export class Mixer extends EventTarget {
     this.dispatchEvent(new Event(what));
   }
 }
-
-/** A panner that leaves the middle as loud as it was, for one channel too. */
-const pannerOf = (context, pan) => new StereoPannerNode(context, { pan, channelCount: 2, channelCountMode: "explicit" });
 
 /** Whether a context runs, after a second at most: a phone may never answer. */
 async function runs(context) {

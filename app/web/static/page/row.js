@@ -57,7 +57,7 @@ export class Row {
         change();
       });
     }
-    drag(this.wave, (share) => this.track && on.seek(share), signal);
+    drag(this.wave, (share, event) => this.track && on.seek(share, event), signal);
     this.apply();
   }
 

@@ -3,6 +3,7 @@
 import { say as announce } from "./dom.js";
 import { Mixer } from "./mixer.js";
 import { Scope } from "./scope.js";
+import { Timing } from "./timing.js";
 import { Zoom } from "./zoom.js";
 
 /** Stems of one song on the desk. */
@@ -11,6 +12,7 @@ export class Desk {
   scope = new Scope(); // ends when they are removed
   zoom = new Zoom();
   mixer = new Mixer();
+  timing = new Timing();
   opensOriginal = false;
   hasMap = false;
   stage = null; // karaoke, while it is open

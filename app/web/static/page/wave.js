@@ -1,11 +1,15 @@
 // A waveform on a canvas.
 
+import { shownLines } from "./bars.js";
+
+const LINE = 0.3; // opacity of a bar line
+
 /** A sample's share of the height, on a curve: quiet stems are visible, and louder ones still higher. */
 const height = (sample, full) => Math.sign(sample) * (Math.abs(sample) / full) ** 0.6;
 
 /**
  * Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour, until `signal` ends.
- * `zoom` says which part of it is shown, from 0 to 1, and dispatches "change".
+ * `zoom` says which part of it is shown, from 0 to 1, and the lines of its bars; it dispatches "change".
  */
 export function drawWave(canvas, { data, bits }, signal, zoom) {
   const draw = () => {
@@ -29,6 +33,7 @@ export function drawWave(canvas, { data, bits }, signal, zoom) {
       const top = half * (1 - height(high, full));
       context.fillRect(x, top, 1, Math.max(1, half * (1 - height(low, full)) - top));
     }
+    drawLines(context, zoom, width);
   };
   if (signal.aborted) return;
   const sizes = new ResizeObserver(draw);
@@ -37,4 +42,14 @@ export function drawWave(canvas, { data, bits }, signal, zoom) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   zoom.addEventListener("change", draw, { signal });
   draw();
+}
+
+function drawLines(context, { from, to, lines, seconds }, width) {
+  if (!lines || !seconds) return;
+  context.fillStyle = getComputedStyle(document.body).color;
+  context.globalAlpha = LINE;
+  for (const { at } of shownLines(lines, from * seconds, to * seconds, width / devicePixelRatio)) {
+    const x = Math.round(((at / seconds - from) / (to - from)) * width);
+    context.fillRect(x, 0, Math.ceil(devicePixelRatio), context.canvas.height);
+  }
 }

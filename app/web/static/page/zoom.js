@@ -10,6 +10,8 @@ const DRAG_EDGE = 0.001; // of the song: a part is never empty
 export class Zoom extends EventTarget {
   from = 0;
   to = 1;
+  lines = null; // of the song's bars
+  seconds = 0; // of the song
 
   get times() {
     return Math.round(1 / (this.to - this.from));
@@ -21,6 +23,13 @@ export class Zoom extends EventTarget {
     const from = Math.max(0, Math.min(1 - width, middle - width / 2));
     if (from === this.from && from + width === this.to) return;
     Object.assign(this, { from, to: from + width });
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** Take the song's length, and the lines of its bars if they are known. */
+  mark(lines = this.lines, seconds = this.seconds) {
+    if (lines === this.lines && seconds === this.seconds) return;
+    Object.assign(this, { lines, seconds });
     this.dispatchEvent(new Event("change"));
   }
 
@@ -40,7 +49,7 @@ export class Zoom extends EventTarget {
   }
 }
 
-/** Connect the map and the zoom buttons to a Zoom; `seek` gets a place of the song. Ends with `signal`. */
+/** Connect the map and the zoom buttons to a Zoom; `seek` gets a place of the song, and the event. Ends with `signal`. */
 export function showMap(zoom, seek, signal) {
   const map = the("map");
   const show = () => {
@@ -53,9 +62,9 @@ export function showMap(zoom, seek, signal) {
   zoom.addEventListener("change", show, { signal });
   the("zoom-in").addEventListener("click", () => zoom.set(zoom.times * 2), { signal });
   the("zoom-out").addEventListener("click", () => zoom.set(zoom.times / 2), { signal });
-  drag(map, (share) => {
+  drag(map, (share, event) => {
     zoom.set(zoom.times, share);
-    seek(share);
+    seek(share, event);
   }, signal);
   show();
 }
@@ -63,13 +72,13 @@ export function showMap(zoom, seek, signal) {
 /** Draw a waveform in the map. */
 export const drawMap = (peaks, signal) => drawWave(the("map").querySelector("canvas"), peaks, signal, new Zoom());
 
-/** Call `move` with the share of the width, from 0 to 1, at a press and while it is dragged. */
+/** Call `move` with the share of the width, from 0 to 1, and the event, at a press and while it is dragged. */
 export function drag(element, move, signal) {
   const onMove = (event) => {
     if (event.type === "pointermove" && !element.hasPointerCapture(event.pointerId)) return;
     if (event.target.closest("button, a")) return;
     const box = element.getBoundingClientRect();
-    move(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)));
+    move(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)), event);
   };
   element.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || event.target.closest("button, a")) return;
