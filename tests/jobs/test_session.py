@@ -6,6 +6,11 @@ import io
 import zipfile
 from xml.etree import ElementTree as ET
 
+import mido
+import pytest
+import rpp
+
+from sandbox.clicks import RHYTHMS
 from tests.asserts import assert_error
 from tests.conftest import SONG, Suno
 from tests.jobs.audio import (
@@ -13,6 +18,7 @@ from tests.jobs.audio import (
 )
 from tests.jobs.audio import fetch, split, wait_for_files
 from tests.jobs.conftest import Service
+from tests.music.test_files import bar_times, dawproject_bars, reaper_bars
 
 PATH = f"/api/session.dawproject?audio_id={SONG}&format=wav"
 
@@ -69,3 +75,31 @@ def test_a_session_needs_every_stem_in_a_format_that_programs_read(deployed: Ser
     assert "wav or mp3" in refused["error"]
     unknown = deployed.client.get("/api/session.dawproject?audio_id=nobody&format=wav")
     assert_error(unknown, 404, "song_not_found")
+
+
+def test_every_bar_line_of_eight_minutes_is_at_suno_s_beat_in_the_files_as_they_are_sent(
+    deployed: Service, suno: Suno
+) -> None:
+    """The song's time is read while it is eight minutes long; its files are shorter, to be fetched quickly."""
+    song, minutes = "song-changing-tempo", 8
+    suno.set(audio_length=60 * minutes)
+    beats = deployed.client.get(f"/api/beats?audio_id={song}").json()["beats"]
+    suno.set(audio_length=4)
+    split(deployed, audio_id=song)
+    wait_for_files(deployed, audio_id=song)
+    stems = zipfile.ZipFile(io.BytesIO(deployed.client.get(f"/api/stems.zip?audio_id={song}&format=wav").content))
+    sent = {name.rpartition(".")[2]: stems.read(name) for name in stems.namelist()}
+    dawproject = deployed.client.get(f"/api/session.dawproject?audio_id={song}&format=wav").content
+    project = ET.fromstring(zipfile.ZipFile(io.BytesIO(dawproject)).read("project.xml"))
+
+    bars = RHYTHMS["changing"].bars(60 * minutes)
+    assert [at for at, place in beats if place == 1] == pytest.approx(bars, abs=0.0001)
+    assert bars[-1] > 475
+    found = {
+        "mid": bar_times(mido.MidiFile(file=io.BytesIO(sent["mid"]))),
+        "rpp": reaper_bars(rpp.loads(sent["rpp"].decode())),
+        "dawproject": dawproject_bars(project),
+    }
+    one_tick = 60 / 140 / 960
+    for name, within in (("mid", one_tick), ("rpp", 0.001), ("dawproject", 0.001)):
+        assert found[name][1 : len(bars) + 1] == pytest.approx(bars, abs=within), name

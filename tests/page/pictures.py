@@ -36,6 +36,22 @@ def take(
     page.browser.save_screenshot(str(TARGET / f"{name}.png"))
 
 
+def take_loop(page: Page) -> None:
+    """Save a picture of bars, a loop, and a late stem."""
+    page.enter("song-vocals-late" + Keys.ENTER)
+    page.wait(lambda: "Late Train" in page.text("chosen"))
+    page.press("Split into voice and music")
+    page.wait_until_ready()
+    page.wait(lambda: "starts 37 ms late" in page.text("tracks"))
+    page.browser.execute_script("document.getElementById('timing').open = true")
+    page.browser.execute_script("document.getElementById('save').open = false")
+    page.press("Loop")
+    take(page, "loop", at="#desk", height=640)
+    page.browser.execute_script("document.getElementById('save').open = true")
+    page.press("Loop")
+    page.browser.execute_script("document.getElementById('timing').open = false")
+
+
 def take_karaoke(page: Page) -> None:
     """Save pictures of karaoke: on the desk, in full screen, on a phone."""
     page.browser.execute_script("document.getElementById('save').open = false")
@@ -91,6 +107,7 @@ def main() -> int:
             take(page, "stems")
             page.press("Pause")
             take_karaoke(page)
+            take_loop(page)
             page.enter("song-with-twelve" + Keys.ENTER)
             page.press("Open the stems")
             page.wait_until_ready()

@@ -174,7 +174,8 @@ def test_axe_finds_no_violations_in_karaoke(page: Page, axe: str) -> None:
 def test_on_a_phone_the_words_are_large_and_the_targets_too(page: Page) -> None:
     with emulated(page, width=390, height=844, still=True):
         small = page.browser.execute_script(
-            "return [...document.querySelectorAll('#stage button, #playing button')].filter((each) =>"
+            "const targets = '#stage button, #playing button, #timing button, #timing summary, #speed';"
+            "return [...document.querySelectorAll(targets)].filter((each) =>"
             " each.checkVisibility() && each.getBoundingClientRect().height < 44).map((each) => each.outerHTML)"
         )
         assert small == []

@@ -3,6 +3,7 @@
 import { Failure, askJson } from "./api.js";
 import { make, the } from "./dom.js";
 import { showSession, startKeys } from "./keys.js";
+import { faultsOf } from "./measures.js";
 import { mixOf, noteMix } from "./mixes.js";
 import { Track } from "./mixer.js";
 import { Mp3Source } from "./mp3.js";
@@ -144,6 +145,12 @@ export async function add(file) {
   showLevels();
   showPosition();
   loadBeats(desk);
+}
+
+/** Show what is wrong with the files, by their measures. */
+export function measured(files) {
+  const song = files.find(({ id }) => id === current.desk.song.id);
+  for (const file of files) current.desk.rows.get(file.id)?.showFaults(faultsOf(file, song));
 }
 
 async function open({ id, format }) {

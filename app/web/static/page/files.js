@@ -2,10 +2,12 @@
 
 import { Failure, askJson, credentials, here, patiently, sleep } from "./api.js";
 import { say, the } from "./dom.js";
+import { areCompared } from "./measures.js";
 import { plain } from "./rules.js";
 
 const FORMAT = "suno-stems.format";
 const LOOK_AT_FILES = 1; // seconds: it makes no call to Suno
+const COMPARED_WITHIN = [0.2, 1, 3]; // seconds between looks
 const LOOKS_WITHOUT_A_NEW_FILE = 10; // in a row, until a problem is shown
 
 /** The chosen format of saved files, and the one that is played for it. */
@@ -27,8 +29,23 @@ export async function hear(desk, song, stems, signal) {
   const heard = heardFor(format());
   const ids = stems.map(({ id }) => id);
   const files = await fetchFiles(desk, [...ids, song.id], heard, { signal, hears: true });
-  if (format() !== heard) return offerFiles(desk, stems, signal);
-  offerKept(desk, heard, files.filter(({ id }) => id !== song.id));
+  if (format() !== heard) await offerFiles(desk, stems, signal);
+  else offerKept(desk, heard, files.filter(({ id }) => id !== song.id));
+  await showFaults(desk, song, files, signal);
+}
+
+/** Show what is wrong with the files. They are compared with the song a moment after the last one is kept. */
+async function showFaults(desk, song, files, signal) {
+  const kept = files.filter(({ status }) => status === "kept");
+  const body = { ids: kept.map(({ id }) => id), format: kept[0]?.format };
+  for (const pause of COMPARED_WITHIN) {
+    desk.measured(kept);
+    if (kept.length < files.length || areCompared(kept, song.id)) return;
+    await sleep(pause, signal);
+    const { reply } = await patiently("/api/audio", { body, signal });
+    kept.splice(0, kept.length, ...reply);
+  }
+  desk.measured(kept);
 }
 
 /** Fetch the song itself, and play it as soon as it is kept. */

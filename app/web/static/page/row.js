@@ -27,7 +27,8 @@ export class Row {
     this.progress = make("progress", { max: STAGES.length, value: 0, "aria-label": `${label}: progress` });
     this.about = make("span", { className: "state" }, this.progress, this.state);
     this.canvas = make("canvas", { "aria-hidden": "true" });
-    this.wave = make("div", { className: "wave" }, this.canvas, this.about);
+    this.faults = make("span", { className: "faults", hidden: true });
+    this.wave = make("div", { className: "wave" }, this.canvas, this.faults, this.about);
     this.link = make("a", { className: "button", hidden: true });
     this.hearing = make("div", { className: "controls hearing", hidden: true }, this.mute, this.solo);
     this.mixing = make("div", { className: "controls mixing", hidden: true }, this.volume, this.level, this.pan);
@@ -86,6 +87,12 @@ export class Row {
     this.isFailed = !STAGES.includes(stage);
     this.group.classList.toggle("failed", this.isFailed);
     return text;
+  }
+
+  /** Show what is wrong with its file; "" for nothing. */
+  showFaults(words) {
+    this.faults.textContent = words;
+    this.faults.hidden = !words;
   }
 
   /** Make it heard. */

@@ -57,8 +57,9 @@ function drawLoop(one, other, event, seek) {
 }
 
 function setLoop(loop, isLooping, seek) {
-  const { timing, mixer } = current.desk;
+  const { timing, mixer, zoom } = current.desk;
   Object.assign(timing, { loop, isLooping });
+  if (isLooping) zoom.follow(loop.from / mixer.seconds);
   mixer.loop = isLooping ? loop : null;
   showLoop();
   if (isLooping && !(mixer.position >= loop.from && mixer.position < loop.to)) seek(loop.from);

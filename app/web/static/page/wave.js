@@ -7,11 +7,20 @@ const LINE = 0.3; // opacity of a bar line
 /** A sample's share of the height, on a curve: quiet stems are visible, and louder ones still higher. */
 const height = (sample, full) => Math.sign(sample) * (Math.abs(sample) / full) ** 0.6;
 
+/** Which pair of samples a share of the shown part is: a file that is shorter than the song ends before it. */
+export function pairOf({ data, length, sample_rate: rate, samples_per_pixel: samples }, zoom, share) {
+  const pairs = data.length / 2;
+  const place = zoom.from + share * (zoom.to - zoom.from);
+  const seconds = (length * samples) / rate;
+  return Math.floor(zoom.seconds ? (place * zoom.seconds * pairs) / seconds : place * pairs);
+}
+
 /**
  * Draw audiowaveform's `data` (lowest and highest sample, alternating) in the canvas's CSS colour, until `signal` ends.
  * `zoom` says which part of it is shown, from 0 to 1, and the lines of its bars; it dispatches "change".
  */
-export function drawWave(canvas, { data, bits }, signal, zoom) {
+export function drawWave(canvas, peaks, signal, zoom) {
+  const { data, bits } = peaks;
   const draw = () => {
     const width = Math.round(canvas.clientWidth * devicePixelRatio);
     const half = Math.round(canvas.clientHeight * devicePixelRatio) / 2;
@@ -21,7 +30,7 @@ export function drawWave(canvas, { data, bits }, signal, zoom) {
     context.fillStyle = getComputedStyle(canvas).color;
     const pairs = data.length / 2;
     const full = 2 ** (bits - 1);
-    const pairAt = (x) => Math.floor(pairs * (zoom.from + (x / width) * (zoom.to - zoom.from)));
+    const pairAt = (x) => pairOf(peaks, zoom, x / width);
     for (let x = 0; x < width; x++) {
       let low = 0;
       let high = 0;
