@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging.config
 import sys
 import time
+from functools import lru_cache
 
 FIELDS = ("code", "duration", "suno_duration", "suno_calls", "account", "caller", "request_id")
 """Fields that a text line has after its message, if the record has them. JSON has every field of the record."""
@@ -33,10 +34,18 @@ def formatter(form: str | None) -> logging.Formatter:
         # json.dumps would make a new encoder for each line.
         json_serializer=lambda line, **_: encoder.encode(line),
     )
-    lines.converter = time.gmtime
-    lines.default_time_format = "%Y-%m-%dT%H:%M:%S"
-    lines.default_msec_format = "%s.%03dZ"
+    lines.formatTime = _utc  # type: ignore[method-assign]
     return lines
+
+
+def _utc(record: logging.LogRecord, datefmt: str | None = None) -> str:
+    return f"{_utc_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _utc_second(seconds: int) -> str:
+    """A busy worker logs many lines a second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def set_up(level: str, form: str | None) -> None:

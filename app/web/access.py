@@ -20,6 +20,7 @@ from app import metrics
 from app.accounts import CallerNotAllowed
 from app.callers import EVERYONE, MIN_KEY_LENGTH, Caller, hash_of
 from app.settings import Settings
+from app.web.current import current_request, of_request, this_app
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 def caller_of_request() -> Caller:
     """The caller that the request's API key belongs to; EVERYONE if no key was checked."""
-    caller: Caller = g.get("caller", EVERYONE)
+    caller: Caller = of_request().get("caller", EVERYONE)
     return caller
 
 
@@ -142,6 +143,7 @@ def is_loopback(host: str) -> bool:
 def _check_key() -> None:
     if _is_signed():
         return
+    request = current_request()
     # Browsers send a CORS preflight without a key; OPTIONS reaches no view.
     if request.path.startswith("/api/") and request.method != "OPTIONS":
         require_key(
@@ -152,6 +154,7 @@ def _check_key() -> None:
 
 def _is_signed() -> bool:
     """Whether the address has a token. app/web/audio.py checks its signature."""
+    request = current_request()
     return request.endpoint in SIGNED and "token" in request.args
 
 
@@ -161,6 +164,7 @@ def _check_origin() -> None:
     Browsers send the site or the origin of a request, programs do not. A POST may spend credits (CSRF). A read under
     /api/ calls Suno, and plays private music: <audio> and <img> need no CORS.
     """
+    request = current_request()
     reads = request.method in ("GET", "HEAD")
     if request.method == "OPTIONS" or (reads and not request.path.startswith("/api/")):
         return
@@ -189,7 +193,7 @@ def _is_a_persons_navigation() -> bool:
 
 def _protect_reply(response: Response) -> Response:
     """Let neither caches nor pages of other sites keep or embed what is under /api/."""
-    if request.path.startswith("/api/"):
+    if current_request().path.startswith("/api/"):
         headers = response.headers
         headers.add("X-Content-Type-Options", "nosniff")
         headers.add("Cross-Origin-Resource-Policy", "cross-origin" if _is_signed() else "same-origin")
@@ -216,7 +220,7 @@ def _is_of_this_host(origin: str) -> bool:
 def _check_host() -> None:
     """Refuse an unknown Host: a web page can point its own name here (DNS rebinding). Raises BadRequest."""
     host = _hostname()
-    trusted = current_app.extensions["trusted_hosts"]
+    trusted = this_app().extensions["trusted_hosts"]
     if trusted:
         if any(host == name.lstrip(".") or (name[0] == "." and host.endswith(name)) for name in trusted):
             return
@@ -230,7 +234,7 @@ def _check_host() -> None:
 
 def _hostname() -> str:
     """The request's host in lower case, without the port; "" if malformed."""
-    return _name_in(request.host)
+    return _name_in(current_request().host)
 
 
 @lru_cache(maxsize=64)
@@ -242,7 +246,7 @@ def _name_in(host: str) -> str:
 
 
 def _ignore_long_lists() -> None:
-    environ = request.environ
+    environ = current_request().environ
     for name, longest in LONGEST_LISTS.items():
         if name in environ and len(environ[name]) > longest:
             del environ[name]

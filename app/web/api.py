@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import flask_smorest
 import gevent
-from flask import Request, request
+from flask import Request
 from marshmallow import EXCLUDE, Schema
 from webargs.flaskparser import FlaskParser, abort
 from werkzeug.exceptions import RequestTimeout
 
-from app.web.current import parts
+from app.web.current import current_request, parts
 from app.web.errors import ErrorCode
 from app.web.schemas import Error
 
@@ -55,8 +55,8 @@ class Parser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "json": EXCLUDE}  # noqa: RUF012 (webargs declares it so)
 
     def get_default_request(self) -> Request:
-        """Get the request itself: each access through Flask's proxy would look it up again."""
-        return request._get_current_object()  # type: ignore[attr-defined, no-any-return]
+        """Get the request itself."""
+        return current_request()
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """Read the body. No body counts as {}, so that the schema names the missing fields."""

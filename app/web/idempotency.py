@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from flask import request
 from webargs.flaskparser import abort
+
+from app.web.current import current_request
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
@@ -32,7 +33,7 @@ def idempotency_key() -> str:
     By hand: a schema for one header would slow down each split.
     """
     # Not from `request.headers`: Werkzeug raises an error for each header that is missing.
-    given: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    given: str | None = current_request().environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is None:
         return ""
     quoted = _QUOTED.fullmatch(given)

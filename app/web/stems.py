@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -149,8 +149,11 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         is_stopping=is_stopping,
         time_left=time_left,
     )
-    with _counted_if_lost(split, caller, account):
+    try:
         stems = split.pay_once()
+    except Exception as error:
+        _count_if_lost(error, split, caller, account)
+        raise
     if isinstance(stems, PersonNeeded):
         return _person_needed(stems.entry)
     if stems.credits:
@@ -241,8 +244,11 @@ def try_again(request_id: str) -> dict[str, object] | Response:
         is_stopping=is_stopping,
         time_left=time_left,
     )
-    with _counted_if_lost(split, caller, account):
+    try:
         stems = split.try_again(entry)
+    except Exception as error:
+        _count_if_lost(error, split, caller, account)
+        raise
     if isinstance(stems, PersonNeeded):
         return _person_needed(stems.entry, request_id)
     if stems.credits:
@@ -381,15 +387,10 @@ def _person_needed(entry: Entry, request_id: str = "") -> Response:
     return reply
 
 
-@contextmanager
-def _counted_if_lost(split: Split, caller: Caller, account: Account) -> Iterator[None]:
+def _count_if_lost(error: Exception, split: Split, caller: Caller, account: Account) -> None:
     """Count what a request that fails may have spent: in doubt counts as spent."""
-    try:
-        yield
-    except Exception as error:
-        if getattr(error, "may_have_charged", False):
-            metrics.note_spent(caller.name, account.name, split.choice.task, split.price)
-        raise
+    if getattr(error, "may_have_charged", False):
+        metrics.note_spent(caller.name, account.name, split.choice.task, split.price)
 
 
 def _wait_for_files(job_id: str, ends: float) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from flask import request
-
 from app.accounts import budget_of, owners
 from app.splits.store import Owner
 from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_in, cookie_of, has_only_session
@@ -15,7 +13,7 @@ from app.web import telemetry
 from app.web.access import caller_of_request
 from app.web.account_schemas import CreditsLeft
 from app.web.api import FREE_READ, Blueprint
-from app.web.current import parts
+from app.web.current import current_request, parts
 from app.web.errors import CookieMissing, ErrorCode
 from app.web.examples import EXAMPLE_CREDITS
 
@@ -41,7 +39,7 @@ def owners_of_request(account: Account, *, ledger_needed: bool) -> tuple[Owner, 
 def _named_account() -> Account:
     caller, accounts = caller_of_request(), parts().accounts
     # Not from `request.headers`: Werkzeug raises an error for each header that is missing.
-    sent = request.environ.get
+    sent = current_request().environ.get
     own_cookie, name = sent("HTTP_X_SUNO_COOKIE"), sent("HTTP_X_SUNO_ACCOUNT")
     cookies: str = sent("HTTP_COOKIE", "")
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPMethod
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, has_request_context
 
 from app import metrics
 from app.callers import DEFAULT_ACCOUNT
@@ -17,6 +17,7 @@ from app.ids import new_id
 from app.settings import remembered
 from app.suno.session import Account
 from app.web.access import caller_of_request
+from app.web.current import current_request, of_request
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +85,12 @@ def note_call(kind: str, outcome: str, seconds: float) -> None:
 
 def _begin() -> None:
     # Not from `request.headers`: Werkzeug raises an error for each header that is missing.
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.record = Record(given if _SANE.fullmatch(given) else new_id(), time.perf_counter())
+    given = current_request().environ.get("HTTP_X_REQUEST_ID", "")
+    of_request().record = Record(given if _SANE.fullmatch(given) else new_id(), time.perf_counter())
 
 
 def _record() -> Record:
-    record: Record = g.record
+    record: Record = of_request().record
     return record
 
 
@@ -98,6 +99,7 @@ def _end(response: Response) -> Response:
     response.headers.add("X-Request-ID", record.request_id)
     seconds = time.perf_counter() - record.started
     # Not the path: clients can make up any number of paths, with any content.
+    request = current_request()
     rule, method = request.url_rule, request.method
     route = rule.rule if rule else "(none)"
     method = method if method in _METHODS else "(other)"
