@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from app.splits.evidence import Verdict
 from app.splits.ledger import Ledger
 from app.splits.once import Turn
 from app.splits.sqlite import SqliteStore
-from app.splits.store import State
-from tests.splits.conftest import SteppedClock, entry, listed
+from app.splits.store import State, Store
+from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 SETTLE = 60.0
+DAY = 24 * 3600.0
 HERE = "5a0f9c1e-1f0b-4d7c-9a51-0c9d2b7e4f60"
 
 
@@ -103,3 +105,21 @@ def test_an_unlock_and_a_claim_end_after_a_reboot_with_the_same_id(ledger: Ledge
     once = ledger.turns.begin("unlock", "user", "song", lasts=41.0)
     assert (once.turn, once.overdue_seconds) == (Turn.IN_DOUBT, 5.0)
     assert ledger.jobs.claim("file:1", 45)
+
+
+@pytest.mark.parametrize("step", [-2 * DAY, -DAY, 0.0, DAY])
+@pytest.mark.parametrize("reboots", [(False, True), (True, False), (True, True)])
+def test_a_list_that_was_recorded_after_an_attempt_began_never_explains_its_stems(
+    store: Store, clock: SteppedClock, step: float, reboots: tuple[bool, bool]
+) -> None:
+    one = Ledger(store).begin(entry(Ledger(store), "key"))
+    made = listed(stems("a", "b"))
+    clock.step_wall(step)
+    for number, must_reboot in enumerate(reboots):
+        clock.advance(120)
+        if must_reboot:
+            clock.boot, clock.seconds = f"start {number}", 5.0
+            clock._first_seen.clear()
+        # The first look alone takes nothing, but records what is listed.
+        verdict = Ledger(store).settle(one, replace(made, seen=made.shown if number else frozenset())).verdict
+        assert verdict is (Verdict.OURS if number else Verdict.PERHAPS)
