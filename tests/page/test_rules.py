@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.audio.store import AudioUnavailable
+from app.jobs.job import ACCOUNT_UNKNOWN
+from app.splits.store import LedgerUnavailable
 from tests.npm import NODE
 
 PAGE = Path(__file__).parents[2] / "app/web/static/page"
@@ -47,6 +50,38 @@ LATER = "2026-11-30T09:00:00.000Z"
 )  # fmt: skip
 def test_people_are_not_told_what_only_programs_can_do(said: str, shown: str) -> None:
     assert run("rules.plain(given[0])", said) == shown
+
+
+def test_the_words_of_the_service_are_put_plainly() -> None:
+    """Each as the service says it, from the places that raise it."""
+    said = [
+        str(LedgerUnavailable("Redis, ConnectionError")),
+        str(LedgerUnavailable("disk I/O error", counted=["a"])),
+        str(AudioUnavailable("No such file or directory: /srv/audio/x.mp3", "Nothing was charged.")),
+        str(AudioUnavailable("Permission denied: /srv/audio")),
+        "This API key may not use stem_task twelve. Nothing was charged.",
+        "A file of 9,000 bytes alone is more than AUDIO_LIMIT allows.",
+        "The disk for kept audio is full: free some space, or lower AUDIO_LIMIT.",
+        ACCOUNT_UNKNOWN,
+        "Suno no longer accepts the cookie given by the header X-Suno-Cookie. Copy it again. Nothing was charged.",
+        "The request names an account, but has no usable cookie __client. Copy it. Send it, or the whole header, in "
+        "X-Suno-Cookie. Nothing was charged.",
+        "Something went wrong in this service; its log has more under this request id.",
+    ]
+    assert run("given[0].map(rules.plain)", said) == [
+        "This service cannot keep its records now. Nothing was charged by this request.",
+        "This service cannot keep its records now. Suno has counted a download for each of these songs: a. "
+        "Send this again: they are not counted again.",
+        "The kept audio cannot be used now. Nothing was charged.",
+        "The kept audio cannot be used now.",
+        "Your API key may not split songs into every instrument. Nothing was charged.",
+        "A file of 9,000 bytes alone is more than this service allows.",
+        "The disk for kept audio is full: free some space.",
+        "The part of this service that fetches audio does not know this Suno account. Its operator can help.",
+        "Suno no longer accepts the cookie that you entered. Copy it again. Nothing was charged.",
+        "What you entered has no usable cookie __client. Copy it. Nothing was charged.",
+        "Something went wrong in this service; its operator finds more in its log.",
+    ]
 
 
 def test_an_id_of_suno_is_the_same_in_upper_case() -> None:

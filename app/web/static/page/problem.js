@@ -22,7 +22,7 @@ function sentence(failure) {
       ? "This service does not know the API key that you entered. Check it, or ask its operator for a new one."
       : "This service asks for an API key. Enter the one that its operator gave you.";
   }
-  if (failure.code === "suno_cookie_missing") {
+  if (failure.code === "suno_cookie_missing" && !credentials.read().cookie) {
     return "This service has no Suno account of its own. Enter a Suno cookie, or ask its operator.";
   }
   return failure.message;

@@ -37,8 +37,29 @@ export function songIn(hash) {
 
 const FOR_PROGRAMS = /\b(GET|POST|DELETE) \/|reuse_existing|on_captcha|Idempotency-Key|\bX-[A-Z]/;
 
-/** What the service says, without what only a program can do; the whole text if nothing else is left. */
-export function plain(text) {
+const IN_PLAIN_WORDS = [
+  [/given by the header X-Suno-Cookie/, "that you entered"],
+  [/The request names an account, but has no usable cookie __client\./, "What you entered has no usable cookie __client."],
+  [/The ledger of paid splits cannot be used now: .*?\. (?=Suno has counted|Nothing was charged)/s, "This service cannot keep its records now. "],
+  [/The kept audio cannot be used now: .*?\.?(?= Nothing was charged\.|$)/s, "The kept audio cannot be used now."],
+  [/This API key may not use stem_task two/, "Your API key may not split songs into voice and music"],
+  [/This API key may not use stem_task twelve/, "Your API key may not split songs into every instrument"],
+  [/No split of the last 24 hours with this request id.*/s, "The service no longer knows this split."],
+  [/This request is a song of the order \S+?\.(?= |$)/, "This song belongs to an order: continue the order instead."],
+  [/its log has more under this request id/, "its operator finds more in its log"],
+  [/something that is not JSON/g, "something that this service cannot read"],
+  [
+    /The jobs process does not have this Suno account now\. It reads its accounts again on SIGHUP\./,
+    "The part of this service that fetches audio does not know this Suno account. Its operator can help.",
+  ],
+  [/,? or (?:lower|raise) AUDIO_LIMIT/g, ""],
+  [/fill AUDIO_LIMIT/g, "fill its space"],
+  [/AUDIO_LIMIT/g, "this service"],
+];
+
+/** What the service says, without what only a program or its operator can do; all of it if nothing else is left. */
+export function plain(said) {
+  const text = IN_PLAIN_WORDS.reduce((words, [of, plainly]) => words.replace(of, plainly), said ?? "");
   const isPlain = (words) => !FOR_PROGRAMS.test(words);
   const inShort = (sentence) => (isPlain(sentence) ? sentence : `${sentence.split(": ")[0]}.`);
   return text.split(/(?<=[.!?]) /).map(inShort).filter(isPlain).join(" ") || text;

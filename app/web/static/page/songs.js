@@ -2,8 +2,10 @@
 
 import { ask, askJson } from "./api.js";
 import { button, make, the } from "./dom.js";
+import { SIGN_IN } from "./problem.js";
 import { clock, day } from "./rules.js";
 
+const NOT_NOW = "Your songs cannot be listed: see above.";
 const AT_ONCE = 2; // covers fetched at the same time: the rest of the page needs connections too
 
 /** The list that is shown. Replies for an older list are dropped. */
@@ -122,7 +124,7 @@ async function more() {
     the("songs").append(...reply.filter(({ id }) => !mine.known.has(id)).map(item));
     filter();
   } catch (failure) {
-    if (mine === list) the("more").replaceChildren(make("span", {}, failure.message), " ", button("Try again", more));
+    if (mine === list) the("more").replaceChildren(make("span", {}, SIGN_IN.has(failure.code) ? NOT_NOW : failure.message), " ", button("Try again", more));
     return;
   } finally {
     mine.isLoading = false;
