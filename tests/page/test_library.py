@@ -98,6 +98,7 @@ def test_a_day_later_the_stems_are_found_again_for_free(page: Page) -> None:
     song_of(page, "Glass Orchard").find_element(By.TAG_NAME, "button").click()
     page.press("Open the stems")
     page.wait_until_ready()
+    page.wait(lambda: "kept here" in song_of(page, "Glass Orchard").text)
     assert len(page.charges("song-with-twelve")) == before
 
 

@@ -66,7 +66,14 @@ def test_the_end_of_a_split_is_heard_and_notified_if_one_looks_elsewhere(watched
     page.browser.execute_script("window.rung = []; window.refuses = true")
     page.split("fault-402")
     page.wait(lambda: rung(page) == [660, 880])
-    assert [said for said in page.complaints() if "402" not in said] == []
+    # Of a song that is no longer shown.
+    page.suno.set(delay=1)
+    page.split("fault-403-plan")
+    page.wait(lambda: "Splitting…" in page.browser.title)
+    page.suno.set(delay=0)
+    page.browser.execute_script("location.hash = '#/song/song-vocals-short'")
+    page.wait(lambda: "Fault 403-plan could not be split." in page.text("elsewhere"))
+    assert [said for said in page.complaints() if "402" not in said and "403" not in said] == []
 
 
 def test_media_keys_play_pause_and_seek(watched: Page) -> None:

@@ -69,7 +69,7 @@ export async function ask(path, { body, headers, sender = credentials.headers, .
   const reply = await response.json().catch(() => null);
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   if (reply?.error) throw new Failure(reply, retryAfter);
-  throw new Failure({ error: `A proxy before the service answered with ${response.status}.`, code: "unreachable" });
+  throw new Failure({ error: `Something before this service answered in its place (${response.status}). Try again in a minute.`, code: "unreachable" });
 }
 
 /** Request JSON; returns it as `reply`, with the headers. */

@@ -109,7 +109,7 @@ async function saysWhyItWaits() {
 /** With the user's own cookie, nothing is kept here: a click requests Suno's URL. */
 export function offerAddresses(desk, stems, signal, attempt) {
   const wanted = format();
-  say("progress", "With a cookie of your own the stems cannot be heard here. Each can be saved: the first counts as 1 download.");
+  say("progress", "With a cookie of your own the stems cannot be heard here. Each can be saved: the first counts as this song's download.");
   for (const { id } of stems) {
     desk.offerAddress(id, wanted, () =>
       attempt(async () => {

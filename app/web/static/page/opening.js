@@ -7,6 +7,7 @@ import * as files from "./files.js";
 import * as rules from "./rules.js";
 import { attempt, desk } from "./session.js";
 import { showButtons, showSong, usesDownload } from "./song.js";
+import { noteSplit } from "./songs.js";
 
 const OPEN = "suno-stems.open";
 const AGREED = 3_600_000; // milliseconds in which a reload may continue a clicked download
@@ -36,6 +37,7 @@ export async function openStems(view, stems, lost = "") {
   view.files = { complete, signal, isHeard: false };
   await files.hear(module, view.clip, complete, signal);
   view.files.isHeard = true;
+  noteSplit(view.clip.id, true);
   view.clip.download_unlocked = true;
   showSong(view);
   refresh().then(showButtons);

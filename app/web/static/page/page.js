@@ -8,6 +8,7 @@ import * as earlier from "./earlier.js";
 import * as files from "./files.js";
 import { listen, openStems, reformat, reopen, toDesk, whyFailed } from "./opening.js";
 import { showPerson } from "./person.js";
+import { sentence } from "./problem.js";
 import { question } from "./question.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
@@ -222,10 +223,9 @@ function onEnd(run) {
     showButtons();
   }
   if (view.clip?.id !== run.song.id) {
-    if (run.failure) return;
-    songs.noteSplit(run.song.id);
     const link = make("a", { href: rules.addressOf(run.song.id), dir: "auto" }, name);
-    the("elsewhere").replaceChildren("The stems of ", link, " are ready.");
+    if (!run.failure) songs.noteSplit(run.song.id);
+    the("elsewhere").replaceChildren(...(run.failure ? [link, ` could not be split. ${sentence(run.failure)}`] : ["The stems of ", link, " are ready."]));
     return;
   }
   const again = run.stems.length ? () => runs.again(run) : null;
@@ -335,8 +335,8 @@ runs.onChange((run) => {
 account.start(changeAccount);
 songs.start(
   ({ id }) => choose(id, () => go(id, true)),
-  ({ id, has_stems: isSplit }) =>
-    [isSplit ? "split" : "", runs.runsOf(id).length ? "splitting…" : "", earlier.isKept(id) ? "kept here" : ""].filter(Boolean),
+  ({ id, has_stems: isSplit, isKept }) =>
+    [isSplit ? "split" : "", runs.runsOf(id).length ? "splitting…" : "", isKept || earlier.isKept(id) ? "kept here" : ""].filter(Boolean),
 );
 earlier.start(({ audio_id: id, clips, kept }) =>
   choose(id, async () => {

@@ -12,8 +12,9 @@ const NOT_ENDED =
 const LEADS_TO_SUNO = new Set(["captcha_required", "out_of_credits", "suno_session_expired"]);
 export const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno_session_expired"]);
 
-function sentence(failure) {
-  if (!(failure instanceof Failure)) return `This page has a defect: ${failure.message}`;
+/** A failure in a sentence. */
+export function sentence(failure) {
+  if (!(failure instanceof Failure)) return `This page has a defect. Reload it. If that does not help, tell its operator: ${failure.message}`;
   // The service's own sentences for them are for programs.
   if (failure.isSplit && (failure.code === "outcome_unknown" || failure.said.includes("GET /api/stems"))) return IN_DOUBT;
   if (failure.isSplit && failure.code === "in_progress") return NOT_ENDED;

@@ -168,7 +168,7 @@ async function follow(run, stems) {
   let progressAt = Date.now();
   while (!run.stems.every(isFinal)) {
     if (Date.now() - progressAt > LONGEST_SILENCE) {
-      throw new Failure({ error: "Suno has reported no progress on these stems for 10 minutes.", code: "" });
+      throw new Failure({ error: "Suno has reported no progress on these stems for 10 minutes. To look on costs nothing.", code: "" });
     }
     await sleep(LOOK_EVERY, signal);
     const ids = run.stems.filter((stem) => !isFinal(stem)).map(({ id }) => id);

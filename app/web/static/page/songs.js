@@ -76,10 +76,10 @@ export function point(id) {
 /** A song that is loaded. */
 export const clipOf = (id) => list.known.get(id)?.clip;
 
-/** Note that a song has stems now. */
-export function noteSplit(id) {
-  const item = list.known.get(id);
-  if (item) item.clip.has_stems = true;
+/** Note that a song has stems now, and perhaps that the service keeps their files. */
+export function noteSplit(id, isKept = false) {
+  const clip = clipOf(id);
+  if (clip) Object.assign(clip, { has_stems: true, isKept: clip.isKept || isKept });
   mark(id);
 }
 
