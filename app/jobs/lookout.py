@@ -51,9 +51,14 @@ class Lookout:
         self._notices, self._account_of = notices, account_of
 
     def step(self, id: str, job: SplitJob, entry: Entry) -> Next[SplitJob]:
-        """Call the person, and look whether the song is split at suno.com; end the wait if its time is over."""
+        """Call the person, and look whether the song is split at suno.com.
+
+        If the wait's time is over, look a last time, and end it.
+        """
         wait, left = self._ledger.waits.get(id), -self._ledger.overdue_seconds(entry)
         if wait is None or left <= 0:
+            if wait is not None:
+                self._look_a_last_time(entry, job, wait)
             self._ledger.waits.end(entry, Ended.TOO_LATE)
             return Next(job, 0.0)
         if job.called != wait.began:
@@ -80,6 +85,12 @@ class Lookout:
             if waiting.song_id in wanted:
                 self._find_new(account, waiting, wait)
         return PERSON_LOOK_SECONDS
+
+    def _look_a_last_time(self, entry: Entry, job: SplitJob, wait: Wait) -> None:
+        try:
+            self._find_new(self._account_of(job), entry, wait)
+        except (SunoError, Unreadable) as error:
+            log.warning("The job of request %s cannot look a last time: %s", job.request_id, error)
 
     def _worth_a_look(self, account: Account, turn: LookTurn) -> set[str]:
         """The songs whose stems this look reads."""

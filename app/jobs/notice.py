@@ -44,8 +44,9 @@ class Notices:
 
     def _is_true(self, notice: SplitJob) -> bool:
         if notice.called is not None:
-            entry = self._ledger.get(notice.notice_of)
-            return entry is not None and entry.state is State.NEEDS_PERSON
+            entry, wait = self._ledger.get(notice.notice_of), self._ledger.waits.get(notice.notice_of)
+            waits = entry is not None and entry.state is State.NEEDS_PERSON
+            return waits and wait is not None and wait.began == notice.called
         split = self._ledger.jobs.get(notice.notice_of)
         return split is not None and not read_split(split.body).state.has_result
 

@@ -137,8 +137,8 @@ class Recorded:
     """Whether another request for the song is under way."""
     in_doubt: int = 0
     """Other requests in doubt, of this account and for the same kind."""
-    waiting: int = 0
-    """Other requests, of this account and for the same kind, that wait until a person splits the song at suno.com."""
+    contested: Collection[str] = frozenset()
+    """Stems that another request may take first, which waits until a person splits the song at suno.com."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +210,15 @@ def judge_new(found: Evidence, known: Recorded) -> Finding:
     made, new = whole[0]
     if known.running:
         return Finding(Verdict.PERHAPS, ids=_ids(new), reason=Reason.RUNNING)
-    if known.in_doubt or known.waiting:
+    if known.in_doubt or _is_contested(new, known):
         return Finding(Verdict.PERHAPS, ids=_ids(new), reason=Reason.CONTENDED)
     if _ids(made) not in found.seen:
         return Finding(Verdict.PERHAPS, ids=_ids(new), reason=Reason.UNCONFIRMED)
     return Finding(Verdict.OURS, tuple(new))
+
+
+def _is_contested(stems: Sequence[Clip], known: Recorded) -> bool:
+    return any(stem.id in known.contested for stem in stems)
 
 
 def _unexplained(found: Evidence, explained: Collection[str]) -> list[tuple[Sequence[Clip], Sequence[Clip]]]:
@@ -247,7 +251,7 @@ def _claim(found: Evidence, known: Recorded, made: Sequence[Clip], ours: Sequenc
     ids = _ids(ours)
     if known.running:
         return Finding(Verdict.PERHAPS, ids=ids, reason=Reason.RUNNING)
-    if known.waiting or (_is_late(ours, found) and known.in_doubt >= late):
+    if _is_contested(ours, known) or (_is_late(ours, found) and known.in_doubt >= late):
         return Finding(Verdict.PERHAPS, ids=ids, reason=Reason.CONTENDED)
     if _ids(made) not in found.seen:
         return Finding(Verdict.PERHAPS, ids=ids, reason=Reason.UNCONFIRMED)
@@ -274,9 +278,14 @@ def _can_be_ours(made: Sequence[Clip], found: Evidence) -> bool:
 
 
 def _is_whole(made: Sequence[Clip], found: Evidence) -> bool:
-    """Whether the song lists a set with enough different parts."""
-    parts = {(stem.title, stem.part) for stem in made}
-    return len(parts) >= _least_stems(found.kind) and all(stem.id in found.listed for stem in made)
+    """Whether the song lists a set with enough different parts.
+
+    With fewer than usual, it may list only some of them yet: until they are final.
+    """
+    parts = len({(stem.title, stem.part) for stem in made})
+    is_usual = parts >= _usual_parts(found.kind)
+    is_enough = parts >= _least_stems(found.kind) and all(stem.is_final for stem in made)
+    return (is_usual or is_enough) and all(stem.id in found.listed for stem in made)
 
 
 def _is_late(made: Sequence[Clip], found: Evidence) -> bool:
@@ -290,6 +299,16 @@ def _least_stems(kind: StemTask) -> int:
             return 2
         case StemTask.TWELVE:
             return 3
+    assert_never(kind)
+
+
+def _usual_parts(kind: StemTask) -> int:
+    """The parts of a split, unless Suno leaves out silent ones."""
+    match kind:
+        case StemTask.TWO:
+            return 2
+        case StemTask.TWELVE:
+            return 12
     assert_never(kind)
 
 

@@ -58,7 +58,7 @@ def known_stems(tx: Transaction, clock: Clock, entry: Entry, found: Evidence) ->
         earlier=earlier,
         running=any(as_seen_now(clock, other).state is State.STARTED for other in others),
         in_doubt=sum(_is_rival(clock, entry, other, wait.names if wait else ()) for other in others),
-        waiting=sum(_waits_before(tx, clock, entry, other) for other in others),
+        contested=_contested(tx, [other for other in others if _waits_before(tx, clock, entry, other)], found),
     )
 
 
@@ -93,6 +93,12 @@ def take(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> None:
     """Record that the evidence shows that these stems are the entry's."""
     for stem in stems:
         tx.put_record("taken", stem.id, entry.id, kept=OWNER_KEPT_SECONDS)
+
+
+def _contested(tx: Transaction, rivals: Sequence[Entry], found: Evidence) -> set[str]:
+    """The stems that requests which wait for a person may take: what was listed before is not new to them."""
+    lists = [wait.listed if (wait := read_wait(tx, rival.id)) else () for rival in rivals]
+    return {id for id in found.ids if any(id not in listed for listed in lists)}
 
 
 def _is_rival(clock: Clock, entry: Entry, other: Entry, names: Sequence[str]) -> bool:

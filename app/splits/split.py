@@ -355,7 +355,7 @@ class Split:
             case State.IN_DOUBT:
                 return self._settle(stored)
             case State.NEEDS_PERSON | State.FAILED:
-                return self._try_again(stored)
+                return None if self.ledger.waits.end_if_over(stored) else self._try_again(stored)
             case State.STARTED:
                 self._wait_for_first(stored, patience)
                 return None

@@ -83,7 +83,7 @@ class WaitTable:
             if stored.attempt > 1 and (before is None or before.attempt != stored.attempt - 1):
                 return None
             goes_on = before is not None and before.ended is None
-            if not goes_on and most is not None and self._count_of(tx, stored.caller) >= most:
+            if not goes_on and most is not None and not self._has_place(tx, stored.caller, most):
                 return TooManyWaiting(most)
             now = replace(before if before and goes_on else wait, attempt=stored.attempt)
             write_wait(tx, entry.id, now)
@@ -172,6 +172,11 @@ class WaitTable:
 
         return self._store.transact(change)
 
+    def end_if_over(self, entry: Entry) -> bool:
+        """End a wait whose time is over: no jobs process has done so. False if it goes on, or has changed."""
+        is_over = entry.state is State.NEEDS_PERSON and latest_of(entry).overdue_seconds(self._clock) >= 0
+        return is_over and self.end(entry, Ended.TOO_LATE)
+
     def take_look(self, account: str, every: float) -> LookTurn | float:
         """Take the turn to look, for all requests of an account; or the seconds until the next turn.
 
@@ -219,8 +224,14 @@ class WaitTable:
         waiting: dict[str, list[str]] = tx.record("waiting", ALL) or {}
         return waiting
 
-    def _count_of(self, tx: Transaction, caller: str) -> int:
-        return sum(its_caller == caller for _, its_caller in self._waiting(tx).values())
+    def _has_place(self, tx: Transaction, caller: str, most: int) -> bool:
+        """Whether fewer than `most` requests of a caller wait."""
+        ids = [id for id, (_, its_caller) in self._waiting(tx).items() if its_caller == caller]
+        if len(ids) < most:
+            return True
+        # Without a jobs process, nobody has noted that some wait no longer.
+        entries = [entry for id in ids if (entry := tx.entry(id)) and entry.state is State.NEEDS_PERSON]
+        return sum(latest_of(entry).overdue_seconds(self._clock) < 0 for entry in entries) < most
 
     def _forget(self, tx: Transaction, id: str) -> None:
         waiting = self._waiting(tx)

@@ -404,4 +404,9 @@ def _wait_for_files(job_id: str, ends: float) -> None:
 
 
 def _found(request_id: str) -> KnownSplit:
-    return find_split(parts().ledger, owners_of_request(account_of_request(), ledger_needed=True), request_id)
+    owners = owners_of_request(account_of_request(), ledger_needed=True)
+    found = find_split(parts().ledger, owners, request_id)
+    if found.entry and parts().ledger.waits.end_if_over(found.entry):
+        parts().queue.put(found.id)
+        return find_split(parts().ledger, owners, request_id)
+    return found

@@ -118,6 +118,18 @@ def test_a_wait_says_so_if_no_jobs_process_runs(deploy: Callable[..., Deployed],
     assert "python" not in what
 
 
+def test_a_wait_ends_in_time_without_a_jobs_process_too(
+    in_process: Callable[..., Client], owner: Owner, account: str
+) -> None:
+    client = in_process(SUNO_COOKIE=account, HANDOVER_TIME="1")
+    reply = ask(client, KEY)
+    told = until(lambda: (told := state_of(client, reply))["state"] == "failed" and told)
+    assert (told["error"]["code"], told["error"]["charged"]) == ("captcha_required", False)
+    assert_error(again(client, reply), 409, "not_waiting")
+    made = owner.splits()
+    assert [clip["id"] for clip in ask(client, KEY).json()] == made
+
+
 def test_a_caller_has_a_limited_number_of_requests_that_wait(
     in_process: Callable[..., Client], owner: Owner, account: str
 ) -> None:

@@ -15,6 +15,7 @@ from tests.jobs.fakes import AWAY, PRICE, World
 from tests.splits.conftest import listed, stems
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+TWELVE = tuple(f"part{number}" for number in range(12))
 
 
 @pytest.fixture
@@ -62,10 +63,10 @@ def test_the_person_is_called_once_and_the_stems_are_told_once(world: World) -> 
 def test_stems_that_are_not_final_are_taken_and_followed(world: World) -> None:
     waiting(world)
     world.run(MINUTE)
-    person_splits(world, status="submitted")
+    person_splits(world, *TWELVE, status="submitted")
     world.run(2 * MINUTE)
     assert world.receiver.types == ["stems.needs_person"]
-    person_splits(world)
+    person_splits(world, *TWELVE)
     world.run(MINUTE)
     assert (world.receiver.types[1:], world.receiver.last["charged"]) == (["stems.completed"], False)
 
@@ -136,10 +137,37 @@ def test_it_ends_in_time_even_if_suno_cannot_be_read_or_the_jobs_process_was_awa
     assert world.receiver.types[2:] == ["stems.failed"]
 
 
+@pytest.mark.parametrize("is_away", [False, True])
+def test_before_a_wait_ends_it_looks_a_last_time(world: World, is_away: bool) -> None:
+    entry = waiting(world, lasts=1.5 * MINUTE)
+    world.run(1.2 * MINUTE)
+    person_splits(world)
+    if is_away:
+        world.clock.advance(HOUR)
+    world.run(MINUTE)
+    assert state(world, entry) is State.DONE
+    assert world.receiver.types == ["stems.needs_person", "stems.completed"]
+
+
+def test_the_call_of_an_earlier_wait_is_not_sent_again(world: World) -> None:
+    entry = waiting(world, key="k", lasts=HOUR)
+    world.run(2 * HOUR)
+    ended = world.ledger.get(entry.id)
+    again = world.ledger.restart(ended, 41.0)
+    assert world.ledger.wait(again, Wait(began=world.clock.now(), lasts=DAY, listed=(), part=""), None)
+    # A caller asks for it before the split's job has called the person anew.
+    notice = f"person:{entry.id}"
+    world.ledger.jobs.ask_again(notice)
+    world.runner.step(notice)
+    assert world.receiver.types == ["stems.needs_person", "stems.failed"]
+    world.run(MINUTE)
+    assert world.receiver.types == ["stems.needs_person", "stems.failed", "stems.needs_person"]
+
+
 def test_stems_that_a_person_has_just_begun_are_not_late(world: World) -> None:
     waiting(world)
     world.run(5 * HOUR)
-    person_splits(world, status="streaming")
+    person_splits(world, *TWELVE, status="streaming")
     world.run(30 * MINUTE)
     assert world.receiver.types == ["stems.needs_person"]
     world.run(2 * HOUR)

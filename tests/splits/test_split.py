@@ -990,6 +990,19 @@ def test_no_wait_begins_without_the_list_of_what_is_not_new(ask: Ask, suno: Suno
     assert ids(ask("k", handover=HANDOVER)) == ["Vocals1", "Instrumental1"]
 
 
+def test_the_key_of_a_wait_that_is_over_begins_again_though_no_jobs_process_has_ended_it(
+    ask: Ask, suno: Suno, ledger: Ledger, clock: SteppedClock
+) -> None:
+    suno.script = [CAPTCHA, CAPTCHA]
+    assert isinstance(ask("k", handover=HANDOVER), PersonNeeded)
+    clock.advance(HANDOVER.lasts)
+    waits = ask("k", handover=HANDOVER)
+    assert isinstance(waits, PersonNeeded)
+    wait = ledger.waits.get(waits.entry.id)
+    assert wait and ledger.clock.since(wait.began) < 1
+    assert suno.paid == 0
+
+
 def test_a_request_that_may_not_wait_has_charged_nothing_and_leaves_its_key(
     ask: Ask, suno: Suno, ledger: Ledger
 ) -> None:

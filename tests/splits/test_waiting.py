@@ -13,6 +13,7 @@ from app.splits.ledger import Ledger
 from app.splits.store import Entry, State, Store
 from app.splits.wait import Ended, Wait
 from app.splits.waiting import LookTurn, TooManyWaiting
+from app.suno.stems import StemTask
 from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 HOUR = 3600.0
@@ -182,6 +183,55 @@ def test_neither_a_request_in_doubt_nor_one_that_waits_takes_what_may_be_the_oth
     assert ledger.settle(lost, listed(stems("a", "b"))).reason is Reason.CONTENDED
     assert ledger.waits.end(one, Ended.CANCELLED)
     assert ledger.settle(lost, listed(stems("a", "b"))).verdict is Verdict.OURS
+
+
+def test_a_request_in_doubt_takes_what_was_listed_before_another_began_to_wait(ledger: Ledger) -> None:
+    song = {"song_id": "s", "account": "a"}
+    lost = ledger.begin(entry(ledger, "lost", **song))
+    ledger.doubt(lost)
+    one = waiting(ledger, "", "a", "b", **song)
+    first, second = stems("a", "b"), stems("c", "d", at="2026-11-25T11:00:00.000Z")
+    assert ledger.waits.adopt(one, found(first, second)).reason is Reason.CONTENDED
+    settled = ledger.settle(lost, listed(first, second))
+    assert (settled.verdict, settled.stems) == (Verdict.OURS, first)
+    assert ledger.waits.adopt(one, found(first, second)).stems == second
+
+
+def test_of_all_parts_a_few_are_taken_once_they_are_final(ledger: Ledger) -> None:
+    """A list may show only some of a set that a person has just begun."""
+
+    def taken(ids: str, status: str) -> int:
+        made = [replace(stem, status=status) for stem in stems(*ids)]
+        one = waiting(ledger, task="twelve", part="")
+        return len(ledger.waits.adopt(one, found(made, kind=StemTask.TWELVE)).stems)
+
+    assert (taken("abc", "streaming"), taken("abc", "complete"), taken("defghijklmno", "submitted")) == (0, 3, 12)
+
+
+def test_a_wait_that_is_over_ends_when_it_is_seen(ledger: Ledger, clock: SteppedClock) -> None:
+    one = waiting(ledger, "k")
+    clock.advance(DAY - 1)
+    assert not ledger.waits.end_if_over(one)
+    clock.advance(1)
+    assert ledger.waits.end_if_over(one)
+    assert state(ledger, one) is State.FAILED
+    assert not ledger.waits.end_if_over(one)
+
+
+def test_requests_whose_wait_is_over_or_whose_entry_is_gone_take_no_place(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    """No jobs process has ended them."""
+    first, second = waiting(ledger, price=0), waiting(ledger, price=0)
+    with pytest.raises(TooManyWaiting):
+        ledger.wait(begin(ledger, price=0), wait_of(ledger), None, most=2)
+    ledger._store.transact(lambda tx: tx.remove(second))
+    assert ledger.wait(begin(ledger, price=0), wait_of(ledger), None, most=2)
+    with pytest.raises(TooManyWaiting):
+        ledger.wait(begin(ledger, price=0), wait_of(ledger), None, most=2)
+    clock.advance(DAY)
+    assert ledger.wait(begin(ledger, price=0), wait_of(ledger), None, most=1)
+    assert state(ledger, first) is State.NEEDS_PERSON
 
 
 def test_a_request_of_an_earlier_name_of_the_account_is_a_rival(ledger: Ledger) -> None:
