@@ -152,6 +152,9 @@ class JobTable:
             record = tx.record("job", id)
             if record is not None and record.get("claim", "") != claimed.claim:
                 return ()
+            if record is None and claimed.claim:
+                # Its split was refused while the step ran: there is nothing to tell.
+                return ()
             stored = stored_job(record or {})
             due = due_in if stored.woken == claimed.woken else 0.0
             kept = {"waiting": list(stored.waiting), "woken": stored.woken, "asked": stored.asked}

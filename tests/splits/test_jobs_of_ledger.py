@@ -56,6 +56,19 @@ def test_freeing_a_split_removes_its_job(ledger: Ledger, clock: SteppedClock) ->
     assert (ledger.jobs.get(one.id), ledger.jobs.due(10)) == (None, [])
 
 
+def test_a_step_does_not_bring_back_the_job_of_a_split_that_was_refused_meanwhile(
+    ledger: Ledger, clock: SteppedClock
+) -> None:
+    """The web was slower than the split's own deadline."""
+    one = begin(ledger)
+    clock.advance(100)
+    claimed = ledger.jobs.claim(one.id, 45)
+    assert claimed
+    ledger.free(one)
+    assert ledger.jobs.release(one.id, claimed, in_state("delivering"), 0.0) == ()
+    assert (ledger.jobs.get(one.id), ledger.jobs.due(10)) == (None, [])
+
+
 def test_one_process_claims_a_job_until_it_returns_it_or_the_claim_expires(
     ledger: Ledger, clock: SteppedClock
 ) -> None:
