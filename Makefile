@@ -9,7 +9,7 @@ RUN := $(if $(wildcard $(BIN)/flask),$(wildcard .venv/run .venv/.made-by-make),n
 RUN := $(if $(RUN),.venv/run)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs torture-orders soak pictures lighthouse lint openapi reference docs audit bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs torture-orders torture-person soak pictures lighthouse lint openapi reference docs audit bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ torture-jobs: .venv/dev ## the same with webhooks and files, for ten minutes
 
 torture-orders: .venv/dev ## two orders of 200 songs at once, with kills and limits that end: half an hour
 	$(BIN)/python -m tests.torture_orders
+
+torture-person: .venv/dev ## let persons, callers and kills race in 1,000 runs over both ledgers, for about 25 minutes
+	$(BIN)/python -m tests.torture_person
 
 soak: .venv/bench ## load the service for ten minutes, with faults and restarts; plot memory, files, latency, charges
 	$(BIN)/python -m bench.soak
