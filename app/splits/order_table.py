@@ -159,6 +159,9 @@ class OrderTable:
                 return NotBegun(Refusal.CHANGED)
             if not song.is_repeated:
                 return NotBegun(Refusal.CHANGED)
+            entry = tx.entry(song.split)
+            if song.state is SongState.WAITING and (entry is None or self._has_rival(tx, entry)):
+                return NotBegun(Refusal.SAME_SONG)
             again = replace(song, balance_before=balance)
             return self._count(tx, order, again, order.price, downloads=downloads, pace=pace, lasts=lasts)
 

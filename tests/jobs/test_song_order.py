@@ -424,6 +424,22 @@ def test_stems_that_come_late_are_found_before_a_song_is_paid_again(world: Order
     assert (world.paid, world.songs(id)) == (["one"], [("done", PRICE)])
 
 
+def test_a_song_is_not_tried_again_while_another_request_splits_it(world: Orders) -> None:
+    def lose(song: str) -> list[Clip]:
+        raise OutcomeUnknown("No answer.")
+
+    world.account.answer = lose
+    id = world.order("one")
+    world.run(5)
+    world.account.answer = None
+    rival = world.begin(song="one", webhook=False)
+    world.run(600)
+    assert world.paid == []
+    world.ledger.finish(rival, world.account.make("one"), paid=True, job_is_due=True)
+    world.run(HOUR)
+    assert (world.paid, world.songs(id)) == ([], [("done", 0)])
+
+
 def test_a_song_is_not_tried_again_without_end(world: Orders) -> None:
     calls: list[str] = []
 
