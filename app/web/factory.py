@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = App(__name__)
     app.url_map.merge_slashes = False
-    app.url_map.converters["clip"] = audio.ClipConverter
+    app.url_map.converters.update(clip=audio.ClipConverter, order=orders.OrderConverter)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(docs.CONFIG, MAX_CONTENT_LENGTH=MAX_BODY_BYTES, METRICS_ARE_OFF=metrics.are_off())
     telemetry.register(app)

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Response
 from webargs.flaskparser import abort
+from werkzeug.routing import BaseConverter
 
 from app.accounts import CallerNotAllowed, budget_of
 from app.callers import Caller
@@ -56,6 +57,13 @@ ORDER_ID = {
     "schema": {"type": "string"},
     "example": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
 }
+
+
+class OrderConverter(BaseConverter):
+    """An order's id in a path. It has no dot: the ZIP of an order is another resource."""
+
+    regex = r"[^/.]+"
+
 
 OF_ORDERS = (
     ErrorCode.SUNO_COOKIE_MISSING,
@@ -153,7 +161,7 @@ def list_orders(limit: int) -> list[dict[str, object]]:
     return [_shown(order) for order in parts().ledger.orders.latest(owners, limit)]
 
 
-@blueprint.route("/orders/<order_id>", methods=["GET"], parameters=[ORDER_ID])
+@blueprint.route("/orders/<order:order_id>", methods=["GET"], parameters=[ORDER_ID])
 @blueprint.response(200, OrderReply, description="The order.", example=EXAMPLE_ORDER)
 @blueprint.doc(operationId="getOrder")
 @blueprint.fails_with(*OF_ORDERS)
@@ -166,7 +174,7 @@ def get_order(order_id: str) -> dict[str, object]:
     return _shown(_found(order_id, account), account)
 
 
-@blueprint.route("/orders/<order_id>.zip", methods=["GET"], parameters=[ORDER_ID])
+@blueprint.route("/orders/<order:order_id>.zip", methods=["GET"], parameters=[ORDER_ID])
 @blueprint.arguments(OrderZipQuery, location="query", as_kwargs=True)
 @blueprint.response(200, audio.BINARY, content_type="application/zip", description="A folder for each song.")
 @blueprint.alt_response(
@@ -184,7 +192,7 @@ def get_order_zip(order_id: str, format: AudioFormat | None = None, token: str |
     return zip_of(order, format)
 
 
-@blueprint.route("/orders/<order_id>", methods=["DELETE"], parameters=[ORDER_ID])
+@blueprint.route("/orders/<order:order_id>", methods=["DELETE"], parameters=[ORDER_ID])
 @blueprint.response(200, OrderReply, description="The order.", example={**EXAMPLE_ORDER, "state": "cancelled"})
 @blueprint.doc(operationId="cancelOrder")
 @blueprint.fails_with(*OF_ORDERS)
@@ -203,7 +211,7 @@ def cancel_order(order_id: str) -> dict[str, object]:
     return _shown(cancelled, account)
 
 
-@blueprint.route("/orders/<order_id>/again", methods=["POST"], parameters=[ORDER_ID])
+@blueprint.route("/orders/<order:order_id>/again", methods=["POST"], parameters=[ORDER_ID])
 @blueprint.arguments(Caps)
 @blueprint.response(202, OrderReply, description="The order.", example=EXAMPLE_ORDER)
 @blueprint.doc(operationId="continueOrder")
