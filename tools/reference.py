@@ -32,10 +32,8 @@ Every failure is JSON of one shape:
 
 A malformed request also has `details`: the messages by field. Programs check `code`; people read `error`.
 
-- A paid call is sent once. The service repeats it only if Suno cannot have accepted it: there was no connection,
-  Suno refused the token (401), or Suno sent a 307 or 308 to another path of the same host.
 - If the reply has `Retry-After`, wait that many seconds.
-- With an `Idempotency-Key` every retry is safe: see [Paid once](paid-once.md).
+- A retry with the same `Idempotency-Key` is the same split: see [Paid once](paid-once.md).
 
 | status | code | what it means, and what to do |
 |---|---|---|
