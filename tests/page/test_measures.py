@@ -82,3 +82,7 @@ def test_a_late_stem_says_so_on_its_row_and_a_good_one_nothing(page: Page) -> No
     page.press("Open the stems")
     page.wait(lambda: "starts 37 ms late" in page.find("group", "Vocals").text)
     assert page.find("group", "Instrumental").find_element(By.CLASS_NAME, "faults").text == ""
+    page.press("Mute", page.find("group", "Vocals"))
+    faded = "return getComputedStyle(arguments[0].closest('.wave')).opacity"
+    faults = page.find("group", "Vocals").find_element(By.CLASS_NAME, "faults")
+    assert page.browser.execute_script(faded, faults) == "1", "the words stay readable"
