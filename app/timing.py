@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.charge import ChargeIsKnown
+
 LOST_STEMS_SECONDS = 20.0
 """Seconds for which a request that lost Suno's answer looks for its stems."""
 
@@ -17,10 +19,9 @@ TimeLeft = Callable[[], float]
 """Seconds until this process is stopped: `math.inf` unless it has been asked to stop."""
 
 
-class Stopping(Exception):
+class Stopping(ChargeIsKnown):
     """The process is stopping, and a paid call might not end before it is killed. None was sent."""
 
-    may_have_charged = False
     retry_after = 1
 
     def __init__(self) -> None:

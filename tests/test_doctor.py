@@ -16,10 +16,10 @@ from click.testing import Result
 from requests import ReadTimeout
 from responses import RequestsMock
 
+from app.suno.call import Call, CallKind, Cost, Deadline
 from app.suno.doctor import CheckResult, Doctor, shape_of
 from app.suno.statuses import LIST_REFUSED
-from app.suno.studio import CallKind, Cost, CostsSomething, StudioApi
-from app.suno.wire import Deadline
+from app.suno.studio import CostsSomething, StudioApi
 from sandbox.suno import user_id_of
 from tests.conftest import Suno
 from tests.in_process import InProcess
@@ -194,7 +194,7 @@ def test_names_that_could_be_values_are_left_out() -> None:
 def test_no_call_that_may_cost_can_be_sent(kind: CallKind) -> None:
     studio = StudioApi(endpoint(api_url="http://127.0.0.1:1", auth_url="http://127.0.0.1:1"), free_only=True)
     with pytest.raises(CostsSomething):
-        studio.ask(ALICE, kind, "POST", "/api/edit/stems/song/", b"{}", deadline=Deadline(1))
+        studio.ask(ALICE, Call(kind, "POST", "/api/edit/stems/song/", Deadline(1), b"{}"))
 
 
 SONG_TIME = {"words": "aligned_lyrics/v2/", "beats": "downbeats", "sections": "novelty-sections"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from app.charge import ChargeIsKnown
 from app.splits.clock import Clock
 from app.splits.owners import as_seen_now
 from app.splits.store import Entry, State, Transaction
@@ -28,10 +29,8 @@ class Refusal(StrEnum):
     OVER_DOWNLOADS = "over_downloads"
 
 
-class NotBegun(Exception):
+class NotBegun(ChargeIsKnown):
     """A split may not begin now. Nothing was written or charged."""
-
-    may_have_charged = False
 
     def __init__(self, why: Refusal, wait: float = 0.0) -> None:
         super().__init__(why)

@@ -166,9 +166,9 @@ class AudioDownload:
             self._check_time()
             if again := self.ledger.turns.retry(once, lasts=self.timing.deadline, budgets=self.budgets):
                 return self._unlock_now(again, song_id)
-        lost = OutcomeUnknown("Suno was asked to unlock the song, and no answer came. The song is not unlocked yet.")
-        lost.is_download = True
-        raise lost
+        raise OutcomeUnknown(
+            "Suno was asked to unlock the song, and no answer came. The song is not unlocked yet.", is_download=True
+        )
 
     def _has_worked(self, song_id: str) -> bool:
         """Whether an unlock without an answer is known to have worked."""

@@ -22,11 +22,11 @@ from app.splits.evidence import (
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, LedgerUnavailable
 from app.splits.wait import Wait
+from app.suno.call import Deadline
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice
-from app.suno.wire import Deadline
 from app.timing import LOST_STEMS_SECONDS, Timing
 
 log = logging.getLogger(__name__)

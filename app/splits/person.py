@@ -14,10 +14,10 @@ from app.splits.ledger import Ledger
 from app.splits.refusals import InProgress, whole_seconds
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.splits.wait import Wait
+from app.suno.call import Deadline
 from app.suno.errors import CaptchaRequired, SessionExpired, SunoError, SunoUnreachable
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
-from app.suno.wire import Deadline
 from app.timing import LOST_STEMS_SECONDS
 
 log = logging.getLogger(__name__)

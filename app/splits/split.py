@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar, assert_never
 
+from app.charge import ChargeIsKnown
 from app.splits import person
 from app.splits.admission import Admit, NotBegun, Refusal, admit_unless_being_made
 from app.splits.budget import Budget, OverBudget
@@ -22,11 +23,11 @@ from app.splits.refusals import InProgress, KeyReused, being_made, in_doubt, not
 from app.splits.store import Entry, LedgerUnavailable, Owner, State, Transaction
 from app.splits.watch import Watch
 from app.suno.answer import paid_calls_paused
+from app.suno.call import Deadline
 from app.suno.clip import Clip
 from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
-from app.suno.wire import Deadline
 from app.timing import LOST_STEMS_SECONDS, Stopping, TimeLeft, Timing, no_end, now
 
 log = logging.getLogger(__name__)
@@ -233,10 +234,10 @@ class Split:
                 return self._answer(entry, existing, has_asked=False)
             clips = self._ask(entry)
         except Exception as error:
-            if not getattr(error, "may_have_charged", True):
+            if isinstance(error, ChargeIsKnown) and not error.may_have_charged:
                 if isinstance(error, CaptchaRequired) and (waiting := self._hand_over(entry, error)):
                     return PersonNeeded(waiting)
-                pause = getattr(error, "paid_calls_pause", 0.0)
+                pause = error.paid_calls_pause if isinstance(error, SunoError) else 0.0
                 self._note_if_possible(self.ledger.free, entry, paid_calls_pause=pause)
                 raise
             self._note_if_possible(self.ledger.doubt, entry)

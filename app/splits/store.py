@@ -13,6 +13,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from app.charge import ChargeIsKnown
 from app.splits.clock import Clock, Moment
 from app.suno.clip import Clip
 
@@ -37,13 +38,11 @@ class State(StrEnum):
         return self in (State.NEEDS_PERSON, State.FAILED)
 
 
-class LedgerUnavailable(Exception):
+class LedgerUnavailable(ChargeIsKnown):
     """The ledger cannot be read or written now. A caller sees this only if the request has sent no split.
 
     `counted`: the songs for which Suno has counted a download for this request.
     """
-
-    may_have_charged = False
 
     def __init__(self, why: str, counted: Sequence[str] = ()) -> None:
         self.why = why

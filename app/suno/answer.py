@@ -14,7 +14,9 @@ from typing import Any
 from urllib3 import HTTPHeaderDict, Retry
 from urllib3.exceptions import InvalidHeader
 
+from app.suno.call import Cost
 from app.suno.errors import (
+    About,
     CaptchaRequired,
     NotAllowed,
     OutOfCredits,
@@ -142,46 +144,52 @@ class Answer:
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
-    def failure(self, *, costs: bool) -> SunoError:
-        """The error that a failed status means, with Suno's own text if there is any."""
-        failure = self._failure(costs=costs)
-        failure.status = self.status
-        return failure
-
-    def _failure(self, *, costs: bool) -> SunoError:
+    def failure(self, cost: Cost) -> SunoError:
+        """The error that a failed status means, with Suno's own text if there is any. `cost`: of the call."""
         said = f' Suno says: "{self.words}"' if self.words else ""
+        doubt = cost is not Cost.NOTHING and not did_nothing(self.status)
+        about = About(status=self.status, is_download=cost is Cost.DOWNLOAD)
         match self.status:
             case _ if self.is_edge_limit:
+                wait = self.retry_after or EDGE_LIMIT_SECONDS
                 return RateLimited(
                     "Cloudflare in front of Suno wants fewer requests; nothing was charged. Wait and try again.",
-                    retry_after=self.retry_after or EDGE_LIMIT_SECONDS,
+                    retry_after=wait,
+                    paid_calls_pause=wait if cost is Cost.CREDITS else 0.0,
+                    **about,
                 )
             case 429:
                 return RateLimited(
                     f"Suno wants fewer requests at once; nothing was charged. Wait and try again.{said}",
                     retry_after=self.retry_after,
+                    **about,
                 )
             case _ if self.is_html:
                 pass
             case 402:
-                return OutOfCredits(f"The Suno account is out of credits.{said}")
+                return OutOfCredits(f"The Suno account is out of credits.{said}", **about)
             case 403:
-                return NotAllowed(f"Suno does not allow this: not in the account's plan, or not its own song.{said}")
+                return NotAllowed(
+                    f"Suno does not allow this: not in the account's plan, or not its own song.{said}", **about
+                )
             case 404:
-                return SongNotFound(f"Suno knows no such song on this account.{said}")
+                return SongNotFound(f"Suno knows no such song on this account.{said}", **about)
             case 400 | 422:
-                return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}")
-        doubt = costs and not did_nothing(self.status)
+                return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}", **about)
         what = f"Suno answered {self.status} with {self.kind}.{said}"
-        return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt)
+        return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt, **about)
 
 
-def captcha_required(version: object) -> CaptchaRequired:
-    """The error for a captcha, which only a browser can solve; `version` is Suno's `captcha_version`, if sent."""
+def captcha_required(version: object, status: int | None = None) -> CaptchaRequired:
+    """The error for a captcha, which only a browser can solve; `version` is Suno's `captcha_version`, if sent.
+
+    `status`: of the answer that shows it, if one does.
+    """
     which = CAPTCHAS.get(version, "a captcha") if isinstance(version, int) else "a captcha"
     return CaptchaRequired(
         f"Suno wants {which}, which only a browser can solve. Nothing was charged. Open suno.com in the browser that "
-        "the cookie is from, make one song there, and try again."
+        "the cookie is from, make one song there, and try again.",
+        status=status,
     )
 
 

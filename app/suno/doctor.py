@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.suno.call import Call, CallKind, Deadline
 from app.suno.clip import Clip, Credits, UnreadableReply
 from app.suno.cookie import HOW_TO_COPY
 from app.suno.endpoint import Endpoint, StemsRoute
-from app.suno.errors import SunoError
+from app.suno.errors import SessionExpired, SunoError
 from app.suno.ids import is_id
 from app.suno.session import Account
 from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
 from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
-from app.suno.studio import CallKind, JsonObject, StudioApi, reply_of
-from app.suno.wire import Deadline
+from app.suno.studio import JsonObject, StudioApi, reply_of
 
 DOCTOR_SECONDS = 30.0
 """Seconds for all checks."""
@@ -76,7 +76,7 @@ class Doctor:
         except SunoError as error:
             turn = (
                 f"SUNO_COOKIE. {HOW_TO_COPY}"
-                if type(error).__name__ == "SessionExpired"
+                if isinstance(error, SessionExpired)
                 else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
             )
             return CheckResult("sign-in", False, str(error), turn)
@@ -239,7 +239,7 @@ class Doctor:
     ) -> Any:
         """Make a call, and note the shape of its reply: as `shape`, if several calls are of this kind."""
         sent = None if body is None else json.dumps(body).encode()
-        reply = reply_of(self._studio.ask(account, kind, method, path, sent, deadline=self._ends))
+        reply = reply_of(self._studio.ask(account, Call(kind, method, path, self._ends, sent)))
         self.shapes[f"{kind} {shape or (path.partition('?')[0] if kind is CallKind.FEED else kind)}"] = shape_of(
             reply
         )

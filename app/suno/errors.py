@@ -16,25 +16,41 @@ The text of each is a sentence for the caller. It never contains a cookie, a tok
 have charged, app/web/errors.py adds what to do.
 """
 
+from typing import TypedDict, Unpack
 
-class SunoError(Exception):
+from app import charge
+
+
+class About(TypedDict, total=False):
+    """What an error says besides its sentence."""
+
+    status: int | None
+    """The status of Suno's answer, if the error comes from one."""
+    is_download: bool
+    """Whether the possible charge is one of the month's downloads, not credits."""
+
+
+class SunoError(charge.ChargeIsKnown):
     """A call to Suno failed.
 
     `retry_after`: seconds to wait, if Suno sent them.
-    `may_have_charged`: a paid call may have succeeded anyway.
-    `status`: the status of Suno's answer, if the error comes from one.
     `paid_calls_pause`: seconds for which Suno's proxy wants no further paid call of the account; 0 without a pause.
     """
 
-    may_have_charged = False
-    is_download = False
-    """Whether the possible charge is one of the month's downloads, not credits."""
-    status: int | None = None
-    paid_calls_pause: float = 0.0
-
-    def __init__(self, sentence: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        retry_after: int | None = None,
+        paid_calls_pause: float = 0.0,
+        status: int | None = None,
+        is_download: bool = False,
+    ) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+        self.paid_calls_pause = paid_calls_pause
+        self.status = status
+        self.is_download = is_download
 
 
 class SunoUnreachable(SunoError):
@@ -50,8 +66,8 @@ class OutcomeUnknown(SunoError):
 class SunoFailed(SunoError):
     """Suno answered 5xx, or something that is not its JSON."""
 
-    def __init__(self, sentence: str, *, may_have_charged: bool = False) -> None:
-        super().__init__(sentence)
+    def __init__(self, sentence: str, *, may_have_charged: bool = False, **about: Unpack[About]) -> None:
+        super().__init__(sentence, **about)
         self.may_have_charged = may_have_charged
 
 
@@ -69,7 +85,9 @@ class CaptchaRequired(SunoError):
     `at_sign_in`: before any call to the studio API. Then a new cookie is needed, too.
     """
 
-    at_sign_in = False
+    def __init__(self, sentence: str, *, at_sign_in: bool = False, **about: Unpack[About]) -> None:
+        super().__init__(sentence, **about)
+        self.at_sign_in = at_sign_in
 
 
 class NotAllowed(SunoError):

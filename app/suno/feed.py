@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.suno.answer import NOTHING_CHARGED
+from app.suno.call import Call, CallKind, Deadline
 from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire, playlist_from_wire
 from app.suno.errors import SongNotFound, SunoFailed
 from app.suno.ids import as_sent, is_same
 from app.suno.session import Account
 from app.suno.statuses import CALL_GONE, LIST_REFUSED, NO_SUCH_PAGE
 from app.suno.stems import made_at
-from app.suno.studio import CallKind, JsonObject, StudioApi, changed, read_as, reply_of
-from app.suno.wire import Deadline
+from app.suno.studio import JsonObject, StudioApi, changed, read_as, reply_of
 
 LIST_GONE_SECONDS = 3600.0
 """Seconds until a removed list call is tried again."""
@@ -105,7 +105,7 @@ class Feed:
 
     def clip_as_sent(self, account: Account, id: str, deadline: Deadline) -> JsonObject:
         """One clip as Suno sends it. Raises SongNotFound."""
-        reply = self._studio.read(account, CallKind.CLIP, "GET", f"/api/clip/{as_sent(id)}", deadline=deadline)
+        reply = self._studio.read(account, Call(CallKind.CLIP, "GET", f"/api/clip/{as_sent(id)}", deadline))
         if not isinstance(reply, dict) or not isinstance(found := reply.get("id"), str) or not is_same(found, id):
             raise changed("a clip")
         return reply
@@ -134,7 +134,7 @@ class Feed:
         while len(found) <= most:
             path = f"/api/playlist/{as_sent(id)}/?page={page}"
             answer = self._studio.ask(
-                account, CallKind.FEED, "GET", path, deadline=deadline, accept=NO_SUCH_PAGE if page > 1 else ()
+                account, Call(CallKind.FEED, "GET", path, deadline, accept=NO_SUCH_PAGE if page > 1 else ())
             )
             clips = read_as(playlist_from_wire, reply_of(answer)) if answer.succeeded else []
             found |= {clip.id: clip for clip in clips if clip.id not in found}
@@ -244,12 +244,7 @@ class Feed:
     def _v3_reply(self, account: Account, body: JsonObject, deadline: Deadline) -> Any:
         answer = self._studio.ask(
             account,
-            CallKind.FEED,
-            "POST",
-            "/api/feed/v3",
-            json.dumps(body).encode(),
-            deadline=deadline,
-            accept=LIST_REFUSED,
+            Call(CallKind.FEED, "POST", "/api/feed/v3", deadline, json.dumps(body).encode(), accept=LIST_REFUSED),
         )
         if not answer.succeeded:
             raise _ListRefused(answer.status)
@@ -257,7 +252,7 @@ class Feed:
 
     def _get(self, account: Account, path: str, query: Sequence[tuple[str, str]], deadline: Deadline) -> list[Clip]:
         answer = self._studio.ask(
-            account, CallKind.FEED, "GET", path + urlencode(query, safe=","), deadline=deadline, accept=LIST_REFUSED
+            account, Call(CallKind.FEED, "GET", path + urlencode(query, safe=","), deadline, accept=LIST_REFUSED)
         )
         if not answer.succeeded:
             raise _ListRefused(answer.status)

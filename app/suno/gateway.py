@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
+from app.suno.call import Call, CallKind, Deadline
 from app.suno.clip import (
     Clip,
     Credits,
@@ -40,9 +41,9 @@ from app.suno.statuses import (
     UNKNOWN_FORMAT,
 )
 from app.suno.stems import StemChoice
-from app.suno.studio import CallKind, JsonObject, StudioApi, changed, json_of, read_as, reply_of
+from app.suno.studio import JsonObject, StudioApi, changed, json_of, read_as, reply_of
 from app.suno.v2_web import V2Web, stems_of
-from app.suno.wire import Deadline, Observer
+from app.suno.wire import Observer
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,7 @@ class SunoGateway:
         stems: dict[str, Clip] = {}
         for page in range(pages):
             answer = self._studio.ask(
-                account, CallKind.STEMS, "GET", f"{path}?page={page}", deadline=deadline, accept=NO_SUCH_PAGE
+                account, Call(CallKind.STEMS, "GET", f"{path}?page={page}", deadline, accept=NO_SUCH_PAGE)
             )
             if not answer.succeeded:
                 raise changed("the stems that it counts")
@@ -230,7 +231,7 @@ class SunoGateway:
 
     def credits(self, account: Account) -> Credits:
         """The account's remaining credits and downloads; free."""
-        reply = self._studio.read(account, CallKind.BILLING, "GET", "/api/billing/info/", deadline=self._deadline())
+        reply = self._studio.read(account, Call(CallKind.BILLING, "GET", "/api/billing/info/", self._deadline()))
         return read_as(Credits.from_wire, reply)
 
     def unlock(self, account: Account, song_id: str) -> Unlock:
@@ -241,21 +242,16 @@ class SunoGateway:
         body = json.dumps({"item_id": song_id, "item_type": "clip"}).encode()
         answer = self._studio.ask(
             account,
-            CallKind.UNLOCK,
-            "POST",
-            "/api/download/authorize",
-            body,
-            deadline=self._deadline(),
-            accept=NO_UNLOCKING,
+            Call(CallKind.UNLOCK, "POST", "/api/download/authorize", self._deadline(), body, accept=NO_UNLOCKING),
         )
         if not answer.succeeded:
             return Unlock(counted=False)
         try:
             reply = json_of(answer)
         except UnreadableReply as error:
-            lost = OutcomeUnknown(f"Suno was asked to unlock the song, and answered with {error}.")
-            lost.is_download = True
-            raise lost from error
+            raise OutcomeUnknown(
+                f"Suno was asked to unlock the song, and answered with {error}.", is_download=True
+            ) from error
         _raise_refusal(reply, "; nothing was counted")
         return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
 
@@ -269,7 +265,7 @@ class SunoGateway:
         path = f"/api/download/clip/{clip_id}?format={format}"
         accept = UNKNOWN_FORMAT if format == "wav" else ()
         deadline = self._deadline(within)
-        answer = self._studio.ask(account, CallKind.DOWNLOAD, "GET", path, deadline=deadline, accept=accept)
+        answer = self._studio.ask(account, Call(CallKind.DOWNLOAD, "GET", path, deadline, accept=accept))
         if not answer.succeeded:
             raise UnknownFormat
         reply = reply_of(answer)
@@ -282,7 +278,7 @@ class SunoGateway:
     def waveform(self, account: Account, clip_id: str) -> Any:
         """A clip's waveform as Suno sends it; no capture shows its form. Free, and counts no download."""
         path = f"/api/gen/{clip_id}/waveform-aggregates"
-        return self._studio.read(account, CallKind.WAVEFORM, "GET", path, deadline=self._deadline())
+        return self._studio.read(account, Call(CallKind.WAVEFORM, "GET", path, self._deadline()))
 
     def aligned_lyrics(self, account: Account, song_id: str) -> AlignedLyrics:
         """A song's words in time; free. Without any for an instrumental, or if Suno has not aligned the song."""
@@ -303,7 +299,7 @@ class SunoGateway:
     def _song_time(self, account: Account, path: str) -> Any:
         """A reply about a song in time; None for 404, with which Suno says that there is nothing (2026-08)."""
         answer = self._studio.ask(
-            account, CallKind.SONG_TIME, "GET", path, deadline=self._deadline(), accept=NO_SONG_TIME
+            account, Call(CallKind.SONG_TIME, "GET", path, self._deadline(), accept=NO_SONG_TIME)
         )
         return reply_of(answer) if answer.succeeded else None
 
@@ -311,11 +307,9 @@ class SunoGateway:
         """The address of a clip's WAV file, from the older call; None if it is not converted (yet)."""
         answer = self._studio.ask(
             account,
-            CallKind.DOWNLOAD,
-            "GET",
-            f"/api/gen/{clip_id}/wav_file/",
-            deadline=self._deadline(within),
-            accept=NO_FILE_YET,
+            Call(
+                CallKind.DOWNLOAD, "GET", f"/api/gen/{clip_id}/wav_file/", self._deadline(within), accept=NO_FILE_YET
+            ),
         )
         if not answer.succeeded:
             return None
@@ -325,7 +319,7 @@ class SunoGateway:
     def convert_wav(self, account: Account, clip_id: str) -> None:
         """Start to convert a clip to WAV with the older call, which may count as a download. Sent once."""
         path = f"/api/gen/{clip_id}/convert_wav/"
-        self._studio.ask(account, CallKind.CONVERT_WAV, "POST", path, b"", deadline=self._deadline())
+        self._studio.ask(account, Call(CallKind.CONVERT_WAV, "POST", path, self._deadline(), b""))
 
     def _deadline(self, within: float | None = None) -> Deadline:
         return Deadline(min(within or self._suno.deadline, self._suno.deadline))
@@ -342,7 +336,7 @@ class SunoGateway:
 
     def _by_edit(self, account: Account, song_id: str, deadline: Deadline) -> list[Clip]:
         path = f"/api/edit/stems/{song_id}/"
-        return stems_of(self._studio.ask(account, CallKind.SPLIT, "POST", path, b"{}", deadline=deadline), song_id)
+        return stems_of(self._studio.ask(account, Call(CallKind.SPLIT, "POST", path, deadline, b"{}")), song_id)
 
     def _song_in_spite_of(self, refusal: SunoError, account: Account, song_id: str, deadline: Deadline) -> Clip:
         """The song of a refused split. Raises the refusal if the song cannot be read."""
@@ -365,7 +359,7 @@ class SunoGateway:
 
     def _pages_of_stems(self, account: Account, song_id: str, path: str, deadline: Deadline) -> int:
         """How many pages of stems a song has. 0 means none, or not yet."""
-        answer = self._studio.ask(account, CallKind.STEMS, "GET", path, deadline=deadline, accept=NO_STEMS_YET)
+        answer = self._studio.ask(account, Call(CallKind.STEMS, "GET", path, deadline, accept=NO_STEMS_YET))
         if not answer.succeeded:
             # A removed call would answer like this too.
             if self._is_marked_as_split(account, song_id, deadline):

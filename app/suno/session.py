@@ -24,6 +24,7 @@ from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode
 
 from app.suno.answer import NOTHING_CHARGED, Answer
+from app.suno.call import Deadline
 from app.suno.clock import moment_of
 from app.suno.cookie import HOW_TO_COPY, UnusableCookie, cookie_in
 from app.suno.errors import (
@@ -35,7 +36,7 @@ from app.suno.errors import (
 )
 from app.suno.ids import is_id
 from app.suno.statuses import SESSION_ENDED
-from app.suno.wire import Deadline, Wire, WireError
+from app.suno.wire import Wire, WireError
 
 MAX_SIGNED_IN_ACCOUNTS = 1_000
 """Maximum accounts that a process remembers; the least recently used goes first."""
@@ -311,12 +312,11 @@ class Sessions:
             reply = None
         if answer.status in (401, 403) and not answer.is_html:
             if "requires_captcha" in _clerk_codes(reply):
-                wanted = CaptchaRequired(
+                raise CaptchaRequired(
                     "Suno's sign-in wants a captcha: open suno.com in the browser that the cookie is from, solve it, "
-                    "and copy the cookie again."
+                    "and copy the cookie again.",
+                    at_sign_in=True,
                 )
-                wanted.at_sign_in = True
-                raise wanted
             raise self._bury(session)
         if not answer.succeeded or not isinstance(reply, dict):
             raise SunoFailed(f"Suno's sign-in answered {answer.status} with {answer.kind}. {NOTHING_CHARGED}")

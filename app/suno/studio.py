@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, StrEnum
-from typing import Any, ParamSpec, TypeVar, assert_never
+from typing import Any, ParamSpec, TypeVar
 
 from app.suno.answer import NOTHING_CHARGED, Answer, captcha_required, paid_calls_paused
+from app.suno.call import Call, CallKind, Cost, Deadline
 from app.suno.clip import UnreadableReply
 from app.suno.clock import SunoClock
 from app.suno.endpoint import Endpoint
 from app.suno.errors import OutcomeUnknown, SunoError, SunoFailed, SunoUnreachable
 from app.suno.session import Account, Sessions
-from app.suno.wire import Deadline, NotSent, Observer, Wire, WireError
+from app.suno.wire import NotSent, Observer, Wire, WireError
 
 JsonObject = dict[str, Any]
 """JSON as Suno sends or wants it: its shape is Suno's, and may change."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Cost(Enum):
-    """What a call may cost the account."""
-
-    NOTHING = "nothing"
-    CREDITS = "credits"
-    DOWNLOAD = "one of the month's downloads"
-
-
-class CallKind(StrEnum):
-    """The kind of a call. It is reported to the observer, and decides how the call is sent."""
-
-    SPLIT = "split"
-    UNLOCK = "unlock"
-    CONVERT_WAV = "convert_wav"
-    DOWNLOAD = "download"
-    STEMS = "stems"
-    CLIP = "clip"
-    CAPTCHA = "captcha"
-    FEED = "feed"
-    BILLING = "billing"
-    WAVEFORM = "waveform"
-    SONG_TIME = "song_time"
-
-    @property
-    def cost(self) -> Cost:
-        """What the call may cost. If it may cost anything, it is sent once and never resent blindly."""
-        match self:
-            case CallKind.SPLIT:
-                return Cost.CREDITS
-            case CallKind.UNLOCK | CallKind.CONVERT_WAV:
-                return Cost.DOWNLOAD
-            case (
-                CallKind.DOWNLOAD
-                | CallKind.STEMS
-                | CallKind.CLIP
-                | CallKind.CAPTCHA
-                | CallKind.FEED
-                | CallKind.BILLING
-                | CallKind.WAVEFORM
-                | CallKind.SONG_TIME
-            ):
-                return Cost.NOTHING
-        assert_never(self)
 
 
 class CostsSomething(Exception):
@@ -92,65 +47,41 @@ class StudioApi:
             renewal_lasts=suno.deadline,
         )
 
-    def read(
-        self,
-        account: Account,
-        kind: CallKind,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        deadline: Deadline,
-    ) -> Any:
+    def read(self, account: Account, call: Call) -> Any:
         """Make a free call and return its JSON."""
-        return reply_of(self.ask(account, kind, method, path, body, deadline=deadline))
+        return reply_of(self.ask(account, call))
 
-    def ask(
-        self,
-        account: Account,
-        kind: CallKind,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        deadline: Deadline,
-        accept: tuple[int, ...] = (),
-    ) -> Answer:
+    def ask(self, account: Account, call: Call) -> Answer:
         """Send a call with the account's token. Resend it only after Suno refused the token (and did nothing).
 
-        Returns a 2xx answer, or one of Suno itself with a status in `accept`. Raises the SunoError of any other: a
-        proxy's error page says nothing about what Suno has.
+        Returns a 2xx answer, or one of Suno itself with a status that the call accepts. Raises the SunoError of any
+        other: a proxy's error page says nothing about what Suno has.
         """
-        costs = kind.cost is not Cost.NOTHING
-        if costs and self._free_only:
-            raise CostsSomething(kind)
-        if kind.cost is Cost.CREDITS and (pause := self.sessions.pause_left(account)):
+        if call.may_cost and self._free_only:
+            raise CostsSomething(call.kind)
+        if call.kind.cost is Cost.CREDITS and (pause := self.sessions.pause_left(account)):
             raise paid_calls_paused(pause)
-        token = self.sessions.bearer(account, deadline, paid=costs)
-        answer = self._send(account, token, kind, method, path, body, deadline)
+        token = self.sessions.bearer(account, call.deadline, paid=call.may_cost)
+        answer = self._send(account, token, call)
         if answer.refuses_token or answer.refuses_stale_token:
-            token = self.sessions.bearer(account, deadline, paid=costs, refused=token)
-            answer = self._send(account, token, kind, method, path, body, deadline)
+            token = self.sessions.bearer(account, call.deadline, paid=call.may_cost, refused=token)
+            answer = self._send(account, token, call)
             if answer.refuses_token:
                 raise self.sessions.refused_after_renewal(account)
-        if answer.succeeded or (answer.status in accept and not answer.is_html):
+        if answer.succeeded or (answer.status in call.accept and not answer.is_html):
             return answer
         if answer.refuses_stale_token:
             # A new token was refused too.
-            wanted = captcha_required(self._captcha_version(account, deadline))
-            wanted.status = answer.status
-            raise wanted
-        failure = answer.failure(costs=costs)
-        if answer.is_edge_limit and kind.cost is Cost.CREDITS and failure.retry_after:
-            self.sessions.pause_paid_calls(account, failure.retry_after)
-            failure.paid_calls_pause = failure.retry_after
-        failure.is_download = kind.cost is Cost.DOWNLOAD
+            raise captcha_required(self._captcha_version(account, call.deadline), answer.status)
+        failure = answer.failure(call.kind.cost)
+        if failure.paid_calls_pause:
+            self.sessions.pause_paid_calls(account, failure.paid_calls_pause)
         raise failure
 
     def captcha(self, account: Account, deadline: Deadline) -> tuple[bool, object]:
         """Whether the newer split call wants a captcha now, and its version (1 hCaptcha, 2 Turnstile); free."""
         reply = self.read(
-            account, CallKind.CAPTCHA, "POST", "/api/c/check", b'{"ctype":"generation"}', deadline=deadline
+            account, Call(CallKind.CAPTCHA, "POST", "/api/c/check", deadline, b'{"ctype":"generation"}')
         )
         required = reply.get("required") if isinstance(reply, dict) else None
         if not isinstance(required, bool):
@@ -164,40 +95,34 @@ class StudioApi:
             return None
         return version if required else None
 
-    def _send(
-        self,
-        account: Account,
-        token: str,
-        kind: CallKind,
-        method: str,
-        path: str,
-        body: bytes | None,
-        deadline: Deadline,
-    ) -> Answer:
-        costs = kind.cost is not Cost.NOTHING
+    def _send(self, account: Account, token: str, call: Call) -> Answer:
         # With less time left, a slow answer could be cut off after Suno has charged.
-        if costs and deadline.remaining < self.endpoint.deadline / 2:
-            raise SunoUnreachable(f"Suno took too long before the {kind} call was sent. {NOTHING_CHARGED}")
+        if call.may_cost and call.deadline.remaining < self.endpoint.deadline / 2:
+            raise SunoUnreachable(f"Suno took too long before the {call.kind} call was sent. {NOTHING_CHARGED}")
         headers = self.sessions.headers(account)
         headers["Authorization"] = f"Bearer {token}"
-        if body is not None:
+        if call.body is not None:
             headers["Content-Type"] = "application/json"
-        wire = self._once if costs else self._again
+        wire = self._once if call.may_cost else self._again
         try:
-            answer = wire.ask(method, path, headers=headers, body=body, deadline=deadline, kind=kind)
+            answer = wire.ask(
+                call.method, call.path, headers=headers, body=call.body, deadline=call.deadline, kind=call.kind
+            )
         except NotSent as error:
             raise SunoUnreachable(
                 f"Suno could not be reached: {error}. The request was not sent and nothing was charged: it is safe "
                 "to try again."
             ) from error
         except WireError as error:
-            if kind is CallKind.SPLIT:
-                raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
-            if costs:
-                lost = OutcomeUnknown(f"Suno was asked to prepare the download, but {error}.")
-                lost.is_download = True
-                raise lost from error
-            raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
+            match call.kind.cost:
+                case Cost.CREDITS:
+                    raise OutcomeUnknown(f"Suno was asked to split the song, but {error}.") from error
+                case Cost.DOWNLOAD:
+                    raise OutcomeUnknown(
+                        f"Suno was asked to prepare the download, but {error}.", is_download=True
+                    ) from error
+                case Cost.NOTHING:
+                    raise SunoUnreachable(f"Suno was asked, but {error}. {NOTHING_CHARGED}") from error
         self.clock.note(answer.headers.get("Date", ""))
         return answer
 

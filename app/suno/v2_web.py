@@ -9,14 +9,14 @@ import uuid
 from typing import assert_never
 
 from app.suno.answer import Answer, captcha_required
+from app.suno.call import Call, CallKind, Deadline
 from app.suno.clip import Clip, UnreadableReply, stems_from_wire
 from app.suno.endpoint import ExtractGroup
 from app.suno.errors import OutcomeUnknown, RefusedBySuno, SunoFailed
 from app.suno.session import Account
 from app.suno.statuses import WRONG_FORM
 from app.suno.stems import StemChoice, StemTask
-from app.suno.studio import CallKind, JsonObject, StudioApi, json_of
-from app.suno.wire import Deadline
+from app.suno.studio import JsonObject, StudioApi, json_of
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,7 @@ class V2Web:
         self, account: Account, song: Clip, choice: StemChoice, group: str, order: str, deadline: Deadline
     ) -> list[Clip]:
         body = _body(song, choice, group, self._suno.stems_model, order)
-        return stems_of(
-            self._studio.ask(account, CallKind.SPLIT, "POST", V2_WEB_PATH, body, deadline=deadline), song.id
-        )
+        return stems_of(self._studio.ask(account, Call(CallKind.SPLIT, "POST", V2_WEB_PATH, deadline, body)), song.id)
 
 
 def stems_of(answer: Answer, song_id: str) -> list[Clip]:

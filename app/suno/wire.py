@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, Pro
 from app.addresses import NotAnAddress, read_address
 from app.suno.adapter import OriginAdapter
 from app.suno.answer import Answer
+from app.suno.call import Deadline
 
 MAX_SUNO_REPLY_BYTES = 5_000_000
 """Bytes. A longer reply is not Suno's (24 clips are about 60 kB)."""
@@ -59,18 +60,6 @@ class _Body(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.taken = True
         return super().read(size)
-
-
-class Deadline:
-    """The time at which a request to this service stops waiting for Suno."""
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = time.monotonic() + seconds
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left; 0 when it has passed."""
-        return max(0.0, self._ends - time.monotonic())
 
 
 class Wire:

@@ -16,6 +16,7 @@ from app import metrics
 from app.accounts import CallerNotAllowed
 from app.audio.links import LinkRefused
 from app.audio.store import AudioFull, AudioUnavailable
+from app.charge import ChargeIsKnown
 from app.splits.budget import OverBudget
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound
 from app.splits.store import LedgerUnavailable
@@ -308,9 +309,10 @@ def handle(error: Exception) -> ResponseReturnValue:
         _log_crash(error)
         return body(*OF_STATUS[500]), 500
     sentence = str(error)
-    if getattr(error, "may_have_charged", False):
+    if isinstance(error, ChargeIsKnown) and error.may_have_charged:
         metrics.IN_DOUBT.inc()
-        sentence = f"{sentence} {ASK_AGAIN if getattr(error, 'is_download', False) else LOOK_FIRST}"
+        is_download = isinstance(error, suno.SunoError) and error.is_download
+        sentence = f"{sentence} {ASK_AGAIN if is_download else LOOK_FIRST}"
     retry_after = getattr(error, "retry_after", None)
     return body(code, sentence), code.status, {"Retry-After": str(retry_after)} if retry_after is not None else {}
 

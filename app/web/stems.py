@@ -15,6 +15,7 @@ from flask import Response, jsonify
 from app import metrics
 from app.accounts import CallerNotAllowed, budget_of
 from app.callers import Caller
+from app.charge import ChargeIsKnown
 from app.splits.jobs import NewJob
 from app.splits.lookup import KnownSplit, find_split
 from app.splits.order import order_of_key
@@ -389,7 +390,7 @@ def _person_needed(entry: Entry, request_id: str = "") -> Response:
 
 def _count_if_lost(error: Exception, split: Split, caller: Caller, account: Account) -> None:
     """Count what a request that fails may have spent: in doubt counts as spent."""
-    if getattr(error, "may_have_charged", False):
+    if isinstance(error, ChargeIsKnown) and error.may_have_charged:
         metrics.note_spent(caller.name, account.name, split.choice.task, split.price)
 
 

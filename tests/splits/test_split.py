@@ -23,6 +23,7 @@ from app.splits.refusals import InProgress, KeyReused, SplitNotFound
 from app.splits.split import Split, Stems
 from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
 from app.splits.waiting import TooManyWaiting
+from app.suno.call import Deadline
 from app.suno.clip import Clip
 from app.suno.errors import (
     CaptchaRequired,
@@ -36,7 +37,6 @@ from app.suno.errors import (
 )
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
-from app.suno.wire import Deadline
 from app.timing import Stopping, Timing
 from tests.splits.conftest import SteppedClock
 
@@ -972,8 +972,7 @@ def person_splits(suno: Suno) -> list[str]:
 
 
 def test_a_captcha_at_the_sign_in_begins_no_wait(ask: Ask, suno: Suno, ledger: Ledger) -> None:
-    at_sign_in = CaptchaRequired("Suno's sign-in wants a captcha.")
-    at_sign_in.at_sign_in = True
+    at_sign_in = CaptchaRequired("Suno's sign-in wants a captcha.", at_sign_in=True)
     suno.script = [at_sign_in]
     with pytest.raises(CaptchaRequired):
         ask("k", handover=HANDOVER)

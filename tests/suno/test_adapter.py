@@ -12,8 +12,9 @@ import pytest
 import requests
 import responses
 
+from app.suno.call import Deadline
 from app.suno.gateway import SunoGateway
-from app.suno.wire import Deadline, Wire
+from app.suno.wire import Wire
 from tests.suno.conftest import ALICE, CLIP, SONG, SPLIT, signed_in
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

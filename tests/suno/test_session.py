@@ -15,10 +15,11 @@ import requests
 from responses import RequestsMock
 
 from app.suno import errors
+from app.suno.call import Deadline
 from app.suno.cookie import UnusableCookie, cookie_in, cookie_of, has_only_session
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account, Sessions, User
-from app.suno.wire import Deadline, Wire
+from app.suno.wire import Wire
 from tests.suno.conftest import ALICE, AUTH, BOB, CLIENT, CLIP, SONG, SPLIT, TOKENS, calls, jwt, signed_in
 
 CLERK_REFUSAL = {

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from app.suno.call import Deadline
 from app.suno.errors import SunoUnreachable
 from app.suno.session import Account, Sessions
-from app.suno.wire import Deadline, NotSent, NoWholeAnswer, Wire
+from app.suno.wire import NotSent, NoWholeAnswer, Wire
 from tools.process import free_port
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
