@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from urllib3.exceptions import LocationParseError
@@ -77,10 +78,11 @@ def host_of(url: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    ip = _ip_of(host)
-    return host == "localhost" if ip is None else ip.is_loopback
+    """Whether a host is this machine itself; IPv6 with or without brackets."""
+    ip = _ip_of(host.strip("[]"))
+    return host == "localhost" or host.endswith(".localhost") if ip is None else ip.is_loopback
 
 
 def is_listed(host: str, listed: Sequence[str]) -> bool:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_network
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from environs import Env
 from marshmallow import ValidationError, fields
+from marshmallow.validate import URL, OneOf, Range, Regexp
 
 from app.callers import MIN_KEY_LENGTH, SIGNING_KEY, SIGNING_KEY_RULE, hash_of, read_callers, uncommented
 from app.suno.cookie import HOW_TO_COPY, ONLY_SESSION, UnusableCookie, cookie_of, has_only_session
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 
 class Cookie(fields.String):
@@ -170,3 +178,106 @@ def _file_or(value: str) -> str:
         return Path(value[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValidationError(f"Its file cannot be read: {type(error).__name__}.") from error
+
+
+class ListenAddress(fields.String):
+    """A name or an address without port, IPv6 with or without brackets; or `unix:` and a path; "" means all."""
+
+    COMPLAINT = "It is an address or a name without port (127.0.0.1, ::1, localhost), or unix: and a path."
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if value.startswith("unix:") or re.fullmatch(r"[A-Za-z0-9._-]*", value):
+            return value
+        address = value.removeprefix("[").removesuffix("]")
+        try:
+            IPv6Address(address)
+        except ValueError:
+            raise ValidationError(self.COMPLAINT) from None
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """A setting."""
+
+    group: str
+    name: str
+    """The environment variable."""
+    parse: Callable[..., T]
+    """Reads it: called with the environment, the name, the default, and what `read` gets besides."""
+    default: T
+    meaning: str
+    is_usual: bool = False
+    """Whether it is one of the few that people set; docs/settings.md shows the others as advanced."""
+
+    def read(self, env: Env, **context: object) -> T:
+        """Read the variable. Errors are collected in `env`."""
+        return self.parse(env, self.name, self.default, **context)
+
+
+def of_field(field: type[fields.Field[Any]]) -> Callable[..., Any]:
+    """Read a value with a field; its arguments are the context."""
+
+    def parse(env: Env, name: str, default: Any, **context: Any) -> Any:
+        parser = f"parse_{name.lower()}"
+        env.add_parser_from_field(parser, field)
+        return getattr(env, parser)(name, default, **context)
+
+    return parse
+
+
+def values(field: type[Listed]) -> Callable[..., tuple[str, ...]]:
+    """Read several values with a field."""
+    parse = of_field(field)
+    return lambda env, name, default, **context: parse(env, name, None, **context) or default
+
+
+def number(lowest: float, highest: float, *, includes_lowest: bool = True) -> Callable[[Env, str, float], float]:
+    """Read a number in these limits."""
+    limits = Range(min=lowest, max=highest, min_inclusive=includes_lowest)
+    return lambda env, name, default: env.float(name, default, validate=limits)
+
+
+def whole(lowest: int, highest: int | None) -> Callable[[Env, str, int], int]:
+    """Read a whole number in these limits."""
+    limits = Range(min=lowest, max=highest)
+    return lambda env, name, default: env.int(name, default, validate=limits)
+
+
+def text(env: Env, name: str, default: str) -> str:
+    """Read any text."""
+    return env.str(name, default)
+
+
+def matching(pattern: str, complaint: str) -> Callable[[Env, str, Any], Any]:
+    """Read a text that matches a pattern."""
+    check = Regexp(pattern, error=complaint)
+    return lambda env, name, default: env.str(name, default, validate=check)
+
+
+def one_of(*choices: str) -> Callable[[Env, str, Any], Any]:
+    """Read one of these words."""
+    return lambda env, name, default: env.str(name, default, validate=OneOf(choices))
+
+
+def member(kind: type[E]) -> Callable[[Env, str, E], E]:
+    """Read the value of a member of an enum."""
+    return lambda env, name, default: kind(env.str(name, default.value, validate=OneOf(list(kind))) or default)
+
+
+_URL = URL(schemes={"http", "https"}, require_tld=False)
+
+
+def url(env: Env, name: str, default: str) -> str:
+    """Read an address with http or https."""
+    return env.str(name, default, validate=_URL)
+
+
+def url_or_none(env: Env, name: str, default: str) -> str:
+    """Read an address with http or https, or ""."""
+    return env.str(name, default, validate=lambda value: value == "" or _URL(value))
+
+
+def read_elsewhere(env: Env, name: str, default: str) -> str:
+    """Read nothing: gunicorn or requests reads this variable."""
+    return default

@@ -45,6 +45,14 @@ def public(suno: Suno, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli
         yield Client(server)
 
 
+def test_the_service_listens_on_ipv6_in_full(suno: Suno) -> None:
+    with stack.service(suno.url, {"HOST": "::1", "WEB_CONCURRENCY": "1"}) as server:
+        here = Client(server)
+        assert server.url.startswith("http://[::1]:")
+        assert [here.get(path).status_code for path in ("/", "/readyz", "/metrics", "/api/get_limit")] == [200] * 4
+        assert here.get("/", headers={"Host": "evil.example.com"}).status_code == 400, "a name is not loopback"
+
+
 @pytest.mark.parametrize(
     "headers",
     [

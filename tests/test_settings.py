@@ -9,6 +9,7 @@ import pytest
 from environs import Env, EnvError
 
 from app.callers import hash_of
+from app.setting_rows import ALL
 from app.settings import read_settings, remembered, reread_settings
 from app.timing import LOST_STEMS_SECONDS
 
@@ -88,6 +89,9 @@ def test_an_empty_cookie_is_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRUSTED_HOSTS", "my-secret:3000"),
         ("TRUSTED_HOSTS", "https://my-secret"),
         ("TRUSTED_HOSTS", "*"),
+        ("HOST", "my-secret:3000"),
+        ("HOST", "[::1]:3000"),
+        ("HOST", "https://my-secret"),
     ],
 )
 def test_a_wrong_setting_is_named_and_its_value_is_not(
@@ -187,6 +191,12 @@ def test_trusted_hosts_are_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().trusted_hosts == ("stems.example.com", ".example.org", "::1", "::2", "10.0.0.1")
 
 
+def test_the_settings_that_people_set_come_first() -> None:
+    usual, _, others = Path("docs/settings.md").read_text(encoding="utf-8").partition("\n## Advanced\n")
+    assert len(re.findall(r"^\| `[A-Z_]+` \|", usual, re.MULTILINE)) == 12
+    assert len(re.findall(r"^\| `[A-Z_]+` \|", others, re.MULTILINE)) == len(ALL) - 12
+
+
 def test_every_setting_is_in_the_docs_with_its_default() -> None:
     text = Path("docs/settings.md").read_text(encoding="utf-8")
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", text, re.MULTILINE))
@@ -194,7 +204,7 @@ def test_every_setting_is_in_the_docs_with_its_default() -> None:
     assert set(table) == set(settings) | OF_GUNICORN | STANDARD
     for name, default in settings.items():
         if name != "SUNO_USER_AGENT":  # long, and of no use to a reader
-            assert table[name] == ("" if default is None else f"`{formatted(default)}`"), name
+            assert table[name] == ("" if default in (None, "") else f"`{formatted(default)}`"), name
 
 
 def formatted(value: Any) -> str:
@@ -216,6 +226,9 @@ def test_gunicorn_listens_where_the_environment_says(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOST", "0.0.0.0")
     monkeypatch.setenv("PORT", "80")
     assert runpy.run_path("gunicorn.conf.py")["bind"] == "0.0.0.0:80"
+    for loopback in ("::1", "[::1]"):
+        monkeypatch.setenv("HOST", loopback)
+        assert runpy.run_path("gunicorn.conf.py")["bind"] == "[::1]:80"
     monkeypatch.setenv("HOST", "unix:/run/suno-stems/gunicorn.sock")
     assert runpy.run_path("gunicorn.conf.py")["bind"] == "unix:/run/suno-stems/gunicorn.sock"
 

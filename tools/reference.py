@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
-from environs import Env
-
-from app.settings import MEANINGS, read_settings
+from app.setting_rows import ALL
+from app.setting_types import Setting
 from app.web.errors import ErrorCode
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -41,17 +42,25 @@ A malformed request also has `details`: the messages by field. Programs check `c
 
 
 def settings() -> str:
-    """The settings by subject, each with its default and meaning."""
-    env = Env(eager=False)
-    read_settings(env)
-    defaults = env.dump()
-    text = [SETTINGS]
-    for subject, meanings in MEANINGS.items():
-        text.append(f"\n## {subject}\n\n| name | default | meaning |\n|---|---|---|\n")
-        for name, meaning in meanings.items():
-            default = "" if name == "SUNO_USER_AGENT" else _shown(defaults.get(name))
-            text.append(f"| `{name}` | {default} | {meaning} |\n")
-    return "".join(text)
+    """The settings: those that people set, then the others by subject."""
+    usual = [setting for setting in ALL if setting.is_usual]
+    page = [
+        SETTINGS,
+        "\n## The usual ones\n",
+        *_table(usual),
+        "\n## Advanced\n\nLeave these out unless you need them.\n",
+    ]
+    others = [setting for setting in ALL if not setting.is_usual]
+    for group, rows in groupby(others, key=lambda setting: setting.group):
+        page += [f"\n### {group}\n", *_table(rows)]
+    return "".join(page)
+
+
+def _table(rows: Iterable[Setting[object]]) -> Iterator[str]:
+    yield "\n| name | default | meaning |\n|---|---|---|\n"
+    for row in rows:
+        default = "" if row.name == "SUNO_USER_AGENT" else _shown(row.default)
+        yield f"| `{row.name}` | {default} | {row.meaning} |\n"
 
 
 def errors() -> str:
@@ -64,7 +73,7 @@ PAGES = {"settings.md": settings, "errors.md": errors}
 
 
 def _shown(default: object) -> str:
-    if default is None:
+    if default in (None, "", ()):
         return ""
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 

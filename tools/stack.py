@@ -40,7 +40,8 @@ def service(
     port = port or free_port()
     require_free(port)
     own = {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": "2", **(settings or {})}
-    url = own["HOST"] if own["HOST"].startswith("unix:") else f"http://127.0.0.1:{port}"
+    host = own["HOST"]
+    url = host if host.startswith("unix:") else f"http://{'[::1]' if host == '::1' else '127.0.0.1'}:{port}"
     command = [*prefix, sys.executable, "-m", "gunicorn"]
     with (
         _settings(suno_url, {"SUNO_COOKIE": ACCOUNT, **own}) as environment,

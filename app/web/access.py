@@ -7,7 +7,6 @@ import logging
 import stat
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from werkzeug.exceptions import BadRequest, Unauthorized
 
 from app import metrics
 from app.accounts import CallerNotAllowed
+from app.addresses import is_loopback
 from app.callers import EVERYONE, MIN_KEY_LENGTH, Caller, hash_of
 from app.settings import Settings
 from app.web.current import current_request, of_request, this_app
@@ -127,17 +127,6 @@ def _refused(sent: list[str], sentence: str) -> ApiKeyRequired:
     if sent:
         metrics.KEYS_REFUSED.inc()
     return ApiKeyRequired(sentence)
-
-
-@lru_cache(maxsize=64)
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is loopback; IPv6 with or without brackets."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_key() -> None:

@@ -16,7 +16,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from app import metrics
 from app.accounts import budget_of
 from app.audio.store import AudioUnavailable
-from app.settings import DEFAULT_AUDIO_URL, remembered
+from app.setting_rows import DEFAULT_AUDIO_URL
+from app.settings import remembered
 from app.splits.jobs import JobsReport
 from app.splits.store import LedgerUnavailable
 from app.web.access import require_metrics_key
