@@ -76,7 +76,6 @@ class Sandbox:
             ("GET", "/api/feed/", studio.bare_feed),
             ("GET", "/api/clips/get_songs_by_ids", studio.songs_by_ids),
             ("GET", "/api/session/", studio.session),
-            ("GET", "/api/gen/{id}/waveform-aggregates", studio.waveform),
             ("GET", "/api/gen/{id}/aligned_lyrics/v2/", studio.aligned_lyrics),
             ("GET", "/api/gen/{id}/downbeats", studio.downbeats),
             ("GET", "/api/gen/{id}/novelty-sections", studio.novelty_sections),

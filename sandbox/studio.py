@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import random
 import re
 import threading
 import time
@@ -243,18 +242,6 @@ class Studio:
         """Return the signed-in user."""
         account = self._account_of_2026(request)
         return json_reply(200, {"user": {"id": user_id_of(account.name), "handle": account.name}})
-
-    def waveform(self, request: Request, clip_id: str) -> Reply:
-        """Return a clip's waveform in two resolutions, locked or not."""
-        account = self._account_of_2026(request)
-        if not self._clips(account, [clip_id], everything=True):
-            return detail(404, NOT_FOUND)
-        heights = random.Random(clip_id)
-        fine = [round(heights.random(), 3) for _ in range(1_000)]
-        return json_reply(
-            200,
-            {"waveform_aggregates": [{"resolution": 1_000, "data": fine}, {"resolution": 100, "data": fine[::10]}]},
-        )
 
     def aligned_lyrics(self, request: Request, clip_id: str) -> Reply:
         """Return the words in time of a song, or of a stem's song."""

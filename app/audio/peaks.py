@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 PAIRS = 1_000
 """Number of pairs of the lowest and the highest sample."""
@@ -26,41 +26,6 @@ class Peaks(TypedDict):
     bits: int
     length: int
     data: list[int]
-
-
-def peaks_from_suno(reply: Any, duration: float | None) -> Peaks | None:
-    """Read Suno's own waveform of a clip; None if it is not understood: its format was never captured."""
-    longest: Sequence[float] = ()
-    waiting, looked = [reply], 0
-    while waiting and looked < 10_000:
-        found, looked = waiting.pop(), looked + 1
-        if isinstance(found, dict):
-            waiting += found.values()
-        elif isinstance(found, list):
-            numbers = [each for each in found if isinstance(each, int | float) and not isinstance(each, bool)]
-            if found and len(numbers) == len(found):
-                longest = max(longest, numbers, key=len)
-            elif len(found) <= 10_000:
-                waiting += found
-    try:
-        loudest = max(map(abs, longest), default=0.0)
-        if len(longest) < 2 or not 0 < loudest < float("inf"):
-            return None
-        if min(longest) < 0 and len(longest) % 2 == 0 and all(low <= high for low, high in _in_pairs(longest)):
-            lows, highs = [low for low, _ in _in_pairs(longest)], [high for _, high in _in_pairs(longest)]
-        else:
-            highs = [abs(each) for each in longest]
-            lows = [-each for each in highs]
-        scale = 32_767 / loudest
-        pairs = _pairs([int(each * scale) for each in lows], [int(each * scale) for each in highs])
-    except (OverflowError, ValueError):
-        return None
-    rate = 44_100
-    return _as_json(pairs, rate, int((duration or 0) * rate) or PAIRS)
-
-
-def _in_pairs(numbers: Sequence[float]) -> list[tuple[float, float]]:
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def peaks_as_json(lows: Sequence[int], highs: Sequence[int], rate: int, samples: int) -> Peaks:

@@ -28,7 +28,6 @@ class CallKind(StrEnum):
     CAPTCHA = "captcha"
     FEED = "feed"
     BILLING = "billing"
-    WAVEFORM = "waveform"
     SONG_TIME = "song_time"
 
     @property
@@ -46,7 +45,6 @@ class CallKind(StrEnum):
                 | CallKind.CAPTCHA
                 | CallKind.FEED
                 | CallKind.BILLING
-                | CallKind.WAVEFORM
                 | CallKind.SONG_TIME
             ):
                 return Cost.NOTHING

@@ -275,11 +275,6 @@ class SunoGateway:
             return None
         return _url(url)
 
-    def waveform(self, account: Account, clip_id: str) -> Any:
-        """A clip's waveform as Suno sends it; no capture shows its form. Free, and counts no download."""
-        path = f"/api/gen/{clip_id}/waveform-aggregates"
-        return self._studio.read(account, Call(CallKind.WAVEFORM, "GET", path, self._deadline()))
-
     def aligned_lyrics(self, account: Account, song_id: str) -> AlignedLyrics:
         """A song's words in time; free. Without any for an instrumental, or if Suno has not aligned the song."""
         path = f"/api/gen/{song_id}/aligned_lyrics/v2/"

@@ -8,19 +8,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
 from app.audio.facts import Measurements
 from app.audio.files import TYPES, Details, file_name, folder_name, folder_of
-from app.audio.peaks import peaks_from_suno
 from app.audio.store import AudioRemoved, Opened
 from app.audio.timeline import Timeline
 from app.jobs.file_status import NOT_KEPT, FileStatus, place_of, read_job, status_of, with_measures
 from app.jobs.job import FileJob, FileState, SplitJob
 from app.jobs.wanted_files import WantedFiles
-from app.suno.errors import SongNotFound, SunoError
+from app.suno.errors import SongNotFound
 from app.suno.gateway import AudioFormat
 from app.suno.ids import CLIP_ID_PATTERN, as_sent
 from app.suno.session import Account
@@ -140,7 +139,7 @@ def get_audio(id: str, format: str) -> Response:
 def get_peaks(id: str) -> Response:
     """Get a clip's waveform, in audiowaveform's JSON format (version 2).
 
-    Free. It is measured once, when the clip's first file is kept. Until then it is Suno's own, if Suno has one.
+    Free. It is measured once, when the clip's first file is kept.
     """
     peaks = parts().shelf.peaks(_folders_allowed(f"{id}.peaks.json"), id)
     if peaks is not None:
@@ -149,15 +148,6 @@ def get_peaks(id: str) -> Response:
         response.headers["Cache-Control"] = "private, no-cache"
         response.make_conditional(request)
         return response
-    if "token" not in request.args:
-        account = account_of_request()
-        try:
-            waveform = parts().gateway.waveform(account, id)
-            found = peaks_from_suno(waveform, parts().gateway.clip(account, id).duration)
-        except SunoError:
-            found = None
-        if found is not None:
-            return jsonify(found)
     raise AudioNotKept(
         f'No waveform of this clip is known yet: POST /api/audio with {{"ids": ["{id}"], "format": "mp3"}} '
         "fetches and measures its audio."

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.audio.measure import measure
-from app.audio.peaks import PAIRS, NotAudio, peaks_from_suno
+from app.audio.peaks import PAIRS, NotAudio
 from sandbox.storage import encoded
 from tests.audio.conftest import wav
 
@@ -59,27 +59,3 @@ def test_short_files_also_have_a_thousand_pairs(tmp_path: Path, seconds: float) 
 def test_content_that_is_not_audio_raises_not_audio(tmp_path: Path, content: bytes, format: str) -> None:
     with pytest.raises(NotAudio):
         peaks(tmp_path, content, format)
-
-
-@pytest.mark.parametrize(
-    ("reply", "loudest"),
-    [
-        (
-            {"waveform_aggregates": [{"data": [0.0, 0.5]}, {"data": [0.1] * 500 + [1.0] * 500}]},
-            32_767,
-        ),
-        ([[-1, 1] * 100], 32_767),
-        ({"peaks": {"left": [3, 6, 200], "right": []}}, 32_767),
-    ],
-)
-def test_sunos_waveform_is_read_in_several_shapes(reply: Any, loudest: int) -> None:
-    found = peaks_from_suno(reply, 183.4)
-    assert found and len(found["data"]) == 2 * PAIRS and max(found["data"]) == loudest
-    assert min(found["data"]) == -loudest
-
-
-@pytest.mark.parametrize(
-    "reply", [None, {}, [], "text", [True, False], {"data": ["0.1"]}, {"data": [0, 0]}, [1e400, 1], {"data": [1]}, 7]
-)
-def test_a_reply_without_a_waveform_is_none(reply: Any) -> None:
-    assert peaks_from_suno(reply, None) is None

@@ -247,7 +247,6 @@ def test_the_2024_wire_has_none_of_this(stranger):
     assert alice.post("/api/download/authorize", {}).status_code == 404
     assert alice.get("/api/clips/get_songs_by_ids", ids="a").status_code == 404
     assert alice.get("/api/session/").status_code == 404
-    assert alice.get(f"/api/gen/{OCEAN_WANDERER}/waveform-aggregates").status_code == 404
     assert alice.post("/api/generate/v2-web/", extract_body()).status_code == 422
 
 
@@ -347,11 +346,6 @@ def test_a_plan_limits_the_number_of_unlocks(sign_in):
         True,
         False,
     ]
-
-
-def test_the_waveform_of_a_locked_clip_can_be_read(alice):
-    reply = alice.get(f"/api/gen/{OCEAN_WANDERER}/waveform-aggregates").json()
-    assert [len(level["data"]) for level in reply["waveform_aggregates"]] == [1000, 100]
 
 
 def test_two_songs_have_one_title_of_80_characters(alice):
