@@ -48,7 +48,7 @@ class Parts:
     def shelf(self) -> Shelf:
         """The kept audio."""
         from app.audio.shelf import Shelf
-        from app.audio.store import open_store
+        from app.audio.which_store import open_store
 
         settings = self.settings
         return Shelf(open_store(settings.audio_url), limit=settings.audio_limit, kept_for=settings.audio_kept)

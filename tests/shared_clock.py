@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.splits.store import open_store
+from app.splits.which_store import open_store
 
 FOLDER = Path(__file__).with_name("clock")
 

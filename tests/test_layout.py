@@ -124,3 +124,18 @@ def test_told_is_not_the_word_for_everything() -> None:
     files = [file for file in Path("app").rglob("*") if file.suffix in (".py", ".js", ".html")]
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     assert sum("told" in line for line in lines) <= 20
+
+
+def test_no_module_imports_itself_through_another() -> None:
+    files = {
+        ".".join(file.with_suffix("").parts).removesuffix(".__init__"): file for file in Path("app").rglob("*.py")
+    }
+    imports = {
+        module: {name if name in files else name.rpartition(".")[0] for name in imports_of(file)} - {module}
+        for module, file in files.items()
+    }
+    # Take away what imports nothing that is left: what remains goes in circles.
+    while free := [module for module, others in imports.items() if not others & imports.keys()]:
+        for module in free:
+            del imports[module]
+    assert imports == {}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.audio.facts import SAME_LENGTH_SECONDS, Facts, Fit, StemSet, read_sets
+from app.audio.facts import SAME_LENGTH_SECONDS, Facts, Fit, StemSet
 from app.audio.files import Details
+from app.audio.measurements import read_sets
 from app.audio.shelf import Shelf
 from app.audio.trace import Trace, lags_of, residual_dbfs
 

@@ -14,7 +14,6 @@ from typing import Protocol
 CHUNK_BYTES = 128 * 1024
 """Bytes to read or send at once."""
 
-
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}(\.[a-z0-9]{1,10}){0,2}")
 
 
@@ -120,14 +119,3 @@ class FileStore(Protocol):
 
     def clear_rubbish(self, older_than: float) -> None:
         """Remove incomplete files that are older than this, in seconds."""
-
-
-def open_store(url: str) -> FileStore:
-    """Make the store for AUDIO_URL. It connects on first use."""
-    if url.startswith("s3://"):
-        from app.audio.s3 import S3Store
-
-        return S3Store(url)
-    from app.audio.folder import FolderStore
-
-    return FolderStore(Path(url.removeprefix("file://")))

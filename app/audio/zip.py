@@ -15,8 +15,9 @@ from struct import pack
 from zlib import crc32
 
 from app.audio.companions import companions_of, dawproject_of
-from app.audio.facts import Measurements, SongMeasures
+from app.audio.facts import SongMeasures
 from app.audio.files import Details, distinct
+from app.audio.measurements import Measurements
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable, Opened
 from app.audio.timeline import SongInTime

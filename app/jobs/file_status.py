@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.audio.facts import UNMEASURED, Measurements, Measures
+from app.audio.facts import UNMEASURED, Measures
 from app.audio.files import Details, file_name, folder_of
+from app.audio.measurements import Measurements
 from app.jobs.job import FileJob, FileState, read_file, write_file
 from app.splits.ledger import Ledger
 

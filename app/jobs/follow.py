@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from app.audio.facts import Measurements
 from app.audio.files import folder_of
+from app.audio.measurements import Measurements
 from app.audio.song import Song
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs import event

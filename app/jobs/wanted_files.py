@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from app.accounts import budget_of
-from app.audio.facts import Measurements
 from app.audio.files import Details, file_name, folder_of
+from app.audio.measurements import Measurements
 from app.audio.sizes import least_bytes
 from app.audio.song import Song
 from app.audio.store import AudioFull

@@ -42,9 +42,10 @@ from app.splits.once import TurnTable
 from app.splits.owners import OWNER_KEPT_SECONDS, as_seen_now, is_forgotten, known_stems, own, take, withdraw_guesses
 from app.splits.paid_pauses import PaidPauses
 from app.splits.request_ids import forget_request, latest_of_request, lead_to, lead_to_job
-from app.splits.store import Entry, Owner, State, Store, Transaction, open_store
+from app.splits.store import Entry, Owner, State, Store, Transaction
 from app.splits.wait import Wait
 from app.splits.waiting import WaitTable
+from app.splits.which_store import open_store
 from app.suno.clip import Clip
 
 if TYPE_CHECKING:

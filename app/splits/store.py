@@ -354,14 +354,3 @@ class _InMemory:
 
     def dues(self) -> int:
         return len(self.due_at)
-
-
-def open_store(url: str) -> Store:
-    """Make the store at LEDGER_URL. It connects on first use."""
-    if url.startswith("sqlite:///"):
-        from app.splits.sqlite import SqliteStore
-
-        return SqliteStore(url.removeprefix("sqlite:///"))
-    from app.splits.redis import RedisStore
-
-    return RedisStore(url)

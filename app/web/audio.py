@@ -12,8 +12,8 @@ from flask import Response, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
-from app.audio.facts import Measurements
 from app.audio.files import TYPES, Details, file_name, folder_name, folder_of
+from app.audio.measurements import Measurements
 from app.audio.store import AudioRemoved, Opened
 from app.audio.timeline import Timeline
 from app.jobs.file_status import NOT_KEPT, FileStatus, place_of, read_job, status_of, with_measures

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from app.audio.folder import FolderStore
-from app.audio.store import FileStore, open_store
+from app.audio.store import FileStore
+from app.audio.which_store import open_store
 
 
 def wav(seconds: float = 0.1, rate: int = 8_000, loud: int = 20_000) -> bytes:

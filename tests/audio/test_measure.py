@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from app.audio.compare import Sound, compare_kept, compared
-from app.audio.facts import Facts, Fault, Measurements, Measures, StemSet
+from app.audio.facts import Facts, Fault, Measures, StemSet
 from app.audio.files import Details
 from app.audio.folder import FolderStore
 from app.audio.measure import measure
+from app.audio.measurements import Measurements
 from app.audio.shelf import Shelf
 from app.audio.trace import Trace
 from sandbox import audio

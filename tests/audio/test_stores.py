@@ -12,7 +12,8 @@ import pytest
 from app.audio import s3
 from app.audio.folder import FolderStore
 from app.audio.s3 import S3Store
-from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, FileStore, open_store
+from app.audio.store import AudioFull, AudioRemoved, AudioUnavailable, FileStore
+from app.audio.which_store import open_store
 from tests.audio.conftest import s3_client
 
 Put = Callable[..., None]

@@ -17,7 +17,7 @@ from app.accounts import AccountNames, Accounts
 from app.audio.fetch import FetchFailed
 from app.audio.links import Links
 from app.audio.shelf import Shelf
-from app.audio.store import open_store
+from app.audio.which_store import open_store
 from app.callers import DEFAULT_ACCOUNT, OperatorAccount
 from app.jobs.file_status import read_job
 from app.jobs.job import FileJob, SplitJob, new_split, read_split

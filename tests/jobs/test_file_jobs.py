@@ -17,7 +17,8 @@ from app.audio.fetch import Fetcher, FetchFailed
 from app.audio.files import Details, folder_of
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
-from app.audio.store import AudioUnavailable, FileStore, open_store
+from app.audio.store import AudioUnavailable, FileStore
+from app.audio.which_store import open_store
 from app.callers import DEFAULT_ACCOUNT, Caller, OperatorAccount
 from app.jobs import fetch as jobs
 from app.jobs.fetch import FileJobs

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.splits.store import open_store
+from app.splits.which_store import open_store
 from tests import stack
 from tests.conftest import SONG, Suno, until
 from tests.jobs.conftest import Deployed, Receiver, settings_in
