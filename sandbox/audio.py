@@ -26,27 +26,21 @@ BEAT = RATE // 2
 SIGNS = int.from_bytes(b"\0\x80" * LENGTH, "little")  # `(x ^ SIGNS) - SIGNS`: from two's complement to signed digits
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
-PROGRESSIONS = ((0, 4, 5, 3), (5, 3, 0, 4), (0, 5, 3, 4), (3, 0, 4, 5))  # each chord lasts two beats
 PHRASES = ("..#---#-#-#--...", "..#-#-#---#--...", "..#--#--#-#--...", "..#-#---#-#--...")  # then the voice rests
 SINE = [math.sin(2 * math.pi * i / 512) for i in range(512)]
 OVERTONES = [[SINE[k * i % 512] for k in range(1, 17)] for i in range(512)]
 NOISE = array("b", random.Random(0).randbytes(4096))
-VOWELS = {  # the resonances of the mouth: centre and width in Hz, and weight
-    "a": ((730, 110, 1.0), (1090, 130, 0.6), (2440, 220, 0.18)),
-    "o": ((500, 100, 1.0), (880, 120, 0.5), (2500, 220, 0.1)),
-    "e": ((560, 100, 1.0), (1720, 160, 0.35), (2480, 220, 0.2)),
-    "u": ((320, 90, 1.0), (800, 120, 0.25), (2240, 220, 0.05)),
-}
+VOICE = (1, 0.6, 0.9, 0.7, 0.35, 0.2, 0.15, 0.1)
 
 
 class Instrument(NamedTuple):
     """What one instrument plays, and how it sounds."""
 
-    # One mark for each sixteenth, repeated. A digit is a step above the chord's root, a letter a tone of the scale:
+    # One mark for each sixteenth, repeated. A digit is a step above the key note, a letter a tone of the scale:
     # `a` is the key note. `-` holds a note, `.` is a rest. {0} and {1} are the phrases of the melody.
     rhythm: str
     octave: int
-    timbre: str | tuple[float, ...]  # vowels, or weights of the fundamental and the overtones; () is noise
+    timbre: tuple[float, ...]  # weights of the fundamental and the overtones; () is noise
     attack: float  # the share of the note in which it gets louder
     decay: float  # how it fades after that: 0 is a straight line, more is faster at first, less is slower
     peak: int  # of 32,767
@@ -55,8 +49,8 @@ class Instrument(NamedTuple):
 
 # At no moment do the peaks, under their envelopes, add up to 32,768: no mix of parts can clip.
 PARTS = {
-    "Vocals": [Instrument("{0}{1}", 1, "aoe", 0.12, -0.7, 11_000, (5.5, -0.012))],
-    "Backing Vocals": [Instrument("..................4-----4---....", 0, "u", 0.2, -0.7, 3000, (5, -0.008))],
+    "Vocals": [Instrument("{0}{1}", 1, VOICE, 0.12, -0.7, 11_000, (5.5, -0.012))],
+    "Backing Vocals": [Instrument("..................4-----4---....", 0, VOICE[:4], 0.2, -0.7, 3000, (5, -0.008))],
     "Drums": [
         Instrument("a-......a-....a-a-......a-......", -1, (1,), 0.01, 4, 9000, (5, 0.7)),  # the kick's pitch falls
         Instrument("....a-..", 0, (1, 0.4), 0.01, 20, 3000, (5, 0.3)),
@@ -137,21 +131,18 @@ def synthesise(song_id: str) -> dict[str, int]:
 
 
 class Score:
-    """Eight beats in a key, with a progression and a melody drawn from the song's id."""
+    """Eight beats in a key, with a melody drawn from the song's id."""
 
     def __init__(self, song_id: str) -> None:
         self.random = random.Random(song_id)
         self.key = self.random.choice(range(48, 54))
-        self.chords = self.random.choice(PROGRESSIONS)
-        self.melody = [self._phrase(self.chords[:2]), self._phrase(self.chords[2:])]
+        self.melody = [self._phrase(), self._phrase()]
 
-    def _phrase(self, chords: tuple[int, ...]) -> str:
-        """Draw a tone of the current chord for each note, near the last tone."""
+    def _phrase(self) -> str:
+        """Draw a tone for each note, near the last one."""
         phrase, last = self.random.choice(PHRASES), 4
         while "#" in phrase:
-            chord = chords[phrase.index("#") // 8]
-            near = [tone for tone in range(1, 9) if 0 < abs(tone - last) < 4]
-            last = self.random.choice([tone for tone in near if (tone - chord) % 7 in (0, 2, 4)])
+            last = self.random.choice([tone for tone in range(1, 9) if 0 < abs(tone - last) < 4])
             phrase = phrase.replace("#", "abcdefghi"[last], 1)
         return phrase
 
@@ -160,7 +151,7 @@ class Score:
         samples = bytearray(2 * LENGTH)
         for note in re.finditer("[^.]-*", (line.rhythm.format(*self.melody) * 4)[:32]):
             (start, end), mark = note.span(), note[0][0]
-            degree = self.chords[start // 8] + int(mark) if mark.isdigit() else ord(mark) - ord("a")
+            degree = int(mark) if mark.isdigit() else ord(mark) - ord("a")
             pitch = self.key + 12 * (line.octave + degree // 7) + MAJOR[degree % 7]
             at, length = start * BEAT // 4, (end - start) * BEAT // 4
             samples[2 * at : 2 * (at + length)] = tone(line, pitch, length)
@@ -171,7 +162,7 @@ class Score:
 def tone(line: Instrument, pitch: int, length: int) -> bytes:
     """The samples of one note; the pitch is a MIDI key."""
     hertz = 440 * 2 ** ((pitch - 69) / 12)
-    table = one_cycle(sung(line.timbre, hertz) if isinstance(line.timbre, str) else line.timbre, line.peak)
+    table = one_cycle(line.timbre, line.peak)
     # One swing of the vibrato takes a whole number of cycles, and of samples, so that it can be repeated.
     cycles = max(1, round(hertz / line.vibrato[0]))
     loop = round(cycles * RATE / hertz)
@@ -180,15 +171,6 @@ def tone(line: Instrument, pitch: int, length: int) -> bytes:
     # Levels go up to 65,536: the upper half of each 32-bit product is the sample, on a little-endian machine.
     product = array("i", list(map(mul, cycle(samples), levels(line.attack, line.decay, length))))
     return array("h", product.tobytes())[1::2].tobytes()
-
-
-def sung(vowels: str, hertz: float) -> tuple[float, ...]:
-    """The weights of a voice: each overtone is as loud as the resonances let it through."""
-    vowel = VOWELS[vowels[int(hertz) % len(vowels)]]
-    return tuple(
-        0.08 + sum(weight / (1 + ((k * hertz - centre) / width) ** 2) for centre, width, weight in vowel)
-        for k in range(1, min(16, int(5000 / hertz)) + 1)
-    )
 
 
 @cache
