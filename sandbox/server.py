@@ -15,9 +15,10 @@ from sandbox import cover, storage
 from sandbox.clerk import Clerk, client_cookie
 from sandbox.connection import ClientConnection, Gone
 from sandbox.control import Control
+from sandbox.downloads import Downloads, address_is_good
 from sandbox.message import Refused, Reply, Request, detail
 from sandbox.person import AccountOwner
-from sandbox.studio import Studio, address_is_good
+from sandbox.studio import Studio
 from sandbox.suno import Options, Suno, fingerprint
 
 BACKLOG = 1024
@@ -65,7 +66,7 @@ class Sandbox:
             connection.shut()
 
     def _make_routes(self) -> list[tuple[str, re.Pattern[str], View]]:
-        clerk, studio, control = Clerk(self.suno), Studio(self.suno), Control(self.suno)
+        clerk, studio, files, control = Clerk(self.suno), Studio(self.suno), Downloads(self.suno), Control(self.suno)
         person = AccountOwner(self.suno)
         routes: list[tuple[str, str, View]] = [
             ("POST", "/api/edit/stems/{id}/?", studio.edit_stems),
@@ -79,15 +80,15 @@ class Sandbox:
             ("GET", "/api/gen/{id}/aligned_lyrics/v2/", studio.aligned_lyrics),
             ("GET", "/api/gen/{id}/downbeats", studio.downbeats),
             ("GET", "/api/gen/{id}/novelty-sections", studio.novelty_sections),
-            ("POST", "/api/download/authorize", studio.authorize),
+            ("POST", "/api/download/authorize", files.authorize),
             ("GET", "/api/clip/{id}", studio.clip),
             ("GET", "/api/clip/{id}/stems/pages", studio.stem_pages),
             ("GET", "/api/clip/{id}/stems", studio.stems),
             ("GET", "/api/billing/info/", studio.billing),
             ("GET", "/api/playlist/{id}/", studio.playlist),
-            ("GET", "/api/download/clip/{id}", studio.download),
-            ("POST", "/api/gen/{id}/convert_wav/", studio.convert_wav),
-            ("GET", "/api/gen/{id}/wav_file/", studio.wav_file),
+            ("GET", "/api/download/clip/{id}", files.download),
+            ("POST", "/api/gen/{id}/convert_wav/", files.convert_wav),
+            ("GET", "/api/gen/{id}/wav_file/", files.wav_file),
             ("GET", "/v1/client", clerk.client),
             ("POST", "/v1/client/sessions/{id}/tokens", clerk.token),
             ("GET", "/audio/{id}\\.(mp3|m4a|wav)", self._audio),

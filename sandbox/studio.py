@@ -5,39 +5,34 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlencode
 
 from sandbox import audio, song_time
 from sandbox.accounts import LocalAccount
+from sandbox.bodies import body_of, complaint, v2_web_complaints, v3_complaints
 from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, LocalStem, PaidSplit, song_as_json, timestamp
 from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, SunoFault
 from sandbox.message import JsonObject, Refused, Reply, Request, detail, json_reply
+from sandbox.signed_in import SignedIn
 from sandbox.songs import LIBRARY, SONGS, CatalogueSong, library_song, playlist
 from sandbox.suno import Suno, user_id_of
 
 CLIPS_PER_PAGE = 20
 SONGS_PER_PLAYLIST_PAGE = 50
-UNAUTHORIZED = "Unauthorized"
+
 NOT_FOUND = "Clip not found."
 BROWSER_ONLY = "Token validation failed."
 DYING_FEED_TELLS = 21
 MINUTE = 60.0
-SLOW_UNLOCK = 2.0
-
-Complaint = dict[str, Any]
 
 
-class Studio:
-    """The calls of the studio host. Each checks the bearer token first."""
+class Studio(SignedIn):
+    """The calls of the studio host, without those for files."""
 
     def __init__(self, suno: Suno) -> None:
-        self._suno = suno
+        super().__init__(suno)
         self._sections_asked: dict[str, int] = {}
 
     # The paid call, on its two routes.
@@ -45,14 +40,14 @@ class Studio:
     def edit_stems(self, request: Request, song_id: str) -> Reply:
         """Split a song into two stems, on the route of 2024."""
         account = self._paying(request, self._suno.options.edit_route)
-        if not isinstance(_body(request), dict):
-            return detail(422, [_complaint("A JSON object is expected")])
+        if not isinstance(body_of(request), dict):
+            return detail(422, [complaint("A JSON object is expected")])
         return self._split(request, account, song_id, "two")
 
     def generate(self, request: Request) -> Reply:
         """Split a song as suno.com itself does."""
         account = self._paying(request, self._suno.options.v2_web_route)
-        body = _body(request)
+        body = body_of(request)
         if complaints := v2_web_complaints(body, self._suno.options.extract_group):
             return detail(422, complaints)
         song = self._suno.song(body["continue_clip_id"])
@@ -60,7 +55,7 @@ class Studio:
             return detail(422, BROWSER_ONLY)
         task, taken = body["stem_task"], body.get("stem_name", "")
         if task == "extract" and self._suno.options.wire == "2024":
-            return detail(422, [_complaint("Input should be 'twelve'", "stem_task")])
+            return detail(422, [complaint("Input should be 'twelve'", "stem_task")])
         if task == "extract" and taken not in audio.EXTRACTS:
             return detail(400, f"There is no stem named {taken!r}.")
         return self._split(request, account, body["continue_clip_id"], task, taken, batch=True)
@@ -162,9 +157,9 @@ class Studio:
     def captcha_check(self, request: Request) -> Reply:
         """Return whether v2-web requires a captcha."""
         account = self._account(request)
-        body = _body(request)
+        body = body_of(request)
         if not isinstance(body, dict) or body.get("ctype") != "generation":
-            return detail(422, [_complaint("Input should be 'generation'", "ctype")])
+            return detail(422, [complaint("Input should be 'generation'", "ctype")])
         return json_reply(200, {"required": account.wants_captcha, "captcha_version": account.kind.captcha_version})
 
     # The read calls.
@@ -185,7 +180,7 @@ class Studio:
             )
         page = query.get("page", "0")
         if not page.isdecimal():
-            return detail(422, [_complaint("Input should be a valid integer", "page", place="query")])
+            return detail(422, [complaint("Input should be a valid integer", "page", place="query")])
         clips = self._library(account)
         start = int(page) * CLIPS_PER_PAGE
         return json_reply(
@@ -202,7 +197,7 @@ class Studio:
         account = self._account(request)
         if self._suno.options.feed in ("v2-only", "by-ids", "bare"):
             return detail(404, "Not Found")
-        body = _body(request)
+        body = body_of(request)
         if complaints := v3_complaints(body):
             return detail(422, complaints)
         limit = body.get("limit", CLIPS_PER_PAGE)
@@ -214,7 +209,7 @@ class Studio:
         else:
             user = filters.get("user", {}).get("userId")
             if self._suno.options.v3_wants_user and user != user_id_of(account.name):
-                return detail(422, [_complaint("Field required", "filters", "user", "userId")])
+                return detail(422, [complaint("Field required", "filters", "user", "userId")])
             songs_only = filters.get("stem", {}).get("presence") == "False"
             clips, start = self._library(account, songs_only=songs_only), int(body.get("cursor") or 0)
         page: JsonObject = {"clips": clips[start : start + limit], "has_more": start + limit < len(clips)}
@@ -297,7 +292,7 @@ class Studio:
             return detail(404, NOT_FOUND)
         page = request.query.get("page", "0")
         if not page.isdecimal():
-            return detail(422, [_complaint("Input should be a valid integer", "page", place="query")])
+            return detail(422, [complaint("Input should be a valid integer", "page", place="query")])
         stems, start = self._stems(account, song), int(page) * CLIPS_PER_PAGE
         if start >= len(stems):
             return detail(400, "Invalid page number")
@@ -312,7 +307,7 @@ class Studio:
         if songs is None:
             return detail(404, "Playlist not found.")
         if not page.isdecimal() or page == "0":
-            return detail(422, [_complaint("Input should be a positive integer", "page", place="query")])
+            return detail(422, [complaint("Input should be a positive integer", "page", place="query")])
         start = (int(page) - 1) * SONGS_PER_PLAYLIST_PAGE
         clips = self._clips(account, songs[start : start + SONGS_PER_PLAYLIST_PAGE])
         return json_reply(
@@ -403,9 +398,6 @@ class Studio:
     def _knows(self, stem: LocalStem, lag: float = 0.0) -> bool:
         return stem.known(time.time(), self._suno.options.pace, lag)
 
-    def _status(self, stem: LocalStem) -> str:
-        return stem.status(time.time(), self._suno.options.pace)
-
     def _as_json(self, account: LocalAccount, stem: LocalStem) -> JsonObject:
         return self._shown(account, stem.song, stem.as_json(self._status(stem)))
 
@@ -431,151 +423,6 @@ class Studio:
                 return json_reply(500, SERVER_ERROR)
         return None
 
-    # Audio.
-
-    def authorize(self, request: Request) -> Reply:
-        """Unlock a song for download: counts as one download for the song and its stems."""
-        account = self._account_of_2026(request)
-        body = _body(request)
-        if not isinstance(body, dict) or body.get("item_type") != "clip" or not _is_text(body.get("item_id")):
-            return detail(422, [_complaint("Field required", "item_id")])
-        song = self._suno.song(body["item_id"])
-        if song is None:
-            known = body["item_id"] in account.stems
-            return _refusal("no_permission", "Unlock the song of this stem.") if known else detail(404, NOT_FOUND)
-        if song.id in account.unlocked:
-            return json_reply(200, {"ok": True, "already_unlocked": True, "credit_deducted": False})
-        strikes = song.unlock if account.memory.setdefault(f"unlock {song.id}", song.unlock) else "ordinary"
-        account.memory[f"unlock {song.id}"] = ""
-        if strikes == "busy":
-            return _refusal("rate_limited", "Too many downloads at once. Try again in a minute.")
-        if strikes == "reset":
-            return Reply(0, act=lambda connection: connection.reset())
-        if account.downloads_used >= account.kind.plan.downloads:
-            return _refusal("no_permission", "You have used all downloads of this period.")
-        account.unlocked.append(song.id)
-        if strikes == "lost":
-            return Reply(0, act=lambda connection: connection.reset())
-        reply = json_reply(200, {"ok": True, "already_unlocked": False, "credit_deducted": True})
-        if strikes == "slow":
-            reply.delay = SLOW_UNLOCK
-        return reply
-
-    def download(self, request: Request, clip_id: str) -> Reply:
-        """Return the URL of a file once it is ready."""
-        account = self._account(request)
-        old = self._suno.options.wire == "2024"
-        known = ("mp3", "m4a", "wav") if self._suno.options.wav_by_download and not old else ("mp3", "m4a")
-        if (wanted := request.query.get("format", "")) not in known:
-            return detail(422, [_complaint("Input should be 'mp3' or 'm4a'", "format", place="query")])
-        if refusal := self._refuse_download(account, clip_id):
-            return refusal
-        if wanted == "wav" and not account.kind.plan.wav:
-            return _refusal("no_permission", "WAV downloads are not included in your plan.")
-        ready = self._prepare(account, clip_id, wanted)
-        if old:
-            url = {"download_url": f"{request.origin}/audio/{clip_id}.wav"}
-            return json_reply(200, url if ready else {"status": "processing"})
-        if ready:
-            url = {"download_url": self._address(request, clip_id, wanted)}
-            return json_reply(200, {"ok": True, "status": "ready", **url})
-        return json_reply(200, {"ok": True, "status": "processing"})
-
-    def _address(self, request: Request, clip_id: str, wanted: str) -> str:
-        path = f"/audio/{clip_id}.{wanted}"
-        if self._suno.options.wire == "2024":
-            return f"{request.origin}{path}"
-        expires = f"{time.time() + self._suno.options.address_lifetime:.3f}"
-        signature = self._suno.sign(f"{path} {expires}")
-        return f"{request.origin}{path}?{urlencode({'Expires': expires, 'Signature': signature})}"
-
-    def convert_wav(self, request: Request, clip_id: str) -> Reply:
-        """Start to make a WAV file."""
-        account = self._account(request)
-        if refusal := self._refuse_wav(account) or self._refuse_download(account, clip_id):
-            return refusal
-        self._prepare(account, clip_id, "wav")
-        return Reply(204)
-
-    def wav_file(self, request: Request, clip_id: str) -> Reply:
-        """Return the URL of a WAV file once it is ready."""
-        account = self._account(request)
-        if refusal := self._refuse_wav(account):
-            return refusal
-        started = account.preparing.get((clip_id, "wav"))
-        if started is None or time.time() - started < self._suno.options.pace:
-            return detail(404, "No WAV file for this clip yet.")
-        return json_reply(200, {"wav_file_url": self._address(request, clip_id, "wav")})
-
-    def _refuse_wav(self, account: LocalAccount) -> Reply | None:
-        return None if account.kind.plan.wav else detail(403, "WAV downloads are not included in your plan.")
-
-    def _refuse_download(self, account: LocalAccount, clip_id: str) -> Reply | None:
-        """Return the refusal of this download, or None; on the wire of 2024, count it if it is allowed."""
-        stem = account.stems.get(clip_id)
-        if not stem and not self._suno.song(clip_id):
-            return detail(404, NOT_FOUND)
-        if stem and self._status(stem) != "complete":
-            return detail(400, "This clip is not complete yet.")
-        if self._suno.options.wire == "2026":
-            locked = (stem.song.id if stem else clip_id) not in account.unlocked
-            return _refusal("not_authorized", "This clip has not been unlocked for download.") if locked else None
-        counted_as = f"stems of {stem.song.id}" if stem else clip_id
-        if counted_as not in account.downloads:
-            if account.downloads_used >= account.kind.plan.downloads:
-                return detail(403, "You have used all downloads of this period.")
-            account.downloads.add(counted_as)
-        return None
-
-    def _prepare(self, account: LocalAccount, clip_id: str, wanted: str) -> bool:
-        """Whether the file is ready; the first call starts it and returns False."""
-        now = time.time()
-        started = account.preparing.setdefault((clip_id, wanted), now)
-        return started != now and now - started >= self._suno.options.pace + self._suno.options.preparation
-
-    # The bearer token.
-
-    def _account_of_2026(self, request: Request) -> LocalAccount:
-        """Like `_account`, for a call that does not exist on the wire of 2024."""
-        account = self._account(request)
-        if self._suno.options.wire == "2024":
-            raise Refused(detail(404, "Not Found"))
-        return account
-
-    def _account(self, request: Request) -> LocalAccount:
-        """Return the account of the token. Raises Refused if the token is not accepted."""
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        token = self._suno.read_token(value) if scheme == "Bearer" else None
-        if token is None:
-            raise Refused(detail(401, UNAUTHORIZED))
-        account = token.account
-        request.account = account.name
-        if account.kind.refuses_tokens or token.number <= account.revoked_up_to or time.time() >= token.expires_at:
-            raise Refused(detail(401, UNAUTHORIZED))
-        if token.number == account.first_token and account.kind.first_token != "accepted":
-            raise Refused(
-                detail(401, UNAUTHORIZED) if account.kind.first_token == "401" else detail(403, "JWT expired")
-            )
-        return account
-
-
-def address_is_good(suno: Suno, request: Request) -> bool:
-    """Whether storage serves this URL: it is signed and has not expired (2024: always)."""
-    if suno.options.wire == "2024":
-        return True
-    query = request.query
-    expires, signature = query.get("Expires", ""), query.get("Signature", "")
-    try:
-        is_in_time = time.time() < float(expires)
-    except ValueError:
-        return False
-    return is_in_time and suno.sign(f"{request.path} {expires}") == signature
-
-
-def _refusal(reason: str, message: str) -> Reply:
-    """A refused download: 200 since September 2026."""
-    return json_reply(200, {"ok": False, "reason": reason, "message": message})
-
 
 def _is_fresh(browser_token: str) -> bool:
     """Whether a browser-token was made within the last minute."""
@@ -584,101 +431,3 @@ def _is_fresh(browser_token: str) -> bool:
         return bool(abs(time.time() - made / 1000) < MINUTE)
     except (ValueError, LookupError, TypeError, binascii.Error):
         return False
-
-
-def _body(request: Request) -> Any:
-    """The JSON body, or None if it is not JSON; every caller requires an object."""
-    try:
-        return request.json()
-    except ValueError:
-        return None
-
-
-def _complaint(message: str, *keys: str, place: str = "body") -> Complaint:
-    return {"type": "value_error", "loc": [place, *keys], "msg": message}
-
-
-def _is_uuid(value: Any) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value))
-
-
-def _is(expected: Any) -> Callable[[Any], bool]:
-    return lambda value: type(value) is type(expected) and value == expected
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-V2_WEB: dict[str, Callable[[Any], bool]] = {
-    "task": _is("gen_stem"),
-    "generation_type": _is("TEXT"),
-    "title": _is_text,
-    "tags": _is(""),
-    "negative_tags": _is(""),
-    "prompt": _is(""),
-    "mv": lambda value: value in ("chirp-v3-5-b", "chirp-v3-0"),
-    "make_instrumental": _is(True),
-    "continue_clip_id": _is_text,
-    "stem_type_id": _is(91),
-    "stem_type_group_name": _is_text,
-    "stem_task": lambda value: value in ("twelve", "extract"),
-    "override_fields": _is([]),
-    "token": _is(None),
-    "token_provider": _is(None),
-    "transaction_uuid": _is_uuid,
-    "metadata": lambda value: isinstance(value, dict),
-}
-V2_WEB_METADATA: dict[str, Callable[[Any], bool]] = {
-    "web_client_pathname": _is("/create"),
-    "create_mode": _is("custom"),
-    "create_session_token": _is_uuid,
-    "disable_volume_normalization": _is(False),
-    "is_remix": _is(True),
-}
-
-
-def v2_web_complaints(body: Any, extract_group: str = "name") -> list[Complaint]:
-    """The differences from the body that suno.com was seen to send."""
-    if not isinstance(body, dict):
-        return [_complaint("A JSON object is expected")]
-    complaints = _compare(body, V2_WEB)
-    if isinstance(body.get("metadata"), dict):
-        complaints += _compare(body["metadata"], V2_WEB_METADATA, "metadata")
-    if not complaints:
-        fits = "Twelve" if body["stem_task"] == "twelve" else body.get("stem_name")
-        if extract_group == "group" and fits in audio.GROUPS:
-            fits = audio.GROUPS[fits]
-        if body["stem_type_group_name"] != fits:
-            complaints.append(_complaint("Does not fit stem_task", "stem_type_group_name"))
-    return complaints
-
-
-def _compare(given: JsonObject, wanted: dict[str, Callable[[Any], bool]], *above: str) -> list[Complaint]:
-    complaints = []
-    for key, fits in wanted.items():
-        if key not in given:
-            complaints.append({"type": "missing", "loc": ["body", *above, key], "msg": "Field required"})
-        elif not fits(given[key]):
-            complaints.append(_complaint("Input is not what suno.com sends", *above, key))
-    return complaints
-
-
-def v3_complaints(body: Any) -> list[Complaint]:
-    """The validation errors of a body for feed v3."""
-    if not isinstance(body, dict):
-        return [_complaint("A JSON object is expected")]
-    filters, limit, cursor = body.get("filters", {}), body.get("limit", 1), body.get("cursor")
-    if not isinstance(filters, dict):
-        return [_complaint("Input should be an object", "filters")]
-    complaints = []
-    if (ids := filters.get("ids")) is not None:
-        if not isinstance(ids, dict) or ids.get("presence") != "True":
-            complaints.append(_complaint("Input should be 'True'", "filters", "ids", "presence"))
-        elif not isinstance(ids.get("clipIds"), list) or not all(map(_is_text, ids["clipIds"])):
-            complaints.append(_complaint("Input should be a list of strings", "filters", "ids", "clipIds"))
-    if type(limit) is not int or not 1 <= limit <= 100:
-        complaints.append(_complaint("Input should be from 1 to 100", "limit"))
-    if cursor is not None and not (isinstance(cursor, str) and cursor.isdecimal()):
-        complaints.append(_complaint("Not a valid cursor", "cursor"))
-    return complaints

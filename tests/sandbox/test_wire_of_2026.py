@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
+from sandbox.downloads import address_is_good
 from sandbox.message import Request
-from sandbox.studio import address_is_good
 from sandbox.suno import fingerprint, user_id_of
 from tests.sandbox.conftest import OCEAN_WANDERER, ids_of, v2_web_body
 
