@@ -127,8 +127,7 @@ class AccountNames:
         noted = self._noted.get(cookie)
         if noted is None or noted.user != user:
             noted = self._note(account, user, ledger_needed=ledger_needed)
-        older = (cookie, "house") if account.name == DEFAULT_ACCOUNT else (cookie,)
-        return (*noted.names, *(name for name in older if name not in noted.names))
+        return noted.names if cookie in noted.names else (*noted.names, cookie)
 
     def _note(self, account: Account, user: User | None, *, ledger_needed: bool) -> _Noted:
         """Find the names of a cookie, and record them."""

@@ -180,15 +180,19 @@ class Answer:
         return SunoFailed(what if doubt else f"{what} {NOTHING_CHARGED}", may_have_charged=doubt, **about)
 
 
+def captcha_name(version: object) -> str:
+    """What a captcha is called; `version` is Suno's `captcha_version`."""
+    return CAPTCHAS.get(version, "a captcha") if isinstance(version, int) else "a captcha"
+
+
 def captcha_required(version: object, status: int | None = None) -> CaptchaRequired:
     """The error for a captcha, which only a browser can solve; `version` is Suno's `captcha_version`, if sent.
 
     `status`: of the answer that shows it, if one does.
     """
-    which = CAPTCHAS.get(version, "a captcha") if isinstance(version, int) else "a captcha"
     return CaptchaRequired(
-        f"Suno wants {which}, which only a browser can solve. Nothing was charged. Open suno.com in the browser that "
-        "the cookie is from, make one song there, and try again.",
+        f"Suno wants {captcha_name(version)}, which only a browser can solve. Nothing was charged. Open suno.com in "
+        "the browser that the cookie is from, make one song there, and try again.",
         status=status,
     )
 

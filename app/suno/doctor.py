@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.suno.answer import captcha_name
 from app.suno.call import Call, CallKind, Deadline
 from app.suno.clip import Clip, Credits, UnreadableReply
 from app.suno.cookie import HOW_TO_COPY
@@ -17,7 +18,7 @@ from app.suno.ids import is_id
 from app.suno.session import Account
 from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
 from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
-from app.suno.studio import JsonObject, StudioApi, reply_of
+from app.suno.studio import JsonObject, StudioApi, captcha_from_wire, reply_of
 
 DOCTOR_SECONDS = 30.0
 """Seconds for all checks."""
@@ -202,19 +203,17 @@ class Doctor:
 
     def _captcha(self, account: Account) -> CheckResult:
         try:
-            reply = self._read(account, CallKind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
+            required, version = captcha_from_wire(
+                self._read(account, CallKind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
+            )
         except SunoError as error:
             return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which needs none")
-        required = reply.get("required") if isinstance(reply, dict) else None
-        if not isinstance(required, bool):
-            return CheckResult(
-                "captcha", False, "Suno does not report whether it wants a captcha.", "a newer version"
-            )
         if required:
-            version = reply.get("captcha_version")
-            which = {1: "hCaptcha", 2: "Turnstile"}.get(version if isinstance(version, int) else 0, "unknown")
             return CheckResult(
-                "captcha", False, f"Suno wants a captcha now ({which}).", "make one song in the cookie's own browser"
+                "captcha",
+                False,
+                f"Suno wants {captcha_name(version)} now.",
+                "make one song in the cookie's own browser",
             )
         return CheckResult("captcha", True, "Suno wants no captcha now.")
 

@@ -9,12 +9,11 @@ import re
 from typing import TypeGuard
 
 CLIP_ID_PATTERN = "[A-Za-z0-9_-]{1,128}"
+SONG_PAGE_PATTERN = rf"(www\.)?suno\.com/song/{CLIP_ID_PATTERN}(?!/?[A-Za-z0-9_-]|//)"
+"""The address of a song's page, without scheme. It ends with the id."""
 
 _ID = re.compile(CLIP_ID_PATTERN)
-_LINK = re.compile(
-    rf"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/song/({CLIP_ID_PATTERN})(?!/?[A-Za-z0-9_-]|//)",
-    re.IGNORECASE,
-)
+_LINK = re.compile(rf"(?:https?://|(?<![A-Za-z0-9_.@/-])){SONG_PAGE_PATTERN}", re.IGNORECASE)
 _SHORT_LINK = re.compile(r"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/s/", re.IGNORECASE)
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -32,7 +31,7 @@ def as_sent(id: str) -> str:
 
 def ids_in_links(text: str) -> list[str]:
     """The ids in all links to songs' pages in a text, each once. A phone shares a link with words around it."""
-    return list(dict.fromkeys(map(as_sent, _LINK.findall(text))))
+    return list(dict.fromkeys(as_sent(link[0].rpartition("/")[2]) for link in _LINK.finditer(text)))
 
 
 def has_short_link(text: str) -> bool:

@@ -83,10 +83,7 @@ class StudioApi:
         reply = self.read(
             account, Call(CallKind.CAPTCHA, "POST", "/api/c/check", deadline, b'{"ctype":"generation"}')
         )
-        required = reply.get("required") if isinstance(reply, dict) else None
-        if not isinstance(required, bool):
-            raise changed("whether a captcha is required")
-        return required, reply.get("captcha_version")
+        return captcha_from_wire(reply)
 
     def _captcha_version(self, account: Account, deadline: Deadline) -> object:
         try:
@@ -134,6 +131,14 @@ class StudioApi:
             resend=resend,
             observer=self._observer,
         )
+
+
+def captcha_from_wire(reply: Any) -> tuple[bool, object]:
+    """Whether a captcha is wanted, and its version. Raises SunoFailed."""
+    required = reply.get("required") if isinstance(reply, dict) else None
+    if not isinstance(required, bool):
+        raise changed("whether a captcha is required")
+    return required, reply.get("captcha_version")
 
 
 def json_of(answer: Answer) -> Any:

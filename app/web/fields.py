@@ -8,15 +8,13 @@ from marshmallow import ValidationError, fields
 from marshmallow.validate import OneOf
 from webargs.fields import DelimitedList
 
-from app.suno.ids import as_sent, has_short_link, ids_in_links, is_id
+from app.suno.ids import CLIP_ID_PATTERN, SONG_PAGE_PATTERN, as_sent, has_short_link, ids_in_links, is_id
 from app.web.examples import EXAMPLE_SONG
 from app.web.words import FORMATS
 
-ID_ALONE = r"^[A-Za-z0-9_-]{1,128}$"
+ID_ALONE = f"^{CLIP_ID_PATTERN}$"
 
-ID_PATTERN = (
-    r"^\s*[A-Za-z0-9_-]{1,128}\s*$|https?://(www\.)?suno\.com/song/[A-Za-z0-9_-]{1,128}(?!/?[A-Za-z0-9_-]|//)"
-)
+ID_PATTERN = rf"^\s*{CLIP_ID_PATTERN}\s*$|https?://{SONG_PAGE_PATTERN}"
 
 MAX_IDS = 50
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from app.splits.store import State
+from app.suno.gateway import AudioFormat
 from app.suno.stems import StemTask
 from app.web.errors import ErrorCode
 
 CLIP_STATUSES = ["submitted", "queued", "streaming", "complete", "error"]
 FILE_STATUSES = ["kept", "fetching", "failed"]
-FORMATS = ["mp3", "m4a", "wav"]
+FORMATS = list(get_args(AudioFormat))
 LYRICS_FORMATS = ["lrc", "srt", "vtt", "ass"]
 SESSION_FORMATS = ["wav", "mp3"]
 SPLIT_STATES = [state.value for state in State]
