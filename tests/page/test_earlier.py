@@ -5,8 +5,9 @@ from __future__ import annotations
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.page.conftest import Page
+from tests.page.conftest import SPLIT_TWO, Page
 from tests.page.test_library import search, song_of
+from tests.page.test_paid_once import choose, question
 
 NEW_PROFILE = {"source": "sessionStorage.clear(); localStorage.clear()"}
 
@@ -60,3 +61,28 @@ def test_splits_are_found_again_in_a_new_profile(page: Page) -> None:
     assert page.find("textbox", "Song link or id").get_property("value") == "song-waltz"
     assert [len(page.charges(song)) for song in ("song-waltz", "song-changing-tempo")] == [1, 1]
     assert page.complaints() == []
+
+
+def test_what_may_have_been_charged_elsewhere_is_not_paid_again_without_a_question(page: Page) -> None:
+    song = "song-vocals-clipped"
+    choose(page, song)
+    page.run(
+        """
+        const send = window.fetch;
+        const lost = { request_id: "lost", audio_id: given[0], stem_task: "two", stem_name: null, state: "in_doubt",
+          created_at: new Date().toISOString(), clips: [], ready: false };
+        window.fetch = (...asked) =>
+          String(asked[0]).includes("api/requests?") ? Promise.resolve(Response.json([lost])) : send(...asked);
+        """,
+        song,
+    )
+    page.browser.execute_script("document.getElementById('earlier').open = true")
+    page.press(SPLIT_TWO)
+    page.press("Wait", question(page))
+    assert "no reply from Suno" in newest(page).text
+    assert page.charges(song) == []
+    page.press(SPLIT_TWO)
+    assert "It may have been charged" in question(page).text
+    page.press("Split again", question(page))
+    page.wait_until_ready()
+    assert len(page.charges(song)) == 1
