@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 import time
@@ -71,6 +72,35 @@ def take_karaoke(page: Page) -> None:
     page.browser.execute_script("document.getElementById('save').open = true")
 
 
+def take_orders(page: Page) -> None:
+    """Save pictures of many songs at once: the choice and its price, an order that runs, and one that is paused."""
+    page.press("Select")
+    page.wait(lambda: page.browser.find_elements(By.CSS_SELECTOR, "#songs [role=checkbox]"))
+    for box in page.browser.find_elements(By.CSS_SELECTOR, "#songs [role=checkbox]")[:9]:
+        box.click()
+    page.press("See the price")
+    page.find("button", "Split ")
+    take(page, "order-price")
+    take(page, "order-price-phone", width=390, height=844, dark=True)
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.press("Split ")
+    page.wait(lambda: re.search("[2-9] of 9 songs", page.text("order-pane")))
+    take(page, "order")
+    page.press("Stop")
+    page.wait(lambda: "Stopped: " in page.text("order-pane") and "still" not in page.text("order-pane"))
+    wanted = {"songs": [f"song-library-{number}" for number in (1, 2, 3)], "max_credits": 20}
+    made = page.service.post("/api/orders", json=wanted, headers={"Idempotency-Key": "pictures"}).json()
+    page.browser.execute_script("location.hash = arguments[0]", f"#/order/{made['id']}")
+    page.find("button", "Go on")
+    page.wait(lambda: "2 of 3 songs are done" in page.text("order-pane"))
+    take(page, "order-paused", dark=True)
+    page.press("Go on")
+    page.wait(lambda: page.browser.find_elements(By.CSS_SELECTOR, "dialog[open]"))
+    take(page, "order-question", width=390, height=844)
+    page.press("Cancel")
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def main() -> int:
     """Split songs and take all pictures."""
     TARGET.mkdir(parents=True, exist_ok=True)
@@ -82,6 +112,7 @@ def main() -> int:
             "AUDIO_URL": f"{folder}/audio",
             "SUNO_POLL_INTERVAL": "0.5",
             "LINK_SECRET": secrets.token_hex(32),
+            "ORDER_PACE": "2",
         }
         with (
             stack.suno("--pace", "1.5") as suno,
@@ -128,6 +159,7 @@ def main() -> int:
             page.wait(lambda: browser.find_elements(By.CSS_SELECTOR, "dialog[open]"))
             take(page, "question")
             page.press("Cancel")
+            take_orders(page)
             Suno(suno).set(edit_route="404")
             Suno(suno).post("/sandbox/person", json={"account": ACCOUNT, "action": "want"})
             page.enter("song-one-take" + Keys.ENTER)

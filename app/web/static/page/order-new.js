@@ -1,6 +1,6 @@
 // A new order: what is wanted of the chosen songs, what it would cost, and the one button that pays.
 
-import { askJson } from "./api.js";
+import { Failure, askJson } from "./api.js";
 import { button, make, say, the } from "./dom.js";
 import * as choices from "./order-choice.js";
 import { fill } from "./order-pane.js";
@@ -9,6 +9,7 @@ import { interrupted, send } from "./order-sending.js";
 import { count } from "./rules.js";
 import { attempt } from "./session.js";
 
+const NO_PLAYLIST = { error: "Suno knows no such playlist, or it belongs to another account. Copy its link again.", code: "song_not_found" };
 const TITLE = "Split several songs";
 
 const KINDS = [["two", "Voice and music"], ["part", "One part and the rest"], ["twelve", "Every instrument"]];
@@ -72,6 +73,9 @@ async function lookAt(signal) {
     const { reply } = await askJson("/api/orders", { body: JSON.parse(asked), signal });
     looking = false;
     choices.noteQuote(asked, reply);
+  } catch (failure) {
+    if (chosen.playlist && failure.code === "song_not_found") throw new Failure(NO_PLAYLIST);
+    throw failure;
   } finally {
     looking = false;
     if (!signal.aborted) say("order-status", "");

@@ -80,7 +80,7 @@ class Shown {
     say("order-status", rules.stateWords(order));
     this.bar.value = done + failed;
     this.spent.textContent = rules.spentWords(order);
-    this.#showNext(rules.nextOf(order));
+    this.#showNext(order);
     this.#showPause(order);
     this.#showAll(order);
     this.again.hidden = !rules.restOf(order).length;
@@ -109,9 +109,12 @@ class Shown {
     if (song.state === "done" && before && before.state !== "done") noteSplit(song.song_id);
   }
 
-  #showNext(next) {
-    this.next.hidden = !next;
+  #showNext(order) {
+    this.next.hidden = order.state !== "running";
+    const next = rules.nextOf(order);
+    // Its line stays, or the buttons below would move.
     if (next) this.next.replaceChildren(next.before, make("bdi", {}, next.title), next.after);
+    else this.next.replaceChildren("All songs have begun.");
   }
 
   #showPause({ state, error }) {
