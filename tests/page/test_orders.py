@@ -26,6 +26,14 @@ window.fetch = async (path, options) => {
 };
 """
 
+SLOW_ACCOUNT = """
+const direct = window.fetch;
+window.fetch = async (path, options) => {
+  if (path === "api/get_limit") await new Promise((resolve) => (window.goOn = resolve));
+  return direct(path, options);
+};
+"""
+
 
 def orders(page: Page) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = page.service.get("/api/orders").json()
@@ -176,7 +184,15 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
 
 def test_a_paused_order_goes_on_after_a_question_that_names_the_sum(page: Page) -> None:
     id = order(page, ["song-library-11", "song-library-12"], max_credits=10)
+    added = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SLOW_ACCOUNT})
+    page.browser.refresh()
+    page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    page.wait(lambda: page.browser.execute_script("return window.goOn !== undefined"))
     show(page, id)
+    shown = page.find("button", "Go on")
+    page.browser.execute_script("goOn()")
+    page.wait(lambda: page.text("account").strip())
+    assert page.find("button", "Go on") == shown
     page.press("Go on")
     page.press("Go on · up to 10 credits more")
     page.wait(lambda: "20 credits" in page.text("order-pane"))

@@ -36,7 +36,6 @@ export async function open() {
   const view = rules.viewIn(location.hash) ?? { isList: true };
   const { signal } = session.view;
   const pane = the("order-pane");
-  document.body.dataset.pane = "order";
   scrollTo(0, 0);
   if (credentials.read().cookie) fill(pane, ["Several songs"], make("p", {}, OWN_COOKIE));
   else if (view.isNew) draft.show(pane, signal, goTo);

@@ -245,8 +245,12 @@ function onEnd(run) {
 
 /** Show what an address of orders names. */
 function openOrders() {
-  show("");
-  return attempt(async () => (await orders()).open());
+  const view = show("");
+  document.body.dataset.pane = "order"; // before the module is loaded: nothing else may be opened then
+  return attempt(async () => {
+    const module = await orders();
+    if (session.view === view) await module.open();
+  });
 }
 
 /** Choose the songs of a playlist, and show what they would cost. */
