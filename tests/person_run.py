@@ -202,7 +202,7 @@ class Run:
         self.ask_anew()
         # Some persons do nothing.
         acts, weights = zip(*(self.OF_CALLERS if self.chance.random() < 0.2 else self.ACTS), strict=True)
-        for _ in range(self.chance.randint(3, 12)):
+        for _ in range(self.chance.randint(3, 12 if patient else 5)):
             time.sleep(self.chance.choice([0.0, 0.0, 0.3, 1.0, 3.0]))
             self.chance.choices(acts, weights)[0](self)
         ends = ["cancel", "solve", "solve", "split", "split"]

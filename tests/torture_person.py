@@ -53,6 +53,8 @@ SETTINGS = {
     "WEB_CONCURRENCY": "3",
     "LOG_LEVEL": "INFO",
 }
+QUICK = {"SUNO_READ_TIMEOUT": "2", "SUNO_DEADLINE": "3", "SUNO_SETTLE_TIME": "1.5", "WEB_CONCURRENCY": "2"}
+"""Settings for few runs: what is in doubt is settled sooner."""
 LAG = 4.0
 """Seconds by which a list may be late: less than a paid call and the settle time last."""
 MOST_SONGS = 1_050
@@ -108,6 +110,7 @@ class Place:
         self._settings = {
             **SETTINGS,
             "CALLERS_FILE": str(callers),
+            **({} if processes > 1 else QUICK),
             "HANDOVER_TIME": str(handover_time),
             "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
             "JOBS_URL": f"sqlite:///{folder}/jobs.db",
