@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.conftest import PATIENCE
+from tests.conftest import POLLED_FOR
 
 PROGRAMS = ("chromium", "chromedriver")
 FLAGS = (
@@ -64,7 +64,7 @@ def wait_for(browser: webdriver.Chrome, find: Callable[[], T]) -> T:
     """Wait until `find` returns something true, and return it."""
     # A page may replace an element that was just found.
     gone = (NoSuchElementException, StaleElementReferenceException)
-    return WebDriverWait(browser, PATIENCE, poll_frequency=0.15, ignored_exceptions=gone).until(lambda _: find())
+    return WebDriverWait(browser, POLLED_FOR, poll_frequency=0.15, ignored_exceptions=gone).until(lambda _: find())
 
 
 def requested_addresses(browser: webdriver.Chrome) -> list[str]:
