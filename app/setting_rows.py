@@ -466,5 +466,7 @@ LOG_FORMAT: Setting[str | None] = Setting(
     "`json` or `text`. Unset: text on a terminal, else JSON.",
 )
 
-ALL: tuple[Setting[object], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
+ALL_SETTINGS: tuple[Setting[object], ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Setting)
+)
 """In the order of docs/settings.md, which `make reference` makes of them."""

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 
 from app.charge import ChargeIsKnown
 
+DAY = 24 * 3600.0
+"""Seconds."""
+
+FOR_GOOD = 3650 * DAY
+"""Seconds to keep what is never removed."""
+
 LOST_STEMS_SECONDS = 20.0
 """Seconds for which a request that lost Suno's answer looks for its stems."""
 

@@ -29,7 +29,7 @@ LONG_DETAIL = ("Insufficient credits.\r\n\tBuy more \x1b[31mnow\x1b[0m.\x00 \u20
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class StruckCall:
     """The paid call that a fault strikes. `paid` is its ordinary reply if the fault charges, else None."""
 
     request: Request
@@ -52,13 +52,13 @@ class SunoFault:
 
     name: str
     about: str
-    play: Callable[[Call], Reply | None]
+    play: Callable[[StruckCall], Reply | None]
     charges: bool = False
     loses_reply: bool = True  # if it charges: whether the client does not learn its stems
     is_queued: bool = False  # whether the split is made and charged after the reply
 
 
-def _always(make: Callable[[], Reply]) -> Callable[[Call], Reply]:
+def _always(make: Callable[[], Reply]) -> Callable[[StruckCall], Reply]:
     return lambda call: make()
 
 
@@ -67,19 +67,19 @@ def _act(reply: Reply, act: Callable[[ClientConnection], None]) -> Reply:
     return reply
 
 
-def _reset(call: Call) -> Reply:
+def _reset(call: StruckCall) -> Reply:
     return Reply(0, act=lambda connection: connection.reset())
 
 
-def _refuse_first_token(call: Call) -> Reply | None:
+def _refuse_first_token(call: StruckCall) -> Reply | None:
     first = call.account.memory.setdefault("refused token", call.token)
     return detail(401, "Unauthorized") if first == call.token else None
 
 
-def _redirect_slash(status: int) -> Callable[[Call], Reply | None]:
+def _redirect_slash(status: int) -> Callable[[StruckCall], Reply | None]:
     """Redirect once to the other slash form (final `/` added or removed); the call to that path then succeeds."""
 
-    def play(call: Call) -> Reply | None:
+    def play(call: StruckCall) -> Reply | None:
         path, mark, query = call.request.target.partition("?")
         awaited: list[str] = call.account.memory.setdefault("redirected to", [])
         if path in awaited:
@@ -92,18 +92,18 @@ def _redirect_slash(status: int) -> Callable[[Call], Reply | None]:
     return play
 
 
-def _redirect_to_clip(status: int) -> Callable[[Call], Reply]:
+def _redirect_to_clip(status: int) -> Callable[[StruckCall], Reply]:
     # The target exists: a client that follows gets a clip that is not a stem, and can mistake it for the reply.
     return lambda call: Reply(status, headers={"Location": f"/api/clip/{call.song.id}"})
 
 
-def _redirect_to_other_host(call: Call) -> Reply:
+def _redirect_to_other_host(call: StruckCall) -> Reply:
     host, _, port = call.request.headers.get("host", "").rpartition(":")
     name = "127.0.0.1" if host == "localhost" else "localhost"
     return Reply(307, headers={"Location": f"http://{name}:{port}/elsewhere{call.request.path}"})
 
 
-def _truncate(call: Call) -> Reply:
+def _truncate(call: StruckCall) -> Reply:
     reply = call.ordinary
     return _act(reply, lambda connection: connection.send(reply.head() + reply.body[: len(reply.body) // 2]))
 
@@ -117,13 +117,13 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _truncate_chunked(call: Call) -> Reply:
+def _truncate_chunked(call: StruckCall) -> Reply:
     reply = call.ordinary
     half = reply.body[: len(reply.body) // 2]
     return _act(reply, lambda connection: connection.send(_chunked_head() + _chunk(half)))
 
 
-def _drip_body(call: Call) -> Reply:
+def _drip_body(call: StruckCall) -> Reply:
     reply = call.ordinary
 
     def act(connection: ClientConnection) -> None:
@@ -133,21 +133,21 @@ def _drip_body(call: Call) -> Reply:
     return _act(reply, act)
 
 
-def _drip_headers(call: Call) -> Reply:
+def _drip_headers(call: StruckCall) -> Reply:
     reply = call.ordinary
     return _act(reply, lambda connection: connection.drip(reply.encode()))
 
 
-def _hang(call: Call) -> Reply:
+def _hang(call: StruckCall) -> Reply:
     return Reply(0, act=lambda connection: connection.hold())
 
 
-def _oversize(call: Call) -> Reply:
+def _oversize(call: StruckCall) -> Reply:
     content: dict[str, Any] = json.loads(call.ordinary.body)
     return json_reply(200, {**content, "padding": "x" * OVERSIZE})
 
 
-def _endless(call: Call) -> Reply:
+def _endless(call: StruckCall) -> Reply:
     def act(connection: ClientConnection) -> None:
         connection.send(_chunked_head() + _chunk(b'{"padding": "'))
         while True:
@@ -157,8 +157,8 @@ def _endless(call: Call) -> Reply:
     return _act(call.ordinary, act)
 
 
-def _with_clips(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[Call], Reply]:
-    def play(call: Call) -> Reply:
+def _with_clips(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[[StruckCall], Reply]:
+    def play(call: StruckCall) -> Reply:
         content: dict[str, Any] = json.loads(call.ordinary.body)
         return json_reply(200, content | {"clips": change(content["clips"])})
 
@@ -176,7 +176,7 @@ def _with_paths(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [clip | {"id": f"../../pwned{n}"} for n, clip in enumerate(clips)]
 
 
-def _slow(call: Call) -> Reply:
+def _slow(call: StruckCall) -> Reply:
     reply = call.ordinary
     reply.delay += 2.0
     return reply

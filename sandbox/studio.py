@@ -13,7 +13,7 @@ from sandbox import audio, song_time
 from sandbox.accounts import LocalAccount
 from sandbox.bodies import body_of, complaint, v2_web_complaints, v3_complaints
 from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, LocalStem, PaidSplit, song_as_json, timestamp
-from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, Call, SunoFault
+from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, StruckCall, SunoFault
 from sandbox.message import JsonObject, Refused, Reply, Request, detail, json_reply
 from sandbox.signed_in import SignedIn
 from sandbox.songs import LIBRARY, SONGS, CatalogueSong, library_song, playlist
@@ -103,11 +103,11 @@ class Studio(SignedIn):
         if fault.is_queued:
             self._queue(account, song, task, taken)
         if not fault.charges:
-            spoilt = fault.play(Call(request, account, token, song, None))
+            spoilt = fault.play(StruckCall(request, account, token, song, None))
             return spoilt or self._pay(account, song, task, taken, batch)[0]
         paid, split = self._pay(account, song, task, taken, batch)
         split.reply_lost = fault.loses_reply
-        return fault.play(Call(request, account, token, song, paid)) or paid
+        return fault.play(StruckCall(request, account, token, song, paid)) or paid
 
     def _queue(self, account: LocalAccount, song: CatalogueSong, task: str, taken: str) -> None:
         """Make and charge a split later."""

@@ -139,3 +139,9 @@ def test_no_module_imports_itself_through_another() -> None:
         for module in free:
             del imports[module]
     assert imports == {}
+
+
+def test_a_module_of_the_page_is_short_and_has_little_state() -> None:
+    modules = {file.name: file.read_text(encoding="utf-8") for file in Path("app/web/static/page").glob("*.js")}
+    assert {name: count for name, text in modules.items() if (count := text.count("\n")) > 400} == {}
+    assert sum(line.startswith("let ") for line in modules["page.js"].splitlines()) <= 2

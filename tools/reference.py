@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from app.setting_rows import ALL
+from app.setting_rows import ALL_SETTINGS
 from app.setting_types import Setting
 from app.web.errors import ErrorCode
 
@@ -43,14 +43,14 @@ A malformed request also has `details`: the messages by field. Programs check `c
 
 def settings() -> str:
     """The settings: those that people set, then the others by subject."""
-    usual = [setting for setting in ALL if setting.is_usual]
+    usual = [setting for setting in ALL_SETTINGS if setting.is_usual]
     page = [
         SETTINGS,
         "\n## The usual ones\n",
         *_table(usual),
         "\n## Advanced\n\nLeave these out unless you need them.\n",
     ]
-    others = [setting for setting in ALL if not setting.is_usual]
+    others = [setting for setting in ALL_SETTINGS if not setting.is_usual]
     for group, rows in groupby(others, key=lambda setting: setting.group):
         page += [f"\n### {group}\n", *_table(rows)]
     return "".join(page)

@@ -35,7 +35,6 @@ from app.jobs.pauses import Pauses
 from app.jobs.person import WAIT_ENDED_WITHOUT_STEMS
 from app.jobs.webhook import Send, send
 from app.parts import Parts
-from app.splits.budget import DAY
 from app.splits.jobs import JOB_KEPT_SECONDS, StoredJob
 from app.splits.split import Split
 from app.splits.store import Entry, State
@@ -51,6 +50,7 @@ from app.suno.errors import (
 )
 from app.suno.gateway import AudioFormat
 from app.suno.session import Account
+from app.timing import DAY
 
 log = logging.getLogger(__name__)
 

@@ -50,12 +50,13 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from app.audio.files import Details
-from app.splits.budget import DAY, Budget
+from app.splits.budget import Budget
 from app.splits.clock import BY_WALL, Moment
 from app.splits.jobs import NewJob
 from app.suno.clip import Clip
 from app.suno.gateway import AudioFormat
 from app.suno.stems import StemChoice, StemTask, numbered
+from app.timing import DAY
 
 T = TypeVar("T")
 

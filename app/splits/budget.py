@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from app.splits.clock import Clock, Moment
 from app.splits.store import Transaction
+from app.timing import DAY
 
 T = TypeVar("T")
 
-DAY = 24 * 3600.0
 PERIOD_PARTS = 48
 
 

@@ -12,16 +12,14 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from app.splits.budget import DAY
 from app.splits.durability import DurabilityCheck
 from app.splits.known import Known, Seen
 from app.splits.store import Added, LedgerUnavailable, Store, Transaction
+from app.timing import FOR_GOOD
 
 T = TypeVar("T")
 
 LEDGER, ID, MISSED, ATTEMPTS_NUMBER = "ledger", "id", "missed", "attempts"
-
-FOR_GOOD = 3650 * DAY
 
 MAX_EARLIER_IDS = 50
 """Maximum ids of earlier ledgers to remember."""

@@ -13,14 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.ids import new_id
-from app.splits.budget import DAY
 from app.splits.clock import Moment
 from app.splits.store import Store, Transaction
+from app.timing import DAY, FOR_GOOD
 
 OUTCOMES_RECORD, COMING_RECORD = "(outcomes)", "(coming)"
 """Names of the two records that all jobs share: counted outcomes, and bytes reserved for downloads."""
-
-FOR_GOOD = 3650 * DAY
 
 JOB_KEPT_SECONDS = 10 * DAY
 """Seconds to remember a job after its last change: longer than its webhook is retried."""

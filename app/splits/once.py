@@ -18,10 +18,11 @@ from enum import StrEnum
 from typing import Any
 
 from app.splits.attempt import Attempt
-from app.splits.budget import DAY, Budget, Left, Spending, allowed, give_back, spend, spend_anyway
+from app.splits.budget import Budget, Left, Spending, allowed, give_back, spend, spend_anyway
 from app.splits.clock import Moment
 from app.splits.identity import Identity
 from app.splits.store import State, Store, Transaction
+from app.timing import DAY
 
 ACTION_KEPT_SECONDS = 3 * DAY
 """Seconds to remember an action."""

@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, replace
 
 from app.splits.admission import SONG_SETTLED_SECONDS, NotBegun, Refusal, may_be_unlisted
 from app.splits.attempt import latest_of
-from app.splits.budget import DAY
 from app.splits.clock import Clock, Moment
 from app.splits.jobs import JOB_KEPT_SECONDS, JobTable
 from app.splits.order import OrderedSong, OrderState, SongOrder, SongState, read_order
 from app.splits.store import Entry, State, Store, Transaction
+from app.timing import DAY
 
 ORDER_KEPT_SECONDS = JOB_KEPT_SECONDS
 """Seconds to remember an order and its key after its last change."""

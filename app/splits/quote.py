@@ -12,7 +12,7 @@ from app.suno.clip import Clip
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
 
-SONGS_AT_ONCE = 4
+SONGS_ASKED_AT_ONCE = 4
 """How many songs are asked for their stems at once."""
 
 CLIPS_AT_ONCE = 50
@@ -87,7 +87,7 @@ def quote(
         downloads = int(with_files and not clip.download_unlocked)
         return QuotedSong(id, clip.title, outlook, 0 if has_stems else price, downloads)
 
-    with ThreadPoolExecutor(SONGS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(SONGS_ASKED_AT_ONCE) as pool:
         return list(pool.map(quoted, song_ids))
 
 

@@ -29,6 +29,7 @@ from app.splits.store import (
     unpack,
 )
 from app.suno.clock import boot_time
+from app.timing import DAY
 
 REDIS_SECONDS = 2.0
 """Seconds to connect, and to wait for an answer."""
@@ -38,8 +39,7 @@ PREFIX = "suno-stems:"
 MAX_TRANSACTION_TRIES = 100
 """How often to run a transaction if others write what it has read."""
 
-DAY = 24 * 3600
-ENTRIES_KEPT_SECONDS = 6 * DAY
+ENTRIES_KEPT_SECONDS = int(6 * DAY)
 """Seconds by Redis's clock to keep an entry: two days of waiting for a person, two days of the rules, and two by
 which the clock may be set."""
 
@@ -248,14 +248,14 @@ class _Keys:
         if value is None:
             self._write("DEL", key)
         else:
-            self._write("SET", key, json.dumps(value), "EX", int(kept) + 2 * DAY)
+            self._write("SET", key, json.dumps(value), "EX", int(kept + 2 * DAY))
 
     def put_history(self, name: str, id: str, *, kept: float) -> None:
         key = _history_key(name)
         # With one score for all, the set sorts by the ids.
         self._write("ZADD", key, 0, id)
         self._write("ZREMRANGEBYRANK", key, 0, -MOST_HISTORY - 1)
-        self._write("EXPIRE", key, int(kept) + 2 * DAY)
+        self._write("EXPIRE", key, int(kept + 2 * DAY))
 
     def remove_history(self, name: str, id: str) -> None:
         self._write("ZREM", _history_key(name), id)

@@ -10,9 +10,7 @@ from typing import Any
 
 from app.splits.clock import Moment
 from app.splits.store import Added, Entry, Records, State, pack, unpack
-
-DAY = 24 * 3600.0
-FOR_GOOD = 3650 * DAY
+from app.timing import DAY, FOR_GOOD
 
 COLUMNS = (
     "id, caller, account, idempotency_key, question, song_id, task, request_id, boot_id, began, began_wall, "

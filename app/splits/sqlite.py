@@ -28,6 +28,7 @@ from app.splits.clock import BY_WALL, Clock, Moment
 from app.splits.disk import DiskThread
 from app.splits.rows import Rows
 from app.splits.store import Durability, LedgerUnavailable, Transaction
+from app.timing import DAY
 
 BUSY_SECONDS = 2.0
 """Seconds to wait for another process's transaction."""
@@ -48,7 +49,6 @@ CHANGES_PER_CHECKPOINT = 1_200
 """Changes of this process between two checkpoints, in the disk's thread: a change writes about three pages of 4 kB to
 the write-ahead log. SQLite's own checkpoint would run inside any COMMIT."""
 
-DAY = 24 * 3600.0
 ENTRIES_KEPT_SECONDS = 6 * DAY
 """Seconds by the wall clock to keep an entry: two days of waiting for a person, two days of the rules, and two by
 which the clock may be set."""

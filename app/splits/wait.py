@@ -7,9 +7,7 @@ from enum import StrEnum
 
 from app.splits.clock import Moment
 from app.splits.store import Transaction
-from app.timing import MAX_PERSON_WAIT_SECONDS
-
-DAY = 24 * 3600.0
+from app.timing import DAY, MAX_PERSON_WAIT_SECONDS
 
 WAIT_KEPT_SECONDS = MAX_PERSON_WAIT_SECONDS + 3 * DAY
 """Seconds to remember a wait: as long as its key, which ends a day after it, even if the clock is set by two days."""

@@ -24,13 +24,14 @@ from app.splits.attempt import latest_of
 from app.splits.budget import give_back
 from app.splits.clock import Moment
 from app.splits.evidence import Evidence, Finding, Reason, Verdict, judge_new
-from app.splits.jobs import FOR_GOOD, JobTable, NewJob
+from app.splits.jobs import JobTable, NewJob
 from app.splits.owners import known_stems, take
 from app.splits.store import Entry, State, Store, Transaction
-from app.splits.wait import DAY, Ended, Wait, read_wait, write_wait
+from app.splits.wait import Ended, Wait, read_wait, write_wait
 from app.suno.errors import CaptchaRequired
+from app.timing import DAY, FOR_GOOD
 
-ALL = "(all)"
+WAITING_ENTRIES = "(all)"
 """The name of the record that lists all requests that wait."""
 
 
@@ -209,7 +210,7 @@ class WaitTable:
         )
         tx.put(waiting)
         listed = self._waiting(tx) | {stored.id: [stored.account, stored.caller]}
-        tx.put_record("waiting", ALL, listed, kept=FOR_GOOD)
+        tx.put_record("waiting", WAITING_ENTRIES, listed, kept=FOR_GOOD)
         return waiting
 
     def _given_back(self, tx: Transaction, stored: Entry) -> Entry:
@@ -221,7 +222,7 @@ class WaitTable:
     @staticmethod
     def _waiting(tx: Transaction) -> dict[str, list[str]]:
         """The ids of the entries that wait, with the ledger's names for their account and caller."""
-        waiting: dict[str, list[str]] = tx.record("waiting", ALL) or {}
+        waiting: dict[str, list[str]] = tx.record("waiting", WAITING_ENTRIES) or {}
         return waiting
 
     def _has_place(self, tx: Transaction, caller: str, most: int) -> bool:
@@ -236,4 +237,4 @@ class WaitTable:
     def _forget(self, tx: Transaction, id: str) -> None:
         waiting = self._waiting(tx)
         if waiting.pop(id, None) is not None:
-            tx.put_record("waiting", ALL, waiting or None, kept=FOR_GOOD)
+            tx.put_record("waiting", WAITING_ENTRIES, waiting or None, kept=FOR_GOOD)
