@@ -82,7 +82,8 @@ class SongOrders:
         order = self._followed(order)
         if order.state is not OrderState.RUNNING:
             self._orders.leave_line(order)
-            return Step(ORDER_LOOK_SECONDS if _is_any_running(order) else None)
+            # What its last song has cost counts all the same.
+            return self._read_cost(order) or Step(ORDER_LOOK_SECONDS if _is_any_running(order) else None)
         if step := self._read_cost(order):
             return step
         waiting = order.song_of_person

@@ -440,6 +440,24 @@ def test_a_song_is_not_tried_again_while_another_request_splits_it(world: Orders
     assert (world.paid, world.songs(id)) == ([], [("done", 0)])
 
 
+def test_a_cancelled_order_reads_what_its_last_song_has_cost(world: Orders) -> None:
+    def lose(song: str) -> list[Clip]:
+        world.account.before_balance = be_away
+        raise OutcomeUnknown("No answer.")
+
+    def be_away() -> None:
+        raise SunoUnreachable("Away.")
+
+    world.account.answer = lose
+    id = world.order("one", "two")
+    world.step_all()
+    world.ledger.orders.change(id, lambda held: replace(held, state=OrderState.CANCELLED), is_due=True)
+    world.run(60)
+    world.account.before_balance = lambda: None
+    world.run(HOUR)
+    assert (world.paid, world.songs(id)) == ([], [("waiting", 0)] * 2)
+
+
 def test_a_song_is_not_tried_again_without_end(world: Orders) -> None:
     calls: list[str] = []
 
