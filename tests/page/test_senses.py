@@ -12,6 +12,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.page.conftest import SPLIT_TWO, Page
 from tests.page.test_desk import open_stems, play_label
 from tests.page.test_paid_once import choose
+from tests.page.test_stillness import WATCH_SHIFTS, shifts
 
 LISTEN = """
 window.rung = [];
@@ -49,39 +50,8 @@ def rung(page: Page) -> list[Any]:
     return page.browser.execute_script("return window.rung")
 
 
-def test_the_end_of_a_split_is_heard_and_notified_if_one_looks_elsewhere(watched: Page) -> None:
-    page = watched
-    choose(page, "song-vocals-short")
-    page.suno.set(pace=1)
-    try:
-        page.press(SPLIT_TWO)
-        page.press("Notify me when it is ready")
-    finally:
-        page.suno.set(pace=0.2)
-    page.wait_until_ready()
-    assert rung(page) == [], "who looks at the page needs no bell"
-    page.browser.execute_script("window.isAway = true")
-    page.press("Split every instrument")
-    page.wait(lambda: rung(page) == ["The stems of Cut Short are ready.", 660, 880])
-    page.browser.execute_script("window.rung = []; window.refuses = true")
-    page.split("fault-402")
-    page.wait(lambda: rung(page) == [660, 880])
-    # Of a song that is no longer shown.
-    page.suno.set(delay=1)
-    page.split("fault-403-plan")
-    page.wait(lambda: "Splitting…" in page.browser.title)
-    page.suno.set(delay=0)
-    page.browser.execute_script("location.hash = '#/song/song-vocals-short'")
-    page.wait(lambda: "Fault 403-plan could not be split." in page.text("elsewhere"))
-    assert [said for said in page.complaints() if "402" not in said and "403" not in said] == []
-
-
-def test_media_keys_play_pause_and_seek(watched: Page) -> None:
-    page = watched
-    page.suno.set(audio_length=12)
-    page.split("song-vocals-late")
-    page.wait_until_ready()
-    assert page.run("return navigator.mediaSession.metadata.title") == "Late Train"
+def media_keys_play_pause_and_seek(page: Page) -> None:
+    assert page.run("return navigator.mediaSession.metadata.title") == "Cut Short"
 
     def press(key: str, more: str = "{}") -> None:
         page.browser.execute_script(f"window.handlers.{key}({more})")
@@ -101,6 +71,37 @@ def test_media_keys_play_pause_and_seek(watched: Page) -> None:
         press(key, more)
         assert float(str(position.get_property("value"))) == seconds
     assert page.run("return navigator.mediaSession.playbackState") == "paused"
+
+
+def test_media_keys_work_and_the_end_of_a_split_is_heard_if_one_looks_elsewhere(watched: Page) -> None:
+    page = watched
+    page.suno.set(audio_length=12)
+    choose(page, "song-vocals-short")
+    page.browser.execute_script(WATCH_SHIFTS)
+    page.suno.set(pace=1)
+    try:
+        page.press(SPLIT_TWO)
+        page.press("Notify me when it is ready")
+    finally:
+        page.suno.set(pace=0.2)
+    page.wait_until_ready()
+    assert rung(page) == [], "who looks at the page needs no bell"
+    assert shifts(page) == []
+    media_keys_play_pause_and_seek(page)
+    page.browser.execute_script("window.isAway = true")
+    page.press("Split every instrument")
+    page.wait(lambda: rung(page) == ["The stems of Cut Short are ready.", 660, 880])
+    page.browser.execute_script("window.rung = []; window.refuses = true")
+    page.split("fault-402")
+    page.wait(lambda: rung(page) == [660, 880])
+    # Of a song that is no longer shown.
+    page.suno.set(delay=1)
+    page.split("fault-403-plan")
+    page.wait(lambda: "Splitting…" in page.browser.title)
+    page.suno.set(delay=0)
+    page.browser.execute_script("location.hash = '#/song/song-vocals-short'")
+    page.wait(lambda: "Fault 403-plan could not be split." in page.text("elsewhere"))
+    assert [said for said in page.complaints() if "402" not in said and "403" not in said] == []
 
 
 def test_what_is_pressed_is_seen_in_forced_colours(page: Page) -> None:
