@@ -15,10 +15,10 @@ KILL_WAIT = 90
 
 
 def main() -> None:
-    """Start what deploy/Procfile lists, with honcho's options: `-p 3000`."""
+    """Start what the Procfile lists, with honcho's options: `-p 3000`."""
     manager.KILL_WAIT = KILL_WAIT
     os.environ.setdefault("PORT", "3000")
-    sys.argv[1:1] = ["start", "-f", "deploy/Procfile"]
+    sys.argv[1:1] = ["start"]
     command.main()
 
 

@@ -1,4 +1,4 @@
-"""An mkdocs hook: add the README and its neighbours to the site, and keep the links between them working."""
+"""An mkdocs hook: add the README to the site, and keep the links between them working."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md"}
+PAGES = {"README.md": "index.md"}
 FOLDERS = ("examples", "deploy", "bench", "tests/deploy")
 """Their files are part of the site, unchanged, so that links to them work."""
 

@@ -191,7 +191,7 @@ def test_the_settings_of_the_containers_and_the_unit_exist() -> None:
 def test_the_image_has_what_the_service_needs() -> None:
     copied = [name for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]]
     assert copied == [
-        *("requirements.txt", "app", "deploy/Procfile", "pyproject.toml", "wsgi.py", "gunicorn.conf.py"),
+        *("requirements.txt", "app", "Procfile", "pyproject.toml", "wsgi.py", "gunicorn.conf.py"),
         "openapi.yaml",
     ]
     allowed = Path("deploy/Dockerfile.dockerignore").read_text(encoding="utf-8").split()
