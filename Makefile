@@ -9,7 +9,7 @@ RUN := $(if $(wildcard $(BIN)/flask),$(wildcard .venv/run .venv/.made-by-make),n
 RUN := $(if $(RUN),.venv/run)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run doctor caller webhook-secret sandbox mcp test programs torture torture-jobs torture-orders torture-person soak pictures lighthouse lint openapi reference docs audit bench lock clean
+.PHONY: help demo run doctor caller webhook-secret sandbox mcp test test-all programs torture torture-jobs torture-orders torture-person soak pictures lighthouse lint openapi reference docs audit bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ sandbox: $(RUN) ## run the service with a local Suno, to try it without spending
 mcp: .venv/mcp ## run the MCP server: tools for a model, over stdio
 	@$(BIN)/python -m clients.mcp
 
-test: lint docs programs ## run all checks and tests
+test: lint docs programs ## run checks and tests
 	$(BIN)/python -m pytest
+
+test-all: lint docs programs ## the same, with the tests that take long: before a release
+	$(BIN)/python -m pytest --long
 
 programs: # Debian packages for tests that are skipped without them, such as a browser
 	@sh tests/install-debian-packages.sh

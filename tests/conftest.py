@@ -37,8 +37,33 @@ SLOW = (
 """Files with slow tests: they start first, so that no process still has one when the others are done."""
 
 
+LONG = (
+    *("test_each_key_is_paid_once_and_gets_its_own_stems[sqlite]", "test_each_key_gets_a_webhook_of_final"),
+    *("test_each_set_of_a_person_belongs_to_one_request", "test_another_process_continues_after_a_kill"),
+    *("test_twelve_stems_of_eight_minutes_take_less", "tells_the_truth_and_play_starts_anew[suspended]"),
+    *("tells_the_truth_and_play_starts_anew[interrupted]", "works_without_its_queue_and_says_so_once[damaged]"),
+    *("works_without_its_queue_and_says_so_once[no folder]", "test_make_sandbox_works_on_a_mac"),
+    *("test_a_failed_stem_that_lists_leave_out_is_found_with_a_long", "[playlist.sh]", "[playlist.mjs]"),
+    *("test_the_client_is_well_typed", "test_each_key_is_paid_once_and_has_one_result_while_two_versions"),
+    *("test_the_last_process_leaves_the_ledger_in_one_file", "test_a_slow_receiver_is_ended_in_time"),
+    *("test_stems_that_still_arrive_are_waited_for_however", "test_n8n_knows_every_node", "/test_opendaw.py"),
+    *("test_a_rolling_restart_fails_no_request", "test_a_reload_under_load_fails_no_request"),
+    *("decoded[44100-stereo-320]", "decoded[44100-stereo-64]", "decoded[44100-mono-32]", "decoded[22050-mono-8]"),
+    *("at_the_account]", "at_a_choice]", "at_an_error]"),
+)
+"""Tests that take long, and of which a shorter one shows nearly the same: `make test-all` runs them too."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests that take long too")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        long = [item for item in items if any(name in item.nodeid for name in LONG)]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     order = [next((i for i, name in enumerate(SLOW) if name in str(item.path)), len(SLOW)) for item in items]
     items[:] = [item for _, item in sorted(zip(order, items, strict=True), key=lambda pair: pair[0])]
 

@@ -36,10 +36,7 @@ REFUSED = {
 }
 """Operations that are refused in their trial, with the statuses that the browser logs."""
 
-ON_THE_PAGE = (
-    *("generateStems", "getRequest", "cancelRequest", "listStems", "getClips", "getCover", "getLyricsFile"),
-    *("download", "makeOrder", "fetchAudio", "getAudio", "metrics"),
-)
+ON_THE_PAGE = ("generateStems", "getRequest", "getClips", "getCover", "getLyricsFile", "download", "metrics")
 """Operations that are tried in the browser, one for each kind of field and reply: the page takes seconds for each."""
 
 AUTHORIZED = ("generateStems", "getLimit", "fetchAudio")
