@@ -160,7 +160,7 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
     page.press("Select")
     page.wait(lambda: boxes(page))
     choose(page, "Copper Field")
-    choose(page, "Ocean Wanderer")
+    choose(page, "أغنية البحر")
     page.wait(lambda: page.text("chosen-count") == "2 songs chosen")
     page.press("See the price")
     page.find("button", "Split 1 song · 10 credits")
