@@ -193,14 +193,20 @@ class Relay:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("page")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chromium")
 
 
 @pytest.fixture(scope="session")
-def browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    with chromium(folder) as chrome:
+def browser(profile: Path) -> Iterator[webdriver.Chrome]:
+    with chromium(profile) as chrome:
         yield chrome
+
+
+@pytest.fixture(scope="session")
+def downloads(browser: webdriver.Chrome, profile: Path) -> Path:
+    """Where the browser saves files."""
+    return profile / "downloads"
 
 
 @pytest.fixture(scope="session")
@@ -210,8 +216,15 @@ def local_suno() -> Iterator[Suno]:
         yield Suno(server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the service keeps."""
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
 def settings(folder: Path) -> dict[str, str]:
+    """Each module has an account, a ledger and files of its own: what one has split costs another nothing."""
     return {
         "SUNO_COOKIE": f"sandbox-load-{next(NUMBERS)}",
         "LEDGER_URL": f"sqlite:///{folder}/ledger.db",
@@ -223,18 +236,18 @@ def settings(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployed(local_suno: Suno, settings: dict[str, str]) -> Iterator[Client]:
     with stack.service(local_suno.url, settings) as server, stack.jobs(local_suno.url, settings):
         yield Client(server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tab(
-    browser: webdriver.Chrome, deployed: Client, local_suno: Suno, settings: dict[str, str], folder: Path
+    browser: webdriver.Chrome, deployed: Client, local_suno: Suno, settings: dict[str, str], downloads: Path
 ) -> Page:
     """The tab of all tests; nothing is open in it yet."""
-    return Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
+    return Page(browser, deployed, local_suno, settings["SUNO_COOKIE"], downloads)
 
 
 @pytest.fixture

@@ -65,12 +65,12 @@ def under_a_path(
 
 @pytest.fixture
 def page(
-    browser: webdriver.Chrome, under_a_path: Client, local_suno: Suno, settings: dict[str, str], folder: Path
+    browser: webdriver.Chrome, under_a_path: Client, local_suno: Suno, settings: dict[str, str], downloads: Path
 ) -> Iterator[Page]:
     local_suno.set(delay=0, audio_length=4)
     requested_addresses(browser)
     browser.get_log("browser")
-    yield Page(browser, under_a_path, local_suno, settings["SUNO_COOKIE"], folder / "downloads")
+    yield Page(browser, under_a_path, local_suno, settings["SUNO_COOKIE"], downloads)
     browser.get("about:blank")
 
 
