@@ -51,7 +51,7 @@ LONG = (
     *("decoded[44100-stereo-320]", "decoded[44100-stereo-64]", "decoded[44100-mono-32]", "decoded[22050-mono-8]"),
     *("at_the_account]", "at_a_choice]", "at_an_error]"),
 )
-"""Tests that take long, and of which a shorter one shows nearly the same: `make test-all` runs them too."""
+"""Tests that take long, by a part of their ids: only `make test-all` runs them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
