@@ -25,6 +25,11 @@ def choose(page: Page, song: str) -> None:
     page.wait(lambda: page.text("chosen"))
 
 
+def can_split(page: Page) -> bool:
+    """Whether the song's first split button can be pressed: no split goes on, and none is being prepared."""
+    return any(button.is_enabled() for button in page.all("button", SPLIT_TWO))
+
+
 @contextmanager
 def slowly(page: Page, pace: float) -> Iterator[None]:
     """Let each stage of new stems take `pace` seconds."""
@@ -127,12 +132,25 @@ def test_a_stale_tab_finds_the_free_stems_before_it_pays(page: Page) -> None:
     assert len(page.charges(song)) == 1
 
 
-def test_two_tabs_on_one_song_pay_once(page: Page) -> None:
-    song, first = "song-unplaced", page.browser.current_window_handle
-    choose(page, song)
+@contextmanager
+def second_tab(page: Page) -> Iterator[tuple[str, str]]:
+    """Open a second tab and go to it. Yield the handles of both; close the second at the end."""
+    first = page.browser.current_window_handle
     page.browser.switch_to.new_window("tab")
+    second = page.browser.current_window_handle
     try:
         page.browser.get(page.service.url)
+        yield first, second
+    finally:
+        page.browser.switch_to.window(second)
+        page.browser.close()
+        page.browser.switch_to.window(first)
+
+
+def test_two_tabs_on_one_song_pay_once(page: Page) -> None:
+    song = "song-unplaced"
+    choose(page, song)
+    with second_tab(page) as (first, second):
         choose(page, song)
         page.suno.set(delay=1.5)
         page.press(SPLIT_TWO)
@@ -145,15 +163,42 @@ def test_two_tabs_on_one_song_pay_once(page: Page) -> None:
             page.press("Open them")
         page.wait_until_ready()
         assert len(page.charges(song)) == 1
-        page.browser.switch_to.window(next(tab for tab in page.browser.window_handles if tab != first))
+        page.browser.switch_to.window(second)
         page.wait_until_ready()
         assert len(page.charges(song)) == 1
-    finally:
-        for tab in page.browser.window_handles:
-            if tab != first:
-                page.browser.switch_to.window(tab)
-                page.browser.close()
+
+
+def test_two_tabs_at_the_same_question_pay_once(page: Page) -> None:
+    song = "song-with-two"
+    paid = len(page.charges(song))
+    choose(page, song)
+    page.press(SPLIT_TWO)
+    question(page)
+    with second_tab(page) as (first, _):
+        choose(page, song)
+        page.press(SPLIT_TWO)
+        page.press("Split again", question(page))
+        page.wait(lambda: len(page.charges(song)) > paid)
         page.browser.switch_to.window(first)
+        page.press("Split again", question(page))
+        # The split of the other tab goes on here too; if it has ended by now, it is asked about.
+        asked = (By.CSS_SELECTOR, "dialog[open]")
+        page.wait(lambda: can_split(page) or page.browser.find_elements(*asked))
+    assert len(page.charges(song)) == paid + 1
+
+
+def test_stems_that_come_while_a_question_is_open_are_asked_about(page: Page) -> None:
+    song = "song-with-two"
+    paid = len(page.charges(song))
+    choose(page, song)
+    page.press(SPLIT_TWO)
+    question(page)
+    body = {"audio_id": song, "wait_audio": True}
+    assert page.service.post("/api/generate_stems", json=body).status_code == 200
+    page.press("Split again", question(page))
+    page.press("Cancel", question(page))
+    page.wait(lambda: can_split(page))
+    assert len(page.charges(song)) == paid + 1
 
 
 def test_a_song_that_is_being_split_elsewhere_is_shown_so(page: Page) -> None:

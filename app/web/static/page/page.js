@@ -140,7 +140,7 @@ async function onSplit(task) {
   });
 }
 
-/** Look for stems of this kind, which is free; ask if there are some; then pay. */
+/** Look for stems of this kind, which is free; ask if there are some; look again, as another tab may have paid meanwhile; then pay. */
 async function split(view, body) {
   const { clip } = view;
   const kind = rules.kindAsked(body);
@@ -149,29 +149,41 @@ async function split(view, body) {
   view.asked.add(kind);
   showButtons();
   try {
-    // The desk is loaded before paying.
-    const [before] = await Promise.all([runs.credits(), relist(view), earlier.reload(), desk()]);
-    view.signal.throwIfAborted();
-    if (goesOn()) return; // another tab or device has begun it: it is shown
-    const format = files.areKept() ? { audio_format: files.format(), on_captcha: "wait" } : {};
-    const entry = splitFor({ audio_id: clip.id, ...body, ...format });
-    const isSame = entry.inDoubt || entry.underWay; // not a new split: its key finds out
-    if (!isSame && !(await agrees(view, kind, body))) return;
-    view.signal.throwIfAborted();
-    view.opening.end();
-    view.shows = runs.start(clip, entry, before);
-    showRun(view.shows);
+    for (let agreed = ""; ; ) {
+      // The desk is loaded before paying.
+      const [before] = await Promise.all([runs.credits(), relist(view), earlier.reload(), desk()]);
+      view.signal.throwIfAborted();
+      runs.restore(clip.id);
+      if (goesOn()) return; // another tab or device has begun it: it is shown
+      const format = files.areKept() ? { audio_format: files.format(), on_captcha: "wait" } : {};
+      const entry = splitFor({ audio_id: clip.id, ...body, ...format });
+      const isSame = entry.inDoubt || entry.underWay; // not a new split: its key finds out
+      const seen = isSame ? agreed : alreadyThere(view, kind);
+      if (seen === agreed) {
+        view.opening.end();
+        view.shows = runs.start(clip, entry, before);
+        return void showRun(view.shows);
+      }
+      if (seen && !(await agrees(view, kind, body))) return;
+      view.signal.throwIfAborted();
+      agreed = seen;
+    }
   } finally {
     view.asked.delete(kind);
     showButtons();
   }
 }
 
-/** Whether the person wants to pay although the song has such stems. Asks nothing if it has none. */
+/** What a new split of this kind might pay for again, as text: the ids of stems, or a split in doubt. "" if nothing. */
+function alreadyThere(view, kind) {
+  const stems = rules.sameKind(view.splits, kind).flatMap((split) => split.stems);
+  return stems.map(({ id }) => id).join() || (earlier.isInDoubt(view.clip.id, kind) ? "in doubt" : "");
+}
+
+/** Whether the person wants to pay although the song has such stems, or an earlier split of it is in doubt. */
 async function agrees(view, kind, body) {
   const there = rules.sameKind(view.splits, kind);
-  if (!there.length && earlier.isInDoubt(view.clip.id, kind)) return mayPayAgain(view, body);
-  if (!there.length) return true;
+  if (!there.length) return mayPayAgain(view, body);
   const [{ stems, made, isComing, canBeOpened }] = there;
   const name = rules.partsIn(stems);
   const state = isComing ? `${rules.capital(name)} of this song are being made now` : `This song has ${name} already`;
