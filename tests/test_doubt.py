@@ -77,6 +77,18 @@ def test_an_empty_list_is_no_proof_while_another_witness_contradicts(
     assert ids(reply) == charge["clips"]
 
 
+def test_reuse_existing_does_not_pay_for_what_another_request_may_have_just_paid_for(
+    doubting: Client, suno: Suno, suno_is: Callable[..., None], account: str
+) -> None:
+    suno_is(index_lag=3_600)
+    assert_error(split(doubting, account, "one", LOST), 503, "outcome_unknown")
+    assert_error(split(doubting, account, "another", LOST, reuse_existing=True), 409, "in_progress")
+    suno_is(index_lag=0)
+    reused = until_answered(lambda: split(doubting, account, "another", LOST, reuse_existing=True))
+    [charge] = suno.charges(account)
+    assert sorted(ids(reused)) == sorted(charge["clips"])
+
+
 @pytest.mark.parametrize("behind", [15, 5 * 3_600])
 def test_unowned_stems_with_a_wrong_date_are_named_and_not_paid_again(
     doubting: Client, suno: Suno, suno_is: Callable[..., None], account: str, behind: int

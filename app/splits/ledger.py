@@ -27,7 +27,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.ids import new_id
-from app.splits.admission import Admit, NotBegun
+from app.splits.admission import Admit, NotBegun, has_failed
 from app.splits.attempt import latest_of
 from app.splits.budget import Budget, Left, Spending, allowed, give_back, left_of, spend, spend_anyway
 from app.splits.durability import DurabilityCheck
@@ -277,9 +277,21 @@ class Ledger:
 
         return self._store.transact(change)
 
-    def note_listed(self, entry: Entry, ids: Sequence[str]) -> None:
-        """Record the stems that were listed before the first paid call of an entry: it cannot own them."""
-        self._store.transact(lambda tx: note_listed(tx, self.clock, entry.song_id, ids, before=entry.id))
+    def note_listed(self, entry: Entry, ids: Sequence[str], stems: Sequence[Clip] = ()) -> None:
+        """Record the stems that were listed before the first paid call of an entry: it cannot own them.
+
+        `stems`: the whole list. If it shows that stems of another split have failed, nobody waits for these any more.
+        """
+
+        def change(tx: Transaction) -> None:
+            note_listed(tx, self.clock, entry.song_id, ids, before=entry.id)
+            seen = {stem.id: stem for stem in stems}
+            statuses = {id: stem.status for id, stem in seen.items()}
+            for other in tx.entries_of_song(entry.song_id):
+                if other.account == entry.account and not other.final_reply and has_failed(other, statuses):
+                    tx.put(other._replace(final_reply=tuple(seen[stem.id] for stem in other.stems)))
+
+        self._store.transact(change)
 
     def keep(self, entry: Entry) -> None:
         """Keep an entry longer: its job still looks for its stems."""

@@ -15,12 +15,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from app.splits.admission import SONG_SETTLED_SECONDS, NotBegun, Refusal, may_be_unlisted
+from app.splits.admission import SONG_SETTLED_SECONDS, NotBegun, Refusal, may_be_unlisted, wants_same
 from app.splits.attempt import latest_of
 from app.splits.clock import Clock, Moment
 from app.splits.jobs import JOB_KEPT_SECONDS, JobTable
 from app.splits.order import OrderedSong, OrderState, SongOrder, SongState, read_order
 from app.splits.store import Entry, State, Store, Transaction
+from app.suno.stems import StemChoice, StemTask
 from app.timing import DAY
 
 ORDER_KEPT_SECONDS = JOB_KEPT_SECONDS
@@ -206,12 +207,14 @@ class OrderTable:
         return None
 
     def made_lately(self, order: SongOrder, song_id: str) -> frozenset[str]:
-        """Read which stems splits of this song and kind have paid for lately: Suno may not list them yet."""
+        """Read which stems splits of this song, kind and part have paid for lately: Suno may not list them yet."""
         entries = self._store.read(lambda tx: tx.entries_of_song(song_id))
+        choice = StemChoice(StemTask(order.task), order.stem_name)
         return frozenset(
             stem.id
             for entry in entries
-            if (entry.account, entry.task, entry.state) == (order.owner, order.task, State.DONE)
+            if (entry.account, entry.state) == (order.owner, State.DONE)
+            and entry.choice.is_like(choice)
             and entry.paid
             and self._clock.since(entry.attempt_began) < SONG_SETTLED_SECONDS
             for stem in entry.stems
@@ -297,11 +300,11 @@ class OrderTable:
         return max(0.0, turn.lasts + pace - self._clock.since(turn.began))
 
     def _has_rival(self, tx: Transaction, entry: Entry) -> bool:
-        """Whether another split of this song and kind has no result yet, whoever asked for it."""
+        """Whether another split of this song, kind and part has no result yet, whoever asked for it."""
         return any(
             self._is_unsettled(tx, other)
             for other in tx.entries_of_song(entry.song_id)
-            if other.id != entry.id and (other.account, other.task) == (entry.account, entry.task)
+            if other.id != entry.id and wants_same(other, entry)
         )
 
     def _is_unsettled(self, tx: Transaction, other: Entry) -> bool:

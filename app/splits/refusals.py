@@ -30,10 +30,11 @@ class InProgress(Exception):
 
 
 def being_made() -> InProgress:
-    """The refusal of a split that would reuse stems which are being made now."""
+    """The refusal of a split that would reuse stems which may be being made now."""
     return InProgress(
-        "Another request has just split this song, and its stems are not complete yet. Send this again later, with "
-        "the same Idempotency-Key: reuse_existing then returns them for free. Nothing was charged for this request.",
+        "Another request has just split this song, or may have, and Suno does not list its complete stems yet. Send "
+        "this again later, with the same Idempotency-Key: if they are there, reuse_existing then returns them for "
+        "free. Nothing was charged for this request.",
         retry_after=REUSE_RETRY_SECONDS,
     )
 

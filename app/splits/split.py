@@ -291,7 +291,7 @@ class Split:
         if existing:
             self._note_existing(entry, existing)
         elif entry.attempt == 1 and (recent := self._inquiry.recent(entry, stems)):
-            self._note_if_possible(self.ledger.note_listed, entry, recent)
+            self._note_if_possible(self.ledger.note_listed, entry, recent, stems)
         return existing
 
     def _ask(self, entry: Entry) -> Sequence[Clip]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from app.charge import ChargeIsKnown
 from app.splits.clock import Clock, Moment
 from app.suno.clip import Clip
+from app.suno.stems import StemChoice, StemTask
 
 T = TypeVar("T")
 
@@ -106,11 +107,11 @@ class Entry(NamedTuple):
         return self._replace(reply=self.reply or reply, final_reply=self.final_reply or (reply if is_final else ()))
 
     @property
-    def part(self) -> str:
-        """The part of the song that was asked for by its name; "" if none was."""
+    def choice(self) -> StemChoice:
+        """The kind of split that was requested."""
         # The question is [song, task, reuse_existing, part if named, address of the webhook if there is a job, …].
         first = next(iter(json.loads(self.question)[3:]), "")
-        return first if isinstance(first, str) and "://" not in first else ""
+        return StemChoice(StemTask(self.task), first if isinstance(first, str) and "://" not in first else "")
 
     def asks_like(self, other: Entry) -> bool:
         """Whether both have the same parameters; releases until 1.0.2 kept a song's UUID in upper case too."""

@@ -94,6 +94,12 @@ class StemChoice:
         names = self.part, _named(self.group)
         return frozenset((*names, *(WITHOUT + name for name in names)))
 
+    def is_like(self, other: StemChoice) -> bool:
+        """Whether stems of the one may be what the other requests: a part has several names."""
+        if self.task is not other.task:
+            return False
+        return self.task is StemTask.TWELVE or not self.parts.isdisjoint(other.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Made:

@@ -167,7 +167,7 @@ class ErrorCode(Enum):
         409,
         "A request with this `Idempotency-Key` is still running, or is in doubt. Send it again after `Retry-After` "
         "seconds. If `error` names stems, a new key with `reuse_existing: true` gets them for free. With "
-        "`reuse_existing` also: another request makes such stems now.",
+        "`reuse_existing` also: another request makes such stems now, or may have made them in the last 10 minutes.",
     )
     AUDIO_INCOMPLETE = (
         "audio_incomplete",

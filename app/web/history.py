@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 from app.audio.store import AudioUnavailable
@@ -10,7 +9,7 @@ from app.jobs.file_status import place_of
 from app.jobs.job import SplitJob, read_split
 from app.splits.history import EarlierSplit
 from app.splits.store import Entry
-from app.suno.stems import StemChoice, StemTask
+from app.suno.stems import StemChoice
 from app.web.api import Blueprint
 from app.web.current import parts
 from app.web.errors import ErrorCode
@@ -56,10 +55,7 @@ def _of_job(job: SplitJob) -> dict[str, object]:
 
 
 def _of_entry(entry: Entry) -> dict[str, object]:
-    # The name of a part, if one was asked for, is the last of its parameters.
-    _, _, _, *names = json.loads(entry.question)
-    choice = StemChoice(StemTask(entry.task), *names)
-    return _about(entry.request_id, entry.song_id, choice, entry.began.wall)
+    return _about(entry.request_id, entry.song_id, entry.choice, entry.began.wall)
 
 
 def _about(request_id: str, song_id: str, choice: StemChoice, began: float) -> dict[str, object]:

@@ -78,7 +78,8 @@ class SplitRequest(PaidRequest):
         load_default=False,
         metadata={
             "description": "Reply with the song's finished stems of this kind, for free, if it has a complete set; "
-            "otherwise split it. With an `Idempotency-Key`, 409 while another request makes such stems.",
+            "otherwise split it. With an `Idempotency-Key`, 409 while another request makes such stems, or may have "
+            "made them in the last 10 minutes.",
         },
     )
 

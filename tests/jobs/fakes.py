@@ -290,7 +290,7 @@ class World:
             caller="n8n",
             account="user",
             idempotency_key=key,
-            question="?",
+            question=json.dumps([song, "twelve", False]),
             song_id=song,
             task="twelve",
             request_id=f"request-{self.clock.seconds}",

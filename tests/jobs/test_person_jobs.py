@@ -276,7 +276,7 @@ def test_stems_that_are_taken_away_again_are_followed_by_the_truth(world: World)
         caller="",
         account="user",
         idempotency_key="",
-        question="?",
+        question='["song", "twelve", false]',
         song_id="song",
         task="twelve",
         request_id="other",

@@ -71,7 +71,7 @@ def entry(ledger: Ledger, idempotency_key: str = "", **fields: Any) -> Entry:
         "caller": "",
         "account": own,
         "idempotency_key": idempotency_key,
-        "question": "?",
+        "question": '["song", "two", false]',
         "song_id": own,
         "task": "two",
         "request_id": own,

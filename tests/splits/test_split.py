@@ -768,6 +768,31 @@ def test_a_new_key_with_reuse_existing_waits_while_another_request_pays(ask: Ask
     assert suno.paid == 1
 
 
+def test_a_new_key_with_reuse_existing_waits_while_another_request_is_in_doubt(
+    ask: Ask, suno: Suno, clock: SteppedClock
+) -> None:
+    suno.script, suno.lags = [LOST], {"stems": 300.0}
+    with pytest.raises(OutcomeUnknown):
+        ask("k1")
+    for _ in range(2):
+        with pytest.raises(InProgress, match="or may have"):
+            ask("k2", reuse_existing=True)
+        clock.advance(100)
+    clock.advance(100)
+    suno.listed = completed(suno)
+    assert (ids(ask("k2", reuse_existing=True)), suno.paid) == (["Vocals1", "Instrumental1"], 1)
+
+
+def test_a_new_key_with_reuse_existing_pays_again_once_a_stem_is_listed_as_failed(ask: Ask, suno: Suno) -> None:
+    ask("k1")
+    voice, music = suno.listed
+    suno.listed = [replace(voice, status="complete"), replace(music, status="error")]
+    with pytest.raises(InProgress):
+        ask("k2", reuse_existing=True)
+    ask("k2", reuse_existing=True)
+    assert suno.paid == 2
+
+
 @pytest.mark.parametrize(
     "other",
     [
