@@ -27,12 +27,14 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.server.mcpserver.exceptions import ToolError
 from responses import RequestsMock
 
-from clients.mcp.arguments import PARTS, Keys, idempotency_key
+from clients.mcp.arguments import PARTS, Keys, idempotency_key, playlist_of
+from clients.mcp.order_tools import OrderTools, _next
 from clients.mcp.results import Songs
-from clients.mcp.service import Service
+from clients.mcp.service import Refused, Service
 from clients.mcp.settings import Settings
 from clients.mcp.shelf import MARK, Shelf
-from clients.mcp.texts import NOTICE
+from clients.mcp.spending import Spending
+from clients.mcp.texts import NOTICE, counted
 from clients.mcp.tools import Tools
 from tests import stack
 from tests.callers_file import key_of, tables
@@ -182,6 +184,7 @@ def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
         "fetch_stems",
         "quote_order",
         "order",
+        "continue_order",
         "follow_order",
         "list_orders",
         "left",
@@ -192,6 +195,7 @@ def test_the_tools_are_listed_with_their_price(spawn: Start) -> None:
         "split_song",
         "fetch_stems",
         "order",
+        "continue_order",
     }
     assert tools["order"].input_schema["required"] == ["credits"]
     for tool in tools.values():
@@ -540,17 +544,180 @@ def test_an_order_needs_the_sum_of_its_quote(model: Model, start: Start, suno: S
     assert "20 credits and 3 downloads now" in with_files
     assert (suno.charges(account), model.call("list_orders")["orders"]) == ([], [])
 
-    order = model.call("order", songs=LIBRARY, credits=20)
+    sentence = model.error("order", songs=LIBRARY, credits=20)
+    assert sentence.startswith(
+        "This order may spend 20 credits, more than the 10 of MCP_CREDITS. Nothing was charged."
+    )
+    assert (suno.charges(account), model.call("list_orders")["orders"]) == ([], [])
+    order = model.call("order", songs=LIBRARY, credits=20, confirm=True)
     ended = model.call("follow_order", order_id=order["order_id"])
     assert (ended["state"], ended["credits"], ended["max_credits"]) == ("finished", 20, 20)
     assert [song["state"] for song in ended["songs"]] == ["done"] * 3
-    # The sum is another one now, but the same call is the same order.
-    assert model.call("order", songs=LIBRARY, credits=20) == ended
-    assert "costs 0 credits" in start().error("order", songs=LIBRARY, credits=20)
+    # The sum is another one now, but the same call is the same order; without files, `downloads` means nothing.
+    assert model.call("order", songs=[*LIBRARY, LIBRARY[0]], credits=20) == ended
+    assert model.call("order", songs=LIBRARY, credits=20, downloads=3) == ended
+    restarted = start().error("order", songs=LIBRARY, credits=20)
+    assert "costs 0 credits" in restarted and "continue_order continues it" in restarted
     assert [line["order_id"] for line in model.call("list_orders")["orders"]] == [order["order_id"]]
     assert len(suno.charges(account)) == 2
     # What an order may spend counts for later splits.
     assert "20 were counted before" in model.error("split_song", song=SONG)
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_a_paused_order_is_continued_after_a_restart_within_the_limit(
+    start: Start, service: Http, suno: Suno, account: str
+) -> None:
+    asked = {"songs": LIBRARY[:2], "max_credits": 10}
+    headers = {"X-API-Key": key_of(account), "Idempotency-Key": "of-another-process"}
+    order = {"order_id": service.post("/api/orders", json=asked, headers=headers).json()["id"]}
+    model = start()
+    paused = model.call("follow_order", **order)
+    assert (paused["state"], paused["credits"]) == ("paused", 10)
+    assert "To continue, call continue_order with this order_id" in paused["next"]
+    sentence = start(MCP_CREDITS="9").error("continue_order", **order, credits=20)
+    assert sentence.startswith("This order may spend 10 credits, more than the 9 of MCP_CREDITS.")
+    assert model.call("continue_order", **order, credits=20)["max_credits"] == 20
+    assert model.call("follow_order", **order)["state"] == "finished"
+    assert len(suno.charges(account)) == 2
+    assert "10 were counted before" in model.error("split_song", song=SONG)
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_a_cancelled_order_can_be_ordered_once_more(model: Model, service: Http, suno: Suno, account: str) -> None:
+    suno.post("/sandbox/person", json={"account": account, "action": "want"}).raise_for_status()
+    asked = {"songs": LIBRARY[:1], "kind": "part", "part": "Drum Kit", "credits": 10}
+    order = model.call("order", **asked)["order_id"]
+    waiting = model.call("follow_order", order_id=order)
+    assert [song["state"] for song in waiting["songs"]] == ["needs_person"], waiting
+    service.request("DELETE", f"/api/orders/{order}", headers={"X-API-Key": key_of(account)}).raise_for_status()
+    suno.post("/sandbox/person", json={"account": account, "action": "solve"}).raise_for_status()
+    for tool, arguments in (("order", asked), ("continue_order", {"order_id": order})):
+        cancelled = model.call(tool, **arguments)
+        assert (cancelled["order_id"], cancelled["state"]) == (order, "cancelled")
+        assert "`order` with a higher `again`" in cancelled["next"] and "fetch_stems" not in cancelled["next"]
+    assert "10 were counted before" in model.error("order", **asked, again=1)
+    other = model.call("order", **asked, again=1, confirm=True)["order_id"]
+    assert other != order
+    assert model.call("follow_order", order_id=other)["state"] == "finished"
+    assert len(suno.charges(account)) == 1
+
+
+def order_in(state: str, *songs: str) -> dict[str, Any]:
+    """An order as the service shows it, with a song in each of these states."""
+    limits = {"credits": 0, "downloads": 0, "max_credits": 20, "max_downloads": None}
+    of_song = {"song_id": "a", "title": "A", "credits": 0, "error": None}
+    return {
+        "id": "o",
+        "state": state,
+        "songs": [{**of_song, "state": song} for song in songs],
+        "error": None,
+    } | limits
+
+
+@pytest.mark.parametrize(
+    ("order", "sentences"),
+    [
+        (order_in("running", "waiting"), ["Call follow_order"]),
+        (order_in("finished", "done"), ["All songs have ended. Call fetch_stems for each song to"]),
+        (order_in("finished", "failed"), ["1 song failed: see error.", "a higher `again`."]),
+        (order_in("finished", "done", "failed", "failed"), ["2 songs failed", "again", "each song that is done"]),
+        (order_in("cancelled", "running", "waiting"), ["no further song begins. Call follow_order until"]),
+        (order_in("cancelled", "done", "waiting"), ["no further song begins", "again", "each song that is done"]),
+        (order_in("cancelled", "done"), ["but all songs are done. Call fetch_stems"]),
+    ],
+)
+def test_an_order_says_what_to_do_next(order: dict[str, Any], sentences: list[str]) -> None:
+    next_step = _next(order)
+    assert [part for part in sentences if part not in next_step] == []
+    assert ("again" in next_step) is ("again" in " ".join(sentences)), "only if that helps"
+
+
+QUOTE = {"songs": [], "credits": 20, "downloads": 0, "credits_left": 90, "downloads_left": 9, "does_not_fit": ["a"]}
+
+
+class Scripted(Service):
+    """A service that answers a paid request with these replies in turn, each with an id or an error."""
+
+    def __init__(self, *replies: str | ToolError) -> None:
+        self.replies = [*replies]
+        self.sent: list[str] = []
+
+    def ask(self, method: str, path: str, **how: Any) -> Any:
+        if (how.get("body") or {}).get("quote"):
+            return Replied(QUOTE)
+        self.sent.append(path)
+        reply = self.replies.pop(0)
+        if isinstance(reply, ToolError):
+            raise reply
+        return Replied({**order_in("running", "waiting"), "id": reply} if "orders" in path else [])
+
+
+class Replied:
+    status_code = 200
+
+    def __init__(self, body: Any) -> None:
+        self.body, self.headers = body, {"Idempotent-Replayed": "false"}
+
+    def json(self) -> Any:
+        return self.body
+
+
+FULL = Refused("This caller has 5 open orders.", 429)
+
+
+@pytest.mark.parametrize("replies", [(FULL, FULL), (FULL, "o"), ("o", FULL)], ids=["none", "second", "first"])
+@pytest.mark.parametrize("tool", ["order", "split_song"])
+def test_two_equal_calls_at_once_count_what_may_be_spent(tool: str, replies: tuple[Any, ...]) -> None:
+    spending, keys, service = Spending(20), Keys(), Scripted(*replies)
+    tools = Tools(Settings.read({"MCP_CREDITS": "20"}))
+    tools._service, tools._keys, tools._spending = service, keys, spending
+    tools._orders = OrderTools(service, keys, spending)
+    call = (
+        partial(tools._orders.order, credits=20, songs=["a"])
+        if tool == "order"
+        else partial(tools.split_song, song="a")
+    )
+
+    async def both() -> list[Any]:
+        results: list[Any] = []
+
+        async def one() -> None:
+            try:
+                results.append(await call(Quiet()))  # type: ignore[arg-type]
+            except ToolError as error:
+                results.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            group.start_soon(one)
+        return results
+
+    results = anyio.run(both)
+    assert len([result for result in results if isinstance(result, Refused)]) == replies.count(FULL)
+    assert sum(spending._spent.values()) == (0 if replies == (FULL, FULL) else 20 if tool == "order" else 10)
+
+
+class Quiet:
+    """A call's context, for a client that wants no progress."""
+
+    async def report_progress(self, *about: Any) -> None:
+        """Drop it."""
+
+
+def test_one_thing_is_one_thing() -> None:
+    tools = OrderTools(Scripted(), Keys(), Spending(10))
+    quote = anyio.run(partial(tools.quote_order, Quiet(), songs=["a"]))  # type: ignore[arg-type]
+    assert "not enough for 1 song: the order pauses there" in quote.next
+    with pytest.raises(ToolError, match="costs 20 credits and 0 downloads now"):
+        anyio.run(partial(tools.order, Quiet(), 10, songs=["a"]))  # type: ignore[arg-type]
+    assert [counted(number, "song") for number in (0, 1, 2)] == ["0 songs", "1 song", "2 songs"]
+
+
+def test_every_spelling_of_a_playlist_is_one_order() -> None:
+    link = "https://suno.com/playlist/Abc"
+    assert {playlist_of(text) for text in ("Abc", link, f" {link}/?sh=x", f"{link}#a")} == {"Abc"}
+    assert playlist_of("https://example.com/Abc") == "https://example.com/Abc", "the service refuses it"
 
 
 def test_an_order_whose_reply_is_lost_is_repeated_without_a_new_sum(model: Model, suno: Suno, account: str) -> None:
@@ -560,9 +727,9 @@ def test_an_order_whose_reply_is_lost_is_repeated_without_a_new_sum(model: Model
         asked = wire.post("http://127.0.0.1:3000/api/orders", json=quote)
         wire.post("http://127.0.0.1:3000/api/orders", status=504)
         with pytest.raises(ToolError, match="Repeat the same call"):
-            anyio.run(partial(tools._orders.order, None, 20, songs=LIBRARY))
+            anyio.run(partial(tools._orders.order, None, 20, songs=LIBRARY, confirm=True))
         with pytest.raises(ToolError, match="Repeat the same call"):
-            anyio.run(partial(tools._orders.order, None, 20, songs=LIBRARY))
+            anyio.run(partial(tools._orders.order, None, 20, songs=LIBRARY, confirm=True))
         assert asked.call_count == 1
         keys = {call.request.headers.get("Idempotency-Key") for call in list(wire.calls)[1:]}
         assert len(keys) == 1
@@ -579,7 +746,7 @@ def test_a_captcha_of_an_order_gives_the_user_a_link_and_the_same_call_goes_on(
     waiting = model.call("follow_order", order_id=order["order_id"])
     assert (waiting["state"], waiting["credits"]) == ("running", 0)
     assert waiting["link"] == "https://suno.com/song/song-library-1"
-    assert "repeat the same `order`" in waiting["next"]
+    assert "call continue_order" in waiting["next"]
     suno.post("/sandbox/person", json={"account": account, "action": "solve"}).raise_for_status()
     assert model.call("order", **asked)["order_id"] == order["order_id"]
     assert model.call("follow_order", order_id=order["order_id"])["state"] == "finished"

@@ -25,6 +25,9 @@ _SONG_LINK = re.compile(
     r"(?:https?://|(?<![A-Za-z0-9_.@/-]))(?:www\.)?suno\.com/song/([A-Za-z0-9_-]{1,128})(?!/?[A-Za-z0-9_-]|//)",
     re.IGNORECASE,
 )
+_PLAYLIST_LINK = re.compile(
+    r"(?:https?://(?:www\.)?suno\.com/playlist/)?([A-Za-z0-9_-]{1,128})/?(?:[?#].*)?", re.IGNORECASE
+)
 ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -66,6 +69,12 @@ def id_of(song: str) -> str:
     """The id of a song, from an id or a text with one link: the key depends on it. The service refuses the rest."""
     linked = set(map(as_sent, _SONG_LINK.findall(song)))
     return linked.pop() if len(linked) == 1 else as_sent(song.strip())
+
+
+def playlist_of(text: str) -> str:
+    """The id of a playlist, from an id or the address of its page. The service refuses the rest."""
+    found = _PLAYLIST_LINK.fullmatch(text.strip())
+    return as_sent(found[1]) if found else text.strip()
 
 
 def as_sent(id: str) -> str:

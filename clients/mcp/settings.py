@@ -22,7 +22,7 @@ class Settings:
     api_key: str = field(repr=False)
     """"" if there is none."""
     credits: int
-    """Splits that cost more in total, in one process, need confirmation."""
+    """Splits and orders that may cost more in total, in one process, need confirmation."""
     folder: Path
     """The folder for files. Nothing is written outside it."""
 

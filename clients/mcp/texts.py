@@ -24,5 +24,10 @@ def shortened(text: Any, length: int) -> Any:
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words: 1 song, 2 songs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 Title = Annotated[str | None, BeforeValidator(partial(shortened, length=LONGEST_TITLE))]
 Text = Annotated[str | None, BeforeValidator(partial(shortened, length=LONGEST_TEXT))]

@@ -38,7 +38,7 @@ from clients.mcp.service import CONNECTS_WITHIN, PATIENCE, JsonObject, NoAnswer,
 from clients.mcp.settings import Settings
 from clients.mcp.shelf import Shelf
 from clients.mcp.spending import PRICES, Spending
-from clients.mcp.texts import LONGEST_TEXT, LONGEST_TITLE, shortened
+from clients.mcp.texts import LONGEST_TEXT, LONGEST_TITLE, counted, shortened
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between polls of stems that are not final."""
@@ -90,6 +90,7 @@ class Tools:
             (self.fetch_stems, SPENDS),
             (self._orders.quote_order, FREE),
             (self._orders.order, SPENDS),
+            (self._orders.continue_order, SPENDS),
             (self._orders.follow_order, FREE),
             (self._orders.list_orders, FREE),
             (self.left, FREE),
@@ -118,7 +119,7 @@ class Tools:
                 return Songs(songs=songs, next_page=None)
             if (clips and not words) or len(songs) >= ENOUGH_SONGS or clock.left < LONGEST_PAUSE:
                 return Songs(songs=songs, next_page=page)
-            await clock.report(f"{len(songs)} songs on {page} pages.")
+            await clock.report(f"{counted(len(songs), 'song')} on {counted(page, 'page')}.")
 
     async def split_song(
         self,
@@ -157,35 +158,41 @@ class Tools:
                 "the user, then call again with confirm=true."
             )
         key = self._keys.of(json.dumps([song_id, kind, part.casefold(), again]))
-        is_new = self._spending.begin(key, PRICES[task], confirmed=confirm)
+        async with self._spending.turn(key):
+            reply = await self._split(key, {"audio_id": song_id} | asked, clock, confirmed=confirm)
+        if reply.status_code == 202:
+            return needs_person(reply.json()["person"], key[:32])
+        paid_before = _is_replayed(reply)
+        split = await self._followed([stem_of(clip) for clip in reply.json()], clock)
+        split.request_id, split.paid_before = key[:32], paid_before
+        return split
+
+    async def _split(self, key: str, asked: Mapping[str, str], clock: Clock, *, confirmed: bool) -> requests.Response:
+        """Ask for a split. It counts as spent, unless it certainly costs nothing. Raises ToolError."""
+        price = PRICES[asked["stem_task"]]
+        what = "Suno decides what a split costs. This one counts as"
+        added = self._spending.begin(key, price, confirmed=confirmed, what=what)
         try:
             reply = await self._ask(
                 "POST",
                 "/api/generate_stems",
-                body={"audio_id": song_id, "on_captcha": "wait"} | asked,
+                body={**asked, "on_captcha": "wait"},
                 # With a request id of ours, the split can be followed even if the reply is lost.
                 headers={"Idempotency-Key": key, "X-Request-ID": key[:32]},
                 within=clock.left,
             )
         except Refused as refused:
-            if is_new and refused.is_free:
-                self._spending.cancel(key)
+            if added and refused.is_free:
+                self._spending.cancel(key, added)
             raise
         except NoAnswer as lost:
             raise ToolError(
                 f"{lost} The split may have been charged. Repeat the same call to find out: the split is paid once. "
                 f"follow_split with request_id {key[:32]} checks for free."
             ) from None
-        if reply.status_code == 202:
-            if is_new:
-                self._spending.cancel(key)
-            return needs_person(reply.json()["person"], key[:32])
-        paid_before = reply.headers.get("Idempotent-Replayed") == "true"
-        if is_new and paid_before:
-            self._spending.cancel(key)
-        split = await self._followed([stem_of(clip) for clip in reply.json()], clock)
-        split.request_id, split.paid_before = key[:32], paid_before
-        return split
+        if added and (reply.status_code == 202 or _is_replayed(reply)):
+            self._spending.cancel(key, added)
+        return reply
 
     async def follow_split(
         self,
@@ -304,7 +311,7 @@ class Tools:
         pause = FIRST_PAUSE
         while True:
             final = sum(stem.is_final for stem in stems)
-            await clock.report(f"{final} of {len(stems)} stems are final.")
+            await clock.report(f"{final} of {counted(len(stems), 'stem')} {'is' if final == 1 else 'are'} final.")
             if final == len(stems):
                 break
             wait_on = any(stem.status and not stem.is_final for stem in stems) or clock.passed < UNKNOWN_FOR
@@ -340,7 +347,7 @@ class Tools:
             reply = await self._ask("POST", "/api/audio", body=body, within=clock.left)
             told: list[JsonObject] = reply.json()
             kept = sum(file["status"] == "kept" for file in told)
-            await clock.report(f"{kept} of {len(told)} files are ready.")
+            await clock.report(f"{kept} of {counted(len(told), 'file')} {'is' if kept == 1 else 'are'} ready.")
             asked = reply.headers.get("Retry-After", "")
             pause = float(asked) if asked.isdecimal() else 1.0
             if reply.status_code != 202 or clock.left < pause + CONNECTS_WITHIN:
@@ -373,7 +380,8 @@ class Tools:
             raise ToolError(f"The files cannot be written to {self._settings.folder}: {error.strerror}.") from None
         next = "All files are saved."
         if open_ones:
-            next = f"{open_ones} files are not saved yet: call fetch_stems again to continue."
+            files_are = f"{counted(open_ones, 'file')} {'is' if open_ones == 1 else 'are'}"
+            next = f"{files_are} not saved yet: call fetch_stems again to continue."
         elif failed:
             next = "Call fetch_stems again to retry the failed files."
         return Files(complete=not open_ones and not failed, folder=str(folder), files=files, failed=failed, next=next)
@@ -381,6 +389,11 @@ class Tools:
 
 def _about(file: Mapping[str, Any], error: object) -> str:
     return f"{shortened(file['filename'], LONGEST_TITLE)}: {shortened(error, LONGEST_TEXT)}"
+
+
+def _is_replayed(reply: requests.Response) -> bool:
+    """Whether an earlier request with the same key has made this reply."""
+    return reply.headers.get("Idempotent-Replayed") == "true"
 
 
 def _has(clip: Mapping[str, Any], words: Sequence[str]) -> bool:
