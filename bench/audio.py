@@ -1,13 +1,15 @@
 """The cost of serving kept audio: `python -m bench.audio`. README.md explains the figures.
 
-curl fetches a file of 60 MB and a ZIP of 24 such files from the service. It fetches the file from nginx too: directly
-from the same folder, and by X-Accel-Redirect. All processes share one machine. It needs 1.5 GB of disk temporarily.
+wrk fetches a file of 60 MB over 1, 4 and 32 connections: from the service, from nginx directly out of its folder,
+and from nginx by X-Accel-Redirect. curl fetches a ZIP of 24 such files. All processes share one machine. It needs
+1.5 GB of disk temporarily.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from app.audio.fetch import Fetcher
+from bench.servers import cpu_ms
 from bench.waiters import control, split
 from tools import stack
 from tools.process import free_port
@@ -30,6 +33,11 @@ LENGTH = 1_400
 """Seconds of the local Suno's WAV files: 62 MB."""
 
 ROUNDS = 7
+CONNECTIONS = (1, 4, 32)
+LOADED_SECONDS = 3
+UNITS = {"B": 1e-6, "KB": 1024 / 1e6, "MB": 1024**2 / 1e6, "GB": 1024**3 / 1e6}
+"""MB in each unit that wrk prints."""
+
 AT_ONCE = 32
 BESIDE = 16
 SPLITS = 100
@@ -68,8 +76,11 @@ def keep(service: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def nginx(folder: Path, audio: Path, service: str) -> Iterator[str]:
-    """Run nginx over the folder of kept audio, and in front of a service that uses X-Accel-Redirect."""
+def nginx(folder: Path, audio: Path, service: str) -> Iterator[tuple[str, int]]:
+    """Run nginx over the folder of kept audio, and in front of a service that uses X-Accel-Redirect.
+
+    Yields its address and the id of its main process.
+    """
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
@@ -81,16 +92,33 @@ def nginx(folder: Path, audio: Path, service: str) -> Iterator[str]:
     process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")])
     time.sleep(0.5)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait()
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def load(url: str, connections: int, servers: list[int]) -> tuple[float, float]:
+    """Fetch a URL again and again over so many connections; return MB per second and CPU ms of the servers per MB."""
+    pids = [each for pid in servers for each in family(pid)]
+    before = cpu_ms(pids)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{LOADED_SECONDS}s", "--timeout", "60s", url]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in printed:
+        sys.exit(f"{url} did not answer 200: {printed}")
+    [(number, unit)] = re.findall(r"([0-9.]+)(B|KB|MB|GB) read", printed)
+    fetched = float(number) * UNITS[unit]
+    return fetched / LOADED_SECONDS, (cpu_ms(pids) - before) / fetched
+
+
 def memory(pid: int) -> float:
     """Memory (PSS) of a process and its children, in MB."""
-    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    lines = [line for each in pids for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()]
+    lines = [line for each in family(pid) for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
@@ -132,25 +160,33 @@ def main() -> int:
         file = files[0]["url"]
         [on_disk] = folder.glob(f"audio/*/{files[0]['id']}.wav")
         sends_by_nginx = running.enter_context(stack.service(suno.url, settings | {"AUDIO_ACCEL": "/kept/"}))
-        beside = running.enter_context(nginx(folder, folder / "audio", sends_by_nginx.url))
-        served, sent, accelerated = [], [], []
-        for _ in range(ROUNDS):
-            sent.append(curl(f"{beside}/{on_disk.relative_to(folder / 'audio')}")[0])
-            served.append(curl(file)[0])
-            accelerated.append(curl(file.replace(service.url, beside))[0])
-        ours, nginxs = statistics.median(served), statistics.median(sent)
-        size = files[0]["bytes"] / 1e6
-        print(f"a kept file of {size:.0f} MB: {ours:.0f} MB/s, nginx {nginxs:.0f} MB/s ({ours / nginxs:.0%})")
-        print(f"the same by X-Accel-Redirect: {statistics.median(accelerated):.0f} MB/s")
+        beside, nginx_pid = running.enter_context(nginx(folder, folder / "audio", sends_by_nginx.url))
+        servers = {
+            "the service": (str(file), [service.process.pid]),
+            "nginx": (f"{beside}/{on_disk.relative_to(folder / 'audio')}", [nginx_pid]),
+            "both, by X-Accel-Redirect": (
+                file.replace(service.url, beside),
+                [nginx_pid, sends_by_nginx.process.pid],
+            ),
+        }
+        print(f"a kept file of {files[0]['bytes'] / 1e6:.0f} MB:")
+        for connections in CONNECTIONS:
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+            for _ in range(ROUNDS):
+                for name, (url, processes) in servers.items():
+                    found[name].append(load(url, connections, processes))
+            for name, runs in found.items():
+                speed, cpu = (statistics.median(figures) for figures in zip(*runs, strict=True))
+                print(f"  {connections:2} connections, {name}: {speed:,.0f} MB/s, {cpu:.2f} s of CPU per GB")
         _, first = curl(f"{service.url}/api/stems.zip?audio_id={SONG}&format=wav")
         print(f"a ZIP of {len(files)} such files begins after {first * 1000:.0f} ms")
         address = ask(f"{service.url}/api/download", {"id": files[0]["id"], "format": "wav", "wait": True})
-        url, fetched, by_curl = address["download_url"], [], []
+        at_suno, fetched, by_curl = address["download_url"], [], []
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            size = Fetcher(loopback_too=True).fetch(lambda: url, folder / "fetched", format="wav")
+            size = Fetcher(loopback_too=True).fetch(lambda: at_suno, folder / "fetched", format="wav")
             fetched.append(size / 1e6 / (time.perf_counter() - began))
-            by_curl.append(curl(url, folder / "by-curl")[0])
+            by_curl.append(curl(at_suno, folder / "by-curl")[0])
         print(f"a fetch from the local Suno: {statistics.median(fetched):.0f} MB/s", end="")
         print(f", curl {statistics.median(by_curl):.0f} MB/s")
         before = memory(service.process.pid)

@@ -39,6 +39,12 @@ http {{
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def cpu_ms(pids: list[int]) -> float:
+    """CPU ms that the threads of these processes have used so far, in user and kernel mode."""
+    threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((thread / "schedstat").read_text(encoding="utf-8").split()[0]) for thread in threads) / 1e6
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A server, and the call to load it with."""
@@ -55,8 +61,7 @@ class Loaded:
 
     def cpu_ms(self) -> float:
         """CPU ms that its threads have used so far, in user and kernel mode."""
-        threads = [thread for pid in self.pids() for thread in Path(f"/proc/{pid}/task").iterdir()]
-        return sum(int((thread / "schedstat").read_text(encoding="utf-8").split()[0]) for thread in threads) / 1e6
+        return cpu_ms(self.pids())
 
     def resident_mb(self) -> list[float]:
         """Resident memory of each of its processes, in MB."""
