@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -21,12 +21,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.audio.fetch import Fetcher
 from bench.servers import cpu_ms
 from bench.waiters import control, split
 from tools import stack
-from tools.process import free_port
+from tools.process import Server, free_port, running
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 LENGTH = 1_400
@@ -35,7 +36,7 @@ LENGTH = 1_400
 ROUNDS = 7
 CONNECTIONS = (1, 4, 32)
 LOADED_SECONDS = 3
-UNITS = {"B": 1e-6, "KB": 1024 / 1e6, "MB": 1024**2 / 1e6, "GB": 1024**3 / 1e6}
+MB_PER_UNIT = {"B": 1e-6, "KB": 1024 / 1e6, "MB": 1024**2 / 1e6, "GB": 1024**3 / 1e6}
 """MB in each unit that wrk prints."""
 
 AT_ONCE = 32
@@ -76,11 +77,8 @@ def keep(service: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def nginx(folder: Path, audio: Path, service: str) -> Iterator[tuple[str, int]]:
-    """Run nginx over the folder of kept audio, and in front of a service that uses X-Accel-Redirect.
-
-    Yields its address and the id of its main process.
-    """
+def nginx(folder: Path, audio: Path, service: str) -> Iterator[Server]:
+    """Run nginx over the folder of kept audio, and in front of a service that uses X-Accel-Redirect."""
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
@@ -88,37 +86,44 @@ def nginx(folder: Path, audio: Path, service: str) -> Iterator[tuple[str, int]]:
         f"http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{port}; root {audio};\n"
         f"location /api/ {{ proxy_pass {service}; }} location /kept/ {{ internal; alias {audio}/; }} }} }}\n"
     )
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or sys.exit("nginx is needed")
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")])
-    time.sleep(0.5)
-    try:
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with running(command, _listens, url=f"http://127.0.0.1:{port}") as server:
+        yield server
 
 
-def family(pid: int) -> list[int]:
-    """A process and its children."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+def _listens(server: Server) -> bool:
+    with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)):
+        return True
 
 
-def load(url: str, connections: int, servers: list[int]) -> tuple[float, float]:
+def load(url: str, connections: int, servers: list[Server]) -> tuple[float, float]:
     """Fetch a URL again and again over so many connections; return MB per second and CPU ms of the servers per MB."""
-    pids = [each for pid in servers for each in family(pid)]
+    pids = [pid for server in servers for pid in server.pids()]
     before = cpu_ms(pids)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{LOADED_SECONDS}s", "--timeout", "60s", url]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in printed:
         sys.exit(f"{url} did not answer 200: {printed}")
     [(number, unit)] = re.findall(r"([0-9.]+)(B|KB|MB|GB) read", printed)
-    fetched = float(number) * UNITS[unit]
+    fetched = float(number) * MB_PER_UNIT[unit]
     return fetched / LOADED_SECONDS, (cpu_ms(pids) - before) / fetched
 
 
-def memory(pid: int) -> float:
-    """Memory (PSS) of a process and its children, in MB."""
-    lines = [line for each in family(pid) for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()]
+def compare(servers: dict[str, tuple[str, list[Server]]]) -> None:
+    """Load each server in turn, and print the medians. `servers`: by name, what to fetch and who serves it."""
+    for connections in CONNECTIONS:
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+        for _ in range(ROUNDS):
+            for name, (url, processes) in servers.items():
+                found[name].append(load(url, connections, processes))
+        for name, runs in found.items():
+            speed, cpu = (statistics.median(figures) for figures in zip(*runs, strict=True))
+            print(f"  {connections:2} connections, {name}: {speed:,.0f} MB/s, {cpu:.2f} s of CPU per GB", flush=True)
+
+
+def memory(server: Server) -> float:
+    """Memory (PSS) of a server's processes, in MB."""
+    lines = [line for pid in server.pids() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
@@ -143,8 +148,8 @@ def median_split(service: str) -> float:
 
 def main() -> int:
     """Measure, and print a table."""
-    with ExitStack() as running:
-        folder = Path(running.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd())))
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd())))
         settings = {
             "SUNO_COOKIE": "sandbox-rich",
             "SUNO_POLL_INTERVAL": "0.5",
@@ -153,31 +158,21 @@ def main() -> int:
             "AUDIO_URL": f"file://{folder}/audio",
             "LINK_SECRET": "l" * 32,
         }
-        suno = running.enter_context(stack.suno("--pace", "0.2", "--set", f"audio_length={LENGTH}"))
-        running.enter_context(stack.jobs(suno.url, settings))
-        service = running.enter_context(stack.service(suno.url, settings))
+        suno = opened.enter_context(stack.suno("--pace", "0.2", "--set", f"audio_length={LENGTH}"))
+        opened.enter_context(stack.jobs(suno.url, settings))
+        service = opened.enter_context(stack.service(suno.url, settings))
         files = keep(service.url)
         file = files[0]["url"]
         [on_disk] = folder.glob(f"audio/*/{files[0]['id']}.wav")
-        sends_by_nginx = running.enter_context(stack.service(suno.url, settings | {"AUDIO_ACCEL": "/kept/"}))
-        beside, nginx_pid = running.enter_context(nginx(folder, folder / "audio", sends_by_nginx.url))
+        sends_by_nginx = opened.enter_context(stack.service(suno.url, settings | {"AUDIO_ACCEL": "/kept/"}))
+        beside = opened.enter_context(nginx(folder, folder / "audio", sends_by_nginx.url))
         servers = {
-            "the service": (str(file), [service.process.pid]),
-            "nginx": (f"{beside}/{on_disk.relative_to(folder / 'audio')}", [nginx_pid]),
-            "both, by X-Accel-Redirect": (
-                file.replace(service.url, beside),
-                [nginx_pid, sends_by_nginx.process.pid],
-            ),
+            "the service": (str(file), [service]),
+            "nginx": (f"{beside.url}/{on_disk.relative_to(folder / 'audio')}", [beside]),
+            "both, by X-Accel-Redirect": (file.replace(service.url, beside.url), [beside, sends_by_nginx]),
         }
         print(f"a kept file of {files[0]['bytes'] / 1e6:.0f} MB:")
-        for connections in CONNECTIONS:
-            found: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
-            for _ in range(ROUNDS):
-                for name, (url, processes) in servers.items():
-                    found[name].append(load(url, connections, processes))
-            for name, runs in found.items():
-                speed, cpu = (statistics.median(figures) for figures in zip(*runs, strict=True))
-                print(f"  {connections:2} connections, {name}: {speed:,.0f} MB/s, {cpu:.2f} s of CPU per GB")
+        compare(servers)
         _, first = curl(f"{service.url}/api/stems.zip?audio_id={SONG}&format=wav")
         print(f"a ZIP of {len(files)} such files begins after {first * 1000:.0f} ms")
         address = ask(f"{service.url}/api/download", {"id": files[0]["id"], "format": "wav", "wait": True})
@@ -189,9 +184,9 @@ def main() -> int:
             by_curl.append(curl(at_suno, folder / "by-curl")[0])
         print(f"a fetch from the local Suno: {statistics.median(fetched):.0f} MB/s", end="")
         print(f", curl {statistics.median(by_curl):.0f} MB/s")
-        before = memory(service.process.pid)
+        before = memory(service)
         with downloads(file, AT_ONCE, "--limit-rate", "20M"):
-            print(f"{AT_ONCE} downloads at once: {memory(service.process.pid) - before:.1f} MB more")
+            print(f"{AT_ONCE} downloads at once: {memory(service) - before:.1f} MB more")
         for delay, rate in ((0.1, "10M"), (0.1, "1000M"), (0.0, "10M"), (0.0, "1000M")):
             control(suno.url, "settings", {"delay": delay})
             alone = median_split(service.url)
