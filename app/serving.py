@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from select import POLLIN
-from typing import Any
+from typing import Any, Self
 
 import gevent
 from gevent import events
@@ -102,6 +102,51 @@ class Connection:
         look = poll()
         look.register(self.client, POLLIN)
         return not look.poll(0)
+
+
+class ReplySocket:
+    """A client's socket for one reply: its head is sent together with the first bytes of its body.
+
+    gunicorn writes the head first, which costs a second system call, a second packet, and a client that wakes twice.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._head: bytes | None = None
+        """None until gunicorn has written it, in one piece; then what of it is not sent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # StopIteration: the reply was the last one of its connection. After an error gunicorn sends its own reply.
+        if kind in (None, StopIteration):
+            self._send_head()
+
+    def sendall(self, data: bytes) -> None:
+        """Keep the head; send the rest."""
+        if self._head is None:
+            self._head = data
+        else:
+            unsent, self._head = self._head, b""
+            self._client.sendall(unsent + data)
+
+    def sendfile(self, *file: Any, **part: Any) -> None:
+        """Send a file after the head."""
+        self._send_head()
+        self._client.sendfile(*file, **part)
+
+    def shutdown(self, how: int) -> None:
+        """Drop a head without its body: the reply has failed."""
+        self._head = b""
+        self._client.shutdown(how)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def _send_head(self) -> None:
+        if self._head:
+            self.sendall(b"")
 
 
 class Connections:
@@ -234,7 +279,8 @@ class Worker(ggevent.GeventWorker):  # type: ignore[misc]
         is_long = _is_long(req)
         req.must_close = req.must_close or is_long
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            with ReplySocket(sock) as reply:
+                super().handle_request(listener_name, req, reply, addr)
         except StopIteration:
             if is_long:
                 _discard(sock)

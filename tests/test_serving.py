@@ -8,6 +8,7 @@ import runpy
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -208,6 +209,48 @@ def test_a_reply_must_be_read_in_time(impatient: Client) -> None:
         with suppress(ConnectionResetError):
             assert slow.recv(1) == b"H"
         eventually(lambda: not is_open_in(worker_of(impatient), port))
+
+
+def segments_received(connection: socket.socket) -> int:
+    """Segments with data: the server's socket sends one for each short write."""
+    return int(struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)[0])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/docs/", "/favicon.ico", "/no-such-page"])
+def test_a_short_reply_is_one_write(service: Client, path: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        reply = read_all(connection)
+        assert segments_received(connection) == 1, reply
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_a_reply_without_a_body_leaves_at_once(service: Client, method: str) -> None:
+    with connect(service) as connection:
+        for _ in range(2):
+            connection.sendall(f"{method} /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_the_head_of_a_reply_that_fails_is_not_sent() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with serving.ReplySocket(ours) as reply:
+            reply.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            reply.shutdown(socket.SHUT_RDWR)
+        assert theirs.recv(100) == b""
+
+
+def test_the_head_of_a_reply_is_sent_before_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"body")
+    ours, theirs = socket.socketpair()
+    with ours, theirs, file.open("rb") as opened:
+        with serving.ReplySocket(ours) as reply:
+            reply.sendall(b"head")
+            reply.sendfile(opened, offset=0, count=4)
+        ours.close()
+        assert read_all(theirs) == b"headbody"
 
 
 def is_open_in(pid: int, client_port: int) -> bool:

@@ -52,7 +52,8 @@ class _Body(io.BytesIO):
 
     urllib3 reads it after the connection, the proxy tunnel, TLS and the request head. A failure before that means
     that Suno got no complete request. Exception types do not show this: behind a proxy, urllib3 reports a connection
-    that breaks after the request as a failure to reach the proxy.
+    that breaks after the request as a failure to reach the proxy. So head and body stay two writes: if one of
+    both failed, nothing would show whether Suno got the request.
     """
 
     taken = False

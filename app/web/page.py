@@ -36,7 +36,7 @@ blueprint.after_request(secure)
 @blueprint.get("/favicon.ico")
 def icon() -> Response:
     """Serve the icon where browsers look for it by default."""
-    return blueprint.send_static_file("icon.svg")
+    return _document("icon.svg", "no-cache").reply()
 
 
 @blueprint.get("/page/<version>/<name>")

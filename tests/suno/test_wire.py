@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 import subprocess
@@ -148,6 +149,22 @@ def test_a_request_with_a_broken_reply_is_sent_once(
     with pytest.raises(NoWholeAnswer, match=why):
         ask(wire(host(script).url, read=0.3))
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize(("failing_write", "error"), [(1, NotSent), (2, NoWholeAnswer)], ids=["head", "body"])
+def test_a_request_is_certainly_not_sent_only_if_its_head_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, host: Callable[[Script], Host], failing_write: int, error: type[Exception]
+) -> None:
+    server, sendall, writes = host(answer_once), socket.socket.sendall, itertools.count(1)
+
+    def send(self: socket.socket, data: bytes) -> None:
+        if next(writes) == failing_write:
+            raise ConnectionResetError
+        sendall(self, data)
+
+    monkeypatch.setattr(socket.socket, "sendall", send)
+    with pytest.raises(error):
+        ask(wire(server.url))
 
 
 def test_a_request_is_not_resent_if_its_kept_connection_breaks(host: Callable[[Script], Host]) -> None:
