@@ -99,10 +99,6 @@ class JobTable:
         """Within a transaction: begin a job, instead of one with the same id. It is due in `due_in` seconds."""
         self._put(tx, id, json.loads(body), due_in)
 
-    def make_due(self, tx: Transaction, id: str) -> None:
-        """Within a transaction: make a job due now. It has not run before, so no step can be running."""
-        tx.put_due(id, self._due_at(tx, 0.0))
-
     def remove(self, tx: Transaction, id: str) -> None:
         """Within a transaction: remove a job, if there is one."""
         if tx.record("job", id) is not None:

@@ -190,61 +190,55 @@ class Ledger:
         return id
 
     def finish(
-        self, entry: Entry, stems: Sequence[Clip], *, paid: bool, job_is_due: bool = False, is_reply: bool = False
+        self, entry: Entry, stems: Sequence[Clip], *, paid: bool, has_job: bool = False, is_reply: bool = False
     ) -> Entry:
-        """Record Suno's answer, and return the entry. Its `stems` are the reply.
+        """Record Suno's answer, and return the entry. Its `stems` are the reply. `has_job`: its job is due now.
 
         If an earlier attempt's stems were already recorded, they stay the reply: a key always leads to the same
         stems. If `paid`, this entry owns `stems` from now on, even if an entry in doubt has claimed them. Otherwise
-        the price is given back. `job_is_due`: the job can begin now. `is_reply`: also record the reply, as `answer`.
+        the price is given back. `is_reply`: also record the reply, as `answer`.
         """
-        done = entry._replace(state=State.DONE, stems=tuple(stems), paid=True)
-        if is_reply:
-            done = done.answered(done.stems)
 
         def change(tx: Transaction) -> Entry:
             for wrong in withdraw_guesses(tx, entry, stems) if paid else ():
                 self.waits.return_to(tx, wrong)
                 self.jobs.wake(tx, wrong.id)
-            is_unchanged = paid and not entry.stems and tx.replace(entry, done)
-            finished = done if is_unchanged else self._finish(tx, entry, stems, paid=paid, is_reply=is_reply)
-            if job_is_due and entry.attempt == 1:
-                self.jobs.make_due(tx, entry.id)
-            elif job_is_due:
-                # Its job has run before, and may run now.
+            stored = tx.entry(entry.id)
+            done = self._done(tx, entry, stored, stems, paid=paid)
+            if is_reply:
+                done = done.answered(done.stems)
+            if done != stored:
+                tx.put(done)
+            if has_job or stored != entry:
                 self.jobs.wake(tx, entry.id)
-            return finished
+            return done
 
-        return self._store.transact(change, durable=bool(entry.idempotency_key or entry.budgets or job_is_due))
+        return self._store.transact(change, durable=bool(entry.idempotency_key or entry.budgets or has_job))
 
-    def _finish(self, tx: Transaction, entry: Entry, stems: Sequence[Clip], *, paid: bool, is_reply: bool) -> Entry:
-        """Finish an entry that was reused, has changed since it began, or is not stored."""
-        stored = tx.entry(entry.id)
+    def _done(
+        self, tx: Transaction, entry: Entry, stored: Entry | None, stems: Sequence[Clip], *, paid: bool
+    ) -> Entry:
         if stored is None:
             # It could not be written when it began, or is no longer stored: write it now.
-            done = self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
-        elif stored.attempt == entry.attempt and stored.stems and stored.state is not State.DONE:
-            # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
-            own(tx, entry, stems)
-            done = self._count_again(tx, stored)._replace(state=State.DONE)
-        elif stored.attempt == entry.attempt and stored.state is not State.DONE:
-            done = stored._replace(state=State.DONE, stems=tuple(stems), paid=paid)
-            done = self._count_again(tx, done) if paid else self._give_back(tx, done)
-        else:
-            # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
-            if paid:
+            return self._again(tx, entry)._replace(state=State.DONE, stems=tuple(stems), paid=paid)
+        if stored.attempt == entry.attempt and stored.state is not State.DONE:
+            if stored.stems:
+                # An earlier attempt's late answer is the reply already: a key always leads to the same stems.
                 own(tx, entry, stems)
-                if stored.attempt != entry.attempt:
-                    # Its price was given back when the newer attempt began: count it again.
-                    spend_anyway(tx, self.clock, Spending(stored.budgets, stored.price, entry.attempt_began))
-                    stored = self._count_again(tx, stored)
-            done = stored if stored.stems else stored._replace(stems=tuple(stems), paid=paid)
-        if is_reply:
-            done = done.answered(done.stems)
-        if done != stored:
-            tx.put(done)
-            self.jobs.wake(tx, entry.id)
-        return done
+                return self._count_again(tx, stored)._replace(state=State.DONE)
+            done = stored._replace(state=State.DONE, stems=tuple(stems), paid=paid)
+            if not paid:
+                return self._give_back(tx, done)
+            # Its price was not given back if nothing has changed since it began.
+            return done if stored == entry else self._count_again(tx, done)
+        # This answer is late: a newer attempt has begun, or stems were found and recorded meanwhile.
+        if paid:
+            own(tx, entry, stems)
+            if stored.attempt != entry.attempt:
+                # Its price was given back when the newer attempt began: count it again.
+                spend_anyway(tx, self.clock, Spending(stored.budgets, stored.price, entry.attempt_began))
+                stored = self._count_again(tx, stored)
+        return stored if stored.stems else stored._replace(stems=tuple(stems), paid=paid)
 
     def settle(self, entry: Entry, found: Evidence) -> Finding:
         """Judge the evidence for an entry in doubt; if it proves stems to be this entry's, finish it with them.

@@ -68,7 +68,7 @@ def withdraw_guesses(tx: Transaction, entry: Entry, stems: Sequence[Clip]) -> li
     They are in doubt again; or wait for a person again, if they have paid nothing.
     """
     wrong: list[Entry] = []
-    for clip, taker in tx.rare_records("taken", [stem.id for stem in stems]).items():
+    for clip, taker in tx.records("taken", [stem.id for stem in stems]).items():
         if taker == entry.id:
             continue
         stored = tx.entry(taker)

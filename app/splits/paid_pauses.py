@@ -19,9 +19,9 @@ class PaidPauses:
         """When the pauses that this process has read began, and their seconds."""
 
     def look(self, tx: Transaction, account: str) -> None:
-        """Read the pause of an account, for `left`. Without a pause this costs Redis no round trip."""
-        if stored := tx.rare_records(PAUSE, [account]):
-            self._seen[account] = _pause(stored[account])
+        """Read the pause of an account, for `left`."""
+        if stored := tx.record(PAUSE, account):
+            self._seen[account] = _pause(stored)
 
     def note(self, tx: Transaction, account: str, seconds: float) -> None:
         """Begin a pause, unless a longer one is running."""

@@ -99,10 +99,10 @@ class RedisStore:
     def transact(self, change: Callable[[Transaction], T], *, durable: bool = True) -> T:
         # Redis's own settings decide how durable all changes are.
         with _unavailable():
-            for attempt in range(MAX_TRANSACTION_TRIES):
-                transaction = _Keys(self._redis, self._shared, is_hopeful=attempt == 0, also=IDENTITY)
+            for _ in range(MAX_TRANSACTION_TRIES):
+                transaction = _Keys(self._redis, self._shared, also=IDENTITY)
                 result = change(transaction)
-                if not transaction.must_commit:
+                if not transaction.has_writes:
                     return result
                 if answer := self._commit(args=[*transaction.as_arguments()]):
                     seconds, microseconds, *sums = map(int, answer)
@@ -113,7 +113,7 @@ class RedisStore:
 
     def read(self, look: Callable[[Transaction], T]) -> T:
         with _unavailable():
-            return look(_Keys(self._redis, self._shared, is_hopeful=False))
+            return look(_Keys(self._redis, self._shared))
 
     def durability(self) -> Durability:
         try:
@@ -144,17 +144,11 @@ class RedisStore:
 
 
 class _Keys:
-    """A transaction: the values that were read, and the commands to commit.
+    """A transaction: the values that were read, and the commands to commit."""
 
-    `is_hopeful`: `replace` assumes that the entry is unchanged, and `rare_records` that there are none. The commit
-    finds out, without a call of their own.
-    """
-
-    def __init__(self, connection: Any, clock: RedisClock, *, is_hopeful: bool, also: Sequence[str] = ()) -> None:
+    def __init__(self, connection: Any, clock: RedisClock, *, also: Sequence[str] = ()) -> None:
         self._also = also
         self._added: list[Added] = []
-        self._is_hopeful = is_hopeful
-        self._has_assumed = False
         self._redis = connection
         self._clock = clock
         self._read: dict[str, str | None] = {}
@@ -165,9 +159,9 @@ class _Keys:
         """The same of sets: whether an id will be in it."""
 
     @property
-    def must_commit(self) -> bool:
-        """Whether it writes, or has assumed something that the commit must find out."""
-        return bool(self._writes) or self._has_assumed
+    def has_writes(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self._writes)
 
     def as_arguments(self) -> tuple[str, str]:
         """The arguments of the script."""
@@ -210,16 +204,6 @@ class _Keys:
         self._write("INCR", f"{_song_key(entry.song_id)}:version")
         self._write("EXPIRE", f"{_song_key(entry.song_id)}:version", ENTRIES_KEPT_SECONDS)
 
-    def replace(self, old: Entry, new: Entry) -> bool:
-        key, text = _entry_key(old.id), _text(old)
-        if self._is_hopeful:
-            self._read.setdefault(key, text)
-        if self._get(key) != text:
-            return False
-        # Its key, song and request id find it already.
-        self._write("SET", key, _text(new), "EX", ENTRIES_KEPT_SECONDS)
-        return True
-
     def remove(self, entry: Entry) -> None:
         self._write("DEL", _entry_key(entry.id))
         if entry.idempotency_key:
@@ -235,13 +219,6 @@ class _Keys:
         keys = [_record_key(kind, name) for name in names]
         found = self._get_all(keys)
         return {name: json.loads(value) for name, value in zip(names, found, strict=True) if value}
-
-    def rare_records(self, kind: str, names: Sequence[str]) -> Records:
-        if self._is_hopeful:
-            self._has_assumed = True
-            for name in names:
-                self._read.setdefault(_record_key(kind, name), None)
-        return self.records(kind, names)
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         key = _record_key(kind, name)

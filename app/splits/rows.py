@@ -25,7 +25,6 @@ PUT = (
 )
 UPDATE = f"UPDATE entries SET {', '.join(f'{column} = ?' for column in CHANGING)} WHERE id = ?"
 """For a stored entry with the same key: no secondary index is read or written."""
-REPLACE = f"{UPDATE} AND idempotency_key IS ? AND {' AND '.join(f'{column} IS ?' for column in CHANGING)}"
 
 
 class Rows:
@@ -58,10 +57,6 @@ class Rows:
             self._db.execute(PUT, _row(entry))
             self._keys[entry.id] = entry.idempotency_key
 
-    def replace(self, old: Entry, new: Entry) -> bool:
-        values = (*_changing(new), old.id, old.idempotency_key or None, *_changing(old))
-        return self._db.execute(REPLACE, values).rowcount > 0
-
     def remove(self, entry: Entry) -> None:
         self._db.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
         self._keys.pop(entry.id, None)
@@ -76,8 +71,6 @@ class Rows:
             f"SELECT name, value FROM records WHERE kind = ? AND name IN ({marks})", (kind, *names)
         )
         return {name: json.loads(value) for name, value in found}
-
-    rare_records = records
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         if value is None:

@@ -276,7 +276,7 @@ class Split:
 
     def _finish(self, entry: Entry, stems: Sequence[Clip], *, paid: bool) -> Entry:
         return self.ledger.finish(
-            entry, stems, paid=paid, job_is_due=bool(self._job_id(entry)), is_reply=self._is_reply_at_once
+            entry, stems, paid=paid, has_job=bool(self._job_id(entry)), is_reply=self._is_reply_at_once
         )
 
     def _deadline_of(self, entry: Entry) -> Deadline:

@@ -157,12 +157,6 @@ class Transaction(Protocol):
     def put(self, entry: Entry) -> None:
         """Write an entry, new or changed. Its key then finds it."""
 
-    def replace(self, old: Entry, new: Entry) -> bool:
-        """Write `new` if the stored entry is exactly `old`; otherwise write nothing, and return False.
-
-        Cheaper than to read and to put. Both must have the same key.
-        """
-
     def remove(self, entry: Entry) -> None:
         """Delete an entry."""
 
@@ -171,9 +165,6 @@ class Transaction(Protocol):
 
     def records(self, kind: str, names: Sequence[str]) -> Records:
         """Read several values, without the names that have none."""
-
-    def rare_records(self, kind: str, names: Sequence[str]) -> Records:
-        """Read what `records` reads. Cheaper if none of the names has a value."""
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         """Write a JSON value, and keep it for at least `kept` seconds; None deletes it."""
@@ -300,12 +291,6 @@ class _InMemory:
     def put(self, entry: Entry) -> None:
         self.entries_by_id[entry.id] = entry
 
-    def replace(self, old: Entry, new: Entry) -> bool:
-        if self.entries_by_id.get(old.id) != old:
-            return False
-        self.put(new)
-        return True
-
     def remove(self, entry: Entry) -> None:
         self.entries_by_id.pop(entry.id, None)
 
@@ -314,8 +299,6 @@ class _InMemory:
 
     def records(self, kind: str, names: Sequence[str]) -> Records:
         return {name: value for name in names if (value := self.record(kind, name)) is not None}
-
-    rare_records = records
 
     def put_record(self, kind: str, name: str, value: Any, *, kept: float) -> None:
         if value is None:

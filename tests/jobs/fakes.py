@@ -314,7 +314,7 @@ class World:
     def split(self, *ids: str, status: str = "complete", **how: Any) -> Entry:
         """Begin a split, and record the stems of Suno's reply."""
         entry = self.begin(**how)
-        return self.ledger.finish(entry, self.suno.make(*ids, status=status), paid=True, job_is_due=True)
+        return self.ledger.finish(entry, self.suno.make(*ids, status=status), paid=True, has_job=True)
 
     def lose(self, **how: Any) -> Entry:
         """Begin a split whose reply is lost."""

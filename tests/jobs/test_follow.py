@@ -162,7 +162,7 @@ def test_a_failed_file_does_not_delay_the_others(world: World) -> None:
 def test_a_reused_set_has_its_files_although_the_sign_in_fails_for_a_moment(world: World) -> None:
     entry = world.begin(audio=True)
     world.suno.make("vocals", "drums")
-    world.ledger.finish(entry, list(world.suno.made.values()), paid=False, job_is_due=True)
+    world.ledger.finish(entry, list(world.suno.made.values()), paid=False, has_job=True)
     world.suno.sign_in = SunoUnreachable("The sign-in cannot be reached.")
     world.run(MINUTE)
     assert world.receiver.types == []
@@ -234,7 +234,7 @@ def test_stems_that_a_retry_finds_after_the_result_are_told_by_a_new_webhook(wor
 def test_a_late_answer_after_the_result_is_told_by_a_new_webhook(world: World) -> None:
     entry = world.lose()
     world.run(TEN_MINUTES)
-    world.ledger.finish(entry, world.suno.make("vocals", "drums"), paid=True, job_is_due=True)
+    world.ledger.finish(entry, world.suno.make("vocals", "drums"), paid=True, has_job=True)
     world.run(TEN_MINUTES)
     assert world.receiver.types == ["stems.failed", "stems.completed"]
 

@@ -112,7 +112,7 @@ class Machine(RuleBasedStateMachine):
             self.made += stems
             order.stems = self.world.suno.make(*ids, status="submitted", song=song)
         if reply == "comes":
-            self.world.ledger.finish(order.entry, order.stems, paid=True, job_is_due=True)
+            self.world.ledger.finish(order.entry, order.stems, paid=True, has_job=True)
         else:
             order.is_answered = False
             self.world.ledger.doubt(order.entry)
@@ -125,7 +125,7 @@ class Machine(RuleBasedStateMachine):
             if order.stems and not order.is_answered:
                 order.is_answered = True
                 self.world.store.writes_left = None
-                self.world.ledger.finish(order.entry, order.stems, paid=True, job_is_due=True)
+                self.world.ledger.finish(order.entry, order.stems, paid=True, has_job=True)
 
     @rule(which=st.integers(0, 3))
     @precondition(lambda self: not self.world.store.is_away)

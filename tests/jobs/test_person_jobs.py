@@ -234,7 +234,7 @@ def test_a_paid_attempt_after_the_wait_is_told_as_paid(world: World) -> None:
     again = world.ledger.restart(entry, 41.0)
     assert again is not None
     world.run(10.0)
-    world.ledger.finish(again, world.suno.make("vocals", "drums"), paid=True, job_is_due=True)
+    world.ledger.finish(again, world.suno.make("vocals", "drums"), paid=True, has_job=True)
     world.run(MINUTE)
     assert world.receiver.types == ["stems.needs_person", "stems.completed"]
     assert "charged" not in world.receiver.last
@@ -259,7 +259,7 @@ def test_a_key_that_begins_again_after_the_end_is_told_anew(world: World) -> Non
     assert ended is not None
     again = world.ledger.restart(ended, 41.0)
     assert again is not None
-    world.ledger.finish(again, world.suno.make("vocals", "drums"), paid=True, job_is_due=True)
+    world.ledger.finish(again, world.suno.make("vocals", "drums"), paid=True, has_job=True)
     world.run(MINUTE)
     assert world.receiver.types == ["stems.needs_person", "stems.failed", "stems.completed"]
     assert len({id for id, _ in world.receiver.received}) == 3

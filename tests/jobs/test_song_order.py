@@ -357,7 +357,7 @@ def test_a_song_that_another_request_holds_up_lets_the_others_go_first(world: Or
     id = world.order()
     world.run(200)
     assert world.paid == ["two", "three"]
-    world.ledger.finish(rival, world.account.make("one"), paid=True, job_is_due=True)
+    world.ledger.finish(rival, world.account.make("one"), paid=True, has_job=True)
     world.run(HOUR)
     assert world.songs(id) == [("done", 0), ("done", PRICE), ("done", PRICE)]
     assert world.paid == ["two", "three"]
@@ -435,7 +435,7 @@ def test_a_song_is_not_tried_again_while_another_request_splits_it(world: Orders
     rival = world.begin(song="one", webhook=False)
     world.run(600)
     assert world.paid == []
-    world.ledger.finish(rival, world.account.make("one"), paid=True, job_is_due=True)
+    world.ledger.finish(rival, world.account.make("one"), paid=True, has_job=True)
     world.run(HOUR)
     assert (world.paid, world.songs(id)) == ([], [("done", 0)])
 

@@ -349,7 +349,7 @@ def test_a_clock_set_forward_and_back_between_two_sweeps_delays_no_job(
         case "wake":
             ledger.jobs.ask_again(one.id)
         case "finish":
-            ledger.finish(one, stems("a"), paid=True, job_is_due=True)
+            ledger.finish(one, stems("a"), paid=True, has_job=True)
     clock.step_wall(-86_400.0)
     ledger.jobs.note_consumer()
     clock.advance(46)
