@@ -14,7 +14,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError
 
 from app.addresses import NotAnAddress, read_address
-from app.suno.adapter import OriginAdapter
+from app.suno.adapter import CheckedAdapter
 from app.suno.answer import Answer
 from app.suno.call import Deadline
 
@@ -99,7 +99,7 @@ class Wire:
             respect_retry_after_header=False,
             backoff_factor=0.1,
         )
-        self._adapter = OriginAdapter(pool_connections=2, pool_maxsize=MAX_KEPT_CONNECTIONS, max_retries=retries)
+        self._adapter = CheckedAdapter(pool_connections=2, pool_maxsize=MAX_KEPT_CONNECTIONS, max_retries=retries)
 
     def ask(
         self,
