@@ -54,7 +54,7 @@ ENTRIES_KEPT_SECONDS = 6 * DAY
 which the clock may be set."""
 
 TABLES_VERSION = 2
-"""The version of the tables; 0 was written before there were versions."""
+"""The version of the tables, since 1.0.0."""
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS entries (
@@ -77,22 +77,6 @@ CREATE INDEX IF NOT EXISTS due_by_time ON due (at);
 PRAGMA user_version = {TABLES_VERSION};
 """
 """A split without a key and without errors writes only to the end of `entries`, as ids begin with the time."""
-
-FROM_VERSION_0 = """
-INSERT OR IGNORE INTO entries
-SELECT id, caller, account, key, question, song, task, request_id, '', 0, began, NULL, 0, began, deadline - began,
-       attempt, state, stems, paid, reply, NULL, 0, NULL FROM splits;
-INSERT OR IGNORE INTO records SELECT 'taken', clip, json_quote(split), at + 345600 FROM claims WHERE clip != '';
-INSERT OR IGNORE INTO records
-SELECT 'request', account || ':' || caller || ':' || request_id,
-       json_object('entry', split, 'at', json_array('', 0, at)), at + 345600 FROM retries;
-"""
-"""Copies what an older version wrote, and keeps the old tables: a downgrade is possible."""
-
-FROM_VERSION_1 = """
-ALTER TABLE entries ADD COLUMN price INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE entries ADD COLUMN budgets TEXT
-"""
 
 BEGIN_READ = "BEGIN"
 """A transaction that blocks no writer."""
@@ -325,10 +309,8 @@ class SqliteStore:
             _execute(db, "PRAGMA wal_autocheckpoint = 0", until=until)
             _set_level(db, is_full=True)
             [(version,)] = _execute(db, "PRAGMA user_version", until=until)
-            if version > TABLES_VERSION:
-                raise LedgerUnavailable(f"{self._path.name} was written by a newer version of this service")
-            if version < TABLES_VERSION:
-                self._upgrade(db, until)
+            if version != TABLES_VERSION:
+                self._create_tables(db, until)
             # The first transaction creates the write-ahead log.
             _execute(db, BEGIN_READ, until=until)
             _execute(db, "SELECT count(*) FROM records WHERE kind = ''", until=until)
@@ -341,17 +323,16 @@ class SqliteStore:
         _opened.add(self)
         return db
 
-    def _upgrade(self, db: Connection, until: float) -> None:
+    def _create_tables(self, db: Connection, until: float) -> None:
+        """Create the tables of a new file. Raises LedgerUnavailable for a file with other tables."""
         _execute(db, BEGIN_WRITE, until=until)
         [(version,)] = db.execute("PRAGMA user_version")
-        if version == 1:
-            for statement in FROM_VERSION_1.split(";"):
-                db.execute(statement)
-        if version < TABLES_VERSION:
+        if version != TABLES_VERSION:
+            if version > TABLES_VERSION:
+                raise LedgerUnavailable(f"{self._path.name} was written by a newer version of this service")
+            if version or db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                raise LedgerUnavailable(f"{self._path.name} was written before 1.0: start 1.0.2 with it once")
             for statement in SCHEMA.split(";"):
-                db.execute(statement)
-        if version == 0 and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'splits'").fetchone():
-            for statement in FROM_VERSION_0.split(";"):
                 db.execute(statement)
         db.execute("COMMIT")
 

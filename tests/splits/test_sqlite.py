@@ -14,62 +14,12 @@ import pytest
 
 from app.accounts import owners as owners_of
 from app.callers import Caller, hash_of
-from app.ids import new_id
-from app.splits.evidence import Verdict
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger, open_ledger
 from app.splits.ledger_file import IN_USE, describe
 from app.splits.sqlite import SqliteStore
-from app.splits.store import LedgerUnavailable, State
-from tests.splits.conftest import SteppedClock, entry, listed, stems
-
-OF_VERSION_0 = """
-CREATE TABLE splits (
-    id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, key TEXT, question TEXT NOT NULL,
-    song TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, began REAL NOT NULL, deadline REAL NOT NULL,
-    attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, reply TEXT, paid INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-CREATE TABLE retries (
-    account TEXT NOT NULL, caller TEXT NOT NULL, request_id TEXT NOT NULL, split TEXT NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (account, caller, request_id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE claims (clip TEXT PRIMARY KEY, split TEXT NOT NULL, at REAL NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO splits VALUES (
-    'OLD_ID', '', 'house', 'k1', '["song", "two", false]', 'song', 'two', 'r1',
-    1799999000.0, 1799999041.0, 1, 'done', '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]',
-    '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]', 1
-);
-INSERT INTO retries VALUES ('house', '', 'r2', 'OLD_ID', 1799999100.0);
-INSERT INTO claims VALUES ('b', 'OLD_ID', 1799999000.0);
-"""
-"""A file written by the version before `user_version`."""
-
-
-OF_VERSION_1 = """
-CREATE TABLE entries (
-    id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, idempotency_key TEXT, question TEXT NOT NULL,
-    song_id TEXT NOT NULL, task TEXT NOT NULL, request_id TEXT NOT NULL, boot_id TEXT NOT NULL, began REAL NOT NULL,
-    began_wall REAL NOT NULL, attempt_boot_id TEXT, attempt_began REAL NOT NULL, attempt_wall REAL NOT NULL,
-    lasts REAL NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, stems TEXT, paid INTEGER NOT NULL, reply TEXT,
-    final_reply TEXT
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX entry_of_key ON entries (account, caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX entries_of_request ON entries (request_id);
-CREATE INDEX entries_of_song ON entries (song_id);
-CREATE TABLE records (
-    kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (kind, name)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX records_by_end ON records (ends);
-INSERT INTO entries VALUES (
-    'OLD_ID', '9e24b55356ef', 'user', 'k1', '["song", "two", false]', 'song', 'two', 'r1', 'this start', 900.0,
-    1799999900.0, 'this start', 900.0, 1799999900.0, 41.0, 1, 'done',
-    '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]', 1,
-    '[["a", "submitted", "2026-11-25T10:00:00.000Z", "Song", "song", null]]', NULL
-);
-INSERT INTO records VALUES ('owned', 'b', '"OLD_ID"', 4102444800.0);
-PRAGMA user_version = 1;
-"""
-"""A file written by version 1, for a caller with the API key `first-key`."""
+from app.splits.store import LedgerUnavailable
+from tests.splits.conftest import entry
 
 
 @pytest.fixture
@@ -91,51 +41,30 @@ def test_the_folders_of_a_new_file_are_on_the_disk(tmp_path: Path, monkeypatch: 
     assert {*list(path.parents)[:3]} <= {*synced}
 
 
-def test_entries_of_version_0_are_still_found(path: Path, clock: SteppedClock) -> None:
-    with sqlite3.connect(path) as older:
-        older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
-    older.close()
-    ledger = Ledger(SqliteStore(str(path), clock))
-    held = ledger.begin(entry(ledger, "k1", account="user", request_id="r3"), older=(("hash", ""), ("house", "")))
-    assert (held.state, held.reply[0].id) == (State.DONE, "a")
-    for request_id in ("r1", "r2"):
-        found = ledger.of_request([("user", ""), ("hash", ""), ("house", "")], request_id)
-        assert found is not None
-        assert found.id == held.id
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("PRAGMA user_version = 99", "newer version"),
+        ("PRAGMA user_version = 1", "before 1.0"),
+        ("CREATE TABLE splits (id TEXT)", "before 1.0"),
+    ],
+)
+def test_a_file_of_another_version_is_refused(path: Path, ledger: Ledger, written: str, why: str) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute(written)
+    other.close()
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match=why):
+            ledger.check()
 
 
-def test_entries_of_version_1_are_still_found_by_a_caller_that_now_has_a_name(
-    path: Path, clock: SteppedClock
-) -> None:
-    with sqlite3.connect(path) as older:
-        older.executescript(OF_VERSION_1.replace("OLD_ID", new_id()))
-    older.close()
-    ledger = Ledger(SqliteStore(str(path), clock))
+def test_a_key_is_still_found_by_a_caller_that_now_has_a_name(ledger: Ledger) -> None:
+    one = ledger.begin(entry(ledger, "k1", account="hash", caller="9e24b55356ef", request_id="r1"))
     owners = owners_of(("user", "hash"), Caller("n8n", (hash_of(b"first-key"),)))
-    held = ledger.begin(entry(ledger, "k1", account="user", caller="n8n", request_id="r3"), older=owners)
-    assert (held.state, held.reply[0].id, held.price, held.budgets) == (State.DONE, "a", 0, ())
+    stored = ledger.begin(entry(ledger, "k1", account="user", caller="n8n", request_id="r3"), older=owners)
     found = ledger.of_request(owners, "r1")
     assert found is not None
-    assert found.id == held.id
-    doubtful = ledger.begin(entry(ledger, song_id="song"))
-    ledger.doubt(doubtful)
-    assert ledger.settle(doubtful, listed(stems("b"))).verdict is Verdict.NONE
-
-
-def test_an_older_version_can_still_read_its_tables(path: Path, ledger: Ledger) -> None:
-    with sqlite3.connect(path) as older:
-        older.executescript(OF_VERSION_0.replace("OLD_ID", new_id()))
-    ledger.check()
-    assert older.execute("SELECT count(*) FROM splits").fetchone() == (1,)
-    older.close()
-
-
-def test_a_file_of_a_newer_version_is_refused(path: Path, ledger: Ledger) -> None:
-    with sqlite3.connect(path) as newer:
-        newer.execute("PRAGMA user_version = 99")
-    newer.close()
-    with pytest.raises(LedgerUnavailable, match="newer version"):
-        ledger.check()
+    assert (stored.id, found.id) == (one.id, one.id)
 
 
 def test_workers_that_start_together_create_one_file(path: Path) -> None:
