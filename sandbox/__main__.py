@@ -12,19 +12,20 @@ from collections.abc import Iterable, Sequence
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
 from sandbox.server import Sandbox
-from sandbox.songs import SONGS
+from sandbox.songs import LIBRARY, SONGS
 from sandbox.suno import OF_2024, Options, change
 
 NOT_SIMULATED = (
     "the quality of a real separation: each song is four seconds of synthesised music, whatever its duration",
     "different takes: both takes of a part sound the same",
     "video and media_urls: their URLs do not work",
-    "creating songs, editing, playlists, sharing, and every other call of Suno",
+    "creating songs and playlists, editing, sharing, and every other call of Suno",
     "a captcha itself: /sandbox/person says that the account's owner has solved one",
     "Suno's rate and job limits: 429 comes only from the songs, accounts and faults that simulate it",
     "TLS, HTTP/2, compression and chunked request bodies",
     "the monthly renewal of credits and downloads: only a reset or restart restores them",
 )
+PLAYLISTS = (("playlist-of-<n>", f"the first n of song-library-1 … song-library-{LIBRARY}"),)
 CONTROL = (
     ("GET, DELETE /sandbox/log", "every request so far; cookies and tokens as fingerprints only"),
     ("GET /sandbox/charges", "every paid split, and whether its reply was lost"),
@@ -69,6 +70,7 @@ def epilog() -> str:
                 "songs (every account owns them all):",
                 ((s.id, f"{s.title}: {s.about}") for s in SONGS.values()),
             ),
+            table("playlists:", PLAYLISTS),
             table("songs with a fault that is not charged itself:", free),
             table("songs with a fault after the split is made and charged:", paid),
             table("options of --set NAME=VALUE:", OPTIONS),

@@ -82,7 +82,7 @@ def test_make_sandbox_fails_if_its_port_is_taken() -> None:
         )
     assert run.returncode == 1
     assert "No credits are spent" not in run.stdout
-    assert "cannot be used" in run.stderr
+    assert "cannot be used" in run.stderr and "Set PORT" in run.stderr
 
 
 def test_make_sandbox_works_on_a_mac() -> None:

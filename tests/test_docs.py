@@ -43,7 +43,7 @@ def test_the_spec_is_valid_openapi_3_1(spec: dict[str, Any]) -> None:
 
 def test_the_committed_spec_is_the_served_one(service: Client, spec: dict[str, Any]) -> None:
     assert yaml.safe_load(Path("openapi.yaml").read_text(encoding="utf-8")) == spec, "run `make openapi`"
-    assert yaml.safe_load(service.get("/openapi.yaml").text) == spec
+    assert service.get("/openapi.yaml").content == Path("openapi.yaml").read_bytes()
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml"])
@@ -302,10 +302,9 @@ def test_each_price_of_a_split_says_whose_figure_it_is() -> None:
 
 def test_every_make_command_is_in_the_readme() -> None:
     makefile = Path("Makefile").read_text(encoding="utf-8")
-    commands = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
-    assert len(commands) > 5
-    for command in commands:
-        assert f"make {command}" in README
+    commands = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    assert len(commands) > 20
+    assert commands - set(re.findall(r"`?\bmake ([a-z-]+)", README)) == set()
 
 
 def test_generated_pages_match_the_code() -> None:

@@ -103,8 +103,9 @@ def test_each_problem_is_reported_with_what_to_change(
 
 def test_a_missing_cookie_or_an_unreachable_suno_is_reported(in_process: Callable[..., InProcess]) -> None:
     assert "SUNO_COOKIE is not set" in diagnose(in_process(SUNO_COOKIE="")).stdout
-    away = diagnose(in_process(SUNO_AUTH_URL="http://127.0.0.1:1"), "--json")
-    assert "could not be reached" in findings(away.stdout)["sign-in"]["said"]
+    away = findings(diagnose(in_process(SUNO_AUTH_URL="http://127.0.0.1:1"), "--json").stdout)["sign-in"]
+    assert "could not be reached" in away["said"]
+    assert "HTTPS_PROXY" in away["turn"] and "CLERK" not in away["turn"], "no version helps without a connection"
 
 
 def test_a_report_has_shapes_and_no_values(

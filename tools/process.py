@@ -125,4 +125,4 @@ def require_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise NotStartedError(f"port {port} cannot be used: {error.strerror}") from None
+            raise NotStartedError(f"port {port} cannot be used: {error.strerror}. Set PORT to another one.") from None

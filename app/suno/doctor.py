@@ -13,7 +13,7 @@ from app.suno.call import Call, CallKind, Deadline
 from app.suno.clip import Clip, Credits, UnreadableReply
 from app.suno.cookie import HOW_TO_COPY
 from app.suno.endpoint import Endpoint, StemsRoute
-from app.suno.errors import SessionExpired, SunoError
+from app.suno.errors import SessionExpired, SunoError, SunoUnreachable
 from app.suno.ids import is_id
 from app.suno.session import Account
 from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
@@ -75,11 +75,11 @@ class Doctor:
         try:
             self._studio.sessions.bearer(account, self._ends)
         except SunoError as error:
-            turn = (
-                f"SUNO_COOKIE. {HOW_TO_COPY}"
-                if isinstance(error, SessionExpired)
-                else "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
-            )
+            turn = "SUNO_AUTH_URL, SUNO_CLERK_API_VERSION or SUNO_CLERK_JS_VERSION: compare with the page's calls."
+            if isinstance(error, SessionExpired):
+                turn = f"SUNO_COOKIE. {HOW_TO_COPY}"
+            elif isinstance(error, SunoUnreachable):
+                turn = "check the network; then SUNO_AUTH_URL, or HTTPS_PROXY if only a proxy reaches Suno."
             return CheckResult("sign-in", False, str(error), turn)
         user = "names its user" if self._studio.sessions.suno_user(account) else "names no user"
         return CheckResult(

@@ -33,7 +33,7 @@ def diagnose(as_json: bool, report: Path | None, within: float) -> None:
             return
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<9} {finding.said}")
         if finding.turn:
-            click.echo(f"{'':14} Turn: {finding.turn}")
+            click.echo(f"{'':14} Next: {finding.turn}")
 
     def give_up(*_: object) -> None:
         said = f"Suno did not answer all checks within {within:g} s."

@@ -29,7 +29,7 @@ def raw(sandbox, data: bytes) -> bytes:
 
 def test_the_help_lists_every_account_song_and_fault():
     text = epilog()
-    for name in (*ACCOUNTS, *SONGS, *(f"fault-{fault}" for fault in FAULTS)):
+    for name in (*ACCOUNTS, *SONGS, "playlist-of-<n>", *(f"fault-{fault}" for fault in FAULTS)):
         assert f"  {name} " in text
     assert "not simulated:" in text
 
