@@ -436,6 +436,8 @@ def test_a_stem_that_suno_leaves_out_of_its_lists_is_shown_as_failed(any_ledger:
 
     state = until(ready)
     assert (state["complete"], len(state["failed"])) == (False, 1)
+    assert state["failed"][0]["error"] == "This stem could not be separated."
+    assert ready() == state, "Suno's reason is recorded too"
 
 
 def test_a_split_is_visible_only_to_its_own_account(any_ledger: Client, account: str) -> None:

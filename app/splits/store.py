@@ -223,15 +223,27 @@ class Store(Protocol):
 
 
 def pack(stems: Iterable[Clip]) -> str:
-    """The fields of stems that a reply needs, as JSON. ASCII can hold any title, even with a lone surrogate."""
+    """The fields of stems that replies need, as JSON. ASCII can hold any title, even with a lone surrogate.
+
+    Suno's reason for a stem that failed is a seventh field, only where it is there: others are as in 1.0.
+    """
     return json.dumps(
-        [[stem.id, stem.status, stem.created_at, stem.title, stem.stem_from_id, stem.duration] for stem in stems]
+        [
+            [stem.id, stem.status, stem.created_at, stem.title, stem.stem_from_id, stem.duration]
+            + ([stem.error_message] if stem.error_message else [])
+            for stem in stems
+        ]
     )
 
 
 def unpack(text: str | None) -> tuple[Clip, ...]:
     """Read what `pack` wrote."""
-    return tuple(Clip(*fields) for fields in json.loads(text)) if text else ()
+    return tuple(map(_stem, json.loads(text))) if text else ()
+
+
+def _stem(stored: list[Any]) -> Clip:
+    id, status, created_at, title, stem_from_id, duration, *error = stored
+    return Clip(id, status, created_at, title, stem_from_id, duration, error_message=next(iter(error), None))
 
 
 @dataclass

@@ -6,6 +6,7 @@ import sqlite3
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from app.splits.owners import CLOCK_STEP_SECONDS, KEY_KEPT_SECONDS
 from app.splits.redis import RedisStore, why_unavailable
 from app.splits.request_ids import MAX_RETRY_IDS
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction
+from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction, pack, unpack
 from tests.splits.conftest import SteppedClock, entry, listed, stems
 
 DAY = 24 * 3600.0
@@ -142,6 +143,12 @@ def test_the_first_reply_with_final_stems_is_kept_separately(ledger: Ledger) -> 
     held = ledger.get(one.id)
     assert (held.reply, held.final_reply) == (first, final)
     assert str(held.final_reply[0].duration) == "183.0"
+
+
+def test_stems_are_stored_as_before_and_with_sunos_reason_if_they_failed() -> None:
+    old = '[["a", "complete", null, "Song", "song", 183.0]]'
+    failed = replace(unpack(old)[0], status="error", error_message="Too short.")
+    assert (pack(unpack(old)), unpack(pack([failed]))) == (old, (failed,))
 
 
 @pytest.mark.parametrize("title", ["Ocean \ud83c", "\x00", "日本", None])
