@@ -115,7 +115,7 @@ def test_a_song_has_an_address(page: Page) -> None:
     page.wait(lambda: "Copper Field" in page.text("chosen"))
     page.browser.forward()
     page.wait(lambda: "Ocean Wanderer" in page.text("chosen"))
-    page.browser.get("about:blank")
+    page.leave()
     page.browser.get(f"{page.service.url}/#/song/{SONG.upper()}")
     page.wait(lambda: "Ocean Wanderer" in page.text("chosen"))
     page.wait(lambda: song_of(page, "Ocean Wanderer").find_elements(By.CSS_SELECTOR, "[aria-current=true]"))

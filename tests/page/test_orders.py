@@ -144,12 +144,12 @@ def test_a_playlist_is_priced_paid_once_and_followed_to_its_end(page: Page) -> N
     assert len(orders(page)) == before + 1
     assert orders(page)[0]["max_credits"] == 20
     assert [len(page.charges(f"song-library-{number}")) for number in (1, 2)] == [1, 1]
-    page.find("link", "Library Song 2").click()
+    page.press("Library Song 2", role="link")
     page.find("button", "Open the stems")
     page.browser.back()
     wait_for_state(page, "Done")
-    page.find("link", "Orders").click()
-    page.find("link", "Library Song 1 and 1 more").click()
+    page.press("Orders", role="link")
+    page.press("Library Song 1 and 1 more", role="link")
     wait_for_state(page, "Done")
     assert page.complaints() == []
 
@@ -178,7 +178,7 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
     wait_for_state(page, "Done: 1 of 1")
     assert sum(one["audio_format"] == "mp3" for one in orders(page)) == 1
     assert "It has spent 0 credits and 1 download." in page.text("order-pane")
-    page.find("link", "Download all").click()
+    page.press("Download all", role="link")
     assert len(unzipped(page.downloaded("Order * - Stems.zip"))) > 2
 
 

@@ -70,8 +70,9 @@ def page(
     local_suno.set(delay=0, audio_length=4)
     requested_addresses(browser)
     browser.get_log("browser")
-    yield Page(browser, under_a_path, local_suno, settings["SUNO_COOKIE"], downloads)
-    browser.get("about:blank")
+    page = Page(browser, under_a_path, local_suno, settings["SUNO_COOKIE"], downloads)
+    yield page
+    page.leave()
 
 
 def test_a_song_is_split_heard_and_saved_under_a_path(page: Page) -> None:
@@ -81,7 +82,7 @@ def test_a_song_is_split_heard_and_saved_under_a_path(page: Page) -> None:
     page.wait_until_ready()
     page.press("Play")
     page.find("button", "Pause")
-    page.find("link", "Download all").click()
+    page.press("Download all", role="link")
     assert "stems.json" in unzipped(page.downloaded("* - Stems.zip"))
     assert page.complaints() == [page.service.url], "without the slash; no other request left the path"
     assert len(page.charges(SONG)) == 1

@@ -29,7 +29,7 @@ def test_nothing_moves_up_or_down_on_a_phone_while_a_song_is_split(page: Page) -
     metrics = {"width": 390, "height": 860, "deviceScaleFactor": 1, "mobile": True}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        page.browser.get("about:blank")
+        page.leave()
         page.browser.get(f"{page.service.url}/#/song/song-twin-1")
         page.wait(lambda: page.text("chosen").strip() and page.text("account").strip())
         page.browser.execute_script(WATCH_SHIFTS)

@@ -46,7 +46,7 @@ def page(tab: Page) -> Iterator[Page]:
     keep_files(tab, SONG, "mp3", SECONDS)
     open_karaoke(tab, is_first=True)
     yield tab
-    tab.browser.get("about:blank")
+    tab.leave()
 
 
 def open_karaoke(page: Page, *, is_first: bool = False) -> None:
