@@ -271,14 +271,15 @@ def test_a_playlist_becomes_folders_and_a_second_run_fetches_only_what_is_missin
     example.require()
     account = accounts[example.name]
     run = Run(example, key_of(account), home, tmp_path / "stems")
-    playlist = "https://suno.com/playlist/playlist-of-2?sh=abc"
+    service = Client(server, {"X-API-Key": key_of(account)})
+    playlist = "https://suno.com/playlist/playlist-of-3?sh=abc"
 
     def saved() -> list[Path]:
         return sorted(path for path in run.folder.rglob("*") if path.is_file())
 
     shown = run(server.url, playlist)
     assert shown.returncode == 0, shown.stderr
-    assert "2 songs: 20 credits and 2 downloads. Left: 1000 credits, 20 downloads." in shown.stdout
+    assert "3 songs: 30 credits and 3 downloads. Left: 1000 credits, 20 downloads." in shown.stdout
     assert (suno.charges(account), saved() if run.folder.exists() else []) == ([], [])
 
     first = run(server.url, playlist, "10")
@@ -288,16 +289,23 @@ def test_a_playlist_becomes_folders_and_a_second_run_fetches_only_what_is_missin
     content, kept_at = missing.read_bytes(), kept.stat().st_mtime_ns
     missing.unlink()
 
-    whole = run(server.url, playlist, "20")
-    assert whole.returncode == 0, whole.stderr
-    assert "Spent: 20 credits, 2 downloads." in whole.stdout
-    assert [len(list(folder.iterdir())) for folder in run.folder.iterdir()] == [2, 2]
-    assert sorted(line for line in whole.stdout.splitlines() if line.endswith(".mp3")) == [
+    more = run(server.url, playlist, "20")
+    assert (more.returncode, len(saved())) == (1, 4), more.stderr
+    assert "Spent: 20 credits, 2 downloads." in more.stdout
+    assert sorted(line for line in more.stdout.splitlines() if line.endswith(".mp3")) == [
         str(path) for path in saved() if path != kept
     ]
     assert (missing.read_bytes(), kept.stat().st_mtime_ns) == (content, kept_at)
-    assert len(suno.charges(account)) == 2
-    if example.name.endswith(".py"):
-        again = run(server.url, playlist, "20")
-        assert (again.returncode, len(again.stdout.splitlines())) == (0, 2), again.stderr
-        assert len(suno.charges(account)) == 2
+
+    [order] = service.get("/api/orders").json()
+    service.request("DELETE", f"/api/orders/{order['id']}").raise_for_status()
+    cancelled = run(server.url, playlist, "30")
+    assert (cancelled.returncode, len(suno.charges(account))) == (1, 2)
+    assert "the order was cancelled before this song." in cancelled.stderr
+    assert "add a word after max_credits" in cancelled.stderr
+
+    whole = run(server.url, playlist, "30", "again")
+    assert whole.returncode == 0, whole.stderr
+    assert "Spent: 10 credits, 1 download." in whole.stdout
+    assert [len(list(folder.iterdir())) for folder in run.folder.iterdir()] == [2, 2, 2]
+    assert len(suno.charges(account)) == 3
