@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
+from app.web.errors import OverLimit
 from tests.conftest import NUMBERS, until
 from tests.npm import NODE
 from tests.page.conftest import Page, emulated, unzipped
@@ -23,6 +26,15 @@ window.fetch = async (path, options) => {
   if (isOrder) window.sent = (window.sent ?? 0) + 1;
   const response = await direct(path, options);
   return isOrder ? new Promise(() => {}) : response;
+};
+"""
+
+REFUSED = """
+const direct = window.fetch;
+window.fetch = async (path, options) => {
+  const isOrder = path === "api/orders" && !JSON.parse(options.body ?? "{}").quote;
+  if (isOrder) window.sentKeys = [...(window.sentKeys ?? []), options.headers["Idempotency-Key"]];
+  return isOrder ? new Response(JSON.stringify(refusal), { status: 402 }) : direct(path, options);
 };
 """
 
@@ -180,6 +192,37 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
     assert "It has spent 0 credits and 1 download." in page.text("order-pane")
     page.press("Download all", role="link")
     assert len(unzipped(page.downloaded("Order * - Stems.zip"))) > 2
+
+
+def test_a_refused_order_is_priced_again(page: Page) -> None:
+    page.enter("https://suno.com/playlist/playlist-of-2" + Keys.ENTER)
+    Select(page.find("combobox", "Stems")).select_by_visible_text("Every instrument")
+    page.find("button", "Split 2 songs")
+    refusal = {"code": "over_limit", "error": str(OverLimit()), "request_id": "r"}
+    page.browser.execute_script(f"const [refusal] = arguments; {REFUSED}", refusal)
+    page.press("Split 2 songs")
+    page.wait(lambda: "No song fits the price that was shown." in page.text("error"))
+    assert page.all("button", "Split 2 songs") == []
+    page.press("Show the price")
+    page.press("Split 2 songs")
+    page.wait(lambda: page.browser.execute_script("return new Set(window.sentKeys).size === 2"))
+
+
+def test_an_order_of_another_tab_is_sent_again_without_leaving_the_song(page: Page) -> None:
+    body = {"songs": ["song-with-two"], "stem_task": "two", "max_credits": 0}
+    entries = {
+        key: {"key": key, "body": of, "who": "", "at": time.time() * 1000, "isUnderWay": True}
+        for key, of in {"page-wrong": {**body, "songs": []}, "page-lost": body}.items()
+    }
+    page.browser.execute_script("localStorage['suno-stems.orders'] = arguments[0]", json.dumps(entries))
+    page.browser.execute_script("location.hash = '#/song/song-with-two'")
+    page.browser.refresh()
+    link = page.find("link", "An order of several songs")
+    assert page.browser.current_url.endswith("#/song/song-with-two")
+    page.find("button", "Open the stems")
+    assert [entry for entry in orders(page) if entry["songs"][0]["song_id"] == "song-with-two"]
+    link.click()
+    wait_for_state(page, "Done: 1 of 1")
 
 
 def test_a_paused_order_goes_on_after_a_question_that_names_the_sum(page: Page) -> None:

@@ -12,6 +12,7 @@ import pytest
 from app.audio.store import AudioUnavailable
 from app.jobs.job import ACCOUNT_UNKNOWN
 from app.splits.store import LedgerUnavailable
+from app.web.errors import OverLimit, TooManyOpenOrders
 from tests.npm import NODE
 
 PAGE = Path(__file__).parents[2] / "app/web/static/page"
@@ -67,6 +68,12 @@ def test_the_words_of_the_service_are_put_plainly() -> None:
         "The request names an account, but has no usable cookie __client. Copy it. Send it, or the whole header, in "
         "X-Suno-Cookie. Nothing was charged.",
         "Something went wrong in this service; its log has more under this request id.",
+        "This Idempotency-Key was used for another order. Use a new key for a new order, or repeat the first request "
+        "to get its state.",
+        "This Idempotency-Key was used for another request, with other parameters, in the last 24 hours. Use a new "
+        "key for a new split, or repeat the first request to get its reply.",
+        str(OverLimit()),
+        str(TooManyOpenOrders(5)),
     ]
     assert run("given[0].map(rules.plain)", said) == [
         "This service cannot keep its records now. Nothing was charged by this request.",
@@ -81,6 +88,11 @@ def test_the_words_of_the_service_are_put_plainly() -> None:
         "Suno no longer accepts the cookie that you entered. Copy it again. Nothing was charged.",
         "What you entered has no usable cookie __client. Copy it. Nothing was charged.",
         "Something went wrong in this service; its operator finds more in its log.",
+        "The service has noted another order in place of this one, which has not begun. Show the price again.",
+        "The service has noted another request in place of this one, which was not sent to Suno. "
+        "Press the button again.",
+        "No song fits the price that was shown. Show the price again. Nothing was charged.",
+        "You have 5 open orders, and may have no more. Wait until one is done, or stop one. Nothing was charged.",
     ]
 
 

@@ -30,9 +30,9 @@ export function choose(changes) {
   keep({ ...choice(), ...changes, quote: null });
 }
 
-/** Note what a choice would cost, unless it has changed meanwhile. Its key makes it one order, however often it is sent. */
+/** Note what a choice would cost, unless it has changed or got its price meanwhile. Its key makes it one order, however often it is sent. */
 export function noteQuote(asked, reply) {
-  if (bodyOf(choice()) === asked) keep({ ...choice(), quote: { reply, key: newId(), at: Date.now() } });
+  if (bodyOf(choice()) === asked && !choice().quote) keep({ ...choice(), quote: { reply, key: newId(), at: Date.now() } });
 }
 
 /** Choose nothing. What is wanted of songs stays. */

@@ -5,7 +5,7 @@ import { button, make, say, the } from "./dom.js";
 import * as choices from "./order-choice.js";
 import { fill } from "./order-pane.js";
 import * as rules from "./order-rules.js";
-import { interrupted, send } from "./order-sending.js";
+import { interrupted, orderOf, send } from "./order-sending.js";
 import { count } from "./rules.js";
 import { attempt } from "./session.js";
 
@@ -15,25 +15,27 @@ const TITLE = "Split several songs";
 const KINDS = [["two", "Voice and music"], ["part", "One part and the rest"], ["twelve", "Every instrument"]];
 const FILES = [["", "None now: open the stems later"], ["mp3", "MP3"], ["m4a", "M4A"], ["wav", "WAV: exact, large"]];
 
-let looking = false; // whether the price is asked for
-let paying = false;
+let sending = ""; // what is said while an order is sent
+let draw = () => {}; // of the view that is shown
 
 /** Show the choice and its price until the signal. `open` is called with the id of the order that was paid. */
 export function show(pane, signal, open) {
   const chosen = choices.choice();
+  const made = chosen.quote && orderOf(chosen.quote.key);
+  if (made) return leaveFor(made, chosen, open); // another tab has sent it again
   const part = make("select", {}, ...[...the("part").options].map(({ value }) => make("option", { value }, value)));
   part.value = chosen.part || part.options[0].value;
   const kind = select(KINDS, chosen.task);
   const format = select(FILES, chosen.format);
   const ofPart = make("label", {}, "Part ", part);
-  const look = button("Show the price", () => attempt(() => lookAt(signal)));
-  const want = () => {
-    choices.choose({ task: kind.value, part: kind.value === "part" ? part.value : "", format: format.value });
-    attempt(() => lookAt(signal));
-  };
-  for (const each of [kind, part, format]) each.addEventListener("change", want);
+  const look = button("Show the price", () => attempt(lookAt));
+  for (const each of [kind, part, format]) {
+    each.addEventListener("change", () => {
+      choices.choose({ task: kind.value, part: kind.value === "part" ? part.value : "", format: format.value });
+      attempt(lookAt);
+    });
+  }
   const about = make("p", {});
-  const status = make("p", { id: "order-status", role: "status" });
   const price = make("div", {});
   fill(
     pane,
@@ -41,45 +43,73 @@ export function show(pane, signal, open) {
     about,
     make("div", { className: "row" }, make("label", {}, "Stems ", kind), ofPart, make("label", {}, "Files ", format)),
     make("p", { className: "row" }, look),
-    status,
+    make("p", { id: "order-status", role: "status" }),
     price,
   );
-  const draw = () => {
+  let asked = ""; // the price of this body is asked for
+  let shown = null; // the quote that is shown
+  draw = () => {
+    if (signal.aborted) return;
     const now = choices.choice();
+    const isAsked = asked === choices.bodyOf(now);
     about.textContent = aboutOf(now);
     ofPart.hidden = now.task !== "part";
-    look.hidden = now.quote !== null || looking || !choices.isChosen(now);
-    if (now.quote) say("order-status", "");
-    price.replaceChildren(...(now.quote ? priceOf(now, signal, open) : []));
+    look.hidden = now.quote !== null || isAsked || !choices.isChosen(now);
+    say("order-status", sending || (isAsked ? `Looking at ${now.playlist ? "the playlist" : count(now.songs.length, "song")}…` : ""));
+    if (shown !== now.quote) price.replaceChildren(...(now.quote ? priceOf(now, () => order(now, open, signal)) : []));
+    shown = now.quote;
+    const pay = price.querySelector("button");
+    if (pay) pay.disabled = sending !== "";
+  };
+  /** Ask what the choice would cost, which is free. */
+  const lookAt = async () => {
+    const now = choices.choice();
+    const body = choices.bodyOf(now);
+    if (!choices.isChosen(now) || asked === body) return;
+    asked = body;
+    draw();
+    try {
+      choices.noteQuote(body, await quoteOf(now, body, signal));
+    } finally {
+      if (asked === body) asked = "";
+      draw();
+    }
   };
   choices.onChange(draw, signal);
   draw();
-  if (!chosen.quote) attempt(() => lookAt(signal));
+  if (!chosen.quote) attempt(lookAt);
 }
 
-/** Send again what was being sent when the page was left: it is the same order. */
-export async function resume(open) {
-  for (const entry of interrupted()) open(await send(entry));
-}
-
-/** Ask what the choice would cost, which is free. */
-async function lookAt(signal) {
-  const chosen = choices.choice();
-  if (!choices.isChosen(chosen)) return;
-  const asked = choices.bodyOf(chosen);
-  looking = true;
-  say("order-status", chosen.playlist ? "Looking at the playlist…" : `Looking at ${count(chosen.songs.length, "song")}…`);
-  try {
-    const { reply } = await askJson("/api/orders", { body: JSON.parse(asked), signal });
-    looking = false;
-    choices.noteQuote(asked, reply);
-  } catch (failure) {
-    if (chosen.playlist && failure.code === "song_not_found") throw new Failure(NO_PLAYLIST);
-    throw failure;
-  } finally {
-    looking = false;
-    if (!signal.aborted) say("order-status", "");
+/** Send again what was being sent when the page was left, or is being sent in another tab: these are the same orders. */
+export function resume(open) {
+  for (const entry of interrupted()) {
+    attempt(async () => {
+      const id = await send(entry);
+      const chosen = choices.choice();
+      const isShown = location.hash === rules.NEW && chosen.quote?.key === entry.key;
+      if (isShown) leaveFor(id, chosen, open);
+      else if (location.hash !== rules.addressOf(id)) link(id);
+    });
   }
+}
+
+async function quoteOf({ playlist }, body, signal) {
+  try {
+    return (await askJson("/api/orders", { body: JSON.parse(body), signal })).reply;
+  } catch (failure) {
+    throw playlist && failure.code === "song_not_found" ? new Failure(NO_PLAYLIST) : failure;
+  }
+}
+
+/** Show an order in place of the choice that it was made from. */
+function leaveFor(id, chosen, open) {
+  if (choices.bodyOf(choices.choice()) === choices.bodyOf(chosen)) choices.clear();
+  open(id);
+}
+
+/** Name an order, without leaving what is shown. */
+function link(id) {
+  the("elsewhere").append(make("span", {}, make("a", { href: rules.addressOf(id) }, "An order of several songs"), " has begun. "));
 }
 
 function aboutOf({ songs, playlist, quote }) {
@@ -87,36 +117,36 @@ function aboutOf({ songs, playlist, quote }) {
   return songs.length ? `${count(songs.length, "song")} chosen.` : "Choose songs with Select, or paste the link of a playlist.";
 }
 
-function priceOf(chosen, signal, open) {
+function priceOf(chosen, pay) {
   const { reply } = chosen.quote;
   const withFiles = chosen.format !== "";
-  const sum = rules.payable(reply);
-  const words = rules.buttonWords(sum, withFiles);
-  const pay = button(words, () => attempt(() => order(pay, chosen, sum, open, signal)), "main");
+  const words = rules.buttonWords(rules.payable(reply), withFiles);
   const sentences = rules.sumWords(reply, withFiles).map((sentence) => make("li", {}, sentence));
-  return [
-    tableOf(reply, withFiles),
-    make("div", { className: "pay" }, make("ul", { className: "small" }, ...sentences), words ? pay : make("p", {}, rules.nothingWords(reply))),
-  ];
+  const end = words ? button(words, () => attempt(pay), "main") : make("p", {}, rules.nothingWords(reply));
+  return [tableOf(reply, withFiles), make("div", { className: "pay" }, make("ul", { className: "small" }, ...sentences), end)];
 }
 
 /** Pay at most what is shown. */
-async function order(pay, chosen, sum, open, signal) {
-  if (paying || choices.choice().quote !== chosen.quote) return;
-  paying = pay.disabled = true;
-  say("order-status", "Sending the order…");
+async function order(chosen, open, signal) {
+  if (sending || choices.choice().quote !== chosen.quote) return;
+  const tell = (words) => {
+    sending = words;
+    draw();
+  };
+  tell("Sending the order…");
   try {
+    const sum = rules.payable(chosen.quote.reply);
     const body = { songs: sum.songs, ...choices.wantedOf(chosen), on_captcha: "wait", max_credits: sum.credits };
     if (chosen.format) body.max_downloads = sum.downloads;
     const { key, at } = chosen.quote;
-    const wait = ({ message }) => !signal.aborted && say("order-status", `${message} This page retries; nothing is charged twice.`);
-    const id = await send({ body, key, at }, wait);
-    if (choices.choice().quote?.key === key) choices.clear();
-    if (signal.aborted) the("elsewhere").replaceChildren(make("a", { href: rules.addressOf(id) }, "The order"), " has begun.");
-    else open(id);
+    const id = await send({ body, key, at }, ({ message }) => tell(`${message} This page retries; nothing is charged twice.`));
+    leaveFor(id, chosen, signal.aborted ? link : open);
+  } catch (failure) {
+    // The price may be another one now.
+    if (!failure.isOrder && choices.choice().quote === chosen.quote) choices.choose({});
+    throw failure;
   } finally {
-    paying = pay.disabled = false;
-    if (!signal.aborted) say("order-status", "");
+    tell("");
   }
 }
 

@@ -7,7 +7,7 @@ const STORE = "suno-stems.orders";
 const KEPT = 23 * 3600 * 1000; // milliseconds
 const TRIES = 30;
 const LONGEST_WAIT = 5; // seconds
-const UNANSWERED = new Set(["unreachable", "in_progress"]);
+const IN_DOUBT = new Set(["unreachable", "internal_error", "ledger_unavailable"]); // the order may have been written before it failed
 
 /** The orders of this browser of the last day, by Idempotency-Key: `id` once they are answered. */
 function noted() {
@@ -29,25 +29,32 @@ const mine = () => Object.values(noted()).filter(({ who }) => who === credential
 /** The orders that were being sent when the page was left. Never one of another API key or account. */
 export const interrupted = () => mine().filter(({ isUnderWay }) => isUnderWay);
 
+/** The order that was made with this key; "" if none is known. */
+export const orderOf = (key) => noted()[key]?.id ?? "";
+
+/** What makes an order another one for the service. Its limits do not: songs that a lost order has split cost nothing any more. */
+const wantedOf = ({ songs, stem_task: task, stem_name: part, audio_format: format }) => JSON.stringify([songs, task, part ?? "", format ?? ""]);
+
 /**
- * Send an order: {body, key, at}, with `at` the time of its quote. Returns its id. If another tab has sent the same since then, its
- * order is returned. `onWait` gets each Failure that is retried. Throws a Failure: sent again, it is the same order.
+ * Send an order: {body, key, at}, with `at` the time of its quote. Returns its id. The same order without a reply is sent again with its
+ * old key; if another tab has sent the same since `at`, its order is returned. `onWait` gets each Failure that is retried. Throws a
+ * Failure; with `isOrder`, the order may have been made.
  */
 export async function send({ body, key, at }, onWait = () => {}) {
-  const asked = JSON.stringify(body);
-  const same = mine().find((one) => one.asked === asked && (one.key === key || one.isUnderWay || one.at > at));
+  const same = mine().find((one) => one.key === key) ?? mine().find((one) => wantedOf(one.body) === wantedOf(body) && (!one.id || one.at > at));
   if (same?.id) return same.id;
   const sender = credentials.headers; // the account at the click pays, even if another is entered meanwhile
-  const entry = { asked, body, key: same?.key ?? key, who: credentials.read().who, at: Date.now() };
+  const entry = { body, key: same?.key ?? key, who: credentials.read().who, at: Date.now() };
   note({ ...entry, isUnderWay: true });
   try {
     const { id } = await sendUntilAnswered(entry, sender, onWait);
     note({ ...entry, id });
     return id;
   } catch (failure) {
-    if (UNANSWERED.has(failure.code)) note(entry);
+    const isOrder = IN_DOUBT.has(failure.code);
+    if (isOrder) note(entry);
     else forget(entry);
-    throw failure;
+    throw Object.assign(failure, { isOrder });
   }
 }
 
@@ -56,7 +63,7 @@ async function sendUntilAnswered({ body, key }, sender, onWait) {
     try {
       return (await askJson("/api/orders", { body, headers: { "Idempotency-Key": key }, sender })).reply;
     } catch (failure) {
-      if (!UNANSWERED.has(failure.code) || tries === TRIES) throw failure;
+      if (failure.code !== "unreachable" || tries === TRIES) throw failure;
       onWait(failure);
       await sleep(failure.retryAfter ?? Math.min(tries, LONGEST_WAIT));
     }

@@ -9,6 +9,9 @@ const IN_DOUBT =
 const NOT_ENDED =
   "This split has not ended yet, and may have charged. Press the same button again to find out. It is the same split, " +
   "and is not charged twice.";
+const ORDER_IN_DOUBT =
+  "The order was sent, and its reply was lost: it may have begun. Look at Orders, or press the same button again: it is " +
+  "the same order, and is not charged twice.";
 const LEADS_TO_SUNO = new Set(["captcha_required", "out_of_credits", "suno_session_expired"]);
 export const SIGN_IN = new Set(["api_key_required", "suno_cookie_missing", "suno_session_expired"]);
 
@@ -18,6 +21,7 @@ export function sentence(failure) {
   // The service's own sentences for them are for programs.
   if (failure.isSplit && (failure.code === "outcome_unknown" || failure.said.includes("GET /api/stems"))) return IN_DOUBT;
   if (failure.isSplit && failure.code === "in_progress") return NOT_ENDED;
+  if (failure.isOrder) return ORDER_IN_DOUBT;
   if (failure.code === "api_key_required") {
     return credentials.read().apiKey
       ? "This service does not know the API key that you entered. Check it, or ask its operator for a new one."

@@ -52,7 +52,8 @@ export async function ask(entry, onWait) {
   try {
     return await askUntilAnswered(entry, sender, onWait);
   } catch (failure) {
-    note({ ...entry, underWay: false, inDoubt: IN_DOUBT.has(failure.code) });
+    if (failure.code === "idempotency_key_reused") forget(entry); // its key would be refused again
+    else note({ ...entry, underWay: false, inDoubt: IN_DOUBT.has(failure.code) });
     throw Object.assign(failure, { isSplit: true });
   }
 }
