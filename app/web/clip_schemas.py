@@ -17,6 +17,7 @@ from app.web.fields import (
     Ids,
     Seconds,
     audio_format,
+    field,
     song_id,
     text,
 )
@@ -71,9 +72,7 @@ class DownloadRequest(Schema):
 class StemClip(Schema):
     """One stem of a song. Any field except `id` is null if Suno leaves it out."""
 
-    id = fields.String(
-        required=True, metadata={"description": "The stem's own clip id.", "example": EXAMPLE_STEMS[0]["id"]}
-    )
+    id = field(fields.String, "The stem's own clip id.", example=EXAMPLE_STEMS[0]["id"])
     status = text(
         "Suno's status; `complete` and `error` are final. A new stem takes about a minute.",
         "complete",
@@ -82,13 +81,11 @@ class StemClip(Schema):
     created_at = text("When Suno made the clip, as ISO 8601 in UTC.", EXAMPLE_CLIP["created_at"], format="date-time")
     title = text("The song's title with the part's name.", EXAMPLE_CLIP["title"])
     stem_from_id = text("The id of the song that the stem is a part of.", EXAMPLE_SONG)
-    duration = Seconds(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "Length in seconds, as a decimal number in a string; null until Suno has measured it.",
-            "example": "183.4",
-        },
+    duration = field(
+        Seconds,
+        "Length in seconds, as a decimal number in a string; null until Suno has measured it.",
+        null=True,
+        example="183.4",
     )
 
 
@@ -103,7 +100,7 @@ class ListedStem(StemClip):
 class FullClip(Schema):
     """A song or a stem in full. Any field except `id` is null if Suno has no value."""
 
-    id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_CLIP["id"]})
+    id = field(fields.String, "The clip's id.", example=EXAMPLE_CLIP["id"])
     title = text("The title.", EXAMPLE_CLIP["title"])
     image_url = text("The cover's URL.", None)
     lyric = text("The lyrics, without blank lines.", None)
@@ -116,54 +113,38 @@ class FullClip(Schema):
     prompt = text("The lyrics as they were entered.", None)
     type = text("How Suno made it: `gen`, `stem`, ….", EXAMPLE_CLIP["type"])
     tags = text("The style.", None)
-    duration = fields.Float(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "Length in seconds, as a number; null until Suno has measured it.",
-            "example": EXAMPLE_CLIP["duration"],
-        },
+    duration = field(
+        fields.Float,
+        "Length in seconds, as a number; null until Suno has measured it.",
+        null=True,
+        example=EXAMPLE_CLIP["duration"],
     )
     error_message = text("Why Suno could not make it.", None)
     stem_from_id = text("Stems only: the id of the song.", EXAMPLE_SONG)
     part = PART
     take = TAKE
-    bpm = fields.Float(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Songs only: beats per minute, on average.", "example": 120.0},
-    )
+    bpm = field(fields.Float, "Songs only: beats per minute, on average.", null=True, example=120.0)
     key = text("Songs only: the musical key.", "C_major")
-    download_unlocked = fields.Boolean(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Whether Suno has already counted the song's download.", "example": False},
+    download_unlocked = field(
+        fields.Boolean, "Whether Suno has already counted the song's download.", null=True, example=False
     )
     silent = SILENT
-    has_stems = fields.Boolean(
-        required=True,
-        metadata={
-            "description": "Songs only: whether Suno marks it as split. The mark may come some time after a split.",
-            "example": False,
-        },
+    has_stems = field(
+        fields.Boolean,
+        "Songs only: whether Suno marks it as split. The mark may come some time after a split.",
+        example=False,
     )
 
 
 class Download(Schema):
     """The URL of a clip's audio."""
 
-    id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_DOWNLOAD["id"]})
-    format = fields.String(
-        required=True, metadata={"description": "The requested format.", "enum": FORMATS, "example": "mp3"}
-    )
+    id = field(fields.String, "The clip's id.", example=EXAMPLE_DOWNLOAD["id"])
+    format = field(fields.String, "The requested format.", enum=FORMATS, example="mp3")
     download_url = text(
         "Where to download it for an hour, without an account; null if there is none yet.",
         EXAMPLE_DOWNLOAD["download_url"],
     )
-    counted = fields.Boolean(
-        required=True,
-        metadata={
-            "description": "Whether Suno counted this request against the plan's downloads: once per song.",
-            "example": True,
-        },
+    counted = field(
+        fields.Boolean, "Whether Suno counted this request against the plan's downloads: once per song.", example=True
     )

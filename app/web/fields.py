@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from marshmallow import ValidationError, fields
 from marshmallow.validate import OneOf
@@ -11,6 +11,8 @@ from webargs.fields import DelimitedList
 from app.suno.ids import CLIP_ID_PATTERN, SONG_PAGE_PATTERN, as_sent, has_short_link, ids_in_links, is_id
 from app.web.examples import EXAMPLE_SONG
 from app.web.words import FORMATS
+
+F = TypeVar("F", bound=fields.Field[Any])
 
 ID_ALONE = f"^{CLIP_ID_PATTERN}$"
 
@@ -21,12 +23,9 @@ MAX_IDS = 50
 LAST_PAGE = 99_999
 """Far beyond any account's songs."""
 
-AUDIO_TOKEN = {
-    "name": "token",
-    "in": "query",
-    "description": "The signature in a URL that this service has signed.",
-    "schema": {"type": "string"},
-}
+SIGNATURE = "The signature in a URL that this service has signed."
+
+AUDIO_TOKEN = {"name": "token", "in": "query", "description": SIGNATURE, "schema": {"type": "string"}}
 
 
 def song_id(name: str, *, data_key: str | None = None, description: str, required: bool = True) -> fields.String:
@@ -78,16 +77,19 @@ def id_in(text: str, name: str) -> str:
     )
 
 
+def field(kind: type[F], description: str, *of: Any, null: bool = False, required: bool = True, **metadata: Any) -> F:
+    """Make a field of a reply, with what the spec says of it. `of`: what a list has, or which schema is nested."""
+    return kind(*of, required=required, allow_none=null, metadata={"description": description, **metadata})
+
+
 def text(description: str, example: Any, **metadata: Any) -> fields.String:
     """Make a text field of a reply; null if Suno has no value."""
-    return fields.String(
-        required=True, allow_none=True, metadata={"description": description, "example": example, **metadata}
-    )
+    return field(fields.String, description, null=True, example=example, **metadata)
 
 
 def count(description: str, example: int) -> fields.Integer:
     """Make an integer field of a reply; null if Suno does not report it."""
-    return fields.Integer(required=True, allow_none=True, metadata={"description": description, "example": example})
+    return field(fields.Integer, description, null=True, example=example)
 
 
 def audio_format(name: str, description: str, *, required: bool = False) -> fields.String:
@@ -171,21 +173,17 @@ PART = Part(
     },
 )
 
-TAKE = fields.Integer(
-    required=True,
-    allow_none=True,
-    metadata={
-        "description": "Stems only: the number of its split, among those of the song in this reply; 1 is the oldest. "
-        "Stems with the same take belong together.",
-        "example": 1,
-    },
+TAKE = field(
+    fields.Integer,
+    "Stems only: the number of its split, among those of the song in this reply; 1 is the oldest. "
+    "Stems with the same take belong together.",
+    null=True,
+    example=1,
 )
 
-SILENT = fields.Boolean(
-    required=True,
-    allow_none=True,
-    metadata={
-        "description": "Stems only: whether Suno marks it as silent; null if Suno does not say.",
-        "example": False,
-    },
+SILENT = field(
+    fields.Boolean,
+    "Stems only: whether Suno marks it as silent; null if Suno does not say.",
+    null=True,
+    example=False,
 )

@@ -9,16 +9,17 @@ from marshmallow.validate import Length
 
 from app.web.examples import EXAMPLE_FILE, EXAMPLE_SONG, EXAMPLE_ZIP
 from app.web.fields import (
-    AUDIO_TOKEN,
     ID_ALONE,
     ID_PATTERN,
     MAX_IDS,
+    SIGNATURE,
     SILENT,
     Id,
     IdList,
     Ids,
     audio_format,
     count,
+    field,
     song_id,
     text,
 )
@@ -63,7 +64,7 @@ class ZipQuery(Schema):
             "maxItems": MAX_IDS,
         },
     )
-    token = fields.String(metadata={"description": AUDIO_TOKEN["description"]})
+    token = field(fields.String, SIGNATURE, required=False)
 
 
 class ZipRequest(Schema):
@@ -82,48 +83,29 @@ class ZipRequest(Schema):
 class ZipAddress(Schema):
     """Where to download a ZIP."""
 
-    url = fields.String(
-        required=True,
-        metadata={
-            "description": "Its URL. If the operator has set LINK_SECRET, it works for a day without API key and "
-            "cookie.",
-            "format": "uri",
-            "example": EXAMPLE_ZIP["url"],
-        },
+    url = field(
+        fields.String,
+        "Its URL. If the operator has set LINK_SECRET, it works for a day without API key and cookie.",
+        format="uri",
+        example=EXAMPLE_ZIP["url"],
     )
-    filename = fields.String(
-        required=True, metadata={"description": "A readable name for it.", "example": EXAMPLE_ZIP["filename"]}
-    )
-    bytes = fields.Integer(
-        required=True, metadata={"description": "Its size in bytes.", "example": EXAMPLE_ZIP["bytes"]}
-    )
+    filename = field(fields.String, "A readable name for it.", example=EXAMPLE_ZIP["filename"])
+    bytes = field(fields.Integer, "Its size in bytes.", example=EXAMPLE_ZIP["bytes"])
 
 
 class ClipFile(Schema):
     """A file of a clip and its status."""
 
-    id = fields.String(required=True, metadata={"description": "The clip's id.", "example": EXAMPLE_FILE["id"]})
-    format = fields.String(
-        required=True, metadata={"description": "The requested format.", "enum": FORMATS, "example": "wav"}
-    )
-    status = fields.String(
-        required=True,
-        metadata={
-            "description": "The file's status.",
-            "enum": FILE_STATUSES,
-            "example": "kept",
-        },
-    )
+    id = field(fields.String, "The clip's id.", example=EXAMPLE_FILE["id"])
+    format = field(fields.String, "The requested format.", enum=FORMATS, example="wav")
+    status = field(fields.String, "The file's status.", enum=FILE_STATUSES, example="kept")
     url = text(
         "Where to download it, once it is kept. If the operator has set LINK_SECRET, the URL works for a day "
         "without API key and cookie.",
         EXAMPLE_FILE["url"],
     )
     bytes = count("Its size in bytes, once it is kept.", 61_440_044)
-    filename = fields.String(
-        required=True,
-        metadata={"description": "A readable name for the file.", "example": EXAMPLE_FILE["filename"]},
-    )
+    filename = field(fields.String, "A readable name for the file.", example=EXAMPLE_FILE["filename"])
     error = text("Why it was not fetched; null if it is kept. With `fetching`: why it is tried again.", None)
     silent = SILENT
 
@@ -135,14 +117,10 @@ class AudioFile(MeasuredFile, ClipFile):
 class PeaksSchema(Schema):
     """A waveform in audiowaveform's JSON format, version 2, which players can read."""
 
-    version = fields.Integer(required=True, metadata={"description": "The version of the format: 2.", "example": 2})
-    channels = fields.Integer(required=True, metadata={"description": "1: all channels are mixed.", "example": 1})
-    sample_rate = fields.Integer(required=True, metadata={"description": "Samples per second.", "example": 48_000})
-    samples_per_pixel = fields.Integer(required=True, metadata={"description": "Samples per pair.", "example": 8_803})
-    bits = fields.Integer(required=True, metadata={"description": "Bits per number.", "example": 16})
-    length = fields.Integer(required=True, metadata={"description": "The number of pairs.", "example": 1_000})
-    data = fields.List(
-        fields.Integer(),
-        required=True,
-        metadata={"description": "The lowest and the highest sample of each pair, alternating."},
-    )
+    version = field(fields.Integer, "The version of the format: 2.", example=2)
+    channels = field(fields.Integer, "1: all channels are mixed.", example=1)
+    sample_rate = field(fields.Integer, "Samples per second.", example=48_000)
+    samples_per_pixel = field(fields.Integer, "Samples per pair.", example=8_803)
+    bits = field(fields.Integer, "Bits per number.", example=16)
+    length = field(fields.Integer, "The number of pairs.", example=1_000)
+    data = field(fields.List, "The lowest and the highest sample of each pair, alternating.", fields.Integer())

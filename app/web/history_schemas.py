@@ -7,6 +7,7 @@ from marshmallow.validate import Range
 
 from app.suno.stems import StemTask
 from app.web.examples import EXAMPLE_SONG, EXAMPLE_SPLIT_STATE
+from app.web.fields import field
 from app.web.schemas import Schema
 from app.web.split_schemas import SplitStateSchema
 from app.web.words import FORMATS
@@ -45,35 +46,28 @@ class ListedRequest(SplitStateSchema):
     class Meta:
         exclude = ("webhook", "audio")
 
-    request_id = fields.String(
-        required=True,
-        metadata={"description": "Its X-Request-ID.", "example": EXAMPLE_LISTED_REQUEST["request_id"]},
-    )
-    audio_id = fields.String(required=True, metadata={"description": "The id of the song.", "example": EXAMPLE_SONG})
+    request_id = field(fields.String, "Its X-Request-ID.", example=EXAMPLE_LISTED_REQUEST["request_id"])
+    audio_id = field(fields.String, "The id of the song.", example=EXAMPLE_SONG)
     stem_task = fields.Enum(
         StemTask, by_value=True, required=True, metadata={"description": "What the song was split into."}
     )
-    stem_name = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The part that was split off; null if none was named.", "example": "Drum Kit"},
+    stem_name = field(
+        fields.String, "The part that was split off; null if none was named.", null=True, example="Drum Kit"
     )
-    created_at = fields.String(
-        required=True,
-        metadata={
-            "description": "When it began, as ISO 8601 in UTC.",
-            "format": "date-time",
-            "example": EXAMPLE_LISTED_REQUEST["created_at"],
-        },
+    created_at = field(
+        fields.String,
+        "When it began, as ISO 8601 in UTC.",
+        format="date-time",
+        example=EXAMPLE_LISTED_REQUEST["created_at"],
     )
-    audio_format = fields.String(
-        metadata={"description": "The format of its files, if it asked for them.", "enum": FORMATS, "example": "mp3"}
+    audio_format = field(
+        fields.String, "The format of its files, if it asked for them.", required=False, enum=FORMATS, example="mp3"
     )
-    kept = fields.Boolean(
-        allow_none=True,
-        metadata={
-            "description": "Only with `audio_format`: whether its files are kept now, as the first one shows; null "
-            "if that cannot be read.",
-            "example": True,
-        },
+    kept = field(
+        fields.Boolean,
+        "Only with `audio_format`: whether its files are kept now, as the first one shows; null "
+        "if that cannot be read.",
+        null=True,
+        required=False,
+        example=True,
     )

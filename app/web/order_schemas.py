@@ -13,7 +13,7 @@ from app.splits.quote import Outlook
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.examples import EXAMPLE_SONG
-from app.web.fields import AUDIO_TOKEN, ID_PATTERN, Flag, Id, IdList, audio_format
+from app.web.fields import ID_PATTERN, SIGNATURE, Flag, Id, IdList, audio_format, field
 from app.web.schemas import Schema
 from app.web.split_request import PaidRequest, SplitRequest
 
@@ -185,104 +185,104 @@ class Caps(PaidRequest):
 class OrderProblem(Schema):
     """Why a song failed, or why an order is paused."""
 
-    code = fields.String(required=True, metadata={"description": "A stable name.", "example": "over_limit"})
-    error = fields.String(required=True, metadata={"description": "A sentence, with what to do next."})
-
-
-def _amount(description: str, *, nullable: bool = False) -> fields.Integer:
-    return fields.Integer(required=True, allow_none=nullable, metadata={"description": description, "example": 10})
+    code = field(fields.String, "A stable name.", example="over_limit")
+    error = field(fields.String, "A sentence, with what to do next.")
 
 
 class OrderSong(Schema):
     """A song of an order or of a quote."""
 
-    song_id = fields.String(required=True, metadata={"description": "Its id.", "example": EXAMPLE_SONG})
-    title = fields.String(required=True, allow_none=True, metadata={"description": "Its title; null if unknown."})
-    state = fields.String(
-        required=True,
-        metadata={
-            "description": "In a quote what would happen: `split`, `has_stems` (taken for free), `not_found`, "
-            "`refused`. In an order: `waiting`, `running`, `needs_person`, `done` (its stems are final, and each "
-            "file is kept or has failed), `failed`.",
-            "enum": [*(outlook.value for outlook in Outlook), *(state.value for state in SongState)],
-            "example": "running",
-        },
+    song_id = field(fields.String, "Its id.", example=EXAMPLE_SONG)
+    title = field(fields.String, "Its title; null if unknown.", null=True)
+    state = field(
+        fields.String,
+        "In a quote what would happen: `split`, `has_stems` (taken for free), `not_found`, "
+        "`refused`. In an order: `waiting`, `running`, `needs_person`, `done` (its stems are final, and each "
+        "file is kept or has failed), `failed`.",
+        enum=[*(outlook.value for outlook in Outlook), *(state.value for state in SongState)],
+        example="running",
     )
-    credits = _amount(
+    credits = field(
+        fields.Integer,
         "In a quote what it counts as, by the operator's setting; in an order what was spent. In doubt "
-        "counts as spent."
+        "counts as spent.",
+        example=10,
     )
-    downloads = _amount("The same in downloads.")
-    error = fields.Nested(
-        OrderProblem, required=True, allow_none=True, metadata={"description": "Why it failed, or cannot be split."}
-    )
-    request_id = fields.String(
-        metadata={"description": "The request id of its split, for `GET /api/requests/{request_id}`; once it began."}
+    downloads = field(fields.Integer, "The same in downloads.", example=10)
+    error = field(fields.Nested, "Why it failed, or cannot be split.", OrderProblem, null=True)
+    request_id = field(
+        fields.String,
+        "The request id of its split, for `GET /api/requests/{request_id}`; once it began.",
+        required=False,
     )
 
 
 class OrderReply(Schema):
     """An order, or a quote."""
 
-    id = fields.String(metadata={"description": "The order's id; not in a quote."})
-    state = fields.String(
-        metadata={
-            "description": "The order's state; not in a quote. `paused`: `error` says why, and "
-            "`POST /api/orders/{id}/again` continues it.",
-            "enum": [state.value for state in OrderState],
-            "example": "running",
-        }
+    id = field(fields.String, "The order's id; not in a quote.", required=False)
+    state = field(
+        fields.String,
+        "The order's state; not in a quote. `paused`: `error` says why, and "
+        "`POST /api/orders/{id}/again` continues it.",
+        required=False,
+        enum=[state.value for state in OrderState],
+        example="running",
     )
-    created_at = fields.String(
-        metadata={
-            "description": "When it was ordered, as ISO 8601 in UTC; not in a quote.",
-            "format": "date-time",
-            "example": EXAMPLE_ORDER["created_at"],
-        }
+    created_at = field(
+        fields.String,
+        "When it was ordered, as ISO 8601 in UTC; not in a quote.",
+        required=False,
+        format="date-time",
+        example=EXAMPLE_ORDER["created_at"],
     )
-    stem_task = fields.String(metadata={"description": "As it was ordered; not in a quote.", "example": "two"})
-    stem_name = fields.String(
-        metadata={"description": 'As it was ordered, or "" for the lead vocal; not in a quote.'}
+    stem_task = field(fields.String, "As it was ordered; not in a quote.", required=False, example="two")
+    stem_name = field(fields.String, 'As it was ordered, or "" for the lead vocal; not in a quote.', required=False)
+    audio_format = field(
+        fields.String,
+        "The format of its files; null if none were ordered. Not in a quote.",
+        null=True,
+        required=False,
+        example="mp3",
     )
-    audio_format = fields.String(
-        allow_none=True,
-        metadata={
-            "description": "The format of its files; null if none were ordered. Not in a quote.",
-            "example": "mp3",
-        },
+    songs = field(fields.List, "In the order given.", fields.Nested(OrderSong))
+    credits = field(fields.Integer, "The sum of the songs' credits.", example=10)
+    downloads = field(fields.Integer, "The sum of their downloads.", example=10)
+    max_credits = field(fields.Integer, "The order's limit; not in a quote.", required=False)
+    max_downloads = field(
+        fields.Integer, "The order's limit; null if there is none. Not in a quote.", null=True, required=False
     )
-    songs = fields.List(fields.Nested(OrderSong), required=True, metadata={"description": "In the order given."})
-    credits = _amount("The sum of the songs' credits.")
-    downloads = _amount("The sum of their downloads.")
-    max_credits = fields.Integer(metadata={"description": "The order's limit; not in a quote."})
-    max_downloads = fields.Integer(
-        allow_none=True, metadata={"description": "The order's limit; null if there is none. Not in a quote."}
-    )
-    credits_left = _amount(
+    credits_left = field(
+        fields.Integer,
         "What may still be spent: the least of the account's balance and the budgets, and for an order of its own "
         "limit; null if none of them is known.",
-        nullable=True,
+        null=True,
+        example=10,
     )
-    downloads_left = _amount("The same in downloads; null if there is no limit.", nullable=True)
-    does_not_fit = fields.List(
+    downloads_left = field(fields.Integer, "The same in downloads; null if there is no limit.", null=True, example=10)
+    does_not_fit = field(
+        fields.List,
+        "Only in a quote: the ids of the songs for which not enough is left.",
         fields.String(),
-        metadata={"description": "Only in a quote: the ids of the songs for which not enough is left."},
+        required=False,
     )
-    next_song = fields.String(
-        allow_none=True, metadata={"description": "The id of the song that begins next; not in a quote."}
+    next_song = field(
+        fields.String, "The id of the song that begins next; not in a quote.", null=True, required=False
     )
-    next_in = fields.Float(
-        allow_none=True,
-        metadata={"description": "In about how many seconds it begins; null while the order does not run."},
+    next_in = field(
+        fields.Float,
+        "In about how many seconds it begins; null while the order does not run.",
+        null=True,
+        required=False,
     )
-    error = fields.Nested(OrderProblem, allow_none=True, metadata={"description": "Why the order is paused."})
-    zip_url = fields.String(
-        allow_none=True,
-        metadata={
-            "description": "The URL of a ZIP with all kept stems, once a song with files is done; not in a quote. If "
-            "the operator has set LINK_SECRET, it works for a day without API key and cookie.",
-            "format": "uri",
-        },
+    error = field(fields.Nested, "Why the order is paused.", OrderProblem, null=True, required=False)
+    zip_url = field(
+        fields.String,
+        "The URL of a ZIP with all kept stems, once a song with files is done; not in a quote. If "
+        "the operator has set LINK_SECRET, it works for a day without API key and cookie.",
+        null=True,
+        required=False,
+        format="uri",
     )
 
 
@@ -290,7 +290,7 @@ class OrderZipQuery(Schema):
     """The format of the files, and the signature of a URL."""
 
     format = audio_format("format", "The format in which they were fetched. If left out: the order's `audio_format`.")
-    token = fields.String(metadata={"description": AUDIO_TOKEN["description"]})
+    token = field(fields.String, SIGNATURE, required=False)
 
 
 class OrdersQuery(Schema):

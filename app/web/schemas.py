@@ -6,6 +6,7 @@ import marshmallow
 from marshmallow import EXCLUDE, fields
 
 from app.web.errors import ErrorCode
+from app.web.fields import field
 from app.web.words import ALIVE
 
 
@@ -19,17 +20,9 @@ class Schema(marshmallow.Schema):
 class Error(Schema):
     """The shape of every error."""
 
-    error = fields.String(required=True, metadata={"description": "A sentence that says what to do."})
-    code = fields.String(
-        required=True,
-        metadata={
-            "description": "The error's stable name, for programs.",
-            "enum": [code.slug for code in ErrorCode],
-        },
-    )
-    request_id = fields.String(
-        required=True, metadata={"description": "The X-Request-ID of the request; it is also in the log."}
-    )
+    error = field(fields.String, "A sentence that says what to do.")
+    code = field(fields.String, "The error's stable name, for programs.", enum=[code.slug for code in ErrorCode])
+    request_id = field(fields.String, "The X-Request-ID of the request; it is also in the log.")
     details = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
@@ -43,7 +36,7 @@ class Alive(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    status = fields.String(required=True, metadata={"description": "Always `ok`.", "enum": ALIVE})
+    status = field(fields.String, "Always `ok`.", enum=ALIVE)
 
 
 _CHECKS = {

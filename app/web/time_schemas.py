@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 from marshmallow.validate import OneOf
 
-from app.web.fields import song_id
+from app.web.fields import field, song_id
 from app.web.schemas import Schema
 from app.web.words import SESSION_FORMATS
 
@@ -70,68 +70,54 @@ def _seconds(description: str, *, nullable: bool = False) -> fields.Float:
 class AlignedWordSchema(Schema):
     """A word as Suno aligns it."""
 
-    word = fields.String(
-        required=True, metadata={"description": "It may hold line breaks, a following space, or a section's tag."}
-    )
+    word = field(fields.String, "It may hold line breaks, a following space, or a section's tag.")
     start_s = _seconds("Seconds; null if Suno sends no time.", nullable=True)
     end_s = _seconds("Seconds; null if Suno sends no time.", nullable=True)
-    success = fields.Boolean(required=True, metadata={"description": "Whether Suno found the word in the song."})
-    p_align = fields.Float(required=True, allow_none=True, metadata={"description": "Suno's certainty."})
+    success = field(fields.Boolean, "Whether Suno found the word in the song.")
+    p_align = field(fields.Float, "Suno's certainty.", null=True)
 
 
 class LyricsWord(Schema):
     """A word of a line."""
 
-    text = fields.String(required=True, metadata={"description": "With its following space, if there is one."})
+    text = field(fields.String, "With its following space, if there is one.")
     start_s = _seconds("Seconds.")
     end_s = _seconds("Seconds.")
-    placed = fields.Boolean(
-        required=True, metadata={"description": "False: Suno could not find it; its time is a guess."}
-    )
+    placed = field(fields.Boolean, "False: Suno could not find it; its time is a guess.")
 
 
 class LyricsLine(Schema):
     """A line of the lyrics."""
 
-    text = fields.String(required=True, metadata={"description": "The line as one text."})
+    text = field(fields.String, "The line as one text.")
     start_s = _seconds("Seconds.")
     end_s = _seconds("Seconds.")
-    section = fields.String(
-        required=True, allow_none=True, metadata={"description": "The section's tag, without brackets."}
-    )
-    words = fields.List(fields.Nested(LyricsWord), required=True, metadata={"description": "At least one."})
+    section = field(fields.String, "The section's tag, without brackets.", null=True)
+    words = field(fields.List, "At least one.", fields.Nested(LyricsWord))
 
 
 class Lyrics(Schema):
     """The lyrics of a song in time."""
 
-    lines = fields.List(fields.Nested(LyricsLine), required=True, metadata={"description": "In order of time."})
+    lines = field(fields.List, "In order of time.", fields.Nested(LyricsLine))
 
 
 class SongSection(Schema):
     """A place where the song changes."""
 
     at = _seconds("Seconds.")
-    name = fields.String(
-        required=True, allow_none=True, metadata={"description": "From the lyrics; null if unknown."}
-    )
+    name = field(fields.String, "From the lyrics; null if unknown.", null=True)
 
 
 class SongBeats(Schema):
     """The beats, bars and sections of a song."""
 
-    bpm = fields.Float(required=True, allow_none=True, metadata={"description": "Beats per minute."})
-    steady = fields.Boolean(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Whether 90 % of the intervals are within 6 % of the median."},
-    )
-    beats_per_bar = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Null if Suno does not tell where bars begin."}
-    )
-    beats = fields.List(
+    bpm = field(fields.Float, "Beats per minute.", null=True)
+    steady = field(fields.Boolean, "Whether 90 % of the intervals are within 6 % of the median.", null=True)
+    beats_per_bar = field(fields.Integer, "Null if Suno does not tell where bars begin.", null=True)
+    beats = field(
+        fields.List,
+        "`[seconds, place in the bar]`; the place counts from 1, and is null if unknown.",
         fields.List(fields.Float(allow_none=True)),
-        required=True,
-        metadata={"description": "`[seconds, place in the bar]`; the place counts from 1, and is null if unknown."},
     )
-    sections = fields.List(fields.Nested(SongSection), required=True, metadata={"description": "In order of time."})
+    sections = field(fields.List, "In order of time.", fields.Nested(SongSection))
