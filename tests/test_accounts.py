@@ -8,8 +8,9 @@ import pytest
 
 from app.accounts import AccountNames
 from app.splits.ledger import Ledger
-from app.splits.store import LedgerUnavailable, MemoryStore
+from app.splits.store import LedgerUnavailable
 from app.suno.session import Account, User
+from tests.splits.memory_store import MemoryStore
 
 ALICE = Account("alice-cookie", "SUNO_COOKIE", "default")
 FULL, LOST = User("uuid", "user_1"), User("", "user_1")

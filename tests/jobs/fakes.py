@@ -25,7 +25,7 @@ from app.jobs.runner import CLAIM_SECONDS, Runner
 from app.jobs.webhook import SendResult
 from app.splits.budget import Budget
 from app.splits.ledger import Ledger
-from app.splits.store import Entry, LedgerUnavailable, MemoryStore
+from app.splits.store import Entry, LedgerUnavailable
 from app.splits.watch import Watch
 from app.suno.clip import Clip
 from app.suno.errors import SongNotFound, SunoError, SunoUnreachable
@@ -34,6 +34,7 @@ from app.suno.session import User
 from app.suno.stems import StemChoice, StemTask
 from app.timing import Timing
 from tests.splits.conftest import SteppedClock
+from tests.splits.memory_store import MemoryStore
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from app.jobs.wanted_files import WantedFiles
 from app.splits.budget import Budget, OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
-from app.splits.store import LedgerUnavailable, MemoryStore
+from app.splits.store import LedgerUnavailable
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
@@ -38,6 +38,7 @@ from app.timing import Timing
 from tests.audio.conftest import wav
 from tests.jobs.fakes import World
 from tests.splits.conftest import SteppedClock, entry
+from tests.splits.memory_store import MemoryStore
 
 SOUND = wav()
 TIMING = Timing(deadline=1, wait_timeout=1, poll_interval=2, settle_time=0)

@@ -20,9 +20,10 @@ from app.splits.evidence import Evidence, Others
 from app.splits.ledger import Ledger
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, MemoryStore, Store
+from app.splits.store import Entry, Store
 from app.suno.clip import Clip
 from app.suno.stems import Made
+from tests.splits.memory_store import MemoryStore
 from tools.process import free_port, running
 
 REDIS = shutil.which("redis-server")

@@ -11,13 +11,14 @@ from app.splits.budget import Budget
 from app.splits.download import AudioDownload, DownloadAddress
 from app.splits.ledger import Ledger
 from app.splits.once import Turn
-from app.splits.store import LedgerUnavailable, MemoryStore, Transaction
+from app.splits.store import LedgerUnavailable, Transaction
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, SunoError, SunoUnreachable
 from app.suno.gateway import UnknownFormat, Unlock
 from app.suno.session import Account
 from app.timing import Stopping, Timing
 from tests.splits.conftest import SteppedClock
+from tests.splits.memory_store import MemoryStore
 
 UNREACHABLE = SunoUnreachable("Suno could not be reached. Nothing was charged.")
 LOST = OutcomeUnknown("Suno was asked to unlock the song, and no answer came.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.splits.ledger import Ledger
-from app.splits.store import Durability, LedgerUnavailable, MemoryStore
+from app.splits.store import Durability, LedgerUnavailable
 from tests.splits.conftest import SteppedClock, entry
+from tests.splits.memory_store import MemoryStore
 
 HOUR = 3600.0
 DURABLE, FORGETFUL = Durability(True), Durability(False, "appendonly is off")

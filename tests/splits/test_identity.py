@@ -17,8 +17,9 @@ from app.splits.ledger import Ledger
 from app.splits.once import Turn
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
-from app.splits.store import LedgerUnavailable, MemoryStore, Store
+from app.splits.store import LedgerUnavailable, Store
 from tests.splits.conftest import entry
+from tests.splits.memory_store import MemoryStore
 
 Restore = Callable[[], None]
 

@@ -21,8 +21,9 @@ from app.splits.owners import CLOCK_STEP_SECONDS, KEY_KEPT_SECONDS
 from app.splits.redis import RedisStore, why_unavailable
 from app.splits.request_ids import MAX_RETRY_IDS
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, LedgerUnavailable, MemoryStore, State, Store, Transaction, pack, unpack
+from app.splits.store import Entry, LedgerUnavailable, State, Store, Transaction, pack, unpack
 from tests.splits.conftest import SteppedClock, entry, listed, stems
+from tests.splits.memory_store import MemoryStore
 
 DAY = 24 * 3600.0
 

@@ -28,11 +28,12 @@ from app.splits.ledger import Ledger
 from app.splits.owners import KEY_KEPT_SECONDS
 from app.splits.redis import RedisStore
 from app.splits.sqlite import SqliteStore
-from app.splits.store import Entry, MemoryStore, State, Store, Transaction, pack, unpack
+from app.splits.store import Entry, State, Store, Transaction, pack, unpack
 from app.splits.wait import Ended, Wait
 from app.suno.clip import Clip
 from app.suno.stems import StemChoice
 from tests.splits.conftest import SteppedClock
+from tests.splits.memory_store import MemoryStore
 
 KEYS = st.sampled_from(["", "k1", "k1", "k2"])
 SONG = "song"
@@ -42,7 +43,6 @@ LASTS = 41.0
 SETTLE = 60.0
 FULL = 2
 """The level of `PRAGMA synchronous` at which a commit waits for the disk."""
-
 
 WAITS = 6 * 3600.0
 """Seconds of a wait for a person."""

@@ -21,7 +21,7 @@ from app.splits.lookup import find_split
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, KeyReused, SplitNotFound
 from app.splits.split import Split, Stems
-from app.splits.store import LedgerUnavailable, MemoryStore, State, Transaction
+from app.splits.store import LedgerUnavailable, State, Transaction
 from app.splits.waiting import TooManyWaiting
 from app.suno.call import Deadline
 from app.suno.clip import Clip
@@ -39,6 +39,7 @@ from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
 from app.timing import Stopping, Timing
 from tests.splits.conftest import SteppedClock
+from tests.splits.memory_store import MemoryStore
 
 ALICE = Account("alice-cookie", "SUNO_COOKIE")
 TIMING = Timing(deadline=40.0, wait_timeout=100.0, poll_interval=3.0, settle_time=60.0)
