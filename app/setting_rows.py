@@ -46,427 +46,271 @@ STORE = matching(
 LOCATION = matching(r"(/[A-Za-z0-9/_-]*/)?\Z", "It must begin and end with a slash: /kept-audio/")
 
 
-# The Suno account
-SUNO_COOKIE: Setting[str | None] = Setting(
-    "The Suno account",
-    "SUNO_COOKIE",
-    of_field(Cookie),
-    None,
-    "The account that pays, if a request names no other: a Cookie header, its bare `__client` "
-    "value, or `@` and the path of a file with either. Unset: only requests that bring a cookie are served.",
-    is_usual=True,
-)
-CALLERS_FILE: Setting[Callers | None] = Setting(
-    "The Suno account",
-    "CALLERS_FILE",
-    of_field(CallersFile),
-    None,
-    "A TOML file with the callers: their API keys, accounts and budgets. See [Access and budgets](access.md).",
-    is_usual=True,
-)
+class _SunoAccount:
+    GROUP = "The Suno account"
 
-# Access
-API_KEYS: Setting[tuple[str, ...]] = Setting(
-    "Access",
-    "API_KEYS",
-    values(ApiKeys),
-    (),
-    "Comma-separated API keys, or `@` and the path of a file with one per line. With keys here "
-    "or in `CALLERS_FILE`, every call under `/api/` needs one, as `Authorization: Bearer <key>` or "
-    "`X-API-Key: <key>`. Use 16 characters or more; 2.0 will refuse shorter ones.",
-    is_usual=True,
-)
-METRICS_KEY: Setting[tuple[str, ...]] = Setting(
-    "Access",
-    "METRICS_KEY",
-    values(MetricsKeys),
-    (),
-    "The key that `/metrics` requires, as `Authorization: Bearer <key>` or `X-API-Key: <key>`: at "
-    "least 16 characters; comma-separated while you change it; or `@` and the path of a file. Unset: only "
-    "requests from the service's own machine, without a proxy, may read `/metrics`. An API key never opens it.",
-    is_usual=True,
-)
-TRUSTED_HOSTS: Setting[tuple[str, ...]] = Setting(
-    "Access",
-    "TRUSTED_HOSTS",
-    values(Hosts),
-    (),
-    "The names that are accepted in `Host`, comma-separated, without port; `.example.com` means "
-    "every name under it. Unset: loopback names if `HOST` is loopback, otherwise any name.",
-    is_usual=True,
-)
-CORS_ORIGINS: Setting[tuple[str, ...]] = Setting(
-    "Access",
-    "CORS_ORIGINS",
-    values(Origins),
-    (),
-    "Other web pages that may send requests: comma-separated origins such as "
-    "`https://app.example.com`, or `*` for any. Unset: none.",
-)
+    SUNO_COOKIE: Setting[str | None] = Setting(
+        of_field(Cookie),
+        None,
+        "The account that pays, if a request names no other: a Cookie header, its bare `__client` "
+        "value, or `@` and the path of a file with either. Unset: only requests that bring a cookie are served.",
+        is_usual=True,
+    )
+    CALLERS_FILE: Setting[Callers | None] = Setting(
+        of_field(CallersFile),
+        None,
+        "A TOML file with the callers: their API keys, accounts and budgets. See [Access and budgets](access.md).",
+        is_usual=True,
+    )
 
-# Network
-HOST = Setting(
-    "Network",
-    "HOST",
-    of_field(ListenAddress),
-    "127.0.0.1",
-    "The address to listen on, or `unix:` and the path of a socket. Anyone who can reach it can spend "
-    "the account's credits, unless there are API keys: in `API_KEYS` or `CALLERS_FILE`.",
-    is_usual=True,
-)
-PORT = Setting(
-    "Network",
-    "PORT",
-    whole(1, 65_535),
-    3000,
-    "The port to listen on.",
-    is_usual=True,
-)
-WEB_CONCURRENCY = Setting(
-    "Network",
-    "WEB_CONCURRENCY",
-    whole(1, 1_000),
-    2,
-    "Worker processes. Each signs in at Suno separately.",
-    is_usual=True,
-)
-BODY_TIMEOUT = Setting(
-    "Network",
-    "BODY_TIMEOUT",
-    SECONDS,
-    15.0,
-    "Seconds for a client to send the body of its request.",
-)
-SEND_TIMEOUT = Setting(
-    "Network",
-    "SEND_TIMEOUT",
-    SECONDS,
-    30.0,
-    "Seconds without progress before the connection of a client that does not read its reply is closed.",
-)
-CONNECTIONS_PER_ADDRESS = Setting(
-    "Network",
-    "CONNECTIONS_PER_ADDRESS",
-    whole(1, 1_000),
-    900,
-    "Connections per client address that a worker keeps open. With more, the oldest "
-    "idle one is closed. Behind a TCP proxy all clients have its address; on a unix socket there is no limit.",
-)
-GUNICORN_CMD_ARGS = Setting(
-    "Network",
-    "GUNICORN_CMD_ARGS",
-    read_elsewhere,
-    "",
-    "Other gunicorn settings, as on its command line.",
-)
 
-# The ledger
-LEDGER_URL = Setting(
-    "The ledger",
-    "LEDGER_URL",
-    STORE,
-    "sqlite:///instance/ledger.db",
-    "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
-    "path), or Redis (`redis://…`, `rediss://…`, `unix://…`) for several machines.",
-    is_usual=True,
-)
-LEDGER_DURABLE = Setting(
-    "The ledger",
-    "LEDGER_DURABLE",
-    one_of("warn", "require"),
-    "warn",
-    "What to do if Redis may forget the [ledger](paid-once.md#the-ledger): `warn`, or "
-    "`require`, which refuses requests with a key, a budget or a webhook until Redis keeps its data.",
-)
-SUNO_TWO_CREDITS = Setting(
-    "The ledger",
-    "SUNO_TWO_CREDITS",
-    whole(0, 100_000),
-    StemTask.TWO.credits,
-    "How many credits a split into two stems counts as, for budgets, orders and the page. "
-    "What Suno charges does not depend on it: [find the price](suno.md#the-price-of-a-split).",
-)
-SUNO_TWELVE_CREDITS = Setting(
-    "The ledger",
-    "SUNO_TWELVE_CREDITS",
-    whole(0, 100_000),
-    StemTask.TWELVE.credits,
-    "The same for a split into every instrument.",
-)
+class _Access:
+    GROUP = "Access"
 
-# Orders
-ORDER_PACE = Setting(
-    "Orders",
-    "ORDER_PACE",
-    number(0, 3600),
-    10.0,
-    "Seconds between two paid calls of [orders](orders.md) for one account.",
-)
-OPEN_ORDERS = Setting(
-    "Orders",
-    "OPEN_ORDERS",
-    whole(1, 10_000),
-    20,
-    "How many orders of a caller may be running or paused.",
-)
+    API_KEYS: Setting[tuple[str, ...]] = Setting(
+        values(ApiKeys),
+        (),
+        "Comma-separated API keys, or `@` and the path of a file with one per line. With keys here "
+        "or in `CALLERS_FILE`, every call under `/api/` needs one, as `Authorization: Bearer <key>` or "
+        "`X-API-Key: <key>`. Use 16 characters or more; 2.0 will refuse shorter ones.",
+        is_usual=True,
+    )
+    METRICS_KEY: Setting[tuple[str, ...]] = Setting(
+        values(MetricsKeys),
+        (),
+        "The key that `/metrics` requires, as `Authorization: Bearer <key>` or `X-API-Key: <key>`: at "
+        "least 16 characters; comma-separated while you change it; or `@` and the path of a file. Unset: only "
+        "requests from the service's own machine, without a proxy, may read `/metrics`. An API key never opens it.",
+        is_usual=True,
+    )
+    TRUSTED_HOSTS: Setting[tuple[str, ...]] = Setting(
+        values(Hosts),
+        (),
+        "The names that are accepted in `Host`, comma-separated, without port; `.example.com` means "
+        "every name under it. Unset: loopback names if `HOST` is loopback, otherwise any name.",
+        is_usual=True,
+    )
+    CORS_ORIGINS: Setting[tuple[str, ...]] = Setting(
+        values(Origins),
+        (),
+        "Other web pages that may send requests: comma-separated origins such as "
+        "`https://app.example.com`, or `*` for any. Unset: none.",
+    )
 
-# Webhooks
-WEBHOOK_SECRET: Setting[tuple[str, ...]] = Setting(
-    "Webhooks",
-    "WEBHOOK_SECRET",
-    values(WebhookSecrets),
-    (),
-    "The secret that signs webhooks: `whsec_…`; comma-separated while you change it; or `@` "
-    "and the path of a file. Unset: no webhooks.",
-    is_usual=True,
-)
-WEBHOOK_HOSTS: Setting[tuple[str, ...]] = Setting(
-    "Webhooks",
-    "WEBHOOK_HOSTS",
-    values(HostsAndNetworks),
-    (),
-    "Hosts that webhooks may reach over http and on private addresses: names (`n8n`), suffixes "
-    "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
-)
-HANDOVER_TIME = Setting(
-    "Webhooks",
-    "HANDOVER_TIME",
-    number(1, MAX_PERSON_WAIT_SECONDS),
-    86_400.0,
-    'Seconds for which a split with `on_captcha: "wait"` waits for a person; at most two days. '
-    "See [Captchas](captcha.md).",
-)
-WAITING_REQUESTS = Setting(
-    "Webhooks",
-    "WAITING_REQUESTS",
-    whole(1, 1_000),
-    100,
-    "How many requests of a caller may wait for a person at the same time.",
-)
-JOBS_URL: Setting[str | None] = Setting(
-    "Webhooks",
-    "JOBS_URL",
-    STORE,
-    None,
-    "The queue of the jobs process: `sqlite:///…`, or Redis as in `LEDGER_URL`. Unset: the ledger's "
-    "Redis, otherwise `sqlite:///instance/jobs.db`.",
-)
 
-# Kept audio
-AUDIO_URL = Setting(
-    "Kept audio",
-    "AUDIO_URL",
-    of_field(AudioPlace),
-    DEFAULT_AUDIO_URL,
-    "Where audio is kept: a folder (a path or `file:///…`), or a bucket (`s3://bucket/prefix`).",
-    is_usual=True,
-)
-AUDIO_LIMIT = Setting(
-    "Kept audio",
-    "AUDIO_LIMIT",
-    whole(1, None),
-    20_000_000_000,
-    "Maximum bytes of audio to keep. The least recently used files are removed.",
-)
-AUDIO_KEPT = Setting(
-    "Kept audio",
-    "AUDIO_KEPT",
-    whole(0, 3650 * 86_400),
-    7_776_000,
-    "Seconds after its last use until a file is removed. `0`: never.",
-)
-AUDIO_FETCHES = Setting(
-    "Kept audio",
-    "AUDIO_FETCHES",
-    whole(1, 100),
-    4,
-    "Files that a jobs process fetches at once.",
-)
-AUDIO_ACCEL = Setting(
-    "Kept audio",
-    "AUDIO_ACCEL",
-    LOCATION,
-    "",
-    "The internal location of nginx that sends kept files, such as `/kept-audio/`. Unset: the service sends them.",
-)
-LINK_SECRET: Setting[tuple[str, ...]] = Setting(
-    "Kept audio",
-    "LINK_SECRET",
-    values(LinkSecrets),
-    (),
-    "The secret that signs file addresses: at least 32 characters (`openssl rand -hex 32`); "
-    "comma-separated while you change it, the new one first; or `@` and the path of a file. Unset: addresses are "
-    "plain and need the API key.",
-)
-LINK_LIFETIME = Setting(
-    "Kept audio",
-    "LINK_LIFETIME",
-    whole(1, 365 * 86_400),
-    86_400,
-    "Seconds for which a signed address is valid.",
-)
-PAGE_NOTICE = Setting(
-    "Kept audio",
-    "PAGE_NOTICE",
-    text,
-    "",
-    "A sentence at the top of the page for all who use it, such as when the service is down next.",
-)
-PUBLIC_URL = Setting(
-    "Kept audio",
-    "PUBLIC_URL",
-    url_or_none,
-    "",
-    "The service's address for clients, such as `https://stems.example.com` or "
-    "`https://example.com/stems`: file addresses begin with it, and the spec names it. Unset: the address that "
-    "the request was sent to.",
-    is_usual=True,
-)
+class _Network:
+    GROUP = "Network"
 
-# Calls to Suno
-SUNO_API_URL = Setting(
-    "Calls to Suno",
-    "SUNO_API_URL",
-    url,
-    "https://studio-api-prod.suno.com",
-    "Suno's studio API.",
-)
-SUNO_AUTH_URL = Setting(
-    "Calls to Suno",
-    "SUNO_AUTH_URL",
-    url,
-    "https://auth.suno.com",
-    "Suno's sign-in.",
-)
-SUNO_STEMS_ROUTE = Setting(
-    "Calls to Suno",
-    "SUNO_STEMS_ROUTE",
-    member(StemsRoute),
-    StemsRoute.AUTO,
-    "Which call makes voice and music: `edit` (one call, no captcha; no longer used by "
-    "Suno's own page), `v2-web` (what the page sends), or `auto`: `edit` while Suno accepts it. All other splits "
-    "use `v2-web`.",
-)
-SUNO_EXTRACT_GROUP = Setting(
-    "Calls to Suno",
-    "SUNO_EXTRACT_GROUP",
-    member(ExtractGroup),
-    ExtractGroup.NAME,
-    "What `v2-web` sends as the group of a single part: its `name` or its `group`. If Suno "
-    "refuses one as malformed, the other is tried.",
-)
-SUNO_STEMS_MODEL = Setting(
-    "Calls to Suno",
-    "SUNO_STEMS_MODEL",
-    ASCII,
-    "chirp-v3-5-b",
-    "The model that `v2-web` sends to Suno.",
-)
-SUNO_CONNECT_TIMEOUT = Setting(
-    "Calls to Suno",
-    "SUNO_CONNECT_TIMEOUT",
-    SECONDS,
-    5.0,
-    "Seconds for one attempt to connect. A failed attempt is retried twice.",
-)
-SUNO_READ_TIMEOUT = Setting(
-    "Calls to Suno",
-    "SUNO_READ_TIMEOUT",
-    SECONDS,
-    30.0,
-    "Maximum seconds of silence between two bytes of a reply.",
-)
-SUNO_DEADLINE = Setting(
-    "Calls to Suno",
-    "SUNO_DEADLINE",
-    SECONDS,
-    40.0,
-    "Seconds for all of a request's calls to Suno, including sign-in.",
-)
-SUNO_WAIT_TIMEOUT = Setting(
-    "Calls to Suno",
-    "SUNO_WAIT_TIMEOUT",
-    SECONDS,
-    90.0,
-    "Seconds until the reply to a request with `wait_audio` or `wait`: then it has "
-    "the stems as they are. Cloudflare ends a request after 100 s, Heroku after 30 s.",
-)
-SUNO_POLL_INTERVAL = Setting(
-    "Calls to Suno",
-    "SUNO_POLL_INTERVAL",
-    SECONDS,
-    3.0,
-    "Seconds between two polls of stems that are not final.",
-)
-SUNO_SETTLE_TIME = Setting(
-    "Calls to Suno",
-    "SUNO_SETTLE_TIME",
-    SECONDS,
-    60.0,
-    "Seconds in which lost stems may still appear, after a paid call without a reply. A "
-    "retry with the same key pays again only after that.",
-)
-SUNO_USER_AGENT = Setting(
-    "Calls to Suno",
-    "SUNO_USER_AGENT",
-    ASCII,
-    BROWSER,
-    "The `User-Agent` sent to Suno. Unset: a recent Chrome.",
-)
-SUNO_CLERK_API_VERSION = Setting(
-    "Calls to Suno",
-    "SUNO_CLERK_API_VERSION",
-    ASCII,
-    "2025-11-10",
-    "The Clerk API version that Suno's page sends at sign-in. It becomes outdated.",
-)
-SUNO_CLERK_JS_VERSION = Setting(
-    "Calls to Suno",
-    "SUNO_CLERK_JS_VERSION",
-    ASCII,
-    "5.117.0",
-    "The Clerk JS version that Suno's page sends at sign-in.",
-)
-HTTPS_PROXY = Setting(
-    "Calls to Suno",
-    "HTTPS_PROXY",
-    read_elsewhere,
-    "",
-    "A proxy for calls to Suno, downloads and webhooks. `HTTP_PROXY` and `ALL_PROXY` work too. It "
-    "resolves the names.",
-)
-NO_PROXY = Setting(
-    "Calls to Suno",
-    "NO_PROXY",
-    read_elsewhere,
-    "",
-    "Hosts to reach without the proxy.",
-)
-REQUESTS_CA_BUNDLE = Setting(
-    "Calls to Suno",
-    "REQUESTS_CA_BUNDLE",
-    read_elsewhere,
-    "",
-    "A file of CA certificates to trust instead of the default ones.",
-)
+    HOST = Setting(
+        of_field(ListenAddress),
+        "127.0.0.1",
+        "The address to listen on, or `unix:` and the path of a socket. Anyone who can reach it can spend "
+        "the account's credits, unless there are API keys: in `API_KEYS` or `CALLERS_FILE`.",
+        is_usual=True,
+    )
+    PORT = Setting(whole(1, 65_535), 3000, "The port to listen on.", is_usual=True)
+    WEB_CONCURRENCY = Setting(
+        whole(1, 1_000), 2, "Worker processes. Each signs in at Suno separately.", is_usual=True
+    )
+    BODY_TIMEOUT = Setting(SECONDS, 15.0, "Seconds for a client to send the body of its request.")
+    SEND_TIMEOUT = Setting(
+        SECONDS,
+        30.0,
+        "Seconds without progress before the connection of a client that does not read its reply is closed.",
+    )
+    CONNECTIONS_PER_ADDRESS = Setting(
+        whole(1, 1_000),
+        900,
+        "Connections per client address that a worker keeps open. With more, the oldest "
+        "idle one is closed. Behind a TCP proxy all clients have its address; on a unix socket there is no limit.",
+    )
+    GUNICORN_CMD_ARGS = Setting(read_elsewhere, "", "Other gunicorn settings, as on its command line.")
 
-# The log
-LOG_LEVEL = Setting(
-    "The log",
-    "LOG_LEVEL",
-    one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-    "INFO",
-    "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
-)
-LOG_FORMAT: Setting[str | None] = Setting(
-    "The log",
-    "LOG_FORMAT",
-    one_of("json", "text"),
-    None,
-    "`json` or `text`. Unset: text on a terminal, else JSON.",
-)
+
+class _Ledger:
+    GROUP = "The ledger"
+
+    LEDGER_URL = Setting(
+        STORE,
+        "sqlite:///instance/ledger.db",
+        "Where the ledger is: a SQLite file (`sqlite:///` and a path; four slashes for an absolute "
+        "path), or Redis (`redis://…`, `rediss://…`, `unix://…`) for several machines.",
+        is_usual=True,
+    )
+    LEDGER_DURABLE = Setting(
+        one_of("warn", "require"),
+        "warn",
+        "What to do if Redis may forget the [ledger](paid-once.md#the-ledger): `warn`, or "
+        "`require`, which refuses requests with a key, a budget or a webhook until Redis keeps its data.",
+    )
+    SUNO_TWO_CREDITS = Setting(
+        whole(0, 100_000),
+        StemTask.TWO.credits,
+        "How many credits a split into two stems counts as, for budgets, orders and the page. "
+        "What Suno charges does not depend on it: [find the price](suno.md#the-price-of-a-split).",
+    )
+    SUNO_TWELVE_CREDITS = Setting(
+        whole(0, 100_000), StemTask.TWELVE.credits, "The same for a split into every instrument."
+    )
+
+
+class _Orders:
+    GROUP = "Orders"
+
+    ORDER_PACE = Setting(
+        number(0, 3600), 10.0, "Seconds between two paid calls of [orders](orders.md) for one account."
+    )
+    OPEN_ORDERS = Setting(whole(1, 10_000), 20, "How many orders of a caller may be running or paused.")
+
+
+class _Webhooks:
+    GROUP = "Webhooks"
+
+    WEBHOOK_SECRET: Setting[tuple[str, ...]] = Setting(
+        values(WebhookSecrets),
+        (),
+        "The secret that signs webhooks: `whsec_…`; comma-separated while you change it; or `@` "
+        "and the path of a file. Unset: no webhooks.",
+        is_usual=True,
+    )
+    WEBHOOK_HOSTS: Setting[tuple[str, ...]] = Setting(
+        values(HostsAndNetworks),
+        (),
+        "Hosts that webhooks may reach over http and on private addresses: names (`n8n`), suffixes "
+        "(`.internal`), networks (`10.0.0.0/8`; only for addresses, not for names that resolve into it).",
+    )
+    HANDOVER_TIME = Setting(
+        number(1, MAX_PERSON_WAIT_SECONDS),
+        86_400.0,
+        'Seconds for which a split with `on_captcha: "wait"` waits for a person; at most two days. '
+        "See [Captchas](captcha.md).",
+    )
+    WAITING_REQUESTS = Setting(
+        whole(1, 1_000), 100, "How many requests of a caller may wait for a person at the same time."
+    )
+    JOBS_URL: Setting[str | None] = Setting(
+        STORE,
+        None,
+        "The queue of the jobs process: `sqlite:///…`, or Redis as in `LEDGER_URL`. Unset: the ledger's "
+        "Redis, otherwise `sqlite:///instance/jobs.db`.",
+    )
+
+
+class _KeptAudio:
+    GROUP = "Kept audio"
+
+    AUDIO_URL = Setting(
+        of_field(AudioPlace),
+        DEFAULT_AUDIO_URL,
+        "Where audio is kept: a folder (a path or `file:///…`), or a bucket (`s3://bucket/prefix`).",
+        is_usual=True,
+    )
+    AUDIO_LIMIT = Setting(
+        whole(1, None), 20_000_000_000, "Maximum bytes of audio to keep. The least recently used files are removed."
+    )
+    AUDIO_KEPT = Setting(
+        whole(0, 3650 * 86_400), 7_776_000, "Seconds after its last use until a file is removed. `0`: never."
+    )
+    AUDIO_FETCHES = Setting(whole(1, 100), 4, "Files that a jobs process fetches at once.")
+    AUDIO_ACCEL = Setting(
+        LOCATION,
+        "",
+        "The internal location of nginx that sends kept files, such as `/kept-audio/`. Unset: the service sends "
+        "them.",
+    )
+    LINK_SECRET: Setting[tuple[str, ...]] = Setting(
+        values(LinkSecrets),
+        (),
+        "The secret that signs file addresses: at least 32 characters (`openssl rand -hex 32`); "
+        "comma-separated while you change it, the new one first; or `@` and the path of a file. Unset: addresses are "
+        "plain and need the API key.",
+    )
+    LINK_LIFETIME = Setting(whole(1, 365 * 86_400), 86_400, "Seconds for which a signed address is valid.")
+    PAGE_NOTICE = Setting(
+        text, "", "A sentence at the top of the page for all who use it, such as when the service is down next."
+    )
+    PUBLIC_URL = Setting(
+        url_or_none,
+        "",
+        "The service's address for clients, such as `https://stems.example.com` or "
+        "`https://example.com/stems`: file addresses begin with it, and the spec names it. Unset: the address that "
+        "the request was sent to.",
+        is_usual=True,
+    )
+
+
+class _CallsToSuno:
+    GROUP = "Calls to Suno"
+
+    SUNO_API_URL = Setting(url, "https://studio-api-prod.suno.com", "Suno's studio API.")
+    SUNO_AUTH_URL = Setting(url, "https://auth.suno.com", "Suno's sign-in.")
+    SUNO_STEMS_ROUTE = Setting(
+        member(StemsRoute),
+        StemsRoute.AUTO,
+        "Which call makes voice and music: `edit` (one call, no captcha; no longer used by "
+        "Suno's own page), `v2-web` (what the page sends), or `auto`: `edit` while Suno accepts it. All other splits "
+        "use `v2-web`.",
+    )
+    SUNO_EXTRACT_GROUP = Setting(
+        member(ExtractGroup),
+        ExtractGroup.NAME,
+        "What `v2-web` sends as the group of a single part: its `name` or its `group`. If Suno "
+        "refuses one as malformed, the other is tried.",
+    )
+    SUNO_STEMS_MODEL = Setting(ASCII, "chirp-v3-5-b", "The model that `v2-web` sends to Suno.")
+    SUNO_CONNECT_TIMEOUT = Setting(
+        SECONDS, 5.0, "Seconds for one attempt to connect. A failed attempt is retried twice."
+    )
+    SUNO_READ_TIMEOUT = Setting(SECONDS, 30.0, "Maximum seconds of silence between two bytes of a reply.")
+    SUNO_DEADLINE = Setting(SECONDS, 40.0, "Seconds for all of a request's calls to Suno, including sign-in.")
+    SUNO_WAIT_TIMEOUT = Setting(
+        SECONDS,
+        90.0,
+        "Seconds until the reply to a request with `wait_audio` or `wait`: then it has "
+        "the stems as they are. Cloudflare ends a request after 100 s, Heroku after 30 s.",
+    )
+    SUNO_POLL_INTERVAL = Setting(SECONDS, 3.0, "Seconds between two polls of stems that are not final.")
+    SUNO_SETTLE_TIME = Setting(
+        SECONDS,
+        60.0,
+        "Seconds in which lost stems may still appear, after a paid call without a reply. A "
+        "retry with the same key pays again only after that.",
+    )
+    SUNO_USER_AGENT = Setting(ASCII, BROWSER, "The `User-Agent` sent to Suno. Unset: a recent Chrome.")
+    SUNO_CLERK_API_VERSION = Setting(
+        ASCII, "2025-11-10", "The Clerk API version that Suno's page sends at sign-in. It becomes outdated."
+    )
+    SUNO_CLERK_JS_VERSION = Setting(ASCII, "5.117.0", "The Clerk JS version that Suno's page sends at sign-in.")
+    HTTPS_PROXY = Setting(
+        read_elsewhere,
+        "",
+        "A proxy for calls to Suno, downloads and webhooks. `HTTP_PROXY` and `ALL_PROXY` work too. It "
+        "resolves the names.",
+    )
+    NO_PROXY = Setting(read_elsewhere, "", "Hosts to reach without the proxy.")
+    REQUESTS_CA_BUNDLE = Setting(
+        read_elsewhere, "", "A file of CA certificates to trust instead of the default ones."
+    )
+
+
+class _Log:
+    GROUP = "The log"
+
+    LOG_LEVEL = Setting(
+        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        "INFO",
+        "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
+    )
+    LOG_FORMAT: Setting[str | None] = Setting(
+        one_of("json", "text"), None, "`json` or `text`. Unset: text on a terminal, else JSON."
+    )
+
+
+class SettingRows(_SunoAccount, _Access, _Network, _Ledger, _Orders, _Webhooks, _KeptAudio, _CallsToSuno, _Log):
+    """All settings."""
+
 
 ALL_SETTINGS: tuple[Setting[object], ...] = tuple(
-    value for value in list(globals().values()) if isinstance(value, Setting)
+    row for group in SettingRows.__bases__ for row in vars(group).values() if isinstance(row, Setting)
 )
 """In the order of docs/settings.md, which `make reference` makes of them."""

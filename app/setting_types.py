@@ -196,19 +196,21 @@ class ListenAddress(fields.String):
         return address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Setting(Generic[T]):
-    """A setting."""
+    """A setting: an attribute with the name of its environment variable, in the class of its group."""
 
-    group: str
-    name: str
-    """The environment variable."""
     parse: Callable[..., T]
     """Reads it: called with the environment, the name, the default, and what `read` gets besides."""
     default: T
     meaning: str
     is_usual: bool = False
     """Whether it is one of the few that people set; docs/settings.md shows the others as advanced."""
+    name: str = ""
+    group: str = ""
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name, self.group = name, owner.GROUP
 
     def read(self, env: Env, **context: object) -> T:
         """Read the variable. Errors are collected in `env`."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from environs import Env, EnvError
 
-from app import setting_rows as rows
 from app.callers import DEFAULT_ACCOUNT, MIN_KEY_LENGTH, Caller, Callers, OperatorAccount, caller_of_key, hash_of
+from app.setting_rows import SettingRows as Rows
 from app.setting_types import files_of
 from app.suno.endpoint import Endpoint
 from app.suno.stems import StemTask
@@ -119,17 +119,17 @@ def read_settings(env: Env | None = None) -> Settings:
     Pass an `env` to get all variables from its `dump()`.
     """
     env = env or Env(eager=False)
-    deadline = rows.SUNO_DEADLINE.read(env)
-    suno_cookie = rows.SUNO_COOKIE.read(env)
-    callers = rows.CALLERS_FILE.read(env, suno_cookie=suno_cookie)
+    deadline = Rows.SUNO_DEADLINE.read(env)
+    suno_cookie = Rows.SUNO_COOKIE.read(env)
+    callers = Rows.CALLERS_FILE.read(env, suno_cookie=suno_cookie)
     if callers is None:
         own = {DEFAULT_ACCOUNT: OperatorAccount(DEFAULT_ACCOUNT, suno_cookie)} if suno_cookie else {}
         callers = Callers(own, (), ())
     of_callers = frozenset(hash for caller in callers.callers for hash in caller.key_hashes)
-    api_keys = rows.API_KEYS.read(env, of_callers=of_callers)
+    api_keys = Rows.API_KEYS.read(env, of_callers=of_callers)
     of_callers |= {hash_of(key.encode()) for key in api_keys}
-    ledger_url = rows.LEDGER_URL.read(env)
-    jobs_url = rows.JOBS_URL.read(env)
+    ledger_url = Rows.LEDGER_URL.read(env)
+    jobs_url = Rows.JOBS_URL.read(env)
     if jobs_url is None:
         in_redis = ledger_url is not None and not ledger_url.startswith("sqlite:")
         jobs_url = ledger_url if in_redis else "sqlite:///instance/jobs.db"
@@ -137,62 +137,62 @@ def read_settings(env: Env | None = None) -> Settings:
         accounts=callers.accounts,
         callers=(*callers.callers, *map(caller_of_key, api_keys)),
         short_api_keys=sum(len(key) < MIN_KEY_LENGTH for key in api_keys),
-        metrics_key_hashes=tuple(hash_of(key.encode()) for key in rows.METRICS_KEY.read(env, of_callers=of_callers)),
+        metrics_key_hashes=tuple(hash_of(key.encode()) for key in Rows.METRICS_KEY.read(env, of_callers=of_callers)),
         secret_files=(
             *files_of("SUNO_COOKIE", "API_KEYS", "METRICS_KEY", "WEBHOOK_SECRET", "LINK_SECRET"),
             *callers.files,
         ),
         prices={
-            StemTask.TWO: rows.SUNO_TWO_CREDITS.read(env),
-            StemTask.TWELVE: rows.SUNO_TWELVE_CREDITS.read(env),
+            StemTask.TWO: Rows.SUNO_TWO_CREDITS.read(env),
+            StemTask.TWELVE: Rows.SUNO_TWELVE_CREDITS.read(env),
         },
         suno=Endpoint(
-            api_url=rows.SUNO_API_URL.read(env),
-            auth_url=rows.SUNO_AUTH_URL.read(env),
-            stems_route=rows.SUNO_STEMS_ROUTE.read(env),
-            extract_group=rows.SUNO_EXTRACT_GROUP.read(env),
-            stems_model=rows.SUNO_STEMS_MODEL.read(env),
-            connect_timeout=rows.SUNO_CONNECT_TIMEOUT.read(env),
-            read_timeout=rows.SUNO_READ_TIMEOUT.read(env),
+            api_url=Rows.SUNO_API_URL.read(env),
+            auth_url=Rows.SUNO_AUTH_URL.read(env),
+            stems_route=Rows.SUNO_STEMS_ROUTE.read(env),
+            extract_group=Rows.SUNO_EXTRACT_GROUP.read(env),
+            stems_model=Rows.SUNO_STEMS_MODEL.read(env),
+            connect_timeout=Rows.SUNO_CONNECT_TIMEOUT.read(env),
+            read_timeout=Rows.SUNO_READ_TIMEOUT.read(env),
             deadline=deadline,
-            user_agent=rows.SUNO_USER_AGENT.read(env),
-            clerk_api_version=rows.SUNO_CLERK_API_VERSION.read(env),
-            clerk_js_version=rows.SUNO_CLERK_JS_VERSION.read(env),
+            user_agent=Rows.SUNO_USER_AGENT.read(env),
+            clerk_api_version=Rows.SUNO_CLERK_API_VERSION.read(env),
+            clerk_js_version=Rows.SUNO_CLERK_JS_VERSION.read(env),
         ),
         timing=Timing(
             deadline=deadline,
-            wait_timeout=rows.SUNO_WAIT_TIMEOUT.read(env),
-            poll_interval=rows.SUNO_POLL_INTERVAL.read(env),
-            settle_time=rows.SUNO_SETTLE_TIME.read(env),
+            wait_timeout=Rows.SUNO_WAIT_TIMEOUT.read(env),
+            poll_interval=Rows.SUNO_POLL_INTERVAL.read(env),
+            settle_time=Rows.SUNO_SETTLE_TIME.read(env),
         ),
         ledger_url=ledger_url,
-        order_pace=rows.ORDER_PACE.read(env),
-        open_orders=rows.OPEN_ORDERS.read(env),
-        waiting_requests=rows.WAITING_REQUESTS.read(env),
-        ledger_must_be_durable=rows.LEDGER_DURABLE.read(env) == "require",
+        order_pace=Rows.ORDER_PACE.read(env),
+        open_orders=Rows.OPEN_ORDERS.read(env),
+        waiting_requests=Rows.WAITING_REQUESTS.read(env),
+        ledger_must_be_durable=Rows.LEDGER_DURABLE.read(env) == "require",
         jobs_url=jobs_url,
-        handover_time=rows.HANDOVER_TIME.read(env),
-        webhook_secrets=rows.WEBHOOK_SECRET.read(env),
-        webhook_hosts=rows.WEBHOOK_HOSTS.read(env),
-        audio_url=rows.AUDIO_URL.read(env),
-        audio_limit=rows.AUDIO_LIMIT.read(env),
-        audio_kept=rows.AUDIO_KEPT.read(env),
-        audio_fetches=rows.AUDIO_FETCHES.read(env),
-        audio_accel=rows.AUDIO_ACCEL.read(env),
-        link_secrets=rows.LINK_SECRET.read(env),
-        link_lifetime=rows.LINK_LIFETIME.read(env),
-        public_url=rows.PUBLIC_URL.read(env),
-        cors_origins=rows.CORS_ORIGINS.read(env),
-        trusted_hosts=rows.TRUSTED_HOSTS.read(env),
-        page_notice=rows.PAGE_NOTICE.read(env),
-        log_level=rows.LOG_LEVEL.read(env),
-        log_format=rows.LOG_FORMAT.read(env),
-        host=rows.HOST.read(env),
-        port=rows.PORT.read(env),
-        workers=rows.WEB_CONCURRENCY.read(env),
-        body_timeout=rows.BODY_TIMEOUT.read(env),
-        send_timeout=rows.SEND_TIMEOUT.read(env),
-        connections_per_address=rows.CONNECTIONS_PER_ADDRESS.read(env),
+        handover_time=Rows.HANDOVER_TIME.read(env),
+        webhook_secrets=Rows.WEBHOOK_SECRET.read(env),
+        webhook_hosts=Rows.WEBHOOK_HOSTS.read(env),
+        audio_url=Rows.AUDIO_URL.read(env),
+        audio_limit=Rows.AUDIO_LIMIT.read(env),
+        audio_kept=Rows.AUDIO_KEPT.read(env),
+        audio_fetches=Rows.AUDIO_FETCHES.read(env),
+        audio_accel=Rows.AUDIO_ACCEL.read(env),
+        link_secrets=Rows.LINK_SECRET.read(env),
+        link_lifetime=Rows.LINK_LIFETIME.read(env),
+        public_url=Rows.PUBLIC_URL.read(env),
+        cors_origins=Rows.CORS_ORIGINS.read(env),
+        trusted_hosts=Rows.TRUSTED_HOSTS.read(env),
+        page_notice=Rows.PAGE_NOTICE.read(env),
+        log_level=Rows.LOG_LEVEL.read(env),
+        log_format=Rows.LOG_FORMAT.read(env),
+        host=Rows.HOST.read(env),
+        port=Rows.PORT.read(env),
+        workers=Rows.WEB_CONCURRENCY.read(env),
+        body_timeout=Rows.BODY_TIMEOUT.read(env),
+        send_timeout=Rows.SEND_TIMEOUT.read(env),
+        connections_per_address=Rows.CONNECTIONS_PER_ADDRESS.read(env),
     )
     env.seal()
     return settings
