@@ -24,6 +24,7 @@ from app.audio.sizes import least_bytes, most_bytes
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file_status import job_id
 from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
+from app.jobs.reasons import reason
 from app.parts import Parts
 from app.splits.budget import OverBudget
 from app.splits.download import AudioDownload
@@ -137,13 +138,13 @@ class FileJobs:
             case Stopped():
                 return Next(job, 0.0)
             case OverBudget():
-                return self._failed(job, FileCode.OVER_BUDGET, str(error))
+                return self._failed(job, FileCode.OVER_BUDGET, reason(error))
             case AudioFull() if not error.is_passing:
                 return self._failed(job, FileCode.AUDIO_FULL, str(error))
             case AudioFull():
                 return self._later(job, _NotYet(str(error), FileCode.AUDIO_FULL))
             case NotAllowed() | SongNotFound() | RefusedBySuno() | OutOfCredits():
-                return self._failed(job, FileCode.SUNO, str(error))
+                return self._failed(job, FileCode.SUNO, reason(error))
             case FetchFailed() if not error.for_now or (error.most_tries or math.inf) <= job.tries + 1:
                 return self._failed(job, FileCode.SUNO, f"The file could not be fetched: {error}")
             case FetchFailed() | AudioUnavailable():
@@ -153,7 +154,8 @@ class FileJobs:
             case _Unreadable():
                 return self._unread(job, str(error), error.at_least)
             case SunoError():
-                return self._unread(job, str(error), min(MAX_RETRY_AFTER_SECONDS, error.retry_after or 0.0))
+                log.warning("Suno cannot be read for clip %s: %s", job.details.id, error)
+                return self._unread(job, reason(error), min(MAX_RETRY_AFTER_SECONDS, error.retry_after or 0.0))
             case _:
                 raise error
 
@@ -242,7 +244,7 @@ class FileJobs:
                 raise _NotYet("Another request is unlocking its song.")
         except RateLimited as error:
             # An unlock is counted: Suno's pause is honoured in full.
-            raise _Unreadable(str(error), error.retry_after or 0.0) from error
+            raise _Unreadable(reason(error), error.retry_after or 0.0) from error
 
     def _download(self, job: FileJob, account: Account) -> AudioDownload:
         return AudioDownload(

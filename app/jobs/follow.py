@@ -33,6 +33,7 @@ from app.jobs.lookout import Lookout
 from app.jobs.notice import Notices
 from app.jobs.pauses import Pauses
 from app.jobs.person import WAIT_ENDED_WITHOUT_STEMS
+from app.jobs.reasons import reason
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.jobs import JOB_KEPT_SECONDS, StoredJob
@@ -41,10 +42,8 @@ from app.splits.store import Entry, State
 from app.splits.wait import Ended
 from app.suno.clip import Clip
 from app.suno.errors import (
-    CaptchaRequired,
     NotAllowed,
     RefusedBySuno,
-    SessionExpired,
     SongNotFound,
     SunoError,
 )
@@ -383,7 +382,7 @@ class Follower:
         self._pauses.note(job.account, wanted)
         due_in = max(wanted, self._pause(job, MAX_LOOK_PAUSE_SECONDS))
         job = replace(_idle(job), failures=job.failures + 1)
-        return replace(self._wait(id, job, due_in, _why_unread(error)), is_suno_read=False)
+        return replace(self._wait(id, job, due_in, reason(error)), is_suno_read=False)
 
     def _wait(self, id: str, job: SplitJob, due_in: float, why: str) -> Next[SplitJob]:
         """Go on later; or end with what was last seen, if the job's days are over."""
@@ -428,19 +427,6 @@ class Follower:
 
     def _now(self) -> float:
         return self._ledger.clock.now().wall
-
-
-def _why_unread(error: Exception) -> str:
-    """Why Suno cannot be read, for receivers. The texts of most errors are about a request's cost."""
-    match error:
-        case Unreadable():
-            return str(error)
-        case SessionExpired():
-            return "The cookie of the Suno account no longer signs in: the operator has to copy a new one."
-        case CaptchaRequired():
-            return "Suno's sign-in wants a captcha: the operator has to solve it in a browser."
-        case _:
-            return "Suno cannot be read now."
 
 
 def _whose(job: SplitJob) -> str:

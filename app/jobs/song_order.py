@@ -15,6 +15,7 @@ from functools import partial
 from app.ids import new_id
 from app.jobs.job import new_split
 from app.jobs.order_event import job_of_event
+from app.jobs.reasons import reason
 from app.jobs.song_state import followed_song
 from app.jobs.song_terms import NotYet, Paused, Terms, downloads_of, terms_of
 from app.parts import Parts
@@ -52,6 +53,8 @@ SONG_RETRY_SECONDS = 30.0
 
 MAX_BLOCKED_SECONDS = 900.0
 """Seconds for which a song waits for another split of it. Then it fails, and the order goes on."""
+
+CONTINUE = "Then continue the order."
 
 SONG_REFUSALS = (SongNotFound, NotAllowed, RefusedBySuno)
 """Suno's refusals of one song. As an answer about the account's balance they say nothing about a song."""
@@ -173,7 +176,7 @@ class SongOrders:
             has_asked = None
             return self._not_begun(order, song, error)
         except OverBudget as error:
-            return self._pause(order, Problem("over_budget", str(error)))
+            return self._pause(order, Problem("over_budget", reason(error)))
         except Stopping:
             return Step(1.0)
         except (InProgress, KeyReused) as error:
@@ -306,9 +309,9 @@ class SongOrders:
             case OutOfCredits():
                 return self._pause(order, Problem("out_of_credits", str(error)))
             case CaptchaRequired():
-                return self._pause(order, Problem("captcha_required", str(error)))
+                return self._pause(order, Problem("captcha_required", f"{reason(error)} {CONTINUE}"))
             case SessionExpired():
-                return self._pause(order, Problem("suno_session_expired", str(error)))
+                return self._pause(order, Problem("suno_session_expired", f"{reason(error)} {CONTINUE}"))
             case _:
                 log.warning("The order %s goes on later: %s", order.id, error)
                 return Step(

@@ -73,7 +73,7 @@ def downloads_of(parts: Parts, order: SongOrder, song: OrderedSong, terms: Terms
     clip = parts.gateway.clip(terms.account, song.song_id)
     least = least_bytes(order.audio_format, clip.duration)
     try:
-        parts.shelf.check_room([least] * StemTask(order.task).fewest_stems, together=True)
+        parts.shelf.check([least] * StemTask(order.task).fewest_stems, together=True)
     except (AudioFull, AudioUnavailable) as error:
         raise Paused("audio_full", str(error)) from error
     if clip.download_unlocked:

@@ -69,10 +69,13 @@ class OverBudget(Exception):
         )
         unit = budget.unit if budget.limit != 1 else budget.unit.removesuffix("s")
         days = "any 24 hours" if budget.days == 1 else f"any {budget.days} days"
-        super().__init__(
-            f"The budget of {budget.whose} is {budget.limit} {unit} in {days}. Of that, {left.amount} are "
-            f"left, and this counts as {price}. Nothing was charged. {when}"
+        what = (
+            f"The budget of {budget.whose} is {budget.limit} {unit} in {days}. Of that, {left.amount} are left, and "
+            f"this counts as {price}."
         )
+        super().__init__(f"{what} Nothing was charged. {when}")
+        self.without_cost = f"{what} {when}"
+        """The text for what was paid for already."""
 
 
 def spend(

@@ -49,10 +49,11 @@ class TooManyWaiting(CaptchaRequired):
     """Suno wants a captcha, and the caller has as many requests that wait for a person as it may have."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(
+        self.without_cost = (
             f"Suno wants a captcha, and {most} requests of this caller wait for a person already: no more may wait. "
-            "Split their songs at suno.com, or cancel one. Nothing was charged."
+            "Split their songs at suno.com, or cancel one."
         )
+        super().__init__(f"{self.without_cost} Nothing was charged.")
 
 
 class WaitTable:

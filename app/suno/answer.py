@@ -148,7 +148,7 @@ class Answer:
         """The error that a failed status means, with Suno's own text if there is any. `cost`: of the call."""
         said = f' Suno says: "{self.words}"' if self.words else ""
         doubt = cost is not Cost.NOTHING and not did_nothing(self.status)
-        about = About(status=self.status, is_download=cost is Cost.DOWNLOAD)
+        about = About(status=self.status, is_download=cost is Cost.DOWNLOAD, said=self.words)
         match self.status:
             case _ if self.is_edge_limit:
                 wait = self.retry_after or EDGE_LIMIT_SECONDS

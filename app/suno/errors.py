@@ -28,6 +28,8 @@ class About(TypedDict, total=False):
     """The status of Suno's answer, if the error comes from one."""
     is_download: bool
     """Whether the possible charge is one of the month's downloads, not credits."""
+    said: str
+    """Suno's own words, if it sent any."""
 
 
 class SunoError(charge.ChargeIsKnown):
@@ -45,12 +47,14 @@ class SunoError(charge.ChargeIsKnown):
         paid_calls_pause: float = 0.0,
         status: int | None = None,
         is_download: bool = False,
+        said: str = "",
     ) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
         self.paid_calls_pause = paid_calls_pause
         self.status = status
         self.is_download = is_download
+        self.said = said
 
 
 class SunoUnreachable(SunoError):

@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 import pytest
+from urllib3 import HTTPHeaderDict
 
 from app.accounts import AccountNames, Accounts
 from app.audio.fetch import Fetcher, FetchFailed
@@ -30,8 +31,10 @@ from app.splits.budget import Budget, OverBudget
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
+from app.suno.answer import Answer
+from app.suno.call import Cost
 from app.suno.clip import Clip
-from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SunoError, SunoUnreachable
+from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SessionExpired, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
 from app.suno.session import Account, User
 from app.timing import Timing
@@ -52,6 +55,7 @@ class Gateway:
         self.clips = Clip("clip", status="complete", download_unlocked=False)
         self.unlocked: Unlock | SunoError = Unlock(counted=True)
         self.urls: list[str | None] = ["https://storage.example.com/x"]
+        self.failure: SunoError | None = None
 
     def known_user(self, account: Any) -> User:
         return User("user", "")
@@ -68,6 +72,8 @@ class Gateway:
 
     def download_url(self, account: Any, id: str, format: str, *, within: float | None = None) -> str | None:
         self.calls.append("url")
+        if self.failure:
+            raise self.failure
         return self.urls.pop(0) if len(self.urls) > 1 else self.urls[0]
 
 
@@ -376,6 +382,36 @@ def test_nothing_is_unlocked_or_fetched_for_a_store_that_cannot_be_written(
     assert (tried.job.state, tried.due_in, "sand" in str(tried.job.error)) == ("fetching", 2, True)
     assert "charged" not in str(tried.job.error), "the split was"
     assert (harness.gateway.calls, fetched) == (["clip"], [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500, HTTPHeaderDict(), b"{}"),
+        Answer(429, HTTPHeaderDict(), b"{}"),
+        Answer(422, HTTPHeaderDict(), b'{"detail": "Unknown format."}'),
+        Answer(502, HTTPHeaderDict({"Content-Type": "text/html"}), b""),
+        SunoUnreachable("Suno was asked, but it did not answer in time. Nothing was charged; try again later."),
+        SessionExpired("Suno no longer accepts the cookie given by SUNO_COOKIE. Nothing was charged."),
+    ],
+    ids=lambda answer: str(getattr(answer, "status", None) or type(answer).__name__),
+)
+def test_a_file_that_failed_after_its_unlock_does_not_say_that_nothing_was_charged(
+    tmp_path: Path, answer: Answer | SunoError
+) -> None:
+    harness = Harness(tmp_path)
+    error = answer.failure(Cost.NOTHING) if isinstance(answer, Answer) else answer
+    harness.gateway.failure = error
+    job = harness.step(harness.new_job()).job
+    assert harness.gateway.calls == ["clip", "unlock", "url"]
+    assert job.error and "charged" not in job.error
+    assert error.said in job.error
+
+
+def test_a_file_over_its_budget_does_not_say_that_nothing_was_charged(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)
+    job = harness.step(harness.new_job(budget=Budget("caller n8n", "downloads:n8n", "downloads", 0, 30))).job
+    assert "this counts as 1. The whole budget is less than that" in str(job.error)
 
 
 def test_an_error_after_a_counted_download_is_raised_by_the_next_request(tmp_path: Path, fetched: list[str]) -> None:

@@ -15,8 +15,17 @@ from app.ids import new_id
 from app.jobs.song_order import SongOrders
 from app.splits.order import OrderedSong, OrderState, SongOrder
 from app.splits.wait import Ended, Wait
+from app.suno.answer import captcha_required
 from app.suno.clip import Clip, Credits
-from app.suno.errors import CaptchaRequired, OutcomeUnknown, RateLimited, SongNotFound, SunoUnreachable
+from app.suno.errors import (
+    CaptchaRequired,
+    OutcomeUnknown,
+    RateLimited,
+    SessionExpired,
+    SongNotFound,
+    SunoError,
+    SunoUnreachable,
+)
 from app.suno.stems import StemTask
 from tests.jobs.fakes import World
 
@@ -295,6 +304,31 @@ def test_an_order_pauses_if_its_caller_has_too_many_requests_that_wait(world: Or
     assert (world.now(id).state, world.songs(id)) == (OrderState.PAUSED, [("waiting", 0)])
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SessionExpired("Suno no longer accepts the cookie. Nothing was charged."), "suno_session_expired"),
+        (captcha_required(1), "captcha_required"),
+    ],
+    ids=["sign-in", "captcha"],
+)
+def test_an_order_that_pauses_says_how_to_go_on_and_not_that_nothing_was_charged(
+    world: Orders, error: SunoError, code: str
+) -> None:
+    def refuse_the_second(song: str) -> list[Clip]:
+        if world.paid:
+            raise error
+        world.account.charge(song)
+        return world.account.make(song)
+
+    world.account.answer = refuse_the_second
+    id = world.order()
+    world.run(HOUR)
+    problem = world.now(id).error
+    assert (world.paid, problem and problem.code) == (["one"], code)
+    assert problem and "charged" not in problem.error and problem.error.endswith("Then continue the order.")
+
+
 def test_a_lower_budget_of_the_operator_counts_at_the_next_song(world: Orders) -> None:
     world.allow(credits_per_day=1000)
     id = world.order()
@@ -304,6 +338,7 @@ def test_a_lower_budget_of_the_operator_counts_at_the_next_song(world: Orders) -
     world.run(HOUR)
     assert (world.paid, world.songs(id)) == (["one"], [("done", PRICE), ("waiting", 0), ("waiting", 0)])
     assert world.now(id).error and world.now(id).error.code == "over_budget"
+    assert "charged" not in world.now(id).error.error, "the first song was"
     world.allow(credits_per_day=None)
     world.go_on(id)
     world.run(HOUR)
