@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const retries = 5
@@ -50,14 +51,35 @@ func send(method, path, key string, body []byte) (status int, content []byte, wa
 	return reply.StatusCode, content, time.Duration(seconds) * time.Second, err
 }
 
-// ask sends a request and retries after a lost connection, 409 or 503. If it fails, it ends the program.
+// clean makes a name a part of a path: nothing that leaves the folder or hides.
+func clean(name string) string {
+	plain := strings.Map(func(char rune) rune {
+		if char == '/' || char == '\\' || unicode.IsControl(char) {
+			return '_'
+		}
+		return char
+	}, name)
+	if plain = strings.TrimLeft(plain, ". "); plain == "" {
+		return "Untitled"
+	}
+	return plain
+}
+
+// ask sends a request as try does. If it fails, it ends the program.
 func ask(method, path, key string, question any) (int, []byte, time.Duration) {
+	status, content, wait, err := try(method, path, key, question)
+	check(err)
+	return status, content, wait
+}
+
+// try sends a request and retries after a lost connection, 409 or 503.
+func try(method, path, key string, question any) (int, []byte, time.Duration, error) {
 	body, err := json.Marshal(question)
 	check(err)
 	for left := retries; ; left-- {
 		status, content, wait, err := send(method, path, key, body)
 		if err == nil && status < 300 {
-			return status, content, wait
+			return status, content, wait, nil
 		}
 		again := err != nil || status == http.StatusConflict || status == http.StatusServiceUnavailable
 		if err == nil {
@@ -66,10 +88,22 @@ func ask(method, path, key string, question any) (int, []byte, time.Duration) {
 			err = fmt.Errorf("%s", said.Error)
 		}
 		if !again || left == 0 {
-			check(err)
+			return status, nil, wait, err
 		}
 		time.Sleep(wait)
 	}
+}
+
+// save downloads a file.
+func save(id, problem, path string) error {
+	if problem != "" {
+		return fmt.Errorf("%s", problem)
+	}
+	_, content, _, err := try("GET", "/api/audio/"+id+".mp3", "", nil)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o644)
 }
 
 func main() {
@@ -109,14 +143,12 @@ func main() {
 	check(os.MkdirAll(folder, 0o755))
 	failed := 0
 	for _, file := range files {
-		if file.Error != "" {
-			fmt.Fprintf(os.Stderr, "%s: %s\n", file.Filename, file.Error)
+		path := filepath.Join(folder, clean(file.Filename))
+		if err := save(file.ID, file.Error, path); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", clean(file.Filename), err)
 			failed = 1
 			continue
 		}
-		_, content, _ := ask("GET", "/api/audio/"+file.ID+".mp3", "", nil)
-		path := filepath.Join(folder, strings.NewReplacer("/", "_", `\`, "_").Replace(file.Filename))
-		check(os.WriteFile(path, content, 0o644))
 		fmt.Println(path)
 	}
 	os.Exit(failed)

@@ -34,6 +34,9 @@ async function ask(path, body, headers = {}) {
   }
 }
 
+/** The name as a part of a path: nothing that leaves the folder or hides. */
+const clean = (name) => name.replace(/[/\\\p{Cc}]/gu, "_").replace(/^[. ]+/, "") || "Untitled";
+
 async function main() {
   if (!link) throw "node stems.mjs https://suno.com/song/<id> [folder]";
   // One key for song, kind and day: a retry, a second run and one after a crash are paid for once.
@@ -48,14 +51,15 @@ async function main() {
 
   await mkdir(folder, { recursive: true });
   for (const { id, filename, error } of JSON.parse(reply.content)) {
-    if (error) {
-      console.error(`${filename}: ${error}`);
+    const path = join(folder, clean(filename));
+    try {
+      if (error) throw error;
+      await writeFile(path, (await ask(`/api/audio/${id}.mp3`)).content);
+      console.log(path);
+    } catch (failure) {
+      console.error(`${clean(filename)}: ${failure}`);
       process.exitCode = 1;
-      continue;
     }
-    const path = join(folder, filename.replace(/[/\\]/g, "_"));
-    await writeFile(path, (await ask(`/api/audio/${id}.mp3`)).content);
-    console.log(path);
   }
 }
 

@@ -12,7 +12,16 @@ function fail(string $complaint): never
     exit(1);
 }
 
-/** Send a request; retry after a lost connection, 409 or 503. Exit with the message if it fails. */
+set_exception_handler(fn (Throwable $error) => fail($error->getMessage()));
+
+/** The name as a part of a path: nothing that leaves the folder or hides. */
+function clean(string $name): string
+{
+    $plain = ltrim(preg_replace('~[/\\\\\p{Cc}]~u', '_', $name), '. ');
+    return $plain === '' ? 'Untitled' : $plain;
+}
+
+/** Send a request; retry after a lost connection, 409 or 503. Throws the message if it fails. */
 function ask(string $path, ?array $question = null, array $headers = []): array
 {
     if ($apiKey = getenv('SUNO_STEMS_API_KEY')) {
@@ -38,7 +47,7 @@ function ask(string $path, ?array $question = null, array $headers = []): array
         $complaint = $content === false ? 'No answer from ' . BASE . ': ' . curl_error($request)
             : json_decode($content, true)['error'] ?? BASE . " answered $status.";
         if ($left === 0 || ($content !== false && !in_array($status, [409, 503], true))) {
-            fail($complaint);
+            throw new RuntimeException($complaint);
         }
         sleep($wait);
     }
@@ -58,13 +67,18 @@ while (([$status, $content, $wait] = ask('/api/audio', $stems)) && $status === 2
 }
 
 is_dir($folder) || mkdir($folder, recursive: true) || fail("$folder cannot be created.");
-foreach ($files = json_decode($content, true) as ['id' => $id, 'filename' => $name, 'error' => $error]) {
-    if ($error === null) {
-        $path = "$folder/" . strtr($name, '/\\', '__');
-        file_put_contents($path, ask("/api/audio/$id.mp3")[1]) !== false || fail("$path cannot be written.");
+$failed = [];
+foreach (json_decode($content, true) as ['id' => $id, 'filename' => $name, 'error' => $error]) {
+    $path = "$folder/" . clean($name);
+    try {
+        $error === null || throw new RuntimeException($error);
+        $content = ask("/api/audio/$id.mp3")[1];
+        file_put_contents($path, $content) !== false || throw new RuntimeException('It cannot be written.');
         echo "$path\n";
+    } catch (RuntimeException $failure) {
+        $failed[] = clean($name) . ": {$failure->getMessage()}";
     }
 }
-if ($failed = array_filter(array_column($files, 'error', 'filename'))) {
-    fail(implode("\n", array_map(fn ($name, $error) => "$name: $error", array_keys($failed), $failed)));
+if ($failed) {
+    fail(implode("\n", $failed));
 }

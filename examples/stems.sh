@@ -13,13 +13,13 @@ pause() { # for Retry-After of the last reply, or 1 second
   sleep "$(awk 'tolower($1) == "retry-after:" { wait = $2 + 0; told = 1 } END { print told ? wait : 1 }' "$work/head")"
 }
 
-ask() { # PATH [curl options]: sets $status and writes "$work/reply"; retries a lost connection, 409 and 503
+ask() { # PATH [curl options]: sets $status, writes "$work/reply" or "$work/complaint"; retries a lost connection, 409, 503
   local path=$1 retries=5
   shift
   while true; do
     : > "$work/head"
     status=$(curl -sS --max-time 150 -H @"$work/headers" -D "$work/head" -o "$work/reply" -w '%{http_code}' \
-      "$@" "$base$path") || status=lost
+      "$@" "$base$path" 2> "$work/complaint") || status=lost
     case $status in
       2??) return ;;
       lost | 409 | 503) ((retries-- > 0)) || break ;;
@@ -27,7 +27,13 @@ ask() { # PATH [curl options]: sets $status and writes "$work/reply"; retries a 
     esac
     pause
   done
-  [ "$status" = lost ] || jq -er '.error // empty' "$work/reply" >&2 2> "$work/complaint" || echo "$base answered $status." >&2
+  [ "$status" = lost ] || jq -er '.error // empty' "$work/reply" > "$work/complaint" 2> "$work/unread" ||
+    echo "$base answered $status." > "$work/complaint"
+  return 1
+}
+
+stop() {
+  cat "$work/complaint" >&2
   exit 1
 }
 
@@ -35,25 +41,27 @@ ask() { # PATH [curl options]: sets $status and writes "$work/reply"; retries a 
 id=${link%%\?*} id=${id%/} id=${id##*/}
 key=$id-two-$(date -u +%F)
 ask /api/generate_stems -H "Idempotency-Key: $key" \
-  --data "$(jq -n --arg link "$link" '{audio_id: $link, wait_audio: true, audio_format: "mp3", reuse_existing: true}')"
+  --data "$(jq -n --arg link "$link" '{audio_id: $link, wait_audio: true, audio_format: "mp3", reuse_existing: true}')" || stop
 
 stems=$(jq '{ids: map(.id), format: "mp3"}' "$work/reply")
-ask /api/audio --data "$stems"
+ask /api/audio --data "$stems" || stop
 while [ "$status" = 202 ]; do
   pause
-  ask /api/audio --data "$stems"
+  ask /api/audio --data "$stems" || stop
 done
 
 mkdir -p -- "$folder"
+save() { # ID PATH ERROR
+  if [ -n "$3" ]; then
+    echo "$3" > "$work/complaint"
+    return 1
+  fi
+  ask "/api/audio/$1.mp3" && mv -- "$work/reply" "$2" 2> "$work/complaint" && echo "$2"
+}
+
 failed=0
 while IFS= read -r id && IFS= read -r name && IFS= read -r error; do
-  if [ -n "$error" ]; then
-    echo "$name: $error" >&2
-    failed=1
-    continue
-  fi
-  ask "/api/audio/$id.mp3"
-  mv -- "$work/reply" "$folder/$name"
-  echo "$folder/$name"
-done < <(jq -r '.[] | .id, (.filename | gsub("[/\\\\]"; "_")), .error // ""' "$work/reply")
+  save "$id" "$folder/$name" "$error" || { echo "$name: $(cat "$work/complaint")" >&2; failed=1; }
+done < <(jq -r 'def clean: gsub("[/\\\\\\p{Cc}]"; "_") | sub("^[. ]+"; "") | if . == "" then "Untitled" else . end;
+  .[] | .id, (.filename | clean), (.error // "" | gsub("\\p{Cc}"; " "))' "$work/reply")
 exit $failed

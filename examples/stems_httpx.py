@@ -18,8 +18,12 @@ HEADERS = {"X-API-Key": os.environ["SUNO_STEMS_API_KEY"]} if "SUNO_STEMS_API_KEY
 RETRIES = 5
 
 
+class Failed(SystemExit):
+    """The service refused a request, or did not answer. It ends the program with the message, unless it is caught."""
+
+
 async def ask(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> httpx.Response:
-    """Send a request; retry after a lost connection, 409 or 503. Exit with the message if it fails."""
+    """Send a request; retry after a lost connection, 409 or 503. Raises Failed."""
     for left in reversed(range(RETRIES + 1)):
         wait = "1"
         try:
@@ -36,14 +40,25 @@ async def ask(client: httpx.AsyncClient, method: str, path: str, **options: Any)
             wait = reply.headers.get("Retry-After", wait)
         if left:
             await asyncio.sleep(int(wait))
-    sys.exit(complaint)
+    raise Failed(complaint)
 
 
-async def save(client: httpx.AsyncClient, file: dict[str, Any], folder: Path) -> None:
-    """Download a kept file."""
-    path = folder / re.sub(r"[/\\]", "_", file["filename"])
-    path.write_bytes((await ask(client, "GET", f"/api/audio/{file['id']}.mp3")).content)
-    print(path)
+def clean(name: str) -> str:
+    """The name as a part of a path: nothing that leaves the folder or hides."""
+    return re.sub(r"[/\\\x00-\x1f\x7f-\x9f]", "_", name).lstrip(". ") or "Untitled"
+
+
+async def save(client: httpx.AsyncClient, file: dict[str, Any], folder: Path) -> str:
+    """Download a file. Returns what failed, or ""."""
+    path = folder / clean(file["filename"])
+    try:
+        if file["error"]:
+            raise Failed(file["error"])
+        path.write_bytes((await ask(client, "GET", f"/api/audio/{file['id']}.mp3")).content)
+        print(path)
+    except (Failed, OSError) as error:
+        return f"{path.name}: {error}"
+    return ""
 
 
 async def main(link: str, folder: Path) -> None:
@@ -60,9 +75,8 @@ async def main(link: str, folder: Path) -> None:
             await asyncio.sleep(int(reply.headers["Retry-After"]))
 
         folder.mkdir(parents=True, exist_ok=True)
-        files = reply.json()
-        await asyncio.gather(*(save(client, file, folder) for file in files if file["status"] == "kept"))
-    sys.exit("\n".join(f"{file['filename']}: {file['error']}" for file in files if file["error"]) or None)
+        complaints = await asyncio.gather(*(save(client, file, folder) for file in reply.json()))
+    sys.exit("\n".join(filter(None, complaints)) or None)
 
 
 if len(sys.argv) < 2:

@@ -22,8 +22,12 @@ if "SUNO_STEMS_API_KEY" in os.environ:
     session.headers["X-API-Key"] = os.environ["SUNO_STEMS_API_KEY"]
 
 
+class Failed(SystemExit):
+    """The service refused a request, or did not answer. It ends the program with the message, unless it is caught."""
+
+
 def ask(method: str, path: str, **options: Any) -> requests.Response:
-    """Send a request; retry after a lost connection, 409 or 503. Exit with the message if it fails."""
+    """Send a request; retry after a lost connection, 409 or 503. Raises Failed."""
     for left in reversed(range(RETRIES + 1)):
         wait = "1"
         try:
@@ -40,7 +44,12 @@ def ask(method: str, path: str, **options: Any) -> requests.Response:
             wait = reply.headers.get("Retry-After", wait)
         if left:
             time.sleep(int(wait))
-    sys.exit(complaint)
+    raise Failed(complaint)
+
+
+def clean(name: str) -> str:
+    """The name as a part of a path: nothing that leaves the folder or hides."""
+    return re.sub(r"[/\\\x00-\x1f\x7f-\x9f]", "_", name).lstrip(". ") or "Untitled"
 
 
 if len(sys.argv) < 2:
@@ -58,10 +67,14 @@ while (reply := ask("POST", "/api/audio", json=ids)).status_code == 202:
     time.sleep(int(reply.headers["Retry-After"]))
 
 folder.mkdir(parents=True, exist_ok=True)
-files = reply.json()
-for file in files:
-    if file["status"] == "kept":
-        path = folder / re.sub(r"[/\\]", "_", file["filename"])
+complaints = []
+for file in reply.json():
+    path = folder / clean(file["filename"])
+    try:
+        if file["error"]:
+            raise Failed(file["error"])
         path.write_bytes(ask("GET", f"/api/audio/{file['id']}.mp3").content)
         print(path)
-sys.exit("\n".join(f"{file['filename']}: {file['error']}" for file in files if file["error"]) or None)
+    except (Failed, OSError) as error:
+        complaints.append(f"{path.name}: {error}")
+sys.exit("\n".join(complaints) or None)

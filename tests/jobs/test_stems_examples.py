@@ -187,12 +187,31 @@ class Lossy:
         return None if len(self.splits) == 1 else reply
 
 
+@dataclass
+class Renaming:
+    """A proxy in front of the service: the first file gets a hostile name, and a file is listed that is not kept."""
+
+    service: str
+    url: str = ""
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response:
+        sent = {name: value for name, value in headers.items() if name not in ("host", "content-length")}
+        reply = requests.request(method, self.service + path, data=body, headers=sent, timeout=30)
+        if path == "/api/audio" and reply.status_code == 200:
+            kept, *others = sorted(reply.json(), key=lambda file: file["status"] != "kept")
+            missing = kept | {"id": "missing", "filename": "Missing.mp3"}
+            files = [missing, kept | {"filename": "../\\.\nup\x85\x1b.mp3"}, *others]
+            reply._content = json.dumps(files).encode()
+            del reply.headers["Content-Length"]
+        return reply
+
+
 @pytest.fixture
 def lossy() -> Iterator[Any]:
     servers: list[ThreadingHTTPServer] = []
 
-    def start(service: str) -> Lossy:
-        between = Lossy(service)
+    def start(service: str, kind: type[Lossy | Renaming] = Lossy) -> Lossy | Renaming:
+        between = kind(service)
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -211,6 +230,8 @@ def lossy() -> Iterator[Any]:
                 for name in ("Content-Type", "Content-Length", "Retry-After"):
                     if name in reply.headers:
                         self.send_header(name, reply.headers[name])
+                if "Content-Length" not in reply.headers:
+                    self.send_header("Content-Length", str(len(reply.content)))
                 self.end_headers()
                 self.wfile.write(reply.content)
 
@@ -255,11 +276,17 @@ def test_a_link_becomes_files_and_a_lost_reply_is_paid_once(
     assert len(suno.charges(account, SONG)) == 1, "a second run, or one after a crash, pays nothing"
 
 
-def test_a_stem_that_fails_leaves_the_others(run: Run, service: Client, suno: Suno, account: str) -> None:
-    done = run(service.url, "https://suno.com/song/song-stem-fails")
+def test_a_file_that_fails_leaves_the_others_and_none_leaves_the_folder(
+    run: Run, service: Client, lossy: Any, suno: Suno, account: str
+) -> None:
+    done = run(lossy(service.url, Renaming).url, "https://suno.com/song/song-stem-fails")
     assert done.returncode == 1, done.stdout
     [usable, _] = suno.charges(account, "song-stem-fails")[0]["clips"]
-    assert list(run.saved.values()) == [digest(service.get(f"/api/audio/{usable}.mp3").content)]
+    assert run.saved == {
+        "__._up__.mp3": digest(service.get(f"/api/audio/{usable}.mp3").content),
+    }, done.stderr
+    missing = service.get("/api/audio/missing.mp3").json()["error"]
+    assert f"Missing.mp3: {missing}" in done.stderr.splitlines()
     assert "Suno could not make this clip." in done.stderr
 
 
