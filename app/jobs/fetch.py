@@ -23,7 +23,7 @@ from app.audio.files import crc32_of, folder_of
 from app.audio.sizes import least_bytes, most_bytes
 from app.audio.store import AudioFull, AudioUnavailable
 from app.jobs.file_status import job_id
-from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, read_file, read_split
+from app.jobs.job import ACCOUNT_UNKNOWN, FileCode, FileJob, FileState, Next, Outcome, known_split, read_file
 from app.jobs.reasons import reason
 from app.parts import Parts
 from app.splits.budget import OverBudget
@@ -365,8 +365,8 @@ class FileJobs:
         return frozenset(id for id in (stored.waiting if stored else ()) if self._is_unfinished(id))
 
     def _is_unfinished(self, split_id: str) -> bool:
-        stored = self._ledger.jobs.get(split_id)
-        return stored is not None and not read_split(stored.body).state.has_result
+        job = known_split(split_id, self._ledger.jobs.get(split_id))
+        return job is not None and not job.state.has_result
 
     def _hold(self, running: _Running, lasts: float = HOLD_SECONDS) -> None:
         if self._is_stopping() or not self._ledger.jobs.hold(running.id, running.claim, lasts):

@@ -43,6 +43,7 @@ not be read, does not count as waiting.
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -52,11 +53,13 @@ from typing import Any, Generic, TypeVar
 from app.audio.files import Details
 from app.splits.budget import Budget
 from app.splits.clock import BY_WALL, Moment
-from app.splits.jobs import NewJob
+from app.splits.jobs import NewJob, StoredJob
 from app.suno.clip import Clip
 from app.suno.gateway import AudioFormat
 from app.suno.stems import StemChoice, StemTask, numbered
 from app.timing import DAY
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -361,6 +364,20 @@ def read_split(body: str) -> SplitJob:
         files=tuple(stored["files"]),
         attempts=tuple(Delivery(**each) for each in stored["attempts"]),
     )
+
+
+def known_split(id: str, stored: StoredJob | None) -> SplitJob | None:
+    """A split's job, if there is one that this release can read: a newer one may have written it.
+
+    Without it, the ledger's entry still has the stems.
+    """
+    if stored is None:
+        return None
+    try:
+        return read_split(stored.body)
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("The job %s cannot be read (%s): a newer release may have written it.", id, type(error).__name__)
+        return None
 
 
 def write_split(job: SplitJob) -> str:

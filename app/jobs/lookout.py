@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from app.jobs.job import Next, SplitJob, Unreadable, read_split
+from app.jobs.job import Next, SplitJob, Unreadable
 from app.jobs.notice import Notices
 from app.jobs.person import PERSON_LOOK_SECONDS
 from app.parts import Parts
@@ -113,12 +113,9 @@ class Lookout:
         return marked
 
     def _find_new(self, account: Account, waiting: Entry, wait: Wait) -> None:
-        stored = self._ledger.jobs.get(waiting.id)
-        if stored is None:
-            return
         inquiry = Inquiry(
             account=account,
-            choice=read_split(stored.body).choice,
+            choice=waiting.choice,
             witnesses=self._parts.gateway,
             ledger=self._ledger,
             timing=self._parts.settings.timing,

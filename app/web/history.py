@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from app.audio.store import AudioUnavailable
 from app.jobs.file_status import place_of
-from app.jobs.job import SplitJob, read_split
+from app.jobs.job import SplitJob, known_split
 from app.splits.history import EarlierSplit
 from app.splits.store import Entry
 from app.suno.stems import StemChoice
@@ -40,13 +40,15 @@ def list_requests(limit: int) -> list[dict[str, object]]:
     hours; those with `webhook_url` or `audio_format`, or that need a person, for ten days. Others are not listed.
     """
     owners = owners_of_request(account_of_request(), ledger_needed=True)
-    return [_shown(split) for split in parts().ledger.history.latest(owners, limit)]
+    latest = parts().ledger.history.latest(owners, limit)
+    return [shown for split in latest if (shown := _shown(split))]
 
 
-def _shown(split: EarlierSplit) -> dict[str, object]:
-    job = read_split(split.job.body) if split.job else None
-    about = _of_job(job) if job else _of_entry(split.entry) if split.entry else {}
-    return about | outcome_of(split.id, split.entry, job)
+def _shown(split: EarlierSplit) -> dict[str, object] | None:
+    """None if nothing is known but a job that cannot be read."""
+    job = known_split(split.id, split.job)
+    about = _of_job(job) if job else _of_entry(split.entry) if split.entry else None
+    return about and about | outcome_of(split.id, split.entry, job)
 
 
 def _of_job(job: SplitJob) -> dict[str, object]:

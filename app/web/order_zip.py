@@ -11,7 +11,7 @@ from webargs.flaskparser import abort
 
 from app.audio.files import folder_of
 from app.audio.store import AudioRemoved
-from app.jobs.job import read_split
+from app.jobs.job import known_split
 from app.splits.order import SongOrder, SongState
 from app.web.audio import base, timeline_of
 from app.web.current import parts
@@ -80,7 +80,7 @@ def _songs(order: SongOrder) -> Sequence[SongOfZip]:
 
 def _stems_of(split: str) -> Sequence[str] | None:
     """The stems of a split; None if it is not remembered any more."""
-    job, entry = parts().ledger.jobs.get(split), parts().ledger.get(split)
-    if job is not None and (stems := read_split(job.body).stems):
-        return [stem.id for stem in stems]
+    job, entry = known_split(split, parts().ledger.jobs.get(split)), parts().ledger.get(split)
+    if job is not None and job.stems:
+        return [stem.id for stem in job.stems]
     return [stem.id for stem in entry.stems] if entry is not None and entry.stems else None

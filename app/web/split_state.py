@@ -60,11 +60,10 @@ def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:
 
 
 def job_of(id: str) -> SplitJob | None:
-    """The job of a split; None if it has none."""
-    from app.jobs.job import read_split
+    """The job of a split; None if it has none that can be read."""
+    from app.jobs.job import known_split
 
-    stored = parts().ledger.jobs.get(id)
-    return read_split(stored.body) if stored else None
+    return known_split(id, parts().ledger.jobs.get(id))
 
 
 def webhook_of(job: SplitJob) -> dict[str, object]:

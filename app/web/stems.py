@@ -310,7 +310,9 @@ def send_webhook_again(request_id: str) -> dict[str, object]:
     found = _found(request_id)
     job = job_of(found.id)
     if job is None or not job.webhook_url:
-        raise SplitNotFound("This split has no webhook: it was sent without webhook_url.")
+        raise SplitNotFound(
+            "This split has no webhook: it was sent without webhook_url, or a newer release has recorded it."
+        )
     asked = found.id
     if found.entry is not None and found.entry.state is State.NEEDS_PERSON:
         # Its job may not have noticed yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 import redis
@@ -150,6 +151,26 @@ def test_a_request_is_known_as_long_as_its_job(without_jobs: Deployed, receiver:
     )
     assert_error(another, 404, "not_found")
     jobs.process.terminate()
+
+
+def test_a_job_that_cannot_be_read_hides_neither_its_stems_nor_other_splits(
+    without_jobs: Deployed, receiver: Callable[..., Receiver]
+) -> None:
+    url = receiver().url
+    other, reply = without_jobs.split(url), without_jobs.split(url)
+    with closing(sqlite3.connect(without_jobs.settings["LEDGER_URL"].removeprefix("sqlite:///"))) as ledger, ledger:
+        # As written by a newer release, before this one was put back.
+        changed = ledger.execute(
+            "UPDATE records SET value = json_set(value, '$.state', 'of a newer release') "
+            "WHERE kind = 'job' AND json_extract(value, '$.request_id') = ?",
+            [reply.headers["X-Request-ID"]],
+        )
+        assert changed.rowcount == 1
+    state = without_jobs.state_of(reply)
+    assert (state["state"], state["clips"]) == ("done", reply.json())
+    listed = without_jobs.client.get("/api/requests")
+    assert listed.status_code == 200
+    assert {each["request_id"] for each in listed.json()} == {sent.headers["X-Request-ID"] for sent in (other, reply)}
 
 
 def test_a_split_without_stems_says_why(deployed: Service, receiver: Callable[..., Receiver]) -> None:
