@@ -244,6 +244,17 @@ def test_a_paused_order_goes_on_after_a_question_that_names_the_sum(page: Page) 
     assert len(page.charges("song-library-11")) == len(page.charges("song-library-12")) == 1
 
 
+def test_a_question_does_not_lower_the_limit_that_another_tab_has_raised_meanwhile(page: Page) -> None:
+    id = order(page, ["song-library-13", "song-library-14"], max_credits=10)
+    show(page, id)
+    page.press("Go on")
+    page.find("button", "Go on · up to 10 credits more")
+    page.service.post(f"/api/orders/{id}/again", json={"max_credits": 50}).raise_for_status()
+    page.press("Go on · up to 10 credits more")
+    wait_for_state(page, "Done: 2 of 2")
+    assert page.service.get(f"/api/orders/{id}").json()["max_credits"] == 50
+
+
 @NODE
 def test_an_order_waits_for_a_person_and_is_stopped(page: Page, axe: str) -> None:
     account = {"account": page.account}

@@ -224,6 +224,25 @@ def test_no_player_is_shown_that_cannot_play(page: Page) -> None:
     assert not page.browser.find_element(By.CSS_SELECTOR, "#tracks canvas").is_displayed()
 
 
+def test_an_answered_question_leaves_no_listener(page: Page) -> None:
+    closed = page.run(
+        """
+        const { question } = await import("/page/question.js");
+        const view = new AbortController();
+        const answer = question("Pay?", "", [["yes", "Yes"]], view.signal);
+        document.querySelector("dialog .main").click();
+        await answer;
+        const close = HTMLDialogElement.prototype.close;
+        let closed = 0;
+        HTMLDialogElement.prototype.close = () => closed++;
+        view.abort();
+        HTMLDialogElement.prototype.close = close;
+        return [await answer, closed, await question("Pay?", "", [], view.signal)];
+        """
+    )
+    assert closed == ["yes", 0, ""]
+
+
 def test_closed_stems_leave_no_listeners(page: Page) -> None:
     result = page.run(
         """

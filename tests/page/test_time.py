@@ -154,6 +154,13 @@ def test_the_voice_is_off_a_guide_or_on(page: Page) -> None:
 
 
 def test_it_fills_the_screen_with_a_button_to_play(page: Page) -> None:
+    page.run(
+        """
+        window.locks = [];
+        const lock = () => ({ release() { this.isReleased = true; } });
+        navigator.wakeLock.request = async () => (locks.push(lock()), locks.at(-1));
+        """
+    )
     page.press("Full screen")
     page.wait(lambda: page.browser.execute_script("return document.fullscreenElement?.id") == "stage")
     stage = page.browser.find_element(By.ID, "stage")
@@ -163,6 +170,7 @@ def test_it_fills_the_screen_with_a_button_to_play(page: Page) -> None:
     ActionChains(page.browser).send_keys("f").perform()
     page.wait(lambda: page.browser.execute_script("return document.fullscreenElement") is None)
     page.find("button", "Full screen")
+    page.wait(lambda: page.run("return locks.map(({ isReleased }) => isReleased)") == [True])  # the screen may go off
 
 
 @NODE

@@ -1,7 +1,7 @@
 // When each moment of the song sounds: the arithmetic of the mixer's clock, free of Web Audio.
 
 export const PIECE = 2; // seconds of the song: a whole number of samples at every sample rate
-export const SEAM = 0.005; // seconds: a loop's end fades into its beginning
+const SEAM = 0.005; // seconds: a loop's end fades into its beginning
 
 /**
  * How a song runs from a moment on: at a speed, once to its end, or around a loop. Times of the clock are whole

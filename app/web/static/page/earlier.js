@@ -37,7 +37,7 @@ export function show(account) {
   scope = account;
   splits = [];
   areAllShown = isRead = false;
-  clips.clear();
+  for (const known of [clips, nameless, followed]) known.clear();
   draw();
   return reload();
 }

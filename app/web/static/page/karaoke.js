@@ -76,6 +76,7 @@ class Stage {
   #listen() {
     const { signal } = this.#scope;
     signal.addEventListener("abort", () => this.element.remove(), { once: true });
+    signal.addEventListener("abort", () => this.#setFull(false), { once: true });
     document.addEventListener("fullscreenchange", () => this.#setFull(document.fullscreenElement === this.element), { signal });
     const look = () => (this.#looksAround = performance.now() + LOOKS_AROUND);
     for (const name of ["wheel", "touchmove"]) this.list.addEventListener(name, look, { passive: true });
@@ -163,10 +164,20 @@ class Stage {
       return;
     }
     await this.element.requestFullscreen?.().catch(() => {});
-    await navigator.wakeLock?.request("screen").catch(() => {}); // the screen stays on
+    this.#awake ??= navigator.wakeLock?.request("screen").catch(() => null);
+    if (!this.isFull) this.#letSleep(); // left meanwhile
+  }
+
+  #awake = null; // a promise of what keeps the screen on
+
+  async #letSleep() {
+    const awake = this.#awake;
+    this.#awake = null;
+    await (await awake)?.release();
   }
 
   #setFull(isFull) {
+    if (!isFull) this.#letSleep();
     this.element.classList.toggle("full", isFull);
     this.full.textContent = isFull ? "Leave full screen" : "Full screen";
     this.#center("instant");

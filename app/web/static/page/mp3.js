@@ -16,7 +16,7 @@ const AT_ONCE = 3; // pieces to decode at the same time: each takes twice its me
 const GATHERED = 262_144; // bytes to collect until they become a Blob
 
 /** Read a frame's header of four bytes; null if there is none at `at`. */
-export function frameAt(bytes, at) {
+function frameAt(bytes, at) {
   if (bytes[at] !== 0xff || (bytes[at + 1] & 0xe0) !== 0xe0) return null;
   const version = (bytes[at + 1] >> 3) & 3;
   const layer = (bytes[at + 1] >> 1) & 3;

@@ -178,11 +178,9 @@ class Shown {
     await this.tell(reply);
   }
 
-  /** Begin no further song; one that waits for a person is cancelled too, unless its stems are just being made. */
-  async #stop() {
-    const waits = rules.songOfPerson(this.#order);
-    await this.#send(`/api/orders/${this.#order.id}`, { method: "DELETE" });
-    if (waits) await askJson(`/api/requests/${waits.request_id}`, { method: "DELETE" }).catch(() => {});
+  /** Begin no further song; one that waits for a person is cancelled too. */
+  #stop() {
+    return this.#send(`/api/orders/${this.#order.id}`, { method: "DELETE" });
   }
 
   /** Go on; ask first if that may spend more than was agreed. */
@@ -195,8 +193,13 @@ class Shown {
       const body = { songs, stem_task, ...(stem_name ? { stem_name } : {}), ...(format ? { audio_format: format } : {}), quote: true };
       const quote = await askJson("/api/orders", { body, signal: this.signal });
       const more = rules.capsFor(order, quote.reply);
-      if ((more.credits || more.downloads) && !(await this.#agrees(songs.length, more))) return;
       caps = more.caps;
+      if (more.credits || more.downloads) {
+        if (!(await this.#agrees(songs.length, more))) return;
+        // Another tab may have continued the order meanwhile, with higher limits.
+        const { reply } = await askJson(`/api/orders/${order.id}`, { signal: this.signal });
+        if (reply.state !== "paused") return this.tell(reply);
+      }
     }
     await this.#send(`/api/orders/${order.id}/again`, { body: caps });
   }
