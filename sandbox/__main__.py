@@ -32,10 +32,7 @@ CONTROL = (
     ("GET /sandbox/unlocks", "the songs that each account has unlocked for download; each counts once"),
     ("GET /sandbox/accounts", "credits and downloads of every account"),
     ("GET /sandbox/sockets", "TCP connections accepted"),
-    (
-        "POST, DELETE /sandbox/faults",
-        '{"seed": 7, "rate": 0.3, "kinds": ["truncated"], "limit": 5}: random faults',
-    ),
+    ("POST, DELETE /sandbox/faults", '{"seed": 7, "rate": 0.3, "kinds": ["truncated"], "limit": 5}: random faults'),
     ("GET /sandbox/person", "a page to act as an account's owner on suno.com: solve a captcha, split a song"),
     (
         "POST /sandbox/person",
@@ -66,10 +63,7 @@ def epilog() -> str:
                 "accounts (the value of the __client cookie; <name>-again is a second cookie of the same account):",
                 ((k.name, k.about) for k in ACCOUNTS.values()),
             ),
-            table(
-                "songs (every account owns them all):",
-                ((s.id, f"{s.title}: {s.about}") for s in SONGS.values()),
-            ),
+            table("songs (every account owns them all):", ((s.id, f"{s.title}: {s.about}") for s in SONGS.values())),
             table("playlists:", PLAYLISTS),
             table("songs with a fault that is not charged itself:", free),
             table("songs with a fault after the split is made and charged:", paid),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from sandbox.clips import LocalStem, PaidSplit
@@ -42,12 +42,13 @@ def _drip(reply: Reply) -> Reply:
     return reply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class AccountKind:
     """One row of the table of accounts."""
 
     name: str
     about: str
+    _: KW_ONLY
     credits: int = 500
     plan: Plan = PRO
     clerk: Callable[[], Reply] | None = None  # answers every sign-in call
@@ -68,135 +69,114 @@ class AccountKind:
 ACCOUNTS: dict[str, AccountKind] = {
     kind.name: kind
     for kind in (
-        AccountKind(name="sandbox-alice", about="500 credits, Pro plan"),
-        AccountKind(name="sandbox-bob", about="120 credits, Pro plan", credits=120),
-        AccountKind(name="sandbox-poor", about="no credits: every split gets 402", credits=0),
+        AccountKind("sandbox-alice", "500 credits, Pro plan"),
+        AccountKind("sandbox-bob", "120 credits, Pro plan", credits=120),
+        AccountKind("sandbox-poor", "no credits: every split gets 402", credits=0),
+        AccountKind("sandbox-free", "50 credits, Free plan: no WAV, 2 downloads left", credits=50, plan=FREE),
+        AccountKind("sandbox-no-stems", "50 credits, a plan without get_stems: every split gets 403", plan=BASIC),
         AccountKind(
-            name="sandbox-free",
-            about="50 credits, Free plan: no WAV, 2 downloads left",
-            credits=50,
-            plan=FREE,
-        ),
-        AccountKind(
-            name="sandbox-no-stems",
-            about="50 credits, a plan without get_stems: every split gets 403",
-            plan=BASIC,
-        ),
-        AccountKind(
-            name="sandbox-rich",
-            about="10,000,000 credits, for load tests; only its newest 5,000 splits are kept",
+            "sandbox-rich",
+            "10,000,000 credits, for load tests; only its newest 5,000 splits are kept",
             credits=10_000_000,
             plan=PREMIER,
             kept_splits=5_000,
         ),
         AccountKind(
-            name="sandbox-library",
-            about="1,050 songs (song-library-1 …), and 1,000 credits: enough for 100 of them",
+            "sandbox-library",
+            "1,050 songs (song-library-1 …), and 1,000 credits: enough for 100 of them",
             credits=1_000,
             has_library=True,
         ),
-        AccountKind(name="sandbox-load-<n>", about="1,000 credits; each number n is another account", credits=1_000),
+        AccountKind("sandbox-load-<n>", "1,000 credits; each number n is another account", credits=1_000),
         AccountKind(
-            name="sandbox-needs-captcha",
-            about="c/check requires an hCaptcha and v2-web answers 422, until /sandbox/person solves it",
+            "sandbox-needs-captcha",
+            "c/check requires an hCaptcha and v2-web answers 422, until /sandbox/person solves it",
             needs_captcha=True,
         ),
         AccountKind(
-            name="sandbox-captcha-returns",
-            about="like sandbox-needs-captcha, but requires one again after every 2 splits",
+            "sandbox-captcha-returns",
+            "like sandbox-needs-captcha, but requires one again after every 2 splits",
             needs_captcha=True,
             captcha_after=2,
         ),
         AccountKind(
-            name="sandbox-needs-turnstile",
-            about="c/check requires a Turnstile and v2-web answers 422, until /sandbox/person solves it",
+            "sandbox-needs-turnstile",
+            "c/check requires a Turnstile and v2-web answers 422, until /sandbox/person solves it",
             needs_captcha=True,
             captcha_version=2,
         ),
         AccountKind(
-            name="sandbox-old-billing",
-            about="billing/info returns credits only, no plan, no downloads",
-            old_billing=True,
+            "sandbox-old-billing", "billing/info returns credits only, no plan, no downloads", old_billing=True
         ),
         AccountKind(
-            name="sandbox-dead",
-            about='sign-in answers {"response": null}, as for any unknown cookie',
+            "sandbox-dead",
+            'sign-in answers {"response": null}, as for any unknown cookie',
             clerk=lambda: json_reply(200, {"response": None}),
         ),
         AccountKind(
-            name="sandbox-dead-401",
-            about="sign-in answers 401",
+            "sandbox-dead-401",
+            "sign-in answers 401",
             clerk=lambda: clerk_error(401, "authentication_invalid", "Unable to authenticate"),
         ),
         AccountKind(
-            name="sandbox-dead-403",
-            about="sign-in answers 403",
+            "sandbox-dead-403",
+            "sign-in answers 403",
             clerk=lambda: clerk_error(403, "not_allowed_access", "Access not allowed"),
         ),
-        AccountKind(name="sandbox-signed-out", about="signed in, but has no session", sessions="none"),
-        AccountKind(name="sandbox-session-ended", about="its only session has ended", sessions="ended"),
+        AccountKind("sandbox-signed-out", "signed in, but has no session", sessions="none"),
+        AccountKind("sandbox-session-ended", "its only session has ended", sessions="ended"),
         AccountKind(
-            name="sandbox-no-last-session",
-            about="last_active_session_id is null; the second of two sessions is active",
+            "sandbox-no-last-session",
+            "last_active_session_id is null; the second of two sessions is active",
             sessions="second",
         ),
         AccountKind(
-            name="sandbox-captcha",
-            about="sign-in answers 401 requires_captcha",
+            "sandbox-captcha",
+            "sign-in answers 401 requires_captcha",
             clerk=lambda: clerk_error(401, "requires_captcha", "Please complete a CAPTCHA"),
         ),
         AccountKind(
-            name="sandbox-clerk-429",
-            about="sign-in answers 429 in HTML, Retry-After 7",
+            "sandbox-clerk-429",
+            "sign-in answers 429 in HTML, Retry-After 7",
             clerk=lambda: html_reply(429, "Too Many Requests", {"Retry-After": "7"}),
         ),
         AccountKind(
-            name="sandbox-clerk-500",
-            about="sign-in answers 500",
+            "sandbox-clerk-500",
+            "sign-in answers 500",
             clerk=lambda: clerk_error(500, "internal_clerk_error", "Oops, an unexpected error occurred"),
         ),
         AccountKind(
-            name="sandbox-clerk-html",
-            about="sign-in answers 200 in HTML",
-            clerk=lambda: html_reply(200, "Just a moment..."),
+            "sandbox-clerk-html", "sign-in answers 200 in HTML", clerk=lambda: html_reply(200, "Just a moment...")
         ),
         AccountKind(
-            name="sandbox-clerk-wrong-shape",
-            about='sign-in answers {"ok": true}',
-            clerk=lambda: json_reply(200, {"ok": True}),
+            "sandbox-clerk-wrong-shape", 'sign-in answers {"ok": true}', clerk=lambda: json_reply(200, {"ok": True})
         ),
         AccountKind(
-            name="sandbox-clerk-drip",
-            about="sign-in sends its headers one byte a second",
+            "sandbox-clerk-drip",
+            "sign-in sends its headers one byte a second",
             clerk=lambda: _drip(json_reply(200, {"response": None})),
         ),
         AccountKind(
-            name="sandbox-clerk-reset",
-            about="sign-in breaks the connection",
+            "sandbox-clerk-reset",
+            "sign-in breaks the connection",
             clerk=lambda: Reply(0, act=lambda connection: connection.reset()),
         ),
+        AccountKind("sandbox-no-jwt", "the token call answers 200 without a jwt", token_calls="without-jwt"),
         AccountKind(
-            name="sandbox-no-jwt", about="the token call answers 200 without a jwt", token_calls="without-jwt"
-        ),
-        AccountKind(
-            name="sandbox-rotating",
-            about="each token call sets a new __client (sandbox-rotating-2, …); older ones then get 401",
+            "sandbox-rotating",
+            "each token call sets a new __client (sandbox-rotating-2, …); older ones then get 401",
             rotates=True,
         ),
+        AccountKind("sandbox-revoked", "its first token is refused with 401, later ones work", first_token="401"),
         AccountKind(
-            name="sandbox-revoked",
-            about="its first token is refused with 401, later ones work",
-            first_token="401",
-        ),
-        AccountKind(
-            name="sandbox-jwt-expired",
-            about="its first token is refused with 403 JWT expired, later ones work",
+            "sandbox-jwt-expired",
+            "its first token is refused with 403 JWT expired, later ones work",
             first_token="403",
         ),
-        AccountKind(name="sandbox-always-401", about="every token is refused with 401", refuses_tokens=True),
+        AccountKind("sandbox-always-401", "every token is refused with 401", refuses_tokens=True),
         AccountKind(
-            name="sandbox-session-gone",
-            about="its first session gives one token, then 404; signing in again gives another session",
+            "sandbox-session-gone",
+            "its first session gives one token, then 404; signing in again gives another session",
             loses_session=True,
         ),
     )

@@ -42,10 +42,7 @@ class Rhythm:
         return [at for at, place in self.beats(seconds) if place == 1]
 
 
-RHYTHMS = {
-    "waltz": Rhythm(0.35, 3, (132.0,)),
-    "changing": Rhythm(0.2, 4, (100.0, 140.0)),
-}
+RHYTHMS = {"waltz": Rhythm(0.35, 3, (132.0,)), "changing": Rhythm(0.2, 4, (100.0, 140.0))}
 CLICK, SUNG = 0.02, 14_000  # seconds of a click; the voice's peak
 PITCHES = (220.0, 261.6, 329.6, 293.7)  # Hz, one after the other
 

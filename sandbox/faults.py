@@ -199,22 +199,16 @@ FAULTS: dict[str, SunoFault] = {
             _always(lambda: detail(402, LONG_DETAIL)),
         ),
         SunoFault(
-            "403-plan",
-            "403: not in the plan",
-            _always(lambda: detail(403, "Your plan does not include stems.")),
+            "403-plan", "403: not in the plan", _always(lambda: detail(403, "Your plan does not include stems."))
         ),
         SunoFault(
-            "403-not-yours",
-            "403: someone else's clip",
-            _always(lambda: detail(403, "You do not own this clip.")),
+            "403-not-yours", "403: someone else's clip", _always(lambda: detail(403, "You do not own this clip."))
         ),
         SunoFault("403-jwt", "403 JWT expired for every token", _always(lambda: detail(403, "JWT expired"))),
         SunoFault("403-html", "403 in HTML: a bot wall", _always(lambda: html_reply(403, "Attention Required!"))),
         SunoFault("404", "404 with a detail", _always(lambda: detail(404, "Clip not found."))),
         SunoFault(
-            "422-captcha",
-            "422 Token validation failed.",
-            _always(lambda: detail(422, "Token validation failed.")),
+            "422-captcha", "422 Token validation failed.", _always(lambda: detail(422, "Token validation failed."))
         ),
         SunoFault(
             "422-schema",
@@ -290,22 +284,14 @@ FAULTS: dict[str, SunoFault] = {
             _always(lambda: json_reply(200, {"clips": [{"status": "submitted", "title": "Nameless"}]})),
             charges=True,
         ),
-        SunoFault(
-            "another-song",
-            "200, clips that state another song",
-            _with_clips(_of_another_song),
-            charges=True,
-        ),
+        SunoFault("another-song", "200, clips that state another song", _with_clips(_of_another_song), charges=True),
         SunoFault("clip-twice", "200, the first clip twice", _with_clips(lambda clips: clips[:1] * 2), charges=True),
         SunoFault("path-ids", "200, clips with paths as ids", _with_clips(_with_paths), charges=True),
         SunoFault("slow-2s", "the ordinary reply, 2 seconds late", _slow, charges=True, loses_reply=False),
         SunoFault("reset-after-charge", "the connection is reset", _reset, charges=True),
         SunoFault("502-after-charge", "502 in HTML", _always(lambda: html_reply(502, "Bad Gateway")), charges=True),
         SunoFault(
-            "500-after-charge",
-            "500 as recorded",
-            _always(lambda: json_reply(500, SERVER_ERROR)),
-            charges=True,
+            "500-after-charge", "500 as recorded", _always(lambda: json_reply(500, SERVER_ERROR)), charges=True
         ),
         SunoFault("truncated", "closed after half of the announced Content-Length", _truncate, charges=True),
         SunoFault("truncated-chunked", "a chunked reply closed before its end", _truncate_chunked, charges=True),
@@ -318,6 +304,6 @@ FAULTS: dict[str, SunoFault] = {
 }
 
 FAULT_SONGS: dict[str, CatalogueSong] = {
-    f"fault-{name}": CatalogueSong(id=f"fault-{name}", title=f"Fault {name}", about=fault.about, listed=False)
+    f"fault-{name}": CatalogueSong(f"fault-{name}", f"Fault {name}", fault.about, listed=False)
     for name, fault in FAULTS.items()
 }

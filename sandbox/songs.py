@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 OCEAN_WANDERER = "c3d4e5f6-a7b8-9012-cdef-123456789012"
@@ -20,13 +20,14 @@ DAMAGED: tuple[tuple[Damage, str, str], ...] = (
 """What is wrong with the vocals of a song, its title, and the same in words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CatalogueSong:
     """One row of the catalogue; the defaults are an ordinary song."""
 
     id: str
     title: str
     about: str
+    _: KW_ONLY
     duration: float = 120.0  # seconds
     tags: str = "dream pop, warm, female voice"
     lyrics: str = "[Verse]\nA line for the sandbox to sing"
@@ -65,312 +66,262 @@ SONGS: dict[str, CatalogueSong] = {
     song.id: song
     for song in (
         CatalogueSong(
-            id=OCEAN_WANDERER,
-            title="Ocean Wanderer",
-            about="the song to start with; no stems yet",
+            OCEAN_WANDERER,
+            "Ocean Wanderer",
+            "the song to start with; no stems yet",
             duration=183.4,
             tags="ambient folk, wide, calm",
             lyrics="[Verse]\nI follow the tide, the lanterns are low\n\n[Chorus]\nCarry me home",
         ),
         CatalogueSong(
-            id="a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b",
-            title="Paper Lanterns",
-            about="an ordinary song; no stems yet",
+            "a624123d-5b1e-4c0f-9a57-7b6f0e1d2c3b",
+            "Paper Lanterns",
+            "an ordinary song; no stems yet",
             duration=217.24,
             tags="indie pop, bright",
             created_at="2024-12-25T16:40:00.000Z",
         ),
         CatalogueSong(
-            id="0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862",
-            title="Night Bus Home",
-            about="an ordinary song; no stems yet",
+            "0b9e5f1c-2d47-4e6a-8c31-95a7d3f4e862",
+            "Night Bus Home",
+            "an ordinary song; no stems yet",
             duration=149,
             tags="synthwave, driving",
             created_at="2026-03-02T21:14:08.250Z",
         ),
         CatalogueSong(
-            id="song-right-to-left",
-            title="أغنية البحر",
-            about="its title is written from right to left; no stems yet",
+            "song-right-to-left",
+            "أغنية البحر",
+            "its title is written from right to left; no stems yet",
             duration=164.0,
             created_at="2025-06-09T18:05:00.000Z",
         ),
         # Suno makes two songs for each prompt, with one title, which the page's form limits to 80 characters.
         *(
             CatalogueSong(
-                id=f"song-twin-{number}",
-                title="The Lighthouse Keeper Counts the Ships That Never Came Home Before the First Ice",
-                about="one of two songs with the same title of 80 characters",
+                f"song-twin-{number}",
+                "The Lighthouse Keeper Counts the Ships That Never Came Home Before the First Ice",
+                "one of two songs with the same title of 80 characters",
                 created_at=f"2025-11-03T20:15:00.{number}00Z",
             )
             for number in (1, 2)
         ),
         CatalogueSong(
-            id="song-with-two",
-            title="Copper Field",
-            about="already has a vocal and an instrumental",
+            "song-with-two",
+            "Copper Field",
+            "already has a vocal and an instrumental",
             duration=95.5,
             existing="two",
             created_at="2026-02-11T09:30:00.000Z",
         ),
         CatalogueSong(
-            id="song-with-twelve",
-            title="Glass Orchard",
-            about="already has two takes of twelve stems (24 clips, 2 pages)",
+            "song-with-twelve",
+            "Glass Orchard",
+            "already has two takes of twelve stems (24 clips, 2 pages)",
             duration=201.92,
             existing="twelve",
             created_at="2026-05-19T18:05:44.120Z",
         ),
         CatalogueSong(
-            id="song-with-old-stems",
-            title="First Snow",
-            about="has two stems of 2024: titles with a dash, no metadata.stem_task",
+            "song-with-old-stems",
+            "First Snow",
+            "has two stems of 2024: titles with a dash, no metadata.stem_task",
             duration=88.08,
             existing="old",
             created_at="2024-06-01T07:00:00.000Z",
         ),
+        CatalogueSong("song-4-stems", "Four Rivers", "two gives 4 clips: two takes", takes_of_two=2),
+        CatalogueSong("song-one-take", "One Breath", "twelve gives 12 clips: one take", takes_of_twelve=1),
         CatalogueSong(
-            id="song-4-stems",
-            title="Four Rivers",
-            about="two gives 4 clips: two takes",
-            takes_of_two=2,
-        ),
-        CatalogueSong(
-            id="song-one-take",
-            title="One Breath",
-            about="twelve gives 12 clips: one take",
-            takes_of_twelve=1,
-        ),
-        CatalogueSong(
-            id="song-one-object",
-            title="Lone Swimmer",
-            about='the reply is one clip object, without {"clips": …}; one stem is made',
+            "song-one-object",
+            "Lone Swimmer",
+            'the reply is one clip object, without {"clips": …}; one stem is made',
             single_object=True,
         ),
+        CatalogueSong("song-bare", "Bare Wire", "its stem clips have only an id, in every call", shape="bare"),
         CatalogueSong(
-            id="song-bare",
-            title="Bare Wire",
-            about="its stem clips have only an id, in every call",
-            shape="bare",
-        ),
-        CatalogueSong(
-            id="song-roots",
-            title="Deep Roots",
-            about="stem clips are of type gen and name the song only in clip_roots.clips[].id",
+            "song-roots",
+            "Deep Roots",
+            "stem clips are of type gen and name the song only in clip_roots.clips[].id",
             shape="roots",
         ),
+        CatalogueSong("song-no-roots", "Driftwood", "stem clips do not name the song", shape="no-roots"),
         CatalogueSong(
-            id="song-no-roots",
-            title="Driftwood",
-            about="stem clips do not name the song",
-            shape="no-roots",
-        ),
-        CatalogueSong(
-            id="song-history",
-            title="Long Memory",
-            about="its stems name the song only in metadata.history[], as m_<id>, and their part in stem_name",
+            "song-history",
+            "Long Memory",
+            "its stems name the song only in metadata.history[], as m_<id>, and their part in stem_name",
             shape="history",
         ),
         CatalogueSong(
-            id="song-plain-history",
-            title="Family Album",
-            about="its stems name the song only in metadata.history[], as a plain id, and their part in stem",
+            "song-plain-history",
+            "Family Album",
+            "its stems name the song only in metadata.history[], as a plain id, and their part in stem",
             shape="plain-history",
         ),
         CatalogueSong(
-            id="song-left-out",
-            title="Off the Record",
-            about="the feeds leave it and its stems out: only calls under /api/clip/ return them",
+            "song-left-out",
+            "Off the Record",
+            "the feeds leave it and its stems out: only calls under /api/clip/ return them",
             left_out=True,
         ),
         CatalogueSong(
-            id="song-unlock-lost",
-            title="Locked Twice",
-            about="its first unlock is counted, but the reply is lost",
-            unlock="lost",
+            "song-unlock-lost", "Locked Twice", "its first unlock is counted, but the reply is lost", unlock="lost"
         ),
         CatalogueSong(
-            id="song-unlock-reset",
-            title="Stuck Key",
-            about="the connection of its first unlock breaks, and nothing is counted",
+            "song-unlock-reset",
+            "Stuck Key",
+            "the connection of its first unlock breaks, and nothing is counted",
             unlock="reset",
         ),
         CatalogueSong(
-            id="song-unlock-busy",
-            title="Queue at the Gate",
-            about="its first unlock is refused: rate_limited",
-            unlock="busy",
+            "song-unlock-busy", "Queue at the Gate", "its first unlock is refused: rate_limited", unlock="busy"
         ),
         CatalogueSong(
-            id="song-unlock-slow",
-            title="Rusty Hinge",
-            about="its first unlock is counted at once and answered 2 seconds late",
+            "song-unlock-slow",
+            "Rusty Hinge",
+            "its first unlock is counted at once and answered 2 seconds late",
             unlock="slow",
         ),
         CatalogueSong(
-            id="song-stem-fails",
-            title="Broken String",
-            about="its last stem ends in error, with an error_message",
+            "song-stem-fails",
+            "Broken String",
+            "its last stem ends in error, with an error_message",
             last_stem_fails=True,
         ),
         CatalogueSong(
-            id="song-stem-vanishes",
-            title="Lost String",
-            about="its last stem ends in error, and the feeds then leave it out: only /api/clip/ returns it",
+            "song-stem-vanishes",
+            "Lost String",
+            "its last stem ends in error, and the feeds then leave it out: only /api/clip/ returns it",
             last_stem_fails=True,
             failed_left_out=True,
         ),
         CatalogueSong(
-            id="song-late-ids",
-            title="Slow Echo",
-            about="no read call returns new stems for twice --pace seconds",
-            late=True,
+            "song-late-ids", "Slow Echo", "no read call returns new stems for twice --pace seconds", late=True
         ),
         CatalogueSong(
-            id="song-feed-fails",
-            title="Static",
-            about="after each split the first 2 feed calls for its stems answer 500",
+            "song-feed-fails",
+            "Static",
+            "after each split the first 2 feed calls for its stems answer 500",
             feed_failures=2,
         ),
         CatalogueSong(
-            id="song-feed-429",
-            title="Crowded Room",
-            about="after each split the first feed call for its stems answers 429, Retry-After 1",
+            "song-feed-429",
+            "Crowded Room",
+            "after each split the first feed call for its stems answers 429, Retry-After 1",
             feed_failures=1,
             feed_failure=429,
         ),
         CatalogueSong(
-            id="song-trashed",
-            title="Crumpled Paper",
-            about="it is in the trash; every split of it is refused with 400",
+            "song-trashed",
+            "Crumpled Paper",
+            "it is in the trash; every split of it is refused with 400",
             unfit="trashed",
         ),
         CatalogueSong(
-            id="song-unfinished",
-            title="Half a Bridge",
-            about="Suno is still making it; every split of it is refused with 400",
+            "song-unfinished",
+            "Half a Bridge",
+            "Suno is still making it; every split of it is refused with 400",
             unfit="unfinished",
         ),
         CatalogueSong(
-            id="song-not-offered",
-            title="Closed Door",
-            about="its action get_stems is disabled; every split of it is refused with 400",
+            "song-not-offered",
+            "Closed Door",
+            "its action get_stems is disabled; every split of it is refused with 400",
             unfit="not-offered",
         ),
         CatalogueSong(
-            id="song-silent-part",
-            title="Keys Left at Home",
-            about="its stems of vocals and keyboard are silent, and marked so",
+            "song-silent-part",
+            "Keys Left at Home",
+            "its stems of vocals and keyboard are silent, and marked so",
             silent=("Vocals", "Keyboard"),
         ),
         CatalogueSong(
-            id="song-captcha",
-            title="Are You Human",
-            about="v2-web answers 422 Token validation failed, although c/check requires no captcha",
+            "song-captcha",
+            "Are You Human",
+            "v2-web answers 422 Token validation failed, although c/check requires no captcha",
             needs_captcha=True,
         ),
         CatalogueSong(
-            id="song-instrumental",
-            title="Still Water",
-            about="an instrumental: the lists of its words are empty",
+            "song-instrumental",
+            "Still Water",
+            "an instrumental: the lists of its words are empty",
             lyrics="",
             timing="instrumental",
         ),
+        CatalogueSong("song-not-aligned", "Fresh Paint", "its words, beats and sections are 404", timing="unknown"),
         CatalogueSong(
-            id="song-not-aligned",
-            title="Fresh Paint",
-            about="its words, beats and sections are 404",
-            timing="unknown",
+            "song-weights", "Heavy Steps", "its beats have weights instead of places in the bar", timing="weights"
         ),
         CatalogueSong(
-            id="song-weights",
-            title="Heavy Steps",
-            about="its beats have weights instead of places in the bar",
-            timing="weights",
+            "song-wrapped-beats", "Paper Drum", 'its beats are told as {"downbeats": […]}', timing="wrapped"
         ),
         CatalogueSong(
-            id="song-wrapped-beats",
-            title="Paper Drum",
-            about='its beats are told as {"downbeats": […]}',
-            timing="wrapped",
-        ),
-        CatalogueSong(
-            id="song-shuffled",
-            title="Scattered Pages",
-            about="its words and beats are told in no order",
+            "song-shuffled",
+            "Scattered Pages",
+            "its words and beats are told in no order",
             lyrics="[Verse]\nOne by one the pages\nfind their place again",
             timing="shuffled",
         ),
         CatalogueSong(
-            id="song-unplaced",
-            title="Half a Whisper",
-            about="Suno could not find the second of its words",
+            "song-unplaced",
+            "Half a Whisper",
+            "Suno could not find the second of its words",
             lyrics="[Verse]\nNobody heard the second word",
             timing="unplaced",
         ),
         CatalogueSong(
-            id="song-slow-sections",
-            title="Slow Tide",
-            about="its sections are computed when they are first asked for, and ready the third time",
+            "song-slow-sections",
+            "Slow Tide",
+            "its sections are computed when they are first asked for, and ready the third time",
             timing="slow",
         ),
         CatalogueSong(
-            id="song-waltz",
-            title="Turning Room",
-            about="its audio has a click on each beat: three in a bar, the first after 0.35 s",
+            "song-waltz",
+            "Turning Room",
+            "its audio has a click on each beat: three in a bar, the first after 0.35 s",
             lyrics="[Verse]\nOne two three\n\n[Chorus]\nTurn around again",
             bpm=132.0,
             rhythm="waltz",
         ),
         CatalogueSong(
-            id="song-changing-tempo",
-            title="Restless Feet",
-            about="its audio has a click on each beat: one bar at 100 BPM, the next at 140",
+            "song-changing-tempo",
+            "Restless Feet",
+            "its audio has a click on each beat: one bar at 100 BPM, the next at 140",
             lyrics="[Verse]\nSlower now\nand faster then",
             bpm=117.0,
             rhythm="changing",
         ),
         *(
-            CatalogueSong(id=f"song-vocals-{damage}", title=title, about=f"its vocals {what}", damage=damage)
+            CatalogueSong(f"song-vocals-{damage}", title, f"its vocals {what}", damage=damage)
             for damage, title, what in DAMAGED
         ),
         CatalogueSong(
-            id="song-hebrew",
-            title="שיר הים",
-            about="its words are written from right to left",
+            "song-hebrew",
+            "שיר הים",
+            "its words are written from right to left",
             lyrics="[Verse]\nהים שקט הלילה\n\n[Chorus]\nשוב אליי",  # noqa: RUF001 (Hebrew)
         ),
         CatalogueSong(
-            id="song-japanese",
-            title="海の歌",
-            about="its words are written without spaces",
+            "song-japanese",
+            "海の歌",
+            "its words are written without spaces",
             lyrics="[Verse]\n海の歌を\n\n[Chorus]\n聞かせて",
         ),
         CatalogueSong(
-            id="song-pages-400",
-            title="Empty Shelf",
-            about="while it has no stems, stems/pages answers 400",
-            without_stems=400,
+            "song-pages-400", "Empty Shelf", "while it has no stems, stems/pages answers 400", without_stems=400
         ),
         CatalogueSong(
-            id="song-pages-404",
-            title="Missing Page",
-            about="while it has no stems, stems/pages answers 404",
-            without_stems=404,
+            "song-pages-404", "Missing Page", "while it has no stems, stems/pages answers 404", without_stems=404
         ),
         CatalogueSong(
-            id="song-stems-as-clips",
-            title="Other Words",
-            about='its stems are listed as {"clips": […]} instead of {"stems": […]}',
+            "song-stems-as-clips",
+            "Other Words",
+            'its stems are listed as {"clips": […]} instead of {"stems": […]}',
             existing="two",
             stems_key="clips",
         ),
         CatalogueSong(
-            id="song-stem-ids",
-            title="Bare Bones",
-            about="its stems are listed by their ids only",
-            existing="two",
-            stem_ids=True,
+            "song-stem-ids", "Bare Bones", "its stems are listed by their ids only", existing="two", stem_ids=True
         ),
     )
 }
@@ -390,7 +341,7 @@ def library_song(id: str) -> CatalogueSong | None:
     number = int(found[1])
     day, minute = divmod(number, 720)
     created_at = f"2025-0{1 + day}-01T{minute // 60:02}:{minute % 60:02}:00.000Z"
-    return CatalogueSong(id=id, title=f"Library Song {number}", about="one of many", created_at=created_at)
+    return CatalogueSong(id, f"Library Song {number}", "one of many", created_at=created_at)
 
 
 def playlist(id: str) -> list[str] | None:
