@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
@@ -67,38 +68,14 @@ def epilog() -> str:
             table("playlists:", PLAYLISTS),
             table("songs with a fault that is not charged itself:", free),
             table("songs with a fault after the split is made and charged:", paid),
-            table("options of --set NAME=VALUE:", OPTIONS),
+            table(
+                "options of --set NAME=VALUE:",
+                ((o.name, o.metadata["about"]) for o in fields(Options) if "about" in o.metadata),
+            ),
             table("control (no account needed):", CONTROL),
             "\n".join(["not simulated:", *(f"  - {text}" for text in NOT_SIMULATED)]),
         ]
     )
-
-
-OPTIONS = (
-    ("feed", "dying (v2 always returns the newest 21 clips), v2+v3, v3-only, v3-only-405, v2-only, by-ids, bare"),
-    ("edit_route, v2_web_route", "there, or the status to answer: 400, 403, 404, 405, 410, 422"),
-    ("active_token", "whether /v1/client also returns a token"),
-    ("active_token_age", "age of that token in seconds"),
-    ("stale_tokens", "whether a split gets 422 if its token is past half its lifetime"),
-    ("browser_token", "whether a split gets 422 without a fresh header browser-token"),
-    ("v3_wants_user", "whether feed v3 requires the account's own user id to list the library"),
-    ("extract_group", "name or group: what v2-web accepts as stem_type_group_name of an extract, else 422"),
-    ("stems_lag", "seconds until a song's list of stems has a new stem: before that it has no pages"),
-    ("has_stem_lag", "seconds until a newly split song has has_stem"),
-    ("feed_lag", "seconds until the feeds have a new stem"),
-    ("index-lag", "all three at once"),
-    ("queue", "seconds until a split that was answered 504 is made and charged"),
-    ("dated_behind", "seconds by which the dates of new stems are behind"),
-    ("user_claim", "whether tokens have Suno's own user id, or only the sign-in's"),
-    ("wav_by_download", "whether /api/download/clip supports wav, or only convert_wav does"),
-    ("address_lifetime", "seconds until a download_url expires"),
-    ("storage", "ordinary, breaks (closes after a tenth), slow (`drip` after each tenth), web-page (HTML)"),
-    ("preparation", "seconds until a file is ready, in addition to --pace"),
-    ("audio_length", "length of each file in seconds: the music repeats"),
-    ("read_delay", "seconds before a list or a clip is returned"),
-    ("read_pause", "seconds: each list or clip is a 429 with this Retry-After; 0 ends that"),
-    ("token_lifetime, pace, delay, drip", "seconds, as on the command line; drip is between two dripped bytes"),
-)
 
 
 def option(text: str) -> tuple[str, object]:

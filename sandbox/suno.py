@@ -27,37 +27,50 @@ FeedForms = Literal["dying", "v2+v3", "v3-only", "v3-only-405", "v2-only", "by-i
 Route = Literal["there", "400", "403", "404", "405", "410", "422"]
 
 
+def _option(default: Any, about: str) -> Any:
+    """An option of --set; `about` is its help."""
+    return field(default=default, metadata={"about": about})
+
+
 @dataclass(slots=True)
 class Options:
     """The options, for the start and while running. Times are in seconds. The defaults are Suno of 2026-10."""
 
     wire: Literal["2026", "2024"] = "2026"
-    token_lifetime: float = 3600.0
-    pace: float = 1.0  # of each status of a stem
-    delay: float = 0.0  # before a split is answered
-    drip: float = 1.0  # between the bytes of a dripped reply
-    read_delay: float = 0.0  # before a list or a clip is returned
-    read_pause: float = 0.0  # Retry-After of the 429 to each list or clip; 0: they are returned
-    feed: FeedForms = "dying"
-    edit_route: Route = "there"
-    v2_web_route: Route = "there"
-    active_token: bool = True  # whether /v1/client also returns a token
-    active_token_age: float = 0.0  # age of that token
-    stale_tokens: bool = True  # whether a paid call with a token past half its lifetime is refused
-    browser_token: bool = False  # whether a paid call without a fresh one is refused
-    v3_wants_user: bool = False  # whether listing the library requires the account's own user id
-    extract_group: Literal["name", "group"] = "name"  # what an extract must send as its group
-    stems_lag: float = 0.0  # until a song's list of stems has a new stem
-    has_stem_lag: float = 0.0  # until a song's `has_stem` is true
-    feed_lag: float = 0.0  # until the feeds have a new stem
-    queue: float = 2.0  # until a split that was answered 504 is made and charged
-    dated_behind: float = 0.0  # how far the dates of new stems are behind the clock
-    user_claim: bool = True  # whether tokens have Suno's own user id
-    wav_by_download: bool = True  # whether /api/download/clip supports WAV, or only the older calls do
-    address_lifetime: float = 3600.0  # of a download_url
-    storage: Literal["ordinary", "breaks", "slow", "web-page"] = "ordinary"
-    preparation: float = 0.0  # until a file is ready, beside `pace`
-    audio_length: float = 4.0  # of each file: the music repeats
+    token_lifetime: float = _option(3600.0, "seconds, as on the command line")
+    pace: float = _option(1.0, "seconds of each status of a stem, as on the command line")
+    delay: float = _option(0.0, "seconds before a split is answered, as on the command line")
+    drip: float = _option(1.0, "seconds between two bytes of a dripped reply")
+    read_delay: float = _option(0.0, "seconds before a list or a clip is returned")
+    read_pause: float = _option(0.0, "seconds: each list or clip is a 429 with this Retry-After; 0 ends that")
+    feed: FeedForms = _option(  # noqa: RUF009 (it is dataclasses.field)
+        "dying", "dying (v2 always returns the newest 21 clips), v2+v3, v3-only, v3-only-405, v2-only, by-ids, bare"
+    )
+    edit_route: Route = _option("there", "there, or the status to answer: 400, 403, 404, 405, 410, 422")  # noqa: RUF009 (it is dataclasses.field)
+    v2_web_route: Route = _option("there", "the same for v2-web")  # noqa: RUF009 (it is dataclasses.field)
+    active_token: bool = _option(True, "whether /v1/client also returns a token")
+    active_token_age: float = _option(0.0, "age of that token in seconds")
+    stale_tokens: bool = _option(True, "whether a split gets 422 if its token is past half its lifetime")
+    browser_token: bool = _option(False, "whether a split gets 422 without a fresh header browser-token")
+    v3_wants_user: bool = _option(False, "whether feed v3 requires the account's own user id to list the library")
+    extract_group: Literal["name", "group"] = _option(
+        "name", "name or group: what v2-web accepts as stem_type_group_name of an extract, else 422"
+    )
+    stems_lag: float = _option(
+        0.0, "seconds until a song's list of stems has a new stem: before that it has no pages"
+    )
+    has_stem_lag: float = _option(0.0, "seconds until a newly split song has has_stem")
+    feed_lag: float = _option(0.0, "seconds until the feeds have a new stem; index-lag sets these three at once")
+    queue: float = _option(2.0, "seconds until a split that was answered 504 is made and charged")
+    dated_behind: float = _option(0.0, "seconds by which the dates of new stems are behind")
+    user_claim: bool = _option(True, "whether tokens have Suno's own user id, or only the sign-in's")
+    wav_by_download: bool = _option(True, "whether /api/download/clip supports wav, or only convert_wav does")
+    address_lifetime: float = _option(3600.0, "seconds until a download_url expires")
+    storage: Literal["ordinary", "breaks", "slow", "web-page"] = _option(
+        "ordinary", "ordinary, breaks (closes after a tenth), slow (`drip` after each tenth), web-page (HTML)"
+    )
+    preparation: float = _option(0.0, "seconds until a file is ready, in addition to --pace")
+    audio_length: float = _option(4.0, "length of each file in seconds: the music repeats")
     log_size: int = 20_000
     charge_log: bool = False
 
