@@ -13,6 +13,12 @@ from app import metrics_files
 
 _UP_TO_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 120)
 
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    """A gauge of which the worker that has set it last is right."""
+    return Gauge(name, meaning, labels, multiprocess_mode="livemostrecent")
+
+
 REQUESTS = Counter(
     "suno_stems_requests_total",
     "Requests answered, by route, method and status; code is the error code, or ok.",
@@ -41,74 +47,24 @@ CREDITS_SPENT = Counter(
     "Credits that Suno charged or may have charged; account is the operator's name, or (own) for a request's cookie.",
     ["caller", "account", "task"],
 )
-BUDGET_LIMIT = Gauge(
-    "suno_stems_budget_limit",
-    "Credits that a caller may spend in any 24 hours.",
-    ["caller"],
-    multiprocess_mode="livemostrecent",
-)
-BUDGET_LEFT = Gauge(
-    "suno_stems_budget_left",
-    "Credits of that budget that are left.",
-    ["caller"],
-    multiprocess_mode="livemostrecent",
-)
-JOBS_BEHIND = Gauge(
-    "suno_stems_jobs_behind_seconds",
-    "Seconds since the oldest due job became due.",
-    multiprocess_mode="livemostrecent",
-)
-JOBS_OPEN = Gauge(
-    "suno_stems_jobs_open",
-    "Open jobs: splits to follow, files to fetch, webhooks to send.",
-    multiprocess_mode="livemostrecent",
-)
-JOBS_STALLED = Gauge(
+BUDGET_LIMIT = _gauge("suno_stems_budget_limit", "Credits that a caller may spend in any 24 hours.", "caller")
+BUDGET_LEFT = _gauge("suno_stems_budget_left", "Credits of that budget that are left.", "caller")
+JOBS_BEHIND = _gauge("suno_stems_jobs_behind_seconds", "Seconds since the oldest due job became due.")
+JOBS_OPEN = _gauge("suno_stems_jobs_open", "Open jobs: splits to follow, files to fetch, webhooks to send.")
+JOBS_STALLED = _gauge(
     "suno_stems_jobs_stalled_seconds",
     "Seconds since the last progress of the open job that has made none for longest.",
-    multiprocess_mode="livemostrecent",
 )
-JOBS_UNREAD = Gauge(
-    "suno_stems_jobs_suno_unread_seconds",
-    "Seconds for which no job could read Suno.",
-    multiprocess_mode="livemostrecent",
+JOBS_UNREAD = _gauge("suno_stems_jobs_suno_unread_seconds", "Seconds for which no job could read Suno.")
+SLOTS_FREE = _gauge("suno_stems_fetch_slots_free", "How many more files the jobs processes may fetch at once.")
+NO_SLOT = _gauge(
+    "suno_stems_fetch_slots_taken_seconds", "Seconds for which no slot for fetching a file has been free."
 )
-SLOTS_FREE = Gauge(
-    "suno_stems_fetch_slots_free",
-    "How many more files the jobs processes may fetch at once.",
-    multiprocess_mode="livemostrecent",
-)
-NO_SLOT = Gauge(
-    "suno_stems_fetch_slots_taken_seconds",
-    "Seconds for which no slot for fetching a file has been free.",
-    multiprocess_mode="livemostrecent",
-)
-JOBS_ENDED = Gauge(
-    "suno_stems_jobs_ended",
-    "Ended jobs by outcome, over the life of the ledger.",
-    ["outcome"],
-    multiprocess_mode="livemostrecent",
-)
-NEEDS_PERSON = Gauge(
-    "suno_stems_needs_person",
-    "Splits that wait for a person, because Suno wants a captcha.",
-    multiprocess_mode="livemostrecent",
-)
-AUDIO_BYTES = Gauge(
-    "suno_stems_audio_bytes",
-    "Bytes of kept audio, measured every few minutes.",
-    multiprocess_mode="livemostrecent",
-)
-AUDIO_LIMIT = Gauge(
-    "suno_stems_audio_limit_bytes",
-    "Maximum bytes of kept audio: AUDIO_LIMIT.",
-    multiprocess_mode="livemostrecent",
-)
-AUDIO_FREE = Gauge(
-    "suno_stems_audio_free_bytes",
-    "Free bytes on the disk of the kept audio.",
-    multiprocess_mode="livemostrecent",
-)
+JOBS_ENDED = _gauge("suno_stems_jobs_ended", "Ended jobs by outcome, over the life of the ledger.", "outcome")
+NEEDS_PERSON = _gauge("suno_stems_needs_person", "Splits that wait for a person, because Suno wants a captcha.")
+AUDIO_BYTES = _gauge("suno_stems_audio_bytes", "Bytes of kept audio, measured every few minutes.")
+AUDIO_LIMIT = _gauge("suno_stems_audio_limit_bytes", "Maximum bytes of kept audio: AUDIO_LIMIT.")
+AUDIO_FREE = _gauge("suno_stems_audio_free_bytes", "Free bytes on the disk of the kept audio.")
 KEYS_REFUSED = Counter("suno_stems_keys_refused_total", "Requests with an API key that the service does not know.")
 SIGN_INS = Counter("suno_stems_sign_ins_total", "Successful calls to Suno's sign-in: one or two per token.")
 IN_DOUBT = Counter("suno_stems_in_doubt_total", "Requests that ended in doubt: Suno may have charged.")
@@ -122,21 +78,17 @@ DEFAULT_FAILURES = Counter(
     "Failed requests on the account of SUNO_COOKIE, by error code.",
     ["code"],
 )
-READY = Gauge(
+READY = _gauge(
     "suno_stems_ready",
     "1 if the part worked at its last check, else 0: /readyz checks all, /metrics all but the session.",
-    ["part"],
-    multiprocess_mode="livemostrecent",
+    "part",
 )
-LEDGER_DURABLE = Gauge(
+LEDGER_DURABLE = _gauge(
     "suno_stems_ledger_durable",
     "1 if the ledger keeps what was paid when its server stops, 0 if not, or if that is not known.",
-    multiprocess_mode="livemostrecent",
 )
-SETTINGS_STALE = Gauge(
-    "suno_stems_settings_stale",
-    "1 if a reload could not read the settings and the old ones are still used, else 0.",
-    multiprocess_mode="livemostrecent",
+SETTINGS_STALE = _gauge(
+    "suno_stems_settings_stale", "1 if a reload could not read the settings and the old ones are still used, else 0."
 )
 WORKER_STARTS = Counter("suno_stems_worker_starts_total", "Worker processes started.")
 
