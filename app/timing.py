@@ -18,7 +18,10 @@ FOR_GOOD = 3650 * DAY
 LOST_STEMS_SECONDS = 20.0
 """Seconds for which a request that lost Suno's answer looks for its stems."""
 
-MAX_PERSON_WAIT_SECONDS = 2 * 24 * 3600.0
+MAX_RETRY_AFTER_SECONDS = 120.0
+"""Maximum seconds of Suno's Retry-After that a free call waits: one probe shows whether Suno is well again."""
+
+MAX_PERSON_WAIT_SECONDS = 2 * DAY
 """Maximum seconds for which a request waits for a person (HANDOVER_TIME)."""
 
 TimeLeft = Callable[[], float]

@@ -153,18 +153,20 @@ def readable_key(key: str | None) -> str | None:
 
 
 def distinct(names: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Make names unique without regard to case: a repeated name gets a number. Returns the names by id."""
-    chosen: dict[str, str] = {}
+    """Make file names unique without regard to case: a repeated name gets a number. Returns the names by id."""
     taken: set[str] = set()
-    for id, name in names:
-        candidate, number = name, 1
-        while candidate.casefold() in taken:
-            number += 1
-            stem, dot, end = name.rpartition(".")
-            candidate = f"{stem} [{number}]{dot}{end}"
-        taken.add(candidate.casefold())
-        chosen[id] = candidate
-    return chosen
+    parts = [(id, *name.rpartition(".")) for id, name in names]
+    return {id: distinct_name(name, dot + end, taken) for id, name, dot, end in parts}
+
+
+def distinct_name(name: str, end: str, taken: set[str]) -> str:
+    """A name and its end, with a number between them if it is taken. Adds it to `taken`, which has no capitals."""
+    candidate, number = name + end, 1
+    while candidate.casefold() in taken:
+        number += 1
+        candidate = f"{name} [{number}]{end}"
+    taken.add(candidate.casefold())
+    return candidate
 
 
 def _short_name(text: str) -> str:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 
-from app.audio.files import Details, folder_name
+from app.audio.files import Details, distinct_name, folder_name
 from app.audio.shelf import Shelf
 from app.audio.store import AudioUnavailable
 from app.audio.timeline import Timeline
@@ -93,7 +93,7 @@ def order_zip(
     taken: set[str] = set()
     try:
         for found in _packed(songs, folders, format, shelf, timeline):
-            folder = _distinct(found.folder, taken)
+            folder = distinct_name(found.folder, "", taken)
             of_song = [in_folder(folder, each) for each in found.entries]
             entries += [*map(small.stored, of_song[: found.small]), *of_song[found.small :]]
             begin = begin or found.small + 1
@@ -138,13 +138,3 @@ def _packed(
         # In parts: all small files of all songs would be in memory at once.
         for start in range(0, len(songs), SONGS_AT_ONCE):
             yield from filter(None, pool.map(pack, songs[start : start + SONGS_AT_ONCE]))
-
-
-def _distinct(name: str, taken: set[str]) -> str:
-    """The name, with a number if a folder has it, without regard to case."""
-    candidate, number = name, 1
-    while candidate.casefold() in taken:
-        number += 1
-        candidate = f"{name} [{number}]"
-    taken.add(candidate.casefold())
-    return candidate

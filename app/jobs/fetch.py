@@ -33,6 +33,7 @@ from app.splits.store import LedgerUnavailable
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutOfCredits, RateLimited, RefusedBySuno, SongNotFound, SunoError
 from app.suno.session import Account
+from app.timing import MAX_RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
     from app.audio.facts import StemSet
@@ -57,9 +58,6 @@ MIN_STORE_BYTES_PER_SECOND = 1_000_000
 
 MAX_STEP_PAUSE_SECONDS = 400.0
 """Maximum seconds between two steps, unless Suno requests more before an unlock. A step takes two calls."""
-
-MAX_RETRY_AFTER_SECONDS = 120.0
-"""Maximum seconds of Suno's Retry-After that a free call waits."""
 
 
 class Stopped(Exception):

@@ -49,7 +49,7 @@ from app.suno.errors import (
 )
 from app.suno.gateway import AudioFormat
 from app.suno.session import Account
-from app.timing import DAY
+from app.timing import DAY, MAX_RETRY_AFTER_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,6 @@ MAX_SINGLE_READS = 2
 
 GATHER_EVERY_SECONDS = 60.0
 """Seconds between two looks at the files' jobs in the ledger. Each of them also wakes the split when it ends."""
-
-MAX_RETRY_AFTER_SECONDS = 120.0
-"""Maximum seconds of Suno's Retry-After that a read waits."""
 
 TEN_DAYS = "Suno did not complete them in ten days."
 

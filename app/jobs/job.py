@@ -46,7 +46,7 @@ import json
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -182,11 +182,16 @@ class Delivery:
     said: str
 
 
+def new_webhook_id() -> str:
+    """A new id for a webhook. Repeats of one webhook have the same id."""
+    return f"msg_{uuid.uuid4().hex}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitJob:
-    """The job of a split: follow it, have its files fetched, deliver its webhook."""
+    """The job of a split, without secrets: follow it, have its files fetched, deliver its webhook."""
 
-    state: SplitState
+    state: SplitState = SplitState.FOLLOWING
     account: str
     """The operator's name for the Suno account."""
     caller: str
@@ -195,7 +200,7 @@ class SplitJob:
     task: StemTask
     stem_name: str
     began: Moment
-    webhook_id: str
+    webhook_id: str = field(default_factory=new_webhook_id)
     owner: str = ""
     """The ledger's name for the Suno account; "" in jobs of 1.0."""
     webhook_url: str = ""
@@ -285,45 +290,9 @@ class FileJob:
         return f"{self.details.id}.{self.format}"
 
 
-def new_webhook_id() -> str:
-    """A new id for a webhook. Repeats of one webhook have the same id."""
-    return f"msg_{uuid.uuid4().hex}"
-
-
-def new_split(
-    *,
-    account: str,
-    owner: str,
-    caller: str,
-    request_id: str,
-    song_id: str,
-    choice: StemChoice,
-    began: Moment,
-    url: str = "",
-    format: AudioFormat | None = None,
-    budget: Budget | None = None,
-    base: str = "",
-) -> NewJob:
-    """Make a split's job, without secrets.
-
-    `url`: the webhook's address, or "". `format`: the format of the files to fetch, if any.
-    """
-    job = SplitJob(
-        state=SplitState.FOLLOWING,
-        account=account,
-        owner=owner,
-        caller=caller,
-        request_id=request_id,
-        song_id=song_id,
-        task=choice.task,
-        stem_name=choice.stem_name,
-        began=began,
-        webhook_id=new_webhook_id(),
-        webhook_url=url,
-        audio_format=format,
-        budget=budget,
-        base=base,
-    )
+def new_job(job: SplitJob) -> NewJob:
+    """A split's job as it begins with the split."""
+    url, format = job.webhook_url, job.audio_format
     return NewJob(write_split(job), (url, format) if format else (url,))
 
 

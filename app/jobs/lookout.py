@@ -21,10 +21,10 @@ from app.splits.inquiry import Inquiry
 from app.splits.store import Entry
 from app.splits.wait import Ended, Wait
 from app.splits.waiting import LookTurn
-from app.splits.watch import MAX_RETRY_AFTER_SECONDS
 from app.suno.errors import SunoError
 from app.suno.ids import is_same
 from app.suno.session import Account
+from app.timing import MAX_RETRY_AFTER_SECONDS
 
 log = logging.getLogger(__name__)
 

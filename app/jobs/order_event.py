@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from app.jobs.job import SplitJob, SplitState, new_webhook_id, write_split
+from app.jobs.job import SplitJob, SplitState, write_split
 from app.splits.order import SongOrder, SongState
 from app.suno.stems import StemTask
 
@@ -42,7 +42,6 @@ def _delivery(order: SongOrder, body: str) -> SplitJob:
         task=StemTask(order.task),
         stem_name=order.stem_name,
         began=order.began,
-        webhook_id=new_webhook_id(),
         webhook_url=order.webhook_url,
         body=body,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from app.ids import new_id
-from app.jobs.job import new_split
+from app.jobs.job import SplitJob, new_job
 from app.jobs.order_event import job_of_event
 from app.jobs.reasons import reason
 from app.jobs.song_state import followed_song
@@ -204,19 +204,21 @@ class SongOrders:
     def _split_of(self, order: SongOrder, song: OrderedSong, terms: Terms, place: _Place | None) -> Split:
         request_id = new_id()
         choice = StemChoice(StemTask(order.task), order.stem_name)
-        job = new_split(
+        new = SplitJob(
             account=order.account,
             owner=order.owner,
             caller=order.caller,
             request_id=request_id,
             song_id=song.song_id,
-            choice=choice,
+            task=choice.task,
+            stem_name=choice.stem_name,
             began=self._ledger.clock.now(),
-            url=order.webhook_url,
-            format=_format(order),
+            webhook_url=order.webhook_url,
+            audio_format=_format(order),
             budget=terms.downloads,
             base=order.base,
         )
+        job = new_job(new)
         job = replace(job, body=json.dumps(json.loads(job.body) | {"waiting": [order.id]}))
         lasts, most = self._parts.settings.handover_time, self._parts.settings.waiting_requests
         handover = Handover(lasts=lasts, job=job, most=most) if order.waits_for_person else None

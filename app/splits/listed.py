@@ -10,8 +10,9 @@ from typing import Any
 
 from app.splits.clock import Clock, Moment
 from app.splits.store import Entry, Transaction
+from app.timing import DAY
 
-LISTED_KEPT_SECONDS = 3 * 24 * 3600.0
+LISTED_KEPT_SECONDS = 3 * DAY
 """Seconds to remember a list: as long as the owner of a stem."""
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.splits.store import Store, Transaction
+from app.timing import DAY
 
-NAMES_KEPT_SECONDS = 365 * 24 * 3600.0
+NAMES_KEPT_SECONDS = 365 * DAY
 """Seconds to remember the names of a cookie's account: as long as Suno's cookie lives."""
 
 

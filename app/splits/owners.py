@@ -11,14 +11,14 @@ from app.splits.listed import listed_before
 from app.splits.store import Entry, State, Transaction
 from app.splits.wait import read_wait
 from app.suno.clip import Clip
-from app.timing import MAX_PERSON_WAIT_SECONDS
+from app.timing import DAY, MAX_PERSON_WAIT_SECONDS
 
 log = logging.getLogger(__name__)
 
-KEY_KEPT_SECONDS = 24 * 3600.0
+KEY_KEPT_SECONDS = DAY
 """Seconds to remember a key, and the outcome of a request."""
 
-CLOCK_STEP_SECONDS = 2 * 24 * 3600.0
+CLOCK_STEP_SECONDS = 2 * DAY
 """Seconds by which the wall clock may be set, forwards or back, before a key is forgotten."""
 
 OWNER_KEPT_SECONDS = KEY_KEPT_SECONDS + CLOCK_STEP_SECONDS + MAX_PERSON_WAIT_SECONDS

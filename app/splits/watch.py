@@ -19,6 +19,7 @@ from typing import Protocol
 from app.suno.clip import Clip
 from app.suno.errors import RateLimited, SunoError
 from app.suno.session import Account
+from app.timing import MAX_RETRY_AFTER_SECONDS
 
 MAX_IDS_PER_POLL = 50
 """Maximum ids of a poll. If more stems are waited for, the next polls take turns."""
@@ -41,9 +42,6 @@ ASKED_LATELY_SECONDS = 60.0
 
 MAX_WATCHED_ACCOUNTS = 1_000
 """Maximum accounts for which a process remembers what the last polls have shown."""
-
-MAX_RETRY_AFTER_SECONDS = 120.0
-"""Maximum seconds of Suno's Retry-After to honour: a poll is free, and one probe shows whether Suno is well again."""
 
 
 @dataclass(frozen=True, slots=True)

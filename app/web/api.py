@@ -32,6 +32,14 @@ FREE_READ = (
 )
 """Errors that any free call to Suno may return."""
 
+OF_BODY = (
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.BODY_TOO_LARGE,
+    ErrorCode.NOT_JSON,
+    ErrorCode.REQUEST_TIMEOUT,
+)
+"""Errors of requests with a body."""
+
 _SECONDS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 HEADERS = {ErrorCode.RATE_LIMITED: _SECONDS, ErrorCode.IN_PROGRESS: _SECONDS, ErrorCode.OVER_BUDGET: _SECONDS}
 """Response headers of these errors."""

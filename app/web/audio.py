@@ -24,7 +24,7 @@ from app.suno.gateway import AudioFormat
 from app.suno.ids import CLIP_ID_PATTERN, as_sent
 from app.suno.session import Account
 from app.web.access import caller_of_request
-from app.web.api import FREE_READ, Blueprint
+from app.web.api import FREE_READ, OF_BODY, Blueprint
 from app.web.current import parts
 from app.web.errors import AudioIncomplete, AudioNotKept, ErrorCode
 from app.web.examples import EXAMPLE_AUDIO, EXAMPLE_FILE, EXAMPLE_PEAKS, EXAMPLE_SONG, EXAMPLE_ZIP
@@ -63,11 +63,8 @@ BINARY = {"type": "string", "format": "binary"}
 @blueprint.doc(operationId="fetchAudio")
 @blueprint.fails_with(
     *FREE_READ,
-    ErrorCode.INVALID_REQUEST,
+    *OF_BODY,
     ErrorCode.OVER_BUDGET,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.NOT_JSON,
-    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.LEDGER_UNAVAILABLE,
     ErrorCode.AUDIO_FULL,
@@ -186,7 +183,8 @@ def get_stems_zip(
             order = order_of(account, format)
             stems = _chosen(order.kept_stems_of(song_id), ids)
             packed = _packed(order.folders, format, stems, timeline_of(account), open_files)
-        response = zip_response(packed.content, packed.opened, "application/zip", open_files)
+        begin = packed.content.number - len(packed.opened) + 1
+        response = zip_response(packed.content, begin, open_files)
         attach(response, packed.name, song_id)
         return response
 
@@ -214,15 +212,17 @@ def opened_stems(
     return opened
 
 
-def zip_response(content: Zip, opened: Sequence[object], type: str, open_files: ExitStack) -> Response:
-    """Send a ZIP of opened files, or a part of it, and close them after that. Raises AudioIncomplete."""
+def zip_response(content: Zip, begin: int, open_files: ExitStack, type: str = "application/zip") -> Response:
+    """Send a ZIP of opened files, or a part of it, and close them after that. Raises AudioIncomplete.
+
+    `begin`: how many pieces to read before the reply begins: up to the first file of audio. They are small.
+    """
     response = Response(mimetype=media_type(type))
     response.set_etag(content.etag)
     try:
-        # Read up to the beginning of the first of them: what is before it is small.
-        send(response, len(content), content.chunks, content.number - len(opened) + 1)
+        send(response, len(content), content.chunks, begin)
     except AudioRemoved:
-        raise AudioIncomplete("A stem of this song was removed just now: send this again to see which.") from None
+        raise AudioIncomplete("A stem was removed just now: send this again to see which.") from None
     response.call_on_close(open_files.pop_all().close)
     return response
 
@@ -233,11 +233,8 @@ def zip_response(content: Zip, opened: Sequence[object], type: str, open_files: 
 @blueprint.doc(operationId="signStemsZip")
 @blueprint.fails_with(
     *FREE_READ,
-    ErrorCode.INVALID_REQUEST,
+    *OF_BODY,
     ErrorCode.AUDIO_INCOMPLETE,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.NOT_JSON,
-    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.LEDGER_UNAVAILABLE,
     ErrorCode.AUDIO_UNAVAILABLE,
 )

@@ -16,7 +16,7 @@ from app.suno.raw import without_addresses
 from app.suno.stems import numbered
 from app.web import clip_schemas
 from app.web.access import caller_of_request
-from app.web.api import FREE_READ, Blueprint
+from app.web.api import FREE_READ, OF_BODY, Blueprint
 from app.web.clip_schemas import ClipQuery, ClipsQuery, DownloadRequest, FullClip
 from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode
@@ -105,11 +105,8 @@ def get_clip(id: str) -> Response:
 @blueprint.doc(operationId="download")
 @blueprint.fails_with(
     *FREE_READ,
-    ErrorCode.INVALID_REQUEST,
+    *OF_BODY,
     ErrorCode.OVER_BUDGET,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.NOT_JSON,
-    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.STOPPING,
     ErrorCode.LEDGER_UNAVAILABLE,

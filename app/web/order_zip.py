@@ -10,13 +10,12 @@ from flask import Response
 from webargs.flaskparser import abort
 
 from app.audio.files import folder_of
-from app.audio.store import AudioRemoved
 from app.jobs.job import known_split
 from app.splits.order import SongOrder, SongState
-from app.web.audio import base, timeline_of
+from app.web.audio import base, timeline_of, zip_response
 from app.web.current import parts
 from app.web.errors import AudioIncomplete, OrderNotFound
-from app.web.sending import attach, media_type, send
+from app.web.sending import attach
 
 if TYPE_CHECKING:
     from app.audio.order_zip import SongOfZip
@@ -60,13 +59,7 @@ def _sent(order: SongOrder, format: str, open_files: ExitStack) -> Response:
             f'POST /api/audio with {{"audio_id": "<song>", "format": "{format}"}} fetches the stems of a song.'
         )
     open_files.callback(packed.small.close)
-    response = Response(mimetype=media_type("application/zip"))
-    response.set_etag(packed.content.etag)
-    try:
-        send(response, len(packed.content), packed.content.chunks, packed.begin)
-    except AudioRemoved:
-        raise AudioIncomplete("A stem of this order was removed just now: send this again.") from None
-    response.call_on_close(open_files.pop_all().close)
+    response = zip_response(packed.content, packed.begin, open_files)
     attach(response, f"Order {order.id[:8]} - Stems.zip", order.id)
     return response
 

@@ -29,7 +29,7 @@ from app.suno.session import Account
 from app.suno.stems import StemChoice
 from app.web import audio
 from app.web.access import caller_of_request
-from app.web.api import FREE_READ, Blueprint
+from app.web.api import FREE_READ, OF_BODY, Blueprint
 from app.web.current import parts
 from app.web.errors import ErrorCode, OrderNotFound, OrderTooLarge, OverLimit, TooManyOpenOrders
 from app.web.idempotency import IDEMPOTENCY_KEY, idempotency_key
@@ -74,14 +74,6 @@ OF_ORDERS = (
 )
 """Errors of requests for an order."""
 
-OF_BODIES = (
-    ErrorCode.INVALID_REQUEST,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.NOT_JSON,
-    ErrorCode.REQUEST_TIMEOUT,
-)
-"""Errors of requests with a body."""
-
 blueprint = Blueprint("orders", __name__, url_prefix="/api", description="Many songs for one price")
 
 
@@ -94,7 +86,7 @@ blueprint = Blueprint("orders", __name__, url_prefix="/api", description="Many s
 @blueprint.doc(operationId="makeOrder", parameters=[IDEMPOTENCY_KEY])
 @blueprint.fails_with(
     *FREE_READ,
-    *OF_BODIES,
+    *OF_BODY,
     ErrorCode.ORDER_TOO_LARGE,
     ErrorCode.WEBHOOK_NOT_ALLOWED,
     ErrorCode.OVER_LIMIT,
@@ -215,7 +207,7 @@ def cancel_order(order_id: str) -> dict[str, object]:
 @blueprint.arguments(Caps)
 @blueprint.response(202, OrderReply, description="The order.", example=EXAMPLE_ORDER)
 @blueprint.doc(operationId="continueOrder")
-@blueprint.fails_with(*OF_ORDERS, *OF_BODIES)
+@blueprint.fails_with(*OF_ORDERS, *OF_BODY)
 def continue_order(caps: dict[str, Any], order_id: str) -> tuple[dict[str, Any], int]:
     """Continue a paused order, with other limits if they are given.
 

@@ -12,7 +12,7 @@ from app.web.audio import BINARY, opened_stems, order_of, song_name, timeline_of
 from app.web.current import parts
 from app.web.docs import VERSION
 from app.web.errors import ErrorCode
-from app.web.sending import attach
+from app.web.sending import OCTETS, attach
 from app.web.suno_account import account_of_request
 from app.web.time_schemas import SessionQuery
 
@@ -21,7 +21,7 @@ blueprint = Blueprint("session", __name__, url_prefix="/api", description="A son
 
 @blueprint.route("/session.dawproject", methods=["GET"])
 @blueprint.arguments(SessionQuery, location="query", as_kwargs=True)
-@blueprint.response(200, BINARY, content_type="application/octet-stream", description="The file.")
+@blueprint.response(200, BINARY, content_type=OCTETS, description="The file.")
 @blueprint.doc(operationId="getDawproject")
 @blueprint.fails_with(
     *FREE_READ,
@@ -49,6 +49,6 @@ def get_dawproject(song_id: str, format: AudioFormat) -> Response:
             open_files.callback(original.close)
             opened.append((about.song.details, original))
         content = dawproject_zip(opened, format, parts().shelf, about, version=VERSION)
-        response = zip_response(content, opened, "application/octet-stream", open_files)
+        response = zip_response(content, content.number - len(opened) + 1, open_files, OCTETS)
         attach(response, f"{song_name(stems[0].song_title)}.dawproject", song)
         return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from app.splits.lookup import KnownSplit, find_split
 from app.splits.order import order_of_key
 from app.splits.person import Handover, PersonNeeded
 from app.splits.refusals import InProgress, SplitNotFound
-from app.splits.split import Split
+from app.splits.split import Split, Stems
 from app.splits.store import Entry, LedgerUnavailable, Owner, State
 from app.splits.wait import Ended
 from app.suno.clip import Clip
@@ -29,7 +29,7 @@ from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask, numbered
 from app.web import audio, telemetry
 from app.web.access import caller_of_request
-from app.web.api import FREE_READ, Blueprint
+from app.web.api import FREE_READ, OF_BODY, Blueprint
 from app.web.clip_schemas import ListedStem, StemClip, StemsQuery
 from app.web.current import is_stopping, parts, time_left
 from app.web.errors import ErrorCode, NotWaiting
@@ -95,14 +95,11 @@ blueprint = Blueprint("stems", __name__, url_prefix="/api", description="Splitti
 @blueprint.doc(operationId="generateStems", parameters=[IDEMPOTENCY_KEY])
 @blueprint.fails_with(
     *FREE_READ,
-    ErrorCode.INVALID_REQUEST,
+    *OF_BODY,
     ErrorCode.WEBHOOK_NOT_ALLOWED,
     ErrorCode.OUT_OF_CREDITS,
     ErrorCode.OVER_BUDGET,
     ErrorCode.IN_PROGRESS,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.NOT_JSON,
-    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.IDEMPOTENCY_KEY_REUSED,
     ErrorCode.OUTCOME_UNKNOWN,
     ErrorCode.STOPPING,
@@ -150,15 +147,9 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
         is_stopping=is_stopping,
         time_left=time_left,
     )
-    try:
-        stems = split.pay_once()
-    except Exception as error:
-        _count_if_lost(error, split, caller, account)
-        raise
+    stems = _counted(split, caller, split.pay_once)
     if isinstance(stems, PersonNeeded):
         return _person_needed(stems.entry)
-    if stems.credits:
-        metrics.note_spent(caller.name, account.name, task, stems.credits)
     if stems.job_id:
         of_app.queue.put(stems.job_id)
         if "audio_format" in wanted and wanted["wait_audio"]:
@@ -245,15 +236,9 @@ def try_again(request_id: str) -> dict[str, object] | Response:
         is_stopping=is_stopping,
         time_left=time_left,
     )
-    try:
-        stems = split.try_again(entry)
-    except Exception as error:
-        _count_if_lost(error, split, caller, account)
-        raise
+    stems = _counted(split, caller, lambda: split.try_again(entry))
     if isinstance(stems, PersonNeeded):
         return _person_needed(stems.entry, request_id)
-    if stems.credits:
-        metrics.note_spent(caller.name, account.name, job.task, stems.credits)
     of_app.queue.put(entry.id)
     return state_of(entry.id, of_app.ledger.get(entry.id))
 
@@ -341,21 +326,23 @@ def list_stems(song_id: str) -> list[Clip]:
 
 def _job(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> NewJob:
     """The job that continues after the reply."""
-    from app.jobs.job import new_split
+    from app.jobs.job import SplitJob, new_job
 
-    return new_split(
+    job = SplitJob(
         account=account.name,
         owner=owner[0],
         caller=caller.name,
         request_id=telemetry.request_id(),
         song_id=wanted["song_id"],
-        choice=choice,
+        task=choice.task,
+        stem_name=choice.stem_name,
         began=parts().ledger.clock.now(),
-        url=wanted.get("webhook_url", ""),
-        format=wanted.get("audio_format"),
+        webhook_url=wanted.get("webhook_url", ""),
+        audio_format=wanted.get("audio_format"),
         budget=budget_of(caller, "downloads"),
         base=audio.base(),
     )
+    return new_job(job)
 
 
 def _handover(wanted: dict[str, Any], account: Account, owner: Owner, caller: Caller, choice: StemChoice) -> Handover:
@@ -390,10 +377,19 @@ def _person_needed(entry: Entry, request_id: str = "") -> Response:
     return reply
 
 
-def _count_if_lost(error: Exception, split: Split, caller: Caller, account: Account) -> None:
-    """Count what a request that fails may have spent: in doubt counts as spent."""
-    if isinstance(error, ChargeIsKnown) and error.may_have_charged:
-        metrics.note_spent(caller.name, account.name, split.choice.task, split.price)
+def _counted(split: Split, caller: Caller, pay: Callable[[], Stems | PersonNeeded]) -> Stems | PersonNeeded:
+    """Pay, and count what was spent: in doubt counts as spent."""
+    spent = 0
+    try:
+        stems = pay()
+        spent = stems.credits if isinstance(stems, Stems) else 0
+    except ChargeIsKnown as error:
+        spent = split.price if error.may_have_charged else 0
+        raise
+    finally:
+        if spent:
+            metrics.note_spent(caller.name, split.account.name, split.choice.task, spent)
+    return stems
 
 
 def _wait_for_files(job_id: str, ends: float) -> None:

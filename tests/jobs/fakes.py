@@ -20,7 +20,7 @@ from app.audio.shelf import Shelf
 from app.audio.which_store import open_store
 from app.callers import DEFAULT_ACCOUNT, OperatorAccount
 from app.jobs.file_status import read_job
-from app.jobs.job import FileJob, SplitJob, new_split, read_split
+from app.jobs.job import FileJob, SplitJob, new_job, read_split
 from app.jobs.runner import CLAIM_SECONDS, Runner
 from app.jobs.webhook import SendResult
 from app.splits.budget import Budget
@@ -31,7 +31,7 @@ from app.suno.clip import Clip
 from app.suno.errors import SongNotFound, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
 from app.suno.session import User
-from app.suno.stems import StemChoice, StemTask
+from app.suno.stems import StemTask
 from app.timing import Timing
 from tests.splits.conftest import SteppedClock
 from tests.splits.memory_store import MemoryStore
@@ -298,19 +298,20 @@ class World:
             lasts=41.0,
             price=PRICE,
         )
-        job = new_split(
+        job = SplitJob(
             account=DEFAULT_ACCOUNT,
             owner="user",
             caller="n8n",
             request_id=entry.request_id,
             song_id=song,
-            choice=StemChoice(StemTask.TWELVE),
+            task=StemTask.TWELVE,
+            stem_name="",
             began=self.clock.now(),
-            url="https://hooks.example.com/" if webhook else "",
-            format="wav" if audio else None,
+            webhook_url="https://hooks.example.com/" if webhook else "",
+            audio_format="wav" if audio else None,
             base="https://stems.example.com/",
         )
-        return self.ledger.begin(entry, budgets=(CREDITS,), job=job)
+        return self.ledger.begin(entry, budgets=(CREDITS,), job=new_job(job))
 
     def split(self, *ids: str, status: str = "complete", **how: Any) -> Entry:
         """Begin a split, and record the stems of Suno's reply."""
