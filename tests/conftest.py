@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 import requests
 
@@ -18,6 +19,10 @@ from app.settings import remembered
 from tests import stack
 from tools.process import Server
 from tools.stack import ACCOUNT
+
+# A machine with other work is no fault of the code.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 SONG = "c3d4e5f6-a7b8-9012-cdef-123456789012"
 NUMBERS = itertools.count(1)
