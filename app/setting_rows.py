@@ -59,7 +59,7 @@ class _SunoAccount:
     CALLERS_FILE: Setting[Callers | None] = Setting(
         of_field(CallersFile),
         None,
-        "A TOML file with the callers: their API keys, accounts and budgets. See [Access and budgets](access.md).",
+        "A TOML file with the callers: their API keys, accounts and budgets. See [Callers and budgets](budgets.md).",
         is_usual=True,
     )
 
@@ -140,7 +140,7 @@ class _Ledger:
     LEDGER_DURABLE = Setting(
         one_of("warn", "require"),
         "warn",
-        "What to do if Redis may forget the [ledger](paid-once.md#the-ledger): `warn`, or "
+        "What to do if Redis may forget the [ledger](ledger.md#what-it-keeps): `warn`, or "
         "`require`, which refuses requests with a key, a budget or a webhook until Redis keeps its data.",
     )
     SUNO_TWO_CREDITS = Setting(

@@ -1,4 +1,4 @@
-"""The ledger's file: copied, restored and moved, with the commands of docs/operations.md."""
+"""The ledger's file: copied, restored and moved, with the commands of docs/ledger.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import Client, Suno
 from tests.splits.conftest import entry
 from tools.process import ROOT
 
-OPERATIONS = Path("docs/operations.md").read_text(encoding="utf-8")
+LEDGER = Path("docs/ledger.md").read_text(encoding="utf-8")
 
 
 class Machine:
@@ -38,7 +38,7 @@ class Machine:
 
     def paste(self, title: str, number: int = 0) -> str:
         """Run a block of the docs; its units are started and stopped by the test."""
-        section = OPERATIONS.partition(f"\n### {title}\n")[2].partition("\n### ")[0]
+        section = LEDGER.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
         block = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number]
         for path, own in {
             "/var/lib/suno-stems": f"{self.folder}/lib",

@@ -202,7 +202,7 @@ def test_files_in_replies_are_typed_for_generators(spec: dict[str, Any]) -> None
 COOKIE_PLACES = (
     "README.md",
     "docs/deploy.md",
-    "docs/operations.md",
+    "docs/incidents.md",
     "app/web/templates/page.html",
     "app/suno/cookie.py",
 )
@@ -328,13 +328,20 @@ def test_each_role_has_a_page_of_at_most_1200_words_and_they_come_first() -> Non
         assert len(Path(f"docs/{role}.md").read_text(encoding="utf-8").split()) <= 1_200, role
 
 
+def test_every_page_that_is_written_by_hand_has_at_most_1200_words_beside_its_examples() -> None:
+    for page in {path.name for path in Path("docs").glob("*.md")} - set(PAGES) - {"CHANGELOG.md"}:
+        text = Path("docs", page).read_text(encoding="utf-8")
+        beside_examples = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+        assert len(beside_examples.split()) <= 1_200, page
+
+
 def test_the_quick_start_begins_with_the_two_commands_that_install_everything() -> None:
     quick_start = README.partition("## Quick start")[2].partition("\n## ")[0]
     assert re.findall(r"^\$ (make [a-z]+)", quick_start, re.MULTILINE)[:2] == ["make demo", "make test"]
 
 
 def test_the_proofs_that_the_docs_name_exist() -> None:
-    named = re.findall(r"`(tests/[a-z_/]+\.py)`", Path("docs/paid-once.md").read_text(encoding="utf-8"))
+    named = re.findall(r"`(tests/[a-z_/]+\.py)`", Path("docs/proofs.md").read_text(encoding="utf-8"))
     assert len(named) >= 7
     assert [name for name in named if not Path(name).exists()] == []
 

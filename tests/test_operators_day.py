@@ -1,4 +1,4 @@
-"""The replies and logs of "An operator's day" in docs/operations.md are those of the service."""
+"""The replies and logs of docs/incidents.md are those of the service."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.conftest import SONG, Client, until
 from tests.in_process import InProcess
 from tools.process import free_port
 
-OPERATIONS = Path("docs/operations.md").read_text(encoding="utf-8")
-DAY = OPERATIONS.partition("## An operator's day")[2].partition("\n## ")[0]
+DAY = Path("docs/incidents.md").read_text(encoding="utf-8").partition("## An operator's day")[2]
+KEPT_AUDIO = Path("docs/kept-audio.md").read_text(encoding="utf-8")
 API_KEY = "a-key-of-the-test"
 ALERTS = Path("deploy/alerts.yml").read_text(encoding="utf-8")
 
@@ -99,7 +99,7 @@ def test_the_metrics_notice_a_lost_ledger_by_themselves(start: Callable[..., Cli
 
 
 def test_the_capacity_figures_are_those_of_the_code() -> None:
-    rows = re.findall(r"^\| (\d+) (MP3|WAV)s? \| (\S+) to (\S+) GB \| (\d+) to (\d+) \|$", OPERATIONS, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) (MP3|WAV)s? \| (\S+) to (\S+) GB \| (\d+) to (\d+) \|$", KEPT_AUDIO, re.MULTILINE)
     assert len(rows) == 4
     for number, format, _, most, fewest, _ in rows:
         size = int(number) * MAX_BYTES_PER_SECOND[format.lower()] * 180

@@ -80,8 +80,8 @@ def test_the_jobs_unit_matches_the_service_unit(tmp_path: Path) -> None:
 
 @pytest.fixture
 def callers(tmp_path: Path) -> Path:
-    """The folders `etc` and `system`, as written by the block of "Callers and budgets" in docs/deploy.md."""
-    page = Path("docs/deploy.md").read_text(encoding="utf-8").partition("\n## Callers and budgets\n")[2]
+    """The folders `etc` and `system`, as written by the block of docs/budgets.md."""
+    page = Path("docs/budgets.md").read_text(encoding="utf-8").partition("\n## With the systemd units\n")[2]
     [block, *_] = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     for folder in ("etc", "system/suno-stems.service.d", "system/suno-stems-jobs.service.d"):
         (tmp_path / folder).mkdir(parents=True)

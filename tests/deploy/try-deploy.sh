@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the ```sh blocks of Install, Upgrade and Go back in docs/deploy.md, on a bare Debian with systemd in a
+# Run the ```sh blocks of docs/deploy.md, and of Upgrade and Go back in docs/upgrade.md, on a bare Debian with systemd in a
 # container, with a local Suno. Check the first split, and that its Idempotency-Key still replays after the upgrade and
 # after going back.
 # It needs docker, the image of make-base.sh (or another one as BASE), and ports 80, 443 and SUNO_PORT. Run it as root.
@@ -28,12 +28,12 @@ git -C "$folder/work" tag v0.2.0
 git clone --quiet --bare "$folder/work" "$folder/suno-stems.git"
 cp -r sandbox "$folder/sandbox"
 
-# One script for each section of the page, with the placeholders filled in.
+# One script for each section of the pages, with the placeholders filled in.
 python3 - "$folder" <<'END'
 import re, sys
 from pathlib import Path
 
-page = Path("docs/deploy.md").read_text(encoding="utf-8")
+page = "".join(Path("docs", name).read_text(encoding="utf-8") for name in ("deploy.md", "upgrade.md"))
 values = {
     "REPOSITORY": "/mnt/suno-stems.git",
     "NAME": "stems.example.org",
