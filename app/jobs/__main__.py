@@ -51,7 +51,7 @@ class Jobs:
         self._pool = Pool(MAX_CONCURRENT_JOBS)
         self._doing: set[str] = set()
         self._parts = build(settings)
-        self._ledger, self._queue = self._parts.ledger, self._parts.queue
+        self._queue = self._parts.queue
         self._runner = Runner(self._parts, is_stopping=lambda: self._stopping)
         self._listener = Listener(self._queue, self.take_up)
 
@@ -104,9 +104,7 @@ class Jobs:
     def _sweep(self) -> None:
         """Start all due jobs. The ledger has them, even if the queue lost them."""
         try:
-            self._ledger.jobs.note_consumer()
-            self._ledger.jobs.note_report(self._name, self._runner.report())
-            for id in self._ledger.jobs.due(MAX_CONCURRENT_JOBS):
+            for id in self._runner.sweep(self._name, MAX_CONCURRENT_JOBS):
                 self.take_up(id)
         except LedgerUnavailable as error:
             log.error("Due jobs cannot be read: %s", error.why)

@@ -78,12 +78,37 @@ class Runner:
     ) -> None:
         """`sleep`: waits for so many seconds, and lets other greenlets run."""
         self._jobs, self._queue = parts.ledger.jobs, parts.queue
+        self._identity, self._complaint = parts.ledger.identity, ""
         self._clock, self._sleep = parts.ledger.clock, sleep
         self._is_stopping = is_stopping
         self.files = FileJobs(parts, is_stopping=is_stopping)
         self._follower = Follower(parts, is_stopping=is_stopping, send=send)
         self._orders = SongOrders(parts, is_stopping=is_stopping)
         self._progress = Progress(parts.ledger.clock, self.files.free_slots)
+
+    def sweep(self, process: str, limit: int) -> list[str]:
+        """Note that this process works, and read which jobs are due, oldest first. Raises LedgerUnavailable.
+
+        `process`: its name.
+        """
+        self._note_ledger()
+        self._jobs.note_consumer()
+        self._jobs.note_report(process, self.report())
+        return self._jobs.due(limit)
+
+    def _note_ledger(self) -> None:
+        """Note which ledger is in use, and say once if it has forgotten something: then no attempt begins.
+
+        A process that has begun none since its start would take an older copy for the ledger that was in use.
+        """
+        complaint = ""
+        try:
+            self._identity.check()
+        except LedgerUnavailable as error:
+            complaint = error.why
+            if complaint != self._complaint:
+                log.error("Nothing is paid for now: %s", complaint)
+        self._complaint = complaint
 
     def report(self) -> JobsReport:
         """What the jobs of this process get done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import gevent
@@ -13,8 +14,10 @@ from app.jobs.file_status import id_of
 from app.jobs.job import FileCode, FileState, SplitState
 from app.jobs.runner import CLAIM_SECONDS, MAX_RENEWALS
 from app.splits.jobs import MAX_CRASHES
+from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
 from tests.jobs.fakes import Killed, Receiver, Suno, World
+from tests.splits.conftest import entry
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
@@ -50,6 +53,21 @@ def test_a_step_that_the_ledger_fails_runs_again_in_seconds(world: World, monkey
         world.run(MINUTE)
     world.run(began + 20.0 - world.clock.seconds)
     assert world.receiver.types == ["stems.completed"]
+
+
+def test_a_process_that_has_paid_for_nothing_yet_notices_an_older_copy_of_the_ledger(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = world.store
+    older = deepcopy((store._entries, store._records, store._due))
+    Ledger(store).begin(entry(world.ledger, "paid by another process"))
+    world.runner.sweep("jobs", 10)
+    store._entries, store._records, store._due = older
+    for _ in range(2):
+        world.runner.sweep("jobs", 10)
+    assert caplog.text.count("Nothing is paid for now: it was removed or replaced while in use") == 1
+    with pytest.raises(LedgerUnavailable, match="flask ledger accept"):
+        world.ledger.begin(entry(world.ledger, "paid by another process"))
 
 
 def test_a_ledger_that_stays_away_leaves_the_job_to_the_end_of_its_claim(world: World) -> None:
