@@ -191,7 +191,7 @@ def get_order_zip(order_id: str, format: AudioFormat | None = None, token: str |
 def cancel_order(order_id: str) -> dict[str, object]:
     """Cancel an order: no further song begins.
 
-    Free. Songs that run end well, and none waits for a person any more. The reply says what was spent.
+    Free. Songs that have begun go on, and none waits for a person any more. The reply says what was spent.
     """
     account = account_of_request()
     found = _found(order_id, account)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from tests.npm import NODE
 from tests.page import test_rules
 
 pytestmark = NODE
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def run(expression: str, *given: Any) -> Any:
@@ -48,9 +52,9 @@ def test_only_what_is_possible_and_fits_is_ordered_and_summed() -> None:
     )
     assert run("order_rules.sumWords(given[0], true)", QUOTE) == [
         "1 song to split: 10 credits.",
-        "1 song has such stems already: free.",
+        "1 song has such stems already.",
         "The files use 2 downloads.",
-        "Left in the account and your budget: 15 credits.",
+        "Left to spend: 15 credits.",
         "1 song does not fit, and is left out.",
         "2 songs cannot be split, and are left out.",
     ]
@@ -62,11 +66,32 @@ def test_a_button_never_orders_nothing() -> None:
     assert words == ["", "Fetch the stems of 1 song · free"]
 
 
+def test_that_nothing_is_split_is_not_said_to_be_unneeded() -> None:
+    poor = {**QUOTE, "songs": [song("e", "split", 10), song("f", "has_stems")], "credits_left": 5}
+    assert run("order_rules.sumWords(given[0], false)", poor)[0] == "No song is split."
+
+
+def test_what_may_have_been_charged_is_not_said_to_be_spent() -> None:
+    lost = {**song("a", "failed", 10), "error": {"code": "outcome_unknown", "error": "Lost."}}
+    words = run("given.map(order_rules.spentWords)", order("finished", lost), order("running", lost))
+    assert words == ["It has spent up to 10 credits.", "Spent so far: up to 10 credits, of at most 40."]
+
+
+def test_each_documented_reason_of_a_pause_is_said_with_a_next_step() -> None:
+    section = (DOCS / "orders.md").read_text(encoding="utf-8").partition("## When it pauses")[2]
+    table = section.partition("\nWith `")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    reasons = [{"code": code, "error": "For programs."} for row in rows for code in re.findall("`(.*?)`", row)[:2]]
+    words = run("given[0].map(order_rules.reasonWords)", [each for each in reasons if each["code"] != "error.code"])
+    assert len(words) == 12
+    assert [each for each in words if "go on" not in each.lower() or "For programs." in each] == []
+
+
 def test_what_would_happen_is_said_in_plain_words() -> None:
     words = run("given[0].songs.map((song) => order_rules.outlookWords(song, given[0].does_not_fit))", QUOTE)
     assert words == [
         "split",
-        "has stems: free",
+        "has stems already",
         "not found",
         "refused: it is too long",
         "does not fit: too little is left",
@@ -85,8 +110,8 @@ def test_an_order_is_told_in_words() -> None:
     states = [running, order("paused", *songs), order("cancelled", *songs), order("finished", *songs[:2])]
     assert run("given.map(order_rules.stateWords)", *states) == [
         "Running: 1 of 5 songs is done, 1 failed.",
-        "Paused: 1 of 5 songs is done, 1 failed. 2 songs still run, and end well.",
-        "Stopped: 1 of 5 songs is done, 1 failed. 2 songs still run, and end well.",
+        "Paused: 1 of 5 songs is done, 1 failed. 2 songs that have begun go on.",
+        "Stopped: 1 of 5 songs is done, 1 failed. 2 songs that have begun go on.",
         "Done: 1 of 2 songs is done, 1 failed.",
     ]
     assert run("given.map(order_rules.spentWords)", running, order("finished", *songs, max_downloads=5)) == [
@@ -103,8 +128,8 @@ def test_an_order_is_told_in_words() -> None:
     ) == [
         ["done", "10 credits"],
         ["failed: it broke", ""],
-        ["is being split", "10 credits"],
-        ["its stems are fetched", "free"],
+        ["in progress", "10 credits"],
+        ["in progress", "free"],
         ["waiting", ""],
     ]
     assert run("given.map(order_rules.isMoving)", *states) == [True, True, True, False]

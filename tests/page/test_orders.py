@@ -178,7 +178,7 @@ def test_chosen_songs_have_a_price_which_a_change_of_the_choice_ends(lost_reply:
     page.find("button", "Split 1 song · 10 credits")
     check_for_everyone(page, axe)
     assert targets_that_are_small(page) == []
-    assert sorted(row[1:] for row in table(page)) == [["has stems: free", "0"], ["split", "10"]]
+    assert sorted(row[1:] for row in table(page)) == [["has stems already", "0"], ["split", "10"]]
     boxes(page)[0].send_keys(Keys.SPACE)
     assert page.all("button", "Split 1 song") == []
     Select(page.find("combobox", "Files")).select_by_visible_text("MP3")

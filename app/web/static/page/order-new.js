@@ -54,7 +54,7 @@ export function show(pane, signal, open) {
     const isAsked = asked === choices.bodyOf(now);
     about.textContent = aboutOf(now);
     ofPart.hidden = now.task !== "part";
-    look.hidden = now.quote !== null || isAsked || !choices.isChosen(now);
+    look.hidden = (now.quote !== null && payWords(now) !== "") || isAsked || !choices.isChosen(now);
     say("order-status", sending || (isAsked ? `Looking at ${now.playlist ? "the playlist" : count(now.songs.length, "song")}…` : ""));
     if (shown !== now.quote) price.replaceChildren(...(now.quote ? priceOf(now, () => order(now, open, signal)) : []));
     shown = now.quote;
@@ -67,7 +67,7 @@ export function show(pane, signal, open) {
     const body = choices.bodyOf(now);
     if (!choices.isChosen(now) || asked === body) return;
     asked = body;
-    draw();
+    choices.choose({}); // an older price is gone
     try {
       choices.noteQuote(body, await quoteOf(now, body, signal));
     } finally {
@@ -117,10 +117,13 @@ function aboutOf({ songs, playlist, quote }) {
   return songs.length ? `${count(songs.length, "song")} chosen.` : "Choose songs with Select, or paste the link of a playlist.";
 }
 
+/** The words of the button that pays; "" if there is nothing to order. */
+const payWords = ({ quote, format }) => rules.buttonWords(rules.payable(quote.reply), format !== "");
+
 function priceOf(chosen, pay) {
   const { reply } = chosen.quote;
   const withFiles = chosen.format !== "";
-  const words = rules.buttonWords(rules.payable(reply), withFiles);
+  const words = payWords(chosen);
   const sentences = rules.sumWords(reply, withFiles).map((sentence) => make("li", {}, sentence));
   const end = words ? button(words, () => attempt(pay), "main") : make("p", {}, rules.nothingWords(reply));
   return [tableOf(reply, withFiles), make("div", { className: "pay" }, make("ul", { className: "small" }, ...sentences), end)];

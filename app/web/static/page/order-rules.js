@@ -7,11 +7,12 @@ export const MOST_SONGS = 200;
 const LIST = "#/orders";
 const NEW = "#/order";
 const STATES = { running: "Running", paused: "Paused", finished: "Done", cancelled: "Stopped" };
-const OUTLOOKS = { split: "split", has_stems: "has stems: free", not_found: "not found" };
-const SONG_STATES = { waiting: "waiting", running: "is being split", needs_person: "needs you", done: "done" };
+const OUTLOOKS = { split: "split", has_stems: "has stems already", not_found: "not found" };
+const SONG_STATES = { waiting: "waiting", running: "in progress", needs_person: "needs you", done: "done" };
 const REASONS = {
-  over_limit: "The next song needs more than this order may spend.",
-  over_budget: "Your budget allows no more now.",
+  over_limit: "The next song needs more than this order may spend. Go on to see how much more.",
+  over_budget: "Your budget allows no more now. Go on when it does again.",
+  not_allowed: "You may not use this Suno account, or split like this, any more. Ask the operator of this service, then go on.",
   out_of_credits: "The Suno account has no credits left. Buy some at suno.com, then go on.",
   out_of_downloads: "The Suno account has no downloads left for the files. Go on when there are some again.",
   captcha_required: "Suno wants to see a person. Solve the captcha at suno.com, then go on.",
@@ -19,18 +20,19 @@ const REASONS = {
   suno_session_expired: "This service is signed out at Suno. Its operator has to sign in again; then go on.",
   suno_cookie_missing: "This service has lost its Suno account. Its operator has to set it up again; then go on.",
   suno_failed: "Suno did not say what is left in the account. Look at it at suno.com, then go on.",
-  audio_full: "There is no room left for files. The operator has to make some; then go on.",
+  audio_full: "This service cannot keep more files now. Its operator has to see to that; then go on.",
+  internal_error: "This service failed again and again on this order. Its operator finds the reason in its log; then go on.",
 };
 const SONG_REASONS = {
   song_not_found: "Suno knows no such song on this account.",
-  in_progress: "Another split of it has no result yet. Nothing was charged for it here.",
+  in_progress: "Another split of it has no result yet. Nothing was charged for it here. Open the song to see which stems it has.",
   outcome_unknown: "Suno's reply was lost, and it may have charged. Open the song to see which stems it has.",
   cancelled: "It was stopped before it began. Nothing was charged for it.",
 };
 const NO_REASON = "Suno gave no reason.";
 const AT_SUNO = new Set(["out_of_credits", "captcha_required", "price_changed", "suno_failed"]);
 
-/** Which view of orders an address means: {list}, {isNew}, {id}; null if none. */
+/** Which view of orders an address means: {isList}, {isNew}, {id}; null if none. */
 export function viewIn(hash) {
   if (hash === LIST) return { isList: true };
   if (hash === NEW) return { isNew: true };
@@ -46,7 +48,7 @@ export function kindWords({ stem_task: task, stem_name: part }) {
   return part && part.toLowerCase() !== "lead vocal" ? `${part.toLowerCase()} and the rest` : "voice and music";
 }
 
-/** What may be ordered of a quote: {songs: ids, split, free, credits, downloads, left: how many are left out}. */
+/** What may be ordered of a quote: {songs: ids, split, free: how many, credits, downloads, impossible, missing: how many are left out}. */
 export function payable({ songs, does_not_fit: missing }) {
   const apart = new Set(missing);
   const fit = songs.filter((song) => isPossible(song) && !apart.has(song.song_id));
@@ -90,7 +92,7 @@ export const amountWords = (song, name, missing) => (isPossible(song) && !missin
 /** Why there is nothing to order. */
 export function nothingWords(quote) {
   const { missing, free } = payable(quote);
-  if (missing) return "Nothing more fits into what is left.";
+  if (missing) return "Too little is left for a split. Show the price again when there is more.";
   return free ? "There is nothing to split: open these songs, and hear their stems." : "There is nothing to split.";
 }
 
@@ -103,10 +105,10 @@ export function sumWords(quote, withFiles) {
     downloadsLeft === null ? "" : count(downloadsLeft, "download"),
   ].filter(Boolean);
   return [
-    split ? `${count(split, "song")} to split: ${costWords(credits)}.` : "No song has to be split.",
-    free ? `${count(free, "song")} ${have(free)} such stems already: free.` : "",
+    split ? `${count(split, "song")} to split: ${costWords(credits)}.` : "No song is split.",
+    free ? `${count(free, "song")} ${have(free)} such stems already.` : "",
     withFiles ? `The files use ${count(downloads, "download")}.` : "",
-    left.length ? `Left in the account and your budget: ${left.join(" and ")}.` : "",
+    left.length ? `Left to spend: ${left.join(" and ")}.` : "",
     missing ? `${count(missing, "song")} ${missing === 1 ? "does" : "do"} not fit, and ${are(missing)} left out.` : "",
     impossible ? `${count(impossible, "song")} cannot be split, and ${are(impossible)} left out.` : "",
   ].filter(Boolean);
@@ -142,15 +144,19 @@ export function restOf({ state, songs }) {
 export function stateWords(order) {
   const { done, failed, running, all } = tally(order);
   const parts = [`${done} of ${count(all, "song")} ${are(done)} done`, failed ? `${failed} failed` : ""];
-  const goesOn = order.state !== "running" && running ? ` ${count(running, "song")} still ${running === 1 ? "runs" : "run"}, and ${running === 1 ? "ends" : "end"} well.` : "";
+  const goesOn = order.state !== "running" && running ? ` ${count(running, "song")} that ${have(running)} begun ${running === 1 ? "goes" : "go"} on.` : "";
   const name = songOfPerson(order) ? "Waits for you" : STATES[order.state];
   return `${name}: ${parts.filter(Boolean).join(", ")}.${goesOn}`;
 }
 
+/** What is not certain: a song without a reply may have been charged, and counts as if it was. */
+const upTo = ({ songs }) => (songs.some(({ error, credits, downloads }) => error?.code === "outcome_unknown" && credits + downloads > 0) ? "up to " : "");
+
 /** What an order has spent, and may spend. */
-export function spentWords({ state, credits, downloads, max_credits: most, max_downloads: mostDownloads }) {
+export function spentWords(order) {
+  const { state, credits, downloads, max_credits: most, max_downloads: mostDownloads } = order;
   const isOpen = state === "running" || state === "paused";
-  const spent = `${count(credits, "credit")}${mostDownloads === null ? "" : ` and ${count(downloads, "download")}`}`;
+  const spent = `${upTo(order)}${count(credits, "credit")}${mostDownloads === null ? "" : ` and ${count(downloads, "download")}`}`;
   if (!isOpen) return `It has spent ${spent}.`;
   const limit = `${most}${mostDownloads === null ? "" : ` and ${mostDownloads}`}`;
   return `Spent so far: ${spent}, of at most ${limit}.`;
@@ -168,14 +174,13 @@ export function nextOf(order) {
   const next = songs.find((song) => song.song_id === id);
   if (!next) return null;
   const isSoon = seconds === null || seconds < 1;
-  return titled(next, "Next: ", isSoon ? ", now." : seconds < 60 ? `, in about ${count(Math.ceil(seconds), "second")}.` : `, in about ${clock(seconds)}.`);
+  return titled(next, "Next: ", isSoon ? "." : seconds < 60 ? `, in about ${count(Math.ceil(seconds), "second")}.` : `, in about ${clock(seconds)}.`);
 }
 
 /** The state of a song of an order, in words. */
-export function songWords({ state, credits, error }, order) {
+export function songWords({ state, error }, order) {
   if (order.state === "cancelled" && (state === "waiting" || state === "needs_person")) return "not begun";
   if (state === "failed") return `failed: ${SONG_REASONS[error?.code] ?? plain(error?.error ?? NO_REASON)}`;
-  if (state === "running" && !credits) return "its stems are fetched";
   return SONG_STATES[state] ?? state;
 }
 
@@ -204,6 +209,6 @@ export function capsFor(order, quote) {
 
 /** An order in a list: what, when, how far. */
 export function aboutOrder(order) {
-  const spent = order.credits || order.downloads ? costWords(order.credits, order.downloads) : "nothing spent";
+  const spent = order.credits || order.downloads ? `${upTo(order)}${costWords(order.credits, order.downloads)}` : "nothing spent";
   return [capital(kindWords(order)), day(order.created_at), spent, STATES[order.state].toLowerCase()].join(" · ");
 }
