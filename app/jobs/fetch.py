@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -306,6 +307,8 @@ class FileJobs:
                 note_total=note_total,
                 note_progress=_every(HOLD_SECONDS / 3, go_on),
             )
+            # Its space was allocated: after a power failure, a file with this name could end in zeros.
+            gevent.get_hub().threadpool.apply(_sync, (file,))
             return file.replace(self._shelf.fetched_file(running.folder, details.id, format))
         finally:
             with suppress(OSError):
@@ -382,6 +385,11 @@ def _measured(file: Path, format: str) -> Measured:
     # In a thread: decoding would block all other greenlets.
     found: Measured = gevent.get_hub().threadpool.apply(measure, (file, format))
     return found
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as content:
+        os.fsync(content.fileno())
 
 
 def _added_up(file: Path) -> int:

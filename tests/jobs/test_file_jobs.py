@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -361,6 +362,17 @@ def test_a_file_that_cannot_be_stored_waits_and_is_not_fetched_again(tmp_path: P
     job = harness.step(id).job
     assert (job.state, job.bytes, job.error) == ("kept", len(SOUND), None)
     assert (len(fetched), harness.gateway.calls, list(store.spool.iterdir())) == (1, calls, [])
+
+
+def test_a_file_is_on_the_disk_before_it_counts_as_fetched(
+    tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    harness = Harness(tmp_path, store=BrokenStore(tmp_path))
+    harness.step(harness.new_job())
+    file = harness.shelf.fetched_file(folder_of("user"), "clip", "wav")
+    assert (file.stat().st_ino in synced, len(fetched)) == (True, 1)
 
 
 def test_a_broken_file_in_the_spool_is_fetched_again(tmp_path: Path, fetched: list[str]) -> None:
