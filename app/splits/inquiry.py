@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.splits.evidence import (
     MAX_DATE_ERROR_SECONDS,
@@ -25,6 +24,7 @@ from app.splits.wait import Wait
 from app.suno.call import Deadline
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.stems import StemChoice
 from app.timing import LOST_STEMS_SECONDS, Timing
@@ -41,29 +41,13 @@ PASSING_REASONS = (Reason.UNCONFIRMED, Reason.RUNNING)
 """Reasons that may be gone a moment later."""
 
 
-class Witnesses(Protocol):
-    """What Suno says of a song's stems, for free. Every method raises a SunoError."""
-
-    def stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> list[Clip]:
-        """List every stem of a song."""
-
-    def song_has_stems(self, account: Account, song_id: str, deadline: Deadline | None = None) -> bool | None:
-        """Whether the song is marked as split; None if its mark is missing."""
-
-    def newest_clips(self, account: Account, until: float, deadline: Deadline | None = None) -> list[Clip]:
-        """The account's clips, stems too, newest first, back to `until` (seconds since 1970 by Suno's clock)."""
-
-    def now(self) -> float | None:
-        """Seconds since 1970 by Suno's clock."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
     """Asks about the entries of one song, on one account."""
 
     account: Account
     choice: StemChoice
-    witnesses: Witnesses
+    witnesses: SunoGateway
     ledger: Ledger
     timing: Timing
 

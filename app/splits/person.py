@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.splits.evidence import Finding, Verdict
-from app.splits.inquiry import Inquiry, Witnesses
+from app.splits.inquiry import Inquiry
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.refusals import InProgress, whole_seconds
@@ -16,18 +15,12 @@ from app.splits.store import Entry, LedgerUnavailable, State
 from app.splits.wait import Wait
 from app.suno.call import Deadline
 from app.suno.errors import CaptchaRequired, SessionExpired, SunoError, SunoUnreachable
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
 from app.timing import LOST_STEMS_SECONDS
 
 log = logging.getLogger(__name__)
-
-
-class PersonGateway(Witnesses, Protocol):
-    """What a request that waits needs from Suno."""
-
-    def must_solve_captcha(self, account: Account, choice: StemChoice, deadline: Deadline | None = None) -> bool:
-        """Whether Suno would refuse such a split now because it wants a captcha; free. Raises a SunoError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ class PersonInquiry:
 
     account: Account
     choice: StemChoice
-    gateway: PersonGateway
+    gateway: SunoGateway
     inquiry: Inquiry
     ledger: Ledger
     names: Sequence[str] = ()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from app.suno.clip import Clip
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
 
@@ -44,18 +44,8 @@ class QuotedSong:
     """Why it cannot be split."""
 
 
-class Library(Protocol):
-    """What a quote needs from Suno."""
-
-    def clips(self, account: Account, ids: Sequence[str]) -> list[Clip]:
-        """The clips with these ids."""
-
-    def stems(self, account: Account, song_id: str) -> list[Clip]:
-        """All stems of a song."""
-
-
 def quote(
-    library: Library,
+    gateway: SunoGateway,
     account: Account,
     song_ids: Sequence[str],
     choice: StemChoice,
@@ -72,7 +62,7 @@ def quote(
     found: dict[str, Clip] = {}
     for start in range(0, len(song_ids), CLIPS_AT_ONCE):
         found |= {
-            clip.id.casefold(): clip for clip in library.clips(account, song_ids[start : start + CLIPS_AT_ONCE])
+            clip.id.casefold(): clip for clip in gateway.clips(account, song_ids[start : start + CLIPS_AT_ONCE])
         }
 
     def quoted(id: str) -> QuotedSong:
@@ -82,7 +72,7 @@ def quote(
             return QuotedSong(id, None, Outlook.NOT_FOUND, 0, 0, error)
         if error := _refusal(clip):
             return QuotedSong(id, clip.title, Outlook.REFUSED, 0, 0, error)
-        has_stems = clip.has_stems and (not looks_for_stems or bool(finished_set(library.stems(account, id), choice)))
+        has_stems = clip.has_stems and (not looks_for_stems or bool(finished_set(gateway.stems(account, id), choice)))
         outlook = Outlook.HAS_STEMS if has_stems else Outlook.SPLIT
         downloads = int(with_files and not clip.download_unlocked)
         return QuotedSong(id, clip.title, outlook, 0 if has_stems else price, downloads)

@@ -11,7 +11,6 @@ from functools import partial
 from typing import ParamSpec, Protocol, TypeVar, assert_never
 
 from app.charge import ChargeIsKnown
-from app.splits import person
 from app.splits.admission import Admit, NotBegun, Refusal, admit_unless_being_made
 from app.splits.budget import Budget, OverBudget
 from app.splits.evidence import Reason, Verdict
@@ -26,6 +25,7 @@ from app.suno.answer import paid_calls_paused
 from app.suno.call import Deadline
 from app.suno.clip import Clip
 from app.suno.errors import CaptchaRequired, SessionExpired, SunoError
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.suno.stems import StemChoice, finished_set
 from app.timing import LOST_STEMS_SECONDS, Stopping, TimeLeft, Timing, no_end, now
@@ -52,25 +52,6 @@ class OrderPlace(Protocol):
         """Count the split within the transaction that begins it; or return why it may not begin.
 
         `pays`: False if only existing stems may be taken.
-        """
-
-
-class SplitGateway(person.PersonGateway, Protocol):
-    """What a split needs from Suno."""
-
-    def generate_stems(
-        self,
-        account: Account,
-        song_id: str,
-        choice: StemChoice | None = None,
-        deadline: Deadline | None = None,
-        *,
-        order: str = "",
-        look_first: bool = False,
-    ) -> list[Clip]:
-        """Split a song. The account is charged. `order`: the same for every attempt of one split.
-
-        `look_first`: read the song first, and refuse what Suno would refuse.
         """
 
 
@@ -118,7 +99,7 @@ class Split:
     order: OrderPlace | None = None
     """Its place in an order (app/splits/order_table.py), which may refuse to begin it now."""
 
-    gateway: SplitGateway
+    gateway: SunoGateway
     watch: Watch
     ledger: Ledger
     timing: Timing

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from threading import Condition, Lock
-from typing import Protocol
 
 from app.suno.clip import Clip
 from app.suno.errors import RateLimited, SunoError
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 from app.timing import MAX_RETRY_AFTER_SECONDS
 
@@ -57,23 +57,11 @@ class PollResult:
     """The error of the last poll."""
 
 
-class WatchGateway(Protocol):
-    """What a watch needs from Suno."""
-
-    def clips(
-        self, account: Account, ids: Sequence[str], *, within: float | None = None, one_by_one: bool = True
-    ) -> list[Clip]:
-        """The clips with these ids, as far as Suno lists them."""
-
-    def clips_by_themselves(self, account: Account, ids: Sequence[str], *, within: float | None = None) -> list[Clip]:
-        """The clips with these ids, without a list: one call for each. Those that Suno does not know are left out."""
-
-
 class Watch:
     """All waiting requests of this process. Threads and greenlets may share it."""
 
     def __init__(
-        self, gateway: WatchGateway, interval: float, *, note_waiters: Callable[[int], object] = lambda change: None
+        self, gateway: SunoGateway, interval: float, *, note_waiters: Callable[[int], object] = lambda change: None
     ) -> None:
         """`interval`: minimum seconds between two polls of an account. `note_waiters` receives +1 or -1."""
         self._gateway = gateway

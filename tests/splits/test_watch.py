@@ -12,6 +12,7 @@ import pytest
 from app.splits.watch import MAX_IDS_PER_POLL, Watch
 from app.suno.clip import Clip
 from app.suno.errors import RateLimited, SunoUnreachable
+from app.suno.gateway import SunoGateway
 from app.suno.session import Account
 
 ALICE, BOB = Account("alice", "SUNO_COOKIE"), Account("bob", "SUNO_COOKIE")
@@ -39,7 +40,7 @@ class Time:
 
 
 @dataclass
-class Suno:
+class Suno(SunoGateway):
     """Answers each poll with the next step of the script; the last step repeats."""
 
     time: Time
