@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +14,25 @@ from app.suno.clip import Clip, Credits, UnreadableReply
 from app.suno.cookie import HOW_TO_COPY
 from app.suno.endpoint import Endpoint, StemsRoute
 from app.suno.errors import SessionExpired, SunoError, SunoUnreachable
+from app.suno.feed import library_body
 from app.suno.ids import is_id
 from app.suno.session import Account
 from app.suno.song_time import AlignedLyrics, Novelty, beats_from_wire
 from app.suno.statuses import LIST_REFUSED, NO_SONG_TIME, NO_STEMS_YET
-from app.suno.studio import JsonObject, StudioApi, captcha_from_wire, reply_of
+from app.suno.studio import JsonObject, StudioApi
 
 DOCTOR_SECONDS = 30.0
 """Seconds for all checks."""
 
 CLIP_FIELDS = ("id", "status", "title", "created_at", "metadata", "is_download_unlocked")
 METADATA_FIELDS = ("duration", "type")
+
+SONG_TIME: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "words": ("aligned_lyrics/v2/", AlignedLyrics.from_wire),
+    "beats": ("downbeats", beats_from_wire),
+    "sections": ("novelty-sections", Novelty.from_wire),
+}
+"""What Suno tells of a song in time: the end of its path, and how it is read."""
 
 Shape = JsonObject | list[Any] | str
 
@@ -41,6 +49,22 @@ class CheckResult:
     """Which setting to change, or what else to do, if it is not ok."""
 
 
+class _NotedStudio(StudioApi):
+    """A studio API that notes the shape of each reply."""
+
+    def __init__(self, suno: Endpoint, *, free_only: bool) -> None:
+        super().__init__(suno, free_only=free_only)
+        self.shapes: dict[str, Shape] = {}
+
+    def read(self, account: Account, call: Call) -> Any:
+        reply = super().read(account, call)
+        path = call.path.partition("?")[0]
+        song_time = next((check for check, (end, _) in SONG_TIME.items() if path.endswith(end)), "")
+        name = path if call.kind is CallKind.FEED else song_time or call.kind
+        self.shapes[f"{call.kind} {name}"] = shape_of(reply)
+        return reply
+
+
 class Doctor:
     """Checks, one by one, that Suno offers what this version needs.
 
@@ -51,10 +75,13 @@ class Doctor:
         """`within`: seconds for all checks."""
         self._suno = replace(suno, deadline=min(suno.deadline, within))
         self._account = account
-        self._studio = StudioApi(self._suno, free_only=True)
+        self._studio = _NotedStudio(self._suno, free_only=True)
         self._ends = Deadline(within)
-        self.shapes: dict[str, Shape] = {}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
         """The shape of each reply: field names, types and list lengths, no values."""
+        return self._studio.shapes
 
     def checks(self) -> Iterator[CheckResult]:
         """Run the checks and yield each result. Skip those that make no sense after a failure."""
@@ -115,9 +142,7 @@ class Doctor:
 
     def _feed(self, account: Account) -> Iterator[CheckResult]:
         songs: list[Any] = []
-        library = {"cursor": None, "limit": 20, "filters": {"stem": {"presence": "False"}}}
-        if user := self._studio.sessions.suno_user(account):
-            library["filters"] = {"stem": {"presence": "False"}, "user": {"presence": "True", "userId": user}}
+        library = library_body(self._studio.sessions.suno_user(account), None)
         for name, method, path, body in (
             ("feed v3", "POST", "/api/feed/v3", library),
             ("feed v2", "GET", "/api/feed/v2?page=0", None),
@@ -173,13 +198,9 @@ class Doctor:
 
     def _song_time(self, account: Account, song_id: str) -> Iterator[CheckResult]:
         """The words, beats and sections of the song checked: free, and no split needs them."""
-        for check, path, parse in (
-            ("words", f"/api/gen/{song_id}/aligned_lyrics/v2/", AlignedLyrics.from_wire),
-            ("beats", f"/api/gen/{song_id}/downbeats", beats_from_wire),
-            ("sections", f"/api/gen/{song_id}/novelty-sections", Novelty.from_wire),
-        ):
+        for check, (path, parse) in SONG_TIME.items():
             try:
-                parse(self._read(account, CallKind.SONG_TIME, "GET", path, shape=check))
+                parse(self._read(account, CallKind.SONG_TIME, "GET", f"/api/gen/{song_id}/{path}"))
             except SunoError as error:
                 if error.status in NO_SONG_TIME:
                     yield CheckResult(check, True, f"The checked song has no {check}.")
@@ -203,9 +224,7 @@ class Doctor:
 
     def _captcha(self, account: Account) -> CheckResult:
         try:
-            required, version = captcha_from_wire(
-                self._read(account, CallKind.CAPTCHA, "POST", "/api/c/check", {"ctype": "generation"})
-            )
+            required, version = self._studio.captcha(account, self._ends)
         except SunoError as error:
             return self._failed("captcha", error, "SUNO_STEMS_ROUTE=edit, which needs none")
         if required:
@@ -226,23 +245,9 @@ class Doctor:
         turn = "SUNO_STEMS_ROUTE=auto" if self._suno.stems_route is StemsRoute.EDIT else ""
         return CheckResult("route", True, f"{said} Only a paid call shows whether edit/stems still works.", turn)
 
-    def _read(
-        self,
-        account: Account,
-        kind: CallKind,
-        method: str,
-        path: str,
-        body: JsonObject | None = None,
-        *,
-        shape: str = "",
-    ) -> Any:
-        """Make a call, and note the shape of its reply: as `shape`, if several calls are of this kind."""
+    def _read(self, account: Account, kind: CallKind, method: str, path: str, body: JsonObject | None = None) -> Any:
         sent = None if body is None else json.dumps(body).encode()
-        reply = reply_of(self._studio.ask(account, Call(kind, method, path, self._ends, sent)))
-        self.shapes[f"{kind} {shape or (path.partition('?')[0] if kind is CallKind.FEED else kind)}"] = shape_of(
-            reply
-        )
-        return reply
+        return self._studio.read(account, Call(kind, method, path, self._ends, sent))
 
     def _failed(self, check: str, error: Exception, turn: str) -> CheckResult:
         said = str(error) if isinstance(error, SunoError) else f"This version cannot read it: {error}"

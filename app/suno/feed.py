@@ -74,7 +74,7 @@ class Feed:
             "filters": {"ids": {"presence": "True", "clipIds": ids}},
         }
         listed = self._first_that_is_there(
-            ("v3", lambda: self._v3(account, body, deadline)),
+            ("v3", lambda: read_as(clips_from_wire, self._v3_reply(account, body, deadline), "clips")),
             (
                 "by ids",
                 lambda: self._get(account, "/api/clips/get_songs_by_ids?", [("ids", i) for i in ids], deadline),
@@ -211,7 +211,7 @@ class Feed:
     def _v3_songs(self, account: Account, cursor: str | None, deadline: Deadline) -> tuple[list[Clip], str | None]:
         # The library may need the account's user id, which only the token contains.
         self._studio.sessions.bearer(account, deadline)
-        reply = self._v3_reply(account, _library(self._studio.sessions.suno_user(account), cursor), deadline)
+        reply = self._v3_reply(account, library_body(self._studio.sessions.suno_user(account), cursor), deadline)
         return read_as(clips_from_wire, reply, "clips"), _next_cursor(reply)
 
     def _v2_songs(self, account: Account, cursor: str | None, deadline: Deadline) -> tuple[list[Clip], str | None]:
@@ -237,9 +237,6 @@ class Feed:
             self._cursors.move_to_end(key)
             if len(self._cursors) > MAX_CURSOR_ACCOUNTS:
                 self._cursors.popitem(last=False)
-
-    def _v3(self, account: Account, body: JsonObject, deadline: Deadline) -> list[Clip]:
-        return read_as(clips_from_wire, self._v3_reply(account, body, deadline), "clips")
 
     def _v3_reply(self, account: Account, body: JsonObject, deadline: Deadline) -> Any:
         answer = self._studio.ask(
@@ -289,7 +286,7 @@ def _clips_in(reply: Any) -> list[Clip]:
     return clips_from_wire(reply, "clips", "songs", "data")
 
 
-def _library(user: str | None, cursor: str | None) -> JsonObject:
+def library_body(user: str | None, cursor: str | None) -> JsonObject:
     """The body that suno.com sends to list an account's songs (captured 2026-10-05); flags are strings."""
     filters: JsonObject = {
         "disliked": "False",
