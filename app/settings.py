@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TypeVar
 
 from environs import Env, EnvError
 
@@ -20,6 +21,8 @@ from app.setting_types import files_of
 from app.suno.endpoint import Endpoint
 from app.suno.stems import StemTask
 from app.timing import LOST_STEMS_SECONDS, Timing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +136,9 @@ def read_settings(env: Env | None = None) -> Settings:
     if jobs_url is None:
         in_redis = ledger_url is not None and not ledger_url.startswith("sqlite:")
         jobs_url = ledger_url if in_redis else "sqlite:///instance/jobs.db"
-    settings = Settings(
+    settings = _read(
+        Settings,
+        env,
         accounts=callers.accounts,
         callers=(*callers.callers, *map(caller_of_key, api_keys)),
         short_api_keys=sum(len(key) < MIN_KEY_LENGTH for key in api_keys),
@@ -146,56 +151,23 @@ def read_settings(env: Env | None = None) -> Settings:
             StemTask.TWO: Rows.SUNO_TWO_CREDITS.read(env),
             StemTask.TWELVE: Rows.SUNO_TWELVE_CREDITS.read(env),
         },
-        suno=Endpoint(
-            api_url=Rows.SUNO_API_URL.read(env),
-            auth_url=Rows.SUNO_AUTH_URL.read(env),
-            stems_route=Rows.SUNO_STEMS_ROUTE.read(env),
-            extract_group=Rows.SUNO_EXTRACT_GROUP.read(env),
-            stems_model=Rows.SUNO_STEMS_MODEL.read(env),
-            connect_timeout=Rows.SUNO_CONNECT_TIMEOUT.read(env),
-            read_timeout=Rows.SUNO_READ_TIMEOUT.read(env),
-            deadline=deadline,
-            user_agent=Rows.SUNO_USER_AGENT.read(env),
-            clerk_api_version=Rows.SUNO_CLERK_API_VERSION.read(env),
-            clerk_js_version=Rows.SUNO_CLERK_JS_VERSION.read(env),
-        ),
-        timing=Timing(
-            deadline=deadline,
-            wait_timeout=Rows.SUNO_WAIT_TIMEOUT.read(env),
-            poll_interval=Rows.SUNO_POLL_INTERVAL.read(env),
-            settle_time=Rows.SUNO_SETTLE_TIME.read(env),
-        ),
+        suno=_read(Endpoint, env, "SUNO_", deadline=deadline),
+        timing=_read(Timing, env, "SUNO_", deadline=deadline),
         ledger_url=ledger_url,
-        order_pace=Rows.ORDER_PACE.read(env),
-        open_orders=Rows.OPEN_ORDERS.read(env),
-        waiting_requests=Rows.WAITING_REQUESTS.read(env),
         ledger_must_be_durable=Rows.LEDGER_DURABLE.read(env) == "require",
         jobs_url=jobs_url,
-        handover_time=Rows.HANDOVER_TIME.read(env),
         webhook_secrets=Rows.WEBHOOK_SECRET.read(env),
-        webhook_hosts=Rows.WEBHOOK_HOSTS.read(env),
-        audio_url=Rows.AUDIO_URL.read(env),
-        audio_limit=Rows.AUDIO_LIMIT.read(env),
-        audio_kept=Rows.AUDIO_KEPT.read(env),
-        audio_fetches=Rows.AUDIO_FETCHES.read(env),
-        audio_accel=Rows.AUDIO_ACCEL.read(env),
         link_secrets=Rows.LINK_SECRET.read(env),
-        link_lifetime=Rows.LINK_LIFETIME.read(env),
-        public_url=Rows.PUBLIC_URL.read(env),
-        cors_origins=Rows.CORS_ORIGINS.read(env),
-        trusted_hosts=Rows.TRUSTED_HOSTS.read(env),
-        page_notice=Rows.PAGE_NOTICE.read(env),
-        log_level=Rows.LOG_LEVEL.read(env),
-        log_format=Rows.LOG_FORMAT.read(env),
-        host=Rows.HOST.read(env),
-        port=Rows.PORT.read(env),
         workers=Rows.WEB_CONCURRENCY.read(env),
-        body_timeout=Rows.BODY_TIMEOUT.read(env),
-        send_timeout=Rows.SEND_TIMEOUT.read(env),
-        connections_per_address=Rows.CONNECTIONS_PER_ADDRESS.read(env),
     )
     env.seal()
     return settings
+
+
+def _read(kind: type[T], env: Env, prefix: str = "", **known: object) -> T:
+    """Make a dataclass: the other fields have the names of their settings, in lower case and without the prefix."""
+    names = [field.name for field in fields(kind) if field.name not in known]  # type: ignore[arg-type]
+    return kind(**known, **{name: getattr(Rows, prefix + name.upper()).read(env) for name in names})
 
 
 @dataclass(slots=True)

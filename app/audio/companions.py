@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.audio.facts import SongMeasures, StemSet
+from app.audio.facts import SongMeasures
 from app.audio.files import Details, short_title
 from app.audio.timeline import SongInTime
 from app.music.beats import Beats, tempo_map_of
@@ -19,6 +19,9 @@ from app.music.session import Session, Track
 
 USUAL_RATE, USUAL_CHANNELS = 48_000, 2
 """Of Suno's files, for one that was not measured."""
+
+OF_SET = ("take", "same_length", "lag_ms", "residual_dbfs")
+"""What `stems.json` says of a set that was compared with the original."""
 
 
 def companions_of(
@@ -68,25 +71,8 @@ def described(
         "duration": song.duration,
         "key": song.key,
         **beats_as_json(about),
-        "sets": [_set_as_json(each) for each in measured.sets],
-        "stems": [_stem_as_json(stem, files[stem.id], measured) for stem in stems],
-    }
-
-
-def _set_as_json(each: StemSet) -> dict[str, object]:
-    return {
-        "take": each.take,
-        "same_length": each.same_length,
-        "lag_ms": each.lag_ms,
-        "residual_dbfs": each.residual_dbfs,
-    }
-
-
-def _stem_as_json(stem: Details, file: str, measured: SongMeasures) -> dict[str, object]:
-    return {
-        **stem.as_json(),
-        **asdict(measured.of(stem.id)),
-        "file": file,
+        "sets": [{name: getattr(each, name) for name in OF_SET} for each in measured.sets],
+        "stems": [{**asdict(stem), **asdict(measured.of(stem.id)), "file": files[stem.id]} for stem in stems],
     }
 
 

@@ -237,7 +237,7 @@ class Shelf:
         A step that fails is logged, and does not stop the others.
         """
         for step in (
-            self._clear_rubbish,
+            lambda: self._store.clear_rubbish(INCOMPLETE_KEPT_SECONDS),
             lambda: self._give_way(0, needed_by),
             lambda: self._remove_expired(needed_by),
         ):
@@ -245,9 +245,6 @@ class Shelf:
                 step()
             except (AudioFull, AudioUnavailable) as error:
                 log.error("The kept audio could not be cleaned up completely: %s", error)
-
-    def _clear_rubbish(self) -> None:
-        self._store.clear_rubbish(INCOMPLETE_KEPT_SECONDS)
 
     def _remove_expired(self, needed_by: NeededBy) -> None:
         audio: dict[str, set[str]] = {}

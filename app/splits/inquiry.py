@@ -83,7 +83,7 @@ class Inquiry:
             found = self._arrange(stored, stems, found.shown, settled=settled)
             finding = self.ledger.settle(stored, found)
         if finding.verdict is Verdict.UNSEEN and settled:
-            others = self._ask_others(stored, deadline)
+            others = self._others(stored, self._when_made(stored)[0], deadline)
             finding = self.ledger.settle(stored, self._arrange(stored, stems, settled=True, others=others))
         return finding
 
@@ -111,9 +111,6 @@ class Inquiry:
 
     def _listed(self, entry: Entry, deadline: Deadline) -> Sequence[Clip]:
         return self.witnesses.stems(self.account, entry.song_id, deadline)
-
-    def _ask_others(self, entry: Entry, deadline: Deadline) -> Others:
-        return self._others(entry, self._when_made(entry)[0], deadline)
 
     def _others(self, entry: Entry, began: float, deadline: Deadline) -> Others:
         has_stem = self.witnesses.song_has_stems(self.account, entry.song_id, deadline)

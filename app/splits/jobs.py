@@ -125,7 +125,7 @@ class JobTable:
             if record is None:
                 tx.put_due(id, None)
                 return None
-            if self._is_claimed(record):
+            if self._claim_left(record) > 0:
                 return None
             # A claim that was not released: its process was killed, perhaps by this step.
             crashes = record.get("crashes", 0) + ("claim" in record)
@@ -339,9 +339,6 @@ class JobTable:
         claimed = {**record, "claimed_at": list(self.clock.now()), "claimed_for": lasts}
         self._put(tx, id, claimed, lasts)
         return claimed
-
-    def _is_claimed(self, record: Any) -> bool:
-        return self._claim_left(record) > 0
 
     def _claim_left(self, record: Any) -> float:
         """Seconds that a claim still counts, even if the wall clock was set since."""

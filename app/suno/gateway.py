@@ -140,7 +140,7 @@ class SunoGateway:
         """
         choice, deadline = choice or StemChoice(), deadline or self._deadline()
         if choice != StemChoice() or not self._edit_is_there():
-            song = self._song_to_split(account, song_id, deadline)
+            song = _fit_to_split(self._feed.clip_as_sent(account, song_id, deadline))
             return self._v2_web.split(account, song, choice, deadline, order=order)
         if look_first:
             self._refuse_unfit(account, song_id, deadline)
@@ -340,9 +340,6 @@ class SunoGateway:
         except SunoError:
             raise refusal from None
         return _fit_to_split(sent)
-
-    def _song_to_split(self, account: Account, song_id: str, deadline: Deadline) -> Clip:
-        return _fit_to_split(self._feed.clip_as_sent(account, song_id, deadline))
 
     def _refuse_unfit(self, account: Account, song_id: str, deadline: Deadline) -> None:
         """Raise RefusedBySuno if the song shows that Suno would refuse it. One that cannot be read shows nothing."""

@@ -91,141 +91,104 @@ class OrderNotFound(Exception):
 class ErrorCode(Enum):
     """Every `code` of an error, with its HTTP status, its meaning, and what to do."""
 
-    def __init__(self, slug: str, status: int, meaning: str) -> None:
-        self.slug = slug
+    def __init__(self, status: int, meaning: str) -> None:
+        self.slug = self.name.lower()
         self.status = status
         self.meaning = meaning
 
-    INVALID_REQUEST = "invalid_request", 400, "The request is malformed. `details` names each wrong field."
-    WEBHOOK_NOT_ALLOWED = (
-        "webhook_not_allowed",
-        400,
-        "This webhook cannot be sent. `error` says why, and what would work.",
-    )
-    ORDER_TOO_LARGE = "order_too_large", 400, "The order has more than 200 songs. Send several orders."
-    REFUSED_BY_SUNO = "refused_by_suno", 400, "Suno rejected the request. `error` has Suno's message."
+    INVALID_REQUEST = 400, "The request is malformed. `details` names each wrong field."
+    WEBHOOK_NOT_ALLOWED = (400, "This webhook cannot be sent. `error` says why, and what would work.")
+    ORDER_TOO_LARGE = 400, "The order has more than 200 songs. Send several orders."
+    REFUSED_BY_SUNO = 400, "Suno rejected the request. `error` has Suno's message."
     API_KEY_REQUIRED = (
-        "api_key_required",
         401,
         "The operator has set API keys. Send one as `Authorization: Bearer <key>` or `X-API-Key: <key>`. For "
         "`/metrics`, send the operator's `METRICS_KEY`.",
     )
-    SUNO_COOKIE_MISSING = (
-        "suno_cookie_missing",
-        401,
-        "There is no Suno account. Send `X-Suno-Cookie` or set `SUNO_COOKIE`.",
-    )
+    SUNO_COOKIE_MISSING = (401, "There is no Suno account. Send `X-Suno-Cookie` or set `SUNO_COOKIE`.")
     SUNO_SESSION_EXPIRED = (
-        "suno_session_expired",
         401,
         "Suno rejected the cookie that `error` names. `error` also says how to copy a new one.",
     )
-    OUT_OF_CREDITS = (
-        "out_of_credits",
-        402,
-        "The Suno account is out of credits. Buy credits, or wait for the next month.",
-    )
+    OUT_OF_CREDITS = (402, "The Suno account is out of credits. Buy credits, or wait for the next month.")
     OVER_BUDGET = (
-        "over_budget",
         402,
         "The request exceeds the operator's budget for the API key or the account. The paid call was not sent. Wait "
         "for `Retry-After` seconds, if the reply has it.",
     )
     OVER_LIMIT = (
-        "over_limit",
         402,
         "Not one song of the order fits its own `max_credits` or `max_downloads`. Raise them. Nothing was charged.",
     )
     CAPTCHA_REQUIRED = (
-        "captcha_required",
         403,
         "Suno wants a captcha. Split the song at suno.com, and get its stems with `reuse_existing: true`; or make "
         'one song there, and try again. With `on_captcha: "wait"` the request waits for that. Nothing was charged.',
     )
     NOT_ALLOWED = (
-        "not_allowed",
         403,
         "Not in the account's plan, not the account's song, not allowed for this API key or web page, or a file's "
         "URL that was changed or has expired. `error` says which.",
     )
-    SONG_NOT_FOUND = "song_not_found", 404, "Suno knows no such song on this account."
-    NOT_FOUND = (
-        "not_found",
-        404,
-        "There is no such path (see `/docs`), or this caller and account have no such request.",
-    )
-    AUDIO_NOT_KEPT = "audio_not_kept", 404, "The file is not kept for this account. `POST /api/audio` fetches it."
-    NO_LYRICS = (
-        "no_lyrics",
-        404,
-        "Suno has no words in time for this song, for example because it is an instrumental.",
-    )
-    METHOD_NOT_ALLOWED = "method_not_allowed", 405, "The path does not support this method. See `Allow`."
-    REQUEST_TIMEOUT = "request_timeout", 408, "The body was not complete within `BODY_TIMEOUT`. Send it again."
+    SONG_NOT_FOUND = 404, "Suno knows no such song on this account."
+    NOT_FOUND = (404, "There is no such path (see `/docs`), or this caller and account have no such request.")
+    AUDIO_NOT_KEPT = 404, "The file is not kept for this account. `POST /api/audio` fetches it."
+    NO_LYRICS = (404, "Suno has no words in time for this song, for example because it is an instrumental.")
+    METHOD_NOT_ALLOWED = 405, "The path does not support this method. See `Allow`."
+    REQUEST_TIMEOUT = 408, "The body was not complete within `BODY_TIMEOUT`. Send it again."
     IN_PROGRESS = (
-        "in_progress",
         409,
         "A request with this `Idempotency-Key` is still running, or is in doubt. Send it again after `Retry-After` "
         "seconds. If `error` names stems, a new key with `reuse_existing: true` gets them for free. With "
         "`reuse_existing` also: another request makes such stems now, or may have made them in the last 10 minutes.",
     )
     AUDIO_INCOMPLETE = (
-        "audio_incomplete",
         409,
         "Some of the stems are not kept in this format. `error` names them. `POST /api/audio` fetches them.",
     )
     NOT_WAITING = (
-        "not_waiting",
         409,
         "The request does not wait for a person (any more), so it can be neither tried again nor cancelled. "
         "`GET /api/requests/{request_id}` has its state.",
     )
-    BODY_TOO_LARGE = "body_too_large", 413, "The body is longer than 64 KiB."
-    NOT_JSON = "not_json", 415, "Send the body as `Content-Type: application/json`."
+    BODY_TOO_LARGE = 413, "The body is longer than 64 KiB."
+    NOT_JSON = 415, "Send the body as `Content-Type: application/json`."
     IDEMPOTENCY_KEY_REUSED = (
-        "idempotency_key_reused",
         422,
         "This `Idempotency-Key` was used for another request. Use a new key for each split.",
     )
     RATE_LIMITED = (
-        "rate_limited",
         429,
         "Too many requests to Suno, too many running jobs, or too many of the caller's own orders or requests that "
         "wait for a person: `error` says which. Wait for `Retry-After` seconds, if the reply has it.",
     )
     SUNO_FAILED = (
-        "suno_failed",
         500,
         "Suno replied with a 5xx, or with something that is not its JSON. `error` says whether it may have charged.",
     )
-    INTERNAL_ERROR = "internal_error", 500, "A bug in this service. Its log says where, under the `request_id`."
-    SUNO_UNREACHABLE = "suno_unreachable", 503, "Suno could not be reached. Nothing was charged: try again."
+    INTERNAL_ERROR = 500, "A bug in this service. Its log says where, under the `request_id`."
+    SUNO_UNREACHABLE = 503, "Suno could not be reached. Nothing was charged: try again."
     OUTCOME_UNKNOWN = (
-        "outcome_unknown",
         503,
         "The paid call was sent to Suno, and no complete reply came. Suno may have charged. Look for the song's "
         "stems (`GET /api/stems`, free) before you try again.",
     )
     STOPPING = (
-        "stopping",
         503,
         "The service is stopping or restarting, and has no time left for a paid call. This request sent none. Send "
         "it again, with the same `Idempotency-Key` if it has one.",
     )
     LEDGER_UNAVAILABLE = (
-        "ledger_unavailable",
         503,
         "The ledger cannot be used now, and the request needs it. This request sent no split to Suno. If Suno has "
         "counted downloads, `error` names their songs. Try again.",
     )
     AUDIO_UNAVAILABLE = (
-        "audio_unavailable",
         503,
         "The kept audio cannot be read or written now. This request sent no split to Suno: try again.",
     )
-    NOT_READY = "not_ready", 503, "Only from `/readyz`: `checks` names what fails. Splits would fail too."
+    NOT_READY = 503, "Only from `/readyz`: `checks` names what fails. Splits would fail too."
     AUDIO_FULL = (
-        "audio_full",
         507,
         "There is no room for another file. This request sent no split to Suno. The operator has to free space, or "
         "raise `AUDIO_LIMIT`.",

@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from app import metrics
 from app.accounts import budget_of
 from app.audio.store import AudioUnavailable
+from app.jobs.job import Outcome
 from app.setting_rows import DEFAULT_AUDIO_URL
 from app.settings import remembered
 from app.splits.jobs import JobsReport
@@ -39,9 +40,6 @@ NO_REPORT = JobsReport(slots=0, free_slots=0, no_slot_for=0.0, stalled_for=0.0, 
 
 CHECK_CACHED_SECONDS = 5.0
 """Seconds to cache the result of a check."""
-
-JOB_OUTCOMES = ("webhook_delivered", "webhook_given_up", "file_kept", "file_failed")
-"""How a job can end (app/jobs/)."""
 
 EXAMPLE_METRICS = """\
 # HELP suno_stems_splits_paid_total Splits that Suno took on: each is charged.
@@ -172,7 +170,7 @@ def _look_at_jobs() -> None:
     metrics.JOBS_UNREAD.set(report.unread_for)
     metrics.SLOTS_FREE.set(report.free_slots)
     metrics.NO_SLOT.set(report.no_slot_for)
-    for outcome, number in (dict.fromkeys(JOB_OUTCOMES, 0) | ledger.jobs.outcomes()).items():
+    for outcome, number in (dict.fromkeys(map(str, Outcome), 0) | ledger.jobs.outcomes()).items():
         metrics.JOBS_ENDED.labels(outcome).set(number)
 
 
