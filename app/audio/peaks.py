@@ -30,7 +30,15 @@ class Peaks(TypedDict):
 
 def peaks_as_json(lows: Sequence[int], highs: Sequence[int], rate: int, samples: int) -> Peaks:
     """A waveform from the lowest and highest samples of equal pieces. `samples`: of the whole."""
-    return _as_json(_pairs(lows, highs), rate, samples)
+    return {
+        "version": 2,
+        "channels": 1,
+        "sample_rate": rate,
+        "samples_per_pixel": max(1, round(samples / PAIRS)),
+        "bits": 16,
+        "length": PAIRS,
+        "data": _pairs(lows, highs),
+    }
 
 
 def _pairs(lows: Sequence[int], highs: Sequence[int]) -> list[int]:
@@ -41,18 +49,6 @@ def _pairs(lows: Sequence[int], highs: Sequence[int]) -> list[int]:
         end = max(start + 1, (i + 1) * len(lows) // PAIRS)
         numbers += (min(lows[start:end]), max(highs[start:end]))
     return numbers
-
-
-def _as_json(pairs: list[int], rate: int, samples: int) -> Peaks:
-    return {
-        "version": 2,
-        "channels": 1,
-        "sample_rate": rate,
-        "samples_per_pixel": max(1, round(samples / PAIRS)),
-        "bits": 16,
-        "length": PAIRS,
-        "data": pairs,
-    }
 
 
 def demuxer_of(file: Path, format: str) -> str:

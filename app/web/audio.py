@@ -48,6 +48,15 @@ FORMAT = {
 
 BINARY = {"type": "string", "format": "binary"}
 
+OF_KEPT_FILES = (
+    ErrorCode.SUNO_COOKIE_MISSING,
+    ErrorCode.NOT_ALLOWED,
+    ErrorCode.AUDIO_NOT_KEPT,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.AUDIO_UNAVAILABLE,
+)
+"""Errors of reads of a kept file."""
+
 
 @blueprint.route("/audio", methods=["POST"])
 @blueprint.arguments(AudioRequest, examples=EXAMPLE_AUDIO, as_kwargs=True)
@@ -95,13 +104,7 @@ def fetch_audio(
     206, schema=BINARY, content_type="audio/*", description="The requested `Range` of the file.", success=True
 )
 @blueprint.doc(operationId="getAudio", parameters=[AUDIO_TOKEN])
-@blueprint.fails_with(
-    ErrorCode.SUNO_COOKIE_MISSING,
-    ErrorCode.NOT_ALLOWED,
-    ErrorCode.AUDIO_NOT_KEPT,
-    ErrorCode.INTERNAL_ERROR,
-    ErrorCode.AUDIO_UNAVAILABLE,
-)
+@blueprint.fails_with(*OF_KEPT_FILES)
 def get_audio(id: str, format: str) -> Response:
     """Download a kept file.
 
@@ -126,13 +129,7 @@ def get_audio(id: str, format: str) -> Response:
 @blueprint.route("/audio/<clip:id>.peaks.json", methods=["GET"], parameters=[FILE_ID])
 @blueprint.response(200, PeaksSchema, description="The waveform.", example=EXAMPLE_PEAKS)
 @blueprint.doc(operationId="getPeaks", parameters=[AUDIO_TOKEN])
-@blueprint.fails_with(
-    ErrorCode.SUNO_COOKIE_MISSING,
-    ErrorCode.NOT_ALLOWED,
-    ErrorCode.AUDIO_NOT_KEPT,
-    ErrorCode.INTERNAL_ERROR,
-    ErrorCode.AUDIO_UNAVAILABLE,
-)
+@blueprint.fails_with(*OF_KEPT_FILES)
 def get_peaks(id: str) -> Response:
     """Get a clip's waveform, in audiowaveform's JSON format (version 2).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from marshmallow import ValidationError, fields
-from marshmallow.validate import OneOf
+from marshmallow.validate import OneOf, Range
 from webargs.fields import DelimitedList
 
 from app.suno.ids import CLIP_ID_PATTERN, SONG_PAGE_PATTERN, as_sent, has_short_link, ids_in_links, is_id
@@ -19,6 +19,8 @@ ID_ALONE = f"^{CLIP_ID_PATTERN}$"
 ID_PATTERN = rf"^\s*{CLIP_ID_PATTERN}\s*$|https?://{SONG_PAGE_PATTERN}"
 
 MAX_IDS = 50
+
+MAX_LISTED = 100
 
 LAST_PAGE = 99_999
 """Far beyond any account's songs."""
@@ -85,6 +87,17 @@ def field(kind: type[F], description: str, *of: Any, null: bool = False, require
 def text(description: str, example: Any, **metadata: Any) -> fields.String:
     """Make a text field of a reply; null if Suno has no value."""
     return field(fields.String, description, null=True, example=example, **metadata)
+
+
+def limit(description: str) -> fields.Integer:
+    """Make a field for how many items a list has at most."""
+    complaint = f"limit must be a whole number from 1 to {MAX_LISTED}."
+    return fields.Integer(
+        load_default=20,
+        validate=Range(min=1, max=MAX_LISTED, error=complaint),
+        error_messages={"invalid": complaint},
+        metadata={"description": description},
+    )
 
 
 def count(description: str, example: int) -> fields.Integer:

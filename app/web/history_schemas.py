@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from marshmallow import fields
-from marshmallow.validate import Range
 
 from app.suno.stems import StemTask
 from app.web.examples import EXAMPLE_SONG, EXAMPLE_SPLIT_STATE
-from app.web.fields import field
+from app.web.fields import field, limit
 from app.web.schemas import Schema
 from app.web.split_schemas import SplitStateSchema
 from app.web.words import FORMATS
-
-MOST_REQUESTS = 100
-"""The greatest limit."""
-
-_LIMIT = f"limit must be a whole number from 1 to {MOST_REQUESTS}."
 
 EXAMPLE_LISTED_REQUEST = {
     "request_id": "5f0c7d9e3a4b4a7f8f7c1b1d3c2e9a10",
@@ -32,12 +26,7 @@ EXAMPLE_LISTED_REQUEST = {
 class RequestsQuery(Schema):
     """How many splits to list."""
 
-    limit = fields.Integer(
-        load_default=20,
-        validate=Range(min=1, max=MOST_REQUESTS, error=_LIMIT),
-        error_messages={"invalid": _LIMIT},
-        metadata={"description": "How many of the latest splits to list."},
-    )
+    limit = limit("How many of the latest splits to list.")
 
 
 class ListedRequest(SplitStateSchema):

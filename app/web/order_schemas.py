@@ -13,7 +13,7 @@ from app.splits.quote import Outlook
 from app.suno.ids import as_sent
 from app.suno.stems import StemTask
 from app.web.examples import EXAMPLE_SONG
-from app.web.fields import ID_PATTERN, SIGNATURE, Flag, Id, IdList, audio_format, field
+from app.web.fields import ID_PATTERN, SIGNATURE, Flag, Id, IdList, audio_format, field, limit
 from app.web.schemas import Schema
 from app.web.split_request import PaidRequest, SplitRequest
 
@@ -296,9 +296,4 @@ class OrderZipQuery(Schema):
 class OrdersQuery(Schema):
     """How many orders to list."""
 
-    limit = fields.Integer(
-        load_default=20,
-        validate=Range(min=1, max=100, error="limit must be a whole number from 1 to 100."),
-        error_messages={"invalid": "limit must be a whole number from 1 to 100."},
-        metadata={"description": "How many of the latest orders to list."},
-    )
+    limit = limit("How many of the latest orders to list.")
