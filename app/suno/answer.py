@@ -14,7 +14,7 @@ from typing import Any
 from urllib3 import HTTPHeaderDict, Retry
 from urllib3.exceptions import InvalidHeader
 
-from app.suno.call import Cost
+from app.suno.call import CallKind, Cost
 from app.suno.errors import (
     About,
     CaptchaRequired,
@@ -144,8 +144,9 @@ class Answer:
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
-    def failure(self, cost: Cost) -> SunoError:
-        """The error that a failed status means, with Suno's own text if there is any. `cost`: of the call."""
+    def failure(self, kind: CallKind) -> SunoError:
+        """The error that a failed status means, with Suno's own text if there is any. `kind`: of the call."""
+        cost = kind.cost
         said = f' Suno says: "{self.words}"' if self.words else ""
         doubt = cost is not Cost.NOTHING and not did_nothing(self.status)
         about = About(status=self.status, is_download=cost is Cost.DOWNLOAD, said=self.words)
@@ -172,7 +173,7 @@ class Answer:
                 return NotAllowed(
                     f"Suno does not allow this: not in the account's plan, or not its own song.{said}", **about
                 )
-            case 404:
+            case 404 if kind.names_clip:
                 return SongNotFound(f"Suno knows no such song on this account.{said}", **about)
             case 400 | 422:
                 return RefusedBySuno(f"Suno refused the request; nothing was charged.{said}", **about)

@@ -50,6 +50,11 @@ class CallKind(StrEnum):
                 return Cost.NOTHING
         assert_never(self)
 
+    @property
+    def names_clip(self) -> bool:
+        """Whether the call names a song or a stem: only then a 404 can mean that Suno does not know it."""
+        return self not in (CallKind.CAPTCHA, CallKind.BILLING)
+
 
 class Deadline:
     """The time at which a request to this service stops waiting for Suno."""

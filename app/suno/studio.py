@@ -72,8 +72,8 @@ class StudioApi:
             return answer
         if answer.refuses_stale_token:
             # A new token was refused too.
-            raise captcha_required(self._captcha_version(account, call.deadline), answer.status)
-        failure = answer.failure(call.kind.cost)
+            raise captcha_required(self._captcha_version(account, call), answer.status)
+        failure = answer.failure(call.kind)
         if failure.paid_calls_pause:
             self.sessions.pause_paid_calls(account, failure.paid_calls_pause)
         raise failure
@@ -85,9 +85,12 @@ class StudioApi:
         )
         return captcha_from_wire(reply)
 
-    def _captcha_version(self, account: Account, deadline: Deadline) -> object:
+    def _captcha_version(self, account: Account, refused: Call) -> object:
+        if refused.kind is CallKind.CAPTCHA:
+            # It would ask itself again and again.
+            return None
         try:
-            required, version = self.captcha(account, deadline)
+            required, version = self.captcha(account, refused.deadline)
         except SunoError:
             return None
         return version if required else None

@@ -33,7 +33,7 @@ from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.store import LedgerUnavailable
 from app.suno.answer import Answer
-from app.suno.call import Cost
+from app.suno.call import CallKind
 from app.suno.clip import Clip
 from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, SessionExpired, SunoError, SunoUnreachable
 from app.suno.gateway import Unlock
@@ -412,7 +412,7 @@ def test_a_file_that_failed_after_its_unlock_does_not_say_that_nothing_was_charg
     tmp_path: Path, answer: Answer | SunoError
 ) -> None:
     harness = Harness(tmp_path)
-    error = answer.failure(Cost.NOTHING) if isinstance(answer, Answer) else answer
+    error = answer.failure(CallKind.CLIP) if isinstance(answer, Answer) else answer
     harness.gateway.failure = error
     job = harness.step(harness.new_job()).job
     assert harness.gateway.calls == ["clip", "unlock", "url"]

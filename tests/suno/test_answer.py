@@ -9,7 +9,7 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from app.suno.answer import Answer
-from app.suno.call import Cost
+from app.suno.call import CallKind
 
 FREE = [*range(300, 401), 401, 402, 403, 404, 405, 410, 415, 422, 429]
 """Statuses with which Suno certainly did nothing."""
@@ -22,9 +22,9 @@ def answer(status: int, body: Any = None, type: str = "application/json") -> Ans
 @pytest.mark.parametrize("type", ["application/json", "text/html; charset=UTF-8"])
 def test_only_a_paid_call_with_these_statuses_certainly_cost_nothing(type: str) -> None:
     answers = [answer(status, type=type) for status in range(300, 600)]
-    assert [one.status for one in answers if not one.failure(Cost.CREDITS).may_have_charged] == FREE
-    assert not any(one.failure(Cost.NOTHING).may_have_charged for one in answers)
-    assert all(one.failure(Cost.CREDITS).status == one.status for one in answers)
+    assert [one.status for one in answers if not one.failure(CallKind.SPLIT).may_have_charged] == FREE
+    assert not any(one.failure(CallKind.CLIP).may_have_charged for one in answers)
+    assert all(one.failure(CallKind.SPLIT).status == one.status for one in answers)
 
 
 @pytest.mark.parametrize(

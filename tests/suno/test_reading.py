@@ -243,6 +243,14 @@ def test_credits_are_whole_numbers(gateway: SunoGateway, wire: RequestsMock) -> 
     assert (credits.downloads_limit, credits.downloads_used, credits.downloads_extra) == (20, 3, 2)
 
 
+def test_a_billing_call_that_is_gone_does_not_mean_that_a_song_is_unknown(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.get(BILLING, status=404, json=DETAIL)
+    with pytest.raises(errors.SunoFailed, match="answered 404"):
+        gateway.credits(ALICE)
+
+
 def test_missing_credit_fields_are_none(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(BILLING, json={"total_credits_left": 1})
     credits = gateway.credits(ALICE)

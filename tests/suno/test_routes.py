@@ -216,6 +216,27 @@ def test_a_captcha_is_reported_if_a_new_token_is_refused_too(
     assert calls(wire, SPLIT) == 2
 
 
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_check_for_a_captcha_that_is_refused_too_is_not_asked_again_and_again(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
+    wire.post(CHECK, status=status, json=STALE)
+    with pytest.raises(errors.CaptchaRequired, match="wants a captcha"):
+        gateway.generate_stems(ALICE, SONG, TWELVE)
+    assert (calls(wire, CHECK), calls(wire, V2_WEB)) == (2, 0)
+
+
+def test_a_check_for_a_captcha_that_is_gone_does_not_mean_that_the_song_is_unknown(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
+    wire.post(CHECK, status=404, json=DETAIL)
+    with pytest.raises(errors.SunoFailed, match="answered 404"):
+        gateway.generate_stems(ALICE, SONG, TWELVE)
+    assert calls(wire, V2_WEB) == 0
+
+
 def test_a_schema_error_may_be_sent_as_text(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.get(f"{API}/api/clip/{SONG}", json=CLIP | {"status": "complete", "id": SONG})
     wire.post(CHECK, json={"required": False})
