@@ -18,7 +18,7 @@ from app.suno.clip import Clip, all_clips_from_wire, clips_from_wire, playlist_f
 from app.suno.errors import SongNotFound, SunoFailed
 from app.suno.ids import as_sent, is_same
 from app.suno.session import Account
-from app.suno.statuses import CALL_GONE, LIST_REFUSED, NO_SUCH_PAGE
+from app.suno.statuses import CALL_GONE, LIST_REFUSED, NO_SUCH_PAGE, NO_SUCH_PLAYLIST
 from app.suno.stems import made_at
 from app.suno.studio import JsonObject, StudioApi, changed, read_as, reply_of
 
@@ -133,9 +133,12 @@ class Feed:
         page = 1
         while len(found) <= most:
             path = f"/api/playlist/{as_sent(id)}/?page={page}"
-            answer = self._studio.ask(
-                account, Call(CallKind.FEED, "GET", path, deadline, accept=NO_SUCH_PAGE if page > 1 else ())
-            )
+            none = NO_SUCH_PAGE if page > 1 else NO_SUCH_PLAYLIST
+            answer = self._studio.ask(account, Call(CallKind.FEED, "GET", path, deadline, accept=none))
+            if page == 1 and not answer.succeeded:
+                raise SongNotFound(
+                    "This account sees no such playlist at suno.com: check its link, and who may see it."
+                )
             clips = read_as(playlist_from_wire, reply_of(answer)) if answer.succeeded else []
             found |= {clip.id: clip for clip in clips if clip.id not in found}
             if len(clips) < SONGS_PER_PLAYLIST_PAGE:

@@ -43,6 +43,9 @@ NO_STEMS_YET = (400, 404)
 NO_SUCH_PAGE = (400, 404, 422)
 """A page of stems that Suno does not have; 400 "Invalid page number" was seen."""
 
+NO_SUCH_PLAYLIST = (404,)
+"""No such playlist, or one that this account may not see (clients of 2026-09)."""
+
 NO_SONG_TIME = (404,)
 """No words, beats or sections: an instrumental, or a song that is not aligned (captures of 2026-08)."""
 

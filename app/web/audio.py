@@ -89,7 +89,7 @@ def fetch_audio(
     fetched is `failed` in one reply; the next request tries again.
     """
     account = account_of_request()
-    require_own(account, "Audio is fetched")
+    require_own(account, "Audio is fetched", instead="use POST /api/download")
     order = order_of(account, format, ledger_needed=True)
     clips = order.stems_of(song_id) if song_id else order.clips(ids)
     files = [addressed(file, order.folders[0]) for file in order.begin(clips)]
@@ -274,12 +274,12 @@ def _not_kept(id: str, format: str) -> AudioNotKept:
     )
 
 
-def require_own(account: Account, what: str) -> None:
-    """Refuse an account that came as a cookie in the request. Raises a 400."""
+def require_own(account: Account, what: str, *, instead: str = "") -> None:
+    """Refuse an account that came as a cookie in the request. Raises a 400. `instead`: what works with a cookie."""
     if not account.name:
         sentence = (
             f"{what} for the operator's accounts only: the work continues after this request, and a request's cookie "
-            "is never written down. Leave the cookie out, or use POST /api/download. Nothing was charged."
+            f"is never written down. Leave the cookie out{instead and f', or {instead}'}. Nothing was charged."
         )
         abort(400, messages={"headers": {"Cookie": [sentence]}})
 

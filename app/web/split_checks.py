@@ -23,9 +23,9 @@ def check_job(wanted: dict[str, Any], account: Account, caller: Caller) -> None:
     if url := wanted.get("webhook_url"):
         _check_webhook(url, account, caller)
     if wanted.get("audio_format"):
-        audio.require_own(account, "audio_format is")
+        audio.require_own(account, "audio_format is", instead="use POST /api/download after the split")
     if wanted["on_captcha"] == "wait":
-        audio.require_own(account, 'on_captcha: "wait" is')
+        audio.require_own(account, 'on_captcha: "wait" is', instead='send on_captcha: "fail"')
 
 
 def check_new(song_id: str, format: AudioFormat | None, task: StemTask, account: Account, caller: Caller) -> None:

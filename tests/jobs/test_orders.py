@@ -76,6 +76,11 @@ def test_a_playlist_is_quoted_whole(deployed: Service) -> None:
     assert quoted["does_not_fit"] == [f"song-library-{n}" for n in range(101, 121)]
 
 
+def test_a_playlist_that_cannot_be_seen_is_named_as_one(deployed: Service) -> None:
+    reply = deployed.client.post("/api/orders", json={"playlist": "playlist-of-nobody", "quote": True})
+    assert "no such playlist" in assert_error(reply, 404, "song_not_found")["error"]
+
+
 def test_an_order_splits_each_song_once_and_tells_its_end(
     deployed: Service, receiver: Callable[..., Receiver], suno: Suno, account: str
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_cookie_of_the_request_cannot_wait(client: Client, owner: Owner) -> No
     )
     error = assert_error(reply, 400, "invalid_request")
     assert "operator's accounts only" in error["error"]
+    assert "/api/download" not in error["error"], "that splits nothing"
 
 
 @pytest.mark.parametrize("wrong", ["maybe", None, 1, ""])
