@@ -353,14 +353,15 @@ class Ledger:
         *,
         budgets: Sequence[Budget] = (),
         job: NewJob | None = None,
+        admit: Admit | None = None,
     ) -> Entry | None:
         """Begin the next attempt of an entry; None if another request has begun it or found the stems.
 
-        Only for a last attempt that certainly cost nothing: its price is given back. Raises OverBudget; then nothing
-        is written. An entry that waits for a person, or has waited, keeps its job.
+        Only for a last attempt that certainly cost nothing: its price is given back. Raises OverBudget, and what
+        `admit` returns; then nothing is written. An entry that waits for a person, or has waited, keeps its job.
         """
 
-        def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | None:
+        def change(tx: Transaction, enter: Callable[[], bool]) -> Entry | Left | NotBegun | None:
             stored = tx.entry(entry.id)
             if stored is None or stored.attempt != entry.attempt or stored.state is State.DONE or stored.stems:
                 return None
@@ -372,6 +373,8 @@ class Ledger:
             if stored.idempotency_key != entry.idempotency_key:
                 # The key has ended, and a new entry has begun with it.
                 return None
+            if admit is not None and (refused := admit(tx, stored)):
+                return refused
             again = stored._replace(
                 attempt=stored.attempt + 1,
                 attempt_began=self.clock.now(),
@@ -396,7 +399,10 @@ class Ledger:
                 self.jobs.begin(tx, entry.id, job.body, lasts)
             return again
 
-        return allowed(self.identity.attempt(change), entry.price)
+        outcome = self.identity.attempt(change)
+        if isinstance(outcome, NotBegun):
+            raise outcome
+        return allowed(outcome, entry.price)
 
     def free(self, entry: Entry, *, paid_calls_pause: float = 0.0) -> None:
         """Remove an entry that certainly cost nothing, and its job; give its price back.

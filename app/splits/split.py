@@ -386,10 +386,31 @@ class Split:
         """Begin the next attempt, and pay; None if the entry has changed."""
         # Before that: if the next attempt were freed, the first would be forgotten.
         self._check_time(self.timing.deadline)
-        again = self.ledger.restart(
-            stored._replace(price=self.price), self._paid_call_lasts(), budgets=self.budgets, job=self.job
-        )
+        try:
+            again = self._restart(stored, self.budgets, self._admit(pays=True))
+        except NotBegun:
+            return self._reuse_again(stored)
         return self._pay(again) if again else None
+
+    def _reuse_again(self, stored: Entry) -> Stems | None:
+        """Take the song's existing stems, as another request makes them; None if the entry has changed."""
+        try:
+            listed = self.gateway.stems(self.account, self.song_id, Deadline(LOST_STEMS_SECONDS))
+            existing = finished_set(listed, self.choice)
+        except SunoError as error:
+            log.warning("Request %s could not look for stems: %s", stored.request_id, error)
+            existing = []
+        if not existing:
+            raise being_made()
+        again = self._restart(stored, (), None)
+        if again is None:
+            return None
+        self._note_existing(again, existing)
+        return self._answer(again, existing, has_asked=False)
+
+    def _restart(self, stored: Entry, budgets: Sequence[Budget], admit: Admit | None) -> Entry | None:
+        new = stored._replace(price=self.price)
+        return self.ledger.restart(new, self._paid_call_lasts(), budgets=budgets, job=self.job, admit=admit)
 
     def _settle(self, stored: Entry) -> Stems | PersonNeeded | None:
         """Reply to a retry of an entry in doubt. Pay again only once it is certain that it made nothing."""

@@ -37,7 +37,7 @@ from app.suno.errors import (
 )
 from app.suno.session import Account
 from app.suno.stems import StemChoice, StemTask
-from app.timing import Stopping, Timing
+from app.timing import DAY, Stopping, Timing
 from tests.splits.conftest import SteppedClock
 from tests.splits.memory_store import MemoryStore
 
@@ -782,6 +782,29 @@ def test_a_new_key_with_reuse_existing_waits_while_another_request_is_in_doubt(
     clock.advance(100)
     suno.listed = completed(suno)
     assert (ids(ask("k2", reuse_existing=True)), suno.paid) == (["Vocals1", "Instrumental1"], 1)
+
+
+@pytest.mark.parametrize("first_waits", [False, True])
+def test_a_key_with_reuse_existing_that_may_pay_again_waits_for_what_another_request_has_just_paid_for(
+    ask: Ask, suno: Suno, clock: SteppedClock, first_waits: bool
+) -> None:
+    suno.makes_stems_if_reply_is_lost = False
+    if first_waits:
+        suno.script = [CaptchaRequired("Suno wants a captcha.")]
+        handover = Handover(lasts=DAY, job=JOB, most=9)
+        assert isinstance(ask("k", reuse_existing=True, handover=handover), PersonNeeded)
+    else:
+        suno.script = [LOST]
+        with pytest.raises(OutcomeUnknown):
+            ask("k", reuse_existing=True)
+    clock.advance(1_000)
+    made = ask("another")
+    for _ in range(2):
+        with pytest.raises(InProgress, match="reuse_existing then returns them for free"):
+            ask("k", reuse_existing=True)
+        clock.advance(100)
+    suno.listed = completed(suno)
+    assert (ids(ask("k", reuse_existing=True)), suno.paid) == (ids(made), 1)
 
 
 def test_a_new_key_with_reuse_existing_pays_again_once_a_stem_is_listed_as_failed(ask: Ask, suno: Suno) -> None:
