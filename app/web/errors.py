@@ -74,8 +74,8 @@ class TooManyOpenOrders(Exception):
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"This caller has {most} open orders, and may have no more: wait for one, or cancel one. Nothing was "
-            "charged."
+            f"This caller may have no more open orders (OPEN_ORDERS={most}): wait until one ends, or cancel one. "
+            "Nothing was charged."
         )
 
 

@@ -92,7 +92,7 @@ def test_the_words_of_the_service_are_put_plainly() -> None:
         "The service has noted another request in place of this one, which was not sent to Suno. "
         "Press the button again.",
         "No song fits the price that was shown. Show the price again. Nothing was charged.",
-        "You have 5 open orders, and may have no more. Wait until one is done, or stop one. Nothing was charged.",
+        "You may have no more open orders. Wait until one is done, or stop one. Nothing was charged.",
     ]
 
 

@@ -55,7 +55,7 @@ const IN_PLAIN_WORDS = [
   [/This Idempotency-Key was used for another order\..*/s, "The service has noted another order in place of this one, which has not begun. Show the price again."],
   [/This Idempotency-Key was used for another request,.*/s, "The service has noted another request in place of this one, which was not sent to Suno. Press the button again."],
   [/Not one song fits the order's max_credits or max_downloads: .*?songs would cost\./s, "No song fits the price that was shown. Show the price again."],
-  [/This caller has (\d+) open orders, and may have no more: wait for one, or cancel one\./, "You have $1 open orders, and may have no more. Wait until one is done, or stop one."],
+  [/This caller may have no more open orders \(OPEN_ORDERS=\d+\): wait until one ends, or cancel one\./, "You may have no more open orders. Wait until one is done, or stop one."],
   [/,? or (?:lower|raise) AUDIO_LIMIT/g, ""],
   [/fill AUDIO_LIMIT/g, "fill its space"],
   [/AUDIO_LIMIT/g, "this service"],
