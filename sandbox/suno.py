@@ -261,12 +261,12 @@ class Suno:
             "jti": self.tokens_issued,
         }
         signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(claims)}"
-        return f"{signed}.{self._signature(signed)}"
+        return f"{signed}.{self.sign(signed)}"
 
     def read_token(self, token: str) -> Token | None:
         """Read a token issued by this process, expired or not; None for any other."""
         signed, _, signature = token.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
+        if not hmac.compare_digest(signature.encode(), self.sign(signed).encode()):
             return None
         payload = signed.partition(".")[2]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -275,10 +275,7 @@ class Suno:
 
     def sign(self, text: str) -> str:
         """A signature that only this process can make."""
-        return self._signature(text)
-
-    def _signature(self, signed: str) -> str:
-        digest = hmac.digest(self.secret, signed.encode(), "sha256")
+        digest = hmac.digest(self.secret, text.encode(), "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 

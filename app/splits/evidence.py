@@ -32,7 +32,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
 
 from app.suno.clip import Clip
 from app.suno.ids import is_same
@@ -272,7 +271,7 @@ def _without_stems(found: Evidence, explained: Collection[str]) -> Finding:
 
 def _can_be_ours(made: Sequence[Clip], found: Evidence) -> bool:
     """Whether the song lists the whole set, and each stem is dated after the first paid call began."""
-    is_whole = found.settled or len(made) >= _least_stems(found.kind)
+    is_whole = found.settled or len(made) >= found.kind.unfinished_below
     since = found.began - SUNO_CLOCK_ERROR_SECONDS
     return is_whole and all(stem.id in found.listed and (made_at(stem) or 0.0) >= since for stem in made)
 
@@ -283,33 +282,13 @@ def _is_whole(made: Sequence[Clip], found: Evidence) -> bool:
     With fewer than usual, it may list only some of them yet: until they are final.
     """
     parts = len({(stem.title, stem.part) for stem in made})
-    is_usual = parts >= _usual_parts(found.kind)
-    is_enough = parts >= _least_stems(found.kind) and all(stem.is_final for stem in made)
+    is_usual = parts >= found.kind.usual_parts
+    is_enough = parts >= found.kind.unfinished_below and all(stem.is_final for stem in made)
     return (is_usual or is_enough) and all(stem.id in found.listed for stem in made)
 
 
 def _is_late(made: Sequence[Clip], found: Evidence) -> bool:
     return any((made_at(stem) or 0.0) > found.ended for stem in made)
-
-
-def _least_stems(kind: StemTask) -> int:
-    """With fewer stems, more may appear until the settle time."""
-    match kind:
-        case StemTask.TWO:
-            return 2
-        case StemTask.TWELVE:
-            return 3
-    assert_never(kind)
-
-
-def _usual_parts(kind: StemTask) -> int:
-    """The parts of a split, unless Suno leaves out silent ones."""
-    match kind:
-        case StemTask.TWO:
-            return 2
-        case StemTask.TWELVE:
-            return 12
-    assert_never(kind)
 
 
 def _is_old(stem: Clip, oldest: float) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Self, assert_never
 
 from app.suno.clip import Clip
 
@@ -39,30 +39,26 @@ MAX_GAP_SECONDS = 1.0
 class StemTask(StrEnum):
     """How many parts a song is split into. Suno makes one or two takes of each part."""
 
-    TWO = "two"
+    credits: int
+    """The default price in credits, from Suno's help pages of August 2026. What it charges, only Suno knows."""
+    fewest_stems: int
+    """The fewest stems of a split that were seen: Suno may leave out silent ones."""
+    unfinished_below: int
+    """With fewer stems, more may appear until the settle time."""
+    usual_parts: int
+    """The parts of a split, unless Suno leaves out silent ones."""
+
+    def __new__(cls, value: str, *numbers: int) -> Self:
+        """Make a member: its value, then the numbers in the order above."""
+        task = str.__new__(cls, value)
+        task._value_ = value
+        task.credits, task.fewest_stems, task.unfinished_below, task.usual_parts = numbers
+        return task
+
+    TWO = "two", 10, 2, 2, 2
     """One part and the rest: voice and music, if no part is named."""
-    TWELVE = "twelve"
+    TWELVE = "twelve", 50, 8, 3, 12
     """Every instrument."""
-
-    @property
-    def credits(self) -> int:
-        """The default price in credits, from Suno's help pages of August 2026. What it charges, only Suno knows."""
-        match self:
-            case StemTask.TWO:
-                return 10
-            case StemTask.TWELVE:
-                return 50
-        assert_never(self)
-
-    @property
-    def fewest_stems(self) -> int:
-        """The fewest stems of a split that were seen: Suno may leave out silent ones."""
-        match self:
-            case StemTask.TWO:
-                return 2
-            case StemTask.TWELVE:
-                return 8
-        assert_never(self)
 
 
 @dataclass(frozen=True, slots=True)

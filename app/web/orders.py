@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -333,12 +333,9 @@ def _quoted(songs: Sequence[QuotedSong], account: Account, caller: Caller) -> di
     downloads_left = _least(credits.downloads_left, _left(budget_of(caller, "downloads")))
     return {
         "songs": [
-            {
-                "song_id": song.song_id,
-                "title": song.title,
+            asdict(song)
+            | {
                 "state": song.outlook,
-                "credits": song.credits,
-                "downloads": song.downloads,
                 "error": {"code": CODES[song.outlook], "error": song.error} if song.error else None,
             }
             for song in songs
@@ -396,14 +393,7 @@ def _shown(order: SongOrder, account: Account | None = None) -> dict[str, object
 
 
 def _shown_song(song: OrderedSong) -> dict[str, object]:
-    shown: dict[str, object] = {
-        "song_id": song.song_id,
-        "title": song.title,
-        "state": song.state,
-        "credits": song.credits,
-        "downloads": song.downloads,
-        "error": song.error,
-    }
+    shown = {name: getattr(song, name) for name in ("song_id", "title", "state", "credits", "downloads", "error")}
     return shown | ({"request_id": song.request_id} if song.request_id else {})
 
 
