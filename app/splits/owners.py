@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from app.splits.attempt import latest_of
 from app.splits.clock import Clock
 from app.splits.evidence import Evidence, Recorded
 from app.splits.listed import listed_before
@@ -27,9 +28,7 @@ OWNER_KEPT_SECONDS = KEY_KEPT_SECONDS + CLOCK_STEP_SECONDS + MAX_PERSON_WAIT_SEC
 
 def as_seen_now(clock: Clock, entry: Entry) -> Entry:
     """The entry; in doubt if it is `started` and past its deadline."""
-    # As `Attempt.state_now`, without making one: every split asks this.
-    is_over = entry.state is State.STARTED and clock.since(entry.attempt_began) >= entry.lasts
-    return entry._replace(state=State.IN_DOUBT) if is_over else entry
+    return entry._replace(state=latest_of(entry).state_now(clock))
 
 
 def is_forgotten(clock: Clock, entry: Entry) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import assert_never
+from typing import Self
 
 
 class Cost(Enum):
@@ -19,36 +19,25 @@ class Cost(Enum):
 class CallKind(StrEnum):
     """The kind of a call. It is reported to the observer, and decides how the call is sent."""
 
-    SPLIT = "split"
-    UNLOCK = "unlock"
-    CONVERT_WAV = "convert_wav"
-    DOWNLOAD = "download"
-    STEMS = "stems"
-    CLIP = "clip"
-    CAPTCHA = "captcha"
-    FEED = "feed"
-    BILLING = "billing"
-    SONG_TIME = "song_time"
+    cost: Cost
+    """What the call may cost. If it may cost anything, it is sent once and never resent blindly."""
 
-    @property
-    def cost(self) -> Cost:
-        """What the call may cost. If it may cost anything, it is sent once and never resent blindly."""
-        match self:
-            case CallKind.SPLIT:
-                return Cost.CREDITS
-            case CallKind.UNLOCK | CallKind.CONVERT_WAV:
-                return Cost.DOWNLOAD
-            case (
-                CallKind.DOWNLOAD
-                | CallKind.STEMS
-                | CallKind.CLIP
-                | CallKind.CAPTCHA
-                | CallKind.FEED
-                | CallKind.BILLING
-                | CallKind.SONG_TIME
-            ):
-                return Cost.NOTHING
-        assert_never(self)
+    def __new__(cls, value: str, cost: Cost) -> Self:
+        """Make a member of its value and its cost."""
+        kind = str.__new__(cls, value)
+        kind._value_, kind.cost = value, cost
+        return kind
+
+    SPLIT = "split", Cost.CREDITS
+    UNLOCK = "unlock", Cost.DOWNLOAD
+    CONVERT_WAV = "convert_wav", Cost.DOWNLOAD
+    DOWNLOAD = "download", Cost.NOTHING
+    STEMS = "stems", Cost.NOTHING
+    CLIP = "clip", Cost.NOTHING
+    CAPTCHA = "captcha", Cost.NOTHING
+    FEED = "feed", Cost.NOTHING
+    BILLING = "billing", Cost.NOTHING
+    SONG_TIME = "song_time", Cost.NOTHING
 
     @property
     def names_clip(self) -> bool:
