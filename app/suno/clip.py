@@ -228,8 +228,11 @@ def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
     Suno answers `{"clips": [...]}`; one client of 2026 reads a single clip instead. Raises UnreadableReply if there
     are none, or if they cannot be this split's: they would be recorded as paid for.
     """
-    one_clip = _has_id(reply) and "clips" not in reply
+    # The newer call puts its clips into a batch, which has an id too.
+    one_clip = _has_id(reply) and "clips" not in reply and "batch_size" not in reply
     listed = _listed({"clips": [reply]} if one_clip else reply, ("clips",))
+    if any(isinstance(clip, str) for clip in listed):
+        raise UnreadableReply("ids in place of clips")
     # An id that is not one makes the reply unreadable: its stem was paid for, and would be lost.
     named = [clip for clip in listed if isinstance(clip, dict) and clip.get("id") is not None]
     stems = [Clip.from_wire(clip, stem_of=song_id) for clip in named]

@@ -201,6 +201,18 @@ def test_the_stems_of_a_split_belong_to_its_song_even_if_suno_does_not_say_so(re
     assert stems_from_wire(reply, song_id=SONG) == [Clip("a", stem_from_id=SONG, is_stem=True)]
 
 
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        ({"id": "the batch", "status": "submitted", "batch_size": 2}, "without clips"),
+        ({"clips": ["a", {"id": "b"}]}, "ids in place of clips"),
+    ],
+)
+def test_a_reply_to_a_split_that_would_lose_stems_is_unreadable(reply: dict[str, Any], why: str) -> None:
+    with pytest.raises(UnreadableReply, match=why):
+        stems_from_wire(reply, song_id=SONG)
+
+
 def test_a_split_without_an_id_in_its_reply_is_unreadable() -> None:
     with pytest.raises(UnreadableReply, match="no clip with an id"):
         stems_from_wire({"clips": [{"title": "Song"}]}, song_id=SONG)
