@@ -253,7 +253,11 @@ class SunoGateway:
                 f"Suno was asked to unlock the song, and answered with {error}.", is_download=True
             ) from error
         _raise_refusal(reply, "; nothing was counted")
-        return Unlock(counted=not (isinstance(reply, dict) and reply.get("already_unlocked") is True))
+        if not _says_unlocked(reply):
+            raise OutcomeUnknown(
+                "Suno was asked to unlock the song, and its answer does not say whether it has.", is_download=True
+            )
+        return Unlock(counted=reply.get("already_unlocked") is not True)
 
     def download_url(
         self, account: Account, clip_id: str, format: AudioFormat, *, within: float | None = None
@@ -271,7 +275,7 @@ class SunoGateway:
         reply = reply_of(answer)
         _raise_refusal(reply)
         url = reply.get("download_url") if isinstance(reply, dict) else None
-        if url is None and isinstance(reply, dict) and reply.get("status") == "processing":
+        if not url and isinstance(reply, dict) and reply.get("status") == "processing":
             return None
         return _url(url)
 
@@ -309,6 +313,8 @@ class SunoGateway:
         if not answer.succeeded:
             return None
         reply = reply_of(answer)
+        if isinstance(reply, dict) and reply.get("wav_file_url", True) in (None, ""):
+            return None
         return _url(reply.get("wav_file_url") if isinstance(reply, dict) else None)
 
     def convert_wav(self, account: Account, clip_id: str) -> None:
@@ -388,6 +394,14 @@ def _fit_to_split(sent: JsonObject) -> Clip:
     if why := why_not_split(sent):
         raise RefusedBySuno(f"This song cannot be split: {why}. Nothing was charged.")
     return read_as(Clip.from_wire, sent)
+
+
+def _says_unlocked(reply: Any) -> bool:
+    """Whether the reply to an unlock is a success in the form of the captures of 2026-10."""
+    if not isinstance(reply, dict):
+        return False
+    has_result = any(isinstance(reply.get(name), bool) for name in ("already_unlocked", "credit_deducted"))
+    return reply.get("ok") is True or ("ok" not in reply and has_result)
 
 
 def _raise_refusal(reply: Any, cost: str = "") -> None:

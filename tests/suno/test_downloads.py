@@ -86,6 +86,34 @@ def test_an_unlock_without_a_reply_is_never_resent(
     assert calls(wire, AUTHORIZE) == 1
 
 
+@pytest.mark.parametrize(
+    "reply", [{}, [], {"detail": "?"}, {"ok": None, "already_unlocked": True}, {"ok": "false"}, {"already_unlocked": 1}]
+)
+def test_an_unlock_that_does_not_say_that_it_worked_is_checked_before_it_counts_as_done(
+    gateway: SunoGateway, wire: RequestsMock, reply: Any
+) -> None:
+    wire.post(AUTHORIZE, json=reply)
+    with pytest.raises(errors.OutcomeUnknown, match="does not say whether") as raised:
+        gateway.unlock(ALICE, SONG)
+    assert raised.value.is_download is True
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [
+        ({"ok": True}, True),
+        ({"ok": True, "reason": "r", "message": "m", "already_unlocked": True}, False),
+        ({"already_unlocked": True}, False),
+        ({"credit_deducted": True}, True),
+    ],
+)
+def test_an_unlock_counts_unless_suno_says_that_it_was_unlocked(
+    gateway: SunoGateway, wire: RequestsMock, reply: dict[str, Any], counted: bool
+) -> None:
+    wire.post(AUTHORIZE, json=reply)
+    assert gateway.unlock(ALICE, SONG).counted is counted
+
+
 @pytest.mark.parametrize("status", [408, 409, 500, 502, 504])
 def test_a_failure_that_may_have_counted_says_so(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
     wire.post(AUTHORIZE, status=status, json={"detail": "?"})
@@ -119,6 +147,16 @@ def test_a_reply_without_an_address_is_a_clear_failure(gateway: SunoGateway, wir
         gateway.download_url(ALICE, "a", "mp3")
     with pytest.raises(errors.SunoFailed, match="no longer reports where"):
         gateway.wav_file(ALICE, "a")
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_address_is_that_of_a_file_that_is_not_ready(
+    gateway: SunoGateway, wire: RequestsMock, empty: object
+) -> None:
+    wire.get(FILE, json={"ok": True, "status": "processing", "download_url": empty})
+    wire.get(f"{API}/api/gen/a/wav_file/", json={"wav_file_url": empty})
+    assert gateway.download_url(ALICE, "a", "wav") is None
+    assert gateway.wav_file(ALICE, "a") is None
 
 
 @pytest.mark.parametrize("format", ["mp3", "m4a"])
