@@ -140,8 +140,10 @@ class Feed:
                     "This account sees no such playlist at suno.com: check its link, and who may see it."
                 )
             clips = read_as(playlist_from_wire, reply_of(answer)) if answer.succeeded else []
-            found |= {clip.id: clip for clip in clips if clip.id not in found}
-            if len(clips) < SONGS_PER_PLAYLIST_PAGE:
+            new = {clip.id: clip for clip in clips if clip.id not in found}
+            found |= new
+            # A page without new songs may be the last one again.
+            if len(clips) < SONGS_PER_PLAYLIST_PAGE or not new:
                 break
             page += 1
         return list(found.values())
@@ -242,21 +244,24 @@ class Feed:
                 self._cursors.popitem(last=False)
 
     def _v3_reply(self, account: Account, body: JsonObject, deadline: Deadline) -> Any:
-        answer = self._studio.ask(
-            account,
-            Call(CallKind.FEED, "POST", "/api/feed/v3", deadline, json.dumps(body).encode(), accept=LIST_REFUSED),
-        )
+        call = Call(CallKind.FEED, "POST", "/api/feed/v3", deadline, json.dumps(body).encode(), accept=LIST_REFUSED)
+        return self._reply(account, call)
+
+    def _get(self, account: Account, path: str, query: Sequence[tuple[str, str]], deadline: Deadline) -> list[Clip]:
+        call = Call(CallKind.FEED, "GET", path + urlencode(query, safe=","), deadline, accept=LIST_REFUSED)
+        return read_as(_clips_in, self._reply(account, call))
+
+    def _reply(self, account: Account, call: Call) -> Any:
+        """The reply of a list. Raises _ListRefused, also for a web page that says that the call is gone (2026-09)."""
+        try:
+            answer = self._studio.ask(account, call)
+        except SunoFailed as failure:
+            if failure.status in CALL_GONE:
+                raise _ListRefused(failure.status) from failure
+            raise
         if not answer.succeeded:
             raise _ListRefused(answer.status)
         return reply_of(answer)
-
-    def _get(self, account: Account, path: str, query: Sequence[tuple[str, str]], deadline: Deadline) -> list[Clip]:
-        answer = self._studio.ask(
-            account, Call(CallKind.FEED, "GET", path + urlencode(query, safe=","), deadline, accept=LIST_REFUSED)
-        )
-        if not answer.succeeded:
-            raise _ListRefused(answer.status)
-        return read_as(_clips_in, reply_of(answer))
 
     def _first_that_is_there(self, *lists: tuple[str, Callable[[], list[Clip]]]) -> list[Clip] | None:
         """Read the first list that still exists; None if none does. Skip a removed one for LIST_GONE_SECONDS.

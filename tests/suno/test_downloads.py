@@ -87,7 +87,8 @@ def test_an_unlock_without_a_reply_is_never_resent(
 
 
 @pytest.mark.parametrize(
-    "reply", [{}, [], {"detail": "?"}, {"ok": None, "already_unlocked": True}, {"ok": "false"}, {"already_unlocked": 1}]
+    "reply",
+    [{}, [], {"detail": "?"}, {"ok": None, "already_unlocked": True}, {"ok": "false"}, {"already_unlocked": 1}],
 )
 def test_an_unlock_that_does_not_say_that_it_worked_is_checked_before_it_counts_as_done(
     gateway: SunoGateway, wire: RequestsMock, reply: Any

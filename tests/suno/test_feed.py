@@ -68,6 +68,36 @@ def test_clips_are_requested_by_repeated_ids_if_v3_is_gone(
     assert calls(wire, V3) == (1 if status in (404, 405, 410) else 2), "a 400 or 422 is about this request only"
 
 
+@pytest.mark.parametrize("status", [404, 405, 410])
+def test_a_list_that_is_gone_may_say_so_with_a_web_page(
+    gateway: SunoGateway, wire: RequestsMock, status: int
+) -> None:
+    page = {"status": status, "body": "<html>", "content_type": "text/html"}
+    wire.post(V3, **page)
+    wire.get(BY_IDS, **page)
+    wire.get(BARE, json=reply_with("a")["clips"])
+    wire.get(V2, json={"clips": [SONG | {"id": "a"}]})
+    for _ in range(2):
+        assert ids(gateway.clips(ALICE, ["a"])) == ["a"]
+        assert ids(gateway.songs(ALICE)) == ["a"]
+    assert (calls(wire, V3), calls(wire, BY_IDS)) == (2, 1), "by ids, and of the library"
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 429, 503])
+def test_any_other_web_page_says_nothing_about_a_list(gateway: SunoGateway, wire: RequestsMock, status: int) -> None:
+    wire.post(V3, status=status, body="<html>", content_type="text/html")
+    with pytest.raises(errors.SunoError):
+        gateway.clips(ALICE, ["a"])
+    assert calls(wire, BY_IDS) == 0
+
+
+def test_a_playlist_ends_with_a_page_that_has_no_new_song(gateway: SunoGateway, wire: RequestsMock) -> None:
+    playlist = f"{API}/api/playlist/p/"
+    wire.get(playlist, json={"playlist_clips": [{"clip": SONG | {"id": f"s{i}"}} for i in range(50)]})
+    assert len(gateway.playlist(ALICE, "p", 200)) == 50
+    assert calls(wire, playlist) == 2
+
+
 def test_the_third_list_of_ids_is_a_bare_array(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, status=404, json=GONE)
     wire.get(BY_IDS, status=405, json=GONE)
