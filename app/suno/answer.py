@@ -91,8 +91,13 @@ class Answer:
 
     @cached_property
     def is_edge_limit(self) -> bool:
-        """Whether Cloudflare blocked the request before it reached Suno: its page for error 1015 (seen 2026-08)."""
-        return self.is_html and self.status in (403, 429) and _EDGE_LIMIT.search(self.body) is not None
+        """Whether Cloudflare blocked the request before it reached Suno: its page for error 1015 (seen 2026-08).
+
+        It sends a short text in place of the page to programs that it does not take for a browser.
+        """
+        type = self.headers.get("Content-Type", "").lower()
+        is_its_own = self.is_html or type.startswith("text/plain")
+        return is_its_own and self.status in (403, 429) and _EDGE_LIMIT.search(self.body) is not None
 
     @property
     def kind(self) -> str:

@@ -22,6 +22,9 @@ STEM_TASK = "gen_stem"
 """A stem's `task`; STEM_BADGE: the `icon_key` of a stem among its `secondary_badges` (seen 2026-10)."""
 STEM_BADGE = "stem"
 
+MAX_REASON_LENGTH = 100
+"""Maximum characters of Suno's reason that are passed on."""
+
 _PART_IN_TITLE = re.compile(r"(?: - |\()([^()]+?)\)?\s*$")
 
 
@@ -172,7 +175,7 @@ class Credits:
             downloads_limit=_whole(downloads.get("current_period_downloads_limit")),
             downloads_used=_whole(downloads.get("current_period_downloads_used")),
             downloads_extra=_whole(downloads.get("additional_download_remaining")),
-            can_split=any(_mapping(feature).get("name") == "get_stems" for feature in features)
+            can_split=any("get_stems" in (feature, _mapping(feature).get("name")) for feature in features)
             if isinstance(features, list)
             else None,
         )
@@ -290,6 +293,9 @@ def why_not_split(wire: Mapping[str, Any]) -> str:
         return "it is in the trash of its account"
     if status is not None and status != "complete":
         return f"it is not complete (its status is {status[:20]})"
+    if reason := _text(wire.get("download_disabled_reason")):
+        shown = " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:MAX_REASON_LENGTH]
+        return f"Suno has disabled its download ({shown})"
     actions = _mapping(wire.get("action_config")).get("actions")
     for action in map(_mapping, actions if isinstance(actions, list) else ()):
         off = action.get("disabled") is True or action.get("visible") is False

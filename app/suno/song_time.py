@@ -54,11 +54,11 @@ class AlignedLyrics:
     @classmethod
     def from_wire(cls, reply: Any) -> AlignedLyrics:
         """Parse the reply of `aligned_lyrics/v2`. Raises UnreadableReply without its two lists."""
-        if not isinstance(reply, dict) or not any(isinstance(reply.get(name), list) for name in WORDS_AND_LINES):
+        if not isinstance(reply, dict) or not any(_is_list(reply, name) for name in WORDS_AND_LINES):
             raise UnreadableReply("an object without aligned_words or aligned_lyrics")
         words, lines = (_list(reply.get(name)) for name in WORDS_AND_LINES)
         return cls(
-            tuple(_word(each, "word", each.get("success") is True) for each in _objects(words)),
+            tuple(_word(each, "word", each.get("success") is not False) for each in _objects(words)),
             tuple(
                 AlignedLine(
                     _text(line.get("section")),
@@ -88,8 +88,10 @@ def beats_from_wire(reply: Any) -> tuple[Beat, ...]:
 
     Raises UnreadableReply without a list.
     """
-    listed = reply.get("downbeats") if isinstance(reply, dict) else reply
-    if not isinstance(listed, list):
+    listed = reply if isinstance(reply, list) else None
+    if isinstance(reply, dict) and _is_list(reply, "downbeats"):
+        listed = _list(reply["downbeats"])
+    if listed is None:
         raise UnreadableReply("a reply without a list of beats")
     return tuple(_beats(listed))
 
@@ -134,16 +136,21 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _is_list(reply: Mapping[str, Any], name: str) -> bool:
+    """Whether a field is there as a list, or as null: an empty one."""
+    return name in reply and isinstance(reply[name], list | None)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
 def _seconds(value: Any) -> float | None:
-    """A finite number that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """A finite number that is not negative; Suno sends some numbers as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
-    except OverflowError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number >= 0 else None

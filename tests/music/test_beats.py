@@ -43,12 +43,18 @@ def test_weights_are_not_taken_for_places():
     assert (beats.beats_per_bar, beats.bars(), beats.bpm) == (None, [], 120.0)
 
 
-@pytest.mark.parametrize("reply", [[], {"downbeats": []}, [["x", 1]], [[None, None]]])
+@pytest.mark.parametrize(
+    "reply", [[], {"downbeats": []}, {"downbeats": None}, [["x", 1]], [["nan", 1]], [[None, None]]]
+)
 def test_no_beats_at_all(reply):
     beats = Beats.of(beats_from_wire(reply))
 
     assert (beats.times, beats.bpm, beats.is_steady, beats.beats_per_bar) == ((), None, None, None)
     assert tempo_map_of(beats) is None
+
+
+def test_beats_may_be_sent_as_text():
+    assert beats_of(("0.5", "1"), ("1.0", "2"), (1.5, 3)).times == (0.5, 1.0, 1.5)
 
 
 def test_beats_sent_in_no_order_and_twice_are_put_in_order_once():

@@ -172,6 +172,25 @@ def test_no_letter_outside_of_tags_is_lost(parts):
     assert "".join("".join(texts(found)).split()) == "".join(untagged.split())
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        {"start_s": "1.5", "end_s": "2.25", "success": True},
+        {"start_s": 1.5, "end_s": 2.25},
+        {"start_s": 1.5, "end_s": 2.25, "success": None},
+    ],
+)
+def test_a_word_has_its_time_though_it_is_sent_as_text_or_without_success(word):
+    (line,) = lines_of(AlignedLyrics.from_wire({"aligned_words": [{"word": "Rise"} | word]}))
+
+    assert (line.start, line.end, line.words[0].placed) == (1.5, 2.25, True)
+
+
+@pytest.mark.parametrize("reply", [{"aligned_words": None, "aligned_lyrics": None}, {"aligned_words": None}])
+def test_lists_that_are_null_are_those_of_an_instrumental(reply):
+    assert AlignedLyrics.from_wire(reply) == AlignedLyrics()
+
+
 @pytest.mark.parametrize("reply", [None, [], {}, {"aligned_words": 3}, "x"])
 def test_a_reply_of_another_form_is_unreadable(reply):
     from app.suno.clip import UnreadableReply

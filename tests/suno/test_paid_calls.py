@@ -160,10 +160,14 @@ EDGE_LIMIT = {"status": 429, "body": "<title>Error 1015</title>", "content_type"
 @pytest.mark.parametrize(
     ("status", "headers", "seconds"), [(429, {}, 120), (403, {}, 120), (429, {"Retry-After": "30"}, 30)]
 )
+@pytest.mark.parametrize(
+    "page", [EDGE_LIMIT, {"body": "error code: 1015", "content_type": "text/plain; charset=UTF-8"}]
+)
 def test_paid_calls_of_an_account_wait_after_cloudflares_1015(
     gateway: SunoGateway,
     wire: RequestsMock,
     monkeypatch: pytest.MonkeyPatch,
+    page: dict[str, Any],
     status: int,
     headers: dict[str, str],
     seconds: int,
@@ -171,7 +175,7 @@ def test_paid_calls_of_an_account_wait_after_cloudflares_1015(
     signed_in(wire)
     now = time.monotonic()
     monkeypatch.setattr("app.suno.session.time.monotonic", lambda: now)
-    wire.post(SPLIT, **EDGE_LIMIT | {"status": status, "headers": headers})
+    wire.post(SPLIT, **page | {"status": status, "headers": headers})
     for _ in range(2):
         with pytest.raises(errors.RateLimited) as raised:
             gateway.generate_stems(ALICE, SONG)

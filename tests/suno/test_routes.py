@@ -447,6 +447,7 @@ UNFIT = [
     ({"is_trashed": True}, "trash"),
     ({"status": "streaming"}, "not complete"),
     ({"status": "error"}, "not complete"),
+    ({"download_disabled_reason": "made on\nthe free plan"}, r"download \(made on the free plan\)\."),
     ({"action_config": {"actions": [{"action_type": "get_stems", "disabled": True, "visible": True}]}}, "no stems"),
     ({"action_config": {"actions": [None, {"action_type": "get_stems", "visible": False}]}}, "no stems"),
 ]
@@ -469,7 +470,8 @@ def test_a_song_that_suno_would_refuse_is_not_sent_where_it_is_read_anyway(
     "song",
     [
         {"status": None},
-        {"is_trashed": False},
+        {"is_trashed": False, "download_disabled_reason": None},
+        {"download_disabled_reason": ""},
         {"action_config": {"actions": [{"action_type": "get_stems", "disabled": False, "visible": True}]}},
         {"action_config": {"actions": [{"action_type": "download", "disabled": True}]}},
         {"action_config": {"actions": None}},
