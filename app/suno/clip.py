@@ -25,6 +25,9 @@ STEM_BADGE = "stem"
 MAX_REASON_LENGTH = 100
 """Maximum characters of Suno's reason that are passed on."""
 
+CLIP_FIELDS = frozenset({"title", "audio_url", "batch_index", "entity_type"})
+"""Fields of a clip that a batch of clips does not have."""
+
 _PART_IN_TITLE = re.compile(r"(?: - |\()([^()]+?)\)?\s*$")
 
 
@@ -225,14 +228,14 @@ def bare_stem(id: str, song_id: str) -> Clip:
     return Clip(id, stem_from_id=song_id, is_stem=True)
 
 
-def stems_from_wire(reply: Any, *, song_id: str) -> list[Clip]:
+def stems_from_wire(reply: Any, *, song_id: str, in_batch: bool = False) -> list[Clip]:
     """The stems in Suno's reply to a split, any number of them.
 
     Suno answers `{"clips": [...]}`; one client of 2026 reads a single clip instead. Raises UnreadableReply if there
     are none, or if they cannot be this split's: they would be recorded as paid for.
+    `in_batch`: the call answers with a batch, which has an id too: a single clip is one with a field of CLIP_FIELDS.
     """
-    # The newer call puts its clips into a batch, which has an id too.
-    one_clip = _has_id(reply) and "clips" not in reply and "batch_size" not in reply
+    one_clip = _has_id(reply) and "clips" not in reply and not (in_batch and CLIP_FIELDS.isdisjoint(reply))
     listed = _listed({"clips": [reply]} if one_clip else reply, ("clips",))
     if any(isinstance(clip, str) for clip in listed):
         raise UnreadableReply("ids in place of clips")

@@ -86,13 +86,14 @@ class V2Web:
         self, account: Account, song: Clip, choice: StemChoice, group: str, order: str, deadline: Deadline
     ) -> list[Clip]:
         body = _body(song, choice, group, self._suno.stems_model, order)
-        return stems_of(self._studio.ask(account, Call(CallKind.SPLIT, "POST", V2_WEB_PATH, deadline, body)), song.id)
+        answer = self._studio.ask(account, Call(CallKind.SPLIT, "POST", V2_WEB_PATH, deadline, body))
+        return stems_of(answer, song.id, in_batch=True)
 
 
-def stems_of(answer: Answer, song_id: str) -> list[Clip]:
+def stems_of(answer: Answer, song_id: str, *, in_batch: bool = False) -> list[Clip]:
     """The stems in the answer to a paid call. Raises OutcomeUnknown, or SunoFailed that may have charged."""
     try:
-        return stems_from_wire(json_of(answer), song_id=song_id)
+        return stems_from_wire(json_of(answer), song_id=song_id, in_batch=in_batch)
     except UnreadableReply as error:
         sentence = f"Suno answered {answer.status} with {error}, which is not what it sends for a split."
         if answer.is_html:

@@ -204,13 +204,14 @@ def test_the_stems_of_a_split_belong_to_its_song_even_if_suno_does_not_say_so(re
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        ({"id": "the batch", "status": "submitted", "batch_size": 2}, "without clips"),
+        ({"id": "the batch", "status": "submitted", "metadata": {}}, "without clips"),
         ({"clips": ["a", {"id": "b"}]}, "ids in place of clips"),
     ],
 )
 def test_a_reply_to_a_split_that_would_lose_stems_is_unreadable(reply: dict[str, Any], why: str) -> None:
     with pytest.raises(UnreadableReply, match=why):
-        stems_from_wire(reply, song_id=SONG)
+        stems_from_wire(reply, song_id=SONG, in_batch=True)
+    assert stems_from_wire({"id": "a", "title": "Song"}, song_id=SONG, in_batch=True)[0].id == "a"
 
 
 def test_a_split_without_an_id_in_its_reply_is_unreadable() -> None:
