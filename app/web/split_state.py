@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.audio.store import AudioUnavailable
 from app.splits.store import Entry, LedgerUnavailable, State
 from app.suno.clip import Clip
 from app.suno.errors import SunoError
@@ -15,6 +17,8 @@ from app.web import audio
 from app.web.current import parts
 from app.web.errors import ErrorCode
 from app.web.health import JOBS_SEEN_SECONDS
+
+log = logging.getLogger(__name__)
 
 NO_JOBS_PROCESS = (
     "But the part of this service that looks for them is off now: until its operator starts it, try the request "
@@ -37,6 +41,15 @@ def state_of(id: str, entry: Entry | None) -> dict[str, object]:
     if job and job.audio_format:
         shown["audio"] = audio.files_of(job)
     return shown
+
+
+def state_with(id: str, clips: Sequence[Clip]) -> dict[str, object]:
+    """The state of a split that has just got these stems: they are the reply even if no record can be read now."""
+    try:
+        return state_of(id, parts().ledger.get(id))
+    except (LedgerUnavailable, AudioUnavailable) as error:
+        log.error("The state of the split %s cannot be read: %s", id, error.why)
+        return {"state": State.DONE, "clips": clips, "ready": False}
 
 
 def refreshed(account: Account, id: str, entry: Entry | None) -> Entry | None:

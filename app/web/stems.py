@@ -45,7 +45,7 @@ from app.web.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from app.web.split_checks import check_job, check_new
 from app.web.split_request import SplitRequest
 from app.web.split_schemas import SplitStateSchema, WebhookState
-from app.web.split_state import job_of, refreshed, state_of, webhook_of
+from app.web.split_state import job_of, refreshed, state_of, state_with, webhook_of
 from app.web.suno_account import account_of_request, owners_of_request
 
 _SPLIT_STATE = SplitStateSchema()
@@ -240,7 +240,7 @@ def try_again(request_id: str) -> dict[str, object] | Response:
     if isinstance(stems, PersonNeeded):
         return _person_needed(stems.entry, request_id)
     of_app.queue.put(entry.id)
-    return state_of(entry.id, of_app.ledger.get(entry.id))
+    return state_with(entry.id, stems.clips)
 
 
 @blueprint.route("/requests/<request_id>", methods=["DELETE"], parameters=[REQUEST_ID])

@@ -12,8 +12,10 @@ import pytest
 import redis
 import requests
 
+from app.splits.store import LedgerUnavailable, Transaction
 from tests.asserts import assert_error
 from tests.conftest import SONG, Client, Suno, until
+from tests.in_process import InProcess
 from tests.jobs.conftest import Deployed, Receiver, Service
 from tests.splits.conftest import redis_url as redis_url
 
@@ -98,6 +100,28 @@ def test_a_request_that_waits_says_what_a_person_has_to_do(client: Client, owner
     assert person["until"].endswith("Z")
     assert "error" not in told
     assert owner.paid_by_service == []
+
+
+def test_stems_that_were_paid_for_are_the_reply_although_the_ledger_cannot_be_read_then(
+    in_process: Callable[..., InProcess], owner: Owner, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = in_process(SUNO_COOKIE=account)
+    store = client.app.extensions["parts"].ledger._store
+    read = store.read
+
+    def read_until_paid(look: Callable[[Transaction], Any]) -> Any:
+        if owner.paid_by_service:
+            raise LedgerUnavailable("it is away")
+        return read(look)
+
+    monkeypatch.setattr(store, "read", read_until_paid)
+    reply = ask(client)
+    assert reply.status_code == 202
+    owner.solves()
+    paid = again(client, reply)
+    [charge] = owner.paid_by_service
+    assert paid.status_code == 200, paid.text
+    assert (paid.json()["state"], [clip["id"] for clip in paid.json()["clips"]]) == ("done", charge["clips"])
 
 
 def test_the_metrics_and_the_log_tell_the_operator(deploy: Callable[..., Deployed], owner: Owner) -> None:
