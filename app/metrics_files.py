@@ -21,7 +21,7 @@ OFF = "SUNO_STEMS_METRICS_OFF"
 FOLDERS = "suno-stems-metrics-"
 KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemostrecent")
 """The files of each worker."""
-SIZE = 1 << 20
+FILE_BYTES = 1 << 20
 """Bytes of each, allocated before use: writing to a mapped file on a full disk kills the process."""
 
 
@@ -52,7 +52,7 @@ class WorkersFiles:
             part = path.with_suffix(".part")
             file = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                allocate(file, SIZE)
+                allocate(file, FILE_BYTES)
             finally:
                 os.close(file)
             part.rename(path)

@@ -13,7 +13,7 @@ from dataclasses import fields
 from sandbox.accounts import ACCOUNTS
 from sandbox.faults import FAULTS
 from sandbox.server import Sandbox
-from sandbox.songs import LIBRARY, SONGS
+from sandbox.songs import LIBRARY_SONGS, SONGS
 from sandbox.suno import OF_2024, Options, change
 
 NOT_SIMULATED = (
@@ -26,7 +26,7 @@ NOT_SIMULATED = (
     "TLS, HTTP/2, compression and chunked request bodies",
     "the monthly renewal of credits and downloads: only a reset or restart restores them",
 )
-PLAYLISTS = (("playlist-of-<n>", f"the first n of song-library-1 … song-library-{LIBRARY}"),)
+PLAYLISTS = (("playlist-of-<n>", f"the first n of song-library-1 … song-library-{LIBRARY_SONGS}"),)
 CONTROL = (
     ("GET, DELETE /sandbox/log", "every request so far; cookies and tokens as fingerprints only"),
     ("GET /sandbox/charges", "every paid split, and whether its reply was lost"),

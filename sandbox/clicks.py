@@ -43,7 +43,7 @@ class Rhythm:
 
 
 RHYTHMS = {"waltz": Rhythm(0.35, 3, (132.0,)), "changing": Rhythm(0.2, 4, (100.0, 140.0))}
-CLICK, SUNG = 0.02, 14_000  # seconds of a click; the voice's peak
+CLICK_SECONDS, SUNG_PEAK = 0.02, 14_000  # seconds of a click; the voice's peak
 PITCHES = (220.0, 261.6, 329.6, 293.7)  # Hz, one after the other
 
 
@@ -52,10 +52,10 @@ def wav(rhythm: Rhythm, names: Iterable[str], seconds: float) -> bytes:
     samples = array("h", bytes(2 * round(seconds * audio.RATE)))
     if "Drums" in names:
         for at, place in rhythm.beats(seconds):
-            _put(samples, at, CLICK, 2000.0 if place == 1 else 1000.0, 16_000 if place == 1 else 9_000)
+            _put(samples, at, CLICK_SECONDS, 2000.0 if place == 1 else 1000.0, 16_000 if place == 1 else 9_000)
     if "Vocals" in names:
         for (at, end), pitch in zip(rhythm.notes(seconds), cycle(PITCHES), strict=False):
-            _put(samples, at, end - at, pitch, SUNG)
+            _put(samples, at, end - at, pitch, SUNG_PEAK)
     return audio.as_wav(samples.tobytes())
 
 

@@ -9,8 +9,8 @@ import threading
 
 from sandbox.message import Refused, Request, detail
 
-HEAD_LIMIT = 64 * 1024
-BODY_LIMIT = 1024 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 
 
 class Gone(Exception):
@@ -51,7 +51,7 @@ class ClientConnection:
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit():
             raise unreadable(400, "Malformed Content-Length.")
-        if int(length) > BODY_LIMIT:
+        if int(length) > MAX_BODY_BYTES:
             raise unreadable(413, "Request body too large.")
         if headers.get("expect", "").lower() == "100-continue":
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -60,7 +60,7 @@ class ClientConnection:
 
     def _read_head(self) -> bytes:
         while (end := self._unread.find(b"\r\n\r\n")) < 0:
-            if len(self._unread) > HEAD_LIMIT:
+            if len(self._unread) > MAX_HEAD_BYTES:
                 raise unreadable(431, "Request headers too large.")
             self._receive()
         head, self._unread = self._unread[:end], self._unread[end + 4 :]

@@ -8,7 +8,7 @@ import zlib
 from colorsys import hls_to_rgb
 from functools import lru_cache
 
-SIDE = 96
+SIDE_PIXELS = 96
 """Pixels."""
 
 
@@ -19,12 +19,12 @@ def png(song_id: str) -> bytes:
     hue = drawn.random()
     light, dark = hls_to_rgb(hue, 0.65, 0.6), hls_to_rgb((hue + 0.12) % 1, 0.3, 0.7)
     rows = bytearray()
-    for y in range(SIDE):
+    for y in range(SIDE_PIXELS):
         rows.append(0)  # no filter
-        for x in range(SIDE):
-            share = (x + y) / (2 * SIDE)
+        for x in range(SIDE_PIXELS):
+            share = (x + y) / (2 * SIDE_PIXELS)
             rows += bytes(round(255 * (a + (b - a) * share)) for a, b in zip(light, dark, strict=True))
-    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", SIDE_PIXELS, SIDE_PIXELS, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows))), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
 

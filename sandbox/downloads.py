@@ -12,7 +12,7 @@ from sandbox.signed_in import SignedIn
 from sandbox.studio import NOT_FOUND
 from sandbox.suno import Suno
 
-SLOW_UNLOCK = 2.0
+SLOW_UNLOCK_SECONDS = 2.0
 
 
 class Downloads(SignedIn):
@@ -43,7 +43,7 @@ class Downloads(SignedIn):
             return Reply(0, act=lambda connection: connection.reset())
         reply = json_reply(200, {"ok": True, "already_unlocked": False, "credit_deducted": True})
         if strikes == "slow":
-            reply.delay = SLOW_UNLOCK
+            reply.delay = SLOW_UNLOCK_SECONDS
         return reply
 
     def download(self, request: Request, clip_id: str) -> Reply:

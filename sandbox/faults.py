@@ -18,7 +18,7 @@ from sandbox.connection import ClientConnection
 from sandbox.message import Reply, Request, detail, html_reply, json_reply
 from sandbox.songs import CatalogueSong
 
-OVERSIZE = 6 * 1024 * 1024
+OVERSIZE_BYTES = 6 * 1024 * 1024
 SERVER_ERROR = {
     "status_code": 500,
     "detail": "An unexpected error occurred.",
@@ -144,7 +144,7 @@ def _hang(call: StruckCall) -> Reply:
 
 def _oversize(call: StruckCall) -> Reply:
     content: dict[str, Any] = json.loads(call.ordinary.body)
-    return json_reply(200, {**content, "padding": "x" * OVERSIZE})
+    return json_reply(200, {**content, "padding": "x" * OVERSIZE_BYTES})
 
 
 def _endless(call: StruckCall) -> Reply:

@@ -326,7 +326,7 @@ SONGS: dict[str, CatalogueSong] = {
     )
 }
 
-LIBRARY = 1_050
+LIBRARY_SONGS = 1_050
 """How many songs `song-library-<n>` there are, from 1. Any account may use them; `sandbox-library` lists them."""
 
 _LIBRARY_SONG = re.compile(r"song-library-([1-9][0-9]{0,3})")
@@ -336,7 +336,7 @@ _PLAYLIST = re.compile(r"playlist-of-([1-9][0-9]{0,3})")
 def library_song(id: str) -> CatalogueSong | None:
     """A song of a large library."""
     found = _LIBRARY_SONG.fullmatch(id)
-    if found is None or int(found[1]) > LIBRARY:
+    if found is None or int(found[1]) > LIBRARY_SONGS:
         return None
     number = int(found[1])
     day, minute = divmod(number, 720)
@@ -347,6 +347,6 @@ def library_song(id: str) -> CatalogueSong | None:
 def playlist(id: str) -> list[str] | None:
     """The ids of a playlist's songs: `playlist-of-<n>` has the first n of the large library; None if unknown."""
     found = _PLAYLIST.fullmatch(id)
-    if found is None or int(found[1]) > LIBRARY:
+    if found is None or int(found[1]) > LIBRARY_SONGS:
         return None
     return [f"song-library-{number}" for number in range(1, int(found[1]) + 1)]

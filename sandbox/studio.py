@@ -16,7 +16,7 @@ from sandbox.clips import NEW_FIELDS, NEW_METADATA, PRICES, LocalStem, PaidSplit
 from sandbox.faults import FAULT_SONGS, FAULTS, SERVER_ERROR, StruckCall, SunoFault
 from sandbox.message import JsonObject, Refused, Reply, Request, detail, json_reply
 from sandbox.signed_in import SignedIn
-from sandbox.songs import LIBRARY, SONGS, CatalogueSong, library_song, playlist
+from sandbox.songs import LIBRARY_SONGS, SONGS, CatalogueSong, library_song, playlist
 from sandbox.suno import Suno, user_id_of
 
 CLIPS_PER_PAGE = 20
@@ -24,8 +24,8 @@ SONGS_PER_PLAYLIST_PAGE = 50
 
 NOT_FOUND = "Clip not found."
 BROWSER_ONLY = "Token validation failed."
-DYING_FEED_TELLS = 21
-MINUTE = 60.0
+DYING_FEED_CLIPS = 21
+BROWSER_TOKEN_SECONDS = 60.0
 
 
 class Studio(SignedIn):
@@ -172,7 +172,7 @@ class Studio(SignedIn):
         if self._suno.options.feed == "v3-only-405":
             return detail(405, "Method Not Allowed", {"Allow": "POST"})
         if self._suno.options.feed == "dying":
-            return json_reply(200, {"clips": self._library(account)[:DYING_FEED_TELLS]})
+            return json_reply(200, {"clips": self._library(account)[:DYING_FEED_CLIPS]})
         query = request.query
         if "ids" in query:
             return self._feed_failure(account, query["ids"].split(",")) or json_reply(
@@ -375,7 +375,7 @@ class Studio(SignedIn):
         lag = self._suno.options.feed_lag
         stems = [stem for stem in account.stems.values() if self._knows(stem, lag) and not songs_only]
         songs = (
-            [song for number in range(1, LIBRARY + 1) if (song := library_song(f"song-library-{number}"))]
+            [song for number in range(1, LIBRARY_SONGS + 1) if (song := library_song(f"song-library-{number}"))]
             if account.kind.has_library
             else [song for song in SONGS.values() if not song.unfit]
         )
@@ -428,6 +428,6 @@ def _is_fresh(browser_token: str) -> bool:
     """Whether a browser-token was made within the last minute."""
     try:
         made = json.loads(base64.b64decode(json.loads(browser_token)["token"]))["timestamp"]
-        return bool(abs(time.time() - made / 1000) < MINUTE)
+        return bool(abs(time.time() - made / 1000) < BROWSER_TOKEN_SECONDS)
     except (ValueError, LookupError, TypeError, binascii.Error):
         return False

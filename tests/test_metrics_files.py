@@ -34,7 +34,7 @@ def test_a_worker_that_starts_breaks_no_scrape(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(os, "posix_fallocate", look)
     WorkersFiles(0).create()
-    assert set(sizes) == {metrics_files.SIZE}
+    assert set(sizes) == {metrics_files.FILE_BYTES}
     assert sorted(folder.iterdir()) == sorted(folder.glob("*.db"))
 
 

@@ -16,7 +16,7 @@ import urllib3
 
 from app.addresses import NotAnAddress, is_loopback, read_address
 from app.audio.container import CutShort, WrongFormat, check_audio
-from app.audio.sizes import UNKNOWN_BOUND
+from app.audio.sizes import UNKNOWN_BOUND_BYTES
 from app.audio.store import CHUNK_BYTES
 from app.outbound import NotPublic, as_nobody, open_session
 
@@ -113,7 +113,7 @@ class Fetcher:
         file: Path,
         *,
         format: str,
-        most: int = UNKNOWN_BOUND,
+        most: int = UNKNOWN_BOUND_BYTES,
         note_total: Callable[[int], None] = lambda total: None,
         note_progress: Callable[[], None] = lambda: None,
     ) -> int:

@@ -18,8 +18,8 @@ from app.audio.store import CHUNK_BYTES, AudioFull, AudioUnavailable, Stored, ch
 
 SPOOL = ".fetching"
 
-QUICK, QUICK_ONES, QUICK_CHUNK = 0.001, 32, 512 * 1024
-"""A client that takes QUICK_ONES chunks in a row in under QUICK seconds each then gets QUICK_CHUNK bytes at once."""
+QUICK_CHUNKS_IN_A_ROW, QUICK_CHUNK_SECONDS, QUICK_CHUNK_BYTES = 32, 0.001, 512 * 1024
+"""A client that takes so many chunks in a row in under so many seconds each then gets so many bytes at once."""
 
 MIN_FREE_BYTES = 1_000_000
 """A disk with fewer free bytes counts as full."""
@@ -161,8 +161,8 @@ class OpenFile:
             began = time.monotonic()
             yield chunk
             # Small chunks for a slow client, or one of many: they hold little memory.
-            quick = quick + 1 if time.monotonic() - began < QUICK else 0
-            size = QUICK_CHUNK if quick >= QUICK_ONES else CHUNK_BYTES
+            quick = quick + 1 if time.monotonic() - began < QUICK_CHUNK_SECONDS else 0
+            size = QUICK_CHUNK_BYTES if quick >= QUICK_CHUNKS_IN_A_ROW else CHUNK_BYTES
 
     def close(self) -> None:
         """Release the lock."""

@@ -1,7 +1,7 @@
 """The kept stems of many songs as one ZIP, with a folder for each song.
 
 However many songs there are, at most one of their files is open, and their small files are in memory only up to
-SMALL_IN_MEMORY: the others are on the disk.
+MAX_SMALL_BYTES_IN_MEMORY: the others are on the disk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.audio.store import AudioUnavailable
 from app.audio.timeline import Timeline
 from app.audio.zip import Zip, ZipEntry, in_folder, song_entries
 
-SMALL_IN_MEMORY = 1_000_000
+MAX_SMALL_BYTES_IN_MEMORY = 1_000_000
 """Bytes."""
 
 SONGS_AT_ONCE = 8
@@ -47,7 +47,7 @@ class SmallFiles:
     """The content of small files, until it is sent."""
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(SMALL_IN_MEMORY)  # noqa: SIM115 - `close` closes it
+        self._file = SpooledTemporaryFile(MAX_SMALL_BYTES_IN_MEMORY)  # noqa: SIM115 - `close` closes it
         self._size = 0
 
     def stored(self, entry: ZipEntry) -> ZipEntry:

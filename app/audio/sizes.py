@@ -14,15 +14,17 @@ MIN_BYTES_PER_SECOND = {"wav": 10_000_000 / 60, "mp3": 32_000 / 8, "m4a": 32_000
 SIZE_MARGIN = 2.0
 """How many times the expected size is still believed: Suno may raise its quality."""
 
-SMALLEST_BOUND, UNKNOWN_BOUND, LARGEST_BOUND = 100_000_000, 500_000_000, 2_000_000_000
+SMALLEST_BOUND_BYTES, UNKNOWN_BOUND_BYTES, LARGEST_BOUND_BYTES = 100_000_000, 500_000_000, 2_000_000_000
 """Bytes: the bound of a short file, of a file whose length is not known, and of any file (see container.py)."""
 
 
 def most_bytes(format: str, seconds: float | None) -> int:
     """The size in bytes above which a file is not fetched."""
     if not seconds:
-        return UNKNOWN_BOUND
-    return int(min(LARGEST_BOUND, max(SMALLEST_BOUND, SIZE_MARGIN * seconds * MAX_BYTES_PER_SECOND[format])))
+        return UNKNOWN_BOUND_BYTES
+    return int(
+        min(LARGEST_BOUND_BYTES, max(SMALLEST_BOUND_BYTES, SIZE_MARGIN * seconds * MAX_BYTES_PER_SECOND[format]))
+    )
 
 
 def least_bytes(format: str, seconds: float | None) -> int:

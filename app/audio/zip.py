@@ -23,11 +23,8 @@ from app.audio.store import AudioUnavailable, Opened
 from app.audio.timeline import SongInTime
 from app.music.dawproject import AUDIO_FOLDER
 
-LOCAL_HEADER, CENTRAL_HEADER = 30, 46
+LOCAL_HEADER_BYTES, CENTRAL_HEADER_BYTES = 30, 46
 """Bytes of the headers of an entry, without its name and the extra field."""
-
-END, END_64 = 22, 56 + 20
-"""Bytes of the records at the end; a large file has both."""
 
 TOO_LONG, TOO_MANY = 0xFFFF_FFFF, 0xFFFF
 """Sizes, offsets and numbers from these on are in 64-bit fields."""
@@ -71,7 +68,7 @@ class Zip:
         """Its length in bytes."""
         offset = directory = 0
         for entry in self._entries:
-            directory += CENTRAL_HEADER + len(entry.name) + len(_extra(entry.size, entry.size, offset))
+            directory += CENTRAL_HEADER_BYTES + len(entry.name) + len(_extra(entry.size, entry.size, offset))
             offset += _length(entry)
         return offset + directory + len(_end(len(self._entries), directory, offset))
 
@@ -205,7 +202,7 @@ def file_entry(name: str, opened: Opened, shelf: Shelf) -> ZipEntry:
 
 def _length(entry: ZipEntry) -> int:
     """Bytes of an entry and its header."""
-    return LOCAL_HEADER + len(entry.name) + len(_extra_of_local(entry)) + entry.size
+    return LOCAL_HEADER_BYTES + len(entry.name) + len(_extra_of_local(entry)) + entry.size
 
 
 def _local_header(entry: ZipEntry, crc: int) -> bytes:

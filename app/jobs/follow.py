@@ -68,10 +68,10 @@ QUICK_POLL_SECONDS = 120.0
 MAX_LOOK_PAUSE_SECONDS, MAX_SEARCH_PAUSE_SECONDS = 600.0, 1200.0
 """Maximum seconds between two looks at known stems; between two searches for those of a lost answer: more calls."""
 
-SOONEST_AGAIN, SLOWEST_AGAIN = 120.0, 3600.0
+MIN_LATE_SEARCH_PAUSE_SECONDS, MAX_LATE_SEARCH_PAUSE_SECONDS = 120.0, 3600.0
 """Seconds between two searches after "nothing was charged", until the key ends."""
 
-POLLS, PATIENCE = 4, 60.0
+POLLS_PER_STEP, POLL_PATIENCE_SECONDS = 4, 60.0
 """Polls of a quick step, and the maximum seconds until the last of them begins: it may be another job's."""
 
 MAX_SINGLE_READS = 2
@@ -199,8 +199,10 @@ class Follower:
         entry = self._ledger.get(id)
         if entry is None or entry.state is not State.IN_DOUBT:
             return None
-        is_over = self._ledger.clock.since(entry.attempt_began) > DAY
-        return None if is_over else min(SLOWEST_AGAIN, max(SOONEST_AGAIN, self._ledger.overdue_seconds(entry)))
+        if self._ledger.clock.since(entry.attempt_began) > DAY:
+            return None
+        overdue = self._ledger.overdue_seconds(entry)
+        return min(MAX_LATE_SEARCH_PAUSE_SECONDS, max(MIN_LATE_SEARCH_PAUSE_SECONDS, overdue))
 
     def _search_again(self, job: SplitJob, entry: Entry | None) -> Next[SplitJob]:
         """Look once more for stems of a split that has reported that none were made."""
@@ -222,8 +224,8 @@ class Follower:
         look = self._watch.follow(
             self._account_of(job),
             [stem.clip for stem in job.stems],
-            polls=POLLS if quick else 1,
-            patience=PATIENCE,
+            polls=POLLS_PER_STEP if quick else 1,
+            patience=POLL_PATIENCE_SECONDS,
             missed=job.missed,
             singly=None if quick else MAX_SINGLE_READS,
             stopping=self._is_stopping,

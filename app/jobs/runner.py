@@ -30,7 +30,7 @@ from app.jobs.song_order import SongOrders
 from app.jobs.webhook import Send, send
 from app.parts import Parts
 from app.splits.clock import Moment
-from app.splits.jobs import CRASH_PAUSE, MAX_CRASHES, JobsReport, StoredJob
+from app.splits.jobs import CRASH_PAUSE_SECONDS, MAX_CRASHES, JobsReport, StoredJob
 from app.splits.store import LedgerUnavailable
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ CLAIM_SECONDS = 45.0
 MAX_RENEWALS = 240
 """How often a claim is renewed, every third of CLAIM_SECONDS: a step that hangs for an hour loses it."""
 
-WRITTEN_WITHIN, WRITTEN_EVERY = 20.0, 1.0
+WRITE_RETRY_SECONDS, WRITE_PAUSE_SECONDS = 20.0, 1.0
 """Seconds to retry the write of what a step returned, if the ledger is away; and seconds between two tries.
 
 It is less than what is left of the claim. Without the write, the step runs again after the claim: a webhook is sent
@@ -118,7 +118,7 @@ class Runner:
         """Run one step of a job, unless another process has claimed it.
 
         Raises LedgerUnavailable, and any other error of a step. The job is put back before; if the ledger is away for
-        longer than WRITTEN_WITHIN, its claim expires.
+        longer than WRITE_RETRY_SECONDS, its claim expires.
         """
         claimed = self._jobs.claim(id, CLAIM_SECONDS)
         if claimed is None:
@@ -156,7 +156,7 @@ class Runner:
 
     def _put_back(self, id: str, claimed: StoredJob, error: Exception) -> None:
         """Have a step that has failed run again later."""
-        pause = LEDGER_PAUSE_SECONDS if isinstance(error, LedgerUnavailable) else CRASH_PAUSE
+        pause = LEDGER_PAUSE_SECONDS if isinstance(error, LedgerUnavailable) else CRASH_PAUSE_SECONDS
         self._written(lambda: self._jobs.put_back(id, claimed, first_pause=pause))
 
     def _end(self, id: str, claimed: StoredJob) -> None:
@@ -190,9 +190,9 @@ class Runner:
             try:
                 return write()
             except LedgerUnavailable:
-                if self._clock.since(began) > WRITTEN_WITHIN:
+                if self._clock.since(began) > WRITE_RETRY_SECONDS:
                     raise
-            self._sleep(WRITTEN_EVERY)
+            self._sleep(WRITE_PAUSE_SECONDS)
 
     @contextmanager
     def _claim_renewed(self, id: str, claimed: StoredJob) -> Iterator[None]:

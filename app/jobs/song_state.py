@@ -11,10 +11,10 @@ from app.splits.ledger import Ledger
 from app.splits.order import OrderedSong, Problem, SongOrder, SongState
 from app.splits.store import Entry, State
 
-MOST_REPEATS = 2
+MAX_REPEATS = 2
 """How often a song is tried again whose paid call was lost, and made and charged nothing."""
 
-REPEATED_WITHIN = 20 * 3600.0
+MAX_REPEAT_AGE_SECONDS = 20 * 3600.0
 """Seconds after its paid call. The key of a split is forgotten after a day, and with it that it was tried."""
 
 
@@ -70,8 +70,8 @@ def _may_repeat(ledger: Ledger, song: OrderedSong, entry: Entry) -> bool:
         and entry.state is State.IN_DOUBT
         and song.balance_before is None
         and not song.fell
-        and song.repeats < MOST_REPEATS
-        and ledger.clock.since(entry.attempt_began) < REPEATED_WITHIN
+        and song.repeats < MAX_REPEATS
+        and ledger.clock.since(entry.attempt_began) < MAX_REPEAT_AGE_SECONDS
     )
 
 

@@ -17,7 +17,7 @@ from app.splits.store import Entry, Owner, Store, Transaction
 HISTORY_KEPT_SECONDS = 3 * JOB_KEPT_SECONDS
 """Seconds to keep an id in the list: longer than its job can be open, and is kept after that."""
 
-SEARCHED = 1_000
+MAX_SEARCHED_REQUESTS = 1_000
 """How many of an owner's latest requests are searched for those that are still known."""
 
 MIN_ENTRIES_PER_READ = 20
@@ -55,7 +55,8 @@ class History:
         def look(tx: Transaction) -> list[EarlierSplit]:
             names = {_name(*owner) for owner in owners}
             # Ids begin with the time.
-            ids = sorted({id for name in names for id in tx.history(name, SEARCHED)}, reverse=True)[:SEARCHED]
+            every = {id for name in names for id in tx.history(name, MAX_SEARCHED_REQUESTS)}
+            ids = sorted(every, reverse=True)[:MAX_SEARCHED_REQUESTS]
             found: list[EarlierSplit] = []
             step = max(limit, MIN_ENTRIES_PER_READ)
             for at in range(0, len(ids), step):

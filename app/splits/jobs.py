@@ -26,7 +26,7 @@ JOB_KEPT_SECONDS = 10 * DAY
 REPORT_VALID_SECONDS = 60.0
 """Seconds for which the report of a jobs process counts."""
 
-CRASH_PAUSE, LONGEST_CRASH_PAUSE = 30.0, 3600.0
+CRASH_PAUSE_SECONDS, MAX_CRASH_PAUSE_SECONDS = 30.0, 3600.0
 """Seconds until a step that failed unexpectedly runs again. The pause doubles, up to the longest."""
 
 MAX_CRASHES = 250
@@ -165,7 +165,7 @@ class JobTable:
 
         return self._store.transact(change)
 
-    def put_back(self, id: str, claimed: StoredJob, *, first_pause: float = CRASH_PAUSE) -> None:
+    def put_back(self, id: str, claimed: StoredJob, *, first_pause: float = CRASH_PAUSE_SECONDS) -> None:
         """Release a claimed job whose step failed unexpectedly; write nothing of it.
 
         `first_pause`: seconds until it runs again. The pause doubles with each failure in a row.
@@ -176,7 +176,7 @@ class JobTable:
             if record is None or record.get("claim", "") != claimed.claim:
                 return
             crashes = claimed.crashes + 1
-            pause = min(LONGEST_CRASH_PAUSE, first_pause * 2 ** min(claimed.crashes, 20))
+            pause = min(MAX_CRASH_PAUSE_SECONDS, first_pause * 2 ** min(claimed.crashes, 20))
             free = {name: value for name, value in record.items() if not name.startswith("claim")}
             self._put(tx, id, free | {"crashes": crashes}, pause if crashes <= MAX_CRASHES else None)
 

@@ -17,7 +17,7 @@ import redis
 
 from app.splits.clock import Clock, Moment
 from app.splits.store import (
-    MOST_HISTORY,
+    MIN_HISTORY_IDS,
     Added,
     Durability,
     Entry,
@@ -231,7 +231,7 @@ class _Keys:
         key = _history_key(name)
         # With one score for all, the set sorts by the ids.
         self._write("ZADD", key, 0, id)
-        self._write("ZREMRANGEBYRANK", key, 0, -MOST_HISTORY - 1)
+        self._write("ZREMRANGEBYRANK", key, 0, -MIN_HISTORY_IDS - 1)
         self._write("EXPIRE", key, int(kept + 2 * DAY))
 
     def remove_history(self, name: str, id: str) -> None:

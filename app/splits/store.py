@@ -124,7 +124,7 @@ class Added:
     """The sum; until the commit, if others add to it too, only the least that it can be."""
 
 
-MOST_HISTORY = 1_000
+MIN_HISTORY_IDS = 1_000
 """How many ids each list keeps at least."""
 
 Records = dict[str, Any]
@@ -167,7 +167,7 @@ class Transaction(Protocol):
     def put_history(self, name: str, id: str, *, kept: float) -> None:
         """Add an id to the list with this name, and keep it there for at least `kept` seconds. Reads nothing.
 
-        Ids sort by time (app/ids.py). A list may lose its oldest ids beyond MOST_HISTORY.
+        Ids sort by time (app/ids.py). A list may lose its oldest ids beyond MIN_HISTORY_IDS.
         """
 
     def remove_history(self, name: str, id: str) -> None:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 JOBS_SEEN_SECONDS = 30.0
 """Seconds without a sign from the jobs process, or of delay, until `/readyz` reports it."""
 
-SUNO_UNREAD, NO_SLOT_FREE, STALLED = 300.0, 1800.0, 3600.0
+SUNO_UNREAD_SECONDS, NO_FREE_SLOT_SECONDS, STALLED_SECONDS = 300.0, 1800.0, 3600.0
 """Seconds until `/readyz` reports that jobs cannot read Suno, find no fetch slot, or make no progress."""
 
 NO_REPORT = JobsReport(slots=0, free_slots=0, no_slot_for=0.0, stalled_for=0.0, unread_for=0.0)
@@ -231,11 +231,11 @@ def _jobs() -> str | None:
 
 
 def _what_stands(report: JobsReport) -> str:
-    if report.unread_for > SUNO_UNREAD:
+    if report.unread_for > SUNO_UNREAD_SECONDS:
         return f"Suno could not be read for {report.unread_for:.0f} s"
-    if report.no_slot_for > NO_SLOT_FREE:
+    if report.no_slot_for > NO_FREE_SLOT_SECONDS:
         return f"no fetch slot was free for {report.no_slot_for:.0f} s"
-    if report.stalled_for > STALLED:
+    if report.stalled_for > STALLED_SECONDS:
         return f"a job has made no progress for {report.stalled_for:.0f} s"
     return "ok"
 

@@ -12,7 +12,7 @@ MIN_SIMILARITY = 0.75
 SHORT_FORMS = {"wait": "wait_audio", "format": "audio_format", "webhook": "webhook_url"}
 """Names that other calls of this service, or other services, give to these fields."""
 
-MOST_NAMED, LONGEST_NAMED = 10, 60
+MAX_NAMED_FIELDS, MAX_NAMED_LENGTH = 10, 60
 """Fields that an error names, and the characters of a name that it shows. A longer name is no misspelt one."""
 
 MAX_COMPARED_NAMES = 100
@@ -26,8 +26,8 @@ def near_misses(given: Iterable[str], fields: Collection[str], ours: Collection[
     """
     found: dict[str, list[str]] = {}
     for name in islice((name for name in given if name not in fields), MAX_COMPARED_NAMES):
-        if len(found) < MOST_NAMED and (meant := _meant(name, fields, ours)):
-            shown = name[:LONGEST_NAMED]
+        if len(found) < MAX_NAMED_FIELDS and (meant := _meant(name, fields, ours)):
+            shown = name[:MAX_NAMED_LENGTH]
             found[shown] = [f"{shown} is not a field of this request: did you mean {meant}? Nothing was charged."]
     return found
 
@@ -38,6 +38,6 @@ def _meant(name: str, fields: Collection[str], ours: Collection[str]) -> str | N
         return meant
     if name in ours:
         return None
-    if len(name) > LONGEST_NAMED:
+    if len(name) > MAX_NAMED_LENGTH:
         return None
     return next(iter(get_close_matches(folded, fields, 1, MIN_SIMILARITY)), None)

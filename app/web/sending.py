@@ -14,8 +14,8 @@ from app.audio.files import SHORT_ID_LENGTH
 from app.audio.store import Opened
 from app.web.current import parts
 
-FEW, SHARED = 4, 300_000_000
-"""With more than FEW downloads at once, a process sends at most SHARED bytes a second in total."""
+MAX_UNLIMITED_DOWNLOADS, SHARED_BYTES_PER_SECOND = 4, 300_000_000
+"""With more downloads at once, a process sends at most so many bytes a second in total."""
 
 
 OCTETS = "application/octet-stream"
@@ -84,7 +84,8 @@ def _in_turn(chunks: Iterable[bytes]) -> Iterator[bytes]:
     try:
         for chunk in chunks:
             yield chunk
-            time.sleep(sending.number * len(chunk) / SHARED if sending.number > FEW else 0)
+            is_limited = sending.number > MAX_UNLIMITED_DOWNLOADS
+            time.sleep(sending.number * len(chunk) / SHARED_BYTES_PER_SECOND if is_limited else 0)
     finally:
         sending.number -= 1
 

@@ -86,7 +86,7 @@ def names_in(content: bytes) -> list[str]:
 
 
 def test_each_song_has_a_folder_and_one_file_is_open_at_a_time(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_zips, "SMALL_IN_MEMORY", 10_000)
+    monkeypatch.setattr(order_zips, "MAX_SMALL_BYTES_IN_MEMORY", 10_000)
     songs = [keep(shelf, f"{number:08}-song", "bass", "drums", title=f"Song {number}") for number in range(20)]
     found = packed(shelf, songs)
     content = b"".join(found.content)

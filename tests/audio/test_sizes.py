@@ -7,7 +7,7 @@ import pytest
 from app.audio.container import UNKNOWN_LENGTH_BYTES
 from app.audio.folder import FolderStore
 from app.audio.shelf import Shelf
-from app.audio.sizes import LARGEST_BOUND, least_bytes, most_bytes
+from app.audio.sizes import LARGEST_BOUND_BYTES, least_bytes, most_bytes
 from app.audio.store import AudioFull
 
 
@@ -37,7 +37,7 @@ def test_nothing_is_certain_about_a_song_of_unknown_length() -> None:
 
 
 def test_every_wav_within_the_bounds_can_state_its_length() -> None:
-    assert LARGEST_BOUND < UNKNOWN_LENGTH_BYTES
+    assert LARGEST_BOUND_BYTES < UNKNOWN_LENGTH_BYTES
 
 
 def test_files_that_certainly_do_not_fit_are_refused(folder: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from app.splits.clock import Clock
-from app.splits.store import MOST_HISTORY, Added, Durability, Entry, Records, Transaction
+from app.splits.store import MIN_HISTORY_IDS, Added, Durability, Entry, Records, Transaction
 
 T = TypeVar("T")
 
@@ -88,10 +88,10 @@ class _InMemory:
             self.kept[kind, name] = json.loads(json.dumps(value))
 
     def put_history(self, name: str, id: str, *, kept: float) -> None:
-        self.kept["history", name] = sorted({*self.history(name, MOST_HISTORY), id})
+        self.kept["history", name] = sorted({*self.history(name, MIN_HISTORY_IDS), id})
 
     def remove_history(self, name: str, id: str) -> None:
-        self.kept["history", name] = sorted({*self.history(name, MOST_HISTORY)} - {id})
+        self.kept["history", name] = sorted({*self.history(name, MIN_HISTORY_IDS)} - {id})
 
     def history(self, name: str, limit: int) -> list[str]:
         ids: list[str] = self.kept.get(("history", name), [])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from app.splits.history import SEARCHED
+from app.splits.history import MAX_SEARCHED_REQUESTS
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.owners import KEY_KEPT_SECONDS
 from app.splits.rows import Rows
 from app.splits.sqlite import SqliteStore
-from app.splits.store import MOST_HISTORY, State, Store
+from app.splits.store import MIN_HISTORY_IDS, State, Store
 from app.splits.wait import Wait
 from tests.splits.conftest import SteppedClock, entry, stems
 
@@ -85,12 +85,12 @@ def test_known_requests_are_found_behind_many_that_are_forgotten(store: Store) -
     name = json.dumps(["a", ""])
 
     def add(tx) -> None:
-        for n in range(SEARCHED - 1):
+        for n in range(MAX_SEARCHED_REQUESTS - 1):
             tx.put_history(name, f"{'f' * 16}{n:016x}", kept=60)
 
     store.transact(add)
     assert ids(ledger, ("a", ""), limit=1) == [followed.id]
-    assert SEARCHED <= MOST_HISTORY
+    assert MAX_SEARCHED_REQUESTS <= MIN_HISTORY_IDS
 
 
 def test_a_split_with_neither_key_nor_job_writes_nothing_to_the_list(store: Store) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.splits.jobs import CRASH_PAUSE, MAX_CRASHES, JobsReport, NewJob, StoredJob
+from app.splits.jobs import CRASH_PAUSE_SECONDS, MAX_CRASHES, JobsReport, NewJob, StoredJob
 from app.splits.ledger import Ledger
 from app.splits.store import Entry, Store
 from tests.splits.conftest import SteppedClock, entry, stems
@@ -260,7 +260,7 @@ def test_a_step_that_fails_unexpectedly_is_repeated_ever_more_rarely_and_then_no
             pauses.append(due - clock.wall)
             clock.advance(due - clock.wall)
     assert (pauses[:3], max(pauses), len(pauses)) == ([30, 60, 120], 3600, MAX_CRASHES)
-    assert CRASH_PAUSE == 30 and 9 < (clock.seconds - began) / 86_400 < 12
+    assert CRASH_PAUSE_SECONDS == 30 and 9 < (clock.seconds - began) / 86_400 < 12
     claimed = ledger.jobs.claim(one.id, 45)
     assert claimed.body == JOB.body, "nothing of it is lost"
     ledger.jobs.release(one.id, claimed, JOB.body, None)
