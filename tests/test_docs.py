@@ -335,6 +335,13 @@ def test_every_page_that_is_written_by_hand_has_at_most_1200_words_beside_its_ex
         assert len(beside_examples.split()) <= 1_200, page
 
 
+def test_every_page_and_every_example_is_linked() -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (*Path("docs").glob("*.md"), Path("README.md"))}
+    for name in (*pages, *(path.name for path in Path("examples").iterdir())):
+        linked = re.compile(rf"\]\([\w./]*\b{re.escape(name)}[#)]")
+        assert any(linked.search(text) for page, text in pages.items() if page != name), name
+
+
 def test_the_quick_start_begins_with_the_two_commands_that_install_everything() -> None:
     quick_start = README.partition("## Quick start")[2].partition("\n## ")[0]
     assert re.findall(r"^\$ (make [a-z]+)", quick_start, re.MULTILINE)[:2] == ["make demo", "make test"]
