@@ -14,6 +14,13 @@ REUSE_RETRY_SECONDS = 15
 """Retry-After while stems that would be reused are being made, which takes about a minute."""
 
 
+MAY_HAVE_CHARGED = (
+    "The first request with this Idempotency-Key may have charged. Send it again with a new cookie: it is not paid "
+    "for twice."
+)
+"""What a cookie that no longer signs in means for a key in doubt."""
+
+
 class KeyReused(Exception):
     """The Idempotency-Key was used for a request with other parameters."""
 

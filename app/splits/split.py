@@ -18,7 +18,15 @@ from app.splits.inquiry import Inquiry
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger
 from app.splits.person import Handover, PersonInquiry, PersonNeeded
-from app.splits.refusals import InProgress, KeyReused, being_made, in_doubt, not_clear, whole_seconds
+from app.splits.refusals import (
+    MAY_HAVE_CHARGED,
+    InProgress,
+    KeyReused,
+    being_made,
+    in_doubt,
+    not_clear,
+    whole_seconds,
+)
 from app.splits.store import Entry, LedgerUnavailable, Owner, State, Transaction
 from app.splits.watch import Watch
 from app.suno.answer import paid_calls_paused
@@ -416,8 +424,8 @@ class Split:
         """Reply to a retry of an entry in doubt. Pay again only once it is certain that it made nothing."""
         try:
             finding = self._inquiry.find_out(stored)
-        except SessionExpired:
-            raise
+        except SessionExpired as error:
+            raise SessionExpired(error.sentence, cost=MAY_HAVE_CHARGED) from error
         except SunoError as error:
             # The error's own words are about the cost of this look, not of the first request.
             log.warning("Request %s could not look for its stems: %s", stored.request_id, error)

@@ -76,7 +76,14 @@ class SunoFailed(SunoError):
 
 
 class SessionExpired(SunoError):
-    """Clerk or Suno refuses the cookie: a person has to copy a new one from a signed-in browser."""
+    """Clerk or Suno refuses the cookie: a person has to copy a new one from a signed-in browser.
+
+    `cost`: a sentence about the cost, after which the text ends.
+    """
+
+    def __init__(self, sentence: str, *, cost: str = "Nothing was charged.", **about: Unpack[About]) -> None:
+        super().__init__(f"{sentence} {cost}", **about)
+        self.sentence = sentence
 
 
 class OutOfCredits(SunoError):

@@ -336,11 +336,9 @@ def _expired(account: Account, *, is_empty: bool = False) -> SessionExpired:
     if is_empty:
         return SessionExpired(
             f"The cookie given by {account.named_by} is valid, but nobody is signed in with it: a browser gets "
-            f"such a cookie before it signs in. {HOW_TO_COPY} Nothing was charged."
+            f"such a cookie before it signs in. {HOW_TO_COPY}"
         )
-    return SessionExpired(
-        f"Suno no longer accepts the cookie given by {account.named_by}. {HOW_TO_COPY} Nothing was charged."
-    )
+    return SessionExpired(f"Suno no longer accepts the cookie given by {account.named_by}. {HOW_TO_COPY}")
 
 
 def _tokens(session_id: str) -> str:

@@ -404,7 +404,7 @@ def test_nothing_is_unlocked_or_fetched_for_a_store_that_cannot_be_written(
         Answer(422, HTTPHeaderDict(), b'{"detail": "Unknown format."}'),
         Answer(502, HTTPHeaderDict({"Content-Type": "text/html"}), b""),
         SunoUnreachable("Suno was asked, but it did not answer in time. Nothing was charged; try again later."),
-        SessionExpired("Suno no longer accepts the cookie given by SUNO_COOKIE. Nothing was charged."),
+        SessionExpired("Suno no longer accepts the cookie given by SUNO_COOKIE."),
     ],
     ids=lambda answer: str(getattr(answer, "status", None) or type(answer).__name__),
 )

@@ -307,7 +307,7 @@ def test_an_order_pauses_if_its_caller_has_too_many_requests_that_wait(world: Or
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (SessionExpired("Suno no longer accepts the cookie. Nothing was charged."), "suno_session_expired"),
+        (SessionExpired("Suno no longer accepts the cookie."), "suno_session_expired"),
         (captcha_required(1), "captcha_required"),
     ],
     ids=["sign-in", "captcha"],

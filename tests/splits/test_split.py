@@ -421,9 +421,11 @@ def test_nothing_is_paid_while_suno_cannot_be_read(ask: Ask, suno: Suno, clock: 
     with pytest.raises(InProgress, match="cannot be determined now") as raised:
         ask("k")
     assert "Nothing was charged" not in str(raised.value), "that is true of the look only"
-    suno.poll_failures = [SessionExpired("the cookie")]
-    with pytest.raises(SessionExpired):
+    suno.poll_failures = [SessionExpired("The cookie is dead.")]
+    with pytest.raises(SessionExpired, match="The cookie is dead") as expired:
         ask("k")
+    assert "Nothing was charged" not in str(expired.value)
+    assert "may have charged" in str(expired.value)
     assert suno.paid == 0
 
 
