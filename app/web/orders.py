@@ -25,6 +25,7 @@ from app.splits.wait import Ended
 from app.suno.clip import Credits
 from app.suno.errors import SunoError
 from app.suno.gateway import AudioFormat
+from app.suno.ids import folded
 from app.suno.session import Account
 from app.suno.stems import StemChoice
 from app.web import audio
@@ -252,7 +253,10 @@ def _songs(wanted: dict[str, Any], account: Account) -> list[str]:
     if "playlist" in wanted:
         ids = [clip.id for clip in parts().gateway.playlist(account, wanted["playlist"], MAX_SONGS)]
     else:
-        ids = list(dict.fromkeys(wanted["songs"]))
+        by_song: dict[str, str] = {}
+        for id in wanted["songs"]:
+            by_song.setdefault(folded(id), id)
+        ids = list(by_song.values())
     if len(ids) > MAX_SONGS:
         raise OrderTooLarge(MAX_SONGS)
     return ids

@@ -50,7 +50,7 @@ def songs_in(state: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def test_a_quote_tells_what_each_song_would_cost_and_is_free(deployed: Service, suno: Suno, account: str) -> None:
-    wanted = [SONG, "song-with-two", "no-such-song", "fault-500"]
+    wanted = [SONG, "song-with-two", "no-such-song", "fault-500", "Song-With-Two", f"m_{SONG}", "FAULT-500"]
     reply = deployed.client.post("/api/orders", json={"songs": wanted, "quote": True, "audio_format": "mp3"})
     assert reply.status_code == 200
     quoted = reply.json()
