@@ -61,9 +61,11 @@ def quote(
     """
     found: dict[str, Clip] = {}
     for start in range(0, len(song_ids), CLIPS_AT_ONCE):
-        found |= {
-            clip.id.casefold(): clip for clip in gateway.clips(account, song_ids[start : start + CLIPS_AT_ONCE])
-        }
+        listed = gateway.clips(account, song_ids[start : start + CLIPS_AT_ONCE], one_by_one=False)
+        found |= {clip.id.casefold(): clip for clip in listed}
+    # Lists may leave out songs: only the call for one clip says that a song is unknown.
+    left_out = [id for id in song_ids if id.casefold() not in found]
+    found |= {clip.id.casefold(): clip for clip in gateway.clips_by_themselves(account, left_out)}
 
     def quoted(id: str) -> QuotedSong:
         clip = found.get(id.casefold())

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from responses import RequestsMock
 
+from app.splits.quote import Outlook, quote
 from app.splits.watch import Watch
 from app.suno import errors, feed
 from app.suno.clip import Clip
 from app.suno.gateway import SunoGateway
 from app.suno.session import Account
+from app.suno.stems import StemChoice
 from tests.suno.conftest import ALICE, API, BOB, CLIP, calls, jwt, signed_in
 
 V2, V3, BY_IDS = f"{API}/api/feed/v2", f"{API}/api/feed/v3", f"{API}/api/clips/get_songs_by_ids"
@@ -96,6 +98,18 @@ def test_a_playlist_ends_with_a_page_that_has_no_new_song(gateway: SunoGateway, 
     wire.get(playlist, json={"playlist_clips": [{"clip": SONG | {"id": f"s{i}"}} for i in range(50)]})
     assert len(gateway.playlist(ALICE, "p", 200)) == 50
     assert calls(wire, playlist) == 2
+
+
+def test_no_song_of_a_quote_counts_as_unknown_because_a_list_leaves_it_out(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.post(V3, json={"clips": []})
+    songs = [f"song-{n}" for n in range(12)]
+    for id in songs[:-1]:
+        wire.get(f"{API}/api/clip/{id}", json=SONG | {"id": id})
+    wire.get(f"{API}/api/clip/{songs[-1]}", status=404, json=GONE)
+    quoted = quote(gateway, ALICE, songs, StemChoice(), price=10, with_files=False)
+    assert [song.outlook for song in quoted] == [Outlook.SPLIT] * 11 + [Outlook.NOT_FOUND]
 
 
 def test_the_third_list_of_ids_is_a_bare_array(gateway: SunoGateway, wire: RequestsMock) -> None:
