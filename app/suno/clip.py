@@ -88,8 +88,8 @@ class Clip:
         parent that is missing, or only in the other two fields, is no contradiction.
         """
         metadata = _mapping(wire.get("metadata"))
-        stated = metadata.get("stem_from_id")
-        if stem_of is not None and isinstance(stated, str) and stated and not is_same(stated, stem_of):
+        stated = _stated_parent(metadata, wire)
+        if stem_of is not None and stated and not is_same(stated, stem_of):
             raise UnreadableReply("a stem of another song")
         prompt = _text(metadata.get("prompt"))
         audio_url = _text(wire.get("audio_url"))
@@ -194,11 +194,19 @@ def clips_from_wire(reply: Any, *names: str, stem_of: str | None = None) -> list
 
 
 def all_clips_from_wire(reply: Any) -> list[Clip]:
-    """The clips in a list that must be complete: a clip without an id makes it unreadable."""
+    """The clips in a list that must show each stem.
+
+    Raises UnreadableReply if a clip has no id, or nothing that tells a song from a stem.
+    """
     listed = _listed(reply, ("clips",))
     if not all(_has_id(clip) for clip in listed):
         raise UnreadableReply("a clip without an id")
-    return [Clip.from_wire(clip) for clip in listed]
+    clips = [Clip.from_wire(clip) for clip in listed]
+    if not all(
+        clip.is_stem or isinstance(sent.get("metadata"), dict) for clip, sent in zip(clips, listed, strict=True)
+    ):
+        raise UnreadableReply("a clip that may be a song or a stem")
+    return clips
 
 
 def playlist_from_wire(reply: Any) -> list[Clip]:
@@ -274,7 +282,7 @@ def _has_id(clip: Any) -> bool:
 def _has_mark(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> bool:
     """Whether the clip has anything that only stems have."""
     marks = ("stem_from_id", "stem_task", "stem_type_id", *PART_FIELDS)
-    if any(metadata.get(mark) is not None for mark in marks):
+    if wire.get("stem_from_id") is not None or any(metadata.get(mark) is not None for mark in marks):
         return True
     return any(
         place.get("task") == STEM_TASK or STEM_BADGE in _badges(place.get("secondary_badges"))
@@ -312,8 +320,13 @@ def _parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
 
     Raises UnreadableReply if it is not an id.
     """
-    parent = _text(metadata.get("stem_from_id")) or _ancestor(metadata, wire)
+    parent = _stated_parent(metadata, wire) or _ancestor(metadata, wire)
     return _id(parent.removeprefix("m_")) if parent else None
+
+
+def _stated_parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
+    """`stem_from_id`: seen in `metadata`; a list may have it beside `task` (2026-10)."""
+    return _text(metadata.get("stem_from_id")) or _text(wire.get("stem_from_id"))
 
 
 def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:

@@ -229,6 +229,7 @@ def test_a_split_is_unreadable_if_one_of_its_ids_is_not_one(id: object) -> None:
     ("clips", "why"),
     [
         ([{"id": "a"}, {"id": "b", "metadata": {"stem_from_id": "another"}}], "another song"),
+        ([{"id": "a"}, {"id": "b", "stem_from_id": "another"}], "another song"),
         ([{"id": "a"}, {"id": "b"}, {"id": "A"}], "same clip twice"),
         ([{"id": "a"}, {"id": "../b"}], "id that is not one"),
         ([{"id": "a"}, {"id": SONG.upper()}], "song itself"),

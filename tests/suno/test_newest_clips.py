@@ -94,6 +94,8 @@ def test_a_list_that_does_not_go_back_far_enough_is_unreadable(
         [{"created_at": OLD["created_at"]}, OLD],
         [None, OLD],
         [made("../a", 9), OLD],
+        [made("a", 9, metadata=None), OLD],
+        [made("a", 9, metadata=[]), OLD],
         None,
     ],
 )
@@ -124,6 +126,8 @@ def test_no_other_list_replaces_it(gateway: SunoGateway, wire: RequestsMock, sta
         {"task": "gen_stem"},
         {"metadata": {"task": "gen_stem"}},
         {"metadata": {"stem_from_id": "its-song"}},
+        {"stem_from_id": "its-song"},
+        {"stem_from_id": "its-song", "metadata": None},
         {"secondary_badges": [None, {"icon_key": "new"}, {"icon_key": "stem"}]},
         {"metadata": {"secondary_badges": [{"icon_key": "stem"}]}},
     ],
