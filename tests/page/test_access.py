@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 from tests import stack
 from tests.browser import requested_addresses
@@ -393,10 +392,9 @@ def test_a_notice_of_the_operator_is_shown(page_with: Callable[..., Page]) -> No
 
 def test_with_an_api_key_the_browser_saves_all_stems_by_itself(page_with: Callable[..., Page]) -> None:
     page = page_with(API_KEYS=API_KEY, LINK_SECRET="s" * 32)
-    page.browser.get(page.service.url)
+    page.browser.get(f"{page.service.url}/#/song/song-with-two")
     sign_in(page, apiKey=API_KEY)
-    page.wait(lambda: "credits" in page.text("account"))
-    page.enter("song-with-two" + Keys.ENTER)
+    page.wait(lambda: "Copper Field" in page.text("chosen"))  # the song of the address, after the key
     page.press("Open the stems")
     page.wait_until_ready()
     page.complaints()

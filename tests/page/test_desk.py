@@ -50,7 +50,13 @@ def test_rows_are_low_coloured_by_family_and_second_takes_are_folded(page: Page)
     colours = {text.splitlines()[0]: colour for _, colour, text in rows}
     assert colours["Vocals"] == colours["Backing vocals"] != colours["Drums"] == colours["Percussion"]
     assert len(set(colours.values())) == 7
-    assert "12 second takes, muted" in page.text("tracks")
+    fold = page.browser.find_element(By.CSS_SELECTOR, "#tracks summary")
+    assert fold.text == "12 second takes, muted"
+    page.browser.execute_script("arguments[0].click()", fold)
+    page.press("Mute", page.find("group", "Drums, take 2"))
+    assert fold.text == "12 second takes, 11 muted"
+    page.press("Mute", page.find("group", "Drums, take 2"))
+    assert fold.text == "12 second takes, muted"
 
 
 def test_silent_parts_are_folded(page: Page) -> None:

@@ -25,6 +25,19 @@ window.fetch = async (path, options) => {
 """
 
 
+ONE = """
+const direct = window.fetch;
+window.isCut = true;
+window.fetch = async (path, options) => {
+  const page = /^\\/?api\\/get\\?page=(\\d+)$/.exec(path)?.[1];
+  if (page === undefined) return direct(path, options);
+  if (page > 0 && window.isCut) throw new TypeError("Failed to fetch");
+  const songs = page > 0 ? [] : [{ id: "song-1", title: "🎤 ".repeat(40) + "שיר", has_stems: false }];
+  return new Response(JSON.stringify(songs), { headers: { "Content-Type": "application/json" } });
+};
+"""
+
+
 def songs(page: Page) -> list[WebElement]:
     # In one command: to ask for each of a thousand songs takes WebDriver half a minute.
     return page.browser.execute_script(
@@ -52,9 +65,9 @@ def which(page: Page, choice: str) -> None:
 
 
 @pytest.fixture
-def many_songs(page: Page) -> Iterator[Page]:
-    """The page of an account with 1,050 songs."""
-    added = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": MANY})
+def listed(page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page with another list of songs: a script that replaces it."""
+    added = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": request.param})
     page.open()
     yield page
     page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
@@ -96,8 +109,14 @@ def test_a_day_later_the_stems_are_found_again_for_free(page: Page) -> None:
     before = len(page.charges("song-with-twelve"))
     which(page, "Split")
     song_of(page, "Glass Orchard").find_element(By.TAG_NAME, "button").click()
+    page.find("button", "Open the stems")
+    page.browser.execute_script(
+        "const direct = fetch; window.fetch = async (path, options) => path.includes('get_limit')"
+        " ? Promise.reject(new TypeError('Failed to fetch')) : direct(path, options)"
+    )
     page.press("Open the stems")
     page.wait_until_ready()
+    page.wait(lambda: page.text("account") == "What the account has left could not be read.")
     page.wait(lambda: "kept here" in song_of(page, "Glass Orchard").text)
     assert len(page.charges("song-with-twelve")) == before
 
@@ -121,8 +140,21 @@ def test_a_song_has_an_address(page: Page) -> None:
     page.wait(lambda: song_of(page, "Ocean Wanderer").find_elements(By.CSS_SELECTOR, "[aria-current=true]"))
 
 
-def test_more_than_a_thousand_songs_are_listed_and_found(many_songs: Page) -> None:
-    page = many_songs
+@pytest.mark.parametrize("listed", [ONE], indirect=True, ids=["one"])
+def test_a_search_does_not_hide_that_the_list_could_not_be_loaded(listed: Page) -> None:
+    page = listed
+    page.wait(lambda: "could not be reached" in page.text("more"))
+    search(page, "zzz")
+    assert songs(page) == []
+    assert page.text("more") == "The service could not be reached. Check your connection. Try again"
+    page.browser.execute_script("window.isCut = false")
+    page.press("Try again")
+    page.wait(lambda: page.text("more") == "No song has “zzz” in its title. There is 1 song.")
+
+
+@pytest.mark.parametrize("listed", [MANY], indirect=True, ids=["many"])
+def test_more_than_a_thousand_songs_are_listed_and_found(listed: Page) -> None:
+    page = listed
     page.wait(lambda: loaded(page) >= 20)
     assert loaded(page) < 200
     search(page, "number 1049")

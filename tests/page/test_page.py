@@ -42,6 +42,11 @@ def test_from_a_pasted_link_to_a_zip_on_disk(page: Page) -> None:
     vocals = page.find("group", "Vocals")
     page.press("Save MP3", vocals, role="link")
     assert page.downloaded("Ocean Wanderer - Vocals.mp3") == files["Vocals.mp3"]
+    assert "The browser saves Ocean Wanderer - Vocals.mp3" in page.text("saving")
+    page.press("Save session (DAWproject)", role="link")
+    session = unzipped(page.downloaded("Ocean Wanderer*.dawproject"))
+    assert session["Vocals.mp3"] == files["Vocals.mp3"]
+    assert "project.xml" in session
     assert len(page.charges(SONG)) == 1
     page.wait(lambda: page.text("account") == account_line(page))
     assert page.complaints() == []

@@ -4,6 +4,7 @@ import { Failure, askJson, credentials } from "./api.js";
 import { the } from "./dom.js";
 import { clearProblem, showProblem } from "./problem.js";
 import { count } from "./rules.js";
+import { isStopped } from "./scope.js";
 
 const FIELDS = ["apiKey", "account", "cookie"];
 
@@ -30,8 +31,17 @@ export async function showAccount(signal) {
   the("account").textContent = parts.join(", ");
 }
 
-/** Ask again, in the background. */
-export const refresh = () => showAccount(shownFor).catch(() => {});
+/** Ask again, in the background. What was left before is not shown if that fails. */
+export async function refresh() {
+  const asked = shownFor;
+  try {
+    await showAccount(asked);
+  } catch (failure) {
+    if (isStopped(failure) || asked !== shownFor) return;
+    clearAccount();
+    the("account").textContent = "What the account has left could not be read.";
+  }
+}
 
 /** Show what is known of no account. */
 export function clearAccount() {

@@ -81,16 +81,28 @@ function placeRows(clip, stems, canPlay) {
     row.isAgain = isAgain;
     current.desk.rows.set(stem.id, row);
     const list = stem.status === "error" ? null : isAgain ? folded.take : stem.silent ? folded.silent : null;
-    if (list) list.push(row.item);
+    if (list) list.push(row);
     else the("tracks").append(row.item);
   }
-  fold(folded.silent, count(folded.silent.length, "silent part"));
-  fold(folded.take, `${count(folded.take.length, "second take")}, muted`);
+  fold(folded.silent).textContent = count(folded.silent.length, "silent part");
+  current.desk.takes = { rows: folded.take, summary: fold(folded.take) };
+  showTakes();
 }
 
-function fold(items, name) {
-  if (!items.length) return;
-  the("tracks").append(make("li", {}, make("details", {}, make("summary", {}, name), make("ul", {}, ...items))));
+/** Fold rows away; returns the element that says what is in the fold. */
+function fold(rows) {
+  const summary = make("summary");
+  const items = rows.map(({ item }) => item);
+  if (items.length) the("tracks").append(make("li", {}, make("details", {}, summary, make("ul", {}, ...items))));
+  return summary;
+}
+
+/** Say how many of the second takes are muted: they are folded away. */
+function showTakes() {
+  const { rows, summary } = current.desk.takes;
+  const muted = rows.filter(({ mute }) => isPressed(mute)).length;
+  const state = muted === rows.length ? ", muted" : muted ? `, ${muted} muted` : "";
+  summary.textContent = `${count(rows.length, "second take")}${state}`;
 }
 
 /** Show the stage of a stem: Suno's status, or that of its file. `text` is shown instead of a known stage. */
@@ -172,6 +184,7 @@ async function showWave(desk, row, id) {
 
 function onMix(row) {
   noteMix(current.desk.song.id, row.id, row.mix);
+  showTakes();
   current.desk.mixer.update();
   showLevels();
   current.desk.stage?.showVoice();

@@ -37,16 +37,20 @@ async function showAll() {
 
 /** Remove everything of the previous account, and show the new one. */
 async function changeAccount() {
+  const { view } = session;
+  const isShown = view.clip || (account.limits.now && isOfOrders());
+  const unseen = isShown ? "" : location.hash; // what the previous account could not show
   session.account.end();
   session.account = new Scope();
   runs.stopAll();
   account.clearAccount();
-  history.replaceState(null, "", location.pathname);
+  history.replaceState(null, "", location.pathname + unseen);
   the("song").value = "";
-  show("");
+  const empty = show("");
   account.openForm(false);
   await attempt(showAll);
   runs.restore();
+  if (session.view === empty) await showAddress();
 }
 
 // Song
@@ -279,11 +283,15 @@ const isOfOrders = () => /^#\/orders?(\/|$)/.test(location.hash);
 
 // Reload
 
-/** Show the song or order of the address, and open the stems that were open before a reload. */
+/** Go on with what a reload has interrupted. */
 async function restore() {
   runs.restore();
   if (localStorage.getItem("suno-stems.orders")) attempt(async () => (await orders()).resume());
-  if (document.body.dataset.pane === "order") return; // opened while the account was read
+  if (document.body.dataset.pane !== "order") await showAddress(); // else opened while the account was read
+}
+
+/** Show the song or order of the address, and open the stems that were open before. */
+async function showAddress() {
   if (isOfOrders()) return openOrders();
   const id = rules.songIn(location.hash);
   if (!id) return;

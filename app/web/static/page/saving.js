@@ -8,12 +8,13 @@ import { current, isVoice, rows, say } from "./shown.js";
 
 export const NO_WORDS = "Suno has no words in time for this song: it is an instrumental, or it is not aligned yet.";
 const LEAD = /^(lead )?vocals?$/;
+const IN_SESSIONS = new Set(["mp3", "wav"]);
 const MIXES = ["karaoke", "lyrics", "mix"];
 
 /** Hide what could be saved of the song before. */
 export function clearSaving() {
-  for (const id of ["all", ...MIXES]) the(id).hidden = true;
-  the("all").removeAttribute("href");
+  for (const id of ["all", "session", ...MIXES]) the(id).hidden = true;
+  for (const id of ["all", "session"]) the(id).removeAttribute("href");
 }
 
 /** Offer a stem's file for download, in the chosen format. */
@@ -49,11 +50,13 @@ export function offerAddress(id, format, find) {
   row.taking.append(button);
 }
 
-/** Offer files of the song as one ZIP. */
+/** Offer files of the song as one ZIP, and all its kept stems as a session. */
 export function offerAll(format, ids) {
   const { song, title } = current.desk;
   const path = `/api/stems.zip?audio_id=${song.id}&format=${format}&ids=${ids.join()}`;
   link(the("all"), path, `${title} - Stems.zip`, () => signedZip(format, ids));
+  link(the("session"), `/api/session.dawproject?audio_id=${song.id}&format=${format}`, `${title}.dawproject`);
+  the("session").hidden = !IN_SESSIONS.has(format);
 }
 
 /** The address of a ZIP that needs no API key; null if this service signs none. */
@@ -68,7 +71,7 @@ function link(element, path, name, sign = null) {
   element.download = fileName(name);
   element.hidden = false;
   element.onclick = async (event) => {
-    if (!Object.keys(credentials.headers).length) return;
+    if (!Object.keys(credentials.headers).length) return say(`The browser saves ${name}: see its downloads.`);
     // The browser would follow the link without the API key.
     event.preventDefault();
     say(`Fetching ${name}…`);

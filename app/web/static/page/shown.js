@@ -15,6 +15,7 @@ export class Desk {
   timing = new Timing();
   opensOriginal = false;
   hasMap = false;
+  takes = null; // the rows of second takes, and what says whether they are muted
   stage = null; // karaoke, while it is open
 
   constructor(song) {

@@ -3,7 +3,7 @@
 import { ask, askJson } from "./api.js";
 import { button, make, the } from "./dom.js";
 import { SIGN_IN } from "./problem.js";
-import { clock, day } from "./rules.js";
+import { clock, count, day } from "./rules.js";
 
 const NOT_NOW = "Your songs cannot be listed: see above.";
 const AT_ONCE = 2; // covers fetched at the same time: the rest of the page needs connections too
@@ -13,6 +13,7 @@ class Library {
   page = 0;
   isWhole = false;
   isLoading = false;
+  hasFailed = false; // what is said of it stays, with its button
   known = new Map(); // list items by song id
 }
 
@@ -114,6 +115,7 @@ async function more() {
   const mine = list;
   if (mine.isLoading || mine.isWhole) return;
   mine.isLoading = true;
+  mine.hasFailed = false;
   the("more").textContent = "Loading songs…";
   try {
     const { reply } = await askJson(`/api/get?page=${mine.page}`);
@@ -124,6 +126,7 @@ async function more() {
     the("songs").append(...reply.filter(({ id }) => !mine.known.has(id)).map(item));
     filter();
   } catch (failure) {
+    mine.hasFailed = true;
     if (mine === list) the("more").replaceChildren(make("span", {}, SIGN_IN.has(failure.code) ? NOT_NOW : failure.message), " ", button("Try again", more));
     return;
   } finally {
@@ -159,11 +162,12 @@ function filter() {
     song.hidden = !title.includes(words.toLowerCase()) || (which !== "" && is !== which);
     if (!song.hidden) shown++;
   }
+  if (list.hasFailed) return;
   const none = list.page === 1 && list.known.size === 0 ? "This account has no songs yet." : nothing(words, which);
   the("more").textContent = shown ? "" : list.isWhole ? none : "Loading songs…";
 }
 
 function nothing(words, which) {
   const kind = { split: "split song", whole: "song that is not split" }[which] ?? "song";
-  return `No ${kind}${words ? ` has “${words}” in its title` : ""}. There are ${list.known.size} songs.`;
+  return `No ${kind}${words ? ` has “${words}” in its title` : ""}. There ${list.known.size === 1 ? "is" : "are"} ${count(list.known.size, "song")}.`;
 }
