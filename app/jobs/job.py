@@ -305,34 +305,21 @@ def read_split(body: str) -> SplitJob:
     """Read a split's job as it is stored, also by 1.0."""
     stored = json.loads(body)
     tried, pause = _next_attempt(stored)
-    return SplitJob(
-        **_plain(
-            SplitJob,
-            stored,
-            "state",
-            "task",
-            "audio_format",
-            "began",
-            "tried",
-            "pause",
-            "progressed",
-            "called",
-            "budget",
-            *_LISTS,
-        ),
-        state=SplitState(stored["state"]),
-        task=StemTask(stored["task"]),
-        audio_format=stored.get("audio_format") or None,
-        began=_began(stored),
-        tried=tried,
-        pause=pause,
-        progressed=_moment(stored.get("progressed")),
-        called=_moment(stored.get("called")),
-        budget=_budget(stored),
-        stems=tuple(Stem(**each) for each in stored.get("stems", ())),
-        files=tuple(stored["files"]),
-        attempts=tuple(Delivery(**each) for each in stored["attempts"]),
-    )
+    read = {
+        "state": SplitState(stored["state"]),
+        "task": StemTask(stored["task"]),
+        "audio_format": stored.get("audio_format") or None,
+        "began": _began(stored),
+        "tried": tried,
+        "pause": pause,
+        "progressed": _moment(stored.get("progressed")),
+        "called": _moment(stored.get("called")),
+        "budget": _budget(stored),
+        "stems": tuple(Stem(**each) for each in stored.get("stems", ())),
+        "files": tuple(stored["files"]),
+        "attempts": tuple(Delivery(**each) for each in stored["attempts"]),
+    }
+    return SplitJob(**_known_fields(SplitJob, stored) | read)
 
 
 def known_split(id: str, stored: StoredJob | None) -> SplitJob | None:
@@ -358,15 +345,15 @@ def write_split(job: SplitJob) -> str:
 def read_file(body: str) -> FileJob:
     """Read a file's job as it is stored, also by 1.0."""
     stored = json.loads(body)
-    return FileJob(
-        **_plain(FileJob, stored, "state", "began", "details", "budget", "code", "looked"),
-        state=FileState(stored["state"]),
-        began=_began(stored),
-        details=Details.read(stored["details"]),
-        budget=_budget(stored),
-        code=FileCode(stored["code"]) if stored["code"] else None,
-        looked=_moment(stored.get("looked")),
-    )
+    read = {
+        "state": FileState(stored["state"]),
+        "began": _began(stored),
+        "details": Details.read(stored["details"]),
+        "budget": _budget(stored),
+        "code": FileCode(stored["code"]) if stored["code"] else None,
+        "looked": _moment(stored.get("looked")),
+    }
+    return FileJob(**_known_fields(FileJob, stored) | read)
 
 
 def write_file(job: FileJob) -> str:
@@ -376,12 +363,9 @@ def write_file(job: FileJob) -> str:
     return json.dumps(stored)
 
 
-_LISTS = ("stems", "files", "attempts")
-
-
-def _plain(of: type[Any], stored: Any, *others: str) -> Any:
-    """The fields that are stored as they are."""
-    names = {field.name for field in fields(of)} - set(others)
+def _known_fields(of: type[Any], stored: Any) -> dict[str, Any]:
+    """What is stored, without what a newer version has added."""
+    names = {field.name for field in fields(of)}
     return {name: value for name, value in stored.items() if name in names}
 
 
