@@ -210,12 +210,7 @@ class Shelf:
             raise AudioUnavailable(error.why, "Nothing was charged.") from error
 
     def make_room(
-        self,
-        file: Path,
-        size: int,
-        others: int,
-        needed_by: NeededBy = needed_by_nobody,
-        ours: Collection[str] = (),
+        self, file: Path, size: int, others: int, needed_by: NeededBy = needed_by_nobody, ours: Collection[str] = ()
     ) -> None:
         """Make room for a file of `size` bytes, in addition to `others` (the bytes of other fetches).
 

@@ -171,11 +171,7 @@ class Timeline:
     def words(self, song: Subject) -> AlignedLyrics:
         """The words as Suno aligns them; without any for an instrumental."""
         return self._kept_or_read(
-            song,
-            "words",
-            lambda: self.gateway.aligned_lyrics(self._asked, song.id),
-            _words_as_json,
-            _words_from_json,
+            song, "words", lambda: self.gateway.aligned_lyrics(self._asked, song.id), _words_as_json, _words_from_json
         )
 
     def lines(self, song: Subject) -> tuple[Line, ...]:

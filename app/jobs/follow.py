@@ -41,12 +41,7 @@ from app.splits.split import Split
 from app.splits.store import Entry, State
 from app.splits.wait import Ended
 from app.suno.clip import Clip
-from app.suno.errors import (
-    NotAllowed,
-    RefusedBySuno,
-    SongNotFound,
-    SunoError,
-)
+from app.suno.errors import NotAllowed, RefusedBySuno, SongNotFound, SunoError
 from app.suno.gateway import AudioFormat
 from app.suno.session import Account
 from app.timing import DAY, MAX_RETRY_AFTER_SECONDS

@@ -153,12 +153,7 @@ class SongOrders:
         if is_again:
             lasts = self._parts.settings.timing.deadline
             refused_again = self._orders.begin_again(
-                order.id,
-                song.song_id,
-                downloads=downloads,
-                balance=left.credits_left,
-                pace=self._pace,
-                lasts=lasts,
+                order.id, song.song_id, downloads=downloads, balance=left.credits_left, pace=self._pace, lasts=lasts
             )
             if refused_again is not None:
                 return self._not_begun(order, song, refused_again)

@@ -117,13 +117,7 @@ class Inquiry:
         return Others(has_stem, self.witnesses.newest_clips(self.account, began - MAX_DATE_ERROR_SECONDS, deadline))
 
     def _arrange_new(
-        self,
-        entry: Entry,
-        wait: Wait,
-        stems: Sequence[Clip],
-        seen: Shown = NOTHING,
-        *,
-        others: Others | None = None,
+        self, entry: Entry, wait: Wait, stems: Sequence[Clip], seen: Shown = NOTHING, *, others: Others | None = None
     ) -> Evidence:
         """Nothing was paid: so there is no settle time, and no set is late."""
         began = self._began_to_wait(wait)
@@ -147,14 +141,7 @@ class Inquiry:
     ) -> Evidence:
         began, ended = self._when_made(entry)
         return evidence(
-            entry.song_id,
-            self.choice,
-            stems,
-            began=began,
-            ended=ended,
-            others=others,
-            seen=seen,
-            settled=settled,
+            entry.song_id, self.choice, stems, began=began, ended=ended, others=others, seen=seen, settled=settled
         )
 
     def _when_made(self, entry: Entry) -> tuple[float, float]:

@@ -194,10 +194,7 @@ class _Keys:
         if entry.idempotency_key:
             pointer = _pointer(entry.account, entry.caller, entry.idempotency_key)
             self._write("SET", pointer, entry.id, "EX", ENTRIES_KEPT_SECONDS)
-        for key in (
-            _song_key(entry.song_id),
-            _request_key(entry.account, entry.caller, entry.request_id),
-        ):
+        for key in (_song_key(entry.song_id), _request_key(entry.account, entry.caller, entry.request_id)):
             self._write("SADD", key, entry.id)
             self._write("EXPIRE", key, ENTRIES_KEPT_SECONDS)
         # A transaction that has read the song's entries must notice a new one, and run again.

@@ -472,11 +472,7 @@ class Split:
     @property
     def _inquiry(self) -> Inquiry:
         return Inquiry(
-            account=self.account,
-            choice=self.choice,
-            witnesses=self.gateway,
-            ledger=self.ledger,
-            timing=self.timing,
+            account=self.account, choice=self.choice, witnesses=self.gateway, ledger=self.ledger, timing=self.timing
         )
 
     def _settled_in(self, stored: Entry) -> int:

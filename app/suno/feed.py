@@ -68,11 +68,7 @@ class Feed:
         `one_by_one`: also read clips one by one that the list leaves out: lists may be incomplete.
         """
         ids = list(dict.fromkeys(map(as_sent, ids)))
-        body = {
-            "cursor": None,
-            "limit": len(ids),
-            "filters": {"ids": {"presence": "True", "clipIds": ids}},
-        }
+        body = {"cursor": None, "limit": len(ids), "filters": {"ids": {"presence": "True", "clipIds": ids}}}
         listed = self._first_that_is_there(
             ("v3", lambda: read_as(clips_from_wire, self._v3_reply(account, body, deadline), "clips")),
             (

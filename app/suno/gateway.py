@@ -10,23 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from app.suno.call import Call, CallKind, Deadline
-from app.suno.clip import (
-    Clip,
-    Credits,
-    UnreadableReply,
-    bare_stem,
-    listed_stems_from_wire,
-    why_not_split,
-)
+from app.suno.clip import Clip, Credits, UnreadableReply, bare_stem, listed_stems_from_wire, why_not_split
 from app.suno.endpoint import Endpoint, StemsRoute
-from app.suno.errors import (
-    NotAllowed,
-    OutcomeUnknown,
-    RateLimited,
-    RefusedBySuno,
-    SongNotFound,
-    SunoError,
-)
+from app.suno.errors import NotAllowed, OutcomeUnknown, RateLimited, RefusedBySuno, SongNotFound, SunoError
 from app.suno.feed import Feed
 from app.suno.session import Account, User
 from app.suno.song_time import AlignedLyrics, Beat, Novelty, beats_from_wire

@@ -27,13 +27,7 @@ from app.suno.answer import NOTHING_CHARGED, Answer
 from app.suno.call import Deadline
 from app.suno.clock import moment_of
 from app.suno.cookie import HOW_TO_COPY, UnusableCookie, cookie_in
-from app.suno.errors import (
-    CaptchaRequired,
-    RateLimited,
-    SessionExpired,
-    SunoFailed,
-    SunoUnreachable,
-)
+from app.suno.errors import CaptchaRequired, RateLimited, SessionExpired, SunoFailed, SunoUnreachable
 from app.suno.ids import is_id
 from app.suno.statuses import SESSION_ENDED
 from app.suno.wire import Wire, WireError
