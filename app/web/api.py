@@ -32,12 +32,7 @@ FREE_READ = (
 )
 """Errors that any free call to Suno may return."""
 
-OF_BODY = (
-    ErrorCode.INVALID_REQUEST,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.NOT_JSON,
-    ErrorCode.REQUEST_TIMEOUT,
-)
+OF_BODY = (ErrorCode.INVALID_REQUEST, ErrorCode.BODY_TOO_LARGE, ErrorCode.NOT_JSON, ErrorCode.REQUEST_TIMEOUT)
 """Errors of requests with a body."""
 
 _SECONDS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}

@@ -229,11 +229,7 @@ def zip_response(content: Zip, begin: int, open_files: ExitStack, type: str = "a
 @blueprint.response(200, ZipAddress, description="Where to download it.", example=EXAMPLE_ZIP)
 @blueprint.doc(operationId="signStemsZip")
 @blueprint.fails_with(
-    *FREE_READ,
-    *OF_BODY,
-    ErrorCode.AUDIO_INCOMPLETE,
-    ErrorCode.LEDGER_UNAVAILABLE,
-    ErrorCode.AUDIO_UNAVAILABLE,
+    *FREE_READ, *OF_BODY, ErrorCode.AUDIO_INCOMPLETE, ErrorCode.LEDGER_UNAVAILABLE, ErrorCode.AUDIO_UNAVAILABLE
 )
 def sign_stems_zip(song_id: str, format: AudioFormat, ids: Sequence[str] | None = None) -> dict[str, str | int]:
     """Get a signed URL of the ZIP of a song's kept stems.

@@ -13,15 +13,7 @@ from typing import Any
 import click
 import flask_swagger_ui
 import yaml
-from flask import (
-    Blueprint,
-    Flask,
-    Response,
-    abort,
-    current_app,
-    redirect,
-    render_template,
-)
+from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template
 from flask.typing import ResponseReturnValue
 
 from app.web.api import Api

@@ -38,9 +38,7 @@ class MeasuredFile(Schema):
     loudness_lufs = _measure(fields.Float, "loudness_lufs", "Integrated loudness (EBU R 128), from -70.")
     same_length = _measure(fields.Boolean, "same_length", f"Whether it is as long as the song; {NOT_COMPARED}")
     lag_ms = _measure(
-        fields.Float,
-        "lag_ms",
-        "Milliseconds by which it starts later than in the song; null if that is unclear.",
+        fields.Float, "lag_ms", "Milliseconds by which it starts later than in the song; null if that is unclear."
     )
     residual_dbfs = _measure(
         fields.Float, "residual_dbfs", f"Level of the song without all stems of its take; {NOT_COMPARED}"

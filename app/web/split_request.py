@@ -51,7 +51,7 @@ class SplitRequest(PaidRequest):
         load_default=False,
         metadata={
             "description": "Reply when every stem is `complete` or `error`, or after SUNO_WAIT_TIMEOUT (90 s) with "
-            "the current statuses.",
+            "the current statuses."
         },
     )
     task = fields.Enum(
@@ -60,10 +60,7 @@ class SplitRequest(PaidRequest):
         data_key="stem_task",
         load_default=StemTask.TWO,
         error_messages={"unknown": 'stem_task must be "two" or "twelve".', "null": "stem_task must not be null."},
-        metadata={
-            "description": "What to split the song into.",
-            "default": "two",
-        },
+        metadata={"description": "What to split the song into.", "default": "two"},
     )
     stem_name = fields.String(
         validate=Regexp(r"^[ -~]{1,64}\Z", error="stem_name must be 1 to 64 printable ASCII characters."),
@@ -79,7 +76,7 @@ class SplitRequest(PaidRequest):
         metadata={
             "description": "Reply with the song's finished stems of this kind, for free, if it has a complete set; "
             "otherwise split it. With an `Idempotency-Key`, 409 while another request makes such stems, or may have "
-            "made them in the last 10 minutes.",
+            "made them in the last 10 minutes."
         },
     )
 

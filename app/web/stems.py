@@ -157,11 +157,7 @@ def generate_stems(wanted: dict[str, Any]) -> tuple[Sequence[Clip], int, dict[st
     return stems.clips, 200, {"Idempotent-Replayed": "true"} if stems.replayed else {}
 
 
-@blueprint.route(
-    "/requests/<request_id>",
-    methods=["GET"],
-    parameters=[REQUEST_ID],
-)
+@blueprint.route("/requests/<request_id>", methods=["GET"], parameters=[REQUEST_ID])
 @blueprint.response(200, SplitStateSchema, description="The split's current state.", example=EXAMPLE_SPLIT_STATE)
 @blueprint.doc(operationId="getRequest")
 @blueprint.fails_with(
