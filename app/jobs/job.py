@@ -363,7 +363,7 @@ def write_file(job: FileJob) -> str:
     return json.dumps(stored)
 
 
-def _known_fields(of: type[Any], stored: Any) -> dict[str, Any]:
+def _known_fields(of: type[Any], stored: Any) -> Any:
     """What is stored, without what a newer version has added."""
     names = {field.name for field in fields(of)}
     return {name: value for name, value in stored.items() if name in names}
