@@ -172,11 +172,9 @@ class SongOrder:
 
 
 def read_order(stored: Any) -> SongOrder:
-    """Read an order as it is stored."""
-    names = {field.name for field in fields(SongOrder)}
-    plain = {name: value for name, value in stored.items() if name in names}
+    """Read an order as it is stored, also by a newer release: its other fields are left out."""
     return SongOrder(
-        **plain
+        **_known(SongOrder, stored)
         | {
             "began": Moment(*stored["began"]),
             "songs": tuple(map(_read_song, stored["songs"])),
@@ -189,8 +187,13 @@ def read_order(stored: Any) -> SongOrder:
 def _read_song(stored: Any) -> OrderedSong:
     blocked = Moment(*stored["blocked"]) if stored.get("blocked") else None
     state, error = SongState(stored["state"]), _problem(stored["error"])
-    return OrderedSong(**stored | {"state": state, "error": error, "blocked": blocked})
+    return OrderedSong(**_known(OrderedSong, stored) | {"state": state, "error": error, "blocked": blocked})
 
 
 def _problem(stored: Any) -> Problem | None:
-    return Problem(**stored) if stored else None
+    return Problem(**_known(Problem, stored)) if stored else None
+
+
+def _known(of: type[Any], stored: Any) -> Any:
+    names = {field.name for field in fields(of)}
+    return {name: value for name, value in stored.items() if name in names}

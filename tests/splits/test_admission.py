@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.ids import new_id
 from app.splits.admission import SONG_SETTLED_SECONDS, NotBegun, Refusal, admit_unless_being_made
 from app.splits.jobs import NewJob
 from app.splits.ledger import Ledger, open_ledger
-from app.splits.order import OrderedSong, SongOrder
+from app.splits.order import OrderedSong, Problem, SongOrder, read_order
 from app.splits.store import Entry, Transaction
 from tests.splits.conftest import SteppedClock, entry, stems
 
@@ -169,6 +169,15 @@ def test_an_order_counts_only_stems_of_its_part_as_made_lately(ledger: Ledger) -
         one = ledger.begin(new(ledger, question=json.dumps(["song", "two", True, part])))
         ledger.finish(one, stems(*ids), paid=True)
     assert ledger.orders.made_lately(ordered(ledger, "Bass"), "song") == {"c", "d"}
+
+
+def test_an_order_that_a_newer_release_has_written_can_be_read(ledger: Ledger) -> None:
+    order = ordered(ledger, "Bass")
+    paused = replace(order, error=Problem("over_limit", "Not one song fits."))
+    stored = asdict(paused)
+    for place in (stored, stored["songs"][0], stored["error"]):
+        place["of a newer release"] = 1
+    assert read_order(stored) == paused
 
 
 def ordered(ledger: Ledger, part: str) -> SongOrder:
