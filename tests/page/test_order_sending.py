@@ -28,7 +28,7 @@ BROWSER = """
       const [status, body] = replies.shift();
       return new Response(JSON.stringify(body), { status });
     };
-    const body = { songs: ["a", "b"], stem_task: "two", on_captcha: "wait", max_credits: 20 };
+    const question = { songs: ["a", "b"], stem_task: "two", on_captcha: "wait", max_credits: 20 };
     const code = (promise) => promise.then((id) => id, (failure) => failure.code);
 """
 """What a browser offers to the modules; `replies` are those of the service, as status and body."""
@@ -68,8 +68,9 @@ def test_an_order_without_a_reply_is_sent_again_with_its_key_whatever_its_price_
     seen = run(
         """
         replies = [lost, order];
-        const first = await code(order_sending.send({ body, key: "first", at: now }));
-        const second = await code(order_sending.send({ body: { ...body, max_credits: 10 }, key: "second", at: now }));
+        const first = await code(order_sending.send({ question, key: "first", at: now }));
+        const second = await code(
+          order_sending.send({ question: { ...question, max_credits: 10 }, key: "second", at: now }));
         return [first, second, keys];
         """,
         lost=lost,
@@ -82,7 +83,7 @@ def test_an_order_that_was_refused_or_answered_before_its_price_was_asked_is_not
     seen = run(
         """
         replies = [refused, order, order];
-        const send = (key) => code(order_sending.send({ body, key, at: now }));
+        const send = (key) => code(order_sending.send({ question, key, at: now }));
         return [await send("first"), await send("second"), await send("third"), keys];
         """,
         refused=REFUSED,
@@ -95,9 +96,11 @@ def test_other_songs_stems_or_files_are_another_order() -> None:
     seen = run(
         """
         replies = [lost, order, order, order, order];
-        await code(order_sending.send({ body, key: "first", at: now }));
+        await code(order_sending.send({ question, key: "first", at: now }));
         const others = [{ songs: ["a"] }, { stem_task: "twelve" }, { stem_name: "Bass" }, { audio_format: "mp3" }];
-        for (const other of others) await order_sending.send({ body: { ...body, ...other }, key: other, at: now });
+        for (const other of others) {
+          await order_sending.send({ question: { ...question, ...other }, key: other, at: now });
+        }
         return keys.length === new Set(keys).size;
         """,
         lost=LOST,
@@ -110,8 +113,7 @@ def test_a_split_whose_key_belongs_to_another_request_gets_a_new_key() -> None:
     seen = run(
         """
         replies = [reused, stems];
-        const question = { audio_id: "a", stem_task: "two" };
-        const send = () => code(split.ask(split.splitFor(question), () => {}));
+        const send = () => code(split.ask(split.splitFor({ audio_id: "a", stem_task: "two" }), () => {}));
         return [await send(), (await send()).stems.length, keys[0] === keys[1]];
         """,
         module="split",

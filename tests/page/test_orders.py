@@ -211,7 +211,7 @@ def test_a_refused_order_is_priced_again(page: Page) -> None:
 def test_an_order_of_another_tab_is_sent_again_without_leaving_the_song(page: Page) -> None:
     body = {"songs": ["song-with-two"], "stem_task": "two", "max_credits": 0}
     entries = {
-        key: {"key": key, "body": of, "who": "", "at": time.time() * 1000, "isUnderWay": True}
+        key: {"key": key, "question": of, "who": "", "at": time.time() * 1000, "underWay": True}
         for key, of in {"page-wrong": {**body, "songs": []}, "page-lost": body}.items()
     }
     page.browser.execute_script("localStorage['suno-stems.orders'] = arguments[0]", json.dumps(entries))

@@ -126,7 +126,7 @@ def test_stems_of_one_moment_are_one_split_and_the_newest_comes_first() -> None:
     ],
 )
 def test_the_kind_of_a_split_is_read_from_its_parts(parts: list[str | None], kind: str) -> None:
-    assert run("rules.kindOf(given[0])", parts) == kind
+    assert run("rules.kindOf(given[0].map((part) => ({ part })))", parts) == kind
 
 
 def test_a_new_split_repeats_one_of_its_kind_and_one_of_unknown_kind() -> None:

@@ -17,6 +17,17 @@ export function make(tag, properties = {}, ...children) {
 /** A button with a text. */
 export const button = (text, onclick, className = "") => make("button", { type: "button", className, onclick }, text);
 
+const styles = new Map();
+
+/** Load a style sheet, once; resolves when it is there. What is shown without it would jump under the pointer. */
+export function style(name) {
+  if (!styles.has(name)) {
+    const href = new URL(name, import.meta.url).pathname;
+    styles.set(name, new Promise((resolve) => document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }))));
+  }
+  return styles.get(name);
+}
+
 /** Set the text of a live region, unless it is there already: it would be announced again. */
 export function say(id, text) {
   if (the(id).textContent !== text) the(id).textContent = text;

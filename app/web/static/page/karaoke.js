@@ -1,7 +1,7 @@
 // Karaoke: the words of the song run with the music. Loaded, and the words fetched, when it is first opened.
 
 import { askJson } from "./api.js";
-import { button, make, the } from "./dom.js";
+import { button, make, style, the } from "./dom.js";
 import { press } from "./row.js";
 import { Scope } from "./scope.js";
 import { VOICES, canChangeVoice, setVoice, voiceNow } from "./voice.js";
@@ -10,24 +10,13 @@ import { Words } from "./words.js";
 const LOOKS_AROUND = 4000; // milliseconds after a scroll by hand until the words follow again
 const MIDDLE = 0.35; // of the height: where the current line is
 
-let style = null; // resolves when the style sheet is there
-
-/** Load the style sheet, once. */
-function dress() {
-  style ??= new Promise((resolve) => {
-    const link = make("link", { rel: "stylesheet", href: new URL("karaoke.css", import.meta.url).href, onload: resolve, onerror: resolve });
-    document.head.append(link);
-  });
-  return style;
-}
-
 /**
  * Open karaoke on a desk: above its stems. `on` has `toggle`, `seek`, `change` (of a row) and `close`. Returns the
  * Stage; throws a Failure with the code no_lyrics if there are no words.
  */
 export async function openKaraoke(desk, on) {
   const { signal } = desk.scope;
-  const [{ reply }] = await Promise.all([askJson(`/api/lyrics/${desk.song.id}.json`, { signal }), dress()]);
+  const [{ reply }] = await Promise.all([askJson(`/api/lyrics/${desk.song.id}.json`, { signal }), style("karaoke.css")]);
   signal.throwIfAborted();
   return new Stage(desk, new Words(reply.lines), on);
 }

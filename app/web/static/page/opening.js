@@ -70,7 +70,7 @@ async function showFailed(module, view, stems, lost, signal) {
   const ids = failed.filter(({ error_message: why }) => !why).map(({ id }) => id);
   const seen = ids.length ? await askJson(`/api/get?ids=${ids.join()}`, { signal }).catch(() => null) : null;
   signal.throwIfAborted();
-  const body = bodyOf(rules.kindOf(stems.map(({ part, title }) => part ?? title)));
+  const body = bodyOf(rules.kindOf(stems));
   for (const stem of failed) {
     const known = seen?.reply.find(({ id }) => id === stem.id) ?? stem;
     const charge = lost || "Suno charged for the split when it accepted it.";

@@ -1,6 +1,6 @@
 // The songs that are chosen for an order, what is wanted of them, and the price that was quoted for exactly that. Kept in this tab.
 
-import { credentials, newId } from "./api.js";
+import { askJson, credentials, newId } from "./api.js";
 import { MOST_SONGS } from "./order-rules.js";
 
 const STORE = "suno-stems.choice";
@@ -41,6 +41,9 @@ export const clear = () => choose({ songs: [], playlist: "" });
 /** Whether something is chosen, and not too much. */
 export const isChosen = ({ songs, playlist }) => playlist !== "" || (songs.length > 0 && songs.length <= MOST_SONGS);
 
+/** What an order wants of each song, as a choice has it. */
+export const choiceOf = ({ stem_task: task, stem_name: part, audio_format: format }) => ({ task: part ? "part" : task, part, format: format ?? "" });
+
 /** What is wanted of each song, as a request has it. */
 export function wantedOf({ task, part, format }) {
   return {
@@ -55,6 +58,9 @@ export function bodyOf(chosen) {
   const { songs, playlist } = chosen;
   return JSON.stringify({ ...(playlist ? { playlist } : { songs }), ...wantedOf(chosen), quote: true });
 }
+
+/** Ask what a body would cost, which is free. */
+export const askPrice = async (body, signal) => (await askJson("/api/orders", { body: JSON.parse(body), signal })).reply;
 
 function keep(changed) {
   now = changed;

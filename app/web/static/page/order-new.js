@@ -1,12 +1,13 @@
 // A new order: what is wanted of the chosen songs, what it would cost, and the one button that pays.
 
-import { Failure, askJson } from "./api.js";
+import { Failure } from "./api.js";
 import { button, make, say, the } from "./dom.js";
 import * as choices from "./order-choice.js";
 import { fill } from "./order-pane.js";
 import * as rules from "./order-rules.js";
-import { interrupted, orderOf, send } from "./order-sending.js";
+import { orderOf, send } from "./order-sending.js";
 import { count } from "./rules.js";
+import { sentOrders } from "./sending.js";
 import { attempt } from "./session.js";
 
 const NO_PLAYLIST = { error: "Suno knows no such playlist, or it belongs to another account. Copy its link again.", code: "song_not_found" };
@@ -82,7 +83,7 @@ export function show(pane, signal, open) {
 
 /** Send again what was being sent when the page was left, or is being sent in another tab: these are the same orders. */
 export function resume(open) {
-  for (const entry of interrupted()) {
+  for (const entry of sentOrders.interrupted) {
     attempt(async () => {
       const id = await send(entry);
       const chosen = choices.choice();
@@ -95,7 +96,7 @@ export function resume(open) {
 
 async function quoteOf({ playlist }, body, signal) {
   try {
-    return (await askJson("/api/orders", { body: JSON.parse(body), signal })).reply;
+    return await choices.askPrice(body, signal);
   } catch (failure) {
     throw playlist && failure.code === "song_not_found" ? new Failure(NO_PLAYLIST) : failure;
   }
@@ -139,10 +140,10 @@ async function order(chosen, open, signal) {
   tell("Sending the order…");
   try {
     const sum = rules.payable(chosen.quote.reply);
-    const body = { songs: sum.songs, ...choices.wantedOf(chosen), on_captcha: "wait", max_credits: sum.credits };
-    if (chosen.format) body.max_downloads = sum.downloads;
+    const question = { songs: sum.songs, ...choices.wantedOf(chosen), on_captcha: "wait", max_credits: sum.credits };
+    if (chosen.format) question.max_downloads = sum.downloads;
     const { key, at } = chosen.quote;
-    const id = await send({ body, key, at }, ({ message }) => tell(`${message} This page retries; nothing is charged twice.`));
+    const id = await send({ question, key, at }, ({ message }) => tell(`${message} This page retries; nothing is charged twice.`));
     leaveFor(id, chosen, signal.aborted ? link : open);
   } catch (failure) {
     // The price may be another one now.

@@ -5,7 +5,7 @@ import { askJson, credentials, here, patiently, save, sleep } from "./api.js";
 import { ring } from "./bell.js";
 import { button, make, say } from "./dom.js";
 import { fileName } from "./names.js";
-import { choose } from "./order-choice.js";
+import { bodyOf, choiceOf, choose, askPrice } from "./order-choice.js";
 import { fill } from "./order-pane.js";
 import * as rules from "./order-rules.js";
 import { fill as fillPanel } from "./person.js";
@@ -150,8 +150,7 @@ class Shown {
 
   /** Choose the songs that are left, as they were ordered. */
   #orderRest() {
-    const { stem_task: task, stem_name: part, audio_format: format } = this.#order;
-    choose({ songs: rules.restOf(this.#order), playlist: "", task: part ? "part" : task, part, format: format ?? "" });
+    choose({ songs: rules.restOf(this.#order), playlist: "", ...choiceOf(this.#order) });
     location.hash = rules.NEW;
   }
 
@@ -189,10 +188,7 @@ class Shown {
     const songs = order.songs.filter(({ state }) => state === "waiting" || state === "needs_person").map(({ song_id: id }) => id);
     let caps = {};
     if (songs.length) {
-      const { stem_task, stem_name, audio_format: format } = order;
-      const body = { songs, stem_task, ...(stem_name ? { stem_name } : {}), ...(format ? { audio_format: format } : {}), quote: true };
-      const quote = await askJson("/api/orders", { body, signal: this.signal });
-      const more = rules.capsFor(order, quote.reply);
+      const more = rules.capsFor(order, await askPrice(bodyOf({ songs, ...choiceOf(order) }), this.signal));
       caps = more.caps;
       if (more.credits || more.downloads) {
         if (!(await this.#agrees(songs.length, more))) return;

@@ -1,7 +1,7 @@
 // Orders of many songs: this module and those that it needs are loaded when they are first used.
 
 import { credentials } from "./api.js";
-import { make, the } from "./dom.js";
+import { make, style, the } from "./dom.js";
 import * as choices from "./order-choice.js";
 import * as list from "./order-list.js";
 import * as draft from "./order-new.js";
@@ -13,11 +13,7 @@ import { session } from "./session.js";
 
 const OWN_COOKIE = "Several songs at once are split with the accounts of this service, and not with a cookie of your own: the work goes on after you leave.";
 
-// Shown without its styles, a view would jump under the pointer.
-await new Promise((resolve) => {
-  const href = new URL("order.css", import.meta.url).pathname;
-  document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
-});
+await style("order.css");
 
 /** Begin to choose songs in the library, or end it. */
 export function toggleSelect() {

@@ -13,6 +13,7 @@ import { question } from "./question.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
 import { Scope } from "./scope.js";
+import { sentOrders } from "./sending.js";
 import { View, attempt, desk, orders, session } from "./session.js";
 import { holdPlace, price, showButtons, showSong, usesDownload, wanted } from "./song.js";
 import * as songs from "./songs.js";
@@ -286,7 +287,7 @@ const isOfOrders = () => /^#\/orders?(\/|$)/.test(location.hash);
 /** Go on with what a reload has interrupted. */
 async function restore() {
   runs.restore();
-  if (localStorage.getItem("suno-stems.orders")) attempt(async () => (await orders()).resume());
+  if (sentOrders.interrupted.length) attempt(async () => (await orders()).resume());
   if (document.body.dataset.pane !== "order") await showAddress(); // else opened while the account was read
 }
 

@@ -6,7 +6,7 @@ const SONG_PAGE = /https?:\/\/(?:www\.)?suno\.com\/song\/([A-Za-z0-9_-]{1,128})/
 const PLAYLIST_PAGE = /https?:\/\/(?:www\.)?suno\.com\/playlist\/[A-Za-z0-9_-]{1,128}/i;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
-const VOICE = /^(?:(?:lead|backing) )?vocals?$/;
+export const VOICE = /^(?:(?:lead|backing) )?vocals?$/;
 const MUSIC = new Set(["instrumental", "without lead vocal", "without vocals", "without lead vocals"]);
 
 /** The song's id in a text: an id, or the address of a song's page, also with other words around it. */
@@ -85,7 +85,7 @@ export function splitsOf(stems) {
   }
   return splits.map((of) => ({
     stems: of,
-    kind: kindOf(of.map(({ part, title }) => part ?? title)),
+    kind: kindOf(of),
     made: of[0].created_at,
     isComing: !of.every(isFinal),
     canBeOpened: of.every(isFinal) && of.some(({ status }) => status === "complete"),
@@ -93,8 +93,8 @@ export function splitsOf(stems) {
 }
 
 /** What was split: "two", "twelve", or the one part that was split from the rest; "" if that cannot be said. */
-export function kindOf(parts) {
-  const names = new Set(parts.map(lower).filter(Boolean));
+export function kindOf(stems) {
+  const names = new Set(stems.map(({ part, title }) => lower(part ?? title)).filter(Boolean));
   if (names.size > FEW) return "twelve";
   for (const name of names) if (MUSIC.has(name)) return "two";
   for (const name of names) if (name.startsWith("without ")) return name.slice("without ".length);
@@ -137,7 +137,7 @@ export function partIn(title, song) {
 }
 
 const FAMILIES = [
-  { key: "voice", name: "voice", parts: /^(?:(?:lead|backing) )?vocals?$|voice|choir/ },
+  { key: "voice", name: "voice", parts: new RegExp(`${VOICE.source}|voice|choir`) },
   { key: "drums", name: "drums", parts: /drum|percussion/ },
   { key: "bass", name: "bass", parts: /\bbass\b/ },
   { key: "guitars", name: "guitars", parts: /guitar/ },

@@ -3,7 +3,8 @@
 import { Failure, askJson, credentials, patiently, sleep } from "./api.js";
 import { balanceWords, isFinal, kindAsked, kindOf, partIn } from "./rules.js";
 import { Scope, isStopped } from "./scope.js";
-import { ask as askForSplit, forget, interrupted } from "./split.js";
+import { sentSplits } from "./sending.js";
+import { ask as askForSplit } from "./split.js";
 
 const STORE = "suno-stems.runs";
 const KEPT = 3_600_000; // milliseconds for which a reload follows paid stems that are not final
@@ -52,11 +53,11 @@ export function start(song, split, before = NaN) {
     const about = { song, who: split.who, kind: run.kind, at: split.at };
     if (request) {
       keep({ ...about, request, until: Date.parse(person.until), stems: [] });
-      forget(split);
+      sentSplits.forget(split);
       await follow(run, await untilThePersonIsDone(run, request, person));
     } else {
       keep({ ...about, stems: stems.map(({ id, title }) => ({ id, title })) });
-      forget(split);
+      sentSplits.forget(split);
       await follow(run, stems);
     }
     run.lost = balanceWords(before, await credits());
@@ -64,8 +65,10 @@ export function start(song, split, before = NaN) {
   return run;
 }
 
+const partOf = ({ part, title }, song) => part ?? partIn(title, song.title);
+
 /** Follow stems that Suno is already making: of a reload, another tab, another device. */
-export function adopt(song, stems, kind = kindOf(stems.map(({ part, title }) => part ?? partIn(title, song.title))), at = Date.now()) {
+export function adopt(song, stems, kind = kindOf(stems.map((stem) => ({ part: partOf(stem, song) }))), at = Date.now()) {
   const isIt = (run) => run.stems.some(({ id }) => stems.some((stem) => stem.id === id));
   const known = runsOf(song.id).find((run) => isIt(run) || (run.stage === "asking" && run.kind === kind));
   if (known) return known;
@@ -133,7 +136,7 @@ export function stopAll() {
 export function restore(songId = null) {
   const { who } = credentials.read();
   const isWanted = (id) => songId === null || id === songId;
-  for (const split of interrupted().filter(({ question }) => isWanted(question.audio_id))) {
+  for (const split of sentSplits.interrupted.filter(({ question }) => isWanted(question.audio_id))) {
     const kind = kindAsked(split.question);
     const song = { id: split.question.audio_id, title: null };
     if (!runsOf(song.id).some((run) => run.kind === kind && run.stage === "asking")) start(song, split);
@@ -161,7 +164,7 @@ async function begin(run, work) {
 }
 
 async function follow(run, stems) {
-  run.stems = stems.map((stem) => ({ ...stem, part: stem.part ?? partIn(stem.title, run.song.title) }));
+  run.stems = stems.map((stem) => ({ ...stem, part: partOf(stem, run.song) }));
   run.stage = "making";
   run.tell("Suno is making the stems. It takes about a minute.");
   const { signal } = run.scope;

@@ -2,6 +2,7 @@
 
 import { say as announce } from "./dom.js";
 import { Mixer } from "./mixer.js";
+import { VOICE } from "./rules.js";
 import { Scope } from "./scope.js";
 import { Timing } from "./timing.js";
 import { Zoom } from "./zoom.js";
@@ -32,8 +33,6 @@ export const current = { desk: new Desk(null) };
 
 /** The rows of all stems. */
 export const rows = () => [...current.desk.rows.values()];
-
-const VOICE = /^((lead|backing) )?vocals?$/;
 
 /** Whether a row is a voice. */
 export const isVoice = ({ part }) => VOICE.test(part);
