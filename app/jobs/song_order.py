@@ -372,6 +372,8 @@ class SongOrders:
     def _pause(self, order: SongOrder, problem: Problem, *, due_in: float | None = None) -> Step:
         """Begin no further song until a caller continues the order."""
         log.warning("The order %s is paused (%s): %s", order.id, problem.code, problem.error)
+        # A song may have begun for a moment, to look for stems that it has: it waits again.
+        order = self._followed(self._orders.get(order.id) or order)
         paused = self._change(order, partial(_paused, problem=problem), tells=True)
         return Step(ORDER_LOOK_SECONDS if _is_any_running(paused) else due_in)
 

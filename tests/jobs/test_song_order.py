@@ -205,6 +205,15 @@ def test_a_higher_price_of_suno_keeps_the_limit_too(world: Orders) -> None:
     assert world.now(id).error and world.now(id).error.code == "over_limit"
 
 
+def test_a_song_over_the_limit_waits_as_soon_as_its_order_is_paused(world: Orders) -> None:
+    """Shown as running, it would not count for the price of going on."""
+    id = world.order("one", "two", max_credits=PRICE)
+    while world.now(id).state is OrderState.RUNNING:
+        world.step_all()
+        world.clock.advance(1)
+    assert world.songs(id)[1] == ("waiting", 0)
+
+
 def test_two_processes_count_a_song_once(world: Orders) -> None:
     other = SongOrders(world.parts, is_stopping=lambda: False)
     id = world.order("one", "two", max_credits=PRICE)
