@@ -18,6 +18,7 @@ The account's newest clips:
     partial   the list ends before it reaches MAX_DATE_ERROR_SECONDS before the attempt: UNREADABLE
     lost      an error: stays in doubt
     forged    a stem that names no song counts as this song's: PERHAPS
+              a clip without a stem's marks that comes from this song, and is new: PERHAPS
 The ledger's own records:
     late      another request still runs: PERHAPS
     partial   nobody owns a stem: it is not "none", it is this entry's or PERHAPS
@@ -167,7 +168,7 @@ def evidence(
     oldest = began - MAX_DATE_ERROR_SECONDS
     listed = frozenset(_ids(stems))
     newest = others.newest if others and others.newest else ()
-    unlisted = [clip for clip in newest if clip.id not in listed and _may_be_from(clip, song_id)]
+    unlisted = [clip for clip in newest if clip.id not in listed and _may_be_from(clip, song_id, began)]
     return Evidence(
         made=stems_made([*stems, *unlisted], choice, since=oldest, until=float("inf")),
         began=began,
@@ -296,8 +297,12 @@ def _is_old(stem: Clip, oldest: float) -> bool:
     return made is not None and made < oldest
 
 
-def _may_be_from(clip: Clip, song_id: str) -> bool:
-    return clip.is_stem and (clip.stem_from_id is None or is_same(clip.stem_from_id, song_id))
+def _may_be_from(clip: Clip, song_id: str, began: float) -> bool:
+    """Whether it may be a stem of this song. One without a stem's marks may be its cover, if it is an older clip."""
+    if clip.is_stem:
+        return clip.stem_from_id is None or is_same(clip.stem_from_id, song_id)
+    is_new = (made_at(clip) or 0.0) >= began - SUNO_CLOCK_ERROR_SECONDS
+    return is_new and clip.ancestor is not None and is_same(clip.ancestor, song_id)
 
 
 def _ids(stems: Iterable[Clip]) -> tuple[str, ...]:

@@ -70,6 +70,8 @@ class Clip:
     download_unlocked: bool | None = None
     """Whether Suno has counted this song's download; None in replies from before September 2026."""
     is_stem: bool = False
+    ancestor: str | None = field(default=None, repr=False, compare=False)
+    """The song that a clip without a stem's marks comes from: of a cover, or of a stem in a form without marks."""
     refusal: str = field(default="", repr=False, compare=False)
     """Why Suno would refuse to split it, as the end of a sentence; "" if nothing shows that. Not read on stems."""
     take: int | None = None
@@ -120,6 +122,7 @@ class Clip:
             key=_text(metadata.get("key")),
             download_unlocked=unlocked if isinstance(unlocked, bool) else None,
             is_stem=is_stem,
+            ancestor=None if is_stem else _known_ancestor(metadata, wire),
             silent=silent if is_stem and isinstance(silent, bool) else None,
             refusal="" if stem_of else why_not_split(wire),
         )
@@ -327,6 +330,12 @@ def _parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
 def _stated_parent(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
     """`stem_from_id`: seen in `metadata`; a list may have it beside `task` (2026-10)."""
     return _text(metadata.get("stem_from_id")) or _text(wire.get("stem_from_id"))
+
+
+def _known_ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:
+    """The nearest ancestor; None if it is missing, or not an id: nothing depends on it but doubt."""
+    ancestor = (_ancestor(metadata, wire) or "").removeprefix("m_")
+    return as_sent(ancestor) if is_id(ancestor) else None
 
 
 def _ancestor(metadata: Mapping[str, Any], wire: Mapping[str, Any]) -> str | None:

@@ -132,6 +132,9 @@ def test_a_stem_among_the_newest_clips_contradicts_and_is_named() -> None:
         *pair("a", stem_task="twelve"),
         *pair("a", -27 * HOUR),
         Clip("a", created_at=at(5), title="A new song", type="gen"),
+        Clip("a", created_at=at(5), title="A new cover", ancestor="another-song"),
+        Clip("a", created_at=at(-60), title="An older cover", ancestor="song"),
+        Clip("a", created_at=at(5), ancestor=None),
     ],
 )
 def test_clips_that_cannot_be_this_entrys_do_not_contradict(clip: Clip) -> None:
@@ -144,6 +147,7 @@ def test_clips_that_cannot_be_this_entrys_do_not_contradict(clip: Clip) -> None:
         pair("a", stem_from_id=None)[0],
         pair("a", stem_from_id="SONG")[0],
         replace(pair("a")[0], created_at=None),
+        Clip("a", created_at=at(5), title="Song (Vocals)", ancestor="Song"),
     ],
 )
 def test_a_stem_that_names_no_song_or_no_date_or_the_song_in_another_case_contradicts(clip: Clip) -> None:

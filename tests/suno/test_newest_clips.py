@@ -140,6 +140,19 @@ def test_stems_are_recognised_by_each_of_their_marks(
     assert [clip.is_stem for clip in newest(gateway)] == [True, False]
 
 
+def test_a_clip_without_the_marks_of_a_stem_tells_what_it_comes_from(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    roots = {"clip_roots": {"clips": [{"id": "its-song"}]}}
+    history = {"metadata": {"type": "gen", "history": [{"id": "older"}, {"id": "m_its-song"}]}}
+    odd = {"clip_roots": {"clips": [{"id": "../a"}]}}
+    clips = [made("roots", 9, **roots), made("history", 8, **history), made("odd", 7, **odd), made("song", 6), OLD]
+    answer(wire, {"clips": clips})
+    found = newest(gateway)
+    assert [clip.ancestor for clip in found] == ["its-song", "its-song", None, None]
+    assert not any(clip.is_stem for clip in found)
+
+
 def test_a_stem_has_its_parent_and_kind_as_far_as_suno_states_them(gateway: SunoGateway, wire: RequestsMock) -> None:
     full = {"stem_from_id": "its-song", "stem_task": "extract", "stem_name": "Bass"}
     clips = [made("full", 9, metadata=full), made("bare", 8, task="gen_stem"), OLD]
