@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict
-from typing import Any
 
 from sandbox.accounts import ACCOUNTS
+from sandbox.bodies import body_of
 from sandbox.faults import FAULTS
 from sandbox.message import JsonObject, Reply, Request, detail, json_reply
 from sandbox.suno import RandomFaults, Suno, change
@@ -121,8 +121,5 @@ class Control:
 
 
 def _object(request: Request) -> JsonObject | None:
-    try:
-        body: Any = request.json()
-    except ValueError:
-        return None
+    body = body_of(request)
     return body if isinstance(body, dict) else None

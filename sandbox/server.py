@@ -93,7 +93,7 @@ class Sandbox:
             ("POST", "/v1/client/sessions/{id}/tokens", clerk.token),
             ("GET", "/audio/{id}\\.(mp3|m4a|wav)", self._audio),
             ("GET", "/cover/{id}\\.png", self._cover),
-            ("HEAD", "/audio/{id}\\.(mp3|m4a|wav)", self._no_head),
+            ("HEAD", "/audio/{id}\\.(mp3|m4a|wav)", lambda *_: Reply(403)),
             ("GET", "/sandbox/log", control.log),
             ("DELETE", "/sandbox/log", control.clear_log),
             ("GET", "/sandbox/charges", control.charges),
@@ -198,9 +198,6 @@ class Sandbox:
         if any(pattern.fullmatch(other) for method, pattern, _ in self._routes if method == request.method):
             return Reply(307, headers={"Location": other + request.target[len(path) :]})
         return detail(404, "Not Found")
-
-    def _no_head(self, request: Request, clip_id: str, format: str) -> Reply:
-        return Reply(403)
 
     def _cover(self, request: Request, clip_id: str) -> Reply:
         """A song's cover: public, as on Suno's CDN."""

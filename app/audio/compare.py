@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -67,7 +67,7 @@ def compare_kept(
             found[take] = run(partial(compared, original, sounds, format, take=take))
             is_new = True
     if is_new:
-        sets = [each.as_json() for each in found.values()]
+        sets = [asdict(each) for each in found.values()]
         shelf.keep_note(folder, kept.song_id, f"{format}set", {"sets": sets})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -63,13 +63,9 @@ class Facts:
 
     @classmethod
     def read(cls, value: Any) -> Self:
-        """Read what `as_json` returned. Raises TypeError or ValueError for anything else."""
+        """Read what `asdict` returned. Raises TypeError or ValueError for anything else."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: each for name, each in dict(value).items() if name in known})
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the facts as a JSON object."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +118,9 @@ class StemSet:
 
     @classmethod
     def read(cls, value: Any) -> Self:
-        """Read what `as_json` returned. Raises TypeError, KeyError or AttributeError for anything else."""
+        """Read what `asdict` returned. Raises TypeError, KeyError or AttributeError for anything else."""
         fits = {id: Fit(**fit) for id, fit in value["stems"].items()}
         return cls(value["take"], fits, float(value["residual_dbfs"]))
-
-    def as_json(self) -> dict[str, object]:
-        """Return the set as a JSON object, for the shelf."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

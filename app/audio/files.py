@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,9 @@ class Details:
 
     @classmethod
     def read(cls, value: Any) -> Details:
-        """Read what `as_json` returned. Raises TypeError or ValueError for anything else."""
+        """Read what `asdict` returned. Raises TypeError or ValueError for anything else."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: each for name, each in dict(value).items() if name in known})
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the details as a JSON object."""
-        return asdict(self)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.audio.facts import FULL_SCALE_DBFS, Facts, Fault, Measures, SongMeasures, StemSet
@@ -42,7 +42,7 @@ class Measurements:
         of_set = next((each for each in self.sets(clip.song_id, format) if clip.id in each.stems), None)
         fit = of_set.stems[clip.id] if of_set else None
         return Measures(
-            **facts.as_json(),
+            **asdict(facts),
             silent=silent,
             same_length=fit.same_length if fit else None,
             lag_ms=fit.lag_ms if fit else None,

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
@@ -98,7 +98,7 @@ class Shelf:
 
     def note_stems(self, folder: str, song_id: str, stems: Iterable[Details]) -> None:
         """Store the list of a song's stems. Raises AudioFull."""
-        self._write(folder, song_id, STEMS, [stem.as_json() for stem in stems])
+        self._write(folder, song_id, STEMS, [asdict(stem) for stem in stems])
 
     def note(self, folders: Sequence[str], song_id: str, name: str) -> Any:
         """Read a note about a song or another clip, as `keep_note` writes it; None if there is none."""
@@ -170,12 +170,12 @@ class Shelf:
             measured = (measure or _measure)(file, format)
         except NotAudio as error:
             log.warning("Clip %s cannot be measured: %s", details.id, error)
-        self._write(folder, details.id, DETAILS, details.as_json())
+        self._write(folder, details.id, DETAILS, asdict(details))
         self._write(folder, details.id, format + CRC, {"crc32": add_up(file), "bytes": file.stat().st_size})
         if measured:
             if self._store.stat(_name(folder, details.id, PEAKS)) is None:
                 self._write(folder, details.id, PEAKS, measured.peaks)
-            self._write(folder, details.id, format + FACTS, measured.facts.as_json())
+            self._write(folder, details.id, format + FACTS, asdict(measured.facts))
             self._write(folder, details.id, format + TRACE, measured.trace.dumped())
         compare()
         # Last: from now on the file counts as kept.

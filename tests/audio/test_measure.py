@@ -6,6 +6,7 @@ import math
 import random
 from array import array
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def sound(tmp_path: Path, content: bytes, format: str = "wav") -> Sound:
     file = tmp_path / "file"
     file.write_bytes(content)
     found = measure(file, format)
-    return Sound(Facts.read(found.facts.as_json()), Trace.read(found.trace.dumped()))
+    return Sound(Facts.read(asdict(found.facts)), Trace.read(found.trace.dumped()))
 
 
 def samples_of(content: bytes) -> bytes:
