@@ -61,12 +61,12 @@ def files_version() -> str:
 
 
 @cache
-def modules() -> Sequence[str]:
-    """The modules that page.js imports at once, directly or not: a browser finds them only one after the other."""
-    found = ["page.js"]
+def modules(root: str) -> Sequence[str]:
+    """A module and all that it imports at once, directly or not: a browser finds them only one after the other."""
+    found = [root]
     for name in found:
-        found += [each for each in _IMPORTED.findall(_files()[name].decode()) if each not in found]
-    return found[1:]
+        found += [each for each in dict.fromkeys(_IMPORTED.findall(_files()[name].decode())) if each not in found]
+    return found
 
 
 @cache
@@ -85,6 +85,8 @@ def _document(name: str, cache_control: str) -> Document:
 
 @cache
 def _page(prices: tuple[tuple[str, int], ...], notice: str) -> Document:
-    of_files = {"version": files_version(), "modules": modules()}
+    start = modules("page.js")
+    later = [name for name in modules("song-pane.js") if name not in start]
+    of_files = {"version": files_version(), "start": start, "later": later}
     html = render_template("page.html", prices=dict(prices), notice=notice, stem_names=STEM_NAMES, **of_files)
     return Document.of(html.encode(), "text/html", "no-cache")

@@ -60,7 +60,12 @@ class Page:
 
     def open(self) -> None:
         self.browser.get(self.service.url)
-        self.wait(lambda: self.text("account").strip())
+        self.wait_until_loaded()
+
+    def wait_until_loaded(self) -> None:
+        """Wait for the account, and for the modules of the song: they are loaded after the page is usable."""
+        has_song = "return 'label' in document.querySelector('[data-task]').dataset"
+        self.wait(lambda: self.text("account").strip() and self.browser.execute_script(has_song))
 
     def open_anew(self, audio_length: float) -> None:
         """Open the page without saved state; new files are so many seconds long."""

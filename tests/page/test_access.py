@@ -92,7 +92,7 @@ def test_an_api_key_is_remembered_only_if_the_person_says_so(page_with: Callable
 def test_an_error_that_may_have_charged_names_no_endpoint(page: Page) -> None:
     page.run(
         """
-        const { showProblem } = await import("/page/problem.js");
+        const { showProblem } = await import("/page/dom.js");
         const { Failure } = await import("/page/api.js");
         const told = { error: "Look with GET /api/stems?audio_id=…, which is free.", code: "suno_failed" };
         showProblem(Object.assign(new Failure(told), { isSplit: true }));
@@ -105,7 +105,7 @@ def test_an_error_that_may_have_charged_names_no_endpoint(page: Page) -> None:
 def test_an_error_of_many_letters_stays_in_the_window(page: Page) -> None:
     page.run(
         """
-        const { showProblem } = await import("/page/problem.js");
+        const { showProblem } = await import("/page/dom.js");
         const { Failure } = await import("/page/api.js");
         showProblem(new Failure({ error: "x".repeat(3000), code: "" }));
         """

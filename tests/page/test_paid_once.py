@@ -247,7 +247,7 @@ def test_closed_stems_leave_no_listeners(page: Page) -> None:
     result = page.run(
         """
         const { drawWave } = await import("/page/wave.js");
-        const { Scope } = await import("/page/scope.js");
+        const { Scope } = await import("/page/session.js");
         const { Zoom } = await import("/page/zoom.js");
         const scope = new Scope();
         const canvas = document.createElement("canvas");

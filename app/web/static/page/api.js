@@ -1,6 +1,5 @@
 // Calls to this service. The tab's API key and cookie are sent in headers, and only to this host.
 
-import { fileName } from "./names.js";
 import { plain } from "./rules.js";
 
 const STORE = "suno-stems.credentials";
@@ -47,6 +46,9 @@ export class Failure extends Error {
     Object.assign(this, { said: error, code, requestId, retryAfter });
   }
 }
+
+/** Whether an error only says that its work was stopped. */
+export const isStopped = (error) => error?.name === "AbortError";
 
 /** A path of this service as the page reaches it: a proxy may serve it under a path of its own. */
 export const here = (path) => path.replace(/^\//, "");
@@ -123,20 +125,4 @@ export async function patiently(path, options = {}) {
       await sleep(failure.retryAfter ?? RETRY_AFTER, options.signal);
     }
   }
-}
-
-/** Download a file and save it under a name; a link could not send the API key or cookie. */
-export async function save(path, name) {
-  const response = await ask(path);
-  const named = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "");
-  saveBlob(await response.blob(), named ? decodeURIComponent(named[1]) : name);
-}
-
-/** Save a Blob under a name. */
-export function saveBlob(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = fileName(name);
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,11 +1,9 @@
 // Earlier splits: what the service still knows of this account's, newest first. In any browser, also a new one.
 
-import { askJson } from "./api.js";
-import { button, make, the } from "./dom.js";
-import { SIGN_IN } from "./problem.js";
+import { askJson, isStopped } from "./api.js";
+import { SIGN_IN, button, make, the } from "./dom.js";
 import * as rules from "./rules.js";
 import * as runs from "./runs.js";
-import { isStopped } from "./scope.js";
 import * as songs from "./songs.js";
 
 const MOST = 100; // the service lists no more

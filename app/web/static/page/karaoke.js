@@ -3,7 +3,7 @@
 import { askJson } from "./api.js";
 import { button, make, style, the } from "./dom.js";
 import { press } from "./row.js";
-import { Scope } from "./scope.js";
+import { Scope } from "./session.js";
 import { VOICES, canChangeVoice, setVoice, voiceNow } from "./voice.js";
 import { Words } from "./words.js";
 

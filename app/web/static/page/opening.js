@@ -1,11 +1,10 @@
 // Opened stems: put on the desk, fetched, and remembered for a reload.
 
-import { refresh } from "./account.js";
 import { askJson, credentials } from "./api.js";
 import { button, say, the } from "./dom.js";
 import * as files from "./files.js";
 import * as rules from "./rules.js";
-import { attempt, desk } from "./session.js";
+import { attempt, desk, refresh } from "./session.js";
 import { showButtons, showSong, usesDownload } from "./song.js";
 import { noteSplit } from "./songs.js";
 

@@ -4,7 +4,7 @@ import { button, make, say, the } from "./dom.js";
 import { choice, choose, isChosen, onChange } from "./order-choice.js";
 import { MOST_SONGS, NEW } from "./order-rules.js";
 import { count } from "./rules.js";
-import { Scope } from "./scope.js";
+import { Scope } from "./session.js";
 
 let mode = null; // the Scope of the select mode; null if it is off
 let last = null; // the checkbox that was clicked last: Shift chooses from there

@@ -1,7 +1,6 @@
 // An order: what it has done and spent, what comes next, and how it goes on or ends.
 
-import { refresh } from "./account.js";
-import { askJson, credentials, here, patiently, save, sleep } from "./api.js";
+import { askJson, credentials, here, patiently, sleep } from "./api.js";
 import { ring } from "./bell.js";
 import { button, make, say } from "./dom.js";
 import { fileName } from "./names.js";
@@ -11,7 +10,8 @@ import * as rules from "./order-rules.js";
 import { fill as fillPanel } from "./person.js";
 import { question } from "./question.js";
 import { addressOf as addressOfSong, capital, count, day } from "./rules.js";
-import { attempt } from "./session.js";
+import { save } from "./save.js";
+import { attempt, refresh } from "./session.js";
 import { noteSplit } from "./songs.js";
 
 const LOOK_EVERY = 2; // seconds

@@ -1,9 +1,9 @@
 // Splits that are going on: paid once, followed until their stems are final, in the background and after a reload.
 
-import { Failure, askJson, credentials, patiently, sleep } from "./api.js";
+import { Failure, askJson, credentials, isStopped, patiently, sleep } from "./api.js";
 import { balanceWords, isFinal, kindAsked, kindOf, partIn } from "./rules.js";
-import { Scope, isStopped } from "./scope.js";
 import { sentSplits } from "./sending.js";
+import { Scope } from "./session.js";
 import { ask as askForSplit } from "./split.js";
 
 const STORE = "suno-stems.runs";

@@ -1,9 +1,10 @@
 // What can be saved of the stems on the desk: each file, all as one ZIP, the words, and mixes that the browser renders.
 
-import { askJson, credentials, here, save, saveBlob } from "./api.js";
+import { askJson, credentials, here } from "./api.js";
 import { make, the } from "./dom.js";
 import { fileName } from "./names.js";
 import { gainOf } from "./rules.js";
+import { save, saveBlob } from "./save.js";
 import { current, isVoice, rows, say } from "./shown.js";
 
 export const NO_WORDS = "Suno has no words in time for this song: it is an instrumental, or it is not aligned yet.";

@@ -3,7 +3,7 @@
 import { say as announce } from "./dom.js";
 import { Mixer } from "./mixer.js";
 import { VOICE } from "./rules.js";
-import { Scope } from "./scope.js";
+import { Scope } from "./session.js";
 import { Timing } from "./timing.js";
 import { Zoom } from "./zoom.js";
 

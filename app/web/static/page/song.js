@@ -1,12 +1,11 @@
 // The song that is shown: its details, and buttons whose words follow what it has and what goes on.
 
-import { limits } from "./account.js";
 import { canAsk } from "./bell.js";
 import { button, make, the } from "./dom.js";
 import { areKept } from "./files.js";
 import * as rules from "./rules.js";
 import { runsOf } from "./runs.js";
-import { session } from "./session.js";
+import { limits, session } from "./session.js";
 import * as songs from "./songs.js";
 
 const USUAL = 60; // seconds of a split

@@ -1,8 +1,7 @@
 // The account's songs: loaded page by page while scrolling, with marks, a filter, and a search in the loaded ones.
 
 import { ask, askJson } from "./api.js";
-import { button, make, the } from "./dom.js";
-import { SIGN_IN } from "./problem.js";
+import { SIGN_IN, button, make, the } from "./dom.js";
 import { clock, count, day } from "./rules.js";
 
 const NOT_NOW = "Your songs cannot be listed: see above.";
