@@ -263,7 +263,7 @@ class Sessions:
         answer = self._clerk("GET", "", session, deadline)
         reply = self._understood(answer, session)
         if "response" not in reply:
-            raise SunoFailed("Suno's sign-in answered without a session: its wire format may have changed.")
+            raise _changed("answered without a session")
         client = reply["response"]
         session_id = _session_id(client) if isinstance(client, dict) else None
         # The sign-in host gives each fresh tab a valid cookie without a session (seen 2026-08).
@@ -326,6 +326,11 @@ class Sessions:
         }
 
 
+def _changed(what: str) -> SunoFailed:
+    """The error for a sign-in reply that this version cannot read."""
+    return SunoFailed(f"Suno's sign-in {what}: its wire format may have changed. {NOTHING_CHARGED}")
+
+
 def _expired(account: Account, *, is_empty: bool = False) -> SessionExpired:
     if is_empty:
         return SessionExpired(
@@ -351,7 +356,7 @@ def _session_id(client: Mapping[str, Any]) -> str | None:
         )
         found = next(of_active, None)
     if found is not None and not is_id(found):
-        raise SunoFailed("Suno's sign-in answered with an unreadable session: its wire format may have changed.")
+        raise _changed("answered with an unreadable session")
     return found
 
 
@@ -363,7 +368,7 @@ def _clerk_codes(reply: Any) -> list[Any]:
 def _token(reply: Mapping[str, Any], answer: Answer) -> _Token:
     jwt = reply.get("jwt")
     if not _is_jwt(jwt):
-        raise SunoFailed("Suno's sign-in answered without a token: its wire format may have changed.")
+        raise _changed("answered without a token")
     claims = _claims(jwt)
     life, age = _life(claims, answer), 0.0
     return _kept(jwt, claims, life, age)

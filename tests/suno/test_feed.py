@@ -342,6 +342,15 @@ def test_a_v2_that_answers_every_page_alike_has_one_page(gateway: SunoGateway, w
     assert [ids(gateway.songs(ALICE, page)) for page in (0, 1)] == [["one", "two"], []]
 
 
+def test_a_v2_that_answers_every_page_with_the_same_stems_does_not_show_that_there_are_no_songs(
+    gateway: SunoGateway, wire: RequestsMock
+) -> None:
+    wire.post(V3, status=404, json=GONE)
+    wire.get(V2, json={"clips": [CLIP | {"id": "stem"}]})
+    with pytest.raises(errors.SunoFailed, match="an account's songs"):
+        gateway.songs(ALICE)
+
+
 def test_a_library_that_cannot_be_read_is_a_clear_failure(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, json=[])
     with pytest.raises(errors.SunoFailed, match="wire format may have changed"):
