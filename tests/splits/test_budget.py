@@ -374,6 +374,15 @@ def test_times_are_formatted_in_days_hours_and_minutes() -> None:
     ]
 
 
+def test_a_price_that_was_given_back_counts_again_with_a_late_answer(ledger: Ledger) -> None:
+    late = begin(ledger, "k")
+    ledger.doubt(late)
+    assert ledger.give_back(late)
+    assert left(ledger) == 50
+    assert ledger.finish(late, stems("a", "b"), paid=True).budgets == (CREDITS.name,)
+    assert left(ledger) == 40
+
+
 def test_a_price_given_back_after_its_period_leaves_a_budget_that_works(ledger: Ledger, clock: SteppedClock) -> None:
     one = begin(ledger, price=30)
     clock.advance(3 * DAY)

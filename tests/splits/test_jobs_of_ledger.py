@@ -43,6 +43,13 @@ def test_a_job_is_created_with_its_split_and_is_due_after_the_splits_deadline(
     assert (ledger.jobs.due(10), ledger.jobs.behind()) == ([one.id], 10.0)
 
 
+def test_a_job_is_due_as_soon_as_suno_has_answered(ledger: Ledger) -> None:
+    one = begin(ledger)
+    assert ledger.jobs.due(10) == []
+    ledger.finish(one, stems("a", "b"), paid=True, has_job=True)
+    assert ledger.jobs.due(10) == [one.id]
+
+
 def test_a_split_without_a_job_has_none(ledger: Ledger, clock: SteppedClock) -> None:
     one = ledger.begin(entry(ledger))
     clock.advance(100)
