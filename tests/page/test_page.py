@@ -298,6 +298,23 @@ def test_stems_opened_hours_ago_use_no_download_by_themselves(page: Page) -> Non
     assert "song-with-old-stems" not in page.suno.get("/sandbox/unlocks").json().get(page.account, [])
 
 
+def test_another_tabs_split_is_named_and_what_is_left_read_again(page: Page) -> None:
+    stems = page.service.get("/api/stems?audio_id=song-with-two").json()
+    page.browser.execute_script(
+        "const song = { id: 'song-with-two', title: null };"
+        "const run = { who: '', kind: 'two', song, stems: arguments[0], at: Date.now() };"
+        "localStorage.setItem('suno-stems.runs', JSON.stringify([run]))",
+        [{"id": stem["id"], "title": stem["title"]} for stem in stems],
+    )
+    page.browser.refresh()
+    page.wait(lambda: page.text("elsewhere") == "The stems of Copper Field are ready.")
+    page.wait(lambda: page.text("account") == account_line(page))
+    page.service.split("song-roots").raise_for_status()
+    assert page.text("account") != account_line(page)
+    page.browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait(lambda: page.text("account") == account_line(page))
+
+
 def old_stems(page: Page) -> list[dict[str, str]]:
     return page.service.get("/api/stems?audio_id=song-with-old-stems").json()
 

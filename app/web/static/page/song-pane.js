@@ -199,7 +199,7 @@ async function showRun(run) {
 
 /** Open what a run has made, if its song is shown; say where it is if not. */
 function onEnd(run) {
-  const name = run.song.title || run.song.id;
+  const name = run.song.title || songs.clipOf(run.song.id)?.title || run.song.id; // a reload may not have known it
   ring(run.failure ? `${name} could not be split.` : `The stems of ${name} are ready.`);
   refresh().then(showButtons);
   const { view } = session;
@@ -263,6 +263,8 @@ export function start() {
   for (const element of document.querySelectorAll("[data-task]")) element.dataset.label = element.firstElementChild.textContent;
   the("part").addEventListener("change", showButtons);
   the("notify").addEventListener("click", () => askPermission().then(showButtons));
+  // Another tab may have spent something meanwhile.
+  document.addEventListener("visibilitychange", () => document.hidden || !the("account").textContent.trim() || refresh().then(showButtons));
   the("listen").addEventListener("click", () => attempt(() => listen(session.view)));
   files.rememberFormat(() => attempt(() => reformat(session.view)));
   runs.onChange((run) => {
