@@ -54,5 +54,8 @@ SESSION_ENDED = (401, 403, 404)
 
 
 def did_nothing(status: int) -> bool:
-    """Whether Suno certainly did nothing with a paid call: a 408 or 499 may be a proxy that gave up waiting."""
-    return 300 <= status < 400 or status in _NOTHING_DONE
+    """Whether Suno certainly did nothing with a paid call.
+
+    A 408 or 499 may be a proxy that gave up waiting, and a 303 names the result of a POST that was done.
+    """
+    return (300 <= status < 400 and status != 303) or status in _NOTHING_DONE

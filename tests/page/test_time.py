@@ -49,6 +49,14 @@ def page(tab: Page) -> Iterator[Page]:
     tab.leave()
 
 
+@pytest.fixture(autouse=True)
+def paused(page: Page) -> None:
+    """No music goes on from the test before: it would move the position."""
+    if page.all("button", "Pause"):
+        page.press("Pause")
+    page.find("button", "Play")
+
+
 def open_karaoke(page: Page, *, is_first: bool = False) -> None:
     page.enter(SONG + Keys.ENTER)
     page.press("Open the stems")

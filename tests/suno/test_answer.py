@@ -11,7 +11,7 @@ from urllib3 import HTTPHeaderDict
 from app.suno.answer import Answer
 from app.suno.call import CallKind
 
-FREE = [*range(300, 401), 401, 402, 403, 404, 405, 410, 415, 422, 429]
+FREE = [300, 301, 302, *range(304, 402), 402, 403, 404, 405, 410, 415, 422, 429]
 """Statuses with which Suno certainly did nothing."""
 
 
