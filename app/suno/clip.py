@@ -114,7 +114,7 @@ class Clip:
             prompt=prompt,
             type=_text(metadata.get("type")),
             tags=_text(metadata.get("tags")),
-            error_message=_text(metadata.get("error_message")),
+            error_message=_text(metadata.get("error_message")) or _text(metadata.get("error_type")),
             stem_task=_text(metadata.get("stem_task")),
             stem_group=next((part for name in PART_FIELDS if (part := _text(metadata.get(name)))), None),
             has_stems=metadata.get("has_stem") is True,

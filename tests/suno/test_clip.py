@@ -189,6 +189,19 @@ def test_a_stem_is_silent_only_if_suno_marks_it(mark: object, silent: bool | Non
 
 
 @pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ({"error_type": "moderation", "error_message": "Not allowed"}, "Not allowed"),
+        ({"error_type": "moderation", "error_message": None}, "moderation"),
+        ({"error_type": "moderation", "error_message": ""}, "moderation"),
+        ({"error_type": None}, None),
+    ],
+)
+def test_a_failed_clip_has_sunos_message_or_else_its_type_of_error(metadata: dict[str, Any], why: str | None) -> None:
+    assert Clip.from_wire({"id": "a", "status": "error", "metadata": metadata}).error_message == why
+
+
+@pytest.mark.parametrize(
     "reply",
     [
         {"clips": [{"id": "a"}]},
