@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -64,6 +67,28 @@ def test_splits_are_found_again_in_a_new_profile(page: Page) -> None:
     assert page.find("textbox", "Song link or id").get_property("value") == "song-waltz"
     assert [len(page.charges(song)) for song in ("song-waltz", "song-changing-tempo")] == [1, 1]
     assert page.complaints() == []
+
+
+LISTED = """
+const direct = window.fetch;
+window.fetch = (...asked) =>
+  String(asked[0]).includes("api/requests?") ? Promise.resolve(Response.json(given)) : direct(...asked);
+"""
+
+
+def test_made_stems_are_not_said_to_be_split_while_no_job_notes_them(page: Page) -> None:
+    stems = page.service.get("/api/stems?audio_id=song-with-two").json()
+    split = {
+        **{"request_id": "old", "audio_id": "song-with-two", "stem_task": "two", "stem_name": None, "state": "done"},
+        **{"created_at": datetime.now(UTC).isoformat(), "ready": False, "audio_format": "mp3"},
+        "clips": [{**stem, "status": "submitted"} for stem in stems],
+    }
+    script = {"source": f"const given = {json.dumps([split])}; {LISTED}"}
+    added = page.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    page.open()
+    page.browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    page.wait(lambda: page.text("elsewhere") == "The stems of Copper Field are ready.")
+    newest(page, "fetching the audio")
 
 
 def test_what_may_have_been_charged_elsewhere_is_not_paid_again_without_a_question(page: Page) -> None:

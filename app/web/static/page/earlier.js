@@ -22,6 +22,7 @@ let onChoose = () => {};
 const clips = new Map(); // songs that the list of songs has not loaded, by id
 const nameless = new Map(); // what stands for songs that are not read yet, by id
 const followed = new Set(); // request ids: each is followed once
+const final = new Set(); // ids of stems that were followed to their end: the list may not have it yet
 let items = new Map(); // list items by request id
 
 /** Connect the list; `choose` is called with a split. */
@@ -35,7 +36,7 @@ export function show(account) {
   scope = account;
   splits = [];
   areAllShown = isRead = false;
-  for (const known of [clips, nameless, followed]) known.clear();
+  for (const known of [clips, nameless, followed, final]) known.clear();
   draw();
   return reload();
 }
@@ -70,6 +71,7 @@ export const isInDoubt = (songId, kind) =>
 
 /** Show a run that has changed. */
 export function note(run) {
+  if (run.stage === "ended") for (const { id } of run.stems.filter(rules.isFinal)) final.add(id);
   if (["person", "making", "ended"].includes(run.stage) && run.listedAt !== run.stage) {
     run.listedAt = run.stage;
     reload();
@@ -169,5 +171,5 @@ function stateOf(split) {
   if (split.state === "failed") return "failed";
   if (split.state === "in_doubt") return "no reply from Suno";
   if (split.complete === false) return `${rules.count(split.failed.length, "stem")} failed`;
-  return isOpen(split) ? (split.clips.every(rules.isFinal) ? "fetching the audio" : "splitting…") : "";
+  return isOpen(split) ? (split.clips.every((clip) => rules.isFinal(clip) || final.has(clip.id)) ? "fetching the audio" : "splitting…") : "";
 }
