@@ -26,10 +26,7 @@ LIST_GONE_SECONDS = 3600.0
 """Seconds until a removed list call is tried again."""
 
 MAX_CLIP_READS = 10
-"""Maximum clips that one request reads one by one, if every list is gone."""
-
-MAX_LEFT_OUT_READS = 24
-"""Maximum clips that one request reads one by one because a list leaves them out: all stems of one split."""
+"""Maximum clips that one request reads one by one."""
 
 SONGS_PER_PAGE = 20
 
@@ -86,7 +83,7 @@ class Feed:
         found = {clip.id.casefold(): clip for clip in listed or ()}
         missing = [id for id in ids if id.casefold() not in found]
         if one_by_one or listed is None:
-            alone = self.clips_by_themselves(account, missing[:MAX_LEFT_OUT_READS], deadline)
+            alone = self.clips_by_themselves(account, missing[:MAX_CLIP_READS], deadline)
             found |= {clip.id.casefold(): clip for clip in alone}
         return [found[id.casefold()] for id in ids if id.casefold() in found]
 

@@ -187,7 +187,7 @@ class SunoGateway:
     ) -> list[Clip]:
         """The clips with these ids, in this order; free. Those that Suno does not know (yet) are left out.
 
-        `within`: a deadline in seconds, if it is shorter than the gateway's. `one_by_one`: also read up to 24 clips
+        `within`: a deadline in seconds, if it is shorter than the gateway's. `one_by_one`: also read up to ten clips
         one by one that Suno's list leaves out.
         """
         return self._feed.clips(account, ids, self._deadline(within), one_by_one=one_by_one)

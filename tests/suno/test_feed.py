@@ -169,16 +169,6 @@ def test_ten_clips_can_be_requested_one_by_one_if_every_list_is_gone(
     assert ids(gateway.clips(ALICE, ten)) == ten
 
 
-def test_all_stems_of_one_split_are_found_though_the_list_leaves_them_out(
-    gateway: SunoGateway, wire: RequestsMock
-) -> None:
-    stems = [f"s{n}" for n in range(25)]
-    wire.post(V3, json={"clips": []})
-    for id in stems:
-        wire.get(f"{API}/api/clip/{id}", json=CLIP | {"id": id, "status": "error"})
-    assert ids(gateway.clips(ALICE, stems)) == stems[:24]
-
-
 def test_a_clip_that_suno_does_not_know_hides_no_other(gateway: SunoGateway, wire: RequestsMock) -> None:
     wire.post(V3, json=reply_with())
     wire.get(f"{API}/api/clip/a", status=404, json=GONE)
