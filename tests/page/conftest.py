@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import ElementClickInterceptedException
+from selenium.common.exceptions import ElementClickInterceptedException, ElementNotInteractableException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -42,12 +42,13 @@ return [...(inside ?? document).querySelectorAll(tag)].filter(
 );
 """
 
-# Show a button, and note whether a click reaches it.
+# Show a button, and note whether a click reaches it, or one that takes its place meanwhile.
 WATCH_BUTTON = """
-const [button] = arguments;
+const [button, name] = arguments;
 button.scrollIntoView({block: "center"});
 window.isPressed = false;
-button.addEventListener("click", () => (window.isPressed = true), {capture: true, once: true});
+const note = ({target}) => (window.isPressed ||= !!target.closest(button.localName)?.computedName.startsWith(name));
+document.addEventListener("click", note, {capture: true, once: true});
 """
 
 
@@ -112,8 +113,9 @@ class Page:
             button = self.find(role, name, inside)
             if not button.is_enabled():
                 return False
-            self.browser.execute_script(WATCH_BUTTON, button)
-            button.click()
+            self.browser.execute_script(WATCH_BUTTON, button, name)
+            with suppress(ElementNotInteractableException, ElementClickInterceptedException):
+                button.click()
             return self.browser.execute_script("return window.isPressed !== false")  # a new page has none
 
         self.wait(is_pressed)
