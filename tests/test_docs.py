@@ -337,7 +337,7 @@ def test_every_page_that_is_written_by_hand_has_at_most_1200_words_beside_its_ex
 
 def test_every_page_and_every_example_is_linked() -> None:
     pages = {path.name: path.read_text(encoding="utf-8") for path in (*Path("docs").glob("*.md"), Path("README.md"))}
-    for name in (*pages, *(path.name for path in Path("examples").iterdir())):
+    for name in (*pages, *(path.name for path in Path("examples").iterdir() if path.is_file())):
         linked = re.compile(rf"\]\([\w./]*\b{re.escape(name)}[#)]")
         assert any(linked.search(text) for page, text in pages.items() if page != name), name
 

@@ -20,7 +20,7 @@ def test_the_page_cleans_names_as_the_service_does(page: Page) -> None:
 
 
 def test_a_saved_name_shows_its_true_extension(page: Page) -> None:
-    page.run("(await import('/page/api.js')).saveBlob(new Blob(['RIFF']), '\\u202egpj.exe - Karaoke.wav');")
+    page.run("(await import('/page/save.js')).saveBlob(new Blob(['RIFF']), '\\u202egpj.exe - Karaoke.wav');")
     assert page.downloaded("gpj.exe - Karaoke.wav") == b"RIFF"
 
 
