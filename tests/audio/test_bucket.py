@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from app.audio.shelf import Shelf
 from app.audio.store import AudioRemoved, AudioUnavailable
 from app.audio.survey import Survey
 from tests.audio.bucket import Bucket
+from tests.conftest import PATIENCE
 
 
 @pytest.fixture
@@ -146,3 +148,9 @@ def test_a_slow_bucket_delays_nobody_who_asks_for_its_size(
     bucket.slow |= {"ListObjectsV2", "PutObject"}
     survey = Survey(Shelf(store, limit=7, kept_for=0))
     assert [(survey.size(), survey.state()) for _ in range(3)] == [(None, "unknown")] * 3
+    # The looks must not go on in the next test: its bucket may get the same port.
+    bucket.slow.clear()
+    bucket.closing.set()
+    for thread in threading.enumerate():
+        if "_look_now" in thread.name:
+            thread.join(PATIENCE)
