@@ -576,7 +576,7 @@ def test_a_paused_order_is_continued_after_a_restart_within_the_limit(
     assert (paused["state"], paused["credits"]) == ("paused", 10)
     assert "To continue, call continue_order with this order_id" in paused["next"]
     sentence = start(MCP_CREDITS="9").error("continue_order", **order, credits=20)
-    assert sentence.startswith("This order may spend 10 credits, more than the 9 of MCP_CREDITS.")
+    assert sentence.startswith("This order may spend 10 credits, more than the 9 of MCP_CREDITS. This call charged")
     assert model.call("continue_order", **order, credits=20)["max_credits"] == 20
     assert model.call("follow_order", **order)["state"] == "finished"
     assert len(suno.charges(account)) == 2

@@ -97,7 +97,7 @@ class ErrorCode(Enum):
         self.meaning = meaning
 
     INVALID_REQUEST = 400, "The request is malformed. `details` names each wrong field."
-    WEBHOOK_NOT_ALLOWED = (400, "This webhook cannot be sent. `error` says why, and what would work.")
+    WEBHOOK_NOT_ALLOWED = 400, "This webhook cannot be sent. `error` says why, and what would work."
     ORDER_TOO_LARGE = 400, "The order has more than 200 songs. Send several orders."
     REFUSED_BY_SUNO = 400, "Suno rejected the request. `error` has Suno's message."
     API_KEY_REQUIRED = (
@@ -105,12 +105,12 @@ class ErrorCode(Enum):
         "The operator has set API keys. Send one as `Authorization: Bearer <key>` or `X-API-Key: <key>`. For "
         "`/metrics`, send the operator's `METRICS_KEY`.",
     )
-    SUNO_COOKIE_MISSING = (401, "There is no Suno account. Send `X-Suno-Cookie` or set `SUNO_COOKIE`.")
+    SUNO_COOKIE_MISSING = 401, "There is no Suno account. Send `X-Suno-Cookie` or set `SUNO_COOKIE`."
     SUNO_SESSION_EXPIRED = (
         401,
         "Suno rejected the cookie that `error` names. `error` also says how to copy a new one.",
     )
-    OUT_OF_CREDITS = (402, "The Suno account is out of credits. Buy credits, or wait for the next month.")
+    OUT_OF_CREDITS = 402, "The Suno account is out of credits. Buy credits, or wait for the next month."
     OVER_BUDGET = (
         402,
         "The request exceeds the operator's budget for the API key or the account. The paid call was not sent. Wait "
@@ -131,9 +131,9 @@ class ErrorCode(Enum):
         "URL that was changed or has expired. `error` says which.",
     )
     SONG_NOT_FOUND = 404, "Suno knows no such song on this account."
-    NOT_FOUND = (404, "There is no such path (see `/docs`), or this caller and account have no such request.")
+    NOT_FOUND = 404, "There is no such path (see `/docs`), or this caller and account have no such request."
     AUDIO_NOT_KEPT = 404, "The file is not kept for this account. `POST /api/audio` fetches it."
-    NO_LYRICS = (404, "Suno has no words in time for this song, for example because it is an instrumental.")
+    NO_LYRICS = 404, "Suno has no words in time for this song, for example because it is an instrumental."
     METHOD_NOT_ALLOWED = 405, "The path does not support this method. See `Allow`."
     REQUEST_TIMEOUT = 408, "The body was not complete within `BODY_TIMEOUT`. Send it again."
     IN_PROGRESS = (

@@ -211,7 +211,9 @@ class OrderTools:
         key, before = self._counted_as.setdefault(id, (id, told["credits"]))
         most = max(told["max_credits"], limits.get("max_credits", 0)) - before
         async with self._spending.turn(key):
-            added = self._spending.begin(key, most, confirmed=confirmed, what="This order may spend")
+            # The order may have been charged before.
+            what, cost = "This order may spend", "This call charged nothing."
+            added = self._spending.begin(key, most, confirmed=confirmed, what=what, cost=cost)
             try:
                 reply = await self._ask("POST", f"/api/orders/{id}/again", body=limits, within=clock.left)
             except Refused as refused:

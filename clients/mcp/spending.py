@@ -29,11 +29,11 @@ class Spending:
         """Whether this key was sent, and has not certainly cost nothing."""
         return key in self._spent
 
-    def begin(self, key: str, price: int, *, confirmed: bool, what: str) -> int:
+    def begin(self, key: str, price: int, *, confirmed: bool, what: str, cost: str = "Nothing was charged.") -> int:
         """Count a split or an order before it is sent. Raises ToolError above the limit.
 
         `price`: the most that it may cost in total. Returns what was added: 0 if as much counts already.
-        `what`: the beginning of the error's sentence, such as "This split counts as".
+        `what`: the beginning of the error's sentence, such as "This split counts as". `cost`: its words on the cost.
         """
         before = self._spent.get(key, 0)
         added = max(0, price - before)
@@ -41,8 +41,8 @@ class Spending:
         if added and spent + added > self._limit and not confirmed:
             together = f", and {spent} were counted before: together" if spent else ","
             raise ToolError(
-                f"{what} {counted(added, 'credit')}{together} more than the {self._limit} of MCP_CREDITS. Nothing "
-                "was charged. Ask the user, then call again with confirm=true."
+                f"{what} {counted(added, 'credit')}{together} more than the {self._limit} of MCP_CREDITS. "
+                f"{cost} Ask the user, then call again with confirm=true."
             )
         self._spent[key] = before + added
         return added

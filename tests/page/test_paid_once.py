@@ -19,6 +19,13 @@ def question(page: Page) -> WebElement:
     return page.wait(lambda: page.browser.find_element(By.CSS_SELECTOR, "dialog[open]"))
 
 
+def ask_to_split(page: Page, song: str) -> WebElement:
+    """Press the button of a song that has stems, and return the dialog of the question."""
+    choose(page, song)
+    page.press(SPLIT_TWO)
+    return question(page)
+
+
 def choose(page: Page, song: str) -> None:
     """Show a song, and wait until its stems are known."""
     page.enter(song + Keys.ENTER)
@@ -171,13 +178,9 @@ def test_two_tabs_on_one_song_pay_once(page: Page) -> None:
 def test_two_tabs_at_the_same_question_pay_once(page: Page) -> None:
     song = "song-with-two"
     paid = len(page.charges(song))
-    choose(page, song)
-    page.press(SPLIT_TWO)
-    question(page)
+    ask_to_split(page, song)
     with second_tab(page) as (first, _):
-        choose(page, song)
-        page.press(SPLIT_TWO)
-        page.press("Split again", question(page))
+        page.press("Split again", ask_to_split(page, song))
         page.wait(lambda: len(page.charges(song)) > paid)
         page.browser.switch_to.window(first)
         page.press("Split again", question(page))
@@ -190,9 +193,7 @@ def test_two_tabs_at_the_same_question_pay_once(page: Page) -> None:
 def test_stems_that_come_while_a_question_is_open_are_asked_about(page: Page) -> None:
     song = "song-with-two"
     paid = len(page.charges(song))
-    choose(page, song)
-    page.press(SPLIT_TWO)
-    question(page)
+    ask_to_split(page, song)
     body = {"audio_id": song, "wait_audio": True}
     assert page.service.post("/api/generate_stems", json=body).status_code == 200
     page.press("Split again", question(page))
